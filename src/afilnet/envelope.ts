@@ -1,0 +1,83 @@
+import { type Fault, failures, faults, UpstreamError } from './faults.ts'
+import type { Operation, Row } from './operations.ts'
+
+// A byte order mark is kept, so that JSON.parse refuses it: no Afilnet answer has one.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * Reads the one shape that all answers share: `{status, result}` or `{status, error}`.
+ *
+ * Afilnet answers HTTP 200 to failed calls, so only this shape tells success from failure.
+ */
+export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Array): Row<O>[] {
+  const envelope = parse(operation, bytes)
+  const status = isObject(envelope) && typeof envelope.status === 'string' ? envelope.status.toUpperCase() : undefined
+  if (isObject(envelope) && status === 'ERROR') throw refusal(operation, envelope.error)
+  if (!isObject(envelope) || status !== 'SUCCESS') throw new UpstreamError(failures.invalidResponse, operation)
+  const { row } = operation
+  if (!row) return []
+  return list(operation, envelope.result).map(item => readRow(row, item)) as Row<O>[] // readRow follows `row` by name
+}
+
+/** The error for a code of Afilnet's, known or not. */
+export function refusal({ safe }: Operation, code: unknown): UpstreamError {
+  if (typeof code !== 'string' || !/^[A-Z0-9_]{1,64}$/.test(code)) return new UpstreamError(failures.unknownError, { safe })
+  const fault: Fault = Object.hasOwn(faults, code) ? faults[code as keyof typeof faults] : failures.unknownError
+  return new UpstreamError(fault, { safe, upstreamCode: code })
+}
+
+function parse(operation: Operation, bytes: Uint8Array): unknown {
+  try {
+    const text = utf8.decode(bytes)
+    // A double cannot hold every id of 16 digits or more; its digits are kept as text.
+    return /\d{16}/.test(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)
+  } catch {
+    throw new UpstreamError(failures.invalidResponse, operation) // never the parser's message: it quotes the answer
+  }
+}
+
+function keepDigits(_key: string, value: unknown, { source }: { source?: string } = {}) {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) && source && /^-?\d+$/.test(source) ? source : value
+}
+
+/** Nothing, in each of PHP's ways of saying so, is an empty list; an object keyed by index is a list too. */
+function list(operation: Operation, result: unknown): Record<string, unknown>[] {
+  const found = Array.isArray(result) && result.length === 0 ? null : (result ?? null)
+  const inner = isObject(found) ? (found.list ?? []) : found === null ? [] : undefined
+  const items = isObject(inner) ? Object.values(inner) : inner
+  if (!Array.isArray(items) || !items.every(isObject)) throw new UpstreamError(failures.invalidResponse, operation)
+  return items
+}
+
+function readRow(fields: readonly string[], item: Record<string, unknown>) {
+  const row: Record<string, unknown> = {}
+  const extra: [string, unknown][] = []
+  const carriesSent = fields.includes('sent') || fields.includes('issent')
+  for (const field of fields) if (field !== 'sent' && field !== 'issent') row[field] = readText(item[field])
+  if (carriesSent) row.sent = readBoolean(item.sent ?? item.issent)
+  for (const entry of Object.entries(item)) {
+    const [name, value] = entry
+    const documented = fields.includes(name) || (carriesSent && (name === 'sent' || name === 'issent'))
+    // A structure where the manual has a text is nothing that it names, so it is not thrown away either.
+    if (!documented || (typeof value === 'object' && value !== null)) extra.push(entry)
+  }
+  if (extra.length > 0) row.extra = Object.fromEntries(extra)
+  return row
+}
+
+function readText(value: unknown): string | null {
+  return typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? String(value) : null
+}
+
+const booleans = new Map<unknown, boolean>([
+  ...([true, 1, '1', 'true'] as const).map(word => [word, true] as const),
+  ...([false, 0, '0', 'false'] as const).map(word => [word, false] as const),
+])
+
+function readBoolean(value: unknown): boolean | null {
+  return booleans.get(typeof value === 'string' ? value.toLowerCase() : value) ?? null
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

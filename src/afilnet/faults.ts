@@ -1,0 +1,73 @@
+/** One way in which a call can fail, and the answer we give for it. */
+export type Fault = {
+  code: string
+  status: number
+  /** Who must act. The caller is to blame exactly when `status` is below 500. */
+  side: 'caller' | 'operator' | 'upstream' | 'gateway'
+  /** What it proves. `unknown` holds for operations that are not safe; a safe one never applies anything. */
+  outcome: 'not_applied' | 'unknown'
+  /** The body member to blame, as a JSON pointer. */
+  pointer?: string
+}
+
+const mismatch = { code: 'upstream-contract-mismatch', status: 502, side: 'operator', outcome: 'not_applied' } as const
+
+/**
+ * Every error code in Afilnet's manual.
+ *
+ * Afilnet checks our credentials, not the caller's, so INCORRECT_USER_PASSWORD is
+ * the operator's to mend and must not reach the caller as 401.
+ */
+export const faults = {
+  CHANNEL_NOT_FOUND: { code: 'channel-not-found', status: 404, side: 'caller', outcome: 'not_applied' },
+  CHAT_NOT_FOUND: { code: 'chat-not-found', status: 404, side: 'caller', outcome: 'not_applied' },
+  INCORRECT_FILETYPE: { code: 'file-type-rejected', status: 422, side: 'caller', outcome: 'not_applied', pointer: '/type' },
+  INCORRECT_FILEURL: { code: 'file-url-rejected', status: 422, side: 'caller', outcome: 'not_applied', pointer: '/fileUrl' },
+  INCORRECT_THUMBURL: { code: 'thumb-url-rejected', status: 422, side: 'caller', outcome: 'not_applied', pointer: '/thumbUrl' },
+  INCORRECT_USER_PASSWORD: { code: 'upstream-credentials-rejected', status: 502, side: 'operator', outcome: 'not_applied' },
+  MISSING_USER: mismatch,
+  MISSING_PASSWORD: mismatch,
+  MISSING_CLASS: mismatch,
+  MISSING_METHOD: mismatch,
+  MISSING_COMPULSORY_PARAM: mismatch,
+  INCORRECT_CLASS: mismatch,
+  INCORRECT_METHOD: mismatch,
+  NO_CREDITS: { code: 'upstream-out-of-credit', status: 503, side: 'operator', outcome: 'not_applied' },
+  NO_ROUTE_AVAILABLE: { code: 'destination-unroutable', status: 422, side: 'caller', outcome: 'not_applied' },
+} as const satisfies Record<string, Fault>
+
+/** Failures without a code of Afilnet's: what went wrong on the way, or in an answer that is none. */
+export const failures = {
+  unknownError: { code: 'upstream-unknown-error', status: 502, side: 'upstream', outcome: 'unknown' },
+  rateLimited: { code: 'upstream-rate-limited', status: 503, side: 'upstream', outcome: 'not_applied' },
+  redirect: { code: 'upstream-redirect', status: 502, side: 'upstream', outcome: 'unknown' },
+  httpError: { code: 'upstream-error', status: 502, side: 'upstream', outcome: 'unknown' },
+  invalidResponse: { code: 'upstream-invalid-response', status: 502, side: 'upstream', outcome: 'unknown' },
+  responseTooLarge: { code: 'upstream-response-too-large', status: 502, side: 'upstream', outcome: 'unknown' },
+  unreachable: { code: 'upstream-unreachable', status: 503, side: 'upstream', outcome: 'not_applied' },
+  timeout: { code: 'upstream-timeout', status: 504, side: 'upstream', outcome: 'unknown' },
+  connectionLost: { code: 'upstream-connection-lost', status: 502, side: 'upstream', outcome: 'unknown' },
+  overloaded: { code: 'overloaded', status: 503, side: 'gateway', outcome: 'not_applied' },
+  requestTooLong: { code: 'payload-too-large', status: 413, side: 'caller', outcome: 'not_applied' },
+} as const satisfies Record<string, Fault>
+
+/** A call that did not succeed: which fault, and whether anything may have happened at Afilnet. */
+export class UpstreamError extends Error {
+  readonly fault: Fault
+  readonly outcome: 'not_applied' | 'unknown'
+  /** Afilnet's own code, where it has the form of one. */
+  readonly upstreamCode: string | undefined
+  readonly retryAfterS: number | undefined
+
+  constructor(
+    fault: Fault,
+    { safe, upstreamCode, retryAfterS }: { safe: boolean; upstreamCode?: string; retryAfterS?: number | undefined },
+  ) {
+    super(fault.code)
+    this.name = 'UpstreamError'
+    this.fault = fault
+    this.outcome = safe ? 'not_applied' : fault.outcome
+    this.upstreamCode = upstreamCode
+    this.retryAfterS = retryAfterS
+  }
+}

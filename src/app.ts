@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { Config } from './config.ts'
+import { accessLog, logWhenClosed } from './edge/access-log.ts'
+import { answers, commonHeaders } from './edge/answers.ts'
+import { auth } from './edge/auth.ts'
+import { docs } from './edge/docs.ts'
+import { health, type Lifecycle } from './edge/health.ts'
+import { http, onClientError } from './edge/http.ts'
+import { json } from './edge/json.ts'
+import { problems } from './edge/problems.ts'
+import { ProblemBody } from './problem.ts'
+import { Channel, channels } from './routes/channels.ts'
+import { chats } from './routes/chats.ts'
+import { files } from './routes/files.ts'
+import { me } from './routes/me.ts'
+import { Message, messages } from './routes/messages.ts'
+import { problemPages } from './routes/problems.ts'
+import { Send } from './routes/sends.ts'
+import type { Upstream } from './upstream.ts'
+
+/** How patient the server is with slow callers. */
+export type Patience = { headersMs: number; requestMs: number; readerMs: number; checkEveryMs: number }
+
+const patience: Patience = { headersMs: 10_000, requestMs: 15_000, readerMs: 30_000, checkEveryMs: 1_000 }
+
+type AppOptions = {
+  config: Config
+  upstream: Upstream
+  logger: FastifyBaseLogger
+  lifecycle: Lifecycle
+  patience?: Partial<Patience> | undefined
+}
+
+/** The whole public server, in the order in which a request meets it. */
+export async function createApp({ config, upstream, logger, lifecycle, patience: given }: AppOptions): Promise<FastifyInstance> {
+  const { headersMs, requestMs, readerMs, checkEveryMs } = { ...patience, ...given }
+  const base = config.publicUrl?.href.replace(/\/$/, '') ?? ''
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 65_536,
+    routerOptions: { maxParamLength: 8_192 },
+    requestIdHeader: false,
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id']
+      return typeof given === 'string' && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : randomUUID()
+    },
+    return503OnClosing: false, // the health plugin answers 503 as a problem
+    requestTimeout: requestMs,
+    http: {
+      requestTimeout: requestMs,
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: checkEveryMs,
+      requireHostHeader: false,
+      maxHeaderSize: 16_384,
+    },
+    clientErrorHandler: onClientError(base),
+    frameworkErrors: (error, request, reply) => {
+      // A URL that cannot be decoded meets no route, and so no hook.
+      commonHeaders(request, reply)
+      logWhenClosed(app.log, request, reply)
+      app.sendProblem(error, request, reply)
+    },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
+  await app.register(problems, { base })
+  await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: 8 * config.maxResponseBytes })
+  await app.register(accessLog)
+  await app.register(http, { base })
+  await app.register(json)
+  await app.register(auth, { callers: config.callers })
+  await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
+  await app.register(health, { lifecycle, sandboxed: () => Object.keys(config.accounts).some(name => upstream.sandboxed(name)) })
+
+  await app.register(problemPages)
+  await app.register(me)
+  await app.register(channels, { upstream })
+  await app.register(chats, { upstream })
+  await app.register(messages, { upstream })
+  await app.register(files, { upstream })
+  return app
+}

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { Problem, type ProblemCode, problemBody } from '../problem.ts'
+import { securityHeaders } from './answers.ts'
+
+const maxTargetBytes = 8_192
+
+/** How long a refused caller may go on sending: closing at once would reset the answer away before it is read. */
+const lingerMs = 15_000
+
+type Exchange = { request: FastifyRequest; reply: FastifyReply }
+
+/** The requests of a connection that have no whole answer yet, and its latest one. */
+const exchanges = new WeakMap<Socket, Exchange[]>()
+
+const answered = ({ reply: { raw } }: Exchange) => raw.writableFinished || raw.destroyed
+
+/** Refuses, as problems, what Node would answer in its own words or not at all. */
+export const http = fp<{ base: string }>(async function http(app, { base }) {
+  const allowed = allowedMethods(app)
+
+  // Node answers an odd Expect with a bare 417; here it goes the way of every request.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  app.server.on('connect', ({ url = '' }, socket) => {
+    const allow = (url.startsWith('/') && allowed(url)) || 'GET, HEAD, POST'
+    answerRaw(socket as Socket, 'method-not-allowed', base, app.log, { allow })
+  })
+
+  app.addHook('onRequest', async (request, reply) => {
+    const { socket, headers, headersDistinct, httpVersion, url = '' } = request.raw
+    const open = exchanges.get(socket)?.filter(exchange => !answered(exchange)) ?? []
+    exchanges.set(socket, [...open, { request, reply }])
+
+    if (Buffer.byteLength(url) > maxTargetBytes) throw new Problem('uri-too-long')
+    if (httpVersion === '1.1' && !headers.host) throw new Problem('invalid-request', { detail: 'HTTP/1.1 requires a Host header' })
+    if ((headersDistinct.host?.length ?? 0) > 1) throw new Problem('invalid-request', { detail: 'There is more than one Host header' })
+    if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') throw new Problem('expectation-failed')
+    if (request.is404) {
+      const allow = allowed(url)
+      throw allow ? new Problem('method-not-allowed', { headers: { allow } }) : new Problem('not-found')
+    }
+  })
+
+  app.addHook('onSend', async ({ raw }) => {
+    if (!raw.complete) raw.socket.destroySoon = () => linger(raw.socket)
+  })
+})
+
+/** Finds the methods of the route whose pattern fits a target, since Fastify answers 404 to a wrong method. */
+function allowedMethods(app: FastifyInstance) {
+  const methods = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const known = methods.get(url) ?? new Set()
+    for (const name of [method].flat()) known.add(name)
+    if (known.has('HEAD')) known.add('GET') // Fastify tells only of the HEAD of a prefix with a slash
+    methods.set(url, known)
+  })
+  return (target: string) => {
+    const segments = pathOf(target).split('/')
+    for (const [url, known] of methods) {
+      const pattern = url.split('/')
+      const isOpen = pattern.at(-1) === '*'
+      const fits =
+        (isOpen ? pattern.length <= segments.length : pattern.length === segments.length) &&
+        pattern.every((part, i) => part === '*' || part.startsWith(':') || part === segments[i])
+      if (fits) return [...known].sort().join(', ')
+    }
+    return undefined
+  }
+}
+
+/** The path of a target as the router reads it: without origin and query, escapes decoded but for those of separators. */
+function pathOf(target: string): string {
+  const [path = ''] = target.replace(/^https?:\/\/[^/]*/i, '').split(/[?#]/, 1)
+  try {
+    return decodeURI(path)
+  } catch {
+    throw new Problem('invalid-request')
+  }
+}
+
+/** Answers a connection whose request Node could not read, in its turn: an answer that is owed to an earlier request goes first. */
+export function onClientError(base: string) {
+  const refused = new WeakSet<Socket>() // Node tells of every further piece that it cannot read
+  return function clientError(this: FastifyInstance, error: ConnectionError, socket: Socket) {
+    if (refused.has(socket)) return
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    refused.add(socket)
+    // What came in the same packet has to pass its hooks first.
+    setImmediate(() => answerInTurn(this, codeOf(error), socket))
+  }
+
+  function answerInTurn(app: FastifyInstance, code: ProblemCode, socket: Socket) {
+    const open = exchanges.get(socket) ?? []
+    const half = open.find(({ request }) => !request.raw.complete)
+    if (half && !half.reply.sent && !half.request.call?.unsafeBegun) {
+      app.sendProblem(new Problem(code, { headers: { connection: 'close' } }), half.request, half.reply)
+      return
+    }
+    const owed = open.filter(exchange => !answered(exchange)).map(({ reply }) => new Promise(resolve => reply.raw.once('close', resolve)))
+    Promise.all(owed).then(() => (half ? linger(socket) : answerRaw(socket, code, base, app.log)))
+  }
+}
+
+function codeOf({ code, rawPacket }: ConnectionError): ProblemCode {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request-timeout'
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return 'payload-too-large'
+  if (code !== 'HPE_HEADER_OVERFLOW') return 'invalid-request'
+  return new RegExp(`^[A-Z]+ \\S{${maxTargetBytes + 1}}`).test(String(rawPacket ?? '')) ? 'uri-too-long' : 'headers-too-large'
+}
+
+function answerRaw(socket: Socket, code: ProblemCode, base: string, log: FastifyBaseLogger, headers: Record<string, string> = {}) {
+  const problem = new Problem(code)
+  const requestId = randomUUID()
+  const body = problemBody(problem, { base, requestId, instance: randomUUID() })
+  const payload = JSON.stringify(body)
+  const lines = Object.entries({
+    ...securityHeaders,
+    'x-request-id': requestId,
+    'cache-control': 'no-store',
+    'content-type': 'application/problem+json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(payload)),
+    connection: 'close',
+    ...problem.headers,
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`)
+  log.info({ status: body.status, code, requestId }, 'request refused')
+  socket.write(`HTTP/1.1 ${body.status} ${STATUS_CODES[body.status]}\r\n${lines.join('')}\r\n${payload}`)
+  linger(socket)
+}
+
+/** Says that no more will be said, and drops what the caller still sends, for a while. */
+function linger(socket: Socket) {
+  socket.end()
+  socket.resume()
+  const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
+  socket.once('close', () => clearTimeout(timer))
+}

@@ -1,0 +1,36 @@
+import { isUtf8 } from 'node:buffer'
+import fp from 'fastify-plugin'
+import { Problem } from '../problem.ts'
+
+/** Bodies are JSON in UTF-8 and nothing else; bytes that are not UTF-8 would arrive as other text. */
+export const json = fp(async function json(app) {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  const refused = (detail: string) => new Problem('invalid-request', { detail })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (!isUtf8(body)) return done(refused('The body is not UTF-8'))
+    const text = body.toString('utf8')
+    if (text.startsWith('\ufeff')) return done(refused('The body begins with a byte order mark'))
+    parse(request, text, (error, value) => {
+      if (error) return done(refused('The body is not valid JSON'))
+      if (repeatsMember(text)) return done(refused('The body names a member twice'))
+      done(null, value)
+    })
+  })
+})
+
+/** Whether an object in valid JSON names a member twice: which of the two counts is for each reader to guess. */
+function repeatsMember(json: string): boolean {
+  const open: Set<unknown>[] = []
+  for (const [token, name] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {
+    if (token === '{') open.push(new Set())
+    else if (token === '}') open.pop()
+    else if (name !== undefined) {
+      const members = open.at(-1)
+      const member: unknown = JSON.parse(name)
+      if (members?.has(member)) return true
+      members?.add(member)
+    }
+  }
+  return false
+}

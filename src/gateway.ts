@@ -1,0 +1,53 @@
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { createApp, type Patience } from './app.ts'
+import type { Config } from './config.ts'
+import { newborn } from './edge/health.ts'
+import { createUpstream } from './upstream.ts'
+
+/** A gateway that listens. */
+export type Gateway = {
+  /** Where it listens, with the port that it really got. */
+  url: string
+  /** Leaves without losing an accepted request: not ready, then no new requests, then the end, all within `DRAIN_MS`. */
+  drain(): Promise<void>
+}
+
+/** Opens the pools and the public listener of a configuration. */
+export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
+  const upstream = createUpstream(config)
+  const lifecycle = newborn()
+  const app = await createApp({ config, upstream, logger, lifecycle, patience })
+  await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+  const { address, family, port } = app.server.address() as AddressInfo // a TCP listener has one
+  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+
+  async function drain() {
+    const startedAt = performance.now()
+    lifecycle.phase = 'leaving'
+    await sleep(config.drainDelayMs)
+    lifecycle.phase = 'draining'
+    // What was accepted last still has its whole budget, even if the delay took more of DRAIN_MS than it should.
+    const left = Math.max(config.drainMs - (performance.now() - startedAt), config.timeoutMs + 1_000)
+    const deadline = performance.now() + left
+    // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
+    while (lifecycle.unanswered > 0 && performance.now() < deadline) await sleep(20)
+    // Who is connected now has no whole request here: it is half sent, or refused and still being sent.
+    const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, Math.max(0, deadline - performance.now())))
+    await app.close()
+    clearTimeout(end)
+    await upstream.close()
+  }
+
+  return { url, drain }
+}
+
+/** Asks a plain-http upstream, which can only be a local one, whether it is the sandbox. No credential is sent. */
+export async function isSandbox({ accounts }: Config): Promise<boolean> {
+  const local = Object.values(accounts).find(({ url }) => url.protocol === 'http:')
+  if (!local) return false
+  const answer = await fetch(local.url.origin, { redirect: 'manual', signal: AbortSignal.timeout(500) }).catch(() => undefined)
+  await answer?.body?.cancel()
+  return answer?.headers.get('x-sandbox') === 'true'
+}

@@ -1,0 +1,58 @@
+import { BlockList, isIP } from 'node:net'
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
+/** Addresses that are of no use to anyone outside, from IANA's special-purpose registries. */
+const internal = new BlockList()
+for (const [net, bits] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['224.0.0.0', 4],
+  ['240.0.0.0', 4],
+] as const) {
+  internal.addSubnet(net, bits)
+  // The same addresses inside others: by themselves, behind NAT64 and in 6to4.
+  internal.addSubnet(`::${net}`, 96 + bits, 'ipv6')
+  internal.addSubnet(`64:ff9b::${net}`, 96 + bits, 'ipv6')
+  internal.addSubnet(`2002:${inHex(net)}::`, 16 + bits, 'ipv6')
+}
+for (const [net, bits] of [
+  ['64:ff9b:1::', 48],
+  ['fc00::', 7],
+  ['fe80::', 9],
+  ['ff00::', 8],
+] as const) {
+  internal.addSubnet(net, bits, 'ipv6')
+}
+
+function inHex(ipv4: string) {
+  const [a = 0, b = 0, c = 0, d = 0] = ipv4.split('.').map(Number)
+  return [a * 256 + b, c * 256 + d].map(part => part.toString(16)).join(':')
+}
+
+/** Whether a URL's host is this machine itself, by name or literal. */
+export function isLoopback({ hostname }: URL): boolean {
+  return isLocalName(hostname) || listed(loopback, hostname)
+}
+
+/** Whether a URL's host is a literal, or the name `localhost`, that nobody outside this network can reach. */
+export function isInternal({ hostname }: URL): boolean {
+  return isLocalName(hostname) || listed(internal, hostname)
+}
+
+const isLocalName = (hostname: string) => /^(.+\.)?localhost\.?$/.test(hostname)
+
+function listed(list: BlockList, hostname: string) {
+  const literal = hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '')
+  const family = isIP(literal)
+  return family !== 0 && list.check(literal, family === 6 ? 'ipv6' : 'ipv4')
+}

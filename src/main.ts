@@ -1,0 +1,46 @@
+import { ConfigError, maskConfig, readConfig } from './config.ts'
+import { isSandbox, startGateway } from './gateway.ts'
+import { createLogger } from './observe.ts'
+
+const config = configOrExit()
+if (process.argv.includes('--check')) {
+  process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`)
+  process.exit(0)
+}
+
+const log = createLogger(config.logLevel)
+const gateway = await startGateway(config, log).catch((error: NodeJS.ErrnoException) => {
+  log.fatal({ code: error.code, host: config.host, port: config.port }, 'cannot start')
+  process.exit(1)
+})
+const accounts = Object.entries(config.accounts).map(([name, { user, transport, url }]) => ({ name, user, transport, url: url.href }))
+log.info(
+  { url: gateway.url, docs: config.docs ? `${gateway.url}/docs` : undefined, accounts, sandbox: await isSandbox(config) },
+  'gateway is ready',
+)
+if (accounts.some(({ transport }) => transport === 'get')) {
+  log.warn('AFILNET_TRANSPORT=get puts the password into the URL of every call, where proxies log it; post and basic do not')
+}
+
+let leaving = false
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  // Kept for good: npm passes on a Ctrl-C that the terminal has sent already, and the second one must not cut the first short.
+  process.on(signal, async () => {
+    if (leaving) return
+    leaving = true
+    log.info({ signal }, 'draining')
+    await gateway.drain()
+    log.info('drained')
+    process.exit(0)
+  })
+}
+
+function configOrExit() {
+  try {
+    return readConfig(process.env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`The configuration is not valid:\n${error.message}\n`)
+    process.exit(78)
+  }
+}

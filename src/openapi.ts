@@ -1,0 +1,20 @@
+import { writeFile } from 'node:fs/promises'
+import { createApp } from './app.ts'
+import { readConfig } from './config.ts'
+import { openapiText } from './edge/docs.ts'
+import { newborn } from './edge/health.ts'
+import { createLogger } from './observe.ts'
+import { createUpstream } from './upstream.ts'
+
+/** Makes the OpenAPI document of a gateway without a public URL, as the repository keeps it. */
+export async function generate(): Promise<string> {
+  const config = readConfig({
+    AFILNET_USER: 'nobody',
+    AFILNET_PASSWORD: 'not needed to read the routes',
+    GATEWAY_KEY_SHA256: '01'.repeat(32),
+  })
+  const app = await createApp({ config, upstream: createUpstream(config), logger: createLogger('silent'), lifecycle: newborn() })
+  return openapiText(app)
+}
+
+if (import.meta.main) await writeFile(new URL('../openapi/openapi.json', import.meta.url), await generate())

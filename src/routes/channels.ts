@@ -1,0 +1,35 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import { getChatChannels } from '../afilnet/operations.ts'
+import type { Upstream } from '../upstream.ts'
+import { Nullable } from './params.ts'
+
+/** One of the account's numbers, bots or widgets. */
+export type Channel = Static<typeof Channel>
+export const Channel = Type.Object(
+  {
+    platform: Nullable({ description: 'A platform; Afilnet may know more than it documents', examples: ['whatsapp'] }),
+    platformId: Nullable({ description: 'Names the channel on its platform', examples: ['100'] }),
+    name: Nullable({ examples: ['Support'] }),
+  },
+  { $id: 'Channel', examples: [{ platform: 'whatsapp', platformId: '100', name: 'Support' }] },
+)
+
+export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+  app.get(
+    '/channels',
+    {
+      config: { scope: 'channels:read', operation: getChatChannels, revalidate: true },
+      schema: {
+        operationId: 'listChannels',
+        summary: 'Channels of the account behind the key',
+        tags: ['Chats'],
+        response: { 200: Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }) },
+      },
+    },
+    async request => {
+      const rows = await upstream.read(getChatChannels, {}, request.call)
+      return { items: rows.map(({ platform, platformid, name }) => ({ platform, platformId: platformid, name })) }
+    },
+  )
+}

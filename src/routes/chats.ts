@@ -1,0 +1,25 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { getChats } from '../afilnet/operations.ts'
+import type { Upstream } from '../upstream.ts'
+import { Messages, messagesOf } from './messages.ts'
+import { ChannelParams } from './params.ts'
+
+export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+  app.get(
+    '/chats/:platform/:platformId',
+    {
+      config: { scope: 'chats:read', operation: getChats, revalidate: true },
+      schema: {
+        operationId: 'listChats',
+        summary: 'The last message of each conversation of a channel',
+        tags: ['Chats'],
+        params: ChannelParams,
+        response: { 200: Messages },
+      },
+    },
+    async request => {
+      const { platform, platformId } = request.params
+      return messagesOf(await upstream.read(getChats, { platform, platformid: platformId }, request.call), upstream, request.call)
+    },
+  )
+}

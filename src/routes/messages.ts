@@ -1,0 +1,137 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import { getMessages, getUnreadMessages, type Row, sendMessage } from '../afilnet/operations.ts'
+import type { CallContext, Upstream } from '../upstream.ts'
+import { ChatParams, Nullable, text } from './params.ts'
+import { reference, type Send, SendHeaders, sendThrough } from './sends.ts'
+
+/** One message of a conversation, in either direction. */
+export type Message = Static<typeof Message>
+export const Message = Type.Object(
+  {
+    platform: Nullable(),
+    platformId: Nullable(),
+    destination: Nullable({ description: 'The other side of the conversation' }),
+    messageId: Nullable(),
+    message: Nullable({ description: 'The text' }),
+    sent: Type.Unsafe<boolean | null>({
+      type: ['boolean', 'null'],
+      description: "Afilnet's `sent` or `issent`; null where its value is not a boolean",
+    }),
+    status: Nullable({ description: "Afilnet's own word" }),
+    datetime: Nullable({ description: "Afilnet's own text, in a time zone that it does not tell" }),
+    timestamp: Type.Optional(
+      Type.String({ format: 'date-time', description: "The same instant, where the operator has configured Afilnet's time zone" }),
+    ),
+    extra: Type.Optional(
+      Type.Unsafe<Record<string, unknown>>({
+        type: 'object',
+        additionalProperties: true,
+        description: 'Fields that Afilnet sent and its manual does not name',
+      }),
+    ),
+  },
+  {
+    $id: 'Message',
+    examples: [
+      {
+        platform: 'whatsapp',
+        platformId: '100',
+        destination: '34600000000',
+        messageId: '1001',
+        message: 'Hello',
+        sent: true,
+        status: 'READ',
+        datetime: '2026-01-31 09:30:00',
+      },
+    ],
+  },
+)
+
+export const Messages = Type.Object({ items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))) })
+
+export function messagesOf(rows: Row<typeof getMessages>[], upstream: Upstream, call: CallContext): Static<typeof Messages> {
+  return {
+    items: rows.map(({ platformid: platformId, messageid: messageId, datetime, platform, destination, message, sent, status, extra }) => {
+      const timestamp = upstream.timestamp(datetime, call)
+      return {
+        platform,
+        platformId,
+        destination,
+        messageId,
+        message,
+        sent,
+        status,
+        datetime,
+        ...(timestamp !== undefined && { timestamp }),
+        ...(extra && { extra }),
+      }
+    }),
+  }
+}
+
+const MessageBody = Type.Object(
+  { message: text({ minLength: 1, description: 'The text', examples: ['Hello'] }), reference },
+  { additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
+)
+
+export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+  app.get(
+    '/chats/:platform/:platformId/:destination/messages',
+    {
+      config: { scope: 'messages:read', operation: getMessages, revalidate: true },
+      schema: {
+        operationId: 'listMessages',
+        summary: 'The messages of a conversation',
+        tags: ['Chats'],
+        params: ChatParams,
+        response: { 200: Messages },
+      },
+    },
+    async ({ params, call }) => messagesOf(await upstream.read(getMessages, chatOf(params), call), upstream, call),
+  )
+
+  app.get(
+    '/chats/:platform/:platformId/:destination/unread',
+    {
+      exposeHeadRoute: false,
+      config: { scope: 'messages:read', operation: getUnreadMessages },
+      schema: {
+        operationId: 'listUnreadMessages',
+        summary: 'The unread messages of a conversation (may mark them as read)',
+        description:
+          'Not a safe read: nobody knows whether Afilnet marks what it returns as read. The answer is never shared or kept, the gateway never repeats the call, and it runs to its end even if the caller leaves.',
+        tags: ['Chats'],
+        params: ChatParams,
+        response: { 200: Messages },
+      },
+    },
+    async ({ params, call }, reply) => {
+      reply.header('cache-control', 'no-store')
+      return messagesOf(await upstream.read(getUnreadMessages, chatOf(params), call), upstream, call)
+    },
+  )
+
+  app.post(
+    '/chats/:platform/:platformId/:destination/messages',
+    {
+      config: { scope: 'messages:send', operation: sendMessage },
+      schema: {
+        operationId: 'sendMessage',
+        summary: 'Send a text to a conversation',
+        tags: ['Sends'],
+        params: ChatParams,
+        headers: SendHeaders,
+        body: MessageBody,
+        response: { 201: Type.Unsafe<Send>(Type.Ref('Send')) },
+      },
+    },
+    ({ params, body, call }, reply) => {
+      reply.code(201)
+      const { message, reference } = body
+      return sendThrough('message', params, reference, () => upstream.send(sendMessage, { ...chatOf(params), message }, call))
+    },
+  )
+}
+
+export const chatOf = ({ platform, platformId, destination }: ChatParams) => ({ platform, platformid: platformId, destination })

@@ -1,0 +1,86 @@
+import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
+
+export type Param = [name: string, value: string]
+
+export type Transport = 'get' | 'form' | 'multipart' | 'query' | 'basic'
+
+/** A call as it came in, secrets included; `complaint` is set where it cannot be read without guessing. */
+export type Arrival = {
+  basic: boolean
+  transport: Transport
+  contentType: string
+  query: string
+  bytes: Buffer
+  params: Param[]
+  authorization: string
+  complaint?: string
+}
+
+type Parsed = { params: Param[]; complaint?: string }
+
+const decode = (raw: string) => {
+  const spaced = raw.replaceAll('+', ' ')
+  const bytes = spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  const buffer = Buffer.from(bytes, 'latin1')
+  return { text: buffer.toString(), sound: isUtf8(buffer) && !/%(?![0-9a-f]{2})/i.test(raw) }
+}
+
+/**
+ * Reads `a=1&b=2` from a text of one character to a byte.
+ *
+ * Not with URLSearchParams: that one replaces broken bytes by U+FFFD, and a broken writer would go unnoticed.
+ */
+function parsePairs(raw: string): Parsed {
+  const pairs = raw.split('&').filter(Boolean)
+  const decoded = pairs.map(pair => {
+    const at = pair.indexOf('=')
+    return at < 0 ? ([decode(pair), decode('')] as const) : ([decode(pair.slice(0, at)), decode(pair.slice(at + 1))] as const)
+  })
+  const broken = decoded.find(([name, value]) => !name.sound || !value.sound)
+  return {
+    params: decoded.map(([name, value]) => [name.text, value.text]),
+    ...(broken && { complaint: `Parameter ${broken[0].text} is not percent-encoded UTF-8` }),
+  }
+}
+
+async function parseMultipart(bytes: Buffer, contentType: string): Promise<Parsed> {
+  if (!isUtf8(bytes)) return { params: [], complaint: 'The multipart body is not UTF-8' }
+  try {
+    const form = await new Response(new Uint8Array(bytes), { headers: { 'content-type': contentType } }).formData()
+    const file = [...form].find(([, value]) => typeof value !== 'string')
+    return {
+      params: [...form].flatMap(([name, value]): Param[] => (typeof value === 'string' ? [[name, value]] : [])),
+      ...(file && { complaint: `Parameter ${file[0]} is an uploaded file, which Afilnet takes as a URL` }),
+    }
+  } catch {
+    return { params: [], complaint: 'The multipart body is malformed' }
+  }
+}
+
+/** As PHP does, a body of any other type is left unread. */
+const parseBody = async (bytes: Buffer, contentType: string): Promise<Parsed & { transport: Transport }> => {
+  const [type] = contentType.toLowerCase().split(/[;\s]/)
+  if (type === 'multipart/form-data') return { transport: 'multipart', ...(await parseMultipart(bytes, contentType)) }
+  if (type === 'application/x-www-form-urlencoded' && bytes.length > 0)
+    return { transport: 'form', ...parsePairs(bytes.toString('latin1')) }
+  return { transport: 'query', params: [] }
+}
+
+/** Takes a request apart: parameters of the query first, then those of the body, in their order, duplicates kept. */
+export async function readArrival(request: IncomingMessage, query: string, bytes: Buffer, basic: boolean): Promise<Arrival> {
+  const contentType = request.headers['content-type'] ?? ''
+  const fromQuery = parsePairs(query)
+  const fromBody = await parseBody(bytes, contentType)
+  const complaint = fromQuery.complaint ?? fromBody.complaint
+  return {
+    basic,
+    transport: basic ? 'basic' : request.method === 'GET' ? 'get' : fromBody.transport,
+    contentType,
+    query,
+    bytes,
+    params: [...fromQuery.params, ...fromBody.params],
+    authorization: request.headers.authorization ?? '',
+    ...(complaint && { complaint }),
+  }
+}

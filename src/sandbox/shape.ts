@@ -1,0 +1,76 @@
+/** Every way in which a regular answer may look; the first of each row is what the sandbox does unasked. */
+export const shapeChoices = {
+  list: ['array', 'object', 'empty-object', 'null', 'absent'],
+  ids: ['string', 'number'],
+  sent: ['string', 'number', 'boolean', 'word'],
+  sentName: ['sent', 'issent'],
+  status: ['upper', 'lower'],
+  result: ['empty', 'absent', 'null', 'scalar', 'object'],
+} as const
+
+type Choices = typeof shapeChoices
+
+/** How regular answers look. `empty-object`, `null` and `absent` show only where a list is empty; without `sentName` each method uses its own. */
+export type Shape = { [Name in Exclude<keyof Choices, 'sentName'>]: Choices[Name][number] } & {
+  sentName?: Choices['sentName'][number]
+  extra: Record<string, unknown>
+  omit: string[]
+  nulls: string[]
+}
+
+export const plainShape: Shape = {
+  list: 'array',
+  ids: 'string',
+  sent: 'string',
+  status: 'upper',
+  result: 'empty',
+  extra: {},
+  omit: [],
+  nulls: [],
+}
+
+type Row = Record<string, unknown>
+
+const ids = new Set(['platformid', 'destination', 'messageid'])
+
+const sentAs: Record<Shape['sent'], (sent: boolean) => unknown> = {
+  string: sent => (sent ? '1' : '0'),
+  number: Number,
+  boolean: sent => sent,
+  word: String,
+}
+
+const emptyAs: Partial<Record<Shape['list'], unknown>> = { object: {}, 'empty-object': {}, null: null }
+
+const resultAs: Record<Shape['result'], unknown> = { empty: [], absent: undefined, null: null, scalar: '1', object: { taken: '1' } }
+
+/** An id as a JSON number, where a JSON number can hold it. */
+const numeric = (value: unknown) => {
+  const number = Number(value)
+  return String(number) === value && Number.isSafeInteger(number) ? number : value
+}
+
+function shapeRow(row: Row, shape: Shape, sentName: string): Row {
+  const members = Object.entries(row).map(([name, value]): [string, unknown] => {
+    if (shape.nulls.includes(name === 'sent' ? sentName : name)) return [name === 'sent' ? sentName : name, null]
+    if (name === 'sent') return [sentName, sentAs[shape.sent](value === true)]
+    return [name, shape.ids === 'number' && ids.has(name) ? numeric(value) : value]
+  })
+  return { ...Object.fromEntries(members.filter(([name]) => !shape.omit.includes(name))), ...shape.extra }
+}
+
+/** The `result` of a list. */
+export function listResult(rows: readonly Row[], shape: Shape, documentedSentName: string) {
+  if (rows.length === 0 && shape.list !== 'array') return shape.list === 'absent' ? {} : { list: emptyAs[shape.list] }
+  const shaped = rows.map(row => shapeRow(row, shape, shape.sentName ?? documentedSentName))
+  return { list: shape.list === 'object' ? { ...shaped } : shaped }
+}
+
+/** The `result` of a send. */
+export const sendResult = (shape: Shape) => resultAs[shape.result]
+
+const status = (word: 'SUCCESS' | 'ERROR', shape: Shape) => (shape.status === 'lower' ? word.toLowerCase() : word)
+
+export const successBody = (result: unknown, shape: Shape) => JSON.stringify({ status: status('SUCCESS', shape), result })
+
+export const errorBody = (error: string, shape: Shape) => JSON.stringify({ status: status('ERROR', shape), error })

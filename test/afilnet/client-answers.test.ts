@@ -1,0 +1,161 @@
+import { describe, expect } from 'vitest'
+import type { Answer } from '../../src/sandbox/answers.ts'
+import { startSandbox } from '../../src/sandbox/app.ts'
+import { type Reply, type TestGateway, test } from '../gateway.ts'
+import { calls, kinds } from './calls.ts'
+
+type Failure = readonly [status: number, code: string]
+
+const lost: Failure = [502, 'upstream-connection-lost']
+const invalid: Failure = [502, 'upstream-invalid-response']
+const failed: Failure = [502, 'upstream-error']
+const redirected: Failure = [502, 'upstream-redirect']
+const tooLarge: Failure = [502, 'upstream-response-too-large']
+
+const rows: [name: string, answer: Answer, failure: Failure][] = [
+  ['a closed connection', { fault: 'drop' }, lost],
+  ['a reset connection', { fault: 'reset' }, lost],
+  ['a truncated answer', { fault: 'truncated' }, invalid],
+  ['two lengths', { fault: 'two-lengths' }, invalid],
+  ['headers without an end', { headers: { 'x-long': 'a'.repeat(60_000) } }, invalid],
+  ['another protocol', { fault: 'ssh' }, invalid],
+  ['a page', { fault: 'html' }, invalid],
+  ['nothing', { fault: 'empty' }, invalid],
+  ['a gzip bomb', { fault: 'gzip-bomb' }, invalid],
+  ['an answer without an end', { fault: 'endless' }, tooLarge],
+  ['[]', { body: '[]' }, invalid],
+  ['null', { body: 'null' }, invalid],
+  ['a text', { body: '"SUCCESS"' }, invalid],
+  ['half an object', { body: '{"status":"SUCCESS"' }, invalid],
+  ['two objects', { body: '{"status":"SUCCESS"}{"status":"SUCCESS"}' }, invalid],
+  ['a byte order mark', { body: '\ufeff{"status":"SUCCESS"}' }, invalid],
+  ['what is not UTF-8', { body: Buffer.from('{"status":"SUCCESS","x":"\xff"}', 'latin1') }, invalid],
+  ['HTTP 204', { status: 204 }, invalid],
+  ['HTTP 304', { status: 304 }, redirected],
+  ['HTTP 400', { status: 400 }, failed],
+  ['HTTP 403', { status: 403 }, failed],
+  ['HTTP 404', { status: 404, body: '{"status":"SUCCESS"}' }, failed],
+  ['HTTP 500', { status: 500 }, failed],
+  ['HTTP 503', { status: 503, headers: { 'retry-after': '5' } }, failed],
+]
+
+const ofEachKind = (gateway: TestGateway) => Promise.all(Object.values(kinds).map(method => calls[method](gateway)))
+const bodies = (replies: Reply[]) => replies.map(({ json }) => json)
+const unknown = { outcome: 'unknown', retry: 'no' }
+const harmless = { outcome: 'not_applied', retry: 'yes' }
+
+describe('a gateway to which Afilnet answers with', () => {
+  test.for(rows)('%s', async ([, answer, [status, code]], { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576' } })
+    for (const method of Object.values(kinds)) sandbox.answer({ ...answer, method, takes: true })
+
+    const replies = await ofEachKind(gateway)
+
+    const same = { status, code }
+    expect(bodies(replies)).toMatchObject([
+      { ...same, ...harmless },
+      { ...same, ...unknown },
+      { ...same, ...unknown },
+    ])
+    expect(sandbox.calls, 'none is repeated').toHaveLength(3)
+    expect(sandbox.sent).toHaveLength(1)
+    expect(await gateway.get('/channels'), 'the gateway goes on').toMatchObject({ status: 200 })
+  })
+
+  test.for([
+    ['HTTP 401', 401, { status: 502, code: 'upstream-credentials-rejected', outcome: 'not_applied', retry: 'no' }],
+    ['HTTP 429', 429, { status: 503, code: 'upstream-rate-limited', outcome: 'not_applied', retry: 'yes' }],
+  ] as const)('%s, which proves that nothing happened', async ([, status, problem], { gateway, sandbox }) => {
+    for (const method of Object.values(kinds)) sandbox.answer({ method, status })
+
+    const replies = await ofEachKind(gateway)
+
+    expect(bodies(replies)).toMatchObject([problem, problem, problem])
+    expect(sandbox.sent).toEqual([])
+  })
+})
+
+describe.concurrent('a gateway that Afilnet keeps waiting with', () => {
+  test.for([
+    ['silence', 'silent'],
+    ['headers without a body', 'stall'],
+    ['one byte a second', 'drip'],
+  ] as const)('%s', async ([, fault], { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500' } })
+    for (const method of Object.values(kinds)) sandbox.answer({ method, fault })
+    const startedAt = performance.now()
+
+    const replies = await ofEachKind(gateway)
+
+    const timeout = { status: 504, code: 'upstream-timeout' }
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+    expect(bodies(replies)).toMatchObject([
+      { ...timeout, ...harmless },
+      { ...timeout, ...unknown },
+      { ...timeout, ...unknown },
+    ])
+    expect(sandbox.calls, 'none is repeated').toHaveLength(3)
+    expect(await gateway.get('/channels'), 'the gateway goes on').toMatchObject({ status: 200 })
+    await sandbox.until(({ calls }) => calls.slice(0, 3).every(({ closedByPeer }) => closedByPeer))
+  })
+})
+
+describe("Afilnet's Retry-After on 429", () => {
+  const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString()
+
+  test.for([
+    ['7', 7, 7],
+    ['0', 1, 1],
+    [inSeconds(60), 30, 61],
+    [inSeconds(-60), 1, 1],
+    ['soon', 1, 1],
+  ] as const)('%s is passed on', async ([value, least, most], { gateway, sandbox }) => {
+    sandbox.answer({ status: 429, headers: { 'retry-after': value } })
+
+    const { headers } = await calls.sendmessage(gateway)
+
+    expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(least)
+    expect(Number(headers['retry-after'])).toBeLessThanOrEqual(most)
+  })
+})
+
+describe('a redirect', () => {
+  test.for([301, 302, 303, 307, 308])('with %s is not followed', async (status, { gateway, sandbox }) => {
+    const other = await startSandbox()
+    for (const method of Object.values(kinds)) {
+      sandbox.answer({ method, status, headers: { location: `${other.url}/api/http/` } })
+    }
+
+    const replies = await Promise.all(Object.values(kinds).map(method => calls[method](gateway)))
+
+    const unknown = { status: 502, code: 'upstream-redirect', outcome: 'unknown', retry: 'no' }
+    expect(replies.map(({ json }) => json)).toMatchObject([{ ...unknown, outcome: 'not_applied', retry: 'yes' }, unknown, unknown])
+    expect(other.calls).toEqual([])
+    expect(sandbox.calls).toHaveLength(3)
+    await other.close()
+  })
+})
+
+describe('an answer over the limit', () => {
+  test.for(Object.values(kinds))('of %s is not read to its end', async (method, { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1024' } })
+    sandbox.answer({ method, fault: 'endless' })
+
+    const { json } = await calls[method](gateway)
+
+    expect(json).toMatchObject({ status: 502, code: 'upstream-response-too-large' })
+    await sandbox.until(({ calls: [call] }) => call?.closedByPeer === true)
+  })
+
+  test('is one of a byte more', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1024', AFILNET_CONNECTIONS: '1' } })
+    sandbox.answer({ body: '{"status":"SUCCESS"}'.padEnd(1024) })
+    sandbox.answer({ body: '{"status":"SUCCESS"}'.padEnd(1025) })
+
+    const whole = await gateway.get('/channels')
+    const more = await gateway.get('/channels')
+
+    expect(whole.status).toBe(200)
+    expect(more.json).toMatchObject({ status: 502, code: 'upstream-response-too-large' })
+  })
+})

@@ -1,0 +1,52 @@
+import { connect } from 'node:net'
+import { describe, expect } from 'vitest'
+import { canaries, type TestGateway, test } from '../gateway.ts'
+import { chat } from './calls.ts'
+
+/** One request whose caller can hang up on it. */
+function ask({ url }: TestGateway, method: string, path: string, body = '') {
+  const { hostname, port } = new URL(url)
+  const head = [`${method} ${path} HTTP/1.1`, 'Host: gateway', `Authorization: Bearer ${canaries.key}`, `Content-Length: ${body.length}`]
+  const type = body === '' ? [] : ['Content-Type: application/json']
+  const socket = connect(Number(port), hostname)
+  socket.write(`${[...head, ...type].join('\r\n')}\r\n\r\n${body}`)
+  return { hangUp: () => socket.destroy() }
+}
+
+const leftBehind = (line: Record<string, unknown>) => line.aborted === true
+
+describe.concurrent('a caller who hangs up', () => {
+  test.for(['/channels', '/chats/whatsapp/100', `${chat}/messages`])(
+    'on GET %s ends the call to Afilnet',
+    async (path, { start, sandbox }) => {
+      const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '60000' } })
+      sandbox.answer({ fault: 'silent' })
+      const { hangUp } = ask(gateway, 'GET', path)
+      await sandbox.called(1)
+
+      hangUp()
+
+      await sandbox.until(({ calls: [call] }) => call?.closedByPeer === true)
+      await gateway.logged(leftBehind)
+      expect(gateway.log.filter(({ level }) => Number(level) >= 50)).toEqual([])
+    },
+  )
+
+  test.for([
+    ['GET', `${chat}/unread`, ''],
+    ['POST', `${chat}/messages`, '{"message":"Hello"}'],
+    ['POST', `${chat}/files`, '{"type":"image","fileUrl":"https://example.com/menu.jpg"}'],
+  ] as const)('on %s %s lets the call to Afilnet end by itself', async ([method, path, body], { gateway, sandbox }) => {
+    sandbox.answer({ delayMs: 300 })
+    const { hangUp } = ask(gateway, method, path, body)
+    await sandbox.called(1)
+
+    hangUp()
+
+    await gateway.logged(leftBehind)
+    await sandbox.until(({ calls: [call] }) => call?.answer !== undefined || call?.closedByPeer === true)
+    expect(sandbox.calls).toMatchObject([{ closedByPeer: false, answer: { status: 200 } }])
+    expect(sandbox.sent).toHaveLength(method === 'POST' ? 1 : 0)
+    expect(gateway.log.filter(({ level }) => Number(level) >= 50)).toEqual([])
+  })
+})

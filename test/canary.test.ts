@@ -1,0 +1,102 @@
+import { describe, expect } from 'vitest'
+import { createLogger } from '../src/observe.ts'
+import { canaries, test } from './gateway.ts'
+
+/** Words that a caller or Afilnet says and that no log may repeat, at no level. */
+const words = [
+  'cn1path',
+  'cn2query',
+  'cn3message',
+  'cn4idempotency',
+  'cn5reference',
+  'cn6upstream',
+  'cn7header',
+  'cn8file',
+  'cn9member',
+  '34699999999',
+]
+
+const chat = '/chats/telegram/cn1path/34699999999'
+const headers = {
+  'idempotency-key': 'cn4idempotency',
+  'user-agent': 'cn7header',
+  cookie: 'cn7header=1',
+  referer: 'https://cn7header.example/',
+  'x-forwarded-for': 'cn7header',
+  'if-none-match': '"cn7header"',
+}
+const message = { message: 'cn3message', reference: 'cn5reference' }
+const file = { type: 'image', fileUrl: 'https://cn8file.example/cn8file', message: 'cn3message' }
+
+const upstreamAnswers = [
+  { body: '{"status":"ERROR","error":"cn6upstream is not a code"}' },
+  { body: 'cn6upstream: not JSON' },
+  { body: '["cn6upstream"]' },
+  { status: 500, body: 'cn6upstream' },
+  { status: 301, headers: { location: 'https://cn6upstream.example/' } },
+  { status: 429, headers: { 'retry-after': 'cn6upstream' } },
+  { status: 401, headers: { 'www-authenticate': 'Basic realm="cn6upstream"' } },
+  { body: '{"status":"SUCCESS","result":{"list":[{"message":"cn6upstream","cn6upstream":1}]}}' },
+  { fault: 'drop' },
+  { fault: 'reset' },
+  { fault: 'truncated' },
+  { fault: 'two-lengths' },
+  { fault: 'ssh' },
+] as const
+
+describe('The log', () => {
+  test('repeats nothing that was said, at level trace', async ({ start, sandbox }) => {
+    const gateway = await start({ patience: { headersMs: 200, requestMs: 200, checkEveryMs: 25 } })
+
+    for (const answer of upstreamAnswers) {
+      sandbox.answer({ ...answer, times: 4 })
+      await gateway.get(`${chat}/messages?q=cn2query`, headers)
+      await gateway.get(`${chat}/unread?q=cn2query`, headers)
+      await gateway.post(`${chat}/messages?q=cn2query`, message, headers)
+      await gateway.post(`${chat}/files`, file, headers)
+    }
+    await gateway.get('/cn1path', headers)
+    await gateway.get('/%zzcn1path', headers)
+    await gateway.get('/docs/static/cn1path', headers)
+    await gateway.get('/problems/cn1path', headers)
+    await gateway.request(`${chat}/messages`, { method: 'DELETE', headers })
+    await gateway.request(chat, { headers, key: 'cn7header-0123456789012' })
+    await gateway.post(`${chat}/messages`, { ...message, cn9member: 1 }, headers)
+    await gateway.post(`${chat}/files`, { ...file, fileUrl: 'http://cn8file@localhost/' }, headers)
+    for (const bytes of [
+      'GET /cn1path',
+      'GET /cn1path HTTP/1.1\r\nX: cn7header\0\r\n\r\n',
+      `POST ${chat}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${canaries.key}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"message":"cn3message`,
+    ])
+      await gateway.raw(bytes)
+
+    const log = JSON.stringify(gateway.log)
+    expect(gateway.log.length).toBeGreaterThan(60)
+    for (const word of words) expect(log.includes(word), word).toBe(false)
+    expect(log).not.toMatch(/AFILNET|\/api\/http|demo@sandbox/i)
+  })
+
+  test('repeats no word of a page or document either', async ({ gateway }) => {
+    const replies = [
+      await gateway.get('/problems/not-found?q=cn2query', { accept: 'text/html, cn7header', ...headers }),
+      await gateway.get('/problems/cn1path', { accept: 'text/html', ...headers }),
+      await gateway.get('/openapi.json?q=cn2query', headers),
+      await gateway.get('/docs/?q=cn2query', headers),
+      await gateway.get('/cn1path', headers),
+    ]
+
+    for (const { headers: answered, text } of replies) expect(JSON.stringify(answered) + text).not.toMatch(new RegExp(words.join('|')))
+  })
+
+  test('names an error by its kind and place, never in its own words', () => {
+    const lines: string[] = []
+    const log = createLogger('trace', { write: line => lines.push(line) })
+    const error = Object.assign(new TypeError('cn6upstream'), { code: 'EWHY', cause: new Error('cn6upstream'), command: ['cn6upstream'] })
+
+    log.error({ err: error, req: { url: '/cn1path' }, res: { statusCode: 500 } }, 'internal error')
+    log.error({ err: 'cn6upstream' }, 'internal error')
+
+    expect(lines.map(line => JSON.parse(line).err)).toMatchObject([{ type: 'TypeError', code: 'EWHY' }, { type: 'string' }])
+    expect(lines.join('')).not.toMatch(/cn6upstream|cn1path/)
+  })
+})

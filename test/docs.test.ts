@@ -1,0 +1,157 @@
+import { existsSync } from 'node:fs'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
+import { canaries, test } from './gateway.ts'
+
+const executablePath = '/usr/bin/chromium'
+const args =
+  '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
+const missing = !existsSync(executablePath)
+
+let browser: Browser
+beforeAll(async () => {
+  if (!missing) browser = await chromium.launch({ executablePath, args: args.split(' ') })
+})
+afterAll(() => browser?.close())
+
+/** Opens a page, and takes note of where it turned and of what it complained about. */
+async function visit(url: string) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+  onTestFinished(() => context.close())
+  const page = await context.newPage()
+  const seen = { requests: [] as URL[], complaints: [] as string[] }
+  page.on('request', asked => seen.requests.push(new URL(asked.url())))
+  page.on('console', message => seen.complaints.push(`${message.type()}: ${message.text()}`))
+  page.on('pageerror', error => seen.complaints.push(error.message))
+  page.on('requestfailed', failed => seen.complaints.push(`failed: ${failed.url()}`))
+  await page.goto(url)
+  await page.locator('.opblock').first().waitFor()
+  return { page, seen }
+}
+
+async function authorise(page: Page) {
+  await page.locator('.btn.authorize').click()
+  await page.locator('.auth-container input').fill(canaries.key)
+  await page.locator('.auth-btn-wrapper .authorize').click()
+  await page.locator('.auth-btn-wrapper .btn-done').click()
+}
+
+/** Opens an operation, executes it as it is prefilled, and reads the status that the page shows. */
+async function tryOut(page: Page, operationId: string) {
+  const operation = page.locator(`.opblock[id$="-${operationId}"]`)
+  await operation.locator('.opblock-summary-control').click()
+  await operation.locator('.execute').click()
+  const status = await operation.locator('.live-responses-table tbody .response-col_status').innerText({ timeout: 10_000 })
+  await operation.locator('.opblock-summary-control').click()
+  return Number.parseInt(status, 10)
+}
+
+const six = {
+  listChannels: 200,
+  listChats: 200,
+  listMessages: 200,
+  listUnreadMessages: 200,
+  sendMessage: 201,
+  sendFile: 201,
+}
+
+async function tryOutAll(page: Page, operations: object) {
+  const statuses: Record<string, number> = {}
+  for (const operationId of Object.keys(operations)) statuses[operationId] = await tryOut(page, operationId)
+  return statuses
+}
+
+/** A proxy in front of a gateway, which it shows under a path and nowhere else. */
+async function startProxy(prefix: string) {
+  const to = { gateway: '' }
+  const server = createServer((asked, answer) => {
+    const { pathname, search } = new URL(asked.url ?? '', 'http://proxy')
+    if (!pathname.startsWith(`${prefix}/`)) return void answer.writeHead(404).end('not the gateway')
+    const { method, headers } = asked
+    const forwarded = request(to.gateway + pathname.slice(prefix.length) + search, { method, headers })
+    forwarded.on('response', response => response.pipe(answer.writeHead(response.statusCode ?? 0, response.headers)))
+    asked.pipe(forwarded)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, to } // a listening TCP server has a port
+}
+
+describe('The docs page', { timeout: 60_000 }, () => {
+  test.skipIf(missing)('tries out all six operations with a key that was entered once (needs Chromium)', async ({ gateway, sandbox }) => {
+    const { page, seen } = await visit(`${gateway.url}/docs`)
+    await authorise(page)
+
+    const statuses = await tryOutAll(page, six)
+
+    expect(statuses).toEqual(six)
+    expect(sandbox.calls).toHaveLength(6)
+    expect(sandbox.sent.map(({ method }) => method)).toEqual(['sendmessage', 'sendfile'])
+    expect(seen.complaints).toEqual([])
+    expect(new Set(seen.requests.map(({ protocol, host }) => `${protocol}//${host}`))).toEqual(new Set([gateway.url]))
+    expect(await page.title()).toBe('Afilnet gateway')
+  })
+
+  test.skipIf(missing)('forgets the key when it is loaded again (needs Chromium)', async ({ gateway }) => {
+    const { page } = await visit(`${gateway.url}/docs/`)
+    await authorise(page)
+    await tryOut(page, 'getMe')
+
+    await page.reload()
+    const kept = await page.evaluate('JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])')
+    const status = await tryOut(page, 'getMe')
+
+    expect(kept).toBe('[{},{},""]')
+    expect(await page.context().cookies()).toEqual([])
+    expect(status).toBe(401)
+  })
+
+  test.skipIf(missing)('takes nothing foreign from its query (needs Chromium)', async ({ gateway }) => {
+    const evil = 'url=https://evil.example/x.json&configUrl=https://evil.example/c.json&urls=https://evil.example/x.json'
+    const { page, seen } = await visit(`${gateway.url}/docs/?${evil}`)
+
+    expect(await page.locator('.info .title').innerText()).toContain('Afilnet gateway')
+    expect(seen.requests.filter(({ host }) => host !== new URL(gateway.url).host)).toEqual([])
+    expect(seen.complaints).toEqual([])
+  })
+
+  test.skipIf(missing)('works under a path behind a proxy (needs Chromium)', async ({ start }) => {
+    const { url, to } = await startProxy('/chat-api')
+    const gateway = await start({ env: { PUBLIC_URL: url } })
+    to.gateway = gateway.url
+    const { page, seen } = await visit(`${url}/docs`)
+    await authorise(page)
+
+    const two = { listChannels: 200, sendMessage: 201 }
+    const statuses = await tryOutAll(page, two)
+    const refused = (await (await fetch(`${url}/nothing`)).json()) as { type: string }
+    const explained = await fetch(refused.type)
+
+    expect(statuses).toEqual(two)
+    expect(seen.complaints).toEqual([])
+    expect(seen.requests.filter(({ href }) => !href.startsWith(`${url}/`) && !href.startsWith('data:'))).toEqual([])
+    expect(refused.type).toBe(`${url}/problems/not-found`)
+    expect(await explained.json()).toMatchObject({ code: 'not-found' })
+  })
+})
+
+describe('A problem’s page', { timeout: 60_000 }, () => {
+  test.skipIf(missing)('is a page that the browser does not complain about (needs Chromium)', async ({ gateway }) => {
+    const context = await browser.newContext()
+    onTestFinished(() => context.close())
+    const page = await context.newPage()
+    const complaints: string[] = []
+    page.on('console', message => complaints.push(message.text()))
+
+    await page.goto(`${gateway.url}/problems/upstream-timeout`)
+
+    expect(await page.locator('h1').innerText()).toBe('Afilnet did not answer in time')
+    expect(await page.evaluate('getComputedStyle(document.body).maxWidth')).toBe('640px')
+    expect(complaints.filter(text => !text.includes('favicon.ico'))).toEqual([])
+  })
+})

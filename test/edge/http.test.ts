@@ -1,0 +1,284 @@
+import { METHODS } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { describe, expect } from 'vitest'
+import { canaries, readAnswers, test } from '../gateway.ts'
+
+const chat = '/chats/telegram/200/700100200'
+const key = `Authorization: Bearer ${canaries.key}\r\n`
+
+/** A request that ends its connection, as it stands on the wire. */
+const wire = (line: string, headers = '', body = '') =>
+  `${line} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n${key}${headers}\r\n${body}`
+const post = (headers: string, body: string) => wire(`POST ${chat}/messages`, headers, body)
+const json = (body: string) => post(`Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`, body)
+
+/** What every problem has, whoever writes it. */
+const problem = (status: number, code: string) => ({
+  status,
+  headers: {
+    'content-type': 'application/problem+json; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': expect.stringMatching(/^default-src 'none';.* frame-ancestors 'none'$/),
+    'x-request-id': expect.stringMatching(/^[A-Za-z0-9_-]{8,64}$/),
+  },
+  json: { type: `/problems/${code}`, status, code, outcome: 'not_applied', instance: expect.stringMatching(/^urn:uuid:[0-9a-f-]{36}$/) },
+})
+
+const paths = [
+  ['/channels', 'GET, HEAD'],
+  ['/%63hannels', 'GET, HEAD'],
+  ['/channels?x=1', 'GET, HEAD'],
+  ['http://elsewhere/channels', 'GET, HEAD'],
+  ['/chats/telegram/200', 'GET, HEAD'],
+  ['/chats/telegram/a%2Fb', 'GET, HEAD'],
+  ['/chats/telegram/', 'GET, HEAD'],
+  ['/chats/telegram//x/messages', 'GET, HEAD, POST'],
+  [`${chat}/messages`, 'GET, HEAD, POST'],
+  [`${chat}/unread`, 'GET'],
+  [`${chat}/files`, 'POST'],
+  ['/me', 'GET, HEAD'],
+  ['/problems/not-found', 'GET, HEAD'],
+  ['/health/live', 'GET, HEAD'],
+  ['/health/ready', 'GET, HEAD'],
+  ['/openapi.json', 'GET, HEAD'],
+  ['/docs', 'GET, HEAD'],
+  ['/docs/', 'GET, HEAD'],
+  ['/docs/static/index.css', 'GET, HEAD'],
+] as const
+
+describe('A known path', () => {
+  test.for(paths)('%s takes %s and says so to every other method', async ([path, allow], { gateway, sandbox }) => {
+    const others = METHODS.filter(method => !allow.split(', ').includes(method))
+
+    const answers = await Promise.all(
+      others.map(async method => [method, readAnswers(await gateway.raw(wire(`${method} ${path}`)))] as const),
+    )
+
+    expect(others).toEqual(expect.arrayContaining(['QUERY', 'TRACE', 'OPTIONS', 'CONNECT', 'DELETE']))
+    for (const [method, [answer]] of answers) {
+      // A CONNECT has no path of this server: only one that looks like a path names a route.
+      const expected = method === 'CONNECT' && !path.startsWith('/') ? 'GET, HEAD, POST' : allow
+      if (method === 'HEAD') expect(answer, method).toMatchObject({ status: 405, headers: { allow: expected } })
+      else expect(answer, method).toMatchObject(problem(405, 'method-not-allowed'))
+      expect(answer?.headers.allow, method).toBe(expected)
+    }
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('refuses another method with a body as well', async ({ gateway }) => {
+    const body = 'Content-Type: text/plain\r\nContent-Length: 3\r\n'
+
+    const answers = await Promise.all(['DELETE', 'QUERY', 'PUT'].map(method => gateway.raw(wire(`${method} /channels`, body, 'abc'))))
+
+    for (const answer of answers) expect(readAnswers(answer)).toMatchObject([problem(405, 'method-not-allowed')])
+  })
+})
+
+describe('A path that nobody knows', () => {
+  test.for([
+    '/',
+    '*',
+    '//channels',
+    '/channels/',
+    '/channels;a=b',
+    '/Channels',
+    '/sends',
+    `${chat}%2Fmessages`,
+    '/docs/static/nothing.js',
+    '/docs/static/..%2f..%2fpackage.json',
+    '/admin',
+    '/metrics',
+  ])('%s gets 404', async (path, { gateway, sandbox }) => {
+    for (const method of ['GET', 'POST', 'DELETE', 'OPTIONS']) {
+      if (path.startsWith('/docs/') && method !== 'GET') continue // any path there is a known one
+      const answer = await gateway.raw(wire(`${method} ${path}`))
+
+      expect(readAnswers(answer), method).toMatchObject([problem(404, 'not-found')])
+    }
+    expect(sandbox.calls).toEqual([])
+  })
+})
+
+describe('A path parameter', () => {
+  const party = '👩'
+  test.for([
+    ['a%2Fb', 'a/b'],
+    ['a%252Fb', 'a%2Fb'],
+    ['a%25b', 'a%b'],
+    ['a%20b%2Cc%3Bd%7Ce', 'a b,c;d|e'],
+    ['a+b', 'a+b'],
+    ['..%2F..', '../..'],
+    ['%26password%3Dx', '&password=x'],
+    ['%C3%B1', 'ñ'],
+    ['x'.repeat(128), 'x'.repeat(128)],
+    [encodeURIComponent(party.repeat(128)), party.repeat(128)],
+  ] as const)('%s arrives at Afilnet decoded once', async ([encoded, decoded], { gateway, sandbox }) => {
+    await gateway.get(`/chats/telegram/${encoded}/${encoded}/messages`)
+
+    expect(sandbox.calls.map(({ params }) => params.slice(-2))).toEqual([
+      [
+        ['platformid', decoded],
+        ['destination', decoded],
+      ],
+    ])
+  })
+
+  test.for([
+    ['no character at all', '', 'telegram'],
+    ['a null byte', 'a%00b', 'telegram'],
+    ['a line break', 'a%0D%0Ab', 'telegram'],
+    ['a control character', 'a%1Fb', 'telegram'],
+    ['a C1 control character', 'a%C2%85b', 'telegram'],
+    ['129 characters', 'x'.repeat(129), 'telegram'],
+    ['129 characters of several bytes', encodeURIComponent(party.repeat(129)), 'telegram'],
+    ['a broken escape', 'a%zz', 'telegram'],
+    ['half an escape', 'a%2', 'telegram'],
+    ['an escape that is not UTF-8', 'a%ff', 'telegram'],
+    ['half a surrogate pair', '%ED%A0%80', 'telegram'],
+    ['a comma in a WhatsApp destination', '34600000000%2C34600000001', 'whatsapp'],
+    ['a semicolon in a WhatsApp destination', '34600000000%3B34600000001', 'whatsapp'],
+    ['a bar in a WhatsApp destination', '34600000000%7C34600000001', 'whatsapp'],
+    ['a blank in a WhatsApp destination', '34600000000%2034600000001', 'whatsapp'],
+    ['a platform of another name', '1', 'signal'],
+    ['a platform in capitals', '1', 'WhatsApp'],
+  ] as const)('with %s is refused', async ([, destination, platform], { gateway, sandbox }) => {
+    const chat = `/chats/${platform}/200/${destination}`
+    const body = '{"message":"Hello"}'
+    const head = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`
+
+    for (const bytes of [wire(`GET ${chat}/messages`), wire(`GET ${chat}/unread`), wire(`POST ${chat}/messages`, head, body)])
+      expect(readAnswers(await gateway.raw(bytes))).toMatchObject([problem(400, 'invalid-request')])
+
+    expect(sandbox.calls).toEqual([])
+  })
+})
+
+describe('What Node or Fastify would refuse in words of their own', () => {
+  const big = 65_537
+  const chunked = 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n'
+  const typed = (type: string) => `Content-Type: ${type}\r\nContent-Length: 2\r\n`
+
+  test.for([
+    ['no HTTP at all', 'hello\r\n\r\n', 400, 'invalid-request'],
+    ['a TLS greeting', '\x16\x03\x01\x02\x00\x01\x00\x01', 400, 'invalid-request'],
+    ['an unknown method', wire('BREW /channels'), 400, 'invalid-request'],
+    ['no Host', `GET /channels HTTP/1.1\r\nConnection: close\r\n${key}\r\n`, 400, 'invalid-request'],
+    ['an empty Host', `GET /channels HTTP/1.1\r\nHost:\r\nConnection: close\r\n${key}\r\n`, 400, 'invalid-request'],
+    ['two Hosts', wire('GET /channels', 'Host: other\r\n'), 400, 'invalid-request'],
+    ['two lengths', post('Content-Length: 2\r\nContent-Length: 3\r\n', '{}'), 400, 'invalid-request'],
+    ['a length and chunks', post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'), 400, 'invalid-request'],
+    ['a broken chunk', post(chunked, 'zz\r\n'), 400, 'invalid-request'],
+    ['a header without a colon', wire('GET /channels', 'nonsense\r\n'), 400, 'invalid-request'],
+    ['a bad URL', wire('GET /%zz'), 400, 'invalid-request'],
+    ['a bad URL under an odd method', wire('QUERY /%zz'), 400, 'invalid-request'],
+    ['a body over 64 KiB', json(' '.repeat(big)), 413, 'payload-too-large'],
+    ['chunks over 64 KiB', post(chunked, `${big.toString(16)}\r\n${' '.repeat(big)}\r\n0\r\n\r\n`), 413, 'payload-too-large'],
+    ['a target of 8,193 bytes', wire(`GET /${'a'.repeat(8_192)}`), 414, 'uri-too-long'],
+    ['a query of 8,193 bytes', wire(`GET /channels?${'a'.repeat(8_183)}`), 414, 'uri-too-long'],
+    ['a target of 20 KB', wire(`GET /${'a'.repeat(20_000)}`), 414, 'uri-too-long'],
+    ['a target of 200 KB', wire(`GET /${'a'.repeat(200_000)}`), 414, 'uri-too-long'],
+    ['a text', post(typed('text/plain'), '{}'), 415, 'unsupported-media-type'],
+    ['a form', post(typed('application/x-www-form-urlencoded'), 'a='), 415, 'unsupported-media-type'],
+    ['a type with a tab in it', post(typed('application/json\ta'), '{}'), 415, 'unsupported-media-type'],
+    ['a type that only begins like JSON', post(typed('application/jsonx'), '{}'), 415, 'unsupported-media-type'],
+    ['a body without a type', post('Content-Length: 2\r\n', '{}'), 415, 'unsupported-media-type'],
+    ['an odd Expect', post('Expect: pie\r\nContent-Length: 2\r\n', '{}'), 417, 'expectation-failed'],
+    ['headers of 20 KB', wire('GET /channels', `X-Long: ${'a'.repeat(20_000)}\r\n`), 431, 'headers-too-large'],
+    ['headers of 200 KB', wire('GET /channels', `X-Long: ${'a'.repeat(200_000)}\r\n`), 431, 'headers-too-large'],
+  ] as const)('%s gets a problem', async ([, bytes, status, code], { gateway, sandbox }) => {
+    const answers = readAnswers(await gateway.raw(bytes))
+
+    expect(answers).toMatchObject([problem(status, code)])
+    expect(answers[0]?.json.requestId).toBe(answers[0]?.headers['x-request-id'])
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('passes what is just within the limits', async ({ gateway }) => {
+    const url = await gateway.raw(wire(`GET /channels?${'a'.repeat(8_182)}`))
+    const body = await gateway.raw(json(`{"message":"${'a'.repeat(65_536 - 14)}"}`))
+    const http10 = await gateway.raw('GET /health/live HTTP/1.0\r\n\r\n')
+
+    expect([url, body, http10].map(bytes => readAnswers(bytes)[0]?.status)).toEqual([200, 201, 200])
+  })
+
+  test('lets a caller who sends all of its 10 MiB before it reads have the answer', async ({ gateway, sandbox }) => {
+    const socket = gateway.open().pause()
+    const body = Buffer.alloc(10 * 1024 * 1024, ' ')
+
+    socket.write(post(`Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`, ''))
+    const failure = await new Promise(resolve => socket.write(body, resolve))
+
+    expect(failure ?? undefined).toBeUndefined()
+    expect(readAnswers(await text(socket))).toMatchObject([problem(413, 'payload-too-large')])
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('answers 100-continue', async ({ gateway }) => {
+    const body = '{"message":"Hello"}'
+
+    const answer = await gateway.raw(
+      post(`Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`, body),
+    )
+
+    expect(answer).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 201 Created\r\n/)
+  })
+})
+
+describe('A caller who is too slow', () => {
+  const patience = { headersMs: 200, requestMs: 400, checkEveryMs: 25 }
+
+  test.for([
+    ['half a request line', 'GET /chan'],
+    ['half of the headers', `GET /channels HTTP/1.1\r\nHost: gateway\r\n${key}`],
+    ['half of the body', json('{"message":"Hello"}').slice(0, -5)],
+    ['half of a chunk', post('Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n', '20\r\n{"message')],
+  ] as const)('with %s gets 408', async ([, bytes], { start, sandbox }) => {
+    const gateway = await start({ patience })
+
+    const answers = readAnswers(await gateway.raw(bytes))
+
+    expect(answers).toMatchObject([problem(408, 'request-timeout')])
+    expect(answers[0]?.json.retry).toBe('yes')
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('gets 408 even if a byte comes now and then', async ({ start, sandbox }) => {
+    const gateway = await start({ patience })
+    const socket = gateway.open()
+    const drip = setInterval(() => socket.write('x'), 50)
+
+    socket.write(json('{"message":"Hello"}').slice(0, -15))
+    const answer = await text(socket)
+    clearInterval(drip)
+
+    expect(readAnswers(answer)).toMatchObject([problem(408, 'request-timeout')])
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('gets no second answer after one that came before the body', async ({ start }) => {
+    const gateway = await start({ patience })
+
+    const answers = readAnswers(await gateway.raw(json('{"message":"Hello"}').replace(canaries.key, 'x'.repeat(40)).slice(0, -5)))
+
+    expect(answers.map(({ status }) => status)).toEqual([401])
+  })
+})
+
+describe('Bytes that nobody can read after a request that is still open', () => {
+  const call = (line: string) => `${line} HTTP/1.1\r\nHost: gateway\r\n${key}`
+
+  test('are answered after it', async ({ gateway, sandbox }) => {
+    sandbox.latencyMs = 100
+    const body = '{"message":"Hello"}'
+
+    const answers = readAnswers(
+      await gateway.raw(
+        `${call(`POST ${chat}/messages`)}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}${call('GET /me')}\r\n\0\r\n\r\n`,
+      ),
+    )
+
+    expect(answers.map(({ status }) => status)).toEqual([201, 200, 400])
+    expect(sandbox.sent).toHaveLength(1)
+  })
+})

@@ -1,0 +1,181 @@
+import { hash } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { type Dispatcher, Pool } from 'undici'
+import { test as base, expect } from 'vitest'
+import type { Patience } from '../src/app.ts'
+import { type CallerConfig, type Config, type Environment, readConfig, type Scope, scopes } from '../src/config.ts'
+import { type Gateway, startGateway } from '../src/gateway.ts'
+import { createLogger } from '../src/observe.ts'
+import { type Sandbox, startSandbox } from '../src/sandbox/app.ts'
+
+/** Sentinels: every test runs with them, and fails if one of them comes out anywhere. */
+export const canaries = { password: 'fake-canary-password-ñ&=%', key: 'fake_canary_key_0123456789abcdef' }
+
+export type Reply = {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  text: string
+  json: ReturnType<typeof JSON.parse>
+}
+type RequestOptions = { method?: string; headers?: Record<string, string | string[]>; body?: string | Buffer; key?: string | null }
+type LogLine = Record<string, unknown>
+
+/** Takes answers apart as they stood on the wire, one after the other. */
+export function readAnswers(bytes: string): Reply[] {
+  const answers: Reply[] = []
+  for (let rest = bytes; rest !== ''; ) {
+    const end = rest.indexOf('\r\n\r\n')
+    const [line = '', ...fields] = rest.slice(0, end).split('\r\n')
+    const headers = Object.fromEntries(fields.map(field => field.split(/: (.*)/s, 2) as [string, string])) // a field has a colon
+    const lower = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+    const body = Buffer.from(rest.slice(end + 4))
+    const length = Number(lower['content-length'] ?? 0)
+    const text = body.subarray(0, length).toString()
+    answers.push({
+      status: Number(line.split(' ')[1]),
+      headers: lower,
+      text,
+      json: /json/.test(lower['content-type'] ?? '') && text !== '' ? JSON.parse(text) : undefined,
+    })
+    rest = body.subarray(length).toString()
+  }
+  return answers
+}
+
+export type TestGateway = Gateway & {
+  /** One request with the caller's key, over a real socket. */
+  request(path: string, options?: RequestOptions): Promise<Reply>
+  get(path: string, headers?: Record<string, string>): Promise<Reply>
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Reply>
+  /** Writes bytes as they are and returns everything that came back until the gateway closed the connection. */
+  raw(bytes: string | Buffer): Promise<string>
+  /** A bare connection, for callers that dawdle; destroyed at the end of the test. */
+  open(): Socket
+  log: LogLine[]
+  /** Resolves with the first log line, past or to come, that fits. */
+  logged(fits: (line: LogLine) => boolean): Promise<LogLine>
+}
+
+export type StartOptions = {
+  env?: Environment
+  callers?: Record<string, Partial<CallerConfig> & { key: string; scopes?: readonly Scope[] }>
+  patience?: Partial<Patience>
+}
+
+/** `sandbox` and `gateway` are fresh for each test and close themselves; `start` opens gateways of another configuration. */
+export const test = base.extend<{ sandbox: Sandbox; start: (options?: StartOptions) => Promise<TestGateway>; gateway: TestGateway }>({
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+  sandbox: async ({}, use) => {
+    const sandbox = await startSandbox({ password: canaries.password })
+    await use(sandbox)
+    await sandbox.close()
+  },
+  start: async ({ sandbox }, use) => {
+    const opened: (() => Promise<void>)[] = []
+    await use(async (options = {}) => {
+      const { gateway, end } = await open(sandbox, options)
+      opened.push(end)
+      return gateway
+    })
+    for (const end of opened) await end()
+  },
+  gateway: async ({ start }, use) => {
+    await use(await start())
+  },
+})
+
+/** The environment of a gateway in front of a sandbox. */
+export const environment = (sandbox: { url: string; user: string }): Environment => ({
+  PORT: '0',
+  AFILNET_USER: sandbox.user,
+  AFILNET_PASSWORD: canaries.password,
+  AFILNET_URL: `${sandbox.url}/api/http/`,
+  AFILNET_TIMEOUT_MS: '5000',
+  GATEWAY_KEY_SHA256: hash('sha256', canaries.key),
+  LOG_LEVEL: 'trace',
+})
+
+async function open(sandbox: Sandbox, { env = {}, callers, patience }: StartOptions) {
+  const config = { ...readConfig({ ...environment(sandbox), ...env }) } as Config
+  for (const [name, { key, ...rest }] of Object.entries(callers ?? {})) {
+    config.callers = { ...config.callers, [name]: { account: 'default', scopes, keySha256: [hash('sha256', key)], ...rest } }
+  }
+  const output: string[] = []
+  const log: LogLine[] = []
+  const waiting = new Set<() => void>()
+  const logger = createLogger(config.logLevel, {
+    write: line => {
+      output.push(line)
+      log.push(JSON.parse(line))
+      for (const look of waiting) look()
+    },
+  })
+  const gateway = await startGateway(config, logger, patience)
+  const pool = new Pool(gateway.url, { connections: 256, headersTimeout: 0, bodyTimeout: 0 })
+
+  async function request(path: string, { method = 'GET', headers, body, key = canaries.key }: RequestOptions = {}): Promise<Reply> {
+    const answer = await pool.request({
+      path,
+      method: method as Dispatcher.HttpMethod, // undici sends any token
+      headers: { ...(key !== null && { authorization: `Bearer ${key}` }), ...headers },
+      body: body ?? null,
+    })
+    const text = await answer.body.text()
+    output.push(JSON.stringify(answer.headers), text)
+    const json = /json/.test(String(answer.headers['content-type'])) && text !== '' ? JSON.parse(text) : undefined
+    return { status: answer.statusCode, headers: answer.headers, text, json }
+  }
+
+  const sockets: Socket[] = []
+  function openSocket() {
+    const { hostname, port } = new URL(gateway.url)
+    const socket = connect(Number(port), hostname).on('error', () => {}) // reset while it still writes: what came back counts
+    sockets.push(socket)
+    return socket
+  }
+
+  async function end() {
+    await pool.destroy()
+    for (const socket of sockets) socket.destroy()
+    await gateway.drain()
+    const said = output.join('\n')
+    for (const canary of Object.values(canaries)) {
+      for (const form of [canary, encodeURIComponent(canary), Buffer.from(canary).toString('base64')])
+        expect(said.includes(form), 'a secret came out').toBe(false)
+    }
+  }
+
+  const testGateway: TestGateway = {
+    ...gateway,
+    request,
+    get: (path, headers) => request(path, { ...(headers && { headers }) }),
+    post: (path, body, headers) =>
+      request(path, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }),
+    async raw(bytes) {
+      const socket = openSocket()
+      let said = ''
+      socket.setEncoding('utf8').on('data', chunk => {
+        said += chunk
+      })
+      socket.write(bytes)
+      await once(socket, 'close')
+      output.push(said)
+      return said
+    },
+    open: openSocket,
+    log,
+    logged: fits =>
+      new Promise(resolve => {
+        const look = () => {
+          const line = log.find(fits)
+          if (!line) return
+          waiting.delete(look)
+          resolve(line)
+        }
+        waiting.add(look)
+        look()
+      }),
+  }
+  return { gateway: testGateway, end }
+}

@@ -1,0 +1,122 @@
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, matchesGlob, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { Variables } from '../src/config.ts'
+import { generate } from '../src/openapi.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+
+describe('openapi/openapi.json', () => {
+  test('is what the routes make (if not: npm run openapi)', async () => {
+    expect(read('openapi/openapi.json')).toBe(await generate())
+  })
+
+  test('has the version of the package', () => {
+    expect(JSON.parse(read('openapi/openapi.json')).info.version).toBe(JSON.parse(read('package.json')).version)
+  })
+
+  test('pleases the linter', () => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['node_modules/@redocly/cli/bin/cli.js', 'lint', '--config', 'redocly.yaml', 'openapi/openapi.json'],
+      { cwd: root, encoding: 'utf8', env: { REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' } },
+    )
+
+    expect(status, stdout + stderr).toBe(0)
+    expect(stdout + stderr).toContain('valid')
+    expect(stdout + stderr).not.toMatch(/warning\w* \d|\[\d+\]/)
+  })
+})
+
+describe('.env.example', () => {
+  const secrets = Object.entries(Variables.properties).filter(([, schema]) => 'secret' in schema)
+  const ofGateway = [...Object.keys(Variables.properties), ...secrets.map(([name]) => `${name}_FILE`)]
+  const ofSandbox = [...new Set(read('src/sandbox/main.ts').match(/\bSANDBOX_[A-Z_]+\b/g))]
+
+  test('explains each variable, and no other', () => {
+    const explained = read('.env.example').matchAll(/^# ?([A-Z][A-Z0-9_]+)=|^([A-Z][A-Z0-9_]+)=/gm)
+
+    const names = [...new Set([...explained].map(([, commented, set]) => commented ?? set))]
+    expect(names.sort()).toEqual([...ofGateway, ...ofSandbox].sort())
+  })
+})
+
+/** Who may import what of ours, and which packages; `**` is everything below. */
+const house = [
+  ['src/afilnet/*', ['src/afilnet/*'], ['undici', 'temporal-polyfill']],
+  ['src/sandbox/*', ['src/sandbox/*'], []],
+  ['src/hosts.ts', [], []],
+  ['src/key.ts', [], []],
+  ['src/breaker.ts', [], ['cockatiel']],
+  ['src/problem.ts', [], ['@sinclair/typebox']],
+  ['src/config.ts', ['src/hosts.ts', 'src/afilnet/transports.ts'], ['@sinclair/typebox']],
+  ['src/observe.ts', ['src/config.ts'], ['pino']],
+  ['src/upstream.ts', ['src/afilnet/*', 'src/breaker.ts', 'src/config.ts', 'src/problem.ts', 'src/observe.ts'], []],
+  [
+    'src/edge/*',
+    [
+      'src/edge/*',
+      'src/problem.ts',
+      'src/observe.ts',
+      'src/config.ts',
+      'src/upstream.ts',
+      'src/afilnet/faults.ts',
+      'src/afilnet/operations.ts',
+    ],
+    ['fastify', 'fastify-plugin', '@fastify/*', '@sinclair/typebox'],
+  ],
+  [
+    'src/routes/*',
+    ['src/routes/*', 'src/upstream.ts', 'src/problem.ts', 'src/config.ts', 'src/hosts.ts', 'src/afilnet/operations.ts'],
+    ['@fastify/type-provider-typebox', '@sinclair/typebox', 'uuid'],
+  ],
+  ['src/app.ts', ['src/edge/*', 'src/routes/*', 'src/problem.ts', 'src/config.ts', 'src/upstream.ts'], ['fastify', '@fastify/*']],
+  ['src/gateway.ts', ['src/app.ts', 'src/config.ts', 'src/upstream.ts', 'src/edge/health.ts'], ['fastify']],
+  ['src/openapi.ts', ['src/*', 'src/edge/*'], []],
+  ['src/demo.ts', ['src/*', 'src/sandbox/app.ts'], []],
+  ['src/main.ts', ['src/*'], []],
+] as const
+
+const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  .filter(name => name.endsWith('.ts'))
+  .map(name => join('src', name))
+
+const importsOf = (path: string) => {
+  const found = [...read(path).matchAll(/^(?:import|export)\b[^'"]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm)]
+  const names = found.map(([, from, dynamic, bare]) => from ?? dynamic ?? bare ?? '')
+  return {
+    ours: names.filter(name => name.startsWith('.')).map(name => normalize(join(dirname(path), name))),
+    packages: names.filter(name => !/^(\.|node:)/.test(name)).map(name => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name),
+  }
+}
+
+const fits = (name: string, patterns: readonly string[]) => patterns.some(pattern => matchesGlob(name, pattern))
+
+describe('The house', () => {
+  test.for(sources)('%s visits only whom it may', path => {
+    const rule = house.find(([pattern]) => matchesGlob(path, pattern))
+    const { ours, packages } = importsOf(path)
+
+    expect(rule, 'has a row in the table').toBeDefined()
+    expect(ours.filter(name => !sources.includes(name))).toEqual([])
+    expect(ours.filter(name => !fits(name, rule?.[1] ?? []))).toEqual([])
+    expect(packages.filter(name => !fits(name, rule?.[2] ?? []))).toEqual([])
+    expect(packages.filter(name => builtinModules.includes(name))).toEqual([]) // those say node:
+  })
+
+  test('lets only the programs read the environment', () => {
+    const readers = sources.filter(path => /process\.env|node:process|loadEnvFile/.test(read(path)))
+
+    expect(readers.sort()).toEqual(['src/demo.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+  })
+
+  test('lets only the programs end the process', () => {
+    const enders = sources.filter(path => /process\.exit|process\.exitCode/.test(read(path)))
+
+    expect(enders.sort()).toEqual(['src/demo.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+  })
+})

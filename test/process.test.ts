@@ -1,0 +1,199 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { Agent, request } from 'undici'
+import { describe, expect, onTestFinished, vi } from 'vitest'
+import { canaries, environment, test } from './gateway.ts'
+
+const program = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+
+type Line = Record<string, unknown> & { msg: string }
+
+/** The real program, with an environment of its own. */
+function launch(env: Record<string, string | undefined>, ...args: string[]) {
+  const child: ChildProcess = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const said = { out: '', err: '' }
+  child.stdout?.on('data', chunk => {
+    said.out += chunk
+  })
+  child.stderr?.on('data', chunk => {
+    said.err += chunk
+  })
+  const ended = once(child, 'close')
+  const lines = () =>
+    said.out
+      .split('\n')
+      .filter(Boolean)
+      .map((line): Line => JSON.parse(line))
+  const line = (msg: string) =>
+    vi.waitFor(
+      () => {
+        const found = lines().find(line => line.msg === msg)
+        expect(found, said.out + said.err).toBeDefined()
+        return found as Line // just checked
+      },
+      { timeout: 10_000, interval: 20 },
+    )
+  return { child, said, ended, line, lines }
+}
+
+const headers = { authorization: `Bearer ${canaries.key}` }
+const get = async (url: string) => {
+  const { statusCode, body } = await request(url, { headers, reset: true })
+  return { status: statusCode, text: await body.text() }
+}
+
+describe('The program', { timeout: 30_000 }, () => {
+  test.for(['SIGTERM', 'SIGINT'] as const)(
+    'says in one line where it listens and for whom, serves, and leaves on %s',
+    async (signal, { sandbox }) => {
+      const { child, said, ended, line, lines } = launch(environment(sandbox))
+
+      const ready = await line('gateway is ready')
+      const { status } = await get(`${ready.url}/channels`)
+      const asked = performance.now()
+      child.kill(signal)
+      const exit = await ended
+
+      expect(ready).toMatchObject({
+        level: 30,
+        url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/),
+        docs: `${ready.url}/docs`,
+        accounts: [{ name: 'default', user: sandbox.user, transport: 'post', url: `${sandbox.url}/api/http/` }],
+        sandbox: true,
+      })
+      expect(status).toBe(200)
+      expect(exit).toEqual([0, null])
+      expect(performance.now() - asked).toBeLessThan(3_000)
+      expect(lines().map(({ msg }) => msg)).toEqual(['listening', 'gateway is ready', 'request', 'draining', 'drained'])
+      expect(said.err).toBe('')
+      for (const canary of Object.values(canaries)) expect(said.out).not.toContain(canary)
+    },
+  )
+
+  test('warns where the password would be in URLs', async ({ sandbox }) => {
+    const { line } = launch({ ...environment(sandbox), AFILNET_TRANSPORT: 'get' })
+
+    expect(await line('gateway is ready')).toMatchObject({ accounts: [{ transport: 'get' }] })
+    expect(
+      await line('AFILNET_TRANSPORT=get puts the password into the URL of every call, where proxies log it; post and basic do not'),
+    ).toMatchObject({ level: 40 })
+  })
+
+  test('shows its configuration without secrets and ends with 0 when it is asked to check', async ({ sandbox }) => {
+    const { said, ended } = launch({ ...environment(sandbox), DRAIN_DELAY_MS: '7' }, '--check')
+
+    expect(await ended).toEqual([0, null])
+    expect(JSON.parse(said.out)).toMatchObject({
+      drainDelayMs: 7,
+      accounts: { default: { user: sandbox.user, password: '<set>', transport: 'post' } },
+      callers: { default: { keySha256: ['<set>'] } },
+    })
+    expect(said.out + said.err).not.toMatch(/canary|[0-9a-f]{64}/)
+  })
+
+  test.for([
+    ['a check', ['--check']],
+    ['a start', []],
+  ] as const)('ends %s with 78 and every mistake', async ([, args], { sandbox }) => {
+    const { said, ended } = launch({ ...environment(sandbox), PORT: 'http', DRAIN_MS: '1', NODE_TLS_REJECT_UNAUTHORIZED: '0' }, ...args)
+
+    expect(await ended).toEqual([78, null])
+    expect(said.err.match(/^[A-Z_]+(?=: expected)/gm)).toEqual(['PORT', 'NODE_TLS_REJECT_UNAUTHORIZED', 'DRAIN_MS'])
+    expect(said.out + said.err).not.toMatch(/canary|[0-9a-f]{64}|^ +at /m)
+  })
+
+  test('says clearly that its port is taken', async ({ gateway, sandbox }) => {
+    const { port } = new URL(gateway.url)
+
+    const { said, ended, lines } = launch({ ...environment(sandbox), PORT: port })
+
+    expect(await ended).toEqual([1, null])
+    expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', code: 'EADDRINUSE', host: '127.0.0.1', port: Number(port) }])
+    expect(said.err).toBe('')
+  })
+})
+
+describe('A process that is told to go while it is busy', { timeout: 30_000 }, () => {
+  test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
+    const env = { ...environment(sandbox), AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '3500', DRAIN_DELAY_MS: '1000' }
+    const { child, ended, line, lines } = launch(env)
+    const { url } = await line('gateway is ready')
+    const { port } = new URL(String(url))
+    sandbox.latencyMs = 100
+
+    // Callers that keep their connections and send one message after the other, until the gateway is gone.
+    const agent = new Agent({ connections: 20, pipelining: 1 })
+    onTestFinished(() => agent.destroy())
+    const answers: { message: string; status: number; text: string }[] = []
+    const send = async (message: string) => {
+      const { statusCode, body } = await request(`${url}/chats/telegram/200/700100200/messages`, {
+        dispatcher: agent,
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify({ message }),
+      })
+      answers.push({ message, status: statusCode, text: await body.text() })
+    }
+    const callers = Array.from({ length: 20 }, async (_, caller) => {
+      for (let i = 0; child.exitCode === null; i++) await send(`${caller}-${i}`).catch(() => {})
+    })
+
+    // One caller stops in the middle of its headers, one in its body, one sends its body byte by byte but in the end whole.
+    const raw = (bytes: string) => {
+      const socket = connect(Number(port), '127.0.0.1').on('error', () => {})
+      socket.write(bytes)
+      return socket
+    }
+    const head = `POST /chats/telegram/200/700100200/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${canaries.key}\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n`
+    raw('GET /channels HTTP/1.1\r\nHo')
+    raw(`${head}{"mes`)
+    const slow = raw(head)
+    const slowAnswer = text(slow).catch(() => '')
+    await sandbox.called(40)
+
+    const asked = performance.now()
+    child.kill('SIGTERM')
+    const leaving = await vi.waitFor(async () => {
+      const ready = await get(`${url}/health/ready`)
+      expect(ready.status).toBe(503)
+      return ready
+    })
+    const served = await get(`${url}/me`)
+    const bytes = [...'{"message":"slow"}']
+    const drip = setInterval(() => slow.write(bytes.shift() ?? ''), 40)
+    const exit = await ended
+    clearInterval(drip)
+    await Promise.all(callers)
+
+    expect(leaving).toMatchObject({ status: 503, text: expect.stringContaining('"status":"draining"') })
+    expect(served.status).toBe(200)
+    expect(exit).toEqual([0, null])
+    expect(performance.now() - asked).toBeLessThan(3_500 + 2_000)
+    expect(await slowAnswer).toMatch(/^HTTP\/1.1 201 /)
+
+    const accepted = answers.filter(({ status }) => status === 201).map(({ message }) => message)
+    const refused = answers.filter(({ status }) => status !== 201)
+    expect([...accepted, 'slow'].sort()).toEqual(sandbox.sent.map(({ message }) => message).sort())
+    expect(new Set(refused.map(({ status, text }) => `${status} ${JSON.parse(text).code}`))).toEqual(new Set(['503 draining']))
+    expect(lines().at(-1)?.msg).toBe('drained')
+    expect(lines().filter(({ level }) => Number(level) > 30)).toEqual([])
+  })
+
+  test('does not wait longer than it may for an Afilnet that is silent', async ({ sandbox }) => {
+    const { child, ended, line } = launch({ ...environment(sandbox), AFILNET_TIMEOUT_MS: '500', DRAIN_MS: '1500' })
+    const { url } = await line('gateway is ready')
+    const silent = get(`${url}/chats/whatsapp/silent`)
+    await sandbox.called(1)
+
+    const asked = performance.now()
+    child.kill('SIGTERM')
+
+    expect(await silent).toMatchObject({ status: 504, text: expect.stringContaining('upstream-timeout') })
+    expect(await ended).toEqual([0, null])
+    expect(performance.now() - asked).toBeLessThan(1_500 + 1_500)
+  })
+})

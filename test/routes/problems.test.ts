@@ -1,0 +1,95 @@
+import { describe, expect } from 'vitest'
+import { catalogue } from '../../src/problem.ts'
+import { test } from '../gateway.ts'
+
+/** Every code of the contract with its status, written by hand: the catalogue must agree with it. */
+const contract = {
+  'invalid-request': 400,
+  'idempotency-key-required': 400,
+  unauthenticated: 401,
+  'insufficient-scope': 403,
+  'chat-not-allowed': 403,
+  'not-found': 404,
+  'send-not-found': 404,
+  'channel-not-found': 404,
+  'chat-not-found': 404,
+  'method-not-allowed': 405,
+  'request-timeout': 408,
+  'idempotency-key-in-use': 409,
+  'payload-too-large': 413,
+  'uri-too-long': 414,
+  'unsupported-media-type': 415,
+  'expectation-failed': 417,
+  'file-type-rejected': 422,
+  'file-url-rejected': 422,
+  'thumb-url-rejected': 422,
+  'destination-unroutable': 422,
+  'idempotency-key-reused': 422,
+  'rate-limited': 429,
+  'send-quota-exceeded': 429,
+  'headers-too-large': 431,
+  'internal-error': 500,
+  'upstream-credentials-rejected': 502,
+  'upstream-contract-mismatch': 502,
+  'upstream-unknown-error': 502,
+  'upstream-redirect': 502,
+  'upstream-error': 502,
+  'upstream-invalid-response': 502,
+  'upstream-response-too-large': 502,
+  'upstream-connection-lost': 502,
+  'send-interrupted': 502,
+  'upstream-out-of-credit': 503,
+  'upstream-rate-limited': 503,
+  'upstream-unreachable': 503,
+  'upstream-circuit-open': 503,
+  'store-unavailable': 503,
+  overloaded: 503,
+  draining: 503,
+  'upstream-timeout': 504,
+}
+
+describe('GET /problems/{code}', () => {
+  test('knows the codes of the contract and no other', () => {
+    expect(Object.fromEntries(Object.entries(catalogue).map(([code, { status }]) => [code, status]))).toEqual(contract)
+  })
+
+  test('explains each code to a program', async ({ gateway }) => {
+    for (const [code, status] of Object.entries(contract)) {
+      const reply = await gateway.request(`/problems/${code}`, { key: null })
+
+      expect(reply, code).toMatchObject({ status: 200, headers: { 'content-type': 'application/json; charset=utf-8', vary: 'Accept' } })
+      expect(reply.json, code).toEqual({
+        code,
+        status,
+        title: expect.stringMatching(/\w{3}/),
+        meaning: expect.stringMatching(/\w{3}/),
+        retry: expect.stringMatching(/^(Yes|No)/),
+      })
+    }
+  })
+
+  test('explains each code to a person', async ({ gateway }) => {
+    for (const [code, status] of Object.entries(contract)) {
+      const accept = 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8'
+      const reply = await gateway.request(`/problems/${code}`, { key: null, headers: { accept } })
+
+      expect(reply, code).toMatchObject({ status: 200, headers: { 'content-type': 'text/html; charset=utf-8', vary: 'Accept' } })
+      expect(reply.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/=]+';/)
+      expect(reply.text).toContain(`<code>${code}</code>, HTTP ${status}`)
+      expect(reply.text).not.toMatch(/<script|<key>|`|undefined/)
+    }
+  })
+
+  test.for(['nothing', 'constructor', '__proto__', 'toString', 'NOT-FOUND', 'not-found%2F', '<script>alert(1)</script>'])(
+    'does not know %s, and does not repeat it',
+    async (code, { gateway }) => {
+      for (const accept of ['application/json', 'text/html']) {
+        const reply = await gateway.request(`/problems/${encodeURI(code)}`, { key: null, headers: { accept } })
+
+        expect(reply).toMatchObject({ status: 404, headers: { 'content-type': 'application/problem+json; charset=utf-8' } })
+        expect(reply.json.code).toBe('not-found')
+        if (code !== 'nothing') expect(reply.text).not.toContain(code)
+      }
+    },
+  )
+})

@@ -1,0 +1,9 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 20_000, // a busy machine is no failure; what is slow is for the benchmark to say
+    hookTimeout: 20_000,
+  },
+})
