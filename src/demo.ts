@@ -1,6 +1,6 @@
-import { hash, randomBytes } from 'node:crypto'
 import { readConfig } from './config.ts'
 import { startGateway } from './gateway.ts'
+import { makeKey } from './key.ts'
 import { createLogger } from './observe.ts'
 import { startSandbox } from './sandbox/app.ts'
 
@@ -11,14 +11,14 @@ const sandbox = await startSandbox({
   controlPort: Number(SANDBOX_CONTROL_PORT ?? 4011),
   replyAfterMs: 3000,
 }).catch(giveUp)
-const key = `afgw_${randomBytes(32).toString('base64url')}`
+const { key, sha256 } = makeKey()
 const config = readConfig({
   HOST,
   PORT,
   AFILNET_USER: sandbox.user,
   AFILNET_PASSWORD: sandbox.password,
   AFILNET_URL: `${sandbox.url}/api/http/`,
-  GATEWAY_KEY_SHA256: hash('sha256', key),
+  GATEWAY_KEY_SHA256: sha256,
   LOG_LEVEL: 'warn',
 })
 const gateway = await startGateway(config, createLogger(config.logLevel)).catch(giveUp)

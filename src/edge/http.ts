@@ -25,7 +25,9 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
   // Node answers an odd Expect with a bare 417; here it goes the way of every request.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   app.server.on('connect', ({ url = '' }, socket) => {
-    const allow = (url.startsWith('/') && allowed(url)) || 'GET, HEAD, POST'
+    const path = pathOf(url)
+    const allow = (path?.startsWith('/') && allowed(path)) || 'GET, HEAD, POST'
+    socket.on('error', () => socket.destroy()) // from here on Node leaves the socket, and its errors, to us
     answerRaw(socket as Socket, 'method-not-allowed', base, app.log, { allow })
   })
 
@@ -39,7 +41,9 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
     if ((headersDistinct.host?.length ?? 0) > 1) throw new Problem('invalid-request', { detail: 'There is more than one Host header' })
     if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') throw new Problem('expectation-failed')
     if (request.is404) {
-      const allow = allowed(url)
+      const path = pathOf(url)
+      if (path === undefined) throw new Problem('invalid-request')
+      const allow = allowed(path)
       throw allow ? new Problem('method-not-allowed', { headers: { allow } }) : new Problem('not-found')
     }
   })
@@ -49,7 +53,7 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
   })
 })
 
-/** Finds the methods of the route whose pattern fits a target, since Fastify answers 404 to a wrong method. */
+/** Finds the methods of the route whose pattern fits a path, since Fastify answers 404 to a wrong method. */
 function allowedMethods(app: FastifyInstance) {
   const methods = new Map<string, Set<string>>()
   app.addHook('onRoute', ({ url, method }) => {
@@ -58,8 +62,8 @@ function allowedMethods(app: FastifyInstance) {
     if (known.has('HEAD')) known.add('GET') // Fastify tells only of the HEAD of a prefix with a slash
     methods.set(url, known)
   })
-  return (target: string) => {
-    const segments = pathOf(target).split('/')
+  return (path: string) => {
+    const segments = path.split('/')
     for (const [url, known] of methods) {
       const pattern = url.split('/')
       const isOpen = pattern.at(-1) === '*'
@@ -72,13 +76,13 @@ function allowedMethods(app: FastifyInstance) {
   }
 }
 
-/** The path of a target as the router reads it: without origin and query, escapes decoded but for those of separators. */
-function pathOf(target: string): string {
+/** The path of a target as the router reads it: without origin and query, escapes decoded but for those of separators; `undefined` if it cannot be. */
+function pathOf(target: string): string | undefined {
   const [path = ''] = target.replace(/^https?:\/\/[^/]*/i, '').split(/[?#]/, 1)
   try {
     return decodeURI(path)
   } catch {
-    throw new Problem('invalid-request')
+    return undefined
   }
 }
 

@@ -8,6 +8,8 @@ export const json = fp(async function json(app) {
   const refused = (detail: string) => new Problem('invalid-request', { detail })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (request.headers['content-encoding'] !== undefined)
+      return done(new Problem('unsupported-media-type', { detail: 'The body must not be encoded' }))
     if (!isUtf8(body)) return done(refused('The body is not UTF-8'))
     const text = body.toString('utf8')
     if (text.startsWith('\ufeff')) return done(refused('The body begins with a byte order mark'))

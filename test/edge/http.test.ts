@@ -57,11 +57,9 @@ describe('A known path', () => {
 
     expect(others).toEqual(expect.arrayContaining(['QUERY', 'TRACE', 'OPTIONS', 'CONNECT', 'DELETE']))
     for (const [method, [answer]] of answers) {
-      // A CONNECT has no path of this server: only one that looks like a path names a route.
-      const expected = method === 'CONNECT' && !path.startsWith('/') ? 'GET, HEAD, POST' : allow
-      if (method === 'HEAD') expect(answer, method).toMatchObject({ status: 405, headers: { allow: expected } })
+      if (method === 'HEAD') expect(answer, method).toMatchObject({ status: 405, headers: { allow } })
       else expect(answer, method).toMatchObject(problem(405, 'method-not-allowed'))
-      expect(answer?.headers.allow, method).toBe(expected)
+      expect(answer?.headers.allow, method).toBe(allow)
     }
     expect(sandbox.calls).toEqual([])
   })
@@ -72,6 +70,25 @@ describe('A known path', () => {
     const answers = await Promise.all(['DELETE', 'QUERY', 'PUT'].map(method => gateway.raw(wire(`${method} /channels`, body, 'abc'))))
 
     for (const answer of answers) expect(readAnswers(answer)).toMatchObject([problem(405, 'method-not-allowed')])
+  })
+})
+
+describe('A tunnel', () => {
+  test.for(['host:443', '/%zz', '/nothing', '*'])('to %s is refused with all methods that there are', async (target, { gateway }) => {
+    const answers = readAnswers(await gateway.raw(wire(`CONNECT ${target}`)))
+
+    expect(answers).toMatchObject([problem(405, 'method-not-allowed')])
+    expect(answers[0]?.headers.allow).toBe('GET, HEAD, POST')
+  })
+
+  test('whose caller leaves at once takes nobody along', async ({ gateway }) => {
+    for (let i = 0; i < 20; i++) {
+      const socket = gateway.open()
+      await new Promise<void>(resolve => socket.write(wire('CONNECT host:443'), () => resolve()))
+      socket.resetAndDestroy()
+    }
+
+    expect((await gateway.get('/health/live')).status).toBe(200)
   })
 })
 

@@ -45,7 +45,7 @@ describe('A body', () => {
   test('is refused when it is packed', async ({ gateway, sandbox }) => {
     const reply = await gateway.request(path, post(gzipSync('{"message":"Hello"}'), { 'content-encoding': 'gzip' }))
 
-    expect(reply).toMatchObject({ status: 400, json: { code: 'invalid-request' } })
+    expect(reply).toMatchObject({ status: 415, json: { code: 'unsupported-media-type' } })
     expect(sandbox.calls).toEqual([])
   })
 
