@@ -6,7 +6,7 @@ import { accessLog, logWhenClosed } from './edge/access-log.ts'
 import { answers, commonHeaders } from './edge/answers.ts'
 import { auth } from './edge/auth.ts'
 import { docs } from './edge/docs.ts'
-import { health, type Lifecycle } from './edge/health.ts'
+import { health, type Lifecycle, type State } from './edge/health.ts'
 import { http, onClientError } from './edge/http.ts'
 import { json } from './edge/json.ts'
 import { problems } from './edge/problems.ts'
@@ -17,7 +17,8 @@ import { files } from './routes/files.ts'
 import { me } from './routes/me.ts'
 import { Message, messages } from './routes/messages.ts'
 import { problemPages } from './routes/problems.ts'
-import { Send } from './routes/sends.ts'
+import { Send, sendLedger } from './routes/sends.ts'
+import type { Sends } from './sends.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How patient the server is with slow callers. */
@@ -25,18 +26,31 @@ export type Patience = { headersMs: number; requestMs: number; readerMs: number;
 
 const patience: Patience = { headersMs: 10_000, requestMs: 15_000, readerMs: 30_000, checkEveryMs: 1_000 }
 
+/** What links begin with: the public URL, or nothing. */
+export const baseOf = ({ publicUrl }: Config) => publicUrl?.href.replace(/\/$/, '') ?? ''
+
 type AppOptions = {
   config: Config
   upstream: Upstream
+  sends: Sends
+  state: () => State
   logger: FastifyBaseLogger
   lifecycle: Lifecycle
   patience?: Partial<Patience> | undefined
 }
 
 /** The whole public server, in the order in which a request meets it. */
-export async function createApp({ config, upstream, logger, lifecycle, patience: given }: AppOptions): Promise<FastifyInstance> {
+export async function createApp({
+  config,
+  upstream,
+  sends,
+  state,
+  logger,
+  lifecycle,
+  patience: given,
+}: AppOptions): Promise<FastifyInstance> {
   const { headersMs, requestMs, readerMs, checkEveryMs } = { ...patience, ...given }
-  const base = config.publicUrl?.href.replace(/\/$/, '') ?? ''
+  const base = baseOf(config)
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -74,13 +88,15 @@ export async function createApp({ config, upstream, logger, lifecycle, patience:
   await app.register(json)
   await app.register(auth, { callers: config.callers })
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
-  await app.register(health, { lifecycle, sandboxed: () => Object.keys(config.accounts).some(name => upstream.sandboxed(name)) })
+  await app.register(health, { lifecycle, state })
 
+  const route = { sends, base, keyRequired: config.idempotencyRequired, userOf: upstream.userOf }
   await app.register(problemPages)
   await app.register(me)
   await app.register(channels, { upstream })
   await app.register(chats, { upstream })
-  await app.register(messages, { upstream })
-  await app.register(files, { upstream })
+  await app.register(messages, { upstream, route })
+  await app.register(files, { upstream, route })
+  await app.register(sendLedger, { sends })
   return app
 }

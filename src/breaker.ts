@@ -1,38 +1,87 @@
-import { CircuitState, circuitBreaker, DelegateBackoff, handleWhen, type IBreaker } from 'cockatiel'
+import {
+  CircuitState,
+  circuitBreaker,
+  DelegateBackoff,
+  handleWhenResult,
+  type IBreaker,
+  type IHalfOpenAfterBackoffContext,
+} from 'cockatiel'
 
 export type Breaker = {
   /** Seconds until another call may be tried, or `undefined` if one may be now. */
   closedForS(): number | undefined
+  /** Whether calls failed, and none has proved since that they no longer do. */
+  tripped(): boolean
   /** Runs the call and takes note of how it ends. Ask `closedForS` first. */
   run<T>(call: () => Promise<T>): Promise<T>
 }
 
+/** What the end of a call proves: that calls fail, that they do not, or nothing, as where it was never made. */
+export type Verdict = 'failed' | 'answered' | 'nothing'
+
 type BreakerOptions = {
-  /** The failures that count. What else a call may throw is an answer like any other. */
-  counts: (error: unknown) => boolean
+  /** What an error proves. */
+  verdict: (error: unknown) => Verdict
   decides: IBreaker
   /** The wait before the first probe; it doubles with each probe that fails, up to `maxProbeMs`. */
   firstProbeMs: number
   maxProbeMs: number
+  /** The wait after a probe that proved nothing. */
+  againMs: number
 }
 
+type End<T> = { verdict: Verdict; tell: () => T }
+
 /** Holds calls back while they fail, and lets one probe at a time find out whether they still do. */
-export function createBreaker({ counts, decides, firstProbeMs, maxProbeMs }: BreakerOptions): Breaker {
+export function createBreaker({ verdict, decides, firstProbeMs, maxProbeMs, againMs }: BreakerOptions): Breaker {
+  let openings = 0
+  let doubledMs = 0
+  let waitMs = 0
   let probeAt = 0
-  const halfOpenAfter = new DelegateBackoff(({ attempt }: { attempt: number }) => {
-    const delay = Math.min(firstProbeMs * 2 ** (attempt - 1), maxProbeMs)
-    probeAt = Date.now() + delay
-    return delay
+  const halfOpenAfter = new DelegateBackoff(({ attempt, result }: IHalfOpenAfterBackoffContext) => {
+    const failed = 'value' in result && (result.value as End<unknown>).verdict === 'failed' // run below gives it nothing else
+    if (failed) doubledMs = attempt === 1 ? firstProbeMs : Math.min(doubledMs * 2, maxProbeMs)
+    waitMs = failed ? doubledMs : againMs
+    return waitMs
   })
-  const policy = circuitBreaker(handleWhen(counts), { breaker: decides, halfOpenAfter })
+  const policy = circuitBreaker(
+    handleWhenResult(end => (end as End<unknown>).verdict !== 'answered'),
+    { breaker: decides, halfOpenAfter },
+  )
+  policy.onBreak(() => {
+    openings++
+    probeAt = Date.now() + waitMs // the library has read its own clock by now, and would throw at a probe that is early
+  })
   return {
     closedForS() {
       // The library would let others wait for the probe; they are refused at once instead.
       if (policy.state === CircuitState.HalfOpen) return 1
-      const waitMs = probeAt - Date.now()
-      return policy.state === CircuitState.Open && waitMs > 0 ? Math.ceil(waitMs / 1000) : undefined
+      const leftMs = probeAt - Date.now()
+      return policy.state === CircuitState.Open && leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined
     },
-    run: call => policy.execute(call),
+    tripped: () => policy.state !== CircuitState.Closed,
+    async run<T>(call: () => Promise<T>) {
+      const probing = policy.state !== CircuitState.Closed
+      const begun = openings
+      const { tell } = await policy.execute(async (): Promise<End<T>> => {
+        try {
+          const value = await call()
+          return { verdict: 'answered', tell: () => value }
+        } catch (error) {
+          // What fails after an opening that it did not see is old news, which must neither end a probe nor open the circuit again.
+          const proved = begun === openings ? verdict(error) : 'nothing'
+          // The library takes a thrown error for no evidence while it is closed, but for a success of a probe.
+          if (proved === 'nothing' && !probing) throw error
+          return {
+            verdict: proved,
+            tell: () => {
+              throw error
+            },
+          }
+        }
+      })
+      return tell()
+    },
   }
 }
 

@@ -31,6 +31,7 @@ export const Variables = Type.Object({
     expected: 'bytes, 1024 to 134217728',
   }),
   AFILNET_TIMEOUT_MS: milliseconds(10_000, 1),
+  AFILNET_LATE_MS: milliseconds(20_000, 0),
   AFILNET_CONNECTIONS: Type.Integer({ default: 256, minimum: 1, maximum: 65_535, expected: 'a number of connections, 1 to 65535' }),
   AFILNET_TIMEZONE: text('an IANA time zone such as Europe/Madrid'),
   GATEWAY_KEY_SHA256: Type.String({
@@ -38,6 +39,15 @@ export const Variables = Type.Object({
     pattern: '^[0-9a-f]{64}(,[0-9a-f]{64})?$',
     expected: 'the SHA-256 of an API key in lower-case hex, or two of them with a comma between',
   }),
+  STORE_URL: Type.String({
+    default: 'sqlite:./data/gateway.sqlite',
+    secret: true,
+    pattern: '^sqlite:.+',
+    expected: 'sqlite:<path> or sqlite::memory:',
+  }),
+  SENDS_KEEP_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 87_600, expected: 'hours, 1 to 87600' }),
+  STORE_MAX_MB: Type.Integer({ default: 1024, minimum: 1, maximum: 1_048_576, expected: 'megabytes, 1 to 1048576' }),
+  IDEMPOTENCY_REQUIRED: Type.Boolean({ default: false, expected: 'true or false' }),
   DRAIN_MS: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 3_600_000, expected: 'milliseconds, at least AFILNET_TIMEOUT_MS + 1000, at most 3600000' }),
   ),
@@ -73,6 +83,11 @@ export type Config = {
   callers: Record<string, CallerConfig>
   maxResponseBytes: number
   timeoutMs: number
+  lateMs: number
+  storeUrl: string
+  keepHours: number
+  storeMaxMb: number
+  idempotencyRequired: boolean
   drainMs: number
   drainDelayMs: number
   publicUrl?: URL
@@ -149,6 +164,11 @@ export function readConfig(environment: Environment): Config {
     callers: { default: { keySha256, account: 'default', scopes } },
     maxResponseBytes: complete.AFILNET_MAX_RESPONSE_BYTES,
     timeoutMs,
+    lateMs: complete.AFILNET_LATE_MS,
+    storeUrl: complete.STORE_URL,
+    keepHours: complete.SENDS_KEEP_HOURS,
+    storeMaxMb: complete.STORE_MAX_MB,
+    idempotencyRequired: complete.IDEMPOTENCY_REQUIRED,
     drainMs,
     drainDelayMs: complete.DRAIN_DELAY_MS,
     ...(publicUrl && { publicUrl }),

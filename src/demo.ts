@@ -19,6 +19,7 @@ const config = readConfig({
   AFILNET_PASSWORD: sandbox.password,
   AFILNET_URL: `${sandbox.url}/api/http/`,
   GATEWAY_KEY_SHA256: sha256,
+  STORE_URL: 'sqlite::memory:',
   LOG_LEVEL: 'warn',
 })
 const gateway = await startGateway(config, createLogger(config.logLevel)).catch(giveUp)

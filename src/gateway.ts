@@ -1,24 +1,48 @@
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { createApp, type Patience } from './app.ts'
+import { baseOf, createApp, type Patience } from './app.ts'
 import type { Config } from './config.ts'
-import { newborn } from './edge/health.ts'
+import { newborn, type State } from './edge/health.ts'
+import { createSends } from './sends.ts'
+import { openStore } from './store/open.ts'
 import { createUpstream } from './upstream.ts'
 
 /** A gateway that listens. */
 export type Gateway = {
   /** Where it listens, with the port that it really got. */
   url: string
+  /** Takes over the accounts and callers of another configuration; the rest needs a restart. */
+  reload(config: Config): void
   /** Leaves without losing an accepted request: not ready, then no new requests, then the end, all within `DRAIN_MS`. */
   drain(): Promise<void>
 }
 
-/** Opens the pools and the public listener of a configuration. */
+const hourMs = 3_600_000
+
+/** Opens the ledger, the pools and the public listener of a configuration. */
 export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
+  let storeOk = true
+  const store = await openStore(config.storeUrl, {
+    keepMs: config.keepHours * hourMs,
+    keepUnknownMs: Math.max(config.keepHours, 720) * hourMs,
+    leaseMs: 10_000,
+    maxBytes: config.storeMaxMb * 1_048_576,
+    onState(ok, fault) {
+      storeOk = ok
+      if (ok) logger.info('the ledger of sends can be written again')
+      else logger.error({ fault }, 'the ledger of sends cannot be written: sends get 503, reads go on')
+    },
+  })
+  const base = baseOf(config)
   const upstream = createUpstream(config)
+  const sends = createSends({ store, base, timeoutMs: config.timeoutMs })
   const lifecycle = newborn()
-  const app = await createApp({ config, upstream, logger, lifecycle, patience })
+  const state = (): State => {
+    const { sandbox, credentialsRejected } = upstream.state()
+    return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
+  }
+  const app = await createApp({ config, upstream, sends, state, logger, lifecycle, patience })
   await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
   const { address, family, port } = app.server.address() as AddressInfo // a TCP listener has one
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
@@ -37,10 +61,19 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, Math.max(0, deadline - performance.now())))
     await app.close()
     clearTimeout(end)
+    // A send goes on without its caller, who is not waited for above.
+    await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
     await upstream.close()
+    await sends.stop()
+    await store.close()
   }
 
-  return { url, drain }
+  function reload({ accounts, callers }: Config) {
+    upstream.reload(accounts)
+    app.useCallers(callers)
+  }
+
+  return { url, reload, drain }
 }
 
 /** Asks a plain-http upstream, which can only be a local one, whether it is the sandbox. No credential is sent. */

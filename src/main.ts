@@ -1,6 +1,7 @@
 import { ConfigError, maskConfig, readConfig } from './config.ts'
 import { isSandbox, startGateway } from './gateway.ts'
 import { createLogger } from './observe.ts'
+import { StoreVersionError } from './store/store.ts'
 
 const config = configOrExit()
 if (process.argv.includes('--check')) {
@@ -10,17 +11,19 @@ if (process.argv.includes('--check')) {
 
 const log = createLogger(config.logLevel)
 const gateway = await startGateway(config, log).catch((error: NodeJS.ErrnoException) => {
-  log.fatal({ code: error.code, host: config.host, port: config.port }, 'cannot start')
-  process.exit(1)
+  const newerStore = error instanceof StoreVersionError
+  log.fatal(newerStore ? { store: error.message } : { code: error.code, host: config.host, port: config.port }, 'cannot start')
+  process.exit(newerStore ? 78 : 1)
 })
-const accounts = Object.entries(config.accounts).map(([name, { user, transport, url }]) => ({ name, user, transport, url: url.href }))
-log.info(
-  { url: gateway.url, docs: config.docs ? `${gateway.url}/docs` : undefined, accounts, sandbox: await isSandbox(config) },
-  'gateway is ready',
-)
-if (accounts.some(({ transport }) => transport === 'get')) {
-  log.warn('AFILNET_TRANSPORT=get puts the password into the URL of every call, where proxies log it; post and basic do not')
-}
+process.on('SIGHUP', () => {
+  try {
+    gateway.reload(readConfig(process.env))
+    log.info('took over accounts and callers')
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    log.error({ mistakes: error.mistakes }, 'the new configuration is not valid; the old one stays')
+  }
+})
 
 let leaving = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -33,6 +36,15 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     log.info('drained')
     process.exit(0)
   })
+}
+
+const accounts = Object.entries(config.accounts).map(([name, { user, transport, url }]) => ({ name, user, transport, url: url.href }))
+log.info(
+  { url: gateway.url, docs: config.docs ? `${gateway.url}/docs` : undefined, accounts, sandbox: await isSandbox(config) },
+  'gateway is ready',
+)
+if (accounts.some(({ transport }) => transport === 'get')) {
+  log.warn('AFILNET_TRANSPORT=get puts the password into the URL of every call, where proxies log it; post and basic do not')
 }
 
 function configOrExit() {

@@ -4,6 +4,7 @@ import { readConfig } from './config.ts'
 import { openapiText } from './edge/docs.ts'
 import { newborn } from './edge/health.ts'
 import { createLogger } from './observe.ts'
+import type { Sends } from './sends.ts'
 import { createUpstream } from './upstream.ts'
 
 /** Makes the OpenAPI document of a gateway without a public URL, as the repository keeps it. */
@@ -13,7 +14,16 @@ export async function generate(): Promise<string> {
     AFILNET_PASSWORD: 'not needed to read the routes',
     GATEWAY_KEY_SHA256: '01'.repeat(32),
   })
-  const app = await createApp({ config, upstream: createUpstream(config), logger: createLogger('silent'), lifecycle: newborn() })
+  const sends = {} as Sends // routes are declared, none is called
+  const state = () => ({ store: 'ok', credentials: 'ok' }) as const
+  const app = await createApp({
+    config,
+    upstream: createUpstream(config),
+    sends,
+    state,
+    logger: createLogger('silent'),
+    lifecycle: newborn(),
+  })
   return openapiText(app)
 }
 

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { oneOf } from './schema.ts'
 
 type Row = {
   status: number
@@ -242,6 +243,13 @@ type Details = {
   errors?: MemberError[] | undefined
   retryAfterS?: number | undefined
   headers?: Record<string, string>
+  /** The row of the ledger, once there is one. */
+  sendId?: string
+  /** The request bore an Idempotency-Key, so that asking again with it never sends again. */
+  keyed?: boolean
+  /** The body that was written down for this send; it is told again word for word. */
+  recorded?: ProblemBody
+  cause?: unknown
 }
 
 /** An answer that is an error. Thrown anywhere, written in one place. */
@@ -250,7 +258,7 @@ export class Problem extends Error {
   readonly details: Details
 
   constructor(code: ProblemCode, details: Details = {}) {
-    super(code)
+    super(code, { cause: details.cause })
     this.name = 'Problem'
     this.code = code
     this.details = details
@@ -266,7 +274,7 @@ export class Problem extends Error {
 
   /** Whether the caller may repeat the request. */
   get retry(): Retry {
-    return retryOf(this.row, this.outcome)
+    return retryOf(this.row, this.outcome, this.details.keyed === true)
   }
 
   get headers(): Record<string, string> {
@@ -275,9 +283,9 @@ export class Problem extends Error {
   }
 }
 
-function retryOf({ status, operatorFirst }: Row, outcome: Outcome): Retry {
+function retryOf({ status, operatorFirst }: Row, outcome: Outcome, keyed: boolean): Retry {
   if (operatorFirst) return 'no'
-  if (status === 409) return 'same-key'
+  if (status === 409 || (outcome === 'unknown' && keyed)) return 'same-key'
   return status === 429 || status === 408 || (outcome === 'not_applied' && status >= 500) ? 'yes' : 'no'
 }
 
@@ -292,19 +300,16 @@ export const ProblemBody = Type.Object(
     status: Type.Integer(),
     detail: Type.String({ description: 'What happened this time, for a person' }),
     instance: Type.String({ description: 'This one occurrence', examples: ['urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b'] }),
-    code: Type.Unsafe<ProblemCode>({ type: 'string', enum: codes, description: 'Stable; decide on this one' }),
-    outcome: Type.Unsafe<Outcome>({
-      type: 'string',
-      enum: ['not_applied', 'unknown'],
-      description: '`not_applied`: provably nothing happened at Afilnet',
-    }),
-    retry: Type.Unsafe<Retry>({
-      type: 'string',
-      enum: ['yes', 'same-key', 'no'],
+    code: oneOf(codes, { description: 'Stable; decide on this one' }),
+    outcome: oneOf(['not_applied', 'unknown'], { description: '`not_applied`: provably nothing happened at Afilnet' }),
+    retry: oneOf(['yes', 'same-key', 'no'], {
       description: 'Whether repeating the request is safe and of use; `same-key`: only with the same Idempotency-Key',
     }),
     requestId: Type.String({ description: 'The same as `X-Request-Id`; the log has it too' }),
     upstreamCode: Type.Optional(Type.String({ description: "Afilnet's own code", examples: ['CHAT_NOT_FOUND'] })),
+    sendId: Type.Optional(
+      Type.String({ format: 'uuid', description: 'The send, for `GET /sends/{id}`; there as soon as it is in the ledger' }),
+    ),
     errors: Type.Optional(
       Type.Array(
         Type.Object(
@@ -336,6 +341,7 @@ export function problemBody(
     retry,
     requestId,
     ...(details.upstreamCode !== undefined && { upstreamCode: details.upstreamCode }),
+    ...(details.sendId !== undefined && { sendId: details.sendId }),
     ...(details.errors && { errors: details.errors }),
   }
 }

@@ -1,11 +1,15 @@
-import { createClient, createLargeAnswers } from './afilnet/client.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type CallOptions, type Client, createClient, createLargeAnswers } from './afilnet/client.ts'
 import { instantOf } from './afilnet/datetime.ts'
-import { UpstreamError } from './afilnet/faults.ts'
+import { failures, faults, UpstreamError } from './afilnet/faults.ts'
 import type { Operation, Params, Row } from './afilnet/operations.ts'
+import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
 import type { AccountConfig } from './config.ts'
+import { Problem, type ProblemCode } from './problem.ts'
 
 /** What one request brings along for its call to Afilnet, and what is learnt of it for the log. */
 export type CallContext = {
+  caller: string
   account: string
   /** Aborted when the caller has gone. Honoured by safe reads only. */
   signal: AbortSignal
@@ -15,24 +19,70 @@ export type CallContext = {
   upstreamCode?: string
 }
 
+/** Makes one send; `late` hears how it ended if that is known only after the deadline. */
+export type Delivery = {
+  (late: (error?: unknown) => void): Promise<void>
+  /**
+   * Throws if the send could not leave now, so that it need not be written down.
+   *
+   * Not to be asked for a key that is taken: its answer stands, whatever Afilnet does.
+   */
+  admit?(): void
+}
+
 /** Afilnet as the routes see it. */
 export type Upstream = {
   /** A read; identical safe ones at one time share one call. */
   read<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Promise<Row<O>[]>
-  /** A send: never shared, never repeated, never cancelled by its caller. */
-  send<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Promise<void>
+  /** A send, ready to leave: never shared, never cancelled by its caller, repeated only if nothing left. Throws if it cannot be written. */
+  prepare<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Delivery
+  /** Afilnet's user of an account. */
+  userOf(account: string): string
   /** The instant of one of Afilnet's datetimes, in RFC 3339, if the account's time zone is configured. */
   timestamp(datetime: string | null, context: CallContext): string | undefined
-  /** Whether an account's answers come from the sandbox. */
-  sandboxed(account: string): boolean
+  state(): { sandbox: boolean; credentialsRejected: boolean }
+  /** Takes over new secrets and addresses; calls under way end with the old ones. */
+  reload(accounts: Record<string, AccountConfig>): void
   close(): Promise<void>
 }
 
-type UpstreamOptions = { accounts: Record<string, AccountConfig>; timeoutMs: number; maxResponseBytes: number }
+type UpstreamOptions = { accounts: Record<string, AccountConfig>; timeoutMs: number; lateMs: number; maxResponseBytes: number }
+
+type Budget = Pick<CallOptions, 'timeoutMs' | 'recheck'>
+
+type Account = {
+  config: AccountConfig
+  client: Client
+  /** Answers for the whole account while Afilnet rejects its credentials, so that asking on does not lock it. */
+  credentials: Breaker
+  breakers: Map<string, Breaker>
+  retries: RetryBudget
+  reads: Map<string, SharedRead>
+  sendsAnswered: number
+  sandboxed: boolean
+}
+
+const counting = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable, failures.serverError])
+const repeatableReads = new Set<unknown>([failures.connectionLost, failures.unreachable, failures.serverError])
+const unasked = new Set<unknown>([failures.overloaded, failures.circuitOpen, failures.requestTooLong])
+
+/** A caller that left, or a call that was never made, says nothing about Afilnet; any answer but a failing server's does. */
+function verdictOnOperation(error: unknown): Verdict {
+  if (!(error instanceof UpstreamError) || unasked.has(error.fault)) return 'nothing'
+  return counting.has(error.fault) ? 'failed' : 'answered'
+}
+
+/** Only an answer in Afilnet's own words proves that it took the credentials. */
+function verdictOnCredentials(error: unknown): Verdict {
+  if (!(error instanceof UpstreamError)) return 'nothing'
+  if (error.fault === faults.INCORRECT_USER_PASSWORD) return 'failed'
+  return error.upstreamCode === undefined ? 'nothing' : 'answered'
+}
 
 /** Opens the pools of all accounts; nothing connects before the first call. */
-export function createUpstream({ accounts, timeoutMs, maxResponseBytes }: UpstreamOptions): Upstream {
+export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }: UpstreamOptions): Upstream {
   const largeAnswers = createLargeAnswers()
+  const clients = new Set<Client>()
   const opened = new Map(Object.entries(accounts).map(([name, config]) => [name, openAccount(config)]))
   const open = (name: string) => {
     const account = opened.get(name)
@@ -40,12 +90,95 @@ export function createUpstream({ accounts, timeoutMs, maxResponseBytes }: Upstre
     return account
   }
 
-  function openAccount(config: AccountConfig) {
-    const state = { sandboxed: false, sendsAnswered: 0, reads: new Map<string, SharedRead>(), timezone: config.timezone }
+  function openAccount(config: AccountConfig): Account {
     const onSandbox = () => {
-      state.sandboxed = true
+      account.sandboxed = true
     }
-    return Object.assign(state, { client: createClient({ ...config, timeoutMs, maxResponseBytes, largeAnswers, onSandbox }) })
+    const account: Account = {
+      config,
+      client: createClient({ ...config, timeoutMs, lateMs, maxResponseBytes, largeAnswers, onSandbox }),
+      credentials: createBreaker({
+        verdict: verdictOnCredentials,
+        decides: atOnce(),
+        firstProbeMs: 60_000,
+        maxProbeMs: 900_000,
+        againMs: 60_000, // its password may have been looked at all the same
+      }),
+      breakers: new Map(),
+      retries: createRetryBudget(),
+      reads: new Map(),
+      sendsAnswered: 0,
+      sandboxed: false,
+    }
+    clients.add(account.client)
+    return account
+  }
+
+  /** Lets go of a client as soon as nothing that began with it can still wait for a place or for its repetition. */
+  function retire(client: Client) {
+    setTimeout(() => {
+      if (clients.delete(client)) void client.close()
+    }, timeoutMs + lateMs).unref()
+  }
+
+  /** Throws if Afilnet is not to be asked now. */
+  function admit(account: Account, operation: Operation) {
+    if (account.credentials.closedForS() !== undefined) {
+      throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe: operation.safe, upstreamCode: 'INCORRECT_USER_PASSWORD' })
+    }
+    const retryAfterS = breakerOf(account, operation).closedForS()
+    if (retryAfterS !== undefined) throw new UpstreamError(failures.circuitOpen, { safe: operation.safe, retryAfterS })
+  }
+
+  function breakerOf({ breakers }: Account, { method }: Operation) {
+    const breaker =
+      breakers.get(method) ??
+      createBreaker({
+        verdict: verdictOnOperation,
+        decides: halfOfRecent({ windowMs: 10_000, minCalls: 20 }),
+        firstProbeMs: 2_000,
+        maxProbeMs: 30_000,
+        againMs: 0,
+      })
+    breakers.set(method, breaker)
+    return breaker
+  }
+
+  /** One call with its repetitions; how it ends as a whole is what the breakers hear. */
+  async function ask<T>(
+    account: Account,
+    operation: Operation,
+    signal: AbortSignal | undefined,
+    call: (budget: Budget) => Promise<T>,
+  ): Promise<T> {
+    admit(account, operation)
+    return account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(account, operation, signal, call)))
+  }
+
+  /** Asks, and asks again within the same deadline where that is provably harmless. */
+  async function repeatedly<T>(
+    account: Account,
+    operation: Operation,
+    signal: AbortSignal | undefined,
+    call: (budget: Budget) => Promise<T>,
+  ): Promise<T> {
+    const deadline = performance.now() + timeoutMs
+    // A probe is one call, and who began before the opening must not go on knocking.
+    const heldBack = () => account.credentials.tripped() || breakerOf(account, operation).tripped()
+    const probing = heldBack()
+    const recheck = () => probing || admit(account, operation)
+    account.retries.called()
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call({ timeoutMs: deadline - performance.now(), recheck })
+      } catch (error) {
+        const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
+        const inTime = deadline - performance.now() > 2 * pauseMs
+        if (attempt === 3 || !mayRepeat(operation, error) || !inTime || heldBack() || !account.retries.take()) throw error
+        await sleep(pauseMs, undefined, { signal })
+        if (heldBack()) throw error
+      }
+    }
   }
 
   return {
@@ -53,27 +186,97 @@ export function createUpstream({ accounts, timeoutMs, maxResponseBytes }: Upstre
       const account = open(context.account)
       if (!operation.safe) {
         context.unsafeBegun = true
-        return observed(context, account.client.call(operation, params))
+        return observed(
+          context,
+          ask(account, operation, undefined, budget => account.client.call(operation, params, budget)),
+        )
       }
       context.signal.throwIfAborted()
       // A read that begins after a send was answered must not be given an answer from before it.
       const key = JSON.stringify([account.sendsAnswered, operation.method, params])
-      const shared = account.reads.get(key) ?? shareRead(account.reads, key, signal => account.client.call(operation, params, signal))
+      const shared =
+        account.reads.get(key) ??
+        shareRead(account.reads, key, signal =>
+          ask(account, operation, signal, budget => account.client.call(operation, params, { ...budget, signal })),
+        )
       return observed(context, join(shared, context.signal)) as Promise<Row<typeof operation>[]> // the key names the operation
     },
-    async send(operation, params, context) {
+    prepare(operation, params, context) {
       const account = open(context.account)
-      context.unsafeBegun = true
-      try {
-        await observed(context, account.client.call(operation, params))
-      } finally {
-        account.sendsAnswered++
+      const ready = account.client.prepare(operation, params)
+      const deliver = async (late: (error?: unknown) => void) => {
+        context.unsafeBegun = true
+        try {
+          await observed(
+            context,
+            ask(account, operation, undefined, budget => ready({ ...budget, late: answer => void answer.then(() => late(), late) })),
+          )
+        } finally {
+          account.sendsAnswered++
+        }
+      }
+      const admitNow = () => {
+        admit(account, operation)
+        account.client.admit(operation)
+      }
+      return Object.assign(deliver, { admit: admitNow })
+    },
+    userOf: name => open(name).config.user,
+    timestamp: (datetime, context) => instantOf(datetime, open(context.account).config.timezone),
+    state: () => ({
+      sandbox: [...opened.values()].some(({ sandboxed }) => sandboxed),
+      credentialsRejected: [...opened.values()].some(({ credentials }) => credentials.tripped()),
+    }),
+    reload(accounts) {
+      for (const [name, config] of Object.entries(accounts)) {
+        const current = opened.get(name)
+        if (current && JSON.stringify(current.config) === JSON.stringify(config)) continue
+        opened.set(name, openAccount(config))
+        if (current) retire(current.client)
       }
     },
-    timestamp: (datetime, context) => instantOf(datetime, open(context.account).timezone),
-    sandboxed: name => open(name).sandboxed,
     close: async () => {
-      await Promise.all([...opened.values()].map(({ client }) => client.close()))
+      const open = [...clients]
+      clients.clear()
+      await Promise.all(open.map(client => client.destroy()))
+    },
+  }
+}
+
+/** Nothing left, or a read that can be asked again. */
+function mayRepeat({ row, safe }: Operation, error: unknown) {
+  if (!(error instanceof UpstreamError)) return false
+  return safe ? repeatableReads.has(error.fault) : row === null && error.fault === failures.unreachable
+}
+
+/** Says what an error means to the caller; what is none of ours is a fault of ours, of unknown outcome. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  if (!(error instanceof UpstreamError)) return new Problem('internal-error', { outcome: 'unknown', cause: error })
+  const { fault, outcome, upstreamCode, retryAfterS } = error
+  const errors = fault.pointer === undefined ? undefined : [{ pointer: fault.pointer, detail: 'refused by Afilnet' }]
+  return new Problem(fault.code as ProblemCode, { outcome, upstreamCode, retryAfterS, errors }) // a test holds faults to the catalogue
+}
+
+type RetryBudget = { called(): void; take(): boolean }
+
+/** Allows repetitions for a tenth of the calls of the last ten seconds, and two in any case, so that an outage is not amplified. */
+function createRetryBudget(): RetryBudget {
+  let calls = 0
+  let repetitions = 0
+  let startedAt = Date.now()
+  return {
+    called() {
+      if (Date.now() - startedAt > 10_000) {
+        startedAt = Date.now()
+        calls = repetitions = 0
+      }
+      calls++
+    },
+    take() {
+      if (repetitions + 1 > Math.max(2, calls / 10)) return false
+      repetitions++
+      return true
     },
   }
 }

@@ -93,6 +93,7 @@ export const environment = (sandbox: { url: string; user: string }): Environment
   AFILNET_URL: `${sandbox.url}/api/http/`,
   AFILNET_TIMEOUT_MS: '5000',
   GATEWAY_KEY_SHA256: hash('sha256', canaries.key),
+  STORE_URL: 'sqlite::memory:',
   LOG_LEVEL: 'trace',
 })
 

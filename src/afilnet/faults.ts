@@ -41,13 +41,15 @@ export const failures = {
   unknownError: { code: 'upstream-unknown-error', status: 502, side: 'upstream', outcome: 'unknown' },
   rateLimited: { code: 'upstream-rate-limited', status: 503, side: 'upstream', outcome: 'not_applied' },
   redirect: { code: 'upstream-redirect', status: 502, side: 'upstream', outcome: 'unknown' },
-  httpError: { code: 'upstream-error', status: 502, side: 'upstream', outcome: 'unknown' },
+  clientError: { code: 'upstream-error', status: 502, side: 'upstream', outcome: 'unknown' },
+  serverError: { code: 'upstream-error', status: 502, side: 'upstream', outcome: 'unknown' },
   invalidResponse: { code: 'upstream-invalid-response', status: 502, side: 'upstream', outcome: 'unknown' },
   responseTooLarge: { code: 'upstream-response-too-large', status: 502, side: 'upstream', outcome: 'unknown' },
   unreachable: { code: 'upstream-unreachable', status: 503, side: 'upstream', outcome: 'not_applied' },
   timeout: { code: 'upstream-timeout', status: 504, side: 'upstream', outcome: 'unknown' },
   connectionLost: { code: 'upstream-connection-lost', status: 502, side: 'upstream', outcome: 'unknown' },
   overloaded: { code: 'overloaded', status: 503, side: 'gateway', outcome: 'not_applied' },
+  circuitOpen: { code: 'upstream-circuit-open', status: 503, side: 'gateway', outcome: 'not_applied' },
   requestTooLong: { code: 'payload-too-large', status: 413, side: 'caller', outcome: 'not_applied' },
 } as const satisfies Record<string, Fault>
 

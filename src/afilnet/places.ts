@@ -6,6 +6,8 @@ export type Places = {
    * The function that comes back gives the place up, or leaves the queue; calling it twice does no harm.
    */
   enter(go: () => void): (() => void) | undefined
+  /** How many leave before one who comes now; 0 if there is a place. */
+  ahead(): number
 }
 
 export function createPlaces(capacity: number, queueLength: number): Places {
@@ -20,6 +22,7 @@ export function createPlaces(capacity: number, queueLength: number): Places {
   }
 
   return {
+    ahead: () => (taken < capacity ? 0 : waiting.size + 1),
     enter(go) {
       let state: 'waiting' | 'inside' | 'gone' = 'waiting'
       const start = () => {

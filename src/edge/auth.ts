@@ -13,6 +13,10 @@ declare module 'fastify' {
     /** What a key needs for this route; `public` ones need none. A route without it does not boot. */
     scope?: Scope | 'any-key' | 'public'
   }
+  interface FastifyInstance {
+    /** Replaces the callers and their keys. */
+    useCallers(callers: Record<string, CallerConfig>): void
+  }
   interface FastifyRequest {
     caller: Caller | undefined
     /** Set once the key is known. */
@@ -22,11 +26,17 @@ declare module 'fastify' {
 
 const minKeyLength = 20
 
+const keysOf = (callers: Record<string, CallerConfig>) =>
+  Object.entries(callers).flatMap(([name, { keySha256, account, scopes }]) => {
+    const caller: Caller = { name, account, scopes: new Set(scopes) }
+    return keySha256.map(digest => ({ digest: Buffer.from(digest, 'hex'), caller }))
+  })
+
 /** Turns `Authorization: Bearer <key>` into `request.caller`, and holds each route to its scope. */
 export const auth = fp<{ callers: Record<string, CallerConfig> }>(async function auth(app, { callers }) {
-  const keys = Object.entries(callers).flatMap(([name, { keySha256, account, scopes }]) => {
-    const caller = { name, account, scopes: new Set(scopes) }
-    return keySha256.map(digest => ({ digest: Buffer.from(digest, 'hex'), caller }))
+  let keys = keysOf(callers)
+  app.decorate('useCallers', (callers: Record<string, CallerConfig>) => {
+    keys = keysOf(callers)
   })
   app.decorateRequest('caller', undefined)
   app.decorateRequest('call')
@@ -52,7 +62,7 @@ export const auth = fp<{ callers: Record<string, CallerConfig> }>(async function
     }
     const gone = new AbortController()
     reply.raw.once('close', () => !reply.raw.writableFinished && gone.abort())
-    request.call = { account: caller.account, signal: gone.signal }
+    request.call = { caller: caller.name, account: caller.account, signal: gone.signal }
   })
 
   /** Looks at every digest, so that the time taken says nothing about any of them. */

@@ -10,6 +10,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The operation of Afilnet behind the route; the API document lists its errors. */
     operation?: Operation
+    /** Errors of this route beyond those of its operation. */
+    errors?: readonly ProblemCode[]
   }
 }
 
@@ -105,6 +107,7 @@ function documented(schema: FastifySchema, { config, method }: RouteOptions, sha
   if (keyed && config?.scope !== 'any-key') codes.push('insufficient-scope')
   if (method === 'POST') codes.push('payload-too-large', 'unsupported-media-type')
   if (config?.operation) codes.push(...upstreamCodes(config.operation))
+  codes.push(...(config?.errors ?? []))
 
   const unsafe = config?.operation?.safe === false
   const responses = Object.groupBy([...new Set(codes)], code => catalogue[code].status)

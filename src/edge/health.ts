@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem.ts'
+import { oneOf } from '../schema.ts'
 
 /** Where the process is in its life: it serves until `draining`, and says that it is leaving before. */
 export type Lifecycle = {
@@ -12,19 +13,23 @@ export type Lifecycle = {
 
 export const newborn = (): Lifecycle => ({ phase: 'serving', unanswered: 0 })
 
-type HealthOptions = { lifecycle: Lifecycle; sandboxed: () => boolean }
+type HealthOptions = { lifecycle: Lifecycle; state: () => State }
 
 const Live = Type.Object({ status: Type.Literal('live') }, { examples: [{ status: 'live' }] })
+/** What works, beside the process itself. */
+export type State = Static<typeof State>
+const State = Type.Object({
+  store: oneOf(['ok', 'unavailable'], { description: 'Whether sends can be written down; reads do without' }),
+  credentials: oneOf(['ok', 'rejected'], { description: 'Whether Afilnet took those of every account' }),
+  sandbox: Type.Optional(Type.Boolean({ description: "Afilnet's answers come from the sandbox, not from Afilnet" })),
+})
 const Ready = Type.Object(
-  {
-    status: Type.Unsafe<'ready' | 'draining'>({ type: 'string', enum: ['ready', 'draining'] }),
-    sandbox: Type.Optional(Type.Boolean({ description: "Afilnet's answers come from the sandbox, not from Afilnet" })),
-  },
-  { examples: [{ status: 'ready' }] },
+  { status: oneOf(['ready', 'draining']), ...State.properties },
+  { examples: [{ status: 'ready', store: 'ok', credentials: 'ok' }] },
 )
 
 /** Says whether the process lives and takes requests, and refuses them once it drains. */
-export const health = fp<HealthOptions>(async function health(app: FastifyInstance, { lifecycle, sandboxed }) {
+export const health = fp<HealthOptions>(async function health(app: FastifyInstance, { lifecycle, state }) {
   app.addHook('onRequest', async ({ routeOptions }, reply) => {
     if (lifecycle.phase === 'draining' && !routeOptions.url?.startsWith('/health/')) throw new Problem('draining')
     lifecycle.unanswered++
@@ -58,7 +63,7 @@ export const health = fp<HealthOptions>(async function health(app: FastifyInstan
           200: Ready,
           503: {
             description: 'Leaving: send nothing new here',
-            content: { 'application/json': { schema: Ready, example: { status: 'draining' } } },
+            content: { 'application/json': { schema: Ready, example: { status: 'draining', store: 'ok', credentials: 'ok' } } },
           },
         },
       },
@@ -66,7 +71,7 @@ export const health = fp<HealthOptions>(async function health(app: FastifyInstan
     async (_, reply): Promise<Static<typeof Ready>> => {
       const serving = lifecycle.phase === 'serving'
       reply.code(serving ? 200 : 503).header('cache-control', 'no-store')
-      return { status: serving ? 'ready' : 'draining', ...(sandboxed() && { sandbox: true }) }
+      return { status: serving ? 'ready' : 'draining', ...state() }
     },
   )
 })

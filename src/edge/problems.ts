@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
 import { type MemberError, Problem, type ProblemCode, problemBody } from '../problem.ts'
+import { problemOf } from '../upstream.ts'
 
 /** Statuses that Fastify decides on before a handler runs, as our codes. */
 const byStatus: Record<number, ProblemCode> = {
@@ -16,9 +17,10 @@ const byStatus: Record<number, ProblemCode> = {
 export const problems = fp<{ base: string }>(async function problems(app, { base }) {
   app.decorate('sendProblem', (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = toProblem(error, request)
-    if (problem.code === 'internal-error') request.log.error({ err: error, requestId: request.id }, 'internal error')
+    if (problem.code === 'internal-error')
+      request.log.error({ err: problem.details.cause ?? error, requestId: request.id }, 'internal error')
     reply.problemCode = problem.code
-    const body = problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
+    const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
     for (const name of ['etag', 'vary']) reply.removeHeader(name) // of the answer that this one replaces
     return reply
       .code(body.status)
@@ -45,18 +47,13 @@ function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   // The caller has left: nobody reads this answer, and nothing of ours went wrong.
   if (error && (error === request.raw.errored || error === request.call?.signal.reason)) return new Problem('request-timeout')
-  if (error instanceof UpstreamError) return fromUpstream(error)
+  if (error instanceof UpstreamError) return problemOf(error)
   const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own, or a fault of ours without these
   if (validation?.[0]) return fromValidation(validation[0], validationContext)
   const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
   if (known) return new Problem(known)
   // Past the point where a call to Afilnet may have left, nobody can say that nothing happened.
   return new Problem('internal-error', { outcome: request.call?.unsafeBegun ? 'unknown' : 'not_applied' })
-}
-
-function fromUpstream({ fault, outcome, upstreamCode, retryAfterS, message }: UpstreamError): Problem {
-  const errors = fault.pointer === undefined ? undefined : [{ pointer: fault.pointer, detail: 'refused by Afilnet' }]
-  return new Problem(message as ProblemCode, { outcome, upstreamCode, retryAfterS, errors }) // a test holds faults to the catalogue
 }
 
 type Violation = { keyword: string; instancePath: string; params: Record<string, unknown>; message?: string }

@@ -3,10 +3,11 @@ import { Type } from '@sinclair/typebox'
 import { sendFile } from '../afilnet/operations.ts'
 import { isInternal } from '../hosts.ts'
 import { Problem } from '../problem.ts'
+import { oneOf } from '../schema.ts'
 import type { Upstream } from '../upstream.ts'
 import { chatOf } from './messages.ts'
-import { ChatParams, oneOf, text } from './params.ts'
-import { reference, type Send, SendHeaders, sendThrough } from './sends.ts'
+import { ChatParams, text } from './params.ts'
+import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute } from './sends.ts'
 
 const url = (description: string, example: string) =>
   text({
@@ -27,11 +28,11 @@ const FileBody = Type.Object(
   { additionalProperties: false, examples: [{ type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' }] },
 )
 
-export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
   app.post(
     '/chats/:platform/:platformId/:destination/files',
     {
-      config: { scope: 'files:send', operation: sendFile },
+      config: { scope: 'files:send', operation: sendFile, errors: ledgerErrors },
       schema: {
         operationId: 'sendFile',
         summary: 'Send a file to a conversation',
@@ -42,14 +43,14 @@ export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (a
         response: { 201: Type.Unsafe<Send>(Type.Ref('Send')) },
       },
     },
-    ({ params, body, call }, reply) => {
-      const { type, fileUrl, thumbUrl, message, reference } = body
+    (request, reply) => {
+      const { params, body, call } = request
+      const { type, fileUrl, thumbUrl, message } = body
       requirePublicUrl('/fileUrl', fileUrl)
       if (thumbUrl !== undefined) requirePublicUrl('/thumbUrl', thumbUrl)
 
-      reply.code(201)
       const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
-      return sendThrough('file', params, reference, () => upstream.send(sendFile, file, call))
+      return postSend('file', request, reply, upstream.prepare(sendFile, file, call), route)
     },
   )
 }

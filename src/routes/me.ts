@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { scopes } from '../config.ts'
 import { Problem } from '../problem.ts'
-import { oneOf } from './params.ts'
+import { oneOf } from '../schema.ts'
 
 const Me = Type.Object(
   {

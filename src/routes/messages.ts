@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { getMessages, getUnreadMessages, type Row, sendMessage } from '../afilnet/operations.ts'
 import type { CallContext, Upstream } from '../upstream.ts'
 import { ChatParams, Nullable, text } from './params.ts'
-import { reference, type Send, SendHeaders, sendThrough } from './sends.ts'
+import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute } from './sends.ts'
 
 /** One message of a conversation, in either direction. */
 export type Message = Static<typeof Message>
@@ -75,7 +75,7 @@ const MessageBody = Type.Object(
   { additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
 )
 
-export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
   app.get(
     '/chats/:platform/:platformId/:destination/messages',
     {
@@ -115,7 +115,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async
   app.post(
     '/chats/:platform/:platformId/:destination/messages',
     {
-      config: { scope: 'messages:send', operation: sendMessage },
+      config: { scope: 'messages:send', operation: sendMessage, errors: ledgerErrors },
       schema: {
         operationId: 'sendMessage',
         summary: 'Send a text to a conversation',
@@ -126,10 +126,10 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async
         response: { 201: Type.Unsafe<Send>(Type.Ref('Send')) },
       },
     },
-    ({ params, body, call }, reply) => {
-      reply.code(201)
-      const { message, reference } = body
-      return sendThrough('message', params, reference, () => upstream.send(sendMessage, { ...chatOf(params), message }, call))
+    (request, reply) => {
+      const { params, body, call } = request
+      const deliver = upstream.prepare(sendMessage, { ...chatOf(params), message: body.message }, call)
+      return postSend('message', request, reply, deliver, route)
     },
   )
 }

@@ -1,10 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { oneOf } from '../schema.ts'
 
-/** One of a few words: an `enum`, which Swagger UI shows as a choice and a refusal can list. */
-export const oneOf = <const Word extends string>(words: readonly Word[], options: { description?: string; examples?: Word[] } = {}) =>
-  Type.Unsafe<Word>({ type: 'string', enum: words, ...options })
+export const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
 
-export const Platform = oneOf(['webchat', 'whatsapp', 'telegram', 'operator'], {
+const Platform = oneOf(platforms, {
   description: 'The messaging platform',
   examples: ['whatsapp'],
 })

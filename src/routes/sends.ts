@@ -1,36 +1,52 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { v7 as uuid } from 'uuid'
-import { type ChatParams, oneOf, Platform, text } from './params.ts'
+import type { FastifyReply } from 'fastify'
+import { Problem, type ProblemBody } from '../problem.ts'
+import { oneOf } from '../schema.ts'
+import type { Sends } from '../sends.ts'
+import type { CallContext, Delivery } from '../upstream.ts'
+import { type ChatParams, platforms, text } from './params.ts'
 
 /** The caller's own label of a send. */
 export const reference = Type.Optional(
   text({ maxLength: 128, description: 'Your own label, kept with the send', examples: ['order-4711'] }),
 )
 
+const keyPattern = '^[\\x21-\\x7e]{1,255}$'
+
 /** The header of both POST routes. */
 export const SendHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
-      pattern: '^[\\x21-\\x7e]{1,255}$',
-      description: 'Unique to the message: 1 to 255 visible ASCII characters',
-      examples: ['order-4711-shipped'],
-    }),
+      pattern: keyPattern,
+      description:
+        'Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it is told how the first one ended.',
+    }), // no example: Swagger UI would fill it in, and the second try would only replay the first
   ),
 })
 
-/** A message or file that was handed to Afilnet. */
+const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as const
+const State = oneOf(states, {
+  description:
+    '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
+  examples: ['accepted'],
+})
+
+/** A message or file, and what became of it. */
 export type Send = Static<typeof Send>
 export const Send = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     kind: oneOf(['message', 'file']),
-    platform: Platform,
+    platform: Type.String(),
     platformId: Type.String(),
     destination: Type.String(),
-    state: Type.Literal('accepted', { description: 'Afilnet took it, which does not say that it was delivered' }),
+    state: State,
+    idempotencyKey: Type.Optional(Type.String()),
     reference: Type.Optional(Type.String()),
     createdAt: Type.String({ format: 'date-time' }),
-    settledAt: Type.String({ format: 'date-time' }),
+    settledAt: Type.Optional(Type.String({ format: 'date-time' })),
+    problem: Type.Optional(Type.Unsafe<ProblemBody>(Type.Ref('Problem'))),
   },
   {
     $id: 'Send',
@@ -42,6 +58,7 @@ export const Send = Type.Object(
         platformId: '100',
         destination: '34600000000',
         state: 'accepted',
+        idempotencyKey: 'order-4711-shipped',
         reference: 'order-4711',
         createdAt: '2026-01-31T09:30:00.000Z',
         settledAt: '2026-01-31T09:30:00.250Z',
@@ -50,23 +67,113 @@ export const Send = Type.Object(
   },
 )
 
-/** Runs one send and describes it. */
-export async function sendThrough(
+/** What the POST routes need beside Afilnet. */
+export type SendRoute = { sends: Sends; base: string; keyRequired: boolean; userOf: (account: string) => string }
+type PostRequest = {
+  id: string
+  params: ChatParams
+  headers: Static<typeof SendHeaders>
+  body: Record<string, unknown> & { reference?: string }
+  call: CallContext
+}
+
+/** The errors that the ledger adds to a POST route. */
+export const ledgerErrors = [
+  'idempotency-key-required',
+  'idempotency-key-in-use',
+  'idempotency-key-reused',
+  'send-interrupted',
+  'store-unavailable',
+] as const
+
+/** What both POST routes do with a delivery. */
+export async function postSend(
   kind: Send['kind'],
-  chat: ChatParams,
-  reference: string | undefined,
-  send: () => Promise<void>,
-): Promise<Send> {
-  const id = uuid()
-  const createdAt = new Date().toISOString()
-  await send()
-  return {
-    id,
+  request: PostRequest,
+  reply: FastifyReply,
+  deliver: Delivery,
+  { sends, base, keyRequired, userOf }: SendRoute,
+) {
+  const { id: requestId, params, headers, body, call } = request
+  const idempotencyKey = headers['idempotency-key']
+  if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
+  const { caller, account } = call
+  const { send, replayed } = await sends.run({
+    ...params,
+    caller,
+    account,
+    user: userOf(account),
     kind,
-    ...chat,
-    state: 'accepted',
-    ...(reference !== undefined && { reference }),
-    createdAt,
-    settledAt: new Date().toISOString(),
-  }
+    reference: body.reference,
+    idempotencyKey,
+    body,
+    requestId,
+    deliver,
+  })
+  reply.code(201).header('location', `${base}/sends/${send.id}`).header('cache-control', 'no-store')
+  if (replayed) reply.header('idempotency-replayed', 'true')
+  return send
+}
+
+const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
+
+const Filters = Type.Object(
+  {
+    state: Type.Optional(oneOf(states, { description: 'Only sends in this state' })),
+    platform: Type.Optional(oneOf(platforms, { description: 'Only those to this platform' })),
+    platformId: Type.Optional(Type.String({ description: 'Only those from this channel' })),
+    destination: Type.Optional(Type.String({ description: 'Only those to this destination' })),
+    reference: Type.Optional(Type.String({ description: 'Only those with this label' })),
+    idempotencyKey: Type.Optional(Type.String({ description: 'Only those with this key' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
+    cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
+  },
+  { additionalProperties: false },
+)
+
+export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (app, { sends }) => {
+  app.get(
+    '/sends/:id',
+    {
+      config: { scope: 'any-key', errors: ['send-not-found', 'store-unavailable'] },
+      schema: {
+        operationId: 'getSend',
+        summary: 'What became of a send of this caller',
+        tags: ['Sends'],
+        params: Type.Object({ id: Type.String({ description: 'The id of the send', examples: ['019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b'] }) }),
+        response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
+      },
+    },
+    ({ params, call }, reply) => {
+      reply.header('cache-control', 'no-store')
+      return sends.find(call.caller, params.id)
+    },
+  )
+  app.get(
+    '/sends',
+    {
+      config: { scope: 'any-key', errors: ['store-unavailable'] },
+      schema: {
+        operationId: 'listSends',
+        summary: 'The sends of this caller, newest first',
+        tags: ['Sends'],
+        querystring: Filters,
+        response: {
+          200: Type.Object({
+            items: Type.Array(Type.Unsafe<Send>(Type.Ref('Send'))),
+            nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursorExample] })),
+          }),
+        },
+      },
+      // The one number in a query, where everything is text; bodies are never coerced.
+      preValidation: async request => {
+        const query = request.query as { limit?: unknown } // not validated yet
+        if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
+      },
+    },
+    ({ query: { limit = 20, ...filters }, call }, reply) => {
+      reply.header('cache-control', 'no-store')
+      return sends.list(call.caller, { ...filters, limit })
+    },
+  )
 }

@@ -69,6 +69,7 @@ describe('Every answer', () => {
 
 describe('A caller who does not take its answer', () => {
   const room = { AFILNET_MAX_RESPONSE_BYTES: '33554432' }
+  const patient = { timeout: 15_000 }
   const large = 24 * 1024 * 1024 // more than the kernel keeps for one connection
 
   test('is let go after a while', async ({ start, sandbox }) => {
@@ -111,14 +112,14 @@ describe('A caller who does not take its answer', () => {
       const reply = await largeOne()
       expect(reply.status).toBe(503)
       return reply
-    })
+    }, patient)
     const small = await gateway.get('/channels')
     dawdler.destroy()
     const after = await vi.waitFor(async () => {
       const reply = await largeOne()
       expect(reply.status).toBe(200)
       return reply
-    })
+    }, patient)
 
     expect(refused).toMatchObject({
       headers: { 'retry-after': '1', 'cache-control': 'no-store', 'content-type': 'application/problem+json; charset=utf-8' },

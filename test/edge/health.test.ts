@@ -16,8 +16,8 @@ describe('GET /health/ready', () => {
     const after = await gateway.request('/health/ready', { key: null })
 
     expect(before).toMatchObject({ status: 200, headers: { 'cache-control': 'no-store' } })
-    expect(before.json).toEqual({ status: 'ready' })
-    expect(after.json).toEqual({ status: 'ready', sandbox: true })
+    expect(before.json).toEqual({ status: 'ready', store: 'ok', credentials: 'ok' })
+    expect(after.json).toEqual({ status: 'ready', store: 'ok', credentials: 'ok', sandbox: true })
   })
 
   test('stays ready when Afilnet is away', async ({ gateway, sandbox }) => {

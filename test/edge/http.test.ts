@@ -100,7 +100,7 @@ describe('A path that nobody knows', () => {
     '/channels/',
     '/channels;a=b',
     '/Channels',
-    '/sends',
+    '/sendings',
     `${chat}%2Fmessages`,
     '/docs/static/nothing.js',
     '/docs/static/..%2f..%2fpackage.json',

@@ -18,10 +18,10 @@ async function make(transcript: Transcript, transport: TransportName) {
     }),
   )
   const url = new URL(`http://127.0.0.1:${port}/api/${transport === 'basic' ? 'basic' : 'http'}/`)
-  const limits = { connections: 1, timeoutMs: 5000, maxResponseBytes: 65_536, largeAnswers: createLargeAnswers() }
+  const limits = { connections: 1, timeoutMs: 5000, lateMs: 0, maxResponseBytes: 65_536, largeAnswers: createLargeAnswers() }
   const client = createClient({ url, transport, ...account, ...limits })
   const operation: Operation = transcript.operation
-  const rows = await client.call(operation, transcript.params)
+  const rows = await client.call(operation, transcript.params, { timeoutMs: 5000 })
   await client.close()
   return { seen, rows, host: url.host }
 }

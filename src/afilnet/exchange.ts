@@ -1,0 +1,207 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { type Dispatcher, errors } from 'undici'
+import { type Fault, failures, faults, UpstreamError } from './faults.ts'
+import type { Operation } from './operations.ts'
+import type { Places } from './places.ts'
+import type { WireRequest } from './transports.ts'
+
+/** What all calls of one account share. */
+export type Machinery = {
+  pool: Dispatcher
+  connections: number
+  timeoutMs: number
+  lateMs: number
+  largeAnswers: Places
+  onSandbox?: () => void
+  places: Places
+  evenShare: number
+  /** How long a call holds its place, as a moving mean of up to sixteen calls; 0 while there was none. */
+  meanMs: number
+  meanOf: number
+  /** Calls that live on after their deadline; at most a quarter of the places. */
+  lateCalls: number
+}
+
+type ExchangeOptions = {
+  timeoutMs: number
+  recheck?: () => void
+  signal?: AbortSignal
+  late?: (answer: Promise<Uint8Array>) => void
+}
+
+/** One request and its answer's bytes, inside one deadline. The place is kept until undici has let go of the request. */
+export function exchange(
+  machinery: Machinery,
+  operation: Operation,
+  request: WireRequest,
+  { timeoutMs, recheck, signal, late }: ExchangeOptions,
+): Promise<Uint8Array> {
+  return new Promise((firstResolve, firstReject) => {
+    let resolve = firstResolve
+    let reject: (reason: unknown) => void = firstReject
+    const deadline = performance.now() + timeoutMs
+    const chunks: Uint8Array[] = []
+    let size = 0
+    let settled = false
+    let startedAt: number | undefined
+    let controller: Dispatcher.DispatchController | undefined // from the moment on which the request leaves
+    let answering = false
+    let isLate = false
+    let leaveLarge: (() => void) | undefined
+
+    const fail = (fault: Fault, retryAfterS?: number) =>
+      settle(() => reject(new UpstreamError(fault, { safe: operation.safe, retryAfterS })))
+    const settle = (tell: () => void) => {
+      if (settled) return
+      settled = true
+      tell()
+      chunks.length = 0
+      leaveLarge?.()
+    }
+    const abandon = () => {
+      settle(() => reject(signal?.reason))
+      stop()
+    }
+    const stop = () => (startedAt === undefined ? end() : controller?.abort(new Error('the call is over')))
+    const end = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abandon)
+      if (isLate) machinery.lateCalls--
+      if (startedAt !== undefined) learn(machinery, performance.now() - startedAt)
+      // Not inside undici's callback, where this connection still counts as busy, and not before whoever
+      // is next can know what this answer means for it.
+      setImmediate(() => leave?.())
+    }
+
+    const expire = () => {
+      if (late && controller && !settled && !isLate && machinery.lateCalls < maxLateCalls(machinery)) return liveOn(late)
+      if (startedAt === undefined) return refuse()
+      fail(controller ? failures.timeout : failures.unreachable)
+      stop()
+    }
+    /** Who cannot be served in time is better off elsewhere at once than after the whole budget. */
+    const refuse = () => {
+      settle(() => reject(overloaded(machinery, operation)))
+      end()
+    }
+    /** The caller hears of the timeout; whatever comes later is for `late`. */
+    const liveOn = (tell: (answer: Promise<Uint8Array>) => void) => {
+      isLate = true
+      machinery.lateCalls++
+      timer = setTimeout(expire, machinery.lateMs)
+      const tooLate = new UpstreamError(failures.timeout, operation)
+      firstReject(tooLate)
+      tell(
+        new Promise((lateResolve, lateReject) => {
+          resolve = lateResolve
+          reject = lateReject
+        }),
+      )
+    }
+    const { meanMs, places } = machinery
+    const waits = places.ahead() > 0
+    let timer = setTimeout(expire, waits ? Math.max(0, timeoutMs - meanMs) : timeoutMs)
+    signal?.addEventListener('abort', abandon, { once: true })
+
+    const handler: Dispatcher.DispatchHandler = {
+      onRequestStart(begun) {
+        // undici neither cancels nor times out what waits for a connection, so what is over must be stopped here.
+        if (settled) return begun.abort(new Error('the call is over'))
+        controller = begun
+      },
+      onResponseStart(_, status, headers) {
+        if (status < 200) return
+        answering = true
+        if (headers['x-sandbox'] === 'true') machinery.onSandbox?.()
+        const fault = faultOfStatus(status)
+        if (fault) fail(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
+      },
+      onResponseData(flow, chunk) {
+        if (settled) return
+        chunks.push(chunk)
+        size += chunk.length
+        if (leaveLarge || size <= machinery.evenShare) return
+        let granted = false
+        leaveLarge = machinery.largeAnswers.enter(() => {
+          granted = true
+          queueMicrotask(() => flow.resume()) // not inside undici's callback for the answer that made room
+        })
+        if (!granted) flow.pause()
+      },
+      onResponseEnd() {
+        const bytes = Buffer.concat(chunks)
+        settle(() => resolve(bytes))
+        end()
+      },
+      onResponseError(_, error) {
+        fail(controller ? faultOfError(error, answering) : failures.unreachable)
+        end()
+      },
+    }
+
+    const enter = () => {
+      if (settled) return // given up in the same breath in which a place became free
+      if (waits) {
+        const leftMs = deadline - performance.now()
+        if (leftMs < machinery.meanMs) return refuse() // a send that leaves now would end as unknown
+        try {
+          recheck?.()
+        } catch (error) {
+          settle(() => reject(error))
+          return end()
+        }
+        clearTimeout(timer)
+        timer = setTimeout(expire, leftMs)
+      }
+      startedAt = performance.now()
+      machinery.pool.dispatch({ ...request }, handler)
+    }
+    const leave = hasPlace(machinery, timeoutMs) ? places.enter(enter) : undefined
+    if (!leave) refuse()
+    if (signal?.aborted) abandon()
+  })
+}
+
+/** Late calls have their own bound, and would make the rest look slow. */
+function learn(machinery: Machinery, heldMs: number) {
+  machinery.meanOf = Math.min(machinery.meanOf + 1, 16)
+  machinery.meanMs += (Math.min(heldMs, machinery.timeoutMs) - machinery.meanMs) / machinery.meanOf
+}
+
+const maxLateCalls = ({ connections }: Machinery) => Math.floor(connections / 4)
+
+/** How long one who comes now would wait for a place, as far as one can tell. */
+const waitMs = ({ places, meanMs, connections, lateCalls }: Machinery) => (places.ahead() * meanMs) / (connections - lateCalls)
+
+/** Whether a place is free, or will be so early that the call can end within its budget. */
+export function hasPlace(machinery: Machinery, timeoutMs: number) {
+  const ahead = machinery.places.ahead()
+  return ahead === 0 || (ahead <= machinery.connections && waitMs(machinery) + machinery.meanMs < timeoutMs)
+}
+
+export const overloaded = (machinery: Machinery, { safe }: Operation) =>
+  new UpstreamError(failures.overloaded, { safe, retryAfterS: Math.max(1, Math.ceil(waitMs(machinery) / 1000)) })
+
+function faultOfStatus(status: number): Fault | undefined {
+  if (status < 300) return undefined
+  if (status < 400) return failures.redirect
+  if (status === 401) return faults.INCORRECT_USER_PASSWORD
+  if (status === 429) return failures.rateLimited
+  return status < 500 ? failures.clientError : failures.serverError
+}
+
+/** What went wrong after the request left. Anything unfamiliar must count as a lost connection: nothing of it is known. */
+function faultOfError(error: Error, answering: boolean): Fault {
+  if (error instanceof errors.ResponseExceededMaxSizeError) return failures.responseTooLarge
+  return answering || unreadable.some(kind => error instanceof kind) ? failures.invalidResponse : failures.connectionLost
+}
+
+/** Ways in which undici says that an answer came and is none, even where its head was never complete. */
+const unreadable = [errors.HTTPParserError, errors.ResponseContentLengthMismatchError, errors.HeadersOverflowError]
+
+/** Seconds from a `Retry-After` in either of its forms. */
+function retryAfter({ 'retry-after': value }: IncomingHttpHeaders): number | undefined {
+  if (value === undefined) return undefined
+  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
+  return Number.isFinite(seconds) ? Math.max(1, seconds) : undefined
+}

@@ -1,0 +1,115 @@
+import type { SQLInputValue, SQLOutputValue } from 'node:sqlite'
+import type { SqliteFile } from './sqlite-file.ts'
+import { type Claim, type NewSend, type Outcome, type SendFilter, type SendRow, type Settlement, StoreUnavailableError } from './store.ts'
+
+/** What a verb works with: the file, the caller's clock and what follows from it. */
+export type Scope = {
+  file: SqliteFile
+  now: number
+  /** Rows that settled at or before these are gone: `unknown` ones first, then the others. */
+  horizon: [unknown: number, other: number]
+  leaseUntil: number
+  /** Over its size limit: claims are refused, everything else may still use the room that is left. */
+  over: boolean
+}
+
+const columns =
+  'id caller account user kind platform platformId destination reference idempotencyKey fingerprint state owner createdAt'.split(
+    ' ',
+  ) as (keyof SendRow)[] // a list of its members
+const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey'] as const
+
+const live = `(settledAt IS NULL OR settledAt > iif(state = 'unknown', ?, ?))`
+const holder = `caller = ? AND idempotencyKey = ? AND state <> 'not_sent'`
+const insert = `INSERT INTO sends (${columns}) VALUES (${columns.map(() => '?')})`
+const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ? WHERE state = 'pending'`
+
+/** Verbs that write; those that arrive together run in one transaction, each in a part of its own. */
+export const writes = {
+  /** Proves that the file can be written. */
+  open() {},
+
+  claim({ file, horizon, leaseUntil, over }: Scope, row: NewSend): Claim {
+    if (row.idempotencyKey !== undefined) {
+      const key = [row.caller, row.idempotencyKey]
+      file.run(`DELETE FROM sends WHERE ${holder} AND NOT ${live}`, ...key, ...horizon)
+      const existing = file.get(`SELECT * FROM sends WHERE ${holder}`, ...key)
+      if (existing) return { claimed: false, existing: toRow(existing) }
+    }
+    if (over) throw new StoreUnavailableError('limit')
+    const pending: SendRow = { ...row, state: 'pending' }
+    file.run(insert, ...columns.map(column => pending[column] ?? null))
+    beat(file, row.owner, leaseUntil)
+    return { claimed: true }
+  },
+
+  settle({ file }: Scope, id: string, { state, settledAt, answer }: Outcome): Settlement {
+    const may = state === 'accepted' || state === 'rejected' ? `state IN ('pending', 'unknown')` : `state = 'pending'`
+    const update = `UPDATE sends SET state = ?, settledAt = ?, answer = ? WHERE id = ? AND ${may} RETURNING *`
+    const settled = file.get(update, state, settledAt, answer, id)
+    const row = settled ?? file.get('SELECT * FROM sends WHERE id = ?', id)
+    return row ? { settled: settled !== undefined, row: toRow(row) } : { settled: false }
+  },
+
+  beat({ file, leaseUntil }: Scope, owner: string) {
+    beat(file, owner, leaseUntil)
+  },
+
+  release({ file, now }: Scope, owner: string): number {
+    file.run('DELETE FROM leases WHERE owner = ?', owner)
+    return file.run(`${orphaned} AND owner = ?`, now, owner)
+  },
+
+  reap({ file, now }: Scope): number {
+    file.run('DELETE FROM leases WHERE expiresAt <= ?', now)
+    return file.run(`${orphaned} AND owner NOT IN (SELECT owner FROM leases)`, now)
+  },
+
+  sweepSlice({ file, horizon: [unknown, other] }: Scope, rows: number): number {
+    const slice = `DELETE FROM sends WHERE rowid IN
+      (SELECT rowid FROM sends WHERE (state = 'unknown') = ? AND settledAt <= ? ORDER BY settledAt LIMIT ?)`
+    const gone = file.run(slice, 0, other, rows)
+    return gone + file.run(slice, 1, unknown, rows - gone)
+  },
+
+  secret({ file }: Scope, fresh: Uint8Array): Uint8Array {
+    file.run(`INSERT OR IGNORE INTO secrets VALUES ('fingerprint', ?)`, fresh)
+    return file.get(`SELECT value FROM secrets WHERE name = 'fingerprint'`)?.value as Uint8Array // the column is a BLOB
+  },
+}
+
+/** Verbs that only read: they work on while the file cannot be written. */
+export const reads = {
+  find({ file, horizon }: Scope, caller: string, id: string): SendRow | undefined {
+    const row = file.get(`SELECT * FROM sends WHERE id = ? AND caller = ? AND ${live}`, id, caller, ...horizon)
+    return row && toRow(row)
+  },
+
+  list({ file, horizon }: Scope, caller: string, { limit, before, ...filter }: SendFilter): SendRow[] {
+    const where: [string, ...SQLInputValue[]][] = [
+      ['caller = ?', caller],
+      [live, ...horizon],
+    ]
+    for (const name of filters) if (filter[name] !== undefined) where.push([`${name} = ?`, filter[name]])
+    if (before !== undefined) where.push(['id < ?', before])
+    // The planner would walk all rows of the caller rather than sort the few of a key
+    const hint = filter.idempotencyKey === undefined ? '' : 'INDEXED BY sendsByKey'
+    const sql = `SELECT * FROM sends ${hint} WHERE ${where.map(([clause]) => clause).join(' AND ')} ORDER BY id DESC LIMIT ?`
+    return file.all(sql, ...where.flatMap(([, ...values]) => values), limit).map(toRow)
+  },
+
+  commits: ({ file }: Scope) => file.commits(),
+
+  inspect({ file }: Scope) {
+    const found = file.all('PRAGMA integrity_check').map(row => String(row.integrity_check))
+    return { problems: found.filter(line => line !== 'ok'), bytes: file.bytes() }
+  },
+}
+
+function beat(file: SqliteFile, owner: string, until: number) {
+  file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = max(expiresAt, excluded.expiresAt)', owner, until)
+}
+
+// The columns are the members of SendRow, and absent members are NULL
+const toRow = (row: Record<string, SQLOutputValue>) =>
+  Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as SendRow

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto'
+import { createThread } from './sqlite-thread.ts'
+import { type Store, type StoreFault, type StoreListener, type StorePolicy, StoreUnavailableError, StoreVersionError } from './store.ts'
+
+/** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
+export type SqliteOptions = StorePolicy & { path: string; maxBytes: number; busyMs?: number; onState?: StoreListener }
+
+const sweepRows = 1000 // one slice holds up other writes for some 20 ms
+
+/**
+ * A ledger in one SQLite file, kept by worker threads: the event loop waits neither for a disk nor for a lock.
+ *
+ * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, since a filter that
+ * few rows match may take a second, which no send should wait for. A lost thread or file is replaced by the next call.
+ */
+export async function openSqlite({ now = Date.now, onState = () => {}, busyMs = 2000, ...rest }: SqliteOptions): Promise<Store> {
+  let known: StoreFault | undefined
+  function report(fault?: StoreFault) {
+    if (fault !== known) onState(!fault, fault)
+    known = fault
+  }
+
+  const settings = { ...rest, busyMs }
+  const writer = createThread(settings, now, report)
+  const reader = settings.path === ':memory:' ? writer : createThread(settings, now, report)
+
+  const store: Store = {
+    claim: row => writer.call('claim', row),
+    settle: (id, outcome) => writer.call('settle', id, outcome),
+    find: (caller, id) => reader.call('find', caller, id),
+    list: (caller, filter) => reader.call('list', caller, filter),
+    beat: owner => writer.call('beat', owner),
+    release: owner => writer.call('release', owner),
+    reap: () => writer.call('reap'),
+    async sweep() {
+      const gone = await writer.call('sweepSlice', sweepRows)
+      return gone < sweepRows ? gone : gone + (await store.sweep())
+    },
+    secret: () => writer.call('secret', randomBytes(32)),
+    async check() {
+      const [found, commits] = await Promise.all([reader.call('inspect'), writer.call('commits')])
+      return { ...found, commits }
+    },
+    async close() {
+      await Promise.all([reader.close(), writer.close()])
+    },
+  }
+
+  await writer.call('open').catch(async error => {
+    if (error instanceof StoreUnavailableError && !(error instanceof StoreVersionError)) return
+    await store.close()
+    throw error
+  })
+  return store
+}

@@ -1,0 +1,112 @@
+/** Where a send stands; only `pending` and `unknown` may still change. */
+export type SendState = 'pending' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
+
+/** What is known of a send before its first byte leaves; never the text of the message. */
+export type NewSend = {
+  /** A UUIDv7: lists are ordered and paged by it. */
+  id: string
+  caller: string
+  account: string
+  /** Afilnet's user of the account. */
+  user: string
+  kind: 'message' | 'file'
+  platform: string
+  platformId: string
+  destination: string
+  reference?: string
+  idempotencyKey?: string
+  /** HMAC of the request, under `secret()`. */
+  fingerprint: string
+  /** The process that runs it. */
+  owner: string
+  createdAt: number
+}
+
+/** One line of the ledger; times are epoch milliseconds, `answer` is opaque text to replay. */
+export type SendRow = NewSend & { state: SendState; settledAt?: number; answer?: string }
+
+/** `false` means that a send which still holds the key got there first. */
+export type Claim = { claimed: true } | { claimed: false; existing: SendRow }
+
+/** How a send ended. */
+export type Outcome = { state: Exclude<SendState, 'pending'>; settledAt: number; answer: string }
+
+/** `false` leaves the row as it stands; no row at all means that the store does not know the id. */
+export type Settlement = { settled: boolean; row?: SendRow }
+
+/** Members are joined by "and"; `before` is the id of the last row of the page before. */
+export type SendFilter = Partial<Pick<SendRow, 'state' | 'platform' | 'platformId' | 'destination' | 'reference' | 'idempotencyKey'>> & {
+  limit: number
+  before?: string
+}
+
+/** What an inspection found: no problems means intact; `commits` counts from when this process opened the store. */
+export type StoreCheck = { problems: string[]; bytes: number; commits: number }
+
+/** How long things last, and whose clock says so: the same for every process on one store. */
+export type StorePolicy = {
+  /** Counted from `settledAt`, so that an answer is never kept for less; a pending send does not expire. */
+  keepMs: number
+  keepUnknownMs: number
+  leaseMs: number
+  now?: () => number
+}
+
+/** Told when the store is lost and when a write succeeds again, not on every failure; `limit` stops claims only. */
+export type StoreListener = (ok: boolean, fault?: StoreFault) => void
+
+/**
+ * A durable ledger of sends; each verb is one atomic round trip, durable when it resolves.
+ *
+ * Every verb may reject with `StoreUnavailableError`, and a later call may succeed. What was refused can rarely have reached the store all
+ * the same, when the fault struck between commit and answer. So settle a send whose claim was refused as `not_sent` once the store is back:
+ * such a row would hold its key as `pending` for as long as its owner lives. To settle again is safe: the row says what got through.
+ */
+export type Store = {
+  /** Takes the row as `pending` if its key is free; neither `not_sent` nor expired rows hold their key. Also a heartbeat of its owner. */
+  claim(row: NewSend): Promise<Claim>
+  /** Ends a pending send, or gives an `unknown` one its late `accepted` or `rejected`. */
+  settle(id: string, outcome: Outcome): Promise<Settlement>
+  find(caller: string, id: string): Promise<SendRow | undefined>
+  /** The caller's own rows, newest first. */
+  list(caller: string, filter: SendFilter): Promise<SendRow[]>
+  /** Keeps the owner's pending sends from being reaped for another `leaseMs`. */
+  beat(owner: string): Promise<void>
+  /** Ends a lease at once: what its owner left pending becomes `unknown`, without an answer; returns how many. */
+  release(owner: string): Promise<number>
+  /** Turns pending sends of owners without a live lease into `unknown`, without an answer; returns how many. */
+  reap(): Promise<number>
+  /** Deletes expired rows, in slices that let other writers in between; returns how many. Until then they only look gone. */
+  sweep(): Promise<number>
+  /** The 32 bytes that key every fingerprint, made once per store. */
+  secret(): Promise<Uint8Array>
+  /** Reads the whole store: for the operator's command, not for a health probe. */
+  check(): Promise<StoreCheck>
+  close(): Promise<void>
+}
+
+/** Why the store is not there; `limit` is its own size limit, `full` the disk's. */
+export type StoreFault = 'limit' | 'full' | 'readonly' | 'corrupt' | 'busy' | 'io' | 'version' | 'worker' | 'closed'
+
+/** The store cannot do it now; `cause` is a short code and never a value. */
+export class StoreUnavailableError extends Error {
+  override readonly name: string = 'StoreUnavailableError'
+  declare readonly cause: StoreFault
+  constructor(cause: StoreFault) {
+    super(`The store is unavailable (${cause})`, { cause })
+  }
+}
+
+/** The store belongs to a newer release or to another program: no repeating helps, and nothing in it was touched. */
+export class StoreVersionError extends StoreUnavailableError {
+  override readonly name: string = 'StoreVersionError'
+  constructor(message: string) {
+    super('version')
+    this.message = message
+  }
+}
+
+/** The URL names no store that we know; its text stays out of the message, since it may hold a password. */
+export class StoreUrlError extends Error {
+  override readonly name = 'StoreUrlError'
+}

@@ -1,0 +1,270 @@
+import { randomUUID } from 'node:crypto'
+import { test as base, describe, expect } from 'vitest'
+import type { StoreOptions } from '../../src/store/open.ts'
+import type { NewSend, SendState, Store } from '../../src/store/store.ts'
+import { ended, policy, send } from './sends.ts'
+
+const ends = ['accepted', 'rejected', 'not_sent', 'unknown'] as const
+
+/** What any adapter must hold; `open` gives an empty store. */
+export function storeContract(name: string, open: (options: StoreOptions) => Promise<Store>) {
+  const test = base.extend<{ clock: { ms: number }; store: Store }>({
+    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
+    clock: async ({}, use) => use({ ms: 1_000 }),
+    store: async ({ clock }, use) => {
+      const store = await open({ ...policy, now: () => clock.ms })
+      await use(store)
+      await store.close()
+    },
+  })
+
+  async function put(store: Store, state: SendState, over: Partial<NewSend> = {}) {
+    const row = send(over)
+    await store.claim(row)
+    if (state !== 'pending') await store.settle(row.id, ended(state))
+    return row
+  }
+
+  describe(`${name}: claim`, () => {
+    test('keeps every member of the row', async ({ store }) => {
+      const row = send({ reference: `NUL \0, quotes '"; and \u{1F600}`, idempotencyKey: 'k', kind: 'file' })
+
+      expect(await store.claim(row)).toEqual({ claimed: true })
+      expect(await store.find('crm', row.id)).toEqual({ ...row, state: 'pending' })
+    })
+
+    test('lets exactly one of 50 win a key, and shows it to the others', async ({ store }) => {
+      const rows = Array.from({ length: 50 }, () => send({ idempotencyKey: 'k' }))
+      const claims = await Promise.all(rows.map(row => store.claim(row)))
+
+      const winner = rows[claims.findIndex(({ claimed }) => claimed)]
+      expect(claims.filter(({ claimed }) => claimed)).toHaveLength(1)
+      expect(claims.filter(({ claimed }) => !claimed)).toEqual(
+        Array(49).fill({ claimed: false, existing: { ...winner, state: 'pending' } }),
+      )
+      expect(await store.list('crm', { limit: 100 })).toHaveLength(1)
+    })
+
+    test('takes every row without a key', async ({ store }) => {
+      expect(await Promise.all([store.claim(send()), store.claim(send())])).toEqual([{ claimed: true }, { claimed: true }])
+    })
+
+    test('gives each caller keys of its own', async ({ store }) => {
+      await store.claim(send({ idempotencyKey: 'k' }))
+
+      expect(await store.claim(send({ idempotencyKey: 'k', caller: 'shop' }))).toEqual({ claimed: true })
+    })
+
+    test.for(ends)('after %s: the key is free only if nothing was sent', async (state, { store }) => {
+      const row = await put(store, state, { idempotencyKey: 'k' })
+
+      const again = await store.claim(send({ idempotencyKey: 'k' }))
+      expect(again).toEqual(state === 'not_sent' ? { claimed: true } : { claimed: false, existing: { ...row, ...ended(state) } })
+    })
+
+    test('frees a key any number of times, and keeps what happened', async ({ store }) => {
+      for (const state of ['not_sent', 'not_sent', 'accepted'] as const) await put(store, state, { idempotencyKey: 'k' })
+
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
+      const kept = await store.list('crm', { idempotencyKey: 'k', limit: 10 })
+      expect(kept.map(({ state }) => state)).toEqual(['accepted', 'not_sent', 'not_sent'])
+    })
+
+    test('fails alone when it is wrong', async ({ store }) => {
+      const row = send()
+      const [first, twice, other] = await Promise.allSettled([store.claim(row), store.claim(row), store.claim(send())])
+
+      expect([first.status, twice.status, other.status]).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+      expect(await store.list('crm', { limit: 10 })).toHaveLength(2)
+    })
+
+    test('is refused beyond the size limit, where replays, settling and sweeping go on', async ({ clock }) => {
+      const store = await open({ ...policy, maxBytes: 400_000, now: () => clock.ms })
+      const rows = Array.from({ length: 2_000 }, (_, n) => send({ idempotencyKey: `k${n}` }))
+      const refusals: unknown[] = []
+      for (const row of rows) if (refusals.length === 0) await store.claim(row).catch(error => refusals.push(error.cause))
+      const taken = await store.list('crm', { limit: 2_000 })
+
+      expect(refusals).toEqual(['limit'])
+      expect(await store.claim(send({ idempotencyKey: 'k0' }))).toMatchObject({ claimed: false })
+      const settled = await Promise.all(taken.map(({ id }) => store.settle(id, ended('accepted'))))
+      expect(settled.every(({ settled }) => settled)).toBe(true)
+      clock.ms += policy.keepMs + 1_000
+      expect(await store.sweep()).toBe(taken.length)
+      expect(await store.claim(send())).toEqual({ claimed: true })
+      await store.close()
+    })
+  })
+
+  describe(`${name}: settle`, () => {
+    const allowed = new Set([...ends.map(to => `pending ${to}`), 'unknown accepted', 'unknown rejected'])
+    test.for(['pending', ...ends] as const)('moves from %s only where it may', async (from, { store }) => {
+      for (const to of ends) {
+        const row = await put(store, from)
+        const before = await store.find('crm', row.id)
+
+        const settled = allowed.has(`${from} ${to}`)
+        const after = settled ? { ...row, ...ended(to, 3_000) } : before
+        expect(await store.settle(row.id, ended(to, 3_000))).toEqual({ settled, row: after })
+        expect(await store.find('crm', row.id)).toEqual(after)
+      }
+    })
+
+    test('lets one of many win', async ({ store }) => {
+      const row = await put(store, 'pending')
+      const settled = await Promise.all(Array.from({ length: 20 }, (_, n) => store.settle(row.id, ended('accepted', n))))
+
+      expect(settled.filter(({ settled }) => settled)).toHaveLength(1)
+    })
+
+    test('says that it does not know an id', async ({ store }) => {
+      expect(await store.settle('nobody', ended('accepted'))).toEqual({ settled: false })
+    })
+  })
+
+  describe(`${name}: retention`, () => {
+    const keep = { accepted: policy.keepMs, rejected: policy.keepMs, not_sent: policy.keepMs, unknown: policy.keepUnknownMs }
+    test.for(ends)('%s is gone at its time and not before, swept or not', async (state, { store, clock }) => {
+      const row = await put(store, state, { idempotencyKey: 'k' })
+
+      clock.ms = 2_000 + keep[state] - 1
+      expect(await store.find('crm', row.id)).toBeDefined()
+      clock.ms++
+      expect(await store.find('crm', row.id)).toBeUndefined()
+      expect(await store.list('crm', { limit: 10 })).toEqual([])
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
+    })
+
+    test('counts anew from a late answer, and no longer as unknown', async ({ store, clock }) => {
+      const row = await put(store, 'unknown')
+      await store.settle(row.id, ended('accepted', 5_000))
+
+      clock.ms = 5_000 + policy.keepMs - 1
+      expect(await store.find('crm', row.id)).toBeDefined()
+      clock.ms++
+      expect(await store.find('crm', row.id)).toBeUndefined()
+    })
+
+    test('sweeps what is gone, in slices, and nothing else', async ({ store, clock }) => {
+      const rows = await Promise.all(Array.from({ length: 2_500 }, () => put(store, 'accepted')))
+      const kept = [await put(store, 'pending'), await put(store, 'unknown')]
+
+      expect(await store.sweep()).toBe(0)
+      clock.ms = 2_000 + policy.keepMs
+      expect(await store.sweep()).toBe(rows.length)
+      clock.ms = 1_000 // not merely invisible
+      expect((await store.list('crm', { limit: 100 })).map(({ id }) => id).sort()).toEqual(kept.map(({ id }) => id))
+      clock.ms = 2_000 + policy.keepUnknownMs
+      expect(await store.sweep()).toBe(1)
+    })
+  })
+
+  describe(`${name}: find and list`, () => {
+    test("never show another caller's sends", async ({ store }) => {
+      const row = await put(store, 'accepted', { idempotencyKey: 'k', reference: 'r' })
+
+      expect(await store.find('shop', row.id)).toBeUndefined()
+      for (const filter of [{}, { idempotencyKey: 'k' }, { reference: 'r' }, { state: 'accepted' as const }])
+        expect(await store.list('shop', { ...filter, limit: 10 })).toEqual([])
+    })
+
+    test('pages newest first, undisturbed by what arrives meanwhile', async ({ store }) => {
+      const rows = []
+      for (let n = 0; n < 25; n++) rows.push(await put(store, 'pending'))
+
+      const seen: string[] = []
+      for (let page = await store.list('crm', { limit: 10 }); page.length > 0; ) {
+        seen.push(...page.map(({ id }) => id))
+        await put(store, 'pending')
+        page = await store.list('crm', { limit: 10, before: seen.at(-1) ?? '' })
+      }
+      expect(seen).toEqual(rows.map(({ id }) => id).reverse())
+    })
+
+    const odd = { platform: 'telegram', platformId: '7', destination: '34699999999', reference: 'r', idempotencyKey: 'k' }
+    test.for(Object.entries({ ...odd, state: 'rejected' }))('list filters by %s', async ([name, value], { store }) => {
+      for (let n = 0; n < 3; n++) await put(store, 'accepted', { reference: 'other', idempotencyKey: `other${n}` })
+      const row = await put(store, 'rejected', odd)
+
+      expect(await store.list('crm', { [name]: value, limit: 10 })).toEqual([{ ...row, ...ended('rejected') }])
+      expect(await store.list('crm', { [name]: value, limit: 10, before: row.id })).toEqual([])
+      expect(await store.list('crm', { [name]: 'nothing', limit: 10 })).toEqual([])
+      expect(await store.list('crm', { platform: 'webchat', [name]: value, limit: 10 })).toHaveLength(name === 'platform' ? 1 : 0)
+    })
+  })
+
+  describe(`${name}: leases`, () => {
+    test('a dead owner leaves unknowns without an answer, a live one is left alone', async ({ store, clock }) => {
+      const dead = await put(store, 'pending')
+      const done = await put(store, 'accepted')
+      const alive = await put(store, 'pending', { owner: 'second' })
+
+      clock.ms += policy.leaseMs - 1
+      expect(await store.reap()).toBe(0)
+      await store.beat('second')
+      clock.ms++
+      expect(await store.reap()).toBe(1)
+      expect(await store.find('crm', dead.id)).toEqual({ ...dead, state: 'unknown', settledAt: clock.ms })
+      expect(await store.find('crm', done.id)).toMatchObject({ state: 'accepted' })
+      expect(await store.find('crm', alive.id)).toMatchObject({ state: 'pending' })
+    })
+
+    test('a claim is a heartbeat', async ({ store, clock }) => {
+      await put(store, 'pending')
+      clock.ms += policy.leaseMs - 1
+      await put(store, 'pending')
+      clock.ms += policy.leaseMs - 1
+
+      expect(await store.reap()).toBe(0)
+    })
+
+    test('an owner that was only slow still brings its late answer, and nothing else', async ({ store, clock }) => {
+      const [sent, unsent] = [await put(store, 'pending'), await put(store, 'pending')]
+      clock.ms += policy.leaseMs
+      await store.reap()
+
+      expect(await store.settle(sent.id, ended('accepted'))).toMatchObject({ settled: true })
+      expect(await store.settle(unsent.id, ended('not_sent'))).toMatchObject({ settled: false, row: { state: 'unknown' } })
+    })
+
+    test('a release ends its own lease at once', async ({ store }) => {
+      const mine = await put(store, 'pending')
+      const other = await put(store, 'pending', { owner: 'second' })
+
+      expect(await store.release('first')).toBe(1)
+      expect(await store.find('crm', mine.id)).toMatchObject({ state: 'unknown', settledAt: 1_000 })
+      expect(await store.find('crm', other.id)).toMatchObject({ state: 'pending' })
+    })
+  })
+
+  describe(`${name}: the rest`, () => {
+    test('has one secret', async ({ store }) => {
+      const secrets = await Promise.all(Array.from({ length: 10 }, () => store.secret()))
+
+      expect(new Set(secrets.map(secret => Buffer.from(secret).toString('hex'))).size).toBe(1)
+      expect(secrets[0]).toHaveLength(32)
+    })
+
+    test('another store has another secret', async ({ store }) => {
+      const other = await open(policy)
+
+      expect(await other.secret()).not.toEqual(await store.secret())
+      await other.close()
+    })
+
+    test('finds itself intact', async ({ store }) => {
+      await put(store, 'accepted')
+
+      expect(await store.check()).toMatchObject({ problems: [] })
+    })
+
+    test('refuses everything once closed, where closing twice is fine', async ({ store }) => {
+      const last = store.claim(send({ owner: randomUUID() }))
+      await Promise.all([store.close(), store.close()])
+
+      expect(await last).toEqual({ claimed: true })
+      await expect(store.claim(send())).rejects.toMatchObject({ name: 'StoreUnavailableError', cause: 'closed' })
+      await expect(store.list('crm', { limit: 1 })).rejects.toMatchObject({ cause: 'closed' })
+    })
+  })
+}

@@ -1,0 +1,43 @@
+import { parseArgs } from 'node:util'
+import { openStage } from './model.ts'
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string', default: String(Date.now() % 1_000_000) } },
+})
+const until = Date.now() + Number(values.minutes) * 60_000
+const total: Record<string, Record<string, number>> = { answers: {}, states: {}, disturbances: {} }
+let [sends, posts, broken] = [0, 0, 0]
+let seed = Number(values.seed)
+const usages: { rssMb: number; handles: number }[] = []
+
+const stage = await openStage()
+do {
+  const tally = await stage.play({ seed, sends: 2_000 })
+  sends += tally.sends
+  posts += tally.posts
+  broken += tally.broken.length
+  for (const name of ['answers', 'states', 'disturbances'] as const) add(total[name] ?? {}, tally[name])
+  if (tally.usage) usages.push(tally.usage)
+  process.stdout.write(`${JSON.stringify(tally)}\n`)
+  seed++
+} while (Date.now() < until)
+await stage.close()
+
+// The first rounds are for the heap and the caches to find their size.
+for (const name of ['rssMb', 'handles'] as const) {
+  const warm = Math.max(...usages.slice(0, 5).map(usage => usage[name]))
+  if (usages.length < 10 || mean(usages.slice(-5), name) < 1.5 * warm) continue
+  broken++
+  process.stdout.write(`${name} has grown\n`)
+}
+process.stdout.write(`${JSON.stringify(total, null, 2)}\n`)
+process.stdout.write(`seeds ${values.seed} to ${seed - 1}: ${sends} sends in ${posts} posts, ${broken} promises broken\n`)
+process.exitCode = broken === 0 ? 0 : 1
+
+function mean(some: typeof usages, of: 'rssMb' | 'handles') {
+  return some.reduce((sum, usage) => sum + usage[of], 0) / some.length
+}
+
+function add(to: Record<string, number>, more: Record<string, number>) {
+  for (const [name, count] of Object.entries(more)) to[name] = (to[name] ?? 0) + count
+}

@@ -1,0 +1,252 @@
+import { hash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Agent } from 'undici'
+import type { Sandbox } from '../../src/sandbox/app.ts'
+import { startSandbox } from '../../src/sandbox/app.ts'
+import { openDoor } from './door.ts'
+import { faults, makePlans, type Plan, type Post, seeded } from './plans.ts'
+import { createProcess } from './process.ts'
+import { brokenPromises, froze, type Row, timings } from './promises.ts'
+
+/** What a round did and saw; `broken` lists each promise that did not hold, with the send that shows it. */
+export type Tally = {
+  seed: number
+  sends: number
+  posts: number
+  answers: Record<string, number>
+  states: Record<string, number>
+  disturbances: Record<string, number>
+  /** Of the gateway that lives on, at rest. */
+  usage: { rssMb: number; handles: number } | undefined
+  broken: string[]
+}
+
+export type RoundOptions = { seed: number; sends: number; concurrency?: number; disturbances?: number }
+
+const key = 'fake_torture_key_0123456789abcdef'
+const disturbances = ['kill -9', 'SIGTERM', 'freezes', 'kill -9', 'refuses'] as const
+
+export type Stage = Awaited<ReturnType<typeof openStage>>
+
+/** Two real gateways on one ledger, each behind a door of its own: the first is killed and stopped at will, the second lives on. */
+export async function openStage() {
+  const folder = await mkdtemp(join(tmpdir(), 'gateway-torture-'))
+  const doors = [await openDoor(), await openDoor()] as const
+  const gateways = doors.map(({ port }) =>
+    createProcess({
+      PORT: '0',
+      AFILNET_USER: 'demo@sandbox.invalid',
+      AFILNET_PASSWORD: 'fake-sandbox-password',
+      AFILNET_URL: `http://127.0.0.1:${port}/api/http/`,
+      AFILNET_TIMEOUT_MS: String(timings.timeoutMs),
+      AFILNET_LATE_MS: String(timings.lateMs),
+      GATEWAY_KEY_SHA256: hash('sha256', key),
+      STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
+      STORE_MAX_MB: '100000',
+      LOG_LEVEL: 'info',
+      MALLOC_ARENA_MAX: '2',
+      NODE_OPTIONS: '--max-old-space-size=128', // else the heap grows as it likes, and a leak looks the same
+    }),
+  ) as [ReturnType<typeof createProcess>, ReturnType<typeof createProcess>] // as many as doors
+  const [victim, witness] = gateways
+  const started = Promise.all([victim.start(), witness.start()])
+  await started.catch(async error => {
+    await close()
+    throw error
+  })
+
+  async function close() {
+    for (const gateway of gateways) await gateway.stop('SIGKILL')
+    for (const door of doors) await door.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  /** Sends at random, breaks what can break, and holds what everyone saw against what Afilnet took. */
+  async function play({ seed, sends, concurrency = 32, disturbances: troubles = 10 }: RoundOptions): Promise<Tally> {
+    const random = seeded(seed)
+    let nth = seed // of the disturbances
+    const plans = makePlans(seed, sends, random)
+    const tally: Tally = { seed, sends, posts: 0, answers: {}, states: {}, disturbances: {}, usage: undefined, broken: [] }
+    const count = (of: Record<string, number>, name: string) => {
+      of[name] = (of[name] ?? 0) + 1
+    }
+    const sandbox = await startSandbox()
+    for (const door of doors) door.leadsTo(Number(new URL(sandbox.url).port))
+    const client = new Agent({ connections: concurrency * 2, headersTimeout: 30_000, bodyTimeout: 30_000 })
+    try {
+      let next = 0
+      let disturbing = Promise.resolve()
+      const every = Math.ceil(sends / (troubles + 1))
+      const worker = async () => {
+        for (let i = next++; i < plans.length; i = next++) {
+          if (i > 0 && i % every === 0) disturbing = disturbing.then(disturb)
+          await live(plans[i] as Plan) // i is in range
+        }
+      }
+      await Promise.all(Array.from({ length: concurrency }, worker))
+      await disturbing
+      await quiet()
+      await each(
+        plans.filter(({ keyed }) => keyed),
+        plan => post(plan, false),
+      )
+      await quiet()
+      await judge()
+    } catch (error) {
+      tally.broken.push(`the round ends, not with ${error}`)
+    } finally {
+      await client.destroy()
+      await sandbox.close()
+    }
+    tally.usage = witness.usage()
+    for (const { complaints } of gateways)
+      for (const { at, line } of complaints.splice(0))
+        if (!victim.stops.some(stop => froze(stop, at, at))) tally.broken.push(`a sound process does not complain: ${line}`)
+    return tally
+
+    async function each(some: Plan[], work: (plan: Plan) => Promise<unknown>) {
+      const left = some.values()
+      await Promise.all(
+        Array.from({ length: concurrency }, async () => {
+          for (const plan of left) await work(plan)
+        }),
+      )
+    }
+
+    async function live(plan: Plan) {
+      const { answer } = faults[plan.fault]
+      if (Object.keys(answer).length > 0) sandbox.answer({ ...answer, destination: plan.destination })
+      if (plan.kind === 'files') welcome(sandbox, plan)
+      const again = Array.from({ length: plan.keyed ? plan.repeats : 0 })
+      if (plan.parallel) return void (await Promise.all([ask(plan, plan.hangUp), ...again.map(() => ask(plan, false))]))
+      await ask(plan, plan.hangUp)
+      for (const _ of again) await ask(plan, random() < 0.1)
+    }
+
+    /** Posts, and waits out a breaker or a closed door as a good caller does: else the seed would be spent on those. */
+    async function ask(plan: Plan, hungUp: boolean) {
+      for (let waits = 0; waits < 40; waits++) {
+        const { told } = await post(plan, hungUp)
+        if (!['upstream-circuit-open', 'upstream-unreachable'].includes(String(told?.json.code))) return
+        await sleep(200)
+      }
+    }
+
+    async function disturb() {
+      const kind = disturbances[nth++ % disturbances.length] ?? 'kill -9'
+      count(tally.disturbances, kind)
+      if (kind === 'refuses') return doors[random() < 0.5 ? 0 : 1].shut(150)
+      await doors[0].passed() // in the middle of a send
+      if (kind === 'freezes') return victim.freeze(1_000)
+      if (kind === 'SIGTERM') {
+        const { code, ms } = await victim.stop('SIGTERM')
+        if (code !== 0 || ms > 15_000) tally.broken.push(`SIGTERM ends with 0 within 15 s, not with ${code} after ${ms} ms`)
+      } else {
+        if (random() < 0.5) await sleep(random() * 40)
+        await victim.stop('SIGKILL')
+      }
+      await victim.start()
+    }
+
+    async function post(plan: Plan, hungUp: boolean): Promise<Post> {
+      const { destination, keyed, kind } = plan
+      const chosen = victim.url() !== '' && random() < 0.6 ? 0 : 1
+      const record: Post = { gateway: chosen, startedAt: Date.now(), endedAt: 0, hungUp }
+      plan.posts.push(record)
+      tally.posts++
+      const abort = new AbortController()
+      const body = kind === 'messages' ? { message: destination } : { type: 'image', fileUrl: `https://example.com/${destination}.jpg` }
+      const request = client.request({
+        origin: gateways[chosen].url(),
+        path: `/chats/telegram/200/${destination}/${kind}`,
+        method: 'POST',
+        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...(keyed && { 'idempotency-key': destination }) },
+        body: JSON.stringify(body),
+        signal: abort.signal,
+      })
+      if (hungUp) setTimeout(() => abort.abort(), random() * 60)
+      const told = await request
+        .then(async ({ statusCode, headers, body }) => ({ status: statusCode, headers, text: await body.text() }))
+        .catch(() => undefined)
+      record.endedAt = Date.now()
+      if (!told) {
+        count(tally.answers, 'no answer')
+        return record
+      }
+      const { status, headers, text } = told
+      const json = JSON.parse(text)
+      record.told = {
+        status,
+        text,
+        json,
+        replayed: headers['idempotency-replayed'] === 'true',
+        retryAfter: headers['retry-after'] as string | undefined, // sent once
+      }
+      count(tally.answers, `${status} ${json.code ?? json.state}`)
+      return record
+    }
+
+    async function list(query: string): Promise<{ items: Row[]; nextCursor?: string }> {
+      const headers = { authorization: `Bearer ${key}` }
+      const { body } = await client.request({ origin: witness.url(), path: `/sends?limit=100${query}`, method: 'GET', headers })
+      return (await body.json()) as { items: Row[] } // the contract has it so
+    }
+
+    /** Waits until nothing is pending or late any more, or should not be. */
+    async function quiet() {
+      const until = Date.now() + timings.deathMs + 5_000
+      await sleep(timings.timeoutMs + timings.lateMs + 200)
+      while (Date.now() < until && (await list('&state=pending')).items.length > 0) await sleep(250)
+    }
+
+    async function ledger() {
+      const rows: Row[] = []
+      for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+        const page = await list(cursor === '' ? '' : `&cursor=${cursor}`)
+        const ours = page.items.filter(({ destination }) => destination.startsWith(`t${seed}-`))
+        rows.push(...ours)
+        cursor = ours.length === 0 ? undefined : page.nextCursor
+      }
+      return rows
+    }
+
+    async function judge() {
+      const rows = Map.groupBy(await ledger(), ({ destination }) => destination)
+      const taken = Map.groupBy(sandbox.sent, ({ destination }) => destination)
+      const calls = Map.groupBy(sandbox.calls, ({ params }) => params.find(([name]) => name === 'destination')?.[1])
+      for (const plan of plans) {
+        const { destination } = plan
+        const evidence = {
+          rows: rows.get(destination) ?? [],
+          taken: taken.get(destination)?.length ?? 0,
+          calls: calls.get(destination) ?? [],
+          stopsOf: (gateway: number) => gateways[gateway]?.stops ?? [],
+        }
+        for (const { state } of evidence.rows) count(tally.states, state)
+        const { rows: ledger, taken: times } = evidence
+        for (const promise of brokenPromises(plan, evidence))
+          tally.broken.push(`${promise}: ${JSON.stringify({ times, ledger, plan, stops: victim.stops.slice(-3) })}`)
+      }
+    }
+  }
+
+  return { play, close }
+}
+
+/** A file needs a conversation to go to. */
+function welcome(sandbox: Sandbox, { destination }: Plan) {
+  sandbox.receive({ platform: 'telegram', platformid: '200', destination, message: 'Hello' })
+}
+
+/** One round on a stage of its own. */
+export async function torture(options: RoundOptions): Promise<Tally> {
+  const stage = await openStage()
+  try {
+    return await stage.play(options)
+  } finally {
+    await stage.close()
+  }
+}
