@@ -6,6 +6,8 @@ import type { Operation, Params, Row } from './afilnet/operations.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
 import type { AccountConfig } from './config.ts'
 import { Problem, type ProblemCode } from './problem.ts'
+import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
+import { joinRead, type SharedRead, shareRead } from './shared-reads.ts'
 
 /** What one request brings along for its call to Afilnet, and what is learnt of it for the log. */
 export type CallContext = {
@@ -199,7 +201,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
         shareRead(account.reads, key, signal =>
           ask(account, operation, signal, budget => account.client.call(operation, params, { ...budget, signal })),
         )
-      return observed(context, join(shared, context.signal)) as Promise<Row<typeof operation>[]> // the key names the operation
+      return observed(context, joinRead(shared, context.signal)) as Promise<Row<typeof operation>[]> // the key names the operation
     },
     prepare(operation, params, context) {
       const account = open(context.account)
@@ -256,55 +258,6 @@ export function problemOf(error: unknown): Problem {
   const { fault, outcome, upstreamCode, retryAfterS } = error
   const errors = fault.pointer === undefined ? undefined : [{ pointer: fault.pointer, detail: 'refused by Afilnet' }]
   return new Problem(fault.code as ProblemCode, { outcome, upstreamCode, retryAfterS, errors }) // a test holds faults to the catalogue
-}
-
-type RetryBudget = { called(): void; take(): boolean }
-
-/** Allows repetitions for a tenth of the calls of the last ten seconds, and two in any case, so that an outage is not amplified. */
-function createRetryBudget(): RetryBudget {
-  let calls = 0
-  let repetitions = 0
-  let startedAt = Date.now()
-  return {
-    called() {
-      if (Date.now() - startedAt > 10_000) {
-        startedAt = Date.now()
-        calls = repetitions = 0
-      }
-      calls++
-    },
-    take() {
-      if (repetitions + 1 > Math.max(2, calls / 10)) return false
-      repetitions++
-      return true
-    },
-  }
-}
-
-type SharedRead = { answer: Promise<unknown[]>; waiting: number; abort: AbortController }
-
-function shareRead(reads: Map<string, SharedRead>, key: string, run: (signal: AbortSignal) => Promise<unknown[]>): SharedRead {
-  const abort = new AbortController()
-  const forget = () => reads.get(key) === shared && reads.delete(key)
-  const answer = run(abort.signal).finally(forget)
-  const shared: SharedRead = { answer, waiting: 0, abort }
-  abort.signal.addEventListener('abort', forget)
-  reads.set(key, shared)
-  return shared
-}
-
-/** Waits for a shared answer with a signal not yet aborted; the last one to leave cancels the call. */
-function join(shared: SharedRead, signal: AbortSignal): Promise<unknown[]> {
-  shared.waiting++
-  return new Promise((resolve, reject) => {
-    const leave = () => {
-      shared.waiting--
-      if (shared.waiting === 0) shared.abort.abort()
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', leave, { once: true })
-    shared.answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
-  })
 }
 
 async function observed<T>(context: CallContext, call: Promise<T>): Promise<T> {

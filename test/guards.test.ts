@@ -56,10 +56,16 @@ const house = [
   ['src/sends.ts', ['src/outcomes.ts', 'src/problem.ts', 'src/store/store.ts', 'src/store/lease.ts', 'src/upstream.ts'], ['uuid']],
   ['src/outcomes.ts', ['src/problem.ts', 'src/store/store.ts', 'src/upstream.ts'], []],
   ['src/breaker.ts', [], ['cockatiel']],
+  ['src/retry-budget.ts', [], []],
+  ['src/shared-reads.ts', [], []],
   ['src/problem.ts', ['src/schema.ts'], ['@sinclair/typebox']],
   ['src/config.ts', ['src/hosts.ts', 'src/afilnet/transports.ts'], ['@sinclair/typebox']],
   ['src/observe.ts', ['src/config.ts'], ['pino']],
-  ['src/upstream.ts', ['src/afilnet/*', 'src/breaker.ts', 'src/config.ts', 'src/problem.ts', 'src/observe.ts'], []],
+  [
+    'src/upstream.ts',
+    ['src/afilnet/*', 'src/breaker.ts', 'src/retry-budget.ts', 'src/shared-reads.ts', 'src/config.ts', 'src/problem.ts'],
+    [],
+  ],
   [
     'src/edge/*',
     [
