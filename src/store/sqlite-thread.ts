@@ -15,6 +15,9 @@ type Waiter = { resolve: (value: never) => void; reject: (error: Error) => void 
 
 const closeMs = 1_000 // a disk that hangs must not hold up the end of the process
 
+// V8 would rather let the heap grow to several times what is in use than collect it.
+const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 96 }
+
 /** Starts with the first call, and again with the first call after its death; `report` hears how the store is. */
 export function createThread(workerData: WorkerSettings, now: () => number, report: (fault?: StoreFault) => void): Thread {
   const waiting = new Map<number, Waiter>()
@@ -23,7 +26,7 @@ export function createThread(workerData: WorkerSettings, now: () => number, repo
   let seq = 0
 
   function start() {
-    const started = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { workerData, env: {}, name: 'store' })
+    const started = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { workerData, env: {}, name: 'store', resourceLimits })
     started.on('message', receive)
     started.on('error', () => {}) // an exit follows
     started.on('exit', () => {
