@@ -7,7 +7,7 @@ import { oneOf } from '../schema.ts'
 import type { Upstream } from '../upstream.ts'
 import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
-import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute } from './sends.ts'
+import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute, sendExample } from './sends.ts'
 
 const url = (description: string, example: string) =>
   text({
@@ -40,7 +40,12 @@ export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendR
         params: ChatParams,
         headers: SendHeaders,
         body: FileBody,
-        response: { 201: Type.Unsafe<Send>(Type.Ref('Send')) },
+        response: {
+          201: {
+            description: 'Afilnet took it',
+            content: { 'application/json': { schema: Type.Unsafe<Send>(Type.Ref('Send')), example: { ...sendExample, kind: 'file' } } },
+          },
+        },
       },
     },
     (request, reply) => {

@@ -32,6 +32,19 @@ const State = oneOf(states, {
   examples: ['accepted'],
 })
 
+export const sendExample = {
+  id: '019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b',
+  kind: 'message',
+  platform: 'whatsapp',
+  platformId: '100',
+  destination: '34600000000',
+  state: 'accepted',
+  idempotencyKey: 'order-4711-shipped',
+  reference: 'order-4711',
+  createdAt: '2026-01-31T09:30:00.000Z',
+  settledAt: '2026-01-31T09:30:00.250Z',
+}
+
 /** A message or file, and what became of it. */
 export type Send = Static<typeof Send>
 export const Send = Type.Object(
@@ -50,20 +63,7 @@ export const Send = Type.Object(
   },
   {
     $id: 'Send',
-    examples: [
-      {
-        id: '019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b',
-        kind: 'message',
-        platform: 'whatsapp',
-        platformId: '100',
-        destination: '34600000000',
-        state: 'accepted',
-        idempotencyKey: 'order-4711-shipped',
-        reference: 'order-4711',
-        createdAt: '2026-01-31T09:30:00.000Z',
-        settledAt: '2026-01-31T09:30:00.250Z',
-      },
-    ],
+    examples: [sendExample],
   },
 )
 
