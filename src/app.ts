@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config.ts'
@@ -6,8 +5,8 @@ import { accessLog, logWhenClosed } from './edge/access-log.ts'
 import { answers, commonHeaders } from './edge/answers.ts'
 import { auth } from './edge/auth.ts'
 import { docs } from './edge/docs.ts'
-import { health, type Lifecycle, type State } from './edge/health.ts'
-import { http, onClientError } from './edge/http.ts'
+import { draining, health, type Lifecycle, type State } from './edge/health.ts'
+import { http, onClientError, requestIdOf } from './edge/http.ts'
 import { json } from './edge/json.ts'
 import { problems } from './edge/problems.ts'
 import { ProblemBody } from './problem.ts'
@@ -28,6 +27,9 @@ const patience: Patience = { headersMs: 10_000, requestMs: 15_000, readerMs: 30_
 
 /** What links begin with: the public URL, or nothing. */
 export const baseOf = ({ publicUrl }: Config) => publicUrl?.href.replace(/\/$/, '') ?? ''
+
+/** Room for some copies of the API document, however small the answers of Afilnet may be. */
+const leastWaitingBytes = 16_777_216
 
 type AppOptions = {
   config: Config
@@ -57,10 +59,7 @@ export async function createApp({
     bodyLimit: 65_536,
     routerOptions: { maxParamLength: 8_192 },
     requestIdHeader: false,
-    genReqId: ({ headers }) => {
-      const given = headers['x-request-id']
-      return typeof given === 'string' && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : randomUUID()
-    },
+    genReqId: ({ headers }) => requestIdOf(headers),
     return503OnClosing: false, // the health plugin answers 503 as a problem
     requestTimeout: requestMs,
     http: {
@@ -82,8 +81,9 @@ export async function createApp({
 
   for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
   await app.register(problems, { base })
-  await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: 8 * config.maxResponseBytes })
+  await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
   await app.register(accessLog)
+  await app.register(draining, { lifecycle })
   await app.register(http, { base })
   await app.register(json)
   await app.register(auth, { callers: config.callers })

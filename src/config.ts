@@ -17,8 +17,8 @@ const milliseconds = (fallback: number, minimum: number) =>
 export const Variables = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', expected: 'an address to listen on' }),
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535, expected: 'a port, 0 to 65535' }),
-  AFILNET_USER: Type.String({ minLength: 1, secret: true, expected: 'the user (e-mail) of the Afilnet account' }),
-  AFILNET_PASSWORD: Type.String({ minLength: 1, secret: true, expected: 'the password of the Afilnet account' }),
+  AFILNET_USER: Type.String({ pattern: '\\S', secret: true, expected: 'the user (e-mail) of the Afilnet account' }),
+  AFILNET_PASSWORD: Type.String({ pattern: '\\S', secret: true, expected: 'the password of the Afilnet account' }),
   AFILNET_TRANSPORT: Type.Union([Type.Literal('post'), Type.Literal('basic'), Type.Literal('get')], {
     default: 'post',
     expected: 'post, basic or get',
@@ -42,7 +42,7 @@ export const Variables = Type.Object({
   STORE_URL: Type.String({
     default: 'sqlite:./data/gateway.sqlite',
     secret: true,
-    pattern: '^sqlite:.+',
+    pattern: '^sqlite:(?!//).+',
     expected: 'sqlite:<path> or sqlite::memory:',
   }),
   SENDS_KEEP_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 87_600, expected: 'hours, 1 to 87600' }),
@@ -141,7 +141,7 @@ export function readConfig(environment: Environment): Config {
   if (keySha256.some(isExampleDigest)) blame('GATEWAY_KEY_SHA256', 'expected the digest of a real key, not of an example')
 
   const timeoutMs = values.AFILNET_TIMEOUT_MS ?? 10_000
-  const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000)
+  const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 1_000)
   if (drainMs < timeoutMs + 1_000) blame('DRAIN_MS')
   if (values.AFILNET_TIMEZONE !== undefined && !isTimeZone(values.AFILNET_TIMEZONE)) blame('AFILNET_TIMEZONE')
   const publicUrl = values.PUBLIC_URL === undefined ? undefined : readUrl(values.PUBLIC_URL)

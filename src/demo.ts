@@ -1,4 +1,4 @@
-import { readConfig } from './config.ts'
+import { type Environment, readConfig } from './config.ts'
 import { startGateway } from './gateway.ts'
 import { makeKey } from './key.ts'
 import { createLogger } from './observe.ts'
@@ -7,12 +7,12 @@ import { startSandbox } from './sandbox/app.ts'
 // Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.
 const { HOST, PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env
 const sandbox = await startSandbox({
-  port: Number(SANDBOX_PORT ?? 4010),
-  controlPort: Number(SANDBOX_CONTROL_PORT ?? 4011),
+  port: Number(SANDBOX_PORT || 4010),
+  controlPort: Number(SANDBOX_CONTROL_PORT || 4011),
   replyAfterMs: 3000,
 }).catch(giveUp)
 const { key, sha256 } = makeKey()
-const config = readConfig({
+const config = configOrExit({
   HOST,
   PORT,
   AFILNET_USER: sandbox.user,
@@ -52,6 +52,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     setTimeout(() => process.exit(0), 700).unref() // a call that the sandbox never answers must not hold up Ctrl-C
     Promise.all([gateway.drain(), sandbox.close()]).then(() => process.exit(0))
   })
+}
+
+function configOrExit(environment: Environment) {
+  try {
+    return readConfig(environment)
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`)
+    process.exit(78)
+  }
 }
 
 function giveUp({ code, message }: NodeJS.ErrnoException): never {

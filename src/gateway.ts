@@ -47,14 +47,15 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   const { address, family, port } = app.server.address() as AddressInfo // a TCP listener has one
   const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
 
+  /** What was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both. */
+  const callMs = config.timeoutMs + 1_000
+
   async function drain() {
     const startedAt = performance.now()
     lifecycle.phase = 'leaving'
-    await sleep(config.drainDelayMs)
+    await sleep(Math.min(config.drainDelayMs, config.drainMs - callMs))
     lifecycle.phase = 'draining'
-    // What was accepted last still has its whole budget, even if the delay took more of DRAIN_MS than it should.
-    const left = Math.max(config.drainMs - (performance.now() - startedAt), config.timeoutMs + 1_000)
-    const deadline = performance.now() + left
+    const deadline = startedAt + config.drainMs
     // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
     while (lifecycle.unanswered > 0 && performance.now() < deadline) await sleep(20)
     // Who is connected now has no whole request here: it is half sent, or refused and still being sent.

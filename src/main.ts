@@ -3,8 +3,13 @@ import { isSandbox, startGateway } from './gateway.ts'
 import { createLogger } from './observe.ts'
 import { StoreVersionError } from './store/store.ts'
 
+const [argument, ...more] = process.argv.slice(2)
+if ((argument !== undefined && argument !== '--check') || more.length > 0) {
+  process.stderr.write('The only argument is --check\n')
+  process.exit(78)
+}
 const config = configOrExit()
-if (process.argv.includes('--check')) {
+if (argument === '--check') {
   process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`)
   process.exit(0)
 }

@@ -99,6 +99,13 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
     return unavailable(error)
   }
 
+  /** The row that holds the request's key. Nothing can be claimed under a key that is held, so it is the newest one. */
+  async function holderOf({ caller, idempotencyKey }: SendRequest) {
+    if (idempotencyKey === undefined) return undefined
+    const [newest] = await within(timeoutMs, store.list(caller, { idempotencyKey, limit: 1 })).catch(unavailable)
+    return newest?.state === 'not_sent' ? undefined : newest
+  }
+
   /** The answer to a key that is taken. */
   function replay(existing: SendRow, fingerprint: string) {
     if (existing.fingerprint !== fingerprint) throw new Problem('idempotency-key-reused', { sendId: existing.id })
@@ -124,8 +131,14 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
   }
 
   async function run(request: SendRequest) {
-    // With a key, what became of an earlier request must be told even while Afilnet is not to be asked.
-    if (request.idempotencyKey === undefined) request.deliver.admit?.()
+    try {
+      request.deliver.admit?.()
+    } catch (refused) {
+      // What became of an earlier request is told even while Afilnet is not to be asked.
+      const holder = await holderOf(request)
+      if (!holder) throw refused
+      return replay(holder, await fingerprintOf(request).catch(lost))
+    }
     const { row, existing } = await claim(request)
     if (existing) return replay(existing, row.fingerprint)
 

@@ -62,6 +62,8 @@ type Account = {
   reads: Map<string, SharedRead>
   sendsAnswered: number
   sandboxed: boolean
+  /** The code with which Afilnet last rejected the credentials; none with a bare HTTP 401. */
+  rejectedWith: string | undefined
 }
 
 const counting = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable, failures.serverError])
@@ -111,6 +113,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
       reads: new Map(),
       sendsAnswered: 0,
       sandboxed: false,
+      rejectedWith: undefined,
     }
     clients.add(account.client)
     return account
@@ -126,7 +129,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
   /** Throws if Afilnet is not to be asked now. */
   function admit(account: Account, operation: Operation) {
     if (account.credentials.closedForS() !== undefined) {
-      throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe: operation.safe, upstreamCode: 'INCORRECT_USER_PASSWORD' })
+      throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe: operation.safe, upstreamCode: account.rejectedWith })
     }
     const retryAfterS = breakerOf(account, operation).closedForS()
     if (retryAfterS !== undefined) throw new UpstreamError(failures.circuitOpen, { safe: operation.safe, retryAfterS })
@@ -154,7 +157,12 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
     call: (budget: Budget) => Promise<T>,
   ): Promise<T> {
     admit(account, operation)
-    return account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(account, operation, signal, call)))
+    try {
+      return await account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(account, operation, signal, call)))
+    } catch (error) {
+      if (error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD) account.rejectedWith = error.upstreamCode
+      throw error
+    }
   }
 
   /** Asks, and asks again within the same deadline where that is provably harmless. */

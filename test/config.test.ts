@@ -141,6 +141,10 @@ describe('A mistake', () => {
   test.for([
     ['AFILNET_USER', undefined],
     ['AFILNET_USER', ''],
+    ['AFILNET_USER', ' '],
+    ['AFILNET_PASSWORD', ' '],
+    ['STORE_URL', 'sqlite://user:fake-password@host/x'],
+    ['STORE_URL', 'mysql:x'],
     ['AFILNET_PASSWORD', undefined],
     ['AFILNET_PASSWORD', ''],
     ['AFILNET_PASSWORD', 'change-me'],

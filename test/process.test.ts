@@ -106,6 +106,13 @@ describe('The program', { timeout: 30_000 }, () => {
     expect(said.out + said.err).not.toMatch(/canary|[0-9a-f]{64}|^ +at /m)
   })
 
+  test('does not start on an argument that it does not know', async ({ sandbox }) => {
+    const { said, ended } = launch(environment(sandbox), '--chek')
+
+    expect(await ended).toEqual([78, null])
+    expect(said.err).toContain('--check')
+  })
+
   test('says clearly that its port is taken', async ({ gateway, sandbox }) => {
     const { port } = new URL(gateway.url)
 

@@ -335,7 +335,12 @@ describe('a key whose send is not known', () => {
     for (let i = 0; i < 20; i++) await send(gateway)
 
     const again = await post()
+    const refused = await gateway.post(`${chat}/messages`, { message: 'Hello' }, { 'idempotency-key': 'another' })
+    const written = await gateway.get('/sends?idempotencyKey=another')
 
+    expect(refused).toMatchObject({ status: 503, json: { code: 'upstream-circuit-open', outcome: 'not_applied', retry: 'yes' } })
+    expect(refused.json).not.toHaveProperty('sendId')
+    expect(written.json, 'what is repeated while Afilnet is away does not fill the ledger').toEqual({ items: [] })
     expect(await send(gateway)).toMatchObject({ json: { code: 'upstream-circuit-open' } })
     expect(again).toMatchObject({ status: 504, json: first.json, headers: { 'idempotency-replayed': 'true' } })
   })

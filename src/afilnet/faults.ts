@@ -63,7 +63,7 @@ export class UpstreamError extends Error {
 
   constructor(
     fault: Fault,
-    { safe, upstreamCode, retryAfterS }: { safe: boolean; upstreamCode?: string; retryAfterS?: number | undefined },
+    { safe, upstreamCode, retryAfterS }: { safe: boolean; upstreamCode?: string | undefined; retryAfterS?: number | undefined },
   ) {
     super(fault.code)
     this.name = 'UpstreamError'

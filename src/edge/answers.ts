@@ -34,8 +34,9 @@ export const answers = fp<AnswersOptions>(async function answers(app, { readerTi
     const { revalidate } = request.routeOptions.config
     const whole = typeof payload === 'string' || Buffer.isBuffer(payload) // a file of the docs is a stream, and never whole in memory
     const body = whole && revalidate && reply.statusCode === 200 ? validated(request, reply, payload) : payload
-    const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? body.length : 0
-    if (bytes > alwaysServedBytes && waitingBytes + bytes > maxWaitingBytes) {
+    const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.byteLength(body) : 0
+    // What Afilnet may have marked as read cannot be asked for again.
+    if (bytes > alwaysServedBytes && waitingBytes + bytes > maxWaitingBytes && !request.call?.unsafeBegun) {
       throw new Problem('overloaded', { detail: 'Too many answers are waiting for slow readers' })
     }
     watch(reply, bytes)

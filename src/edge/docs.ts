@@ -69,6 +69,8 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
     })
     scope.addHook('onRequest', async (request, reply) => {
       reply.headers({ 'content-security-policy': policy, 'cross-origin-opener-policy': 'same-origin', 'cache-control': 'no-cache' })
+      const file = (request.params as { '*'?: string })['*'] // of @fastify/static, which answers 500 to a name that it does not like
+      if (file !== undefined && !/^\w[\w.-]{0,99}$/.test(file)) throw new Problem('not-found')
       // Nothing here takes a query; with one, Swagger UI would look for its document behind it. Relative, so that any path will do.
       const [path = '', query] = request.url.split('?', 2)
       if (path.endsWith('/static/index.html')) return reply.redirect('../')
@@ -110,11 +112,35 @@ function documented(schema: FastifySchema, { config, method }: RouteOptions, sha
   codes.push(...(config?.errors ?? []))
 
   const unsafe = config?.operation?.safe === false
-  const responses = Object.groupBy([...new Set(codes)], code => catalogue[code].status)
+  const responses: Record<string, ProblemCode[]> = Object.groupBy([...new Set(codes)], code => catalogue[code].status)
   const errors = Object.entries(responses).map(([status, members = []]) => [status, errorResponse(members, unsafe)] as const)
   // A status that a route describes itself keeps its description.
-  const response = { ...Object.fromEntries(errors), ...describeSuccess(schema?.response, shared) }
-  return { ...schema, response, ...(keyed ? { security: [{ apiKey: [] }] } : { security: [] }) }
+  const unchanged = config?.revalidate && { 304: { type: 'null', description: 'The caller has this very list already (`If-None-Match`)' } }
+  const response = { ...Object.fromEntries(errors), ...describeSuccess(schema?.response, shared), ...unchanged }
+  const described = Object.entries<object>(response).map(([status, answer]) => [
+    status,
+    { ...answer, headers: headersOf(Number(status), responses[status] ?? [], config) },
+  ])
+  return { ...schema, response: Object.fromEntries(described), ...(keyed ? { security: [{ apiKey: [] }] } : { security: [] }) }
+}
+
+const text = (description: string) => ({ type: 'string', description })
+
+/** The headers that a caller may go by. */
+function headersOf(status: number, codes: readonly ProblemCode[], config: RouteOptions['config']) {
+  const waits = codes.some(code => new Problem(code).headers['retry-after'] !== undefined)
+  const sends = config?.operation?.row === null
+  return {
+    'X-Request-Id': text('The id of the request, in the log too; one of the form `[A-Za-z0-9_-]{8,64}` is taken over from the request'),
+    ...(config?.revalidate && status < 400 && { ETag: text('For `If-None-Match`') }),
+    ...(status === 201 && { Location: text('Where to ask what became of it') }),
+    ...(sends &&
+      [201, 404, 422, 502, 504].includes(status) && {
+        'Idempotency-Replayed': text('`true`: an earlier request with this key ended so; nothing was sent now'),
+      }),
+    ...(status === 401 && { 'WWW-Authenticate': text('`Bearer`') }),
+    ...(waits && { 'Retry-After': text('Seconds') }),
+  }
 }
 
 function upstreamCodes({ errors, row }: Operation): ProblemCode[] {

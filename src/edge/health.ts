@@ -28,8 +28,8 @@ const Ready = Type.Object(
   { examples: [{ status: 'ready', store: 'ok', credentials: 'ok' }] },
 )
 
-/** Says whether the process lives and takes requests, and refuses them once it drains. */
-export const health = fp<HealthOptions>(async function health(app: FastifyInstance, { lifecycle, state }) {
+/** Refuses new requests once the process drains, whatever they ask for, and counts those that are owed an answer. */
+export const draining = fp<{ lifecycle: Lifecycle }>(async function draining(app: FastifyInstance, { lifecycle }) {
   app.addHook('onRequest', async ({ routeOptions }, reply) => {
     if (lifecycle.phase === 'draining' && !routeOptions.url?.startsWith('/health/')) throw new Problem('draining')
     lifecycle.unanswered++
@@ -39,7 +39,10 @@ export const health = fp<HealthOptions>(async function health(app: FastifyInstan
   app.addHook('onSend', async (_, reply) => {
     if (lifecycle.phase !== 'serving') reply.header('connection', 'close')
   })
+})
 
+/** Says whether the process lives and takes requests. */
+export const health = fp<HealthOptions>(async function health(app: FastifyInstance, { lifecycle, state }) {
   app.get(
     '/health/live',
     {

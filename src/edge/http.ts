@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
+import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -24,11 +24,11 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
 
   // Node answers an odd Expect with a bare 417; here it goes the way of every request.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  app.server.on('connect', ({ url = '' }, socket) => {
+  app.server.on('connect', ({ url = '', headers }, socket) => {
     const path = pathOf(url)
     const allow = (path?.startsWith('/') && allowed(path)) || 'GET, HEAD, POST'
     socket.on('error', () => socket.destroy()) // from here on Node leaves the socket, and its errors, to us
-    answerRaw(socket as Socket, 'method-not-allowed', base, app.log, { allow })
+    answerRaw(socket as Socket, 'method-not-allowed', base, app.log, { allow, 'x-request-id': requestIdOf(headers) })
   })
 
   app.addHook('onRequest', async (request, reply) => {
@@ -39,6 +39,8 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
     if (Buffer.byteLength(url) > maxTargetBytes) throw new Problem('uri-too-long')
     if (httpVersion === '1.1' && !headers.host) throw new Problem('invalid-request', { detail: 'HTTP/1.1 requires a Host header' })
     if ((headersDistinct.host?.length ?? 0) > 1) throw new Problem('invalid-request', { detail: 'There is more than one Host header' })
+    if ((headersDistinct['content-type']?.length ?? 0) > 1)
+      throw new Problem('invalid-request', { detail: 'There is more than one Content-Type header' })
     if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') throw new Problem('expectation-failed')
     if (request.is404) {
       const path = pathOf(url)
@@ -52,6 +54,11 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
     if (!raw.complete) raw.socket.destroySoon = () => linger(raw.socket)
   })
 })
+
+/** The caller's id of a request, if it has the form of one, or a new one. */
+export function requestIdOf({ 'x-request-id': given }: IncomingHttpHeaders): string {
+  return typeof given === 'string' && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : randomUUID()
+}
 
 /** Finds the methods of the route whose pattern fits a path, since Fastify answers 404 to a wrong method. */
 function allowedMethods(app: FastifyInstance) {
@@ -118,7 +125,7 @@ function codeOf({ code, rawPacket }: ConnectionError): ProblemCode {
 
 function answerRaw(socket: Socket, code: ProblemCode, base: string, log: FastifyBaseLogger, headers: Record<string, string> = {}) {
   const problem = new Problem(code)
-  const requestId = randomUUID()
+  const requestId = headers['x-request-id'] ?? randomUUID()
   const body = problemBody(problem, { base, requestId, instance: randomUUID() })
   const payload = JSON.stringify(body)
   const lines = Object.entries({

@@ -15,7 +15,7 @@ const settings = {
 
 type Name = keyof typeof settings
 
-const value = (name: Name) => process.env[name] ?? settings[name][0]
+const value = (name: Name) => process.env[name] || settings[name][0]
 
 const names = Object.keys(settings) as Name[] // the table's own keys
 const mistakes = names.filter(name => !settings[name][2](value(name))).map(name => `${name}: expected ${settings[name][1]}`)
@@ -24,7 +24,7 @@ if (port !== 0 && port === controlPort) mistakes.push('SANDBOX_CONTROL_PORT: exp
 
 async function run(options: SandboxOptions) {
   const starting = startSandbox(options)
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, async () => (await starting).close())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, async () => (await starting).close())
 
   const { url, controlUrl, user, password } = await starting
   const shown = password === fakePassword ? password : 'the one in SANDBOX_PASSWORD'

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
+import { within } from './lease.ts'
 import { createThread } from './sqlite-thread.ts'
 import { type Store, type StoreFault, type StoreListener, type StorePolicy, StoreUnavailableError, StoreVersionError } from './store.ts'
+
+const openMs = 5_000
 
 /** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
 export type SqliteOptions = StorePolicy & { path: string; maxBytes: number; busyMs?: number; onState?: StoreListener }
@@ -46,7 +49,8 @@ export async function openSqlite({ now = Date.now, onState = () => {}, busyMs = 
     },
   }
 
-  await writer.call('open').catch(async error => {
+  // A disk that hangs must not hold up the start: the store is away until it answers.
+  await within(openMs, writer.call('open')).catch(async error => {
     if (error instanceof StoreUnavailableError && !(error instanceof StoreVersionError)) return
     await store.close()
     throw error

@@ -104,6 +104,7 @@ describe('A caller who does not take its answer', () => {
   test('does not make the gateway keep more than eight full answers', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576' } })
     sandbox.answer({ method: 'getmessages', body: listOf(1_000_000), times: 1_000 })
+    sandbox.answer({ method: 'getunreadmessages', body: listOf(1_000_000) })
     const largeOne = () => gateway.get(`${chat}/messages`)
 
     const dawdler = gateway.open().pause()
@@ -114,6 +115,7 @@ describe('A caller who does not take its answer', () => {
       return reply
     }, patient)
     const small = await gateway.get('/channels')
+    const unread = await gateway.get(`${chat}/unread`)
     dawdler.destroy()
     const after = await vi.waitFor(async () => {
       const reply = await largeOne()
@@ -121,6 +123,7 @@ describe('A caller who does not take its answer', () => {
       return reply
     }, patient)
 
+    expect(unread.status, 'what may be marked as read by now is not kept back').toBe(200)
     expect(refused).toMatchObject({
       headers: { 'retry-after': '1', 'cache-control': 'no-store', 'content-type': 'application/problem+json; charset=utf-8' },
       json: { code: 'overloaded', outcome: 'not_applied', retry: 'yes' },

@@ -89,7 +89,7 @@ describe('The OpenAPI document', () => {
       ([type, media]) => [['requestBody', 'content', type], media] as const,
     )
     const answers = Object.entries(operation.responses).flatMap(([status, { content }]) =>
-      Object.entries(content).map(([type, media]) => [['responses', status, 'content', type], media] as const),
+      Object.entries(content ?? {}).map(([type, media]) => [['responses', status, 'content', type], media] as const),
     )
 
     expect(bodies).toHaveLength(method === 'POST' ? 1 : 0)
@@ -117,9 +117,9 @@ describe('The OpenAPI document', () => {
   const upstream = [...always, '401', '403', '413', '502', '504']
   const send = [...upstream, '404', '409', '415', '422']
   plain.for([
-    ['GET /channels', ['200', ...upstream]],
-    ['GET /chats/{platform}/{platformId}', ['200', ...upstream, '404']],
-    ['GET /chats/{platform}/{platformId}/{destination}/messages', ['200', ...upstream, '404']],
+    ['GET /channels', ['200', '304', ...upstream]],
+    ['GET /chats/{platform}/{platformId}', ['200', '304', ...upstream, '404']],
+    ['GET /chats/{platform}/{platformId}/{destination}/messages', ['200', '304', ...upstream, '404']],
     ['GET /chats/{platform}/{platformId}/{destination}/unread', ['200', ...upstream, '404']],
     ['POST /chats/{platform}/{platformId}/{destination}/messages', ['201', ...send]],
     ['POST /chats/{platform}/{platformId}/{destination}/files', ['201', ...send]],

@@ -46,6 +46,7 @@ describe('A gateway that is leaving', () => {
       expect(reply.status).toBe(503)
       return reply
     })
+    const unknown = await gateway.request('/nothing', { key: null })
     const draining = await gateway.get('/health/ready')
     const live = await gateway.get('/health/live')
 
@@ -55,6 +56,7 @@ describe('A gateway that is leaving', () => {
       json: { code: 'draining', outcome: 'not_applied', retry: 'yes' },
       headers: { 'retry-after': '1', connection: 'close', 'content-type': 'application/problem+json; charset=utf-8' },
     })
+    expect(unknown.json).toMatchObject({ code: 'draining' })
     expect([draining.status, live.status]).toEqual([503, 200])
     expect((await accepted).status).toBe(201)
     await drained
