@@ -20,6 +20,9 @@ export type Gateway = {
 
 const hourMs = 3_600_000
 
+/** A busy disk is worth a wait, however little time Afilnet is given: what cannot be written down is told as unknown. */
+const leastStoreMs = 2_000
+
 /** Opens the ledger, the pools and the public listener of a configuration. */
 export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
   let storeOk = true
@@ -36,7 +39,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   })
   const base = baseOf(config)
   const upstream = createUpstream(config)
-  const sends = createSends({ store, base, timeoutMs: config.timeoutMs })
+  const sends = createSends({ store, base, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   const lifecycle = newborn()
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
