@@ -6,5 +6,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 20_000, // a busy machine is no failure; what is slow is for the benchmark to say
     hookTimeout: 20_000,
+    expect: { poll: { timeout: 15_000 } },
   },
 })

@@ -101,7 +101,7 @@ describe('a call that has to wait', () => {
     const refused = await gateway.post(`${chat}/messages`, { message: 'Hello' })
 
     expect(refused).toMatchObject({ status: 503, json: { code: 'overloaded', outcome: 'not_applied', retry: 'yes' } })
-    expect(performance.now() - startedAt).toBeLessThan(500)
+    expect(performance.now() - startedAt).toBeLessThan(3_000)
     expect(await running).toMatchObject({ status: 200 })
     expect(sandbox.sent).toEqual([])
   })

@@ -164,11 +164,14 @@ describe('A process that is told to go while it is busy', { timeout: 30_000 }, (
 
     const asked = performance.now()
     child.kill('SIGTERM')
-    const leaving = await vi.waitFor(async () => {
-      const ready = await get(`${url}/health/ready`)
-      expect(ready.status).toBe(503)
-      return ready
-    })
+    const leaving = await vi.waitFor(
+      async () => {
+        const ready = await get(`${url}/health/ready`)
+        expect(ready.status).toBe(503)
+        return ready
+      },
+      { timeout: 15_000 },
+    )
     const served = await get(`${url}/me`)
     const bytes = [...'{"message":"slow"}']
     const drip = setInterval(() => slow.write(bytes.shift() ?? ''), 40)

@@ -19,6 +19,8 @@ const listOf = (characters: number) =>
 const line = (path: string, headers = '') =>
   `GET ${path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n${headers}\r\n`
 
+const patient = { timeout: 15_000 }
+
 describe('Every answer', () => {
   const close = 'Connection: close\r\n'
   test.for([
@@ -69,7 +71,6 @@ describe('Every answer', () => {
 
 describe('A caller who does not take its answer', () => {
   const room = { AFILNET_MAX_RESPONSE_BYTES: '33554432' }
-  const patient = { timeout: 15_000 }
   const large = 24 * 1024 * 1024 // more than the kernel keeps for one connection
 
   test('is let go after a while', async ({ start, sandbox }) => {
@@ -144,7 +145,7 @@ describe('A caller who takes its answer slowly', () => {
     socket.write(line(`${chat}/messages`))
     await sandbox.until(({ calls }) => calls[0]?.answer !== undefined)
     const drained = gateway.drain()
-    await vi.waitFor(async () => expect((await gateway.get('/channels')).json.code).toBe('draining'))
+    await vi.waitFor(async () => expect((await gateway.get('/channels')).json.code).toBe('draining'), patient)
     const answer = await text(socket)
     await drained
 

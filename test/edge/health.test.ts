@@ -41,11 +41,14 @@ describe('A gateway that is leaving', () => {
     const drained = gateway.drain()
     const leaving = await gateway.get('/health/ready')
     const served = await gateway.get('/channels')
-    const refused = await vi.waitFor(async () => {
-      const reply = await gateway.get('/channels')
-      expect(reply.status).toBe(503)
-      return reply
-    })
+    const refused = await vi.waitFor(
+      async () => {
+        const reply = await gateway.get('/channels')
+        expect(reply.status).toBe(503)
+        return reply
+      },
+      { timeout: 15_000 },
+    )
     const unknown = await gateway.request('/nothing', { key: null })
     const draining = await gateway.get('/health/ready')
     const live = await gateway.get('/health/live')

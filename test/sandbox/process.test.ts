@@ -42,7 +42,7 @@ describe('the program', () => {
     const asked = performance.now()
     child.kill(signal)
     expect(await ended).toEqual([0, null])
-    expect(performance.now() - asked).toBeLessThan(1000)
+    expect(performance.now() - asked).toBeLessThan(5_000)
     await lost
     expect(said.err).toBe('')
   })
