@@ -91,8 +91,8 @@ describe('a call that has to wait', () => {
   })
 
   test('is refused at once if it could not end in time', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1', AFILNET_TIMEOUT_MS: '1500' } })
-    sandbox.latencyMs = 800
+    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1', AFILNET_TIMEOUT_MS: '6000' } })
+    sandbox.latencyMs = 3_500
     await gateway.get(`${chat}/messages`)
     const running = gateway.get(`${chat}/messages`)
     await sandbox.called(2)
@@ -101,7 +101,7 @@ describe('a call that has to wait', () => {
     const refused = await gateway.post(`${chat}/messages`, { message: 'Hello' })
 
     expect(refused).toMatchObject({ status: 503, json: { code: 'overloaded', outcome: 'not_applied', retry: 'yes' } })
-    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    expect(performance.now() - startedAt, 'it would have given up after 2500').toBeLessThan(2_000)
     expect(await running).toMatchObject({ status: 200 })
     expect(sandbox.sent).toEqual([])
   })

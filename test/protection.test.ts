@@ -321,8 +321,9 @@ describe('a late answer', () => {
       expect(await fill()).toEqual([201, 201, 201, 201]) // and the circuit stays closed
     }
     const closed = sandbox.calls.filter(({ closedByPeer }) => closedByPeer).length
-    expect(closed).toBeLessThanOrEqual(cut) // one of four lived on each time; on a busy machine Afilnet may be done before the others are cut
-    expect(closed).toBeGreaterThan(0)
+    // One of four lived on each time. What Afilnet ends by itself it may have ended, on a busy machine, before the other three are cut.
+    if ('delayMs' in answer) expect(closed).toBeLessThanOrEqual(cut)
+    else expect(closed).toBe(cut)
   })
 })
 
