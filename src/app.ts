@@ -1,14 +1,18 @@
+import { fastifyRateLimit } from '@fastify/rate-limit'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config.ts'
 import { accessLog, logWhenClosed } from './edge/access-log.ts'
 import { answers, commonHeaders } from './edge/answers.ts'
 import { auth } from './edge/auth.ts'
+import { cors } from './edge/cors.ts'
 import { docs } from './edge/docs.ts'
 import { draining, health, type Lifecycle, type State } from './edge/health.ts'
 import { http, onClientError, requestIdOf } from './edge/http.ts'
 import { json } from './edge/json.ts'
 import { problems } from './edge/problems.ts'
+import { callerLimit, limitMistakes } from './edge/rate-limit.ts'
+import { rights } from './edge/rights.ts'
 import { ProblemBody } from './problem.ts'
 import { Channel, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
@@ -59,6 +63,7 @@ export async function createApp({
     bodyLimit: 65_536,
     routerOptions: { maxParamLength: 8_192 },
     requestIdHeader: false,
+    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
     genReqId: ({ headers }) => requestIdOf(headers),
     return503OnClosing: false, // the health plugin answers 503 as a problem
     requestTimeout: requestMs,
@@ -80,17 +85,21 @@ export async function createApp({
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
-  await app.register(problems, { base })
+  await app.register(fastifyRateLimit, { global: false })
+  await app.register(problems, { base, instead: limitMistakes(app) })
   await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
   await app.register(accessLog)
   await app.register(draining, { lifecycle })
+  await app.register(cors, { origins: config.corsOrigins })
   await app.register(http, { base })
   await app.register(json)
-  await app.register(auth, { callers: config.callers })
+  await app.register(auth, { callers: config.callers, open: upstream.open })
+  await app.register(callerLimit)
+  await app.register(rights)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   await app.register(health, { lifecycle, state })
 
-  const route = { sends, base, keyRequired: config.idempotencyRequired, userOf: upstream.userOf }
+  const route = { sends, base, keyRequired: config.idempotencyRequired }
   await app.register(problemPages)
   await app.register(me)
   await app.register(channels, { upstream })

@@ -5,7 +5,7 @@ import { createLogger } from './observe.ts'
 import { startSandbox } from './sandbox/app.ts'
 
 // Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.
-const { HOST, PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env
+const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env
 const sandbox = await startSandbox({
   port: Number(SANDBOX_PORT || 4010),
   controlPort: Number(SANDBOX_CONTROL_PORT || 4011),
@@ -15,6 +15,8 @@ const { key, sha256 } = makeKey()
 const config = configOrExit({
   HOST,
   PORT,
+  ADMIN_HOST,
+  ADMIN_PORT,
   AFILNET_USER: sandbox.user,
   AFILNET_PASSWORD: sandbox.password,
   AFILNET_URL: `${sandbox.url}/api/http/`,

@@ -1,9 +1,12 @@
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import { createAdmin, isLoopbackHost } from './admin.ts'
 import { baseOf, createApp, type Patience } from './app.ts'
-import type { Config } from './config.ts'
+import { type Config, warningsOf } from './config.ts'
 import { newborn, type State } from './edge/health.ts'
+import { createMetrics } from './metrics.ts'
+import { followConfig } from './reload.ts'
 import { createSends } from './sends.ts'
 import { openStore } from './store/open.ts'
 import { createUpstream } from './upstream.ts'
@@ -12,8 +15,12 @@ import { createUpstream } from './upstream.ts'
 export type Gateway = {
   /** Where it listens, with the port that it really got. */
   url: string
+  /** Where the operator looks in; none if its port was not asked for and is taken. */
+  adminUrl: string | undefined
   /** Takes over the accounts and callers of another configuration; the rest needs a restart. */
   reload(config: Config): void
+  /** Reloads whenever a file of the configuration has other content; returns what reloads at once. */
+  follow(read: () => Config, pollMs?: number): () => void
   /** Leaves without losing an accepted request: not ready, then no new requests, then the end, all within `DRAIN_MS`. */
   drain(): Promise<void>
 }
@@ -47,8 +54,13 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   }
   const app = await createApp({ config, upstream, sends, state, logger, lifecycle, patience })
   await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
-  const { address, family, port } = app.server.address() as AddressInfo // a TCP listener has one
-  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  const metrics = createMetrics()
+  const admin = await createAdmin({ metrics, reportCallers: app.reportCallers, host: config.adminHost, logger })
+  const adminListens = await listenForAdmin(admin, config, logger).catch(async error => {
+    await app.close()
+    throw error
+  })
+  let stopFollowing = () => {}
 
   /** What was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both. */
   const callMs = config.timeoutMs + 1_000
@@ -65,6 +77,8 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, Math.max(0, deadline - performance.now())))
     await app.close()
     clearTimeout(end)
+    stopFollowing()
+    await admin.close()
     // A send goes on without its caller, who is not waited for above.
     await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
     await upstream.close()
@@ -77,7 +91,48 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     app.useCallers(callers)
   }
 
-  return { url, reload, drain }
+  function follow(read: () => Config, pollMs?: number) {
+    const following = followConfig({
+      config,
+      read,
+      ...(pollMs !== undefined && { pollMs }),
+      applied(next, changes) {
+        reload(next)
+        metrics.reloaded('applied')
+        logger.info(changes, 'took over accounts and callers')
+        for (const warning of warningsOf(next)) logger.warn(warning)
+      },
+      refused({ mistakes }) {
+        metrics.reloaded('refused')
+        logger.error({ mistakes }, 'the new configuration is not valid; the old one stays')
+      },
+    })
+    stopFollowing = following.stop
+    return following.reload
+  }
+
+  return { url: urlOf(app), adminUrl: adminListens ? urlOf(admin) : undefined, reload, follow, drain }
+}
+
+/** Where a server listens, with the port that it really got. */
+function urlOf({ server }: FastifyInstance) {
+  const { address, family, port } = server.address() as AddressInfo // a TCP listener has one
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}
+
+const usualAdminPort = 3001
+
+/** A port that was not asked for must not keep the gateway from starting. */
+async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger): Promise<boolean> {
+  try {
+    await admin.listen({ host, port: adminPort ?? usualAdminPort, listenTextResolver: () => 'listening for the operator' })
+  } catch (error) {
+    if (adminPort !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error // node:net throws nothing else
+    logger.warn({ port: usualAdminPort }, 'the admin port is taken, so there is no admin listener; ADMIN_PORT chooses another')
+    return false
+  }
+  if (!isLoopbackHost(host)) logger.warn({ host }, 'the admin listener asks for no key and can be reached from other machines')
+  return true
 }
 
 /** Asks a plain-http upstream, which can only be a local one, whether it is the sandbox. No credential is sent. */

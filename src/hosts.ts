@@ -56,3 +56,10 @@ function listed(list: BlockList, hostname: string) {
   const family = isIP(literal)
   return family !== 0 && list.check(literal, family === 6 ? 'ipv6' : 'ipv4')
 }
+
+/** Whether a text is an address or a block of them, such as `10.0.0.0/8`. */
+export function isBlock(text: string): boolean {
+  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const family = isIP(address)
+  return family !== 0 && Number(bits ?? 0) <= (family === 6 ? 128 : 32)
+}

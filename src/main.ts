@@ -1,4 +1,4 @@
-import { ConfigError, maskConfig, readConfig } from './config.ts'
+import { ConfigError, maskConfig, readConfig, warningsOf } from './config.ts'
 import { isSandbox, startGateway } from './gateway.ts'
 import { createLogger } from './observe.ts'
 import { StoreVersionError } from './store/store.ts'
@@ -10,6 +10,7 @@ if ((argument !== undefined && argument !== '--check') || more.length > 0) {
 }
 const config = configOrExit()
 if (argument === '--check') {
+  for (const warning of warningsOf(config)) process.stderr.write(`Warning: ${warning}\n`)
   process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`)
   process.exit(0)
 }
@@ -20,15 +21,10 @@ const gateway = await startGateway(config, log).catch((error: NodeJS.ErrnoExcept
   log.fatal(newerStore ? { store: error.message } : { code: error.code, host: config.host, port: config.port }, 'cannot start')
   process.exit(newerStore ? 78 : 1)
 })
-process.on('SIGHUP', () => {
-  try {
-    gateway.reload(readConfig(process.env))
-    log.info('took over accounts and callers')
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    log.error({ mistakes: error.mistakes }, 'the new configuration is not valid; the old one stays')
-  }
-})
+process.on(
+  'SIGHUP',
+  gateway.follow(() => readConfig(process.env)),
+)
 
 let leaving = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -44,13 +40,12 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 const accounts = Object.entries(config.accounts).map(([name, { user, transport, url }]) => ({ name, user, transport, url: url.href }))
+const { url, adminUrl } = gateway
 log.info(
-  { url: gateway.url, docs: config.docs ? `${gateway.url}/docs` : undefined, accounts, sandbox: await isSandbox(config) },
+  { url, docs: config.docs ? `${url}/docs` : undefined, admin: adminUrl, accounts, sandbox: await isSandbox(config) },
   'gateway is ready',
 )
-if (accounts.some(({ transport }) => transport === 'get')) {
-  log.warn('AFILNET_TRANSPORT=get puts the password into the URL of every call, where proxies log it; post and basic do not')
-}
+for (const warning of warningsOf(config)) log.warn(warning)
 
 function configOrExit() {
   try {

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { createApp } from './app.ts'
 import { readConfig } from './config.ts'
+import { schemaText } from './config-file.ts'
 import { openapiText } from './edge/docs.ts'
 import { newborn } from './edge/health.ts'
 import { createLogger } from './observe.ts'
@@ -27,4 +28,7 @@ export async function generate(): Promise<string> {
   return openapiText(app)
 }
 
-if (import.meta.main) await writeFile(new URL('../openapi/openapi.json', import.meta.url), await generate())
+if (import.meta.main) {
+  await writeFile(new URL('../openapi/openapi.json', import.meta.url), await generate())
+  await writeFile(new URL('../openapi/gateway-config.schema.json', import.meta.url), schemaText())
+}

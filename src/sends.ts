@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
+import { limitHeaders } from './limits.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcomes.ts'
 import { Problem } from './problem.ts'
 import { holdLease, within } from './store/lease.ts'
@@ -10,6 +11,8 @@ import { type Delivery, problemOf } from './upstream.ts'
 export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' | 'platform' | 'platformId' | 'destination'> & {
   reference?: string | undefined
   idempotencyKey?: string | undefined
+  /** How many sends the caller has in a day of UTC. */
+  sendsPerDay?: number | undefined
   /** The validated body; only its HMAC is kept. */
   body: Record<string, unknown>
   requestId: string
@@ -65,7 +68,7 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
   const ending = (problem: Problem, row: NewSend, requestId: string) => outcomeOf(problem, row, { base, requestId, settledAt: now() })
 
   async function claim(request: SendRequest) {
-    const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey, requestId } = request
+    const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey, requestId, sendsPerDay } = request
     const fingerprint = await fingerprintOf(request).catch(lost)
     const row: NewSend = {
       id: uuid(),
@@ -82,7 +85,7 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
       owner: lease.owner,
       createdAt: now(),
     }
-    const claiming = store.claim(row)
+    const claiming = store.claim(row, sendsPerDay)
     const taken = await within(timeoutMs, claiming).catch(error => {
       // A claim that was refused may have got through all the same, or may yet do so; it must not hold its key.
       const disown = () => lease.owe(row.id, ending(new Problem('store-unavailable'), row, requestId))
@@ -90,6 +93,7 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
       claiming.then(disown, () => {})
       return lost(error)
     })
+    if (!taken.claimed && !taken.existing) throw quotaExceeded(sendsPerDay ?? 0, row.createdAt)
     return { row, existing: taken.claimed ? undefined : taken.existing }
   }
 
@@ -187,6 +191,16 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
 
 function unavailable(error: unknown): never {
   throw error instanceof StoreUnavailableError ? new Problem('store-unavailable') : error
+}
+
+/** The day of UTC is over when the next one begins. */
+function quotaExceeded(quota: number, at: number) {
+  const windowS = 86_400
+  const resetS = windowS - Math.floor((at / 1000) % windowS)
+  return new Problem('send-quota-exceeded', {
+    retryAfterS: resetS,
+    headers: limitHeaders({ name: 'sends', quota, windowS, remaining: 0, resetS }),
+  })
 }
 
 const cursorOf = (id: string) => Buffer.from(id).toString('base64url')

@@ -9,10 +9,17 @@ import { Problem, type ProblemCode } from './problem.ts'
 import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
 import { joinRead, type SharedRead, shareRead } from './shared-reads.ts'
 
+/** An account as it stood when a request came in: a reload does not change it under the request. */
+export type Account = {
+  name: string
+  /** Afilnet's user of the account. */
+  user: string
+}
+
 /** What one request brings along for its call to Afilnet, and what is learnt of it for the log. */
 export type CallContext = {
   caller: string
-  account: string
+  account: Account
   /** Aborted when the caller has gone. Honoured by safe reads only. */
   signal: AbortSignal
   /** Set as soon as a call that is not safe may leave. */
@@ -38,8 +45,8 @@ export type Upstream = {
   read<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Promise<Row<O>[]>
   /** A send, ready to leave: never shared, never cancelled by its caller, repeated only if nothing left. Throws if it cannot be written. */
   prepare<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Delivery
-  /** Afilnet's user of an account. */
-  userOf(account: string): string
+  /** The account of that name, as it stands now. */
+  open(account: string): Account
   /** The instant of one of Afilnet's datetimes, in RFC 3339, if the account's time zone is configured. */
   timestamp(datetime: string | null, context: CallContext): string | undefined
   state(): { sandbox: boolean; credentialsRejected: boolean }
@@ -50,9 +57,9 @@ export type Upstream = {
 
 type UpstreamOptions = { accounts: Record<string, AccountConfig>; timeoutMs: number; lateMs: number; maxResponseBytes: number }
 
-type Budget = Pick<CallOptions, 'timeoutMs' | 'recheck'>
+type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck'>
 
-type Account = {
+type OpenAccount = Account & {
   config: AccountConfig
   client: Client
   /** Answers for the whole account while Afilnet rejects its credentials, so that asking on does not lock it. */
@@ -65,6 +72,9 @@ type Account = {
   /** The code with which Afilnet last rejected the credentials; none with a bare HTTP 401. */
   rejectedWith: string | undefined
 }
+
+/** How long a request may take to arrive as a whole, and then some. */
+const longestArrivalMs = 60_000
 
 const counting = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable, failures.serverError])
 const repeatableReads = new Set<unknown>([failures.connectionLost, failures.unreachable, failures.serverError])
@@ -87,18 +97,21 @@ function verdictOnCredentials(error: unknown): Verdict {
 export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }: UpstreamOptions): Upstream {
   const largeAnswers = createLargeAnswers()
   const clients = new Set<Client>()
-  const opened = new Map(Object.entries(accounts).map(([name, config]) => [name, openAccount(config)]))
+  const opened = new Map(Object.entries(accounts).map(([name, config]) => [name, openAccount(name, config)]))
   const open = (name: string) => {
     const account = opened.get(name)
     if (!account) throw new Error('a caller names an account that is not configured')
     return account
   }
+  const accountOf = ({ account }: CallContext) => account as OpenAccount // only `open` makes them
 
-  function openAccount(config: AccountConfig): Account {
+  function openAccount(name: string, config: AccountConfig): OpenAccount {
     const onSandbox = () => {
       account.sandboxed = true
     }
-    const account: Account = {
+    const account: OpenAccount = {
+      name,
+      user: config.user,
       config,
       client: createClient({ ...config, timeoutMs, lateMs, maxResponseBytes, largeAnswers, onSandbox }),
       credentials: createBreaker({
@@ -119,15 +132,18 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
     return account
   }
 
-  /** Lets go of a client as soon as nothing that began with it can still wait for a place or for its repetition. */
+  /** Lets go of a client as soon as no request that came in before can still arrive, wait for a place or be repeated. */
   function retire(client: Client) {
-    setTimeout(() => {
-      if (clients.delete(client)) void client.close()
-    }, timeoutMs + lateMs).unref()
+    setTimeout(
+      () => {
+        if (clients.delete(client)) void client.close()
+      },
+      longestArrivalMs + timeoutMs + lateMs,
+    ).unref()
   }
 
   /** Throws if Afilnet is not to be asked now. */
-  function admit(account: Account, operation: Operation) {
+  function admit(account: OpenAccount, operation: Operation) {
     if (account.credentials.closedForS() !== undefined) {
       throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe: operation.safe, upstreamCode: account.rejectedWith })
     }
@@ -135,7 +151,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
     if (retryAfterS !== undefined) throw new UpstreamError(failures.circuitOpen, { safe: operation.safe, retryAfterS })
   }
 
-  function breakerOf({ breakers }: Account, { method }: Operation) {
+  function breakerOf({ breakers }: OpenAccount, { method }: Operation) {
     const breaker =
       breakers.get(method) ??
       createBreaker({
@@ -151,14 +167,15 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
 
   /** One call with its repetitions; how it ends as a whole is what the breakers hear. */
   async function ask<T>(
-    account: Account,
+    context: CallContext,
     operation: Operation,
     signal: AbortSignal | undefined,
     call: (budget: Budget) => Promise<T>,
   ): Promise<T> {
+    const account = accountOf(context)
     admit(account, operation)
     try {
-      return await account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(account, operation, signal, call)))
+      return await account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(context, operation, signal, call)))
     } catch (error) {
       if (error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD) account.rejectedWith = error.upstreamCode
       throw error
@@ -167,11 +184,12 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
 
   /** Asks, and asks again within the same deadline where that is provably harmless. */
   async function repeatedly<T>(
-    account: Account,
+    context: CallContext,
     operation: Operation,
     signal: AbortSignal | undefined,
     call: (budget: Budget) => Promise<T>,
   ): Promise<T> {
+    const account = accountOf(context)
     const deadline = performance.now() + timeoutMs
     // A probe is one call, and who began before the opening must not go on knocking.
     const heldBack = () => account.credentials.tripped() || breakerOf(account, operation).tripped()
@@ -180,7 +198,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
     account.retries.called()
     for (let attempt = 1; ; attempt++) {
       try {
-        return await call({ timeoutMs: deadline - performance.now(), recheck })
+        return await call({ caller: context.caller, timeoutMs: deadline - performance.now(), recheck })
       } catch (error) {
         const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
         const inTime = deadline - performance.now() > 2 * pauseMs
@@ -193,12 +211,12 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
 
   return {
     async read(operation, params, context) {
-      const account = open(context.account)
+      const account = accountOf(context)
       if (!operation.safe) {
         context.unsafeBegun = true
         return observed(
           context,
-          ask(account, operation, undefined, budget => account.client.call(operation, params, budget)),
+          ask(context, operation, undefined, budget => account.client.call(operation, params, budget)),
         )
       }
       context.signal.throwIfAborted()
@@ -207,19 +225,19 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
       const shared =
         account.reads.get(key) ??
         shareRead(account.reads, key, signal =>
-          ask(account, operation, signal, budget => account.client.call(operation, params, { ...budget, signal })),
+          ask(context, operation, signal, budget => account.client.call(operation, params, { ...budget, signal })),
         )
       return observed(context, joinRead(shared, context.signal)) as Promise<Row<typeof operation>[]> // the key names the operation
     },
     prepare(operation, params, context) {
-      const account = open(context.account)
+      const account = accountOf(context)
       const ready = account.client.prepare(operation, params)
       const deliver = async (late: (error?: unknown) => void) => {
         context.unsafeBegun = true
         try {
           await observed(
             context,
-            ask(account, operation, undefined, budget => ready({ ...budget, late: answer => void answer.then(() => late(), late) })),
+            ask(context, operation, undefined, budget => ready({ ...budget, late: answer => void answer.then(() => late(), late) })),
           )
         } finally {
           account.sendsAnswered++
@@ -227,23 +245,24 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
       }
       const admitNow = () => {
         admit(account, operation)
-        account.client.admit(operation)
+        account.client.admit(operation, context.caller)
       }
       return Object.assign(deliver, { admit: admitNow })
     },
-    userOf: name => open(name).config.user,
-    timestamp: (datetime, context) => instantOf(datetime, open(context.account).config.timezone),
+    open,
+    timestamp: (datetime, context) => instantOf(datetime, accountOf(context).config.timezone),
     state: () => ({
       sandbox: [...opened.values()].some(({ sandboxed }) => sandboxed),
       credentialsRejected: [...opened.values()].some(({ credentials }) => credentials.tripped()),
     }),
     reload(accounts) {
-      for (const [name, config] of Object.entries(accounts)) {
-        const current = opened.get(name)
-        if (current && JSON.stringify(current.config) === JSON.stringify(config)) continue
-        opened.set(name, openAccount(config))
-        if (current) retire(current.client)
+      for (const [name, { config, client }] of opened) {
+        const next = accounts[name]
+        if (next && JSON.stringify(next) === JSON.stringify(config)) continue
+        opened.delete(name)
+        retire(client)
       }
+      for (const [name, config] of Object.entries(accounts)) if (!opened.has(name)) opened.set(name, openAccount(name, config))
     },
     close: async () => {
       const open = [...clients]

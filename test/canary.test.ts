@@ -1,4 +1,9 @@
-import { describe, expect } from 'vitest'
+import { spawnSync } from 'node:child_process'
+import { hash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
 import { createLogger } from '../src/observe.ts'
 import { canaries, test } from './gateway.ts'
 
@@ -70,6 +75,10 @@ describe('The log', () => {
     ])
       await gateway.raw(bytes)
 
+    const seenByOperator = await Promise.all(['/metrics', '/callers'].map(async path => (await fetch(`${gateway.adminUrl}${path}`)).text()))
+    for (const word of [...words, ...Object.values(canaries), hash('sha256', canaries.key), 'demo@sandbox'])
+      expect(seenByOperator.join('').includes(word), word).toBe(false)
+
     const log = JSON.stringify(gateway.log)
     expect(gateway.log.length).toBeGreaterThan(60)
     for (const word of words) expect(log.includes(word), word).toBe(false)
@@ -98,5 +107,71 @@ describe('The log', () => {
 
     expect(lines.map(line => JSON.parse(line).err)).toMatchObject([{ type: 'TypeError', code: 'EWHY' }, { type: 'string' }])
     expect(lines.join('')).not.toMatch(/cn6upstream|cn1path/)
+  })
+})
+
+describe('What the programs say', () => {
+  const secret = 'fake-canary-secret'
+  const run = (program: string, args: string[], env: Record<string, string>) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, ...env },
+    })
+    return { status, said: stdout + stderr }
+  }
+  const folder = () => {
+    const path = mkdtempSync(join(tmpdir(), 'gateway-canary-'))
+    onTestFinished(() => rmSync(path, { recursive: true }))
+    return path
+  }
+  const file = (content: unknown) => {
+    const path = join(folder(), 'config.json')
+    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
+    return path
+  }
+  const caller = { keySha256: [hash('sha256', secret)], account: 'main', scopes: ['messages:send'] }
+  const main = { user: 'ops@example.com', password: { env: 'MAIN_PASSWORD' } }
+
+  test('of a valid configuration has no secret in it', () => {
+    const GATEWAY_CONFIG = file({ accounts: { main }, callers: { crm: caller } })
+
+    const { status, said } = run('src/main.ts', ['--check'], { GATEWAY_CONFIG, MAIN_PASSWORD: secret })
+
+    expect(status).toBe(0)
+    expect(said).toContain('"crm"')
+    expect(said).not.toContain(secret)
+    expect(said).not.toContain(hash('sha256', secret))
+  })
+
+  test.for<[string, unknown]>([
+    ['the password itself', { accounts: { main: { ...main, password: secret } }, callers: { crm: caller } }],
+    ['a password for a variable', { accounts: { main: { ...main, password: { env: secret } } }, callers: { crm: caller } }],
+    ['a password for a path', { accounts: { main: { ...main, password: { file: secret } } }, callers: { crm: caller } }],
+    ['a password in a URL', { accounts: { main: { ...main, url: `https://ops:${secret}@example.com/` } }, callers: { crm: caller } }],
+    ['a key for a digest', { accounts: { main }, callers: { crm: { ...caller, keySha256: [secret] } } }],
+    [
+      'a secret everywhere',
+      {
+        accounts: { main: { ...main, user: 5, transport: secret, timezone: secret } },
+        callers: { crm: { ...caller, account: secret, scopes: [secret], chats: [secret], expires: secret } },
+      },
+    ],
+    ['a file that is cut short', `{"accounts":{"main":{"user":"x","password":"${secret}`],
+    ['a file that is a secret', secret],
+  ])('of a configuration with %s neither', ([, content]) => {
+    const env = { GATEWAY_CONFIG: file(content), MAIN_PASSWORD: secret }
+
+    for (const [program, args, code] of [
+      ['src/main.ts', ['--check'], 78],
+      ['src/main.ts', [], 78],
+      ['src/doctor.ts', [], 2],
+      ['src/doctor.ts', ['--json'], 2],
+    ] as const) {
+      const { status, said } = run(program, [...args], env)
+
+      expect(status, program).toBe(code)
+      expect(said).toMatch(/expected/)
+      expect(said, program).not.toContain(secret)
+    }
   })
 })

@@ -33,6 +33,7 @@ describe('A configuration', () => {
     expect(config).toEqual({
       host: '127.0.0.1',
       port: 3000,
+      adminHost: '127.0.0.1',
       accounts: {
         default: {
           user: 'ops@example.com',
@@ -52,8 +53,11 @@ describe('A configuration', () => {
       idempotencyRequired: false,
       drainMs: 15_000,
       drainDelayMs: 0,
+      trustProxy: [],
+      corsOrigins: [],
       docs: true,
       logLevel: 'info',
+      files: {},
     })
     expect(config.callers.default?.scopes).toHaveLength(5)
   })
@@ -73,6 +77,11 @@ describe('A configuration', () => {
       DRAIN_MS: '60000',
       DRAIN_DELAY_MS: '5000',
       PUBLIC_URL: 'https://example.com/chat-api/',
+      ADMIN_HOST: '0.0.0.0',
+      ADMIN_PORT: '0',
+      RATE_LIMIT_PER_MINUTE: '600',
+      TRUST_PROXY: '10.0.0.0/8, fd00::/8,192.0.2.1',
+      CORS_ORIGINS: 'https://app.example.com,http://localhost:5173',
       DOCS: 'false',
       LOG_LEVEL: 'warn',
     })
@@ -81,7 +90,11 @@ describe('A configuration', () => {
       host: '::',
       port: 0,
       accounts: { default: { transport: 'basic', connections: 7, timezone: 'Europe/Madrid' } },
-      callers: { default: { keySha256: [digest, 'cd'.repeat(32)] } },
+      callers: { default: { keySha256: [digest, 'cd'.repeat(32)], rateLimit: { requestsPerMinute: 600 } } },
+      adminHost: '0.0.0.0',
+      adminPort: 0,
+      trustProxy: ['10.0.0.0/8', 'fd00::/8', '192.0.2.1'],
+      corsOrigins: ['https://app.example.com', 'http://localhost:5173'],
       maxResponseBytes: 1024,
       timeoutMs: 30_000,
       drainMs: 60_000,
@@ -186,6 +199,15 @@ describe('A mistake', () => {
     ['PUBLIC_URL', 'example.com'],
     ['PUBLIC_URL', 'https://example.com/?x'],
     ['PUBLIC_URL', 'ws://example.com/'],
+    ['TRUST_PROXY', 'loopback'],
+    ['TRUST_PROXY', '10.0.0.0/33'],
+    ['TRUST_PROXY', '10.1.0.0/16,'],
+    ['CORS_ORIGINS', '*'],
+    ['CORS_ORIGINS', 'null'],
+    ['CORS_ORIGINS', 'https://app.example.com/'],
+    ['CORS_ORIGINS', 'https://app.example.com,*.example.com'],
+    ['RATE_LIMIT_PER_MINUTE', '0'],
+    ['ADMIN_PORT', '65536'],
     ['DOCS', 'yes'],
     ['DOCS', 'TRUE'],
     ['LOG_LEVEL', 'verbose'],
@@ -261,7 +283,8 @@ describe('A secret in a file', () => {
       GATEWAY_KEY_SHA256_FILE: file(`${digest}\n`),
     })
 
-    expect(config).toEqual(readConfig(valid))
+    expect({ ...config, files: {} }).toEqual(readConfig(valid))
+    expect(Object.keys(config.files)).toHaveLength(3)
   })
 
   test.for([

@@ -4,7 +4,8 @@ import { connect, type Socket } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 import { test as base, expect } from 'vitest'
 import type { Patience } from '../src/app.ts'
-import { type CallerConfig, type Config, type Environment, readConfig, type Scope, scopes } from '../src/config.ts'
+import { type AccountConfig, type CallerConfig, type Config, type Environment, readConfig } from '../src/config.ts'
+import { type Scope, scopes } from '../src/config-file.ts'
 import { type Gateway, startGateway } from '../src/gateway.ts'
 import { createLogger } from '../src/observe.ts'
 import { type Sandbox, startSandbox } from '../src/sandbox/app.ts'
@@ -60,6 +61,8 @@ export type TestGateway = Gateway & {
 export type StartOptions = {
   env?: Environment
   callers?: Record<string, Partial<CallerConfig> & { key: string; scopes?: readonly Scope[] }>
+  /** Accounts beside `default`, which they resemble in all that they do not say. */
+  accounts?: Record<string, Partial<AccountConfig>>
   patience?: Partial<Patience>
 }
 
@@ -88,6 +91,7 @@ export const test = base.extend<{ sandbox: Sandbox; start: (options?: StartOptio
 /** The environment of a gateway in front of a sandbox. */
 export const environment = (sandbox: { url: string; user: string }): Environment => ({
   PORT: '0',
+  ADMIN_PORT: '0',
   AFILNET_USER: sandbox.user,
   AFILNET_PASSWORD: canaries.password,
   AFILNET_URL: `${sandbox.url}/api/http/`,
@@ -97,10 +101,13 @@ export const environment = (sandbox: { url: string; user: string }): Environment
   LOG_LEVEL: 'trace',
 })
 
-async function open(sandbox: Sandbox, { env = {}, callers, patience }: StartOptions) {
+async function open(sandbox: Sandbox, { env = {}, callers, accounts, patience }: StartOptions) {
   const config = { ...readConfig({ ...environment(sandbox), ...env }) } as Config
   for (const [name, { key, ...rest }] of Object.entries(callers ?? {})) {
     config.callers = { ...config.callers, [name]: { account: 'default', scopes, keySha256: [hash('sha256', key)], ...rest } }
+  }
+  for (const [name, account] of Object.entries(accounts ?? {})) {
+    config.accounts = { ...config.accounts, [name]: { ...config.accounts.default, ...account } as AccountConfig }
   }
   const output: string[] = []
   const log: LogLine[] = []

@@ -5,6 +5,7 @@ import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { Variables } from '../src/config.ts'
+import { schemaText } from '../src/config-file.ts'
 import { generate } from '../src/openapi.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -32,6 +33,12 @@ describe('openapi/openapi.json', () => {
   })
 })
 
+describe('openapi/gateway-config.schema.json', () => {
+  test('is what the configuration is read with (if not: npm run openapi)', () => {
+    expect(read('openapi/gateway-config.schema.json')).toBe(schemaText())
+  })
+})
+
 describe('.env.example', () => {
   const secrets = Object.entries(Variables.properties).filter(([, schema]) => 'secret' in schema)
   const ofGateway = [...Object.keys(Variables.properties), ...secrets.map(([name]) => `${name}_FILE`)]
@@ -50,16 +57,28 @@ const house = [
   ['src/afilnet/*', ['src/afilnet/*'], ['undici', 'temporal-polyfill']],
   ['src/sandbox/*', ['src/sandbox/*'], []],
   ['src/hosts.ts', [], []],
-  ['src/key.ts', [], []],
+  ['src/chats.ts', [], []],
+  ['src/limits.ts', [], []],
+  ['src/members.ts', [], []],
+  ['src/metrics.ts', [], ['prom-client']],
+  ['src/secrets.ts', [], []],
+  ['src/reload.ts', ['src/config.ts'], []],
+  ['src/config-file.ts', ['src/chats.ts', 'src/members.ts'], ['@sinclair/typebox']],
+  ['src/key.ts', ['src/config-file.ts'], []],
+  ['src/admin.ts', ['src/edge/{answers,auth,http,problems}.ts', 'src/hosts.ts', 'src/metrics.ts', 'src/problem.ts'], ['fastify']],
   ['src/schema.ts', [], ['@sinclair/typebox']],
   ['src/store/*', ['src/store/*'], []],
-  ['src/sends.ts', ['src/outcomes.ts', 'src/problem.ts', 'src/store/store.ts', 'src/store/lease.ts', 'src/upstream.ts'], ['uuid']],
+  [
+    'src/sends.ts',
+    ['src/limits.ts', 'src/outcomes.ts', 'src/problem.ts', 'src/store/store.ts', 'src/store/lease.ts', 'src/upstream.ts'],
+    ['uuid'],
+  ],
   ['src/outcomes.ts', ['src/problem.ts', 'src/store/store.ts', 'src/upstream.ts'], []],
   ['src/breaker.ts', [], ['cockatiel']],
   ['src/retry-budget.ts', [], []],
   ['src/shared-reads.ts', [], []],
   ['src/problem.ts', ['src/schema.ts'], ['@sinclair/typebox']],
-  ['src/config.ts', ['src/hosts.ts', 'src/afilnet/transports.ts'], ['@sinclair/typebox']],
+  ['src/config.ts', ['src/config-file.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/afilnet/transports.ts'], ['@sinclair/typebox']],
   ['src/observe.ts', ['src/config.ts'], ['pino']],
   [
     'src/upstream.ts',
@@ -70,6 +89,10 @@ const house = [
     'src/edge/*',
     [
       'src/edge/*',
+      'src/chats.ts',
+      'src/limits.ts',
+      'src/members.ts',
+      'src/config-file.ts',
       'src/problem.ts',
       'src/schema.ts',
       'src/observe.ts',
@@ -88,7 +111,8 @@ const house = [
       'src/sends.ts',
       'src/schema.ts',
       'src/problem.ts',
-      'src/config.ts',
+      'src/chats.ts',
+      'src/config-file.ts',
       'src/hosts.ts',
       'src/afilnet/operations.ts',
     ],
@@ -103,6 +127,12 @@ const house = [
   ['src/openapi.ts', ['src/*', 'src/edge/*'], []],
   ['src/demo.ts', ['src/*', 'src/sandbox/app.ts'], []],
   ['src/main.ts', ['src/*', 'src/store/store.ts'], []],
+  [
+    'src/doctor/*',
+    ['src/doctor/*', 'src/afilnet/*', 'src/config.ts', 'src/problem.ts', 'src/store/open.ts', 'src/store/store.ts', 'src/store/lease.ts'],
+    ['undici'],
+  ],
+  ['src/doctor.ts', ['src/doctor/*'], []],
 ] as const
 
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
@@ -135,12 +165,12 @@ describe('The house', () => {
   test('lets only the programs read the environment', () => {
     const readers = sources.filter(path => /process\.env|node:process|loadEnvFile/.test(read(path)))
 
-    expect(readers.sort()).toEqual(['src/demo.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+    expect(readers.sort()).toEqual(['src/demo.ts', 'src/doctor.ts', 'src/main.ts', 'src/sandbox/main.ts'])
   })
 
   test('lets only the programs end the process', () => {
     const enders = sources.filter(path => /process\.exit|process\.exitCode/.test(read(path)))
 
-    expect(enders.sort()).toEqual(['src/demo.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+    expect(enders.sort()).toEqual(['src/demo.ts', 'src/doctor.ts', 'src/key.ts', 'src/main.ts', 'src/sandbox/main.ts'])
   })
 })

@@ -79,7 +79,7 @@ describe('The program', { timeout: 30_000 }, () => {
 
     expect(await line('gateway is ready')).toMatchObject({ accounts: [{ transport: 'get' }] })
     expect(
-      await line('AFILNET_TRANSPORT=get puts the password into the URL of every call, where proxies log it; post and basic do not'),
+      await line('account default: the get transport puts the password into the URL of every call, where proxies log it'),
     ).toMatchObject({ level: 40 })
   })
 

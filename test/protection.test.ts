@@ -97,7 +97,7 @@ describe('credentials that Afilnet rejects', () => {
     onTestFinished(() => upstream.close())
     const read = (account: string) =>
       upstream
-        .read(getChatChannels, {}, { caller: 'someone', account, signal: new AbortController().signal })
+        .read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), signal: new AbortController().signal })
         .catch(error => error.fault.code)
 
     await read('wrong')
@@ -160,26 +160,28 @@ describe('SIGHUP', () => {
     expect(await gateway.get('/channels', newKey)).toMatchObject({ status: 200 })
   })
 
-  test('lets calls that run or wait end with the old password', async ({ sandbox }) => {
+  test('lets calls that run, wait or came in before end with the old password', async ({ sandbox }) => {
     const other = await startSandbox({ password: 'fake-second-password' })
     onTestFinished(() => other.close())
-    const account = { user: sandbox.user, transport: 'post', connections: 1 } as const
+    const account = { user: sandbox.user, transport: 'post', connections: 2 } as const
     const before = { only: { ...account, password: canaries.password, url: new URL(`${sandbox.url}/api/http/`) } }
     const after = { only: { ...account, password: 'fake-second-password', url: new URL(`${other.url}/api/http/`) } }
     const upstream = createUpstream({ accounts: before, timeoutMs: 5_000, lateMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
-    const context = { caller: 'someone', account: 'only', signal: new AbortController().signal }
+    const context = () => ({ caller: 'someone', account: upstream.open('only'), signal: new AbortController().signal })
     sandbox.latencyMs = 100
     const params = { platform: 'whatsapp', platformid: '100', destination: 'x', message: 'Hello' }
     const { sendMessage } = await import('../src/afilnet/operations.ts')
-    const underWay = [1, 2].map(() => upstream.prepare(sendMessage, params, context)(() => {}))
+    const underWay = [1, 2, 3].map(() => upstream.prepare(sendMessage, params, context())(() => {}))
+    const asked = context()
     await sandbox.called(1)
 
     upstream.reload(after)
-    await upstream.prepare(sendMessage, params, context)(() => {})
+    await upstream.prepare(sendMessage, params, asked)(() => {})
+    await upstream.prepare(sendMessage, params, context())(() => {})
     await Promise.all(underWay)
 
-    expect(sandbox.sent).toHaveLength(2)
+    expect(sandbox.sent).toHaveLength(4)
     expect(other.sent).toHaveLength(1)
   })
 })

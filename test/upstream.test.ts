@@ -18,9 +18,9 @@ const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>
 
 const channel = { platform: 'whatsapp', platformid: '100' }
 const chat = { ...channel, destination: '34600000000' }
-const caller = (account = 'default') => {
+const caller = (upstream: Upstream, account = 'default') => {
   const leaving = new AbortController()
-  const context: CallContext = { caller: 'someone', account, signal: leaving.signal }
+  const context: CallContext = { caller: 'someone', account: upstream.open(account), signal: leaving.signal }
   return { context, leave: () => leaving.abort(new Error('the caller left')) }
 }
 const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: CallContext) =>
@@ -33,7 +33,7 @@ const asked = ({ calls }: Sandbox, ...names: string[]) =>
 
 describe('identical reads at one time', () => {
   test('share one call, whoever asks', async ({ upstream, sandbox }) => {
-    const reads = Array.from({ length: 100 }, () => upstream.read(getChats, channel, caller().context))
+    const reads = Array.from({ length: 100 }, () => upstream.read(getChats, channel, caller(upstream).context))
 
     const answers = await Promise.all(reads)
 
@@ -53,10 +53,10 @@ describe('identical reads at one time', () => {
 
   test('share a failure, and nobody after them does', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'drop', times: 3 }) // a read is asked up to three times
-    const reads = [1, 2].map(() => upstream.read(getChats, channel, caller().context))
+    const reads = [1, 2].map(() => upstream.read(getChats, channel, caller(upstream).context))
 
     const [first, second] = await Promise.allSettled(reads)
-    const later = await upstream.read(getChats, channel, caller().context)
+    const later = await upstream.read(getChats, channel, caller(upstream).context)
 
     expect([first, second]).toMatchObject([
       { status: 'rejected', reason: { message: 'upstream-connection-lost' } },
@@ -67,7 +67,9 @@ describe('identical reads at one time', () => {
   })
 
   test('of two accounts are two calls', async ({ upstream, sandbox }) => {
-    await Promise.all([caller('default'), caller('other')].map(({ context }) => upstream.read(getChats, channel, context)))
+    await Promise.all(
+      [caller(upstream, 'default'), caller(upstream, 'other')].map(({ context }) => upstream.read(getChats, channel, context)),
+    )
 
     expect(sandbox.calls).toHaveLength(2)
   })
@@ -96,7 +98,7 @@ describe('reads that only look alike', () => {
     ],
     [chat, { ...chat, platform: 'telegram' }],
   ] as const)('are two calls: %j and %j', async ([one, other], { upstream, sandbox }) => {
-    await Promise.allSettled([one, other].map(params => upstream.read(getMessages, params, caller().context)))
+    await Promise.allSettled([one, other].map(params => upstream.read(getMessages, params, caller(upstream).context)))
 
     expect(asked(sandbox, 'platform', 'platformid', 'destination').toSorted()).toEqual(
       [one, other].map(({ platform, platformid, destination }) => [platform, platformid, destination]).toSorted(),
@@ -107,11 +109,11 @@ describe('reads that only look alike', () => {
 describe('a read after a send', () => {
   test('does not join one that began before it', async ({ upstream, sandbox }) => {
     sandbox.answer({ method: 'getmessages', delayMs: 200 })
-    const before = upstream.read(getMessages, chat, caller().context)
+    const before = upstream.read(getMessages, chat, caller(upstream).context)
     await sandbox.called(1)
-    await send(upstream, { ...chat, message: 'Is it there?' }, caller().context)
+    await send(upstream, { ...chat, message: 'Is it there?' }, caller(upstream).context)
 
-    const after = await upstream.read(getMessages, chat, caller().context)
+    const after = await upstream.read(getMessages, chat, caller(upstream).context)
 
     expect(after.at(-1)).toMatchObject({ message: 'Is it there?' })
     expect((await before).at(-1)).not.toMatchObject({ message: 'Is it there?' })
@@ -121,20 +123,20 @@ describe('a read after a send', () => {
   test('that Afilnet refused or left open does not join one either', async ({ upstream, sandbox }) => {
     sandbox.answer({ method: 'getmessages', delayMs: 200 })
     sandbox.answer({ method: 'sendmessage', fault: 'drop' })
-    const before = upstream.read(getMessages, chat, caller().context)
+    const before = upstream.read(getMessages, chat, caller(upstream).context)
     await sandbox.called(1)
-    await expect(send(upstream, { ...chat, message: 'Is it there?' }, caller().context)).rejects.toThrow()
+    await expect(send(upstream, { ...chat, message: 'Is it there?' }, caller(upstream).context)).rejects.toThrow()
 
-    const after = await upstream.read(getMessages, chat, caller().context)
+    const after = await upstream.read(getMessages, chat, caller(upstream).context)
 
     expect(after.at(-1)).toMatchObject({ message: 'Is it there?' })
     await before
   })
 
   test('joins one that began after it', async ({ upstream, sandbox }) => {
-    await send(upstream, { ...chat, message: 'Hello' }, caller().context)
+    await send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
 
-    await Promise.all([1, 2].map(() => upstream.read(getMessages, chat, caller().context)))
+    await Promise.all([1, 2].map(() => upstream.read(getMessages, chat, caller(upstream).context)))
 
     expect(sandbox.calls).toHaveLength(2)
   })
@@ -143,7 +145,7 @@ describe('a read after a send', () => {
 describe('a reader who leaves', () => {
   test('does not take the answer from those who stay', async ({ upstream, sandbox }) => {
     sandbox.answer({ delayMs: 200 })
-    const [leaver, stayer] = [caller(), caller()]
+    const [leaver, stayer] = [caller(upstream), caller(upstream)]
     const left = upstream.read(getChats, channel, leaver.context)
     const stayed = upstream.read(getChats, channel, stayer.context)
     await sandbox.called(1)
@@ -156,7 +158,7 @@ describe('a reader who leaves', () => {
 
   test('ends the call as the last one', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
-    const readers = [caller(), caller(), caller()]
+    const readers = [caller(upstream), caller(upstream), caller(upstream)]
     const reads = readers.map(({ context }) => upstream.read(getChats, channel, context))
     await sandbox.called(1)
     for (const { leave } of readers) leave()
@@ -169,31 +171,31 @@ describe('a reader who leaves', () => {
 
   test('leaves no cancelled call behind for the next one', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
-    const leaver = caller()
+    const leaver = caller(upstream)
     const left = upstream.read(getChats, channel, leaver.context)
     await sandbox.called(1)
     leaver.leave()
 
-    const rows = upstream.read(getChats, channel, caller().context)
+    const rows = upstream.read(getChats, channel, caller(upstream).context)
 
     await expect(left).rejects.toThrow('the caller left')
     expect((await rows).length).toBeGreaterThan(0)
   })
 
   test('before the call makes none', async ({ upstream, sandbox }) => {
-    const gone = caller()
+    const gone = caller(upstream)
     gone.leave()
 
     await expect(upstream.read(getChats, channel, gone.context)).rejects.toThrow('the caller left')
 
-    await upstream.read(getMessages, chat, caller().context)
+    await upstream.read(getMessages, chat, caller(upstream).context)
     expect(asked(sandbox, 'method')).toEqual([['getmessages']])
   })
 })
 
 describe('what is not safe', () => {
   test('is never shared: unread', async ({ upstream, sandbox }) => {
-    const contexts = [caller().context, caller().context]
+    const contexts = [caller(upstream).context, caller(upstream).context]
 
     await Promise.all(contexts.map(context => upstream.read(getUnreadMessages, chat, context)))
 
@@ -202,7 +204,7 @@ describe('what is not safe', () => {
   })
 
   test('is never shared: sends', async ({ upstream, sandbox }) => {
-    const context = caller().context
+    const context = caller(upstream).context
 
     await Promise.all([1, 2].map(() => send(upstream, { ...chat, message: 'Hello' }, context)))
 
@@ -211,7 +213,7 @@ describe('what is not safe', () => {
 
   test('goes on when the caller leaves', async ({ upstream, sandbox }) => {
     sandbox.answer({ delayMs: 100, times: 2 })
-    const leaver = caller()
+    const leaver = caller(upstream)
     const sending = send(upstream, { ...chat, message: 'Hello' }, leaver.context)
     const unread = upstream.read(getUnreadMessages, chat, leaver.context)
     await sandbox.called(2)
@@ -227,21 +229,21 @@ describe('what is not safe', () => {
 describe('an account', () => {
   test('knows that it talks to a sandbox from its first answer on', async ({ upstream }) => {
     const before = upstream.state().sandbox
-    await upstream.read(getChats, channel, caller().context)
+    await upstream.read(getChats, channel, caller(upstream).context)
 
     expect([before, upstream.state().sandbox]).toEqual([false, true])
   })
 
   test('that is closed fails what is open, and calls nobody any more', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
-    const open = send(upstream, { ...chat, message: 'Hello' }, caller().context)
+    const open = send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
     await sandbox.called(1)
     const failure = expect(open).rejects.toMatchObject({ message: 'upstream-connection-lost', outcome: 'unknown' })
 
     await upstream.close()
 
     await failure
-    await expect(send(upstream, { ...chat, message: 'Hello' }, caller().context)).rejects.toMatchObject({
+    await expect(send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)).rejects.toMatchObject({
       message: 'upstream-unreachable',
       outcome: 'not_applied',
     })

@@ -1,4 +1,4 @@
-import { Pool } from 'undici'
+import { type Dispatcher, Pool } from 'undici'
 import { readEnvelope } from './envelope.ts'
 import { exchange, hasPlace, type Machinery, overloaded } from './exchange.ts'
 import { failures, UpstreamError } from './faults.ts'
@@ -22,9 +22,13 @@ export type ClientOptions = {
   largeAnswers: Places
   /** Told at the first answer that bears the sandbox's mark. */
   onSandbox?: () => void
+  /** Sees every exchange as it is on the wire. */
+  watch?: Dispatcher.DispatcherComposeInterceptor
 }
 
 export type CallOptions = {
+  /** On whose behalf: places are shared fairly among callers. */
+  caller: string
   /** What is left of the budget. */
   timeoutMs: number
   /** Asked when a place comes free after a wait; throws if the call is not to be made any more. */
@@ -42,7 +46,7 @@ export type Client = {
   /** Writes the request; throws if the transport cannot carry it. */
   prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O>
   /** Throws if a call that began now would be refused for want of a place. */
-  admit(operation: Operation): void
+  admit(operation: Operation, caller: string): void
   /** Runs one operation; rejects with an `UpstreamError` that says what is known of its outcome. */
   call<O extends Operation>(operation: O, params: Params<O>, options: CallOptions): Promise<Row<O>[]>
   /** Lets calls under way end. */
@@ -69,7 +73,7 @@ export function createClient(options: ClientOptions): Client {
   })
   const machinery: Machinery = {
     ...options,
-    pool,
+    pool: options.watch ? pool.compose(options.watch) : pool,
     places: createPlaces(connections, connections),
     evenShare: Math.floor(maxResponseBytes / connections),
     meanMs: 0,
@@ -90,8 +94,8 @@ export function createClient(options: ClientOptions): Client {
 
   return {
     prepare,
-    admit(operation) {
-      if (!hasPlace(machinery, timeoutMs)) throw overloaded(machinery, operation)
+    admit(operation, caller) {
+      if (!hasPlace(machinery, caller, timeoutMs)) throw overloaded(machinery, operation, caller)
     },
     call: async (operation, params, call) => prepare(operation, params)(call),
     close: () => pool.close(),

@@ -23,6 +23,7 @@ export type Machinery = {
 }
 
 type ExchangeOptions = {
+  caller: string
   timeoutMs: number
   recheck?: () => void
   signal?: AbortSignal
@@ -34,7 +35,7 @@ export function exchange(
   machinery: Machinery,
   operation: Operation,
   request: WireRequest,
-  { timeoutMs, recheck, signal, late }: ExchangeOptions,
+  { caller, timeoutMs, recheck, signal, late }: ExchangeOptions,
 ): Promise<Uint8Array> {
   return new Promise((firstResolve, firstReject) => {
     let resolve = firstResolve
@@ -81,7 +82,7 @@ export function exchange(
     }
     /** Who cannot be served in time is better off elsewhere at once than after the whole budget. */
     const refuse = () => {
-      settle(() => reject(overloaded(machinery, operation)))
+      settle(() => reject(overloaded(machinery, operation, caller)))
       end()
     }
     /** The caller hears of the timeout; whatever comes later is for `late`. */
@@ -99,7 +100,7 @@ export function exchange(
       )
     }
     const { meanMs, places } = machinery
-    const waits = places.ahead() > 0
+    const waits = places.ahead(caller) > 0
     let timer = setTimeout(expire, waits ? Math.max(0, timeoutMs - meanMs) : timeoutMs)
     signal?.addEventListener('abort', abandon, { once: true })
 
@@ -122,10 +123,11 @@ export function exchange(
         size += chunk.length
         if (leaveLarge || size <= machinery.evenShare) return
         let granted = false
-        leaveLarge = machinery.largeAnswers.enter(() => {
+        const go = () => {
           granted = true
           queueMicrotask(() => flow.resume()) // not inside undici's callback for the answer that made room
-        })
+        }
+        leaveLarge = machinery.largeAnswers.enter({ caller, go })
         if (!granted) flow.pause()
       },
       onResponseEnd() {
@@ -156,7 +158,7 @@ export function exchange(
       startedAt = performance.now()
       machinery.pool.dispatch({ ...request }, handler)
     }
-    const leave = hasPlace(machinery, timeoutMs) ? places.enter(enter) : undefined
+    const leave = hasPlace(machinery, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined
     if (!leave) refuse()
     if (signal?.aborted) abandon()
   })
@@ -171,16 +173,17 @@ function learn(machinery: Machinery, heldMs: number) {
 const maxLateCalls = ({ connections }: Machinery) => Math.floor(connections / 4)
 
 /** How long one who comes now would wait for a place, as far as one can tell. */
-const waitMs = ({ places, meanMs, connections, lateCalls }: Machinery) => (places.ahead() * meanMs) / (connections - lateCalls)
+const waitMs = ({ places, meanMs, connections, lateCalls }: Machinery, caller: string) =>
+  (places.ahead(caller) * meanMs) / (connections - lateCalls)
 
-/** Whether a place is free, or will be so early that the call can end within its budget. */
-export function hasPlace(machinery: Machinery, timeoutMs: number) {
-  const ahead = machinery.places.ahead()
-  return ahead === 0 || (ahead <= machinery.connections && waitMs(machinery) + machinery.meanMs < timeoutMs)
+/** Whether a place is free for the caller, or will be so early that the call can end within its budget. */
+export function hasPlace(machinery: Machinery, caller: string, timeoutMs: number) {
+  const { places, meanMs } = machinery
+  return places.ahead(caller) === 0 || (places.admits(caller) && waitMs(machinery, caller) + meanMs < timeoutMs)
 }
 
-export const overloaded = (machinery: Machinery, { safe }: Operation) =>
-  new UpstreamError(failures.overloaded, { safe, retryAfterS: Math.max(1, Math.ceil(waitMs(machinery) / 1000)) })
+export const overloaded = (machinery: Machinery, { safe }: Operation, caller: string) =>
+  new UpstreamError(failures.overloaded, { safe, retryAfterS: Math.max(1, Math.ceil(waitMs(machinery, caller) / 1000)) })
 
 function faultOfStatus(status: number): Fault | undefined {
   if (status < 300) return undefined

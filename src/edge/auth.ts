@@ -1,12 +1,22 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import type { CallerConfig, Scope } from '../config.ts'
+import type { CallerConfig } from '../config.ts'
+import type { Scope } from '../config-file.ts'
 import { Problem } from '../problem.ts'
-import type { CallContext } from '../upstream.ts'
+import type { Account, CallContext } from '../upstream.ts'
 
 /** Who is calling, and what the key permits. */
-export type Caller = { name: string; account: string; scopes: ReadonlySet<Scope> }
+export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes'> & { name: string; scopes: ReadonlySet<Scope> }
+
+/** What the operator may know of a caller's keys: never more than the first digits of a digest. */
+export type CallerReport = Pick<CallerConfig, 'account' | 'scopes' | 'chats' | 'expires' | 'rateLimit'> & {
+  caller: string
+  disabled: boolean
+  /** Whole days; negative once the keys have expired. */
+  daysToExpiry?: number
+  keys: { sha256: string; lastUsedAt: string | null }[]
+}
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -16,6 +26,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Replaces the callers and their keys. */
     useCallers(callers: Record<string, CallerConfig>): void
+    /** The caller behind an `Authorization` header, whatever the route. */
+    callerOf(authorization: string | undefined): Caller | undefined
+    reportCallers(): CallerReport[]
   }
   interface FastifyRequest {
     caller: Caller | undefined
@@ -24,19 +37,32 @@ declare module 'fastify' {
   }
 }
 
+type AuthOptions = { callers: Record<string, CallerConfig>; open: (account: string) => Account; now?: () => number }
+
 const minKeyLength = 20
+const dayMs = 86_400_000
 
 const keysOf = (callers: Record<string, CallerConfig>) =>
-  Object.entries(callers).flatMap(([name, { keySha256, account, scopes }]) => {
-    const caller: Caller = { name, account, scopes: new Set(scopes) }
-    return keySha256.map(digest => ({ digest: Buffer.from(digest, 'hex'), caller }))
+  Object.entries(callers).flatMap(([name, { keySha256, scopes, ...rest }]) => {
+    const caller: Caller = { ...rest, name, scopes: new Set(scopes) }
+    return keySha256.map(sha256 => ({ sha256, digest: Buffer.from(sha256, 'hex'), caller }))
   })
 
-/** Turns `Authorization: Bearer <key>` into `request.caller`, and holds each route to its scope. */
-export const auth = fp<{ callers: Record<string, CallerConfig> }>(async function auth(app, { callers }) {
+/** Turns `Authorization: Bearer <key>` into `request.caller`, so that every route knows who asks. */
+export const auth = fp<AuthOptions>(async function auth(app, { callers: given, open, now = Date.now }) {
+  let callers = given
   let keys = keysOf(callers)
-  app.decorate('useCallers', (callers: Record<string, CallerConfig>) => {
+  const lastUsed = new Map<string, number>()
+
+  app.decorate('useCallers', (next: Record<string, CallerConfig>) => {
+    callers = next
     keys = keysOf(callers)
+    for (const sha256 of lastUsed.keys()) if (!keys.some(key => key.sha256 === sha256)) lastUsed.delete(sha256)
+  })
+  app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
+  app.decorate('callerOf', (authorization: string | undefined) => {
+    const caller = keyOf(authorization)?.caller
+    return caller && refusalOf(caller) === undefined ? caller : undefined
   })
   app.decorateRequest('caller', undefined)
   app.decorateRequest('call')
@@ -51,27 +77,48 @@ export const auth = fp<{ callers: Record<string, CallerConfig> }>(async function
   app.addHook('onRequest', async (request, reply) => {
     const { scope } = request.routeOptions.config
     if (scope === 'public') return
-    const caller = callerOf(request.headers.authorization)
-    if (!caller) {
-      const detail = request.headers.authorization === undefined ? 'The request has no Authorization header' : undefined
-      throw new Problem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer' } })
-    }
+    const { authorization } = request.headers
+    const key = keyOf(authorization)
+    if (key) lastUsed.set(key.sha256, now())
+    const refused = key ? refusalOf(key.caller) : authorization === undefined ? 'The request has no Authorization header' : undefined
+    if (!key || refused !== undefined) throw new Problem('unauthenticated', { detail: refused, headers: { 'www-authenticate': 'Bearer' } })
+    const { caller } = key
     request.caller = caller
-    if (!scope || (scope !== 'any-key' && !caller.scopes.has(scope))) {
-      throw new Problem('insufficient-scope', { detail: `This key lacks the scope ${scope}` })
-    }
     const gone = new AbortController()
     reply.raw.once('close', () => !reply.raw.writableFinished && gone.abort())
-    request.call = { caller: caller.name, account: caller.account, signal: gone.signal }
+    request.call = { caller: caller.name, account: open(caller.account), signal: gone.signal }
   })
 
   /** Looks at every digest, so that the time taken says nothing about any of them. */
-  function callerOf(authorization = ''): Caller | undefined {
+  function keyOf(authorization = '') {
     const key = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
     if (key === undefined || key.length < minKeyLength) return undefined
     const presented = createHash('sha256').update(key).digest()
-    let found: Caller | undefined
-    for (const { digest, caller } of keys) if (timingSafeEqual(presented, digest)) found = caller
+    let found: (typeof keys)[number] | undefined
+    for (const candidate of keys) if (timingSafeEqual(presented, candidate.digest)) found = candidate
     return found
+  }
+
+  /** Why a caller is not let in now. */
+  function refusalOf({ disabled, expires }: Caller) {
+    if (disabled) return 'This key is disabled'
+    return expires !== undefined && Date.parse(expires) <= now() ? 'This key has expired' : undefined
+  }
+
+  function report(name: string, { keySha256, disabled = false, ...rest }: CallerConfig): CallerReport {
+    const { account, scopes, chats, expires, rateLimit } = rest
+    return {
+      caller: name,
+      account,
+      scopes,
+      ...(chats && { chats }),
+      ...(rateLimit && { rateLimit }),
+      disabled,
+      ...(expires !== undefined && { expires, daysToExpiry: Math.floor((Date.parse(expires) - now()) / dayMs) }),
+      keys: keySha256.map(sha256 => {
+        const at = lastUsed.get(sha256)
+        return { sha256: sha256.slice(0, 8), lastUsedAt: at === undefined ? null : new Date(at).toISOString() }
+      }),
+    }
   }
 })

@@ -93,7 +93,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
 })
 
 /** A route's schema with everything that the tables know: the key it needs and each error it can give. */
-function documented(schema: FastifySchema, { config, method }: RouteOptions, shared: Record<string, unknown>): FastifySchema {
+function documented(schema: FastifySchema, { config, method, url }: RouteOptions, shared: Record<string, unknown>): FastifySchema {
   const keyed = config?.scope !== 'public'
   const codes: ProblemCode[] = [
     'request-timeout',
@@ -107,6 +107,8 @@ function documented(schema: FastifySchema, { config, method }: RouteOptions, sha
   if (schema?.params && !keyed) codes.push('not-found')
   if (keyed) codes.push('unauthenticated')
   if (keyed && config?.scope !== 'any-key') codes.push('insufficient-scope')
+  if (keyed && url.includes(':platform')) codes.push('chat-not-allowed')
+  if (!url.startsWith('/health/')) codes.push('rate-limited')
   if (method === 'POST') codes.push('payload-too-large', 'unsupported-media-type')
   if (config?.operation) codes.push(...upstreamCodes(config.operation))
   codes.push(...(config?.errors ?? []))
@@ -138,6 +140,10 @@ function headersOf(status: number, codes: readonly ProblemCode[], config: RouteO
       [201, 404, 422, 502, 504].includes(status) && {
         'Idempotency-Replayed': text('`true`: an earlier request with this key ended so; nothing was sent now'),
       }),
+    ...(status === 429 && {
+      RateLimit: text('What is left and when it is more: `"requests";r=0;t=42`, as draft-ietf-httpapi-ratelimit-headers has it'),
+      'RateLimit-Policy': text('The limit: `"requests";q=600;w=60`. A limited key gets both headers with every answer'),
+    }),
     ...(status === 401 && { 'WWW-Authenticate': text('`Bearer`') }),
     ...(waits && { 'Retry-After': text('Seconds') }),
   }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import fp from 'fastify-plugin'
+import { repeatsMember } from '../members.ts'
 import { Problem } from '../problem.ts'
 
 /** Bodies are JSON in UTF-8 and nothing else; bytes that are not UTF-8 would arrive as other text. */
@@ -20,19 +21,3 @@ export const json = fp(async function json(app) {
     })
   })
 })
-
-/** Whether an object in valid JSON names a member twice: which of the two counts is for each reader to guess. */
-function repeatsMember(json: string): boolean {
-  const open: Set<unknown>[] = []
-  for (const [token, name] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {
-    if (token === '{') open.push(new Set())
-    else if (token === '}') open.pop()
-    else if (name !== undefined) {
-      const members = open.at(-1)
-      const member: unknown = JSON.parse(name)
-      if (members?.has(member)) return true
-      members?.add(member)
-    }
-  }
-  return false
-}

@@ -13,15 +13,21 @@ const byStatus: Record<number, ProblemCode> = {
   415: 'unsupported-media-type',
 }
 
+type ProblemsOptions = {
+  base: string
+  /** May answer with another problem than the one at hand. */
+  instead?: (problem: Problem, request: FastifyRequest) => Promise<Problem>
+}
+
 /** The only place that writes an error answer, whoever threw it. */
-export const problems = fp<{ base: string }>(async function problems(app, { base }) {
+export const problems = fp<ProblemsOptions>(async function problems(app, { base, instead = async problem => problem }) {
   app.decorate('sendProblem', (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = toProblem(error, request)
     if (problem.code === 'internal-error')
       request.log.error({ err: problem.details.cause ?? error, requestId: request.id }, 'internal error')
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
-    for (const name of ['etag', 'vary']) reply.removeHeader(name) // of the answer that this one replaces
+    for (const name of ['etag', 'vary', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
     return reply
       .code(body.status)
       .headers({ ...problem.headers, 'cache-control': 'no-store' })
@@ -30,8 +36,10 @@ export const problems = fp<{ base: string }>(async function problems(app, { base
   })
   app.decorateReply('problemCode')
   // For plugins that look further than the router: the docs know which of their files exist.
-  app.setNotFoundHandler((request, reply) => app.sendProblem(new Problem('not-found'), request, reply))
-  app.setErrorHandler((error, request, reply) => app.sendProblem(error, request, reply))
+  const answer = async (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+    app.sendProblem(await instead(toProblem(error, request), request), request, reply)
+  app.setNotFoundHandler((request, reply) => answer(new Problem('not-found'), request, reply))
+  app.setErrorHandler(answer)
 })
 
 declare module 'fastify' {
@@ -53,7 +61,7 @@ function toProblem(error: unknown, request: FastifyRequest): Problem {
   const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
   if (known) return new Problem(known)
   // Past the point where a call to Afilnet may have left, nobody can say that nothing happened.
-  return new Problem('internal-error', { outcome: request.call?.unsafeBegun ? 'unknown' : 'not_applied' })
+  return new Problem('internal-error', { outcome: request.call?.unsafeBegun ? 'unknown' : 'not_applied', cause: error })
 }
 
 type Violation = { keyword: string; instancePath: string; params: Record<string, unknown>; message?: string }

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getChatChannels } from '../afilnet/operations.ts'
+import { reaches } from '../chats.ts'
 import type { Upstream } from '../upstream.ts'
 import { Nullable } from './params.ts'
 
@@ -22,14 +23,15 @@ export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async
       config: { scope: 'channels:read', operation: getChatChannels, revalidate: true },
       schema: {
         operationId: 'listChannels',
-        summary: 'Channels of the account behind the key',
+        summary: 'Channels of the account that the key may reach',
         tags: ['Chats'],
         response: { 200: Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }) },
       },
     },
-    async request => {
-      const rows = await upstream.read(getChatChannels, {}, request.call)
-      return { items: rows.map(({ platform, platformid, name }) => ({ platform, platformId: platformid, name })) }
+    async ({ call, caller }) => {
+      const rows = await upstream.read(getChatChannels, {}, call)
+      const visible = rows.filter(({ platform, platformid }) => reaches(caller?.chats, platform, platformid))
+      return { items: visible.map(({ platform, platformid, name }) => ({ platform, platformId: platformid, name })) }
     },
   )
 }

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { scopes } from '../config.ts'
+import { scopes } from '../config-file.ts'
 import { Problem } from '../problem.ts'
 import { oneOf } from '../schema.ts'
 
@@ -9,8 +9,27 @@ const Me = Type.Object(
     caller: Type.String({ description: 'The name of the caller that the key belongs to' }),
     account: Type.String({ description: 'The name of the Afilnet account that it uses' }),
     scopes: Type.Array(oneOf(scopes)),
+    chats: Type.Optional(Type.Array(Type.String(), { description: 'The chats that it may touch; absent: all' })),
+    expires: Type.Optional(Type.String({ format: 'date-time', description: 'When its keys stop working' })),
+    rateLimit: Type.Optional(
+      Type.Object({
+        requestsPerMinute: Type.Optional(Type.Integer()),
+        sendsPerDay: Type.Optional(Type.Integer({ description: 'A day of UTC; sends that were refused do not count' })),
+      }),
+    ),
   },
-  { examples: [{ caller: 'default', account: 'default', scopes: ['channels:read', 'messages:send'] }] },
+  {
+    examples: [
+      {
+        caller: 'crm',
+        account: 'main',
+        scopes: ['messages:read', 'messages:send'],
+        chats: ['whatsapp/100/*'],
+        expires: '2027-01-31T00:00:00Z',
+        rateLimit: { requestsPerMinute: 600, sendsPerDay: 1000 },
+      },
+    ],
+  },
 )
 
 export const me: FastifyPluginAsyncTypebox = async app => {
@@ -23,7 +42,15 @@ export const me: FastifyPluginAsyncTypebox = async app => {
     async ({ caller }, reply) => {
       if (!caller) throw new Problem('unauthenticated')
       reply.header('cache-control', 'private, no-store')
-      return { caller: caller.name, account: caller.account, scopes: [...caller.scopes] }
+      const { name, account, scopes, chats, expires, rateLimit } = caller
+      return {
+        caller: name,
+        account,
+        scopes: [...scopes],
+        ...(chats && { chats: [...chats] }),
+        ...(expires !== undefined && { expires }),
+        ...(rateLimit && { rateLimit }),
+      }
     },
   )
 }

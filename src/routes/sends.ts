@@ -68,13 +68,14 @@ export const Send = Type.Object(
 )
 
 /** What the POST routes need beside Afilnet. */
-export type SendRoute = { sends: Sends; base: string; keyRequired: boolean; userOf: (account: string) => string }
+export type SendRoute = { sends: Sends; base: string; keyRequired: boolean }
 type PostRequest = {
   id: string
   params: ChatParams
   headers: Static<typeof SendHeaders>
   body: Record<string, unknown> & { reference?: string }
   call: CallContext
+  caller: { rateLimit?: { sendsPerDay?: number } | undefined } | undefined
 }
 
 /** The errors that the ledger adds to a POST route. */
@@ -83,6 +84,7 @@ export const ledgerErrors = [
   'idempotency-key-in-use',
   'idempotency-key-reused',
   'send-interrupted',
+  'send-quota-exceeded',
   'store-unavailable',
 ] as const
 
@@ -92,17 +94,17 @@ export async function postSend(
   request: PostRequest,
   reply: FastifyReply,
   deliver: Delivery,
-  { sends, base, keyRequired, userOf }: SendRoute,
+  { sends, base, keyRequired }: SendRoute,
 ) {
-  const { id: requestId, params, headers, body, call } = request
+  const { id: requestId, params, headers, body, call, caller } = request
   const idempotencyKey = headers['idempotency-key']
   if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
-  const { caller, account } = call
   const { send, replayed } = await sends.run({
     ...params,
-    caller,
-    account,
-    user: userOf(account),
+    caller: call.caller,
+    account: call.account.name,
+    user: call.account.user,
+    sendsPerDay: caller?.rateLimit?.sendsPerDay,
     kind,
     reference: body.reference,
     idempotencyKey,

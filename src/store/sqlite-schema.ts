@@ -28,6 +28,9 @@ export const migrations: readonly string[] = [
    CREATE TABLE leases (owner TEXT PRIMARY KEY, expiresAt INTEGER NOT NULL) STRICT, WITHOUT ROWID;
    CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
    PRAGMA application_id = ${applicationId};`,
+  // How many sends of a day (UTC) count against a caller's quota; in the transaction of each change, so that it is never off.
+  `CREATE TABLE counts (caller TEXT, day INTEGER, sends INTEGER NOT NULL, PRIMARY KEY (caller, day)) STRICT, WITHOUT ROWID;
+   INSERT INTO counts SELECT caller, createdAt / 86400000, count(*) FROM sends WHERE state NOT IN ('rejected', 'not_sent') GROUP BY 1, 2;`,
 ]
 
 /** The schema version of an open file. */

@@ -29,16 +29,19 @@ export const writes = {
   /** Proves that the file can be written. */
   open() {},
 
-  claim({ file, horizon, leaseUntil, over }: Scope, row: NewSend): Claim {
+  claim({ file, horizon, leaseUntil, over }: Scope, row: NewSend, perDay = Number.POSITIVE_INFINITY): Claim {
     if (row.idempotencyKey !== undefined) {
       const key = [row.caller, row.idempotencyKey]
       file.run(`DELETE FROM sends WHERE ${holder} AND NOT ${live}`, ...key, ...horizon)
       const existing = file.get(`SELECT * FROM sends WHERE ${holder}`, ...key)
       if (existing) return { claimed: false, existing: toRow(existing) }
     }
+    const used = file.get('SELECT sends FROM counts WHERE caller = ? AND day = ?', row.caller, dayOf(row))?.sends ?? 0
+    if (Number(used) >= perDay) return { claimed: false }
     if (over) throw new StoreUnavailableError('limit')
     const pending: SendRow = { ...row, state: 'pending' }
     file.run(insert, ...columns.map(column => pending[column] ?? null))
+    count(file, row, 1)
     beat(file, row.owner, leaseUntil)
     return { claimed: true }
   },
@@ -47,6 +50,7 @@ export const writes = {
     const may = state === 'accepted' || state === 'rejected' ? `state IN ('pending', 'unknown')` : `state = 'pending'`
     const update = `UPDATE sends SET state = ?, settledAt = ?, answer = ? WHERE id = ? AND ${may} RETURNING *`
     const settled = file.get(update, state, settledAt, answer, id)
+    if (settled && (state === 'rejected' || state === 'not_sent')) count(file, toRow(settled), -1)
     const row = settled ?? file.get('SELECT * FROM sends WHERE id = ?', id)
     return row ? { settled: settled !== undefined, row: toRow(row) } : { settled: false }
   },
@@ -65,7 +69,8 @@ export const writes = {
     return file.run(`${orphaned} AND owner NOT IN (SELECT owner FROM leases)`, now)
   },
 
-  sweepSlice({ file, horizon: [unknown, other] }: Scope, rows: number): number {
+  sweepSlice({ file, now, horizon: [unknown, other] }: Scope, rows: number): number {
+    file.run('DELETE FROM counts WHERE day < ?', dayOf({ createdAt: now - keepCountsMs }))
     const slice = `DELETE FROM sends WHERE rowid IN
       (SELECT rowid FROM sends WHERE (state = 'unknown') = ? AND settledAt <= ? ORDER BY settledAt LIMIT ?)`
     const gone = file.run(slice, 0, other, rows)
@@ -104,6 +109,16 @@ export const reads = {
     const found = file.all('PRAGMA integrity_check').map(row => String(row.integrity_check))
     return { problems: found.filter(line => line !== 'ok'), bytes: file.bytes() }
   },
+}
+
+/** A send of an old day may still be settled, by a late answer; nobody asks for its count any more. */
+const keepCountsMs = 7 * 86_400_000
+
+const dayOf = ({ createdAt }: Pick<NewSend, 'createdAt'>) => Math.floor(createdAt / 86_400_000)
+
+function count(file: SqliteFile, row: NewSend, change: 1 | -1) {
+  const insert = 'INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sends = max(0, sends + excluded.sends)'
+  file.run(insert, row.caller, dayOf(row), change)
 }
 
 function beat(file: SqliteFile, owner: string, until: number) {

@@ -28,7 +28,7 @@ export async function openSqlite({ now = Date.now, onState = () => {}, busyMs = 
   const reader = settings.path === ':memory:' ? writer : createThread(settings, now, report)
 
   const store: Store = {
-    claim: row => writer.call('claim', row),
+    claim: (row, perDay) => writer.call('claim', row, perDay),
     settle: (id, outcome) => writer.call('settle', id, outcome),
     find: (caller, id) => reader.call('find', caller, id),
     list: (caller, filter) => reader.call('list', caller, filter),

@@ -25,8 +25,8 @@ export type NewSend = {
 /** One line of the ledger; times are epoch milliseconds, `answer` is opaque text to replay. */
 export type SendRow = NewSend & { state: SendState; settledAt?: number; answer?: string }
 
-/** `false` means that a send which still holds the key got there first. */
-export type Claim = { claimed: true } | { claimed: false; existing: SendRow }
+/** `false` means that a send which still holds the key got there first, or that the caller's quota of the day is used up. */
+export type Claim = { claimed: true } | { claimed: false; existing: SendRow } | { claimed: false; existing?: undefined }
 
 /** How a send ended. */
 export type Outcome = { state: Exclude<SendState, 'pending'>; settledAt: number; answer: string }
@@ -63,8 +63,13 @@ export type StoreListener = (ok: boolean, fault?: StoreFault) => void
  * such a row would hold its key as `pending` for as long as its owner lives. To settle again is safe: the row says what got through.
  */
 export type Store = {
-  /** Takes the row as `pending` if its key is free; neither `not_sent` nor expired rows hold their key. Also a heartbeat of its owner. */
-  claim(row: NewSend): Promise<Claim>
+  /**
+   * Takes the row as `pending` if its key is free; neither `not_sent` nor expired rows hold their key. Also a heartbeat of its owner.
+   *
+   * With `perDay`, no more than that many of the caller's sends of the row's day (UTC) are taken; `rejected` and `not_sent` ones do not
+   * count, and deleted ones still do.
+   */
+  claim(row: NewSend, perDay?: number): Promise<Claim>
   /** Ends a pending send, or gives an `unknown` one its late `accepted` or `rejected`. */
   settle(id: string, outcome: Outcome): Promise<Settlement>
   find(caller: string, id: string): Promise<SendRow | undefined>

@@ -68,14 +68,17 @@ describe('large answers', () => {
   test('wait for room, though their bytes are there', async () => {
     const afilnet = await verbose()
     afilnet.finish()
+    const caller = 'someone'
     const largeAnswers = createPlaces(1, 32)
-    const leave = largeAnswers.enter(() => {})
+    const leave = largeAnswers.enter({ caller: 'another', go() {} })
     const account = { url: new URL(afilnet.url), transport: 'post', user: 'u', password: 'fake', connections: 32, lateMs: 0 } as const
     const hasty = createClient({ ...account, maxResponseBytes: limit, largeAnswers, timeoutMs: 1_000 })
     const patient = createClient({ ...account, maxResponseBytes: limit, largeAnswers, timeoutMs: 10_000 })
 
-    await expect(hasty.call(getChats, { platform: 'whatsapp', platformid: '1' }, { timeoutMs: 1_000 })).rejects.toThrow('upstream-timeout')
-    const rows = patient.call(getChats, { platform: 'whatsapp', platformid: '2' }, { timeoutMs: 10_000 })
+    await expect(hasty.call(getChats, { platform: 'whatsapp', platformid: '1' }, { caller, timeoutMs: 1_000 })).rejects.toThrow(
+      'upstream-timeout',
+    )
+    const rows = patient.call(getChats, { platform: 'whatsapp', platformid: '2' }, { caller, timeoutMs: 10_000 })
     await afilnet.asked(2)
     leave?.()
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import Fastify from 'fastify'
 import { describe, expect } from 'vitest'
-import { scopes } from '../../src/config.ts'
+import { scopes } from '../../src/config-file.ts'
 import { auth } from '../../src/edge/auth.ts'
 import { canaries, test } from '../gateway.ts'
 
@@ -116,7 +116,7 @@ describe('GET /me', () => {
 describe('A route without a scope', () => {
   test('does not boot', async () => {
     const app = Fastify()
-    await app.register(auth, { callers: {} })
+    await app.register(auth, { callers: {}, open: name => ({ name, user: '' }) })
     app.get('/forgotten', async () => 'everyone may read this')
 
     await expect(app.ready()).rejects.toThrow('routes without a scope: GET /forgotten')

@@ -55,6 +55,47 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.claim(send({ idempotencyKey: 'k', caller: 'shop' }))).toEqual({ claimed: true })
     })
 
+    test('takes no more of a caller’s sends of a day than it is told, whatever else is going on', async ({ store }) => {
+      const claims = await Promise.all(Array.from({ length: 50 }, () => store.claim(send(), 3)))
+
+      expect(claims.filter(({ claimed }) => claimed)).toHaveLength(3)
+      expect(claims.filter(({ claimed }) => !claimed)).toEqual(Array(47).fill({ claimed: false }))
+      expect(await store.list('crm', { limit: 100 })).toHaveLength(3)
+      expect(await store.claim(send({ caller: 'shop' }), 3)).toEqual({ claimed: true })
+      expect(await store.claim(send({ createdAt: 86_400_000 }), 3), 'the next day').toEqual({ claimed: true })
+      expect(await store.claim(send())).toEqual({ claimed: true })
+    })
+
+    test.for(ends)('after %s: the send counts only if it may have been taken', async (state, { store }) => {
+      const row = await put(store, state, { idempotencyKey: 'k' })
+      await store.settle(row.id, ended(state))
+
+      expect(await store.claim(send(), 1)).toEqual({ claimed: state === 'rejected' || state === 'not_sent' })
+    })
+
+    test('counts an unknown send until it turns out to have been refused', async ({ store }) => {
+      const row = await put(store, 'unknown')
+      const before = await store.claim(send(), 1)
+      await store.settle(row.id, ended('rejected'))
+
+      expect([before, await store.claim(send(), 1)]).toEqual([{ claimed: false }, { claimed: true }])
+    })
+
+    test('tells of an earlier request with the key even when the quota is used up', async ({ store }) => {
+      const row = await put(store, 'accepted', { idempotencyKey: 'k' })
+
+      expect(await store.claim(send({ idempotencyKey: 'k' }), 1)).toEqual({ claimed: false, existing: { ...row, ...ended('accepted') } })
+    })
+
+    test('counts what has expired and was swept, as long as its day lasts', async ({ store, clock }) => {
+      await put(store, 'accepted')
+      clock.ms = policy.keepMs + 3_000
+      await store.sweep()
+
+      expect(await store.list('crm', { limit: 10 })).toEqual([])
+      expect(await store.claim(send(), 1)).toEqual({ claimed: false })
+    })
+
     test.for(ends)('after %s: the key is free only if nothing was sent', async (state, { store }) => {
       const row = await put(store, state, { idempotencyKey: 'k' })
 

@@ -51,6 +51,9 @@ describe('versions', () => {
       { ...send({ id: '0196a000-0000-7000-8000-000000000002', idempotencyKey: 'k2', reference }), ...ended('accepted') },
     ])
     expect(await store.claim(send({ idempotencyKey: 'k2' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
+    const id = '0196a000-0000-7000-8000-999999999999'
+    expect(await store.claim(send({ id }), 3), 'the sends of that day count').toEqual({ claimed: false })
+    expect(await store.claim(send({ id }), 4)).toEqual({ claimed: true })
     expect(Buffer.from(await store.secret()).toString('hex')).toBe('5'.repeat(64))
   })
 

@@ -21,7 +21,7 @@ async function make(transcript: Transcript, transport: TransportName) {
   const limits = { connections: 1, timeoutMs: 5000, lateMs: 0, maxResponseBytes: 65_536, largeAnswers: createLargeAnswers() }
   const client = createClient({ url, transport, ...account, ...limits })
   const operation: Operation = transcript.operation
-  const rows = await client.call(operation, transcript.params, { timeoutMs: 5000 })
+  const rows = await client.call(operation, transcript.params, { caller: 'someone', timeoutMs: 5000 })
   await client.close()
   return { seen, rows, host: url.host }
 }

@@ -1,0 +1,97 @@
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { isIP } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from 'node:tls'
+import type { Check } from './report.ts'
+
+const section = 'network'
+const dayMs = 86_400_000
+const soonDays = 21
+
+/** Names, and certificates with their days left, of every server behind these URLs. */
+export async function checkNetwork(urls: readonly URL[], timeoutMs: number): Promise<Check[]> {
+  const servers = new Map(urls.map(url => [url.origin, url]))
+  const checks = await Promise.all(Array.from(servers.values(), url => checkServer(url, Math.min(timeoutMs, 5_000))))
+  return checks.flat()
+}
+
+async function checkServer(url: URL, withinMs: number): Promise<Check[]> {
+  const name = await checkName(url.hostname, withinMs)
+  if (url.protocol === 'http:') {
+    return [name, { section, check: 'TLS', verdict: 'ok', detail: `${url.host}: not used, as is fine on this machine or for the sandbox` }]
+  }
+  if (name.verdict === 'broken')
+    return [name, { section, check: 'TLS', verdict: 'skipped', detail: `${url.host}: not checked: no address` }]
+  return [name, await checkCertificate(url, withinMs)]
+}
+
+async function checkName(hostname: string, withinMs: number): Promise<Check> {
+  const named = { section, check: 'DNS' }
+  if (isIP(bare(hostname))) return { ...named, verdict: 'ok', detail: `${hostname}: is an address, nothing to resolve` }
+  const startedAt = performance.now()
+  const late = sleep(withinMs, undefined, { ref: false })
+  const found = await Promise.race([lookup(hostname, { all: true }).catch(codeOf), late])
+  const ms = Math.round(performance.now() - startedAt)
+  if (!Array.isArray(found)) {
+    const why = found === undefined ? `no answer within ${withinMs} ms` : `no address (${found})`
+    const todo = 'Check the spelling of the URL, and the name servers that this machine uses'
+    return { ...named, verdict: 'broken', detail: `${hostname}: ${why}`, todo, facts: { ms } }
+  }
+  const count = (wanted: number) => found.filter(({ family }) => family === wanted).length
+  const facts = { ms, ipv4: count(4), ipv6: count(6) }
+  return { ...named, verdict: 'ok', detail: `${hostname}: ${facts.ipv4} IPv4 and ${facts.ipv6} IPv6 addresses in ${ms} ms`, facts }
+}
+
+const untrusted = [
+  'is vouched for by nobody whom this machine trusts',
+  'Something between here and there may answer for that server; if it is a proxy of yours, give its CA in NODE_EXTRA_CA_CERTS',
+] as const
+
+/** Why a certificate is refused, by the code of Node or OpenSSL. */
+const refusals: Record<string, readonly [detail: string, todo: string]> = {
+  CERT_HAS_EXPIRED: ['has expired', 'Tell whoever runs that server; if its days are not over, mend the clock of this machine'],
+  CERT_NOT_YET_VALID: ['is not valid yet', 'Mend the clock of this machine'],
+  ERR_TLS_CERT_ALTNAME_INVALID: ['is for another host', 'Correct the URL; if it is right, something between here and there answers for it'],
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+}
+const noTls = 'Check the port in the URL, and whether a firewall lets this machine out'
+
+/** Shakes hands as the gateway does, and says nothing on that connection. */
+async function checkCertificate({ hostname, port, host }: URL, withinMs: number): Promise<Check> {
+  const named = { section, check: 'TLS' }
+  const name = bare(hostname)
+  const socket = connect({ host: name, port: Number(port || 443), ...(!isIP(name) && { servername: name }), minVersion: 'TLSv1.2' })
+  socket.on('error', () => {}) // also after it was waited for
+  try {
+    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(withinMs) })
+    const protocol = socket.getProtocol()
+    const daysLeft = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / dayMs)
+    const found = {
+      ...named,
+      detail: `${host}: ${protocol}, trusted, ${daysLeft} days left on the certificate`,
+      facts: { protocol, daysLeft },
+    }
+    if (daysLeft >= soonDays) return { ...found, verdict: 'ok' }
+    return { ...found, verdict: 'warning', todo: 'Ask whoever runs that server to renew it; once it has expired, no call gets through' }
+  } catch (error) {
+    const fault = codeOf(error)
+    const [why, todo] = refusals[fault] ?? []
+    const detail = why ? `its certificate ${why}; the gateway refuses it` : `no TLS connection came about (${fault})`
+    return { ...named, verdict: 'broken', detail: `${host}: ${detail}`, todo: todo ?? noTls, facts: { fault } }
+  } finally {
+    socket.destroy()
+  }
+}
+
+const bare = (hostname: string) => hostname.replace(/^\[(.*)\]$/, '$1')
+
+/** The code of a system error, which has no words of its own. */
+function codeOf(error: unknown): string {
+  const { code, name } = error as NodeJS.ErrnoException // what Node's own functions reject with
+  return name === 'AbortError' ? 'timeout' : /^[A-Z0-9_]{1,64}$/.test(String(code)) ? String(code) : 'unknown'
+}

@@ -1,0 +1,133 @@
+import { hash } from 'node:crypto'
+import { createServer } from 'node:net'
+import { describe, expect, onTestFinished } from 'vitest'
+import { canaries, test } from './gateway.ts'
+
+const ask = async (url: string | undefined, path: string, init?: RequestInit) => {
+  const answer = await fetch(`${url}${path}`, init)
+  const text = await answer.text()
+  return {
+    status: answer.status,
+    headers: answer.headers,
+    text,
+    json: /json/.test(String(answer.headers.get('content-type'))) ? JSON.parse(text) : undefined,
+  }
+}
+
+describe('GET /callers', () => {
+  test('tells of each key when it was last used and how long it lasts, by eight digits', async ({ start }) => {
+    const next = 'fake-next-key-0123456789'
+    const soon = new Date(Date.now() + 10.5 * 86_400_000).toISOString()
+    const gateway = await start({
+      callers: {
+        crm: { key: 'fake-crm-key-0123456789', expires: soon, rateLimit: { sendsPerDay: 5 }, chats: ['whatsapp/100/*'] },
+        gone: { key: 'fake-gone-key-0123456789', disabled: true, expires: '2020-01-31T00:00:00Z', scopes: [] },
+      },
+      env: { GATEWAY_KEY_SHA256: `${hash('sha256', canaries.key)},${hash('sha256', next)}` },
+    })
+    const before = Date.now()
+    await gateway.request('/me', { key: next })
+    await gateway.request('/me', { key: 'fake-gone-key-0123456789' })
+
+    const { status, json, headers } = await ask(gateway.adminUrl, '/callers')
+
+    expect(status).toBe(200)
+    expect(headers.get('cache-control')).toBe('no-store')
+    const [one, crm, gone] = json.items
+    expect(one).toMatchObject({ caller: 'default', account: 'default', disabled: false })
+    expect(one.keys).toEqual([
+      { sha256: hash('sha256', canaries.key).slice(0, 8), lastUsedAt: null },
+      { sha256: hash('sha256', next).slice(0, 8), lastUsedAt: expect.any(String) },
+    ])
+    expect(Date.parse(one.keys[1].lastUsedAt)).toBeGreaterThanOrEqual(before)
+    expect(crm).toMatchObject({ caller: 'crm', expires: soon, daysToExpiry: 10, chats: ['whatsapp/100/*'], rateLimit: { sendsPerDay: 5 } })
+    expect(gone).toMatchObject({ caller: 'gone', disabled: true, scopes: [], keys: [{ lastUsedAt: expect.any(String) }] })
+    expect(gone.daysToExpiry).toBeLessThan(-365)
+    expect(JSON.stringify(json)).not.toMatch(/[0-9a-f]{9}|demo@sandbox/)
+  })
+})
+
+describe('The admin listener', () => {
+  test('serves metrics that a Prometheus can read', async ({ gateway }) => {
+    const { status, headers, text } = await ask(gateway.adminUrl, '/metrics')
+
+    expect(status).toBe(200)
+    expect(headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
+    expect(text).toMatch(/^gateway_config_reloads_total\{result="applied"\} 0$/m)
+    expect(text).toMatch(/^gateway_config_reloads_total\{result="refused"\} 0$/m)
+    expect(text).toMatch(/^gateway_config_current 1$/m)
+    expect(text).toMatch(/^process_resident_memory_bytes \d+$/m)
+  })
+
+  test.for([
+    ['POST', '/metrics', 405],
+    ['DELETE', '/callers', 405],
+    ['GET', '/', 404],
+    ['GET', '/channels', 404],
+    ['GET', '/callers/../metrics/x', 404],
+  ] as const)('answers %s %s with %i', async ([method, path, status], { gateway }) => {
+    const reply = await ask(gateway.adminUrl, path, { method })
+
+    expect(reply.status).toBe(status)
+    expect(reply.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+    if (status === 405) expect(reply.headers.get('allow')).toBe('GET, HEAD')
+  })
+
+  test('is not on the public listener', async ({ gateway }) => {
+    for (const path of ['/metrics', '/callers']) expect((await gateway.get(path)).status).toBe(404)
+  })
+
+  test.for(['evil.example', 'evil.example:3001', '127.0.0.1.evil.example', ''])(
+    'on loopback, refuses to be %j',
+    async (host, { gateway }) => {
+      const { port } = new URL(String(gateway.adminUrl))
+      const { request } = await import('undici')
+
+      const { statusCode, body } = await request(`http://127.0.0.1:${port}/callers`, { headers: { host } })
+
+      expect(statusCode).toBe(400)
+      expect(await body.json()).toMatchObject({ code: 'invalid-request' })
+    },
+  )
+
+  test('on all addresses, says so and takes any name', async ({ start }) => {
+    const gateway = await start({ env: { ADMIN_HOST: '0.0.0.0' } })
+    const { port } = new URL(String(gateway.adminUrl))
+    const { request } = await import('undici')
+
+    const { statusCode, body } = await request(`http://127.0.0.1:${port}/callers`, { headers: { host: 'gateway-0.monitoring' } })
+    await body.dump()
+
+    expect(statusCode).toBe(200)
+    await gateway.logged(({ msg }) => msg === 'the admin listener asks for no key and can be reached from other machines')
+  })
+
+  test('that was asked for and is taken keeps the gateway from starting', async ({ start }) => {
+    const other = createServer()
+    await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void other.close())
+    const { port } = other.address() as { port: number }
+
+    await expect(start({ env: { ADMIN_PORT: String(port) } })).rejects.toThrow('EADDRINUSE')
+  })
+
+  test('that was not asked for does not, and says that it is not there', async ({ start }) => {
+    const other = createServer()
+    await new Promise<void>(resolve => other.on('error', () => resolve()).listen(3001, '127.0.0.1', resolve)) // or it is taken already
+    onTestFinished(() => void other.close())
+
+    const gateway = await start({ env: { ADMIN_PORT: '' } })
+
+    expect(gateway.adminUrl).toBeUndefined()
+    expect((await gateway.get('/me')).status).toBe(200)
+    await gateway.logged(({ msg }) => /^the admin port is taken/.test(String(msg)))
+  })
+
+  test('is closed when the gateway drains', async ({ start }) => {
+    const gateway = await start()
+
+    await gateway.drain()
+
+    await expect(ask(gateway.adminUrl, '/metrics')).rejects.toThrow()
+  })
+})
