@@ -1,7 +1,8 @@
+import { isIPv6 } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { commonHeaders } from './edge/answers.ts'
 import type { CallerReport } from './edge/auth.ts'
-import { http } from './edge/http.ts'
+import { http, onClientError, requestIdOf } from './edge/http.ts'
 import { problems } from './edge/problems.ts'
 import { isLoopback } from './hosts.ts'
 import type { Metrics } from './metrics.ts'
@@ -11,21 +12,28 @@ type AdminOptions = { metrics: Metrics; reportCallers: () => CallerReport[]; hos
 
 /** What only the operator may see, on a listener of its own; it asks for no key and changes nothing. */
 export async function createAdmin({ metrics, reportCallers, host, logger }: AdminOptions): Promise<FastifyInstance> {
+  const local = isLoopbackHost(host)
   const app = Fastify({
-    loggerInstance: logger,
+    loggerInstance: logger.child({}, { level: 'warn' }), // where it listens is told with the rest
     logController: new LogController({ disableRequestLogging: true }),
+    genReqId: ({ headers }) => requestIdOf(headers),
     requestTimeout: 10_000,
     return503OnClosing: false,
+    forceCloseConnections: true, // nobody's request is lost with them
+    http: { requireHostHeader: false },
+    clientErrorHandler: onClientError(''),
+    frameworkErrors: (error, request, reply) => {
+      commonHeaders(request, reply)
+      app.sendProblem(error, request, reply)
+    },
   })
-  const local = isLoopbackHost(host)
   await app.register(problems, { base: '' })
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     commonHeaders(request, reply)
     reply.header('cache-control', 'no-store')
     // A page in a browser on this machine could have a name of its own resolve to this listener.
-    if (local && !isLoopbackHost(request.headers.host)) {
-      throw new Problem('invalid-request', { detail: 'This listener answers under a name of this machine only' })
-    }
+    const foreign = local && !isLoopbackHost(request.headers.host)
+    done(foreign ? new Problem('invalid-request', { detail: 'This listener answers under a name of this machine only' }) : undefined)
   })
   await app.register(http, { base: '' })
   app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
@@ -35,6 +43,6 @@ export async function createAdmin({ metrics, reportCallers, host, logger }: Admi
 
 /** Whether a host, with or without a port, is this machine itself. */
 export function isLoopbackHost(host = ''): boolean {
-  const url = URL.parse(`http://${host.includes('::') && !host.startsWith('[') ? `[${host}]` : host}`)
+  const url = URL.parse(`http://${isIPv6(host) ? `[${host}]` : host}`)
   return url !== null && isLoopback(url)
 }

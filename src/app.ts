@@ -79,7 +79,7 @@ export async function createApp({
       // A URL that cannot be decoded meets no route, and so no hook.
       commonHeaders(request, reply)
       logWhenClosed(app.log, request, reply)
-      app.sendProblem(error, request, reply)
+      void app.answerProblem(error, request, reply)
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -88,9 +88,9 @@ export async function createApp({
   await app.register(fastifyRateLimit, { global: false })
   await app.register(problems, { base, instead: limitMistakes(app) })
   await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
+  await app.register(cors, { origins: config.corsOrigins })
   await app.register(accessLog)
   await app.register(draining, { lifecycle })
-  await app.register(cors, { origins: config.corsOrigins })
   await app.register(http, { base })
   await app.register(json)
   await app.register(auth, { callers: config.callers, open: upstream.open })

@@ -18,7 +18,8 @@ const words = <const T extends string>(values: readonly T[], description: string
     ),
   )
 const list = (values: readonly string[]) => `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`
-const limit = (description: string) => Type.Optional(Type.Integer({ minimum: 1, description, expected: 'a whole number, at least 1' }))
+const limit = (description: string) =>
+  Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000, description, expected: 'a whole number, 1 to 1000000000' }))
 const named = <T extends TSchema>(pattern: string, row: T, description: string) =>
   Type.Record(Type.String({ pattern }), row, { ...strict, minProperties: 1, description, expected: 'an object with at least one member' })
 
@@ -126,14 +127,25 @@ export function readRows(text: string, blame: Blame): GatewayRows {
   for (const error of Value.Errors(GatewayFile, document)) if (error.path.split('/').length <= 2) complain('', error, document, blame)
   const section = (name: 'accounts' | 'callers') => Object.entries(isObject(document) && isObject(document[name]) ? document[name] : {})
   return {
-    accounts: section('accounts').map(([name, row]) => readRow('accounts', accountName, AccountRow, name, row, blame)),
-    callers: section('callers').map(([name, row]) => readCaller(name, row, blame)),
+    accounts: section('accounts').map(([name, row], i) => readRow('accounts', accountName, AccountRow, name, row, blame, i + 1)),
+    callers: section('callers').map(([name, row], i) => readCaller(name, row, blame, i + 1)),
   }
 }
 
-/** Reads the form of one caller. */
-export const readCaller = (name: string, row: unknown, blame: Blame): Sound<CallerRow> =>
-  readRow('callers', callerName, CallerRow, name, row, blame)
+/** Reads one caller as far as it can be read by itself. */
+export function readCaller(name: string, row: unknown, blame: Blame, nth = 1): Sound<CallerRow> {
+  const sound = readRow('callers', callerName, CallerRow, name, row, blame, nth)
+  if (sound.row.expires !== undefined && !isInstant(sound.row.expires))
+    blame(`${sound.place}.expires`, 'expected a day and time that exist')
+  return sound
+}
+
+/** Whether a time in RFC 3339 names a moment: `Date` would read the 30th of February as the 2nd of March. */
+function isInstant(value: string) {
+  const [date = ''] = value.split('T')
+  const day = Date.parse(`${date}T00:00:00Z`)
+  return !Number.isNaN(Date.parse(value)) && new Date(day).toISOString().startsWith(date)
+}
 
 function readRow<S extends TSchema>(
   section: string,
@@ -142,9 +154,11 @@ function readRow<S extends TSchema>(
   name: string,
   row: unknown,
   blame: Blame,
+  nth: number,
 ): Sound<Static<S>> {
-  const place = placeOf(section, `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, {})
-  if (!new RegExp(pattern).test(name)) blame(place, `expected a name of the form ${pattern}`)
+  const formed = new RegExp(pattern).test(name)
+  const place = formed ? `${section}.${name}` : section + shown(name, nth)
+  if (!formed) blame(place, `expected a name of the form ${pattern}`)
   const errors = [...Value.Errors(schema, row)]
   for (const error of errors) complain(place, error, row, blame)
   const wrong = new Set(errors.map(({ path }) => path.split('/')[1]))
@@ -176,12 +190,17 @@ function placeOf(start: string, pointer: string, root: unknown): string {
   let place = start
   for (const part of pointer.split('/').slice(1)) {
     const name = part.replaceAll('~1', '/').replaceAll('~0', '~')
-    if (Array.isArray(at)) place += `[${name}]`
-    else if (/^[\w$.-]{1,64}$/.test(name)) place += place === '' ? name : `.${name}`
-    else place += `[${JSON.stringify(name.slice(0, 64))}]`
+    const nth = isObject(at) ? Object.keys(at).indexOf(name) + 1 : 0
+    place += Array.isArray(at) ? `[${name}]` : shown(name, nth)
     at = isObject(at) || Array.isArray(at) ? (at as Record<string, unknown>)[name] : undefined
   }
-  return place
+  return place.replace(/^\./, '')
+}
+
+/** A name that is not one of ours, in a place; a long one may be a secret that went astray, so it is told by its number. */
+function shown(name: string, nth: number) {
+  if (/^[\w$-]{1,19}$/.test(name)) return `.${name}`
+  return name.length < 20 ? `[${JSON.stringify(name)}]` : `[#${nth}]`
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
@@ -24,7 +25,7 @@ export const Variables = Type.Object({
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65_535, expected: 'a port, 0 to 65535' }),
   ADMIN_HOST: Type.String({ default: '127.0.0.1', expected: 'an address to listen on' }),
   ADMIN_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535, expected: 'a port, 0 to 65535' })),
-  GATEWAY_CONFIG: text('a JSON file that can be read'),
+  GATEWAY_CONFIG: text('a JSON file in UTF-8 that can be read'),
   AFILNET_USER: Type.String({ pattern: '\\S', secret: true, single: true, expected: 'the user (e-mail) of the Afilnet account' }),
   AFILNET_PASSWORD: Type.String({ pattern: '\\S', secret: true, single: true, expected: 'the password of the Afilnet account' }),
   AFILNET_TRANSPORT: Type.Optional(
@@ -40,6 +41,7 @@ export const Variables = Type.Object({
   AFILNET_TIMEOUT_MS: milliseconds(10_000, 1),
   AFILNET_LATE_MS: milliseconds(20_000, 0),
   AFILNET_CONNECTIONS: Type.Integer({ default: 256, minimum: 1, maximum: 65_535, expected: 'a number of connections, 1 to 65535' }),
+  READ_CACHE_MS: milliseconds(0, 0),
   AFILNET_TIMEZONE: Type.Optional(Type.String({ single: true, expected: expectedTimezone })),
   GATEWAY_KEY_SHA256: Type.String({
     secret: true,
@@ -101,6 +103,7 @@ export type Config = {
   maxResponseBytes: number
   timeoutMs: number
   lateMs: number
+  readCacheMs: number
   storeUrl: string
   keepHours: number
   storeMaxMb: number
@@ -119,7 +122,7 @@ export type Config = {
 export type Files = Readonly<Record<string, string>>
 
 /** What `Config.files` has for a content; nothing for a file that cannot be read. */
-export const digestOf = (content: string | undefined) => (content === undefined ? '' : hash('sha256', content))
+export const digestOf = (content: Uint8Array | undefined) => (content === undefined ? '' : hash('sha256', content))
 
 export type Mistake = { place: string; expected: string }
 
@@ -138,18 +141,18 @@ export class ConfigError extends Error {
 
 type Blame = (place: string, expected: string) => void
 
-/** Reads a file's text, if it can. */
+/** Reads a file's text, if it can and if it is text in UTF-8. */
 type ReadFile = (path: string) => string | undefined
 
 /** Reads the whole configuration once, or throws a `ConfigError` with every mistake in it. */
 export function readConfig(environment: Environment): Config {
   const mistakes = new Map<string, string>()
   const blame: Blame = (place, expected) => void mistakes.set(place, mistakes.get(place) ?? expected)
-  const files: Record<string, string> = {}
+  const files: Record<string, string> = Object.create(null) // a path can be any word
   const read: ReadFile = path => {
-    const content = attempt(() => readFileSync(path, 'utf8'))
+    const content = attempt(() => readFileSync(path))
     files[path] = digestOf(content)
-    return content
+    return content && textOf(content)
   }
   const values = readVariables(environment, read, blame)
   const blameVariable = (place: keyof typeof Variables.properties) => blame(place, `expected ${Variables.properties[place].expected}`)
@@ -189,6 +192,7 @@ export function readConfig(environment: Environment): Config {
     maxResponseBytes: complete.AFILNET_MAX_RESPONSE_BYTES,
     timeoutMs,
     lateMs: complete.AFILNET_LATE_MS,
+    readCacheMs: complete.READ_CACHE_MS,
     storeUrl: complete.STORE_URL,
     keepHours: complete.SENDS_KEEP_HOURS,
     storeMaxMb: complete.STORE_MAX_MB,
@@ -215,7 +219,7 @@ export function maskConfig({ accounts, callers, files, ...rest }: Config) {
 }
 
 /** What is not wrong and yet will surprise someone. */
-export function warningsOf({ accounts, callers, storeUrl }: Config, now = Date.now()): string[] {
+export function warningsOf({ accounts, callers }: Config, now = Date.now()): string[] {
   const named = (record: object, fits: (row: never) => boolean) =>
     Object.entries(record)
       .filter(([, row]) => fits(row as never)) // each record has rows of one type
@@ -225,7 +229,6 @@ export function warningsOf({ accounts, callers, storeUrl }: Config, now = Date.n
   return [
     ...byGet.map(name => `account ${name}: the get transport puts the password into the URL of every call, where proxies log it`),
     ...expired.map(name => `caller ${name}: its keys have expired`),
-    ...(storeUrl === 'sqlite::memory:' ? ['the ledger of sends is in memory: a restart forgets every send and every Idempotency-Key'] : []),
   ]
 }
 
@@ -268,7 +271,6 @@ function readFileOfMany(path: string, { environment, read, connections, blame }:
   const owners = new Map<string, string>()
   const callers = rows.callers.map(({ name, place, row: { $comment, ...row } }) => {
     if (row.account !== undefined && !names.has(row.account)) blame(`${place}.account`, 'expected the name of an account in this file')
-    if (row.expires !== undefined && !isInstant(row.expires)) blame(`${place}.expires`, 'expected a day and time that exist')
     for (const [i, digest] of (row.keySha256 ?? []).entries()) {
       const owner = owners.get(digest)
       if (isExampleDigest(digest)) blame(`${place}.keySha256[${i}]`, expectedKey)
@@ -288,9 +290,10 @@ function readReference(
   read: ReadFile,
   blame: (expected: string) => void,
 ) {
-  const secret = 'env' in reference ? environment[reference.env] : withoutNewline(read(reference.file))
+  const named = 'env' in reference && Object.hasOwn(environment, reference.env) ? environment[reference.env] : undefined
+  const secret = 'env' in reference ? named : withoutNewline(read(reference.file))
   if (secret === undefined)
-    blame('env' in reference ? 'expected env to name a variable that is set' : 'expected file to name a file that can be read')
+    blame('env' in reference ? 'expected env to name a variable that is set' : 'expected file to name a file of text that can be read')
   else if (!/\S/.test(secret)) blame('expected a password that is not empty')
   else return secret
   return undefined
@@ -310,7 +313,7 @@ function accountOf(
   const local = url !== undefined && (isLoopback(url) || url.hostname === 'sandbox')
   if (!url || (url.protocol !== 'https:' && !local)) blame('url', `expected ${expectedUrl}`)
   if (password !== undefined && isExampleSecret(password)) blame('password', 'expected a real password, not the value of an example')
-  if (password === sandboxPassword && !local) {
+  if (password?.trim() === sandboxPassword && !local) {
     blame('password', "expected the account's password: the sandbox's is for a loopback host or one named sandbox")
   }
   if (transport === 'basic' && user?.includes(':')) blame('user', 'expected no colon with the basic transport')
@@ -352,8 +355,14 @@ function readSecret(environment: Environment, name: string, read: ReadFile): str
   if (!path) return environment[name]
   if (environment[name]) throw new Error(`expected one of ${name} and ${name}_FILE, not both`)
   const text = read(path)
-  if (text === undefined) throw new Error(`expected ${name}_FILE to name a file that can be read`)
+  if (text === undefined) throw new Error(`expected ${name}_FILE to name a file of text that can be read`)
   return withoutNewline(text)
+}
+
+/** Other bytes would be read as another password, without a word. */
+function textOf(content: Buffer) {
+  const text = content.toString()
+  return isUtf8(content) && !text.startsWith('\ufeff') ? text : undefined
 }
 
 function attempt<T>(work: () => T): T | undefined {
@@ -365,13 +374,6 @@ function attempt<T>(work: () => T): T | undefined {
 }
 
 const splitList = (value: string | undefined) => value?.split(',').map(item => item.trim()) ?? []
-
-/** Whether a time in RFC 3339 names a moment: `Date` would read the 30th of February as the 2nd of March. */
-function isInstant(value: string) {
-  const [date = ''] = value.split('T')
-  const day = Date.parse(`${date}T00:00:00Z`)
-  return !Number.isNaN(Date.parse(value)) && new Date(day).toISOString().startsWith(date)
-}
 
 function readUrl(value: string): URL | undefined {
   const url = URL.parse(value)

@@ -57,6 +57,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   const metrics = createMetrics()
   const admin = await createAdmin({ metrics, reportCallers: app.reportCallers, host: config.adminHost, logger })
   const adminListens = await listenForAdmin(admin, config, logger).catch(async error => {
+    app.server.closeAllConnections()
     await app.close()
     throw error
   })
@@ -78,12 +79,12 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     await app.close()
     clearTimeout(end)
     stopFollowing()
-    await admin.close()
     // A send goes on without its caller, who is not waited for above.
     await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
     await upstream.close()
     await sends.stop()
     await store.close()
+    await admin.close()
   }
 
   function reload({ accounts, callers }: Config) {
@@ -125,7 +126,7 @@ const usualAdminPort = 3001
 /** A port that was not asked for must not keep the gateway from starting. */
 async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger): Promise<boolean> {
   try {
-    await admin.listen({ host, port: adminPort ?? usualAdminPort, listenTextResolver: () => 'listening for the operator' })
+    await admin.listen({ host, port: adminPort ?? usualAdminPort })
   } catch (error) {
     if (adminPort !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error // node:net throws nothing else
     logger.warn({ port: usualAdminPort }, 'the admin port is taken, so there is no admin listener; ADMIN_PORT chooses another')

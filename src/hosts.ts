@@ -57,9 +57,9 @@ function listed(list: BlockList, hostname: string) {
   return family !== 0 && list.check(literal, family === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** Whether a text is an address or a block of them, such as `10.0.0.0/8`. */
+/** Whether a text is an address or a block of them, such as `10.0.0.0/8`; the block of everything is none. */
 export function isBlock(text: string): boolean {
-  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const [, address = '', bits] = /^([^/%]+)(?:\/([1-9]\d{0,2}))?$/.exec(text) ?? []
   const family = isIP(address)
   return family !== 0 && Number(bits ?? 0) <= (family === 6 ? 128 : 32)
 }

@@ -16,15 +16,15 @@ if (argument === '--check') {
 }
 
 const log = createLogger(config.logLevel)
+let reload = () => {} // a SIGHUP that comes early must not end the process
+process.on('SIGHUP', () => reload())
 const gateway = await startGateway(config, log).catch((error: NodeJS.ErrnoException) => {
   const newerStore = error instanceof StoreVersionError
-  log.fatal(newerStore ? { store: error.message } : { code: error.code, host: config.host, port: config.port }, 'cannot start')
+  const { code, address: host, port } = error as NodeJS.ErrnoException & { address?: string; port?: number } // as node:net has it
+  log.fatal(newerStore ? { store: error.message } : { code, host, port }, 'cannot start')
   process.exit(newerStore ? 78 : 1)
 })
-process.on(
-  'SIGHUP',
-  gateway.follow(() => readConfig(process.env)),
-)
+reload = gateway.follow(() => readConfig(process.env))
 
 let leaving = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -118,7 +118,8 @@ export const catalogue = {
   'rate-limited': {
     status: 429,
     title: 'Too many requests',
-    meaning: 'This key is over its rate. The request was not processed; repeat it after `Retry-After`.',
+    meaning:
+      'This key is over its requests per minute, or this address has sent too many requests without a valid key. Nothing was processed; repeat it after `Retry-After`.',
     retryAfterS: 1,
   },
   'send-quota-exceeded': {

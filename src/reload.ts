@@ -39,7 +39,7 @@ export function followConfig({ config, read, applied, refused, pollMs = 2_000 }:
     looking = true
     const before = files
     for (const [path, digest] of Object.entries(before)) {
-      const content = await readFile(path, 'utf8').catch(() => undefined)
+      const content = await readFile(path).catch(() => undefined)
       if (files !== before) break
       if (digestOf(content) !== digest) {
         reload()

@@ -6,7 +6,7 @@ export const sandboxPassword = 'fake-sandbox-password'
 /** Values that people copy from examples; whoever reads the example knows them. */
 const examples = new Set(['change-me', 'changeme', 'password', 'secret', 'your-password', 'AFILNET_PASSWORD', 'example'])
 
-export const isExampleSecret = (secret: string) => examples.has(secret)
+export const isExampleSecret = (secret: string) => examples.has(secret.trim()) || examples.has(secret.trim().toLowerCase())
 
 /** Whether a digest is nobody's: a made-up one, or that of an example. */
 export const isExampleDigest = (digest: string) =>

@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallOptions, type Client, createClient, createLargeAnswers } from './afilnet/client.ts'
-import { instantOf } from './afilnet/datetime.ts'
 import { failures, faults, UpstreamError } from './afilnet/faults.ts'
-import type { Operation, Params, Row } from './afilnet/operations.ts'
+import type { Operation, Params } from './afilnet/operations.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
 import type { AccountConfig } from './config.ts'
 import { Problem, type ProblemCode } from './problem.ts'
+import { type Answer, createRecentAnswers, type RecentAnswers } from './recent-answers.ts'
+import { createRenderer } from './renderer.ts'
 import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
 import { joinRead, type SharedRead, shareRead } from './shared-reads.ts'
+import type { Rendered, View } from './views.ts'
 
 /** An account as it stood when a request came in: a reload does not change it under the request. */
 export type Account = {
@@ -41,21 +43,25 @@ export type Delivery = {
 
 /** Afilnet as the routes see it. */
 export type Upstream = {
-  /** A read; identical safe ones at one time share one call. */
-  read<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Promise<Row<O>[]>
+  /** A read, as callers get it; identical safe ones at one time share one call. A caller of certain `chats` sees only channels of theirs. */
+  read<O extends Operation>(operation: O, params: Params<O>, context: CallContext, chats?: readonly string[]): Promise<Rendered>
   /** A send, ready to leave: never shared, never cancelled by its caller, repeated only if nothing left. Throws if it cannot be written. */
   prepare<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Delivery
   /** The account of that name, as it stands now. */
   open(account: string): Account
-  /** The instant of one of Afilnet's datetimes, in RFC 3339, if the account's time zone is configured. */
-  timestamp(datetime: string | null, context: CallContext): string | undefined
   state(): { sandbox: boolean; credentialsRejected: boolean }
   /** Takes over new secrets and addresses; calls under way end with the old ones. */
   reload(accounts: Record<string, AccountConfig>): void
   close(): Promise<void>
 }
 
-type UpstreamOptions = { accounts: Record<string, AccountConfig>; timeoutMs: number; lateMs: number; maxResponseBytes: number }
+type UpstreamOptions = {
+  accounts: Record<string, AccountConfig>
+  timeoutMs: number
+  lateMs: number
+  maxResponseBytes: number
+  readCacheMs: number
+}
 
 type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck'>
 
@@ -66,7 +72,8 @@ type OpenAccount = Account & {
   credentials: Breaker
   breakers: Map<string, Breaker>
   retries: RetryBudget
-  reads: Map<string, SharedRead>
+  reads: Map<string, SharedRead<Answer>>
+  recent: RecentAnswers
   sendsAnswered: number
   sandboxed: boolean
   /** The code with which Afilnet last rejected the credentials; none with a bare HTTP 401. */
@@ -94,7 +101,10 @@ function verdictOnCredentials(error: unknown): Verdict {
 }
 
 /** Opens the pools of all accounts; nothing connects before the first call. */
-export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }: UpstreamOptions): Upstream {
+export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, readCacheMs }: UpstreamOptions): Upstream {
+  const renderer = createRenderer()
+  const count = (all: typeof accounts) => Object.values(all).reduce((sum, { connections }) => sum + connections, 0)
+  let connections = count(accounts)
   const largeAnswers = createLargeAnswers()
   const clients = new Set<Client>()
   const opened = new Map(Object.entries(accounts).map(([name, config]) => [name, openAccount(name, config)]))
@@ -113,7 +123,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
       name,
       user: config.user,
       config,
-      client: createClient({ ...config, timeoutMs, lateMs, maxResponseBytes, largeAnswers, onSandbox }),
+      client: createClient({ ...config, allConnections: () => connections, timeoutMs, lateMs, maxResponseBytes, largeAnswers, onSandbox }),
       credentials: createBreaker({
         verdict: verdictOnCredentials,
         decides: atOnce(),
@@ -124,6 +134,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
       breakers: new Map(),
       retries: createRetryBudget(),
       reads: new Map(),
+      recent: createRecentAnswers(readCacheMs),
       sendsAnswered: 0,
       sandboxed: false,
       rejectedWith: undefined,
@@ -209,25 +220,55 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
     }
   }
 
+  /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
+  function answerOf<O extends Operation>(operation: O, params: Params<O>, key: string, context: CallContext, view: View): Promise<Answer> {
+    const account = accountOf(context)
+    // A read that begins after a send was answered must not be given an answer from before it.
+    const since = `${account.sendsAnswered} ${key}`
+    const fresh = account.recent.fresh(since)
+    if (fresh) return Promise.resolve(fresh)
+    const fetchAnswer = async (budget: Budget, signal: AbortSignal) => {
+      const answer = account.recent.same(key, await account.client.fetch(operation, params, { ...budget, signal }))
+      await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
+      account.recent.keepFresh(since, answer)
+      return answer
+    }
+    const share = () =>
+      joinRead(
+        shareRead(account.reads, since, signal => ask(context, operation, signal, budget => fetchAnswer(budget, signal))),
+        context.signal,
+      )
+    const begun = account.reads.get(since)
+    if (!begun) return share()
+    return joinRead(begun, context.signal).catch(error => {
+      // That there was no place for another caller says nothing about this one.
+      if (!(error instanceof UpstreamError) || error.fault !== failures.overloaded) throw error
+      const other = account.reads.get(since)
+      return other ? joinRead(other, context.signal) : share()
+    })
+  }
+
+  /** What callers of that view get of an answer, made once. */
+  async function bodyOf(operation: Operation, { bytes, bodies }: Answer, view: View): Promise<Rendered> {
+    const look = view.chats?.join('\n') ?? '' // the time zone is that of the account
+    const made = bodies.get(look) ?? (await renderer.render(operation, bytes, view))
+    bodies.set(look, made)
+    return made
+  }
+
   return {
-    async read(operation, params, context) {
+    async read(operation, params, context, chats) {
       const account = accountOf(context)
+      const view: View = { timezone: account.config.timezone, chats: operation.row?.includes('name') ? chats : undefined }
       if (!operation.safe) {
         context.unsafeBegun = true
-        return observed(
-          context,
-          ask(context, operation, undefined, budget => account.client.call(operation, params, budget)),
-        )
+        const run = async (budget: Budget) => renderer.render(operation, await account.client.fetch(operation, params, budget), view)
+        return observed(context, ask(context, operation, undefined, run))
       }
       context.signal.throwIfAborted()
-      // A read that begins after a send was answered must not be given an answer from before it.
-      const key = JSON.stringify([account.sendsAnswered, operation.method, params])
-      const shared =
-        account.reads.get(key) ??
-        shareRead(account.reads, key, signal =>
-          ask(context, operation, signal, budget => account.client.call(operation, params, { ...budget, signal })),
-        )
-      return observed(context, joinRead(shared, context.signal)) as Promise<Row<typeof operation>[]> // the key names the operation
+      const key = JSON.stringify([operation.method, params])
+      const answer = await observed(context, answerOf(operation, params, key, context, view))
+      return bodyOf(operation, answer, view)
     },
     prepare(operation, params, context) {
       const account = accountOf(context)
@@ -250,7 +291,6 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
       return Object.assign(deliver, { admit: admitNow })
     },
     open,
-    timestamp: (datetime, context) => instantOf(datetime, accountOf(context).config.timezone),
     state: () => ({
       sandbox: [...opened.values()].some(({ sandboxed }) => sandboxed),
       credentialsRejected: [...opened.values()].some(({ credentials }) => credentials.tripped()),
@@ -263,11 +303,12 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes }
         retire(client)
       }
       for (const [name, config] of Object.entries(accounts)) if (!opened.has(name)) opened.set(name, openAccount(name, config))
+      connections = count(accounts)
     },
     close: async () => {
       const open = [...clients]
       clients.clear()
-      await Promise.all(open.map(client => client.destroy()))
+      await Promise.all([...open.map(client => client.destroy()), renderer.close()])
     },
   }
 }

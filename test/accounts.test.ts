@@ -156,6 +156,38 @@ describe('Two callers of one account', () => {
     expect(sandbox.calls).toHaveLength(5)
   })
 
+  test('are not kept out by another whose calls take nearly the whole budget', async ({ sandbox, start }) => {
+    const gateway = await start({ ...crowded, env: { AFILNET_CONNECTIONS: '4', AFILNET_TIMEOUT_MS: '1000' } })
+    sandbox.answer({ method: 'getmessages', delayMs: 900, times: 1_000 })
+    let flooding = true
+    const flood = times(12).map(async i => {
+      while (flooding) await gateway.request(read(`bulk-${i}`), { key: bulk.key })
+    })
+    await sandbox.called(12) // by now it is known how long they take
+
+    const late = []
+    for (const _ of times(5)) late.push(await gateway.request('/channels', { key: crm.key }))
+    flooding = false
+    await Promise.all(flood)
+
+    expect(statuses(late)).toEqual([200, 200, 200, 200, 200])
+  })
+
+  test('that ask for the same do not share that there was no place for one of them', async ({ sandbox, start }) => {
+    const gateway = await start(crowded)
+    sandbox.latencyMs = 200
+    const flood = [...times(7).map(i => gateway.request(read(i), { key: bulk.key })), gateway.request('/channels', { key: bulk.key })]
+    await sandbox.called(4)
+
+    const [shared, own] = await Promise.all([
+      gateway.request('/channels', { key: crm.key }),
+      gateway.request(read('crm'), { key: crm.key }),
+    ])
+    await Promise.all(flood)
+
+    expect([shared.status, own.status]).toEqual([200, answered])
+  })
+
   test('may each hold a key of the same name for another message', async ({ sandbox, start }) => {
     const gateway = await start(crowded)
     const send = (key: string, message: string) =>

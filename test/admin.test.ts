@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { describe, expect, onTestFinished } from 'vitest'
 import { canaries, test } from './gateway.ts'
 
@@ -20,7 +21,7 @@ describe('GET /callers', () => {
     const soon = new Date(Date.now() + 10.5 * 86_400_000).toISOString()
     const gateway = await start({
       callers: {
-        crm: { key: 'fake-crm-key-0123456789', expires: soon, rateLimit: { sendsPerDay: 5 }, chats: ['whatsapp/100/*'] },
+        crm: { key: 'fake-crm-key-0123456789', expires: soon, rateLimit: { sendsPerDay: 5 }, chats: ['whatsapp/100/34600000000'] },
         gone: { key: 'fake-gone-key-0123456789', disabled: true, expires: '2020-01-31T00:00:00Z', scopes: [] },
       },
       env: { GATEWAY_KEY_SHA256: `${hash('sha256', canaries.key)},${hash('sha256', next)}` },
@@ -40,10 +41,10 @@ describe('GET /callers', () => {
       { sha256: hash('sha256', next).slice(0, 8), lastUsedAt: expect.any(String) },
     ])
     expect(Date.parse(one.keys[1].lastUsedAt)).toBeGreaterThanOrEqual(before)
-    expect(crm).toMatchObject({ caller: 'crm', expires: soon, daysToExpiry: 10, chats: ['whatsapp/100/*'], rateLimit: { sendsPerDay: 5 } })
+    expect(crm).toMatchObject({ caller: 'crm', expires: soon, daysToExpiry: 10, rateLimit: { sendsPerDay: 5 } })
     expect(gone).toMatchObject({ caller: 'gone', disabled: true, scopes: [], keys: [{ lastUsedAt: expect.any(String) }] })
     expect(gone.daysToExpiry).toBeLessThan(-365)
-    expect(JSON.stringify(json)).not.toMatch(/[0-9a-f]{9}|demo@sandbox/)
+    expect(JSON.stringify(json)).not.toMatch(/[0-9a-f]{9}|demo@sandbox|34600000000/)
   })
 })
 
@@ -122,6 +123,38 @@ describe('The admin listener', () => {
     expect((await gateway.get('/me')).status).toBe(200)
     await gateway.logged(({ msg }) => /^the admin port is taken/.test(String(msg)))
   })
+
+  test.for(['', 'GET /metrics HTT', 'POST /callers HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{'])(
+    'does not hold up a drain with a connection that says %j',
+    async (bytes, { start }) => {
+      const gateway = await start()
+      const { hostname, port } = new URL(String(gateway.adminUrl))
+      const socket = connect(Number(port), hostname)
+      socket.on('error', () => {})
+      socket.write(bytes)
+      await ask(gateway.adminUrl, '/callers') // so that the other connection has arrived too
+
+      await gateway.drain()
+
+      await expect(ask(gateway.adminUrl, '/metrics')).rejects.toThrow()
+    },
+  )
+
+  test.for(['GET /%zz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n', 'GARBAGE\r\n\r\n', 'GET /metrics HTTP/1.1\r\n\r\n'])(
+    'answers %j as a problem and repeats nothing of it',
+    async (bytes, { gateway }) => {
+      const { hostname, port } = new URL(String(gateway.adminUrl))
+      const socket = connect(Number(port), hostname)
+      onTestFinished(() => void socket.destroy())
+      socket.write(bytes)
+
+      const said = String((await once(socket, 'data'))[0])
+
+      expect(said).toMatch(/^HTTP\/1\.1 400 /)
+      expect(said).toMatch(/content-type: application\/problem\+json/i)
+      expect(said).not.toContain('%zz')
+    },
+  )
 
   test('is closed when the gateway drains', async ({ start }) => {
     const gateway = await start()

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -126,6 +127,7 @@ describe('A mistake in the file', () => {
     ['a password from nowhere', { password: {} }, 'accounts.main.password'],
     ['a password from two places', { password: { env: 'MAIN_PASSWORD', file: '/x' } }, 'accounts.main.password'],
     ['a variable that is not set', { password: { env: 'fake-canary' } }, 'accounts.main.password'],
+    ['a variable that is a word of JavaScript', { password: { env: 'constructor' } }, 'accounts.main.password'],
     ['a file that is not there', { password: { file: '/nowhere/fake-canary' } }, 'accounts.main.password'],
     ['a directory for a file', { password: { file: folder } }, 'accounts.main.password'],
     ['an empty password', { password: { file: file('\n') } }, 'accounts.main.password'],
@@ -164,6 +166,7 @@ describe('A mistake in the file', () => {
     ['an end without a zone', { expires: '2027-01-31T00:00:00' }, 'callers.crm.expires'],
     ['an end on a day that is not', { expires: '2027-02-30T00:00:00Z' }, 'callers.crm.expires'],
     ['an end at an hour that is not', { expires: '2027-02-03T25:00:00Z' }, 'callers.crm.expires'],
+    ['a limit beyond all', { rateLimit: { sendsPerDay: 1e300 } }, 'callers.crm.rateLimit.sendsPerDay'],
     ['a limit of nothing', { rateLimit: { requestsPerMinute: 0 } }, 'callers.crm.rateLimit.requestsPerMinute'],
     ['an unknown limit', { rateLimit: { perHour: 1 } }, 'callers.crm.rateLimit.perHour'],
     ['disabled as text', { disabled: 'yes' }, 'callers.crm.disabled'],
@@ -206,6 +209,14 @@ describe('A mistake in the file', () => {
     const mistakes = mistakesIn(content ?? '', content === undefined ? { GATEWAY_CONFIG: join(folder, 'nothing') } : {})
 
     expect(Object.keys(mistakes)).toEqual(places)
+  })
+
+  test('is told by its number where its name may be a secret that went astray', () => {
+    const key = 'afgw_fake-canary_0123456789abcdefghijklmnopqrstuv'
+
+    expect(Object.keys(mistakesIn({ ...valid(), callers: { crm: caller(), [key]: caller(2) } }))).toEqual(['callers[#2]'])
+    expect(Object.keys(mistakesIn({ ...valid(), accounts: { main: { ...account(), [key]: 1 } } }))).toEqual(['accounts.main[#3]'])
+    expect(Object.keys(mistakesIn({ ...valid(), [key]: 1 }))).toEqual(['[#3]'])
   })
 
   test('says where the JSON ends to be any', () => {
@@ -274,13 +285,21 @@ describe('A mistake in the file', () => {
 describe('The annotated example', () => {
   const text = readFileSync(new URL('../openapi/gateway-config.example.json', import.meta.url), 'utf8')
 
-  test('is a valid configuration once its secrets are there', () => {
-    const config = read(text.replace('/run/secrets/afilnet-main', file('fake-main-password')), {
-      AFILNET_BRAND_B_PASSWORD: 'fake-brand-password',
-    })
+  test('is a valid configuration once its secrets are there, and not before', () => {
+    const real = text
+      .replace('/run/secrets/afilnet-main', file('fake-main-password'))
+      .replace(/"keySha256": \["(\w+)"\]/g, (_, example) => `"keySha256": ["${hash('sha256', example)}"]`)
+
+    const config = read(real, { AFILNET_BRAND_B_PASSWORD: 'fake-brand-password' })
 
     expect(Object.keys(config.accounts)).toEqual(['main', 'brand-b'])
     expect(Object.keys(config.callers)).toEqual(['crm', 'campaign-2027'])
+    expect(Object.keys(mistakesIn(text))).toEqual([
+      'accounts.main.password',
+      'accounts.brand-b.password',
+      'callers.crm.keySha256[0]',
+      'callers.campaign-2027.keySha256[0]',
+    ])
   })
 
   test('uses every member that there is', () => {

@@ -9,7 +9,7 @@ const valid = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', 
 const directory = mkdtempSync(join(tmpdir(), 'afilnet-gateway-config-'))
 let files = 0
 
-const file = (content: string) => {
+const file = (content: string | Uint8Array) => {
   const path = join(directory, `secret-${++files}`)
   writeFileSync(path, content)
   return path
@@ -47,6 +47,7 @@ describe('A configuration', () => {
       maxResponseBytes: 8_388_608,
       timeoutMs: 10_000,
       lateMs: 20_000,
+      readCacheMs: 0,
       storeUrl: 'sqlite:./data/gateway.sqlite',
       keepHours: 168,
       storeMaxMb: 1024,
@@ -202,6 +203,9 @@ describe('A mistake', () => {
     ['TRUST_PROXY', 'loopback'],
     ['TRUST_PROXY', '10.0.0.0/33'],
     ['TRUST_PROXY', '10.1.0.0/16,'],
+    ['TRUST_PROXY', '0.0.0.0/0'],
+    ['TRUST_PROXY', '::/0'],
+    ['TRUST_PROXY', 'fe80::1%eth0'],
     ['CORS_ORIGINS', '*'],
     ['CORS_ORIGINS', 'null'],
     ['CORS_ORIGINS', 'https://app.example.com/'],
@@ -292,6 +296,9 @@ describe('A secret in a file', () => {
     ['a directory', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: directory }],
     ['empty', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file('\n') }],
     ['an example', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file('change-me\n') }],
+    ['an example in other letters', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file('Password \n') }],
+    ['in another encoding than UTF-8', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file(Buffer.from('contraseña', 'latin1')) }],
+    ['behind a byte order mark', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file('\ufeffpa55') }],
     ['given twice', { AFILNET_PASSWORD_FILE: file('other') }],
   ])('must not be %s', ([, environment]) => {
     const mistakes = mistakesIn({ ...valid, ...(environment as Environment) })

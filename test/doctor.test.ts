@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer as createHttps } from 'node:https'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -514,7 +514,7 @@ describe('a configuration', () => {
       expires: new Date(Date.now() + days * 86_400_000).toISOString(),
     })
     const callers = {
-      gone: caller('gone', -5),
+      gone: caller('gone', -4.5),
       soon: caller('soon', 5.5),
       later: caller('later', 90),
       off: { ...caller('off', -5), disabled: true },
@@ -619,6 +619,18 @@ describe('the store', () => {
     expect(wrong).toEqual(['opening'])
     expect(named('opening')).toMatchObject([{ verdict: 'broken', detail: expect.stringMatching(detail) }])
     expect(existsSync(`${path}-wal`)).toBe(false)
+  })
+
+  test('of an older release is not touched: a gateway of that release may be running', async ({ examine, dir }) => {
+    const path = join(dir, 'ledger.sqlite')
+    copyFileSync(new URL('./store/fixtures/version-1.sqlite', import.meta.url), path)
+    const before = readFileSync(path)
+
+    const { code, named } = await examine()
+
+    expect(code).toBe(0)
+    expect(named('version')).toMatchObject([{ verdict: 'note', facts: { found: 1 } }])
+    expect(readFileSync(path)).toEqual(before)
   })
 
   test('that is no database is broken', async ({ examine, dir }) => {

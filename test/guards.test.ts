@@ -60,6 +60,9 @@ const house = [
   ['src/chats.ts', [], []],
   ['src/limits.ts', [], []],
   ['src/members.ts', [], []],
+  ['src/recent-answers.ts', ['src/views.ts'], ['lru-cache']],
+  ['src/renderer*.ts', ['src/renderer-worker.ts', 'src/views.ts', 'src/afilnet/{faults,operations}.ts'], []],
+  ['src/views.ts', ['src/chats.ts', 'src/afilnet/{datetime,envelope,operations}.ts'], []],
   ['src/metrics.ts', [], ['prom-client']],
   ['src/secrets.ts', [], []],
   ['src/reload.ts', ['src/config.ts'], []],
@@ -80,11 +83,7 @@ const house = [
   ['src/problem.ts', ['src/schema.ts'], ['@sinclair/typebox']],
   ['src/config.ts', ['src/config-file.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/afilnet/transports.ts'], ['@sinclair/typebox']],
   ['src/observe.ts', ['src/config.ts'], ['pino']],
-  [
-    'src/upstream.ts',
-    ['src/afilnet/*', 'src/breaker.ts', 'src/retry-budget.ts', 'src/shared-reads.ts', 'src/config.ts', 'src/problem.ts'],
-    [],
-  ],
+  ['src/upstream.ts', ['src/afilnet/*', 'src/{breaker,config,problem,recent-answers,renderer,retry-budget,shared-reads,views}.ts'], []],
   [
     'src/edge/*',
     [
@@ -111,7 +110,7 @@ const house = [
       'src/sends.ts',
       'src/schema.ts',
       'src/problem.ts',
-      'src/chats.ts',
+      'src/views.ts',
       'src/config-file.ts',
       'src/hosts.ts',
       'src/afilnet/operations.ts',
@@ -129,7 +128,7 @@ const house = [
   ['src/main.ts', ['src/*', 'src/store/store.ts'], []],
   [
     'src/doctor/*',
-    ['src/doctor/*', 'src/afilnet/*', 'src/config.ts', 'src/problem.ts', 'src/store/open.ts', 'src/store/store.ts', 'src/store/lease.ts'],
+    ['src/doctor/*', 'src/afilnet/*', 'src/config.ts', 'src/problem.ts', 'src/store/{open,store,lease,sqlite-schema}.ts'],
     ['undici'],
   ],
   ['src/doctor.ts', ['src/doctor/*'], []],

@@ -78,6 +78,13 @@ describe('npm run key', () => {
     expect(stderr).not.toContain('fake-canary')
   })
 
+  test('makes no row with a day that is not', () => {
+    const { status, stderr } = run('--name', 'crm', '--account', 'main', '--scope', 'messages:send', '--expires', '2027-02-30T00:00:00Z')
+
+    expect(status).toBe(78)
+    expect(stderr).toContain('--expires: expected a day and time that exist')
+  })
+
   test.for([['--nmae', 'crm'], ['crm'], ['--name'], ['--scope', 'messages:send']])('shows how it is used when it is not: %s', args => {
     const { status, stdout, stderr } = run(...args)
 

@@ -93,12 +93,13 @@ describe('credentials that Afilnet rejects', () => {
   test('of one account leave another alone', async ({ sandbox }) => {
     const account = { user: sandbox.user, transport: 'post', url: new URL(`${sandbox.url}/api/http/`), connections: 4 } as const
     const accounts = { wrong: { ...account, password: 'fake-wrong-password' }, right: { ...account, password: canaries.password } }
-    const upstream = createUpstream({ accounts, timeoutMs: 5_000, lateMs: 0, maxResponseBytes: 1_000_000 })
+    const upstream = createUpstream({ accounts, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
     const read = (account: string) =>
-      upstream
-        .read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), signal: new AbortController().signal })
-        .catch(error => error.fault.code)
+      upstream.read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), signal: new AbortController().signal }).then(
+        ({ body }) => JSON.parse(Buffer.from(body).toString()).items,
+        error => error.fault.code,
+      )
 
     await read('wrong')
 
@@ -166,7 +167,7 @@ describe('SIGHUP', () => {
     const account = { user: sandbox.user, transport: 'post', connections: 2 } as const
     const before = { only: { ...account, password: canaries.password, url: new URL(`${sandbox.url}/api/http/`) } }
     const after = { only: { ...account, password: 'fake-second-password', url: new URL(`${other.url}/api/http/`) } }
-    const upstream = createUpstream({ accounts: before, timeoutMs: 5_000, lateMs: 0, maxResponseBytes: 1_000_000 })
+    const upstream = createUpstream({ accounts: before, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
     const context = () => ({ caller: 'someone', account: upstream.open('only'), signal: new AbortController().signal })
     sandbox.latencyMs = 100

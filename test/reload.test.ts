@@ -144,7 +144,7 @@ describe('A changed configuration', () => {
     write('later', `${canaries.password}\n`)
     await tookOver()
 
-    expect(line.mistakes).toEqual([{ place: 'accounts.main.password', expected: 'expected file to name a file that can be read' }])
+    expect(line.mistakes).toEqual([{ place: 'accounts.main.password', expected: 'expected file to name a file of text that can be read' }])
     expect([meanwhile.status, (await gateway.request('/channels', { key: keys.crm })).status]).toEqual([200, 200])
   })
 

@@ -23,6 +23,7 @@ const caller = (upstream: Upstream, account = 'default') => {
   const context: CallContext = { caller: 'someone', account: upstream.open(account), signal: leaving.signal }
   return { context, leave: () => leaving.abort(new Error('the caller left')) }
 }
+const itemsOf = ({ body }: { body: Uint8Array }): unknown[] => JSON.parse(Buffer.from(body).toString()).items
 const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: CallContext) =>
   upstream.prepare(sendMessage, params, context)(() => {})
 const asked = ({ calls }: Sandbox, ...names: string[]) =>
@@ -62,7 +63,7 @@ describe('identical reads at one time', () => {
       { status: 'rejected', reason: { message: 'upstream-connection-lost' } },
       { status: 'rejected', reason: { message: 'upstream-connection-lost' } },
     ])
-    expect(later.length).toBeGreaterThan(0)
+    expect(itemsOf(later).length).toBeGreaterThan(0)
     expect(sandbox.calls).toHaveLength(4)
   })
 
@@ -115,8 +116,8 @@ describe('a read after a send', () => {
 
     const after = await upstream.read(getMessages, chat, caller(upstream).context)
 
-    expect(after.at(-1)).toMatchObject({ message: 'Is it there?' })
-    expect((await before).at(-1)).not.toMatchObject({ message: 'Is it there?' })
+    expect(itemsOf(after).at(-1)).toMatchObject({ message: 'Is it there?' })
+    expect(itemsOf(await before).at(-1)).not.toMatchObject({ message: 'Is it there?' })
     expect(sandbox.calls).toHaveLength(3)
   })
 
@@ -129,7 +130,7 @@ describe('a read after a send', () => {
 
     const after = await upstream.read(getMessages, chat, caller(upstream).context)
 
-    expect(after.at(-1)).toMatchObject({ message: 'Is it there?' })
+    expect(itemsOf(after).at(-1)).toMatchObject({ message: 'Is it there?' })
     await before
   })
 
@@ -152,7 +153,7 @@ describe('a reader who leaves', () => {
     leaver.leave()
 
     await expect(left).rejects.toThrow('the caller left')
-    expect((await stayed).length).toBeGreaterThan(0)
+    expect(itemsOf(await stayed).length).toBeGreaterThan(0)
     expect(sandbox.calls).toMatchObject([{ closedByPeer: false }])
   })
 
@@ -179,7 +180,7 @@ describe('a reader who leaves', () => {
     const rows = upstream.read(getChats, channel, caller(upstream).context)
 
     await expect(left).rejects.toThrow('the caller left')
-    expect((await rows).length).toBeGreaterThan(0)
+    expect(itemsOf(await rows).length).toBeGreaterThan(0)
   })
 
   test('before the call makes none', async ({ upstream, sandbox }) => {

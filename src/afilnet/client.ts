@@ -13,6 +13,8 @@ export type ClientOptions = {
   password: string
   /** Calls at one time; as many again may wait. */
   connections: number
+  /** Those of all accounts together, which share the room for answers. */
+  allConnections?: () => number
   /** The whole budget of one call, waiting included. */
   timeoutMs: number
   /** How much longer a call may live whose answer is still of use after its deadline. */
@@ -47,6 +49,8 @@ export type Client = {
   prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O>
   /** Throws if a call that began now would be refused for want of a place. */
   admit(operation: Operation, caller: string): void
+  /** Runs one operation and gives the bytes of its answer, whatever they say. */
+  fetch<O extends Operation>(operation: O, params: Params<O>, options: CallOptions): Promise<Uint8Array>
   /** Runs one operation; rejects with an `UpstreamError` that says what is known of its outcome. */
   call<O extends Operation>(operation: O, params: Params<O>, options: CallOptions): Promise<Row<O>[]>
   /** Lets calls under way end. */
@@ -75,17 +79,22 @@ export function createClient(options: ClientOptions): Client {
     ...options,
     pool: options.watch ? pool.compose(options.watch) : pool,
     places: createPlaces(connections, connections),
-    evenShare: Math.floor(maxResponseBytes / connections),
-    meanMs: 0,
-    meanOf: 0,
+    evenShare: () => Math.floor(maxResponseBytes / (options.allConnections?.() ?? connections)),
+    held: { ms: 0, of: 0 },
+    heldBy: new Map(),
     lateCalls: 0,
   }
 
-  function prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O> {
+  function write<O extends Operation>(operation: O, params: Params<O>) {
     const request = transports[transport](url.pathname, options, operation, params)
     if (request.method === 'GET' && url.origin.length + request.path.length > maxGetChars) {
       throw new UpstreamError(failures.requestTooLong, operation)
     }
+    return request
+  }
+
+  function prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O> {
+    const request = write(operation, params)
     return async ({ late, ...call }) => {
       const read = (bytes: Uint8Array) => readEnvelope(operation, bytes)
       return read(await exchange(machinery, operation, request, { ...call, ...(late && { late: answer => late(answer.then(read)) }) }))
@@ -95,8 +104,9 @@ export function createClient(options: ClientOptions): Client {
   return {
     prepare,
     admit(operation, caller) {
-      if (!hasPlace(machinery, caller, timeoutMs)) throw overloaded(machinery, operation, caller)
+      if (!hasPlace(machinery, operation, caller, timeoutMs)) throw overloaded(machinery, operation, caller)
     },
+    fetch: async (operation, params, { late: _, ...call }) => exchange(machinery, operation, write(operation, params), call),
     call: async (operation, params, call) => prepare(operation, params)(call),
     close: () => pool.close(),
     destroy: () => pool.destroy(),

@@ -10,13 +10,20 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  * Afilnet answers HTTP 200 to failed calls, so only this shape tells success from failure.
  */
 export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Array): Row<O>[] {
-  const envelope = parse(operation, bytes)
+  const text = decode(operation, bytes)
+  const { rows, large } = readRows(operation, parse(operation, text))
+  // A double cannot hold every id of 16 digits or more: where one came along, all is read again with its digits kept as text.
+  return (large ? readRows(operation, parse(operation, text, keepDigits)).rows : rows) as Row<O>[] // readRow follows `row` by name
+}
+
+function readRows(operation: Operation, envelope: unknown) {
   const status = isObject(envelope) && typeof envelope.status === 'string' ? envelope.status.toUpperCase() : undefined
   if (isObject(envelope) && status === 'ERROR') throw refusal(operation, envelope.error)
   if (!isObject(envelope) || status !== 'SUCCESS') throw new UpstreamError(failures.invalidResponse, operation)
+  const found = { rows: [] as Fields[], large: false }
   const { row } = operation
-  if (!row) return []
-  return list(operation, envelope.result).map(item => readRow(row, item)) as Row<O>[] // readRow follows `row` by name
+  if (row) for (const item of list(operation, envelope.result)) found.rows.push(readRow(row, item, found))
+  return found
 }
 
 /** The error for a code of Afilnet's, known or not. */
@@ -26,18 +33,30 @@ export function refusal({ safe }: Operation, code: unknown): UpstreamError {
   return new UpstreamError(fault, { safe, upstreamCode: code })
 }
 
-function parse(operation: Operation, bytes: Uint8Array): unknown {
+function decode(operation: Operation, bytes: Uint8Array): string {
   try {
-    const text = utf8.decode(bytes)
-    // A double cannot hold every id of 16 digits or more; its digits are kept as text.
-    return /\d{16}/.test(text) ? JSON.parse(text, keepDigits) : JSON.parse(text)
+    return utf8.decode(bytes)
+  } catch {
+    throw new UpstreamError(failures.invalidResponse, operation)
+  }
+}
+
+function parse(operation: Operation, text: string, reviver?: typeof keepDigits): unknown {
+  try {
+    return JSON.parse(text, reviver)
   } catch {
     throw new UpstreamError(failures.invalidResponse, operation) // never the parser's message: it quotes the answer
   }
 }
 
+const isLarge = (value: unknown) => Number.isInteger(value) && !Number.isSafeInteger(value)
+
+function holdsLarge(value: unknown): boolean {
+  return typeof value === 'object' && value !== null ? Object.values(value).some(holdsLarge) : isLarge(value)
+}
+
 function keepDigits(_key: string, value: unknown, { source }: { source?: string } = {}) {
-  return Number.isInteger(value) && !Number.isSafeInteger(value) && source && /^-?\d+$/.test(source) ? source : value
+  return isLarge(value) && source && /^-?\d+$/.test(source) ? source : value
 }
 
 /** Nothing, in each of PHP's ways of saying so, is an empty list; an object keyed by index is a list too. */
@@ -49,17 +68,21 @@ function list(operation: Operation, result: unknown): Record<string, unknown>[] 
   return items
 }
 
-function readRow(fields: readonly string[], item: Record<string, unknown>) {
-  const row: Record<string, unknown> = {}
+type Fields = Record<string, unknown>
+
+function readRow(fields: readonly string[], item: Fields, found: { large: boolean }): Fields {
+  const row: Fields = {}
   const extra: [string, unknown][] = []
   const carriesSent = fields.includes('sent') || fields.includes('issent')
   for (const field of fields) if (field !== 'sent' && field !== 'issent') row[field] = readText(item[field])
   if (carriesSent) row.sent = readBoolean(item.sent ?? item.issent)
-  for (const entry of Object.entries(item)) {
-    const [name, value] = entry
-    const documented = fields.includes(name) || (carriesSent && (name === 'sent' || name === 'issent'))
+  for (const name of Object.keys(item)) {
+    const value = item[name]
+    const nested = typeof value === 'object' && value !== null
+    if (nested || typeof value === 'number') found.large ||= holdsLarge(value)
     // A structure where the manual has a text is nothing that it names, so it is not thrown away either.
-    if (!documented || (typeof value === 'object' && value !== null)) extra.push(entry)
+    const documented = fields.includes(name) || (carriesSent && (name === 'sent' || name === 'issent'))
+    if (!documented || nested) extra.push([name, value])
   }
   if (extra.length > 0) row.extra = Object.fromEntries(extra)
   return row

@@ -5,6 +5,9 @@ import type { Operation } from './operations.ts'
 import type { Places } from './places.ts'
 import type { WireRequest } from './transports.ts'
 
+/** A moving mean of up to sixteen values; 0 while there was none. */
+export type Mean = { ms: number; of: number }
+
 /** What all calls of one account share. */
 export type Machinery = {
   pool: Dispatcher
@@ -14,10 +17,12 @@ export type Machinery = {
   largeAnswers: Places
   onSandbox?: () => void
   places: Places
-  evenShare: number
-  /** How long a call holds its place, as a moving mean of up to sixteen calls; 0 while there was none. */
-  meanMs: number
-  meanOf: number
+  /** Bytes that every answer may have without waiting for room. */
+  evenShare: () => number
+  /** How long a call holds its place. */
+  held: Mean
+  /** The same of each caller's calls. */
+  heldBy: Map<string, Mean>
   /** Calls that live on after their deadline; at most a quarter of the places. */
   lateCalls: number
 }
@@ -68,7 +73,7 @@ export function exchange(
       clearTimeout(timer)
       signal?.removeEventListener('abort', abandon)
       if (isLate) machinery.lateCalls--
-      if (startedAt !== undefined) learn(machinery, performance.now() - startedAt)
+      if (startedAt !== undefined) learn(machinery, caller, performance.now() - startedAt)
       // Not inside undici's callback, where this connection still counts as busy, and not before whoever
       // is next can know what this answer means for it.
       setImmediate(() => leave?.())
@@ -99,9 +104,9 @@ export function exchange(
         }),
       )
     }
-    const { meanMs, places } = machinery
+    const { places } = machinery
     const waits = places.ahead(caller) > 0
-    let timer = setTimeout(expire, waits ? Math.max(0, timeoutMs - meanMs) : timeoutMs)
+    let timer = setTimeout(expire, waits ? Math.max(0, timeoutMs - needsMs(machinery, operation, caller)) : timeoutMs)
     signal?.addEventListener('abort', abandon, { once: true })
 
     const handler: Dispatcher.DispatchHandler = {
@@ -121,7 +126,7 @@ export function exchange(
         if (settled) return
         chunks.push(chunk)
         size += chunk.length
-        if (leaveLarge || size <= machinery.evenShare) return
+        if (leaveLarge || size <= machinery.evenShare()) return
         let granted = false
         const go = () => {
           granted = true
@@ -145,7 +150,7 @@ export function exchange(
       if (settled) return // given up in the same breath in which a place became free
       if (waits) {
         const leftMs = deadline - performance.now()
-        if (leftMs < machinery.meanMs) return refuse() // a send that leaves now would end as unknown
+        if (leftMs < needsMs(machinery, operation, caller)) return refuse()
         try {
           recheck?.()
         } catch (error) {
@@ -158,28 +163,41 @@ export function exchange(
       startedAt = performance.now()
       machinery.pool.dispatch({ ...request }, handler)
     }
-    const leave = hasPlace(machinery, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined
+    const leave = hasPlace(machinery, operation, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined
     if (!leave) refuse()
     if (signal?.aborted) abandon()
   })
 }
 
 /** Late calls have their own bound, and would make the rest look slow. */
-function learn(machinery: Machinery, heldMs: number) {
-  machinery.meanOf = Math.min(machinery.meanOf + 1, 16)
-  machinery.meanMs += (Math.min(heldMs, machinery.timeoutMs) - machinery.meanMs) / machinery.meanOf
+function learn({ held, heldBy, timeoutMs }: Machinery, caller: string, heldMs: number) {
+  const own = heldBy.get(caller) ?? { ms: 0, of: 0 }
+  heldBy.set(caller, own)
+  for (const mean of [held, own]) {
+    mean.of = Math.min(mean.of + 1, 16)
+    mean.ms += (Math.min(heldMs, timeoutMs) - mean.ms) / mean.of
+  }
 }
+
+/**
+ * What must be left of the budget for a call that comes out of the queue: a send that leaves with less would end as unknown.
+ *
+ * As long as this caller's own calls take, so that those of others do not keep it out; a read can do no harm, and may try with half.
+ */
+const needsMs = ({ heldBy, timeoutMs }: Machinery, { safe }: Operation, caller: string) =>
+  Math.min(heldBy.get(caller)?.ms ?? 0, safe ? timeoutMs / 2 : timeoutMs)
 
 const maxLateCalls = ({ connections }: Machinery) => Math.floor(connections / 4)
 
 /** How long one who comes now would wait for a place, as far as one can tell. */
-const waitMs = ({ places, meanMs, connections, lateCalls }: Machinery, caller: string) =>
-  (places.ahead(caller) * meanMs) / (connections - lateCalls)
+const waitMs = ({ places, held, connections, lateCalls }: Machinery, caller: string) =>
+  (places.ahead(caller) * held.ms) / (connections - lateCalls)
 
 /** Whether a place is free for the caller, or will be so early that the call can end within its budget. */
-export function hasPlace(machinery: Machinery, caller: string, timeoutMs: number) {
-  const { places, meanMs } = machinery
-  return places.ahead(caller) === 0 || (places.admits(caller) && waitMs(machinery, caller) + meanMs < timeoutMs)
+export function hasPlace(machinery: Machinery, operation: Operation, caller: string, timeoutMs: number) {
+  const { places } = machinery
+  if (places.ahead(caller) === 0) return true
+  return places.admits(caller) && waitMs(machinery, caller) + needsMs(machinery, operation, caller) < timeoutMs
 }
 
 export const overloaded = (machinery: Machinery, { safe }: Operation, caller: string) =>

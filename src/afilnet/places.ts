@@ -3,7 +3,7 @@ export type Visitor = {
   caller: string
   /** Called as soon as there is a place, at once if one is free. */
   go: () => void
-  /** Called instead, if the place in the queue is needed for a caller who has fewer. */
+  /** Called instead, if the place in the queue is needed for a caller who has less. */
   evict?: () => void
 }
 
@@ -58,10 +58,12 @@ export function createPlaces(capacity: number, queueLength: number): Places {
     next.go()
   }
 
+  const has = (caller: string) => holds(caller) + waits(caller)
+
   /** Whose last one would have to make room for a newcomer of this caller, if that is fair. */
   function longestAgainst(caller: string) {
-    const [longest, queue] = [...queues].reduce((a, b) => (b[1].size > a[1].size ? b : a))
-    return longest !== caller && queue.size > waits(caller) + 1 ? [...queue].at(-1) : undefined
+    const [greediest, queue] = [...queues].reduce((a, b) => (has(b[0]) > has(a[0]) ? b : a))
+    return greediest !== caller && has(greediest) > has(caller) + 1 ? [...queue].at(-1) : undefined
   }
 
   function admits(caller: string) {

@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { Config } from '../config.ts'
 import { within } from '../store/lease.ts'
 import { openStore } from '../store/open.ts'
+import { peek } from '../store/sqlite-schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store/store.ts'
 import type { Check } from './report.ts'
 
@@ -34,6 +35,9 @@ export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): P
   }
   if (path !== undefined && isNew(path)) return [checkFolder(dirname(path))]
 
+  const waits = path === undefined ? undefined : checkVersion(path)
+  if (waits) return [waits]
+
   let fault: StoreFault | undefined
   const keepMs = keepHours * hourMs
   const opened = await openStore(storeUrl, {
@@ -53,6 +57,18 @@ export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): P
     return fault === 'limit' ? [broken('size', fault), ...checks] : checks
   } finally {
     await store.close()
+  }
+}
+
+/** A store of an older release stays as it is: to open it would migrate it, under a gateway that may be running with it. */
+function checkVersion(path: string): Check | undefined {
+  try {
+    const { found, known } = peek(path)
+    if (found === 0 || found >= known) return undefined
+    const detail = `it has schema version ${found}; the gateway of this release makes it ${known} when it starts, and older ones cannot use it then. Not opened`
+    return { section, check: 'version', verdict: 'note', detail, facts: { found, known } }
+  } catch {
+    return undefined // opening it will say what ails it
   }
 }
 

@@ -3,7 +3,10 @@ import fp from 'fastify-plugin'
 
 /** One line for each request: its route pattern, never its URL. */
 export const accessLog = fp(async function accessLog(app) {
-  app.addHook('onRequest', async (request, reply) => logWhenClosed(app.log, request, reply))
+  app.addHook('onRequest', (request, reply, done) => {
+    logWhenClosed(app.log, request, reply)
+    done()
+  })
 })
 
 /** Writes the line of a request once it is answered or given up. */

@@ -28,19 +28,22 @@ declare module 'fastify' {
 export const answers = fp<AnswersOptions>(async function answers(app, { readerTimeoutMs, maxWaitingBytes }) {
   let waitingBytes = 0
 
-  app.addHook('onRequest', async (request, reply) => commonHeaders(request, reply))
+  app.addHook('onRequest', (request, reply, done) => {
+    commonHeaders(request, reply)
+    done()
+  })
 
-  app.addHook('onSend', async (request, reply, payload) => {
+  app.addHook('onSend', (request, reply, payload, done) => {
     const { revalidate } = request.routeOptions.config
-    const whole = typeof payload === 'string' || Buffer.isBuffer(payload) // a file of the docs is a stream, and never whole in memory
+    const whole = typeof payload === 'string' || payload instanceof Uint8Array // a file of the docs is a stream, and never whole in memory
     const body = whole && revalidate && reply.statusCode === 200 ? validated(request, reply, payload) : payload
-    const bytes = typeof body === 'string' || Buffer.isBuffer(body) ? Buffer.byteLength(body) : 0
+    const bytes = typeof body === 'string' || body instanceof Uint8Array ? Buffer.byteLength(body) : 0
     // What Afilnet may have marked as read cannot be asked for again.
     if (bytes > alwaysServedBytes && waitingBytes + bytes > maxWaitingBytes && !request.call?.unsafeBegun) {
-      throw new Problem('overloaded', { detail: 'Too many answers are waiting for slow readers' })
+      return done(new Problem('overloaded', { detail: 'Too many answers are waiting for slow readers' }))
     }
     watch(reply, bytes)
-    return body
+    done(null, body)
   })
 
   /** Counts an answer's bytes until the caller has taken them, and closes the socket of one that does not. */
@@ -60,8 +63,8 @@ export function commonHeaders({ id }: FastifyRequest, reply: FastifyReply) {
 }
 
 /** Names the payload by its digest, and leaves it out if the caller has it already. */
-function validated({ headers, method }: FastifyRequest, reply: FastifyReply, payload: string | Buffer) {
-  const etag = `"${hash('sha256', payload, 'base64url')}"`
+function validated({ headers, method }: FastifyRequest, reply: FastifyReply, payload: string | Uint8Array) {
+  const etag = String(reply.getHeader('etag') ?? `"${hash('sha256', payload, 'base64url')}"`)
   reply.headers({ etag, 'cache-control': 'private, no-cache', vary: 'Authorization' })
   const ifNoneMatch = headers['if-none-match']
   const known = ifNoneMatch?.split(',').map(tag => tag.trim().replace(/^W\//, ''))

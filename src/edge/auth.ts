@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { CallerConfig } from '../config.ts'
@@ -9,8 +9,8 @@ import type { Account, CallContext } from '../upstream.ts'
 /** Who is calling, and what the key permits. */
 export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes'> & { name: string; scopes: ReadonlySet<Scope> }
 
-/** What the operator may know of a caller's keys: never more than the first digits of a digest. */
-export type CallerReport = Pick<CallerConfig, 'account' | 'scopes' | 'chats' | 'expires' | 'rateLimit'> & {
+/** What the operator may see of a caller: never more than the first digits of a digest, and no chat. */
+export type CallerReport = Pick<CallerConfig, 'account' | 'scopes' | 'expires' | 'rateLimit'> & {
   caller: string
   disabled: boolean
   /** Whole days; negative once the keys have expired. */
@@ -74,26 +74,29 @@ export const auth = fp<AuthOptions>(async function auth(app, { callers: given, o
     if (unscoped.length > 0) throw new Error(`routes without a scope: ${unscoped.join(', ')}`)
   })
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { scope } = request.routeOptions.config
-    if (scope === 'public') return
+    if (scope === 'public') return done()
     const { authorization } = request.headers
     const key = keyOf(authorization)
     if (key) lastUsed.set(key.sha256, now())
     const refused = key ? refusalOf(key.caller) : authorization === undefined ? 'The request has no Authorization header' : undefined
-    if (!key || refused !== undefined) throw new Problem('unauthenticated', { detail: refused, headers: { 'www-authenticate': 'Bearer' } })
+    if (!key || refused !== undefined) {
+      return done(new Problem('unauthenticated', { detail: refused, headers: { 'www-authenticate': 'Bearer' } }))
+    }
     const { caller } = key
     request.caller = caller
     const gone = new AbortController()
     reply.raw.once('close', () => !reply.raw.writableFinished && gone.abort())
     request.call = { caller: caller.name, account: open(caller.account), signal: gone.signal }
+    done()
   })
 
   /** Looks at every digest, so that the time taken says nothing about any of them. */
   function keyOf(authorization = '') {
     const key = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
     if (key === undefined || key.length < minKeyLength) return undefined
-    const presented = createHash('sha256').update(key).digest()
+    const presented = hash('sha256', key, 'buffer')
     let found: (typeof keys)[number] | undefined
     for (const candidate of keys) if (timingSafeEqual(presented, candidate.digest)) found = candidate
     return found
@@ -106,12 +109,11 @@ export const auth = fp<AuthOptions>(async function auth(app, { callers: given, o
   }
 
   function report(name: string, { keySha256, disabled = false, ...rest }: CallerConfig): CallerReport {
-    const { account, scopes, chats, expires, rateLimit } = rest
+    const { account, scopes, expires, rateLimit } = rest
     return {
       caller: name,
       account,
       scopes,
-      ...(chats && { chats }),
       ...(rateLimit && { rateLimit }),
       disabled,
       ...(expires !== undefined && { expires, daysToExpiry: Math.floor((Date.parse(expires) - now()) / dayMs) }),

@@ -142,7 +142,9 @@ function headersOf(status: number, codes: readonly ProblemCode[], config: RouteO
       }),
     ...(status === 429 && {
       RateLimit: text('What is left and when it is more: `"requests";r=0;t=42`, as draft-ietf-httpapi-ratelimit-headers has it'),
-      'RateLimit-Policy': text('The limit: `"requests";q=600;w=60`. A limited key gets both headers with every answer'),
+      'RateLimit-Policy': text(
+        'The limit: `"requests";q=600;w=60`. A limited key gets both headers with every answer of a path that needs a key',
+      ),
     }),
     ...(status === 401 && { 'WWW-Authenticate': text('`Bearer`') }),
     ...(waits && { 'Retry-After': text('Seconds') }),

@@ -31,29 +31,44 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
     answerRaw(socket as Socket, 'method-not-allowed', base, app.log, { allow, 'x-request-id': requestIdOf(headers) })
   })
 
-  app.addHook('onRequest', async (request, reply) => {
-    const { socket, headers, headersDistinct, httpVersion, url = '' } = request.raw
-    const open = exchanges.get(socket)?.filter(exchange => !answered(exchange)) ?? []
-    exchanges.set(socket, [...open, { request, reply }])
-
-    if (Buffer.byteLength(url) > maxTargetBytes) throw new Problem('uri-too-long')
-    if (httpVersion === '1.1' && !headers.host) throw new Problem('invalid-request', { detail: 'HTTP/1.1 requires a Host header' })
-    if ((headersDistinct.host?.length ?? 0) > 1) throw new Problem('invalid-request', { detail: 'There is more than one Host header' })
-    if ((headersDistinct['content-type']?.length ?? 0) > 1)
-      throw new Problem('invalid-request', { detail: 'There is more than one Content-Type header' })
-    if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') throw new Problem('expectation-failed')
-    if (request.is404) {
-      const path = pathOf(url)
-      if (path === undefined) throw new Problem('invalid-request')
-      const allow = allowed(path)
-      throw allow ? new Problem('method-not-allowed', { headers: { allow } }) : new Problem('not-found')
-    }
+  app.addHook('onRequest', (request, reply, done) => {
+    const { socket } = request.raw
+    const open = exchanges.get(socket)
+    const exchange = { request, reply }
+    if (open) open.splice(0, open.length, ...open.filter(exchange => !answered(exchange)), exchange)
+    else exchanges.set(socket, [exchange])
+    done(refusalOf(request))
   })
 
-  app.addHook('onSend', async ({ raw }) => {
+  function refusalOf(request: FastifyRequest): Problem | undefined {
+    const { headers, rawHeaders, httpVersion, url = '' } = request.raw
+    const refused = (detail: string) => new Problem('invalid-request', { detail })
+    if (url.length * 3 > maxTargetBytes && Buffer.byteLength(url) > maxTargetBytes) return new Problem('uri-too-long')
+    if (httpVersion === '1.1' && !headers.host) return refused('HTTP/1.1 requires a Host header')
+    if (repeats(rawHeaders, 'host')) return refused('There is more than one Host header')
+    if (repeats(rawHeaders, 'content-type')) return refused('There is more than one Content-Type header')
+    if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') return new Problem('expectation-failed')
+    if (!request.is404) return undefined
+    const path = pathOf(url)
+    if (path === undefined) return new Problem('invalid-request')
+    const allow = allowed(path)
+    return allow ? new Problem('method-not-allowed', { headers: { allow } }) : new Problem('not-found')
+  }
+
+  app.addHook('onSend', ({ raw }, _, payload, done) => {
     if (!raw.complete) raw.socket.destroySoon = () => linger(raw.socket)
+    done(null, payload)
   })
 })
+
+/** Whether a header came more than once; of some, Node keeps only the first. */
+function repeats(rawHeaders: readonly string[], name: string) {
+  let times = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]?.length === name.length && rawHeaders[i]?.toLowerCase() === name) times++
+  }
+  return times > 1
+}
 
 /** The caller's id of a request, if it has the form of one, or a new one. */
 export function requestIdOf({ 'x-request-id': given }: IncomingHttpHeaders): string {

@@ -38,6 +38,7 @@ export const problems = fp<ProblemsOptions>(async function problems(app, { base,
   // For plugins that look further than the router: the docs know which of their files exist.
   const answer = async (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
     app.sendProblem(await instead(toProblem(error, request), request), request, reply)
+  app.decorate('answerProblem', answer)
   app.setNotFoundHandler((request, reply) => answer(new Problem('not-found'), request, reply))
   app.setErrorHandler(answer)
 })
@@ -45,6 +46,8 @@ export const problems = fp<ProblemsOptions>(async function problems(app, { base,
 declare module 'fastify' {
   interface FastifyInstance {
     sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply
+    /** The same, unless something else is to be answered instead. */
+    answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
   }
   interface FastifyReply {
     problemCode?: ProblemCode

@@ -1,3 +1,4 @@
+import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { limitHeaders } from '../limits.ts'
@@ -15,7 +16,11 @@ const mistakes = new Set([400, 401, 404])
  * Only such answers count and only they are withheld, so a valid key is served however many wrong ones come from behind the same proxy.
  */
 export function limitMistakes(app: FastifyInstance): (problem: Problem, request: FastifyRequest) => Promise<Problem> {
-  const limit = app.createRateLimit({ timeWindow: minuteMs, max: mostMistakes }) // by address, IPv6 by /64
+  const limit = app.createRateLimit({
+    timeWindow: minuteMs,
+    max: mostMistakes,
+    keyGenerator: ({ ip }) => normalizeIP(ip.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$|^\[(.+)\](:\d+)?$/, '$1$2'), 64), // some proxies tell the port too
+  })
   return async (problem, request) => {
     if (!mistakes.has(problem.row.status) || app.callerOf(request.headers.authorization)) return problem
     const standing = await limit(request)

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getChatChannels } from '../afilnet/operations.ts'
-import { reaches } from '../chats.ts'
 import type { Upstream } from '../upstream.ts'
+import { sendList } from './lists.ts'
 import { Nullable } from './params.ts'
 
 /** One of the account's numbers, bots or widgets. */
@@ -28,10 +28,6 @@ export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async
         response: { 200: Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }) },
       },
     },
-    async ({ call, caller }) => {
-      const rows = await upstream.read(getChatChannels, {}, call)
-      const visible = rows.filter(({ platform, platformid }) => reaches(caller?.chats, platform, platformid))
-      return { items: visible.map(({ platform, platformid, name }) => ({ platform, platformId: platformid, name })) }
-    },
+    async ({ call, caller }, reply) => sendList(reply, await upstream.read(getChatChannels, {}, call, caller?.chats)),
   )
 }

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { getChats } from '../afilnet/operations.ts'
 import type { Upstream } from '../upstream.ts'
-import { Messages, messagesOf } from './messages.ts'
+import { sendList } from './lists.ts'
+import { Messages } from './messages.ts'
 import { ChannelParams } from './params.ts'
 
 export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
@@ -17,9 +18,9 @@ export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (a
         response: { 200: Messages },
       },
     },
-    async request => {
-      const { platform, platformId } = request.params
-      return messagesOf(await upstream.read(getChats, { platform, platformid: platformId }, request.call), upstream, request.call)
+    async ({ params, call }, reply) => {
+      const { platform, platformId } = params
+      return sendList(reply, await upstream.read(getChats, { platform, platformid: platformId }, call))
     },
   )
 }

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { getMessages, getUnreadMessages, type Row, sendMessage } from '../afilnet/operations.ts'
-import type { CallContext, Upstream } from '../upstream.ts'
+import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operations.ts'
+import type { Upstream } from '../upstream.ts'
+import { sendList } from './lists.ts'
 import { ChatParams, Nullable, text } from './params.ts'
 import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute } from './sends.ts'
 
@@ -50,26 +51,6 @@ export const Message = Type.Object(
 
 export const Messages = Type.Object({ items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))) })
 
-export function messagesOf(rows: Row<typeof getMessages>[], upstream: Upstream, call: CallContext): Static<typeof Messages> {
-  return {
-    items: rows.map(({ platformid: platformId, messageid: messageId, datetime, platform, destination, message, sent, status, extra }) => {
-      const timestamp = upstream.timestamp(datetime, call)
-      return {
-        platform,
-        platformId,
-        destination,
-        messageId,
-        message,
-        sent,
-        status,
-        datetime,
-        ...(timestamp !== undefined && { timestamp }),
-        ...(extra && { extra }),
-      }
-    }),
-  }
-}
-
 const MessageBody = Type.Object(
   { message: text({ minLength: 1, description: 'The text', examples: ['Hello'] }), reference },
   { additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
@@ -88,7 +69,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
         response: { 200: Messages },
       },
     },
-    async ({ params, call }) => messagesOf(await upstream.read(getMessages, chatOf(params), call), upstream, call),
+    async ({ params, call }, reply) => sendList(reply, await upstream.read(getMessages, chatOf(params), call)),
   )
 
   app.get(
@@ -108,7 +89,8 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
     },
     async ({ params, call }, reply) => {
       reply.header('cache-control', 'no-store')
-      return messagesOf(await upstream.read(getUnreadMessages, chatOf(params), call), upstream, call)
+      const { body } = await upstream.read(getUnreadMessages, chatOf(params), call)
+      return sendList(reply, { body })
     },
   )
 

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { StoreVersionError } from './store.ts'
 
 /** "AfGw": how we recognise a file of ours. */
@@ -35,6 +35,16 @@ export const migrations: readonly string[] = [
 
 /** The schema version of an open file. */
 export const versionOf = (db: DatabaseSync) => pragma(db, 'user_version')
+
+/** The schema version of a file that is there, and of this release; writes nothing. */
+export function peek(path: string) {
+  const db = new DatabaseSync(path, { readOnly: true })
+  try {
+    return { found: versionOf(db), known: migrations.length }
+  } finally {
+    db.close()
+  }
+}
 
 /** Refuses a file of another program or of a newer release; to be asked before anything is written to it. */
 export function recognise(db: DatabaseSync, steps = migrations) {

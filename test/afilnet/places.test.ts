@@ -110,13 +110,25 @@ describe('places', () => {
     const first = enter('a1', 'a')
     const [, , last] = ['a2', 'a3', 'a4'].map(name => enter(name, 'a'))
 
-    const newcomers = ['b1', 'c1', 'd1'].map(name => enter(name, name))
+    const newcomers = ['b1', 'c1', 'd1', 'e1'].map(name => enter(name, name))
     last?.()
     first?.()
 
-    expect(newcomers.map(leave => typeof leave)).toEqual(['function', 'function', 'undefined'])
-    expect(evicted).toEqual(['a4', 'a3'])
-    expect(inside).toEqual(['a1', 'a2'])
+    expect(newcomers.map(leave => typeof leave)).toEqual(['function', 'function', 'function', 'undefined'])
+    expect(evicted).toEqual(['a4', 'a3', 'a2'])
+    expect(inside).toEqual(['a1', 'b1'])
+  })
+
+  test('go in turns even if there is one place, and one in the queue', () => {
+    const { enter, inside } = door(1, 1)
+    const leaves = [enter('a1', 'a'), enter('a2', 'a')]
+
+    leaves.push(enter('b1', 'b'))
+    const again = enter('a3', 'a')
+    leaves[0]?.()
+
+    expect(again, 'b waits, and a has as much').toBeUndefined()
+    expect(inside).toEqual(['a1', 'b1'])
   })
 
   test('are never empty while somebody waits, nor granted past one who has fewer, whatever happens', () => {

@@ -70,6 +70,16 @@ describe('Another origin', () => {
     expect(asked).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD', 'access-control-allow-origin': origin } })
   })
 
+  test('is told of what went wrong before there was a route', async ({ start }) => {
+    const gateway = await start({ env: { CORS_ORIGINS: origin } })
+
+    for (const path of ['/nowhere', '/channels/x', '/chats/whatsapp']) {
+      expect((await gateway.get(path, { origin })).headers['access-control-allow-origin']).toBe(origin)
+    }
+    const leaving = gateway.drain()
+    await leaving
+  })
+
   test('gets 304 with what it needs to read it', async ({ start }) => {
     const gateway = await start({ env: { CORS_ORIGINS: origin } })
     const first = await gateway.get('/channels', { origin })

@@ -113,7 +113,7 @@ describe('The OpenAPI document', () => {
     }
   })
 
-  const always = ['400', '408', '414', '417', '431', '500', '503']
+  const always = ['400', '408', '414', '417', '429', '431', '500', '503']
   const upstream = [...always, '401', '403', '413', '502', '504']
   const send = [...upstream, '404', '409', '415', '422']
   plain.for([

@@ -153,6 +153,13 @@ describe('An address', () => {
     expect(statuses(open)).toEqual([200, 200])
   })
 
+  test('that asks for what no URL can be is refused in the end as well', async ({ gateway }) => {
+    const replies = await Promise.all(times(601).map(() => gateway.request('/%zz', { key: null })))
+
+    expect(statuses(replies).filter(status => status === 429)).toHaveLength(1)
+    expect(statuses(replies).filter(status => status === 400)).toHaveLength(600)
+  })
+
   /** How many of 601 wrong keys are answered 429, where each request says that it comes from another address. */
   async function refusals(gateway: { request(path: string, options: object): Promise<Reply> }, from: (i: number) => string) {
     const replies = await Promise.all(
@@ -180,6 +187,7 @@ describe('An address', () => {
     expect(await refusals(gateway, i => `2001:db8:1:2:${i.toString(16)}::1`)).toBe(1)
     expect(await refusals(gateway, i => `2001:db8:2:${i.toString(16)}::1`)).toBe(0)
     expect(await refusals(gateway, i => (i % 2 ? '::ffff:198.51.100.9' : '198.51.100.9'))).toBe(1)
+    expect(await refusals(gateway, i => `198.51.100.10:${1_024 + i}`)).toBe(1)
   })
 
   test('may be no address at all, and the answer is still 401', async ({ start }) => {
