@@ -1,27 +1,39 @@
+import { createDeparture, type Departure } from './afilnet/departure.ts'
+
 /** A read under way, and how many wait for it. */
-export type SharedRead<T> = { answer: Promise<T>; waiting: number; abort: AbortController }
+export type SharedRead<T> = { answer: Promise<T>; waiting: number; leave: (reason: Error) => void }
 
 /** Begins a read that others with the same key can join until its answer is there. */
-export function shareRead<T>(reads: Map<string, SharedRead<T>>, key: string, run: (signal: AbortSignal) => Promise<T>): SharedRead<T> {
-  const abort = new AbortController()
-  const forget = () => reads.get(key) === shared && reads.delete(key)
-  const answer = run(abort.signal).finally(forget)
-  const shared: SharedRead<T> = { answer, waiting: 0, abort }
-  abort.signal.addEventListener('abort', forget)
+export function shareRead<T>(reads: Map<string, SharedRead<T>>, key: string, run: (departure: Departure) => Promise<T>): SharedRead<T> {
+  const departure = createDeparture()
+  const forget = () => void (reads.get(key) === shared && reads.delete(key))
+  const answer = run(departure)
+  const shared: SharedRead<T> = { answer, waiting: 0, leave: departure.leave }
   reads.set(key, shared)
+  answer.then(forget, forget)
+  departure.listen(forget)
   return shared
 }
 
-/** Waits for a shared answer with a signal not yet aborted; the last one to leave cancels the call. */
-export function joinRead<T>(shared: SharedRead<T>, signal: AbortSignal): Promise<T> {
+/** Waits for a shared answer on behalf of somebody who is still there; the last one to leave cancels the call. */
+export function joinRead<T>(shared: SharedRead<T>, departure: Departure): Promise<T> {
   shared.waiting++
   return new Promise((resolve, reject) => {
-    const leave = () => {
+    const stay = departure.listen(() => {
       shared.waiting--
-      if (shared.waiting === 0) shared.abort.abort()
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', leave, { once: true })
-    shared.answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
+      const reason = departure.reason ?? new Error('nobody waits any more')
+      if (shared.waiting === 0) shared.leave(reason)
+      reject(reason)
+    })
+    shared.answer.then(
+      answer => {
+        stay()
+        resolve(answer)
+      },
+      error => {
+        stay()
+        reject(error)
+      },
+    )
   })
 }

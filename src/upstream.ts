@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type CallOptions, type Client, createClient, createLargeAnswers } from './afilnet/client.ts'
+import type { Departure } from './afilnet/departure.ts'
 import { failures, faults, UpstreamError } from './afilnet/faults.ts'
 import type { Operation, Params } from './afilnet/operations.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
@@ -22,8 +22,8 @@ export type Account = {
 export type CallContext = {
   caller: string
   account: Account
-  /** Aborted when the caller has gone. Honoured by safe reads only. */
-  signal: AbortSignal
+  /** Of the caller. Honoured by safe reads only. */
+  departure: Departure
   /** Set as soon as a call that is not safe may leave. */
   unsafeBegun?: boolean
   upstreamMs?: number
@@ -180,13 +180,13 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
   async function ask<T>(
     context: CallContext,
     operation: Operation,
-    signal: AbortSignal | undefined,
+    departure: Departure | undefined,
     call: (budget: Budget) => Promise<T>,
   ): Promise<T> {
     const account = accountOf(context)
     admit(account, operation)
     try {
-      return await account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(context, operation, signal, call)))
+      return await account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(context, operation, departure, call)))
     } catch (error) {
       if (error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD) account.rejectedWith = error.upstreamCode
       throw error
@@ -197,7 +197,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
   async function repeatedly<T>(
     context: CallContext,
     operation: Operation,
-    signal: AbortSignal | undefined,
+    departure: Departure | undefined,
     call: (budget: Budget) => Promise<T>,
   ): Promise<T> {
     const account = accountOf(context)
@@ -214,7 +214,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
         const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
         const inTime = deadline - performance.now() > 2 * pauseMs
         if (attempt === 3 || !mayRepeat(operation, error) || !inTime || heldBack() || !account.retries.take()) throw error
-        await sleep(pauseMs, undefined, { signal })
+        await pause(pauseMs, departure)
         if (heldBack()) throw error
       }
     }
@@ -227,24 +227,24 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
     const since = `${account.sendsAnswered} ${key}`
     const fresh = account.recent.fresh(since)
     if (fresh) return Promise.resolve(fresh)
-    const fetchAnswer = async (budget: Budget, signal: AbortSignal) => {
-      const answer = account.recent.same(key, await account.client.fetch(operation, params, { ...budget, signal }))
+    const fetchAnswer = async (budget: Budget, departure: Departure) => {
+      const answer = account.recent.same(key, await account.client.fetch(operation, params, { ...budget, departure }))
       await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
       account.recent.keepFresh(since, answer)
       return answer
     }
     const share = () =>
       joinRead(
-        shareRead(account.reads, since, signal => ask(context, operation, signal, budget => fetchAnswer(budget, signal))),
-        context.signal,
+        shareRead(account.reads, since, departure => ask(context, operation, departure, budget => fetchAnswer(budget, departure))),
+        context.departure,
       )
     const begun = account.reads.get(since)
     if (!begun) return share()
-    return joinRead(begun, context.signal).catch(error => {
+    return joinRead(begun, context.departure).catch(error => {
       // That there was no place for another caller says nothing about this one.
       if (!(error instanceof UpstreamError) || error.fault !== failures.overloaded) throw error
       const other = account.reads.get(since)
-      return other ? joinRead(other, context.signal) : share()
+      return other ? joinRead(other, context.departure) : share()
     })
   }
 
@@ -265,7 +265,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
         const run = async (budget: Budget) => renderer.render(operation, await account.client.fetch(operation, params, budget), view)
         return observed(context, ask(context, operation, undefined, run))
       }
-      context.signal.throwIfAborted()
+      if (context.departure.reason) throw context.departure.reason
       const key = JSON.stringify([operation.method, params])
       const answer = await observed(context, answerOf(operation, params, key, context, view))
       return bodyOf(operation, answer, view)
@@ -311,6 +311,20 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       await Promise.all([...open.map(client => client.destroy()), renderer.close()])
     },
   }
+}
+
+/** Lets time pass, unless nobody waits any more. */
+function pause(ms: number, departure: Departure | undefined) {
+  return new Promise<void>((resolve, reject) => {
+    const stay = departure?.listen(() => {
+      clearTimeout(timer)
+      reject(departure.reason)
+    })
+    const timer = setTimeout(() => {
+      stay?.()
+      resolve()
+    }, ms)
+  })
 }
 
 /** Nothing left, or a read that can be asked again. */

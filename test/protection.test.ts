@@ -4,6 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, describe, expect, onTestFinished, vi } from 'vitest'
+import { createDeparture } from '../src/afilnet/departure.ts'
 import { getChatChannels } from '../src/afilnet/operations.ts'
 import { startSandbox } from '../src/sandbox/app.ts'
 import { createUpstream } from '../src/upstream.ts'
@@ -96,7 +97,7 @@ describe('credentials that Afilnet rejects', () => {
     const upstream = createUpstream({ accounts, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
     const read = (account: string) =>
-      upstream.read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), signal: new AbortController().signal }).then(
+      upstream.read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), departure: createDeparture() }).then(
         ({ body }) => JSON.parse(Buffer.from(body).toString()).items,
         error => error.fault.code,
       )
@@ -169,7 +170,7 @@ describe('SIGHUP', () => {
     const after = { only: { ...account, password: 'fake-second-password', url: new URL(`${other.url}/api/http/`) } }
     const upstream = createUpstream({ accounts: before, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
-    const context = () => ({ caller: 'someone', account: upstream.open('only'), signal: new AbortController().signal })
+    const context = () => ({ caller: 'someone', account: upstream.open('only'), departure: createDeparture() })
     sandbox.latencyMs = 100
     const params = { platform: 'whatsapp', platformid: '100', destination: 'x', message: 'Hello' }
     const { sendMessage } = await import('../src/afilnet/operations.ts')

@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest'
+import { createDeparture } from '../src/afilnet/departure.ts'
 import { getChats, getMessages, getUnreadMessages, type Params, sendMessage } from '../src/afilnet/operations.ts'
 import { readConfig } from '../src/config.ts'
 import type { Sandbox } from '../src/sandbox/app.ts'
@@ -19,9 +20,9 @@ const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>
 const channel = { platform: 'whatsapp', platformid: '100' }
 const chat = { ...channel, destination: '34600000000' }
 const caller = (upstream: Upstream, account = 'default') => {
-  const leaving = new AbortController()
-  const context: CallContext = { caller: 'someone', account: upstream.open(account), signal: leaving.signal }
-  return { context, leave: () => leaving.abort(new Error('the caller left')) }
+  const departure = createDeparture()
+  const context: CallContext = { caller: 'someone', account: upstream.open(account), departure }
+  return { context, leave: () => departure.leave(new Error('the caller left')) }
 }
 const itemsOf = ({ body }: { body: Uint8Array }): unknown[] => JSON.parse(Buffer.from(body).toString()).items
 const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: CallContext) =>

@@ -1,4 +1,5 @@
 import { type Dispatcher, Pool } from 'undici'
+import type { Departure } from './departure.ts'
 import { readEnvelope } from './envelope.ts'
 import { exchange, hasPlace, type Machinery, overloaded } from './exchange.ts'
 import { failures, UpstreamError } from './faults.ts'
@@ -36,7 +37,7 @@ export type CallOptions = {
   /** Asked when a place comes free after a wait; throws if the call is not to be made any more. */
   recheck?: () => void
   /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
-  signal?: AbortSignal
+  departure?: Departure | undefined
   /** Given the answer to come, when the deadline passes after the request left; `undefined` ends the call then. */
   late?: (answer: Promise<unknown>) => void
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors } from 'undici'
+import type { Departure } from './departure.ts'
 import { type Fault, failures, faults, UpstreamError } from './faults.ts'
 import type { Operation } from './operations.ts'
 import type { Places } from './places.ts'
@@ -31,7 +32,7 @@ type ExchangeOptions = {
   caller: string
   timeoutMs: number
   recheck?: () => void
-  signal?: AbortSignal
+  departure?: Departure | undefined
   late?: (answer: Promise<Uint8Array>) => void
 }
 
@@ -40,7 +41,7 @@ export function exchange(
   machinery: Machinery,
   operation: Operation,
   request: WireRequest,
-  { caller, timeoutMs, recheck, signal, late }: ExchangeOptions,
+  { caller, timeoutMs, recheck, departure, late }: ExchangeOptions,
 ): Promise<Uint8Array> {
   return new Promise((firstResolve, firstReject) => {
     let resolve = firstResolve
@@ -65,13 +66,13 @@ export function exchange(
       leaveLarge?.()
     }
     const abandon = () => {
-      settle(() => reject(signal?.reason))
+      settle(() => reject(departure?.reason))
       stop()
     }
     const stop = () => (startedAt === undefined ? end() : controller?.abort(new Error('the call is over')))
     const end = () => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', abandon)
+      stay?.()
       if (isLate) machinery.lateCalls--
       if (startedAt !== undefined) learn(machinery, caller, performance.now() - startedAt)
       // Not inside undici's callback, where this connection still counts as busy, and not before whoever
@@ -106,8 +107,8 @@ export function exchange(
     }
     const { places } = machinery
     const waits = places.ahead(caller) > 0
-    let timer = setTimeout(expire, waits ? Math.max(0, timeoutMs - needsMs(machinery, operation, caller)) : timeoutMs)
-    signal?.addEventListener('abort', abandon, { once: true })
+    let timer = setTimeout(expire, Math.max(0, waits ? timeoutMs - needsMs(machinery, operation, caller) : timeoutMs))
+    const stay = departure?.listen(abandon)
 
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(begun) {
@@ -158,14 +159,14 @@ export function exchange(
           return end()
         }
         clearTimeout(timer)
-        timer = setTimeout(expire, leftMs)
+        timer = setTimeout(expire, Math.max(0, leftMs))
       }
       startedAt = performance.now()
       machinery.pool.dispatch({ ...request }, handler)
     }
     const leave = hasPlace(machinery, operation, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined
     if (!leave) refuse()
-    if (signal?.aborted) abandon()
+    if (departure?.reason) abandon()
   })
 }
 

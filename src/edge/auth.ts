@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import { createDeparture } from '../afilnet/departure.ts'
 import type { CallerConfig } from '../config.ts'
 import type { Scope } from '../config-file.ts'
 import { Problem } from '../problem.ts'
@@ -86,9 +87,9 @@ export const auth = fp<AuthOptions>(async function auth(app, { callers: given, o
     }
     const { caller } = key
     request.caller = caller
-    const gone = new AbortController()
-    reply.raw.once('close', () => !reply.raw.writableFinished && gone.abort())
-    request.call = { caller: caller.name, account: open(caller.account), signal: gone.signal }
+    const departure = createDeparture()
+    reply.raw.once('close', () => reply.raw.writableFinished || departure.leave(new Error('the caller has left')))
+    request.call = { caller: caller.name, account: open(caller.account), departure }
     done()
   })
 

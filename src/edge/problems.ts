@@ -57,7 +57,7 @@ declare module 'fastify' {
 function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   // The caller has left: nobody reads this answer, and nothing of ours went wrong.
-  if (error && (error === request.raw.errored || error === request.call?.signal.reason)) return new Problem('request-timeout')
+  if (error && (error === request.raw.errored || error === request.call?.departure.reason)) return new Problem('request-timeout')
   if (error instanceof UpstreamError) return problemOf(error)
   const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own, or a fault of ours without these
   if (validation?.[0]) return fromValidation(validation[0], validationContext)
