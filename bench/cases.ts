@@ -1,0 +1,201 @@
+import { destinations, messagesOf, stampOf } from './answers.ts'
+import { load } from './load.ts'
+import type { Performer, Stub } from './stage.ts'
+import { mean } from './statistics.ts'
+import type { Ask } from './target.ts'
+
+/** How long things take: long enough to be believed, or just long enough to see that they work. */
+export type Pace = {
+  rounds: number
+  seconds: number
+  warmSeconds: number
+  checks: number
+  /** How much of a case's connections. */
+  part: number
+  mixed: { requests: number; minSeconds: number; maxSeconds: number; sliceSeconds: number }
+}
+
+/** One number that a case yields, and what it should be. */
+export type Figure = {
+  title: string
+  unit: '/s' | 'ms' | 'µs' | 'MB' | '%' | ''
+  digits?: number
+  /** Which way is better, where contestants are compared by their ratio to nginx+lua. */
+  better?: 'more' | 'less'
+  /** What the same took with nobody between loader and stub is taken off. */
+  added?: true
+  /** Of this gateway: at least so many times nginx+lua's, or at most so much. */
+  goal?: { timesNginx: number } | { atMost: number }
+}
+
+/** Who is measured, and what stands around it. */
+export type Scene = Performer & { stub: Stub; pace: Pace }
+
+/** Numbers by the names of figures, and what was wrong with the answers behind them. */
+export type Outcome = { numbers: Record<string, number>; mistakes: string[] }
+
+export type Case = {
+  title: string
+  asks: readonly Ask[]
+  /** Of the loader, where it runs at its own pace. */
+  connections?: number
+  /** Measured with nobody between loader and stub too. */
+  straight?: true
+  /** One round is enough, or all that there is time for. */
+  once?: true
+  /** The first one decides whether a set of rounds is steady enough. */
+  figures: Record<string, Figure>
+  warm(scene: Scene): Promise<unknown>
+  measure(scene: Scene): Promise<Outcome>
+}
+
+const lists = (kind: 'steady' | 'changing' | 'late', count: number): Ask[] =>
+  destinations(kind, count).map(destination => ({ destination }))
+const sends = (count: number): Ask[] => destinations('steady', count).map(destination => ({ destination, send: true }))
+
+/** More conversations than connections, so that no two requests under way are the same. */
+const many = 256
+
+/** Connections that each send their next request as soon as the last one is answered. */
+function loadCase(given: Omit<Case, 'warm' | 'measure'> & { connections: number; shared?: true }): Case {
+  const { asks, connections, shared } = given
+  const run = ({ target, folder, pace }: Scene, seconds: number) =>
+    load(target, { asks, connections: Math.ceil(connections * pace.part), seconds, folder })
+  const shortest = Math.min(...asks.map(({ destination, send }) => (send ? 0 : listBytes(destination))))
+  return {
+    ...given,
+    warm: scene => run(scene, scene.pace.warmSeconds),
+    async measure(scene) {
+      const { stub, program, pace, target } = scene
+      const [before, cpuBefore] = [await stub.counts(), program.cpuSeconds()]
+      const { requests, seconds, bytes, failed, broken, p50, p99 } = await run(scene, pace.seconds)
+      const [after, cpuAfter] = [await stub.counts(), program.cpuSeconds()]
+      const calls = after.calls - before.calls
+      const cpuSeconds = cpuAfter - cpuBefore
+      const wrong = {
+        'answers were no success': failed,
+        'connections broke or timed out': broken,
+        'calls were not as Afilnet wants them': after.wrong - before.wrong,
+        'runs had no answer at all': requests === 0 ? 1 : 0,
+        'answers came without a call': shared || calls >= 0.98 * requests ? 0 : requests - calls,
+        'answers were too short on average': target.straight || bytes >= requests * shortest ? 0 : requests,
+      }
+      return {
+        numbers: {
+          perSecond: requests / seconds,
+          p50,
+          p99,
+          callsFor50: (50 * calls) / requests,
+          busy: cpuSeconds / seconds,
+          cpu: (1e6 * cpuSeconds) / requests,
+        },
+        mistakes: Object.entries(wrong).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : [])),
+      }
+    },
+  }
+}
+
+const restart = async (scene: Scene): Promise<Outcome> => ({ numbers: { ms: await scene.restart() }, mistakes: [] })
+
+const listBytes = (destination: string) => Buffer.byteLength(JSON.stringify({ items: messagesOf(destination, stampOf(0)) }))
+
+const cpu: Figure = { title: 'processor time of each', unit: 'µs' }
+const perSecond = (timesNginx: number): Figure => ({ title: '', unit: '/s', better: 'more', goal: { timesNginx } })
+
+/** Whatever a caller may ask, for as long as it takes; memory is looked at every second. */
+async function measureMemory({ target, folder, program, pace }: Scene): Promise<Outcome> {
+  const { requests, minSeconds, maxSeconds, sliceSeconds } = pace.mixed
+  const samples: { second: number; mb: number }[] = []
+  const startedAt = performance.now()
+  const second = () => (performance.now() - startedAt) / 1000
+  const timer = setInterval(() => samples.push({ second: second(), mb: program.memoryMb() }), 250)
+  const total = { requests: 0, failed: 0, broken: 0 }
+  while ((total.requests < requests || second() < minSeconds) && second() < maxSeconds) {
+    const slice = await load(target, { asks: mixed, connections: Math.ceil(64 * pace.part), seconds: sliceSeconds, folder })
+    for (const name of ['requests', 'failed', 'broken'] as const) total[name] += slice[name]
+  }
+  clearInterval(timer)
+  const between = (from: number, to: number) => mean(samples.filter(({ second }) => second >= from && second < to).map(({ mb }) => mb))
+  const end = samples.at(-1)?.second ?? 0
+  const last = between(end - 10, Number.POSITIVE_INFINITY)
+  const growth = end > 80 ? 100 * (last / between(60, 70) - 1) : Number.NaN
+  return {
+    numbers: { memory: last, growth, requests: total.requests },
+    mistakes: total.failed + total.broken > 0 ? [`${total.failed} answers were no success, ${total.broken} connections broke`] : [],
+  }
+}
+
+/** Of ten requests, six ask for lists that are mostly unchanged, three for changing ones, and one sends. */
+const mixed: Ask[] = Array.from({ length: many * 10 }, (_, i) => {
+  const kind = i % 10 < 6 ? 'steady' : 'changing'
+  return { destination: destinations(kind, many)[Math.floor(i / 10)] ?? '', ...(i % 10 === 9 && { send: true as const }) }
+})
+
+export const cases = {
+  'get-unchanged': loadCase({
+    title: 'GET, answers mostly unchanged',
+    asks: lists('steady', many),
+    connections: 64,
+    straight: true,
+    figures: { perSecond: perSecond(1.5), cpu },
+  }),
+  'get-different': loadCase({
+    title: 'GET, every answer different',
+    asks: lists('changing', many),
+    connections: 64,
+    straight: true,
+    figures: { perSecond: perSecond(0.85), cpu },
+  }),
+  'post-ledger': loadCase({
+    title: 'POST, an Idempotency-Key on each',
+    asks: sends(many),
+    connections: 64,
+    straight: true,
+    figures: { perSecond: perSecond(0.35), cpu },
+  }),
+  'identical-polls': loadCase({
+    title: '64 identical polls',
+    asks: lists('steady', 1),
+    connections: 64,
+    shared: true,
+    figures: {
+      perSecond: perSecond(3.2),
+      callsFor50: { title: 'calls upstream for 50 requests', unit: '', digits: 2, goal: { atMost: 1 } },
+    },
+  }),
+  pollers: loadCase({
+    title: '1,000 pollers of 8 conversations, upstream 20 ms',
+    asks: lists('late', 8),
+    connections: 1000,
+    shared: true,
+    figures: { perSecond: perSecond(1.6), p99: { title: 'p99', unit: 'ms', goal: { atMost: 60 } } },
+  }),
+  'added-latency': loadCase({
+    title: 'p50 added to an upstream of 20 ms, 64 connections',
+    asks: lists('late', many),
+    connections: 64,
+    straight: true,
+    figures: { p50: { title: '', unit: 'ms', digits: 2, added: true, goal: { atMost: 1 } } },
+  }),
+  start: {
+    title: 'Start to first answered request',
+    asks: lists('steady', 1),
+    figures: { ms: { title: '', unit: 'ms', better: 'less', goal: { atMost: 300 } } },
+    warm: restart,
+    measure: restart,
+  },
+  memory: {
+    title: 'Mixed requests: memory at the end',
+    asks: mixed,
+    once: true,
+    figures: {
+      memory: { title: '', unit: 'MB', better: 'less', goal: { atMost: 260 } },
+      growth: { title: 'growth after the first minute', unit: '%', digits: 1, goal: { atMost: 3 } },
+      requests: { title: 'requests made', unit: '' },
+    },
+    warm: async () => {},
+    measure: measureMemory,
+  },
+} satisfies Record<string, Case>
+
+export type CaseName = keyof typeof cases

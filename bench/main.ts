@@ -1,0 +1,126 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type Case, type CaseName, cases, type Pace } from './cases.ts'
+import { type Contestant, type ContestantName, contestants } from './contestants.ts'
+import { machine } from './machine.ts'
+import { has, leaveOnSignals, pinMyself, pinned } from './programs.ts'
+import { mistakesIn, notesOn, table } from './report.ts'
+import { type CaseResult, gather, run } from './run.ts'
+import { outFolder, startStub } from './stage.ts'
+
+const usage = `npm run bench                    everything, about half an hour; writes docs/benchmarks.md
+npm run bench -- --quick         whether everything works; the figures mean nothing, and no file is written
+  --only a,b                     some cases: ${Object.keys(cases).join(', ')}
+  --contestants a,b              some contestants: ${Object.keys(contestants).join(', ')}
+  --rounds 5 --seconds 10        other lengths
+With --only or --contestants no file is written either.
+`
+
+const paces = {
+  full: {
+    rounds: 3,
+    seconds: 6,
+    warmSeconds: 2,
+    checks: 1024,
+    part: 1,
+    mixed: { requests: 1_000_000, minSeconds: 120, maxSeconds: 300, sliceSeconds: 10 },
+  },
+  quick: {
+    rounds: 1,
+    seconds: 1,
+    warmSeconds: 0,
+    checks: 128,
+    part: 0.1,
+    mixed: { requests: 1, minSeconds: 0, maxSeconds: 1, sliceSeconds: 1 },
+  },
+} satisfies Record<string, Pace>
+
+const quickNote = 'Quick: nothing was warmed, a second each, a tenth of the connections. It says what works; the figures mean nothing.'
+
+const { values: given } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    contestants: { type: 'string' },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+const say = (text: string) => process.stderr.write(`${text}\n`)
+leaveOnSignals()
+if (given.help) process.stdout.write(usage)
+else process.exitCode = await main()
+
+async function main() {
+  const chosenCases = choose('case', Object.keys(cases) as CaseName[], given.only)
+  const chosen = choose('contestant', Object.keys(contestants) as ContestantName[], given.contestants)
+  if (!chosenCases || !chosen) return 1
+  if (!has('wrk')) {
+    say('wrk is missing (Debian: apt-get install wrk): nothing can be measured')
+    return 1
+  }
+  const pace: Pace = { ...paces[given.quick ? 'quick' : 'full'], ...numeric('rounds'), ...numeric('seconds') }
+  const lacking = chosen.flatMap(name => {
+    const program = (contestants[name] as Contestant).lacks?.()
+    return program ? [{ name, note: `${contestants[name].title} was left out: ${program} is missing.` }] : []
+  })
+  const names = chosen.filter(name => !lacking.some(lack => lack.name === name))
+
+  mkdirSync(outFolder, { recursive: true })
+  pinMyself()
+  const stub = await startStub()
+  const results: [Case, CaseResult][] = []
+  const kept = given.quick ? await gather(names, stub) : undefined
+  for (const name of chosenCases) {
+    const company = kept ?? (await gather(names, stub)) // a case must not profit from what another one has warmed
+    results.push([cases[name], await run(cases[name], company, stub, pace, say)])
+    if (!kept) await company.close()
+  }
+  await kept?.close()
+  await stub.program.stop()
+
+  const mistakes = mistakesIn(results)
+  const notes = [
+    ...lacking.map(({ note }) => note),
+    ...(pinned ? [] : ['Nothing was pinned to a core: taskset or a second core is missing.']),
+    ...(given.quick ? [quickNote] : notesOn(results)),
+    ...mistakes,
+  ]
+  const report = `${table(results, names, !given.quick)}\n\n${notes.map(note => `- ${note}\n`).join('')}`
+  process.stdout.write(`\n${report}`)
+  if (!given.quick && !given.only && !given.contestants) writeReport(report, pace)
+  const measured = results.every(([, { entrants }]) => (entrants.gateway?.rounds.length ?? 0) > 0)
+  return mistakes.length > 0 || (chosen.includes('gateway') && !measured) ? 1 : 0
+}
+
+function choose<T extends string>(what: string, known: readonly T[], list: string | undefined): T[] | undefined {
+  const asked = list?.split(',') ?? known
+  const unknown = asked.find(name => !known.includes(name as T))
+  if (unknown !== undefined) say(`There is no ${what} ${unknown}, only ${known.join(', ')}`)
+  return unknown === undefined ? known.filter(name => asked.includes(name)) : undefined
+}
+
+function numeric(name: 'rounds' | 'seconds') {
+  const value = given[name]
+  return value === undefined ? {} : { [name]: Number(value) }
+}
+
+/** Replaces what was measured last time, and keeps what people wrote around it. */
+function writeReport(report: string, { rounds, seconds, warmSeconds }: Pace) {
+  const [begin, end] = ['<!-- measured: npm run bench writes from here -->', '<!-- to here -->']
+  const path = join(import.meta.dirname, '../docs/benchmarks.md')
+  const old = existsSync(path) ? readFileSync(path, 'utf8') : `# Benchmarks\n\n${begin}\n${end}\n`
+  const how = readFileSync(join(import.meta.dirname, 'method.md'), 'utf8')
+  const command = ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
+  const text = [
+    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: the median of ${rounds} runs of ${seconds} s for each figure, ${warmSeconds} s of warming before each.`,
+    ...machine(),
+    report.trimEnd(),
+    how.trimEnd(),
+  ].join('\n\n')
+  const [before = '', after = ''] = [old.split(begin)[0], old.split(end)[1]]
+  writeFileSync(path, `${before}${begin}\n\n${text}\n\n${end}${after}`)
+}

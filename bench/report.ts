@@ -1,0 +1,103 @@
+import type { Case, Figure } from './cases.ts'
+import { type ContestantName, contestants } from './contestants.ts'
+import { type CaseResult, type EntrantName, mostSets, mostSpread, type Result } from './run.ts'
+import { median, spread } from './statistics.ts'
+
+/** A figure of an entrant: the median of its rounds, and how far apart they were. */
+export type Value = { median: number; spread: number }
+
+const titleOf = (name: EntrantName) => (name === 'straight' ? 'no gateway' : contestants[name].title)
+
+/** The medians of a figure for everybody who was measured and answered rightly. */
+export function valuesOf(figure: string, { added }: Figure, { entrants }: CaseResult): Partial<Record<EntrantName, Value>> {
+  const rounds = (result: Result | undefined) => result?.rounds.map(numbers => numbers[figure] ?? Number.NaN) ?? []
+  const straight = rounds(entrants.straight)
+  const found = Object.entries(entrants).flatMap(([name, result]) => {
+    if (result.mistakes.length > 0 || result.rounds.length === 0) return []
+    const values = rounds(result).map((value, i) => (added && name !== 'straight' ? value - (straight[i] ?? Number.NaN) : value))
+    return [[name, { median: median(values), spread: spread(values) }]]
+  })
+  return Object.fromEntries(found)
+}
+
+/** How many times better than another one; more than 1 is always better. */
+export const ratioOf = ({ better }: Figure, value: Value, other: Value): number =>
+  better === 'less' ? other.median / value.median : value.median / other.median
+
+/** Whether the goal is met; nothing where it cannot be told. */
+export function meets(figure: Figure, gateway: Value | undefined, nginx: Value | undefined): boolean | undefined {
+  if (!figure.goal || !gateway || Number.isNaN(gateway.median)) return undefined
+  if ('atMost' in figure.goal) return gateway.median <= figure.goal.atMost
+  return nginx && ratioOf(figure, gateway, nginx) >= figure.goal.timesNginx
+}
+
+function number(value: number, { unit, digits = 0 }: Figure) {
+  if (Number.isNaN(value)) return '–'
+  const text = value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+  return unit === '/s' || unit === '' ? text + unit : `${text} ${unit}`
+}
+
+const percent = (part: number) => `${(100 * part).toFixed(0)} %`
+
+function cell(name: EntrantName, figure: Figure, values: ReturnType<typeof valuesOf>, result: Result | undefined) {
+  const value = values[name]
+  if (result && result.mistakes.length > 0) return 'failed, see below'
+  if (!value) return '–'
+  const ratio = figure.better && values.nginx && name !== 'nginx' ? ` · ${ratioOf(figure, value, values.nginx).toFixed(2)} ×` : ''
+  const apart = result && result.rounds.length > 1 && !figure.added ? ` · ${percent(value.spread)}` : ''
+  return `${number(value.median, figure)}${ratio}${apart}`
+}
+
+const goalOf = ({ goal, ...figure }: Figure) =>
+  goal ? ('atMost' in goal ? `≤ ${number(goal.atMost, { ...figure, digits: 0 })}` : `≥ ${goal.timesNginx} × nginx+lua`) : ''
+
+/** One row for each figure of each case; `judged` ones say whether they meet their goal. */
+export function table(results: readonly (readonly [Case, CaseResult])[], names: readonly ContestantName[], judged: boolean): string {
+  const columns: EntrantName[] = [...names, ...(results.some(([of]) => of.straight) ? (['straight'] as const) : [])]
+  const rows = results.flatMap(([of, result]) =>
+    Object.entries(of.figures).map(([name, figure]) => {
+      const values = valuesOf(name, figure, result)
+      const { gateway, nginx, express } = values
+      const timesExpress = figure.better && gateway && express ? `${ratioOf(figure, gateway, express).toFixed(1)} ×` : ''
+      const met = meets(figure, gateway, nginx)
+      return [
+        figure.title ? `… ${figure.title}` : of.title,
+        ...columns.map(column => cell(column, figure, values, result.entrants[column])),
+        timesExpress,
+        `${goalOf(figure)}${!judged || met === undefined ? '' : met ? ', met' : ', **missed**'}`,
+      ]
+    }),
+  )
+  return aligned([['case', ...columns.map(titleOf), 'to express + axios', 'goal'], ...rows])
+}
+
+function aligned([head = [], ...rows]: readonly string[][]) {
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map(row => row[i]?.length ?? 0)))
+  const line = (cells: readonly string[]) => `| ${cells.map((text, i) => text.padEnd(widths[i] ?? 0)).join(' | ')} |`
+  return [line(head), line(widths.map(width => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
+
+/** Everything that was wrong, with its case and its culprit. */
+export const mistakesIn = (results: readonly (readonly [Case, CaseResult])[]): string[] =>
+  results.flatMap(([of, { entrants }]) =>
+    Object.entries(entrants).flatMap(([name, { mistakes }]) =>
+      mistakes.map(mistake => `${of.title}, ${titleOf(name as EntrantName)}: ${mistake}`),
+    ),
+  )
+
+/** What a reader must know besides the figures: sets that were not steady, and who was not bounded by a core of its own. */
+export function notesOn(results: readonly (readonly [Case, CaseResult])[]): string[] {
+  return results.flatMap(([of, { spread, entrants }]) => [
+    ...(spread > mostSpread
+      ? [`${of.title}: nginx+lua's own runs were ${percent(spread)} apart after ${mostSets} sets; take these figures with care.`]
+      : []),
+    ...Object.entries(entrants).flatMap(([name, { rounds }]) => {
+      const busy = median(rounds.map(({ busy = 1 }) => busy))
+      return 'perSecond' in of.figures && busy < 0.9 && name !== 'straight'
+        ? [
+            `${of.title}: ${titleOf(name as EntrantName)} used ${percent(busy)} of its core; something else bounded it (the loader, the disk, or waiting).`,
+          ]
+        : []
+    }),
+  ])
+}

@@ -1,0 +1,33 @@
+import { hash } from 'node:crypto'
+import { account } from './answers.ts'
+
+/** One thing that a caller wants: the messages of a conversation, or one more in it. */
+export type Ask = { destination: string; send?: true }
+
+/** Where requests go: to a contestant, or straight to the stub in Afilnet's own words. */
+export type Target = { url: URL; straight: boolean }
+
+export const key = 'fake_bench_key_0123456789abcdefghijklmnopqrstuvw'
+export const keySha256 = hash('sha256', key)
+export const text = 'Hello, your order 4711 is on its way and will be there at noon'
+
+export type Request = { method: 'GET' | 'POST'; path: string; headers: Record<string, string>; body: string }
+
+/** What a caller sends. `@KEY@` stands for a number of its own on each request. */
+export function requestFor({ destination, send }: Ask, { url, straight }: Target): Request {
+  const chat = { platform: 'whatsapp', platformid: '100', destination }
+  if (straight) {
+    const form = { class: 'chat', method: send ? 'sendmessage' : 'getmessages', ...account, ...chat, ...(send && { message: text }) }
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    return { method: 'POST', path: url.pathname, headers, body: new URLSearchParams(form).toString() }
+  }
+  const path = `/chats/whatsapp/100/${destination}/messages`
+  const headers = { authorization: `Bearer ${key}` }
+  if (!send) return { method: 'GET', path, headers, body: '' }
+  return {
+    method: 'POST',
+    path,
+    headers: { ...headers, 'content-type': 'application/json', 'idempotency-key': '@KEY@' },
+    body: JSON.stringify({ message: text }),
+  }
+}

@@ -1,0 +1,106 @@
+import { describe, expect, test } from 'vitest'
+import { destinations, listAround, messagesOf, stampOf } from '../bench/answers.ts'
+import { type Case, cases } from '../bench/cases.ts'
+import { meets, mistakesIn, notesOn, ratioOf, table, valuesOf } from '../bench/report.ts'
+import type { CaseResult } from '../bench/run.ts'
+import { median, spread } from '../bench/statistics.ts'
+import { readEnvelope } from '../src/afilnet/envelope.ts'
+import { getMessages } from '../src/afilnet/operations.ts'
+
+const perSecond = (...values: number[]) => ({ rounds: values.map(perSecond => ({ perSecond, busy: 1 })), mistakes: [] })
+const value = (median: number) => ({ median, spread: 0 })
+
+describe('The arithmetic of the benchmark', () => {
+  test.for([
+    [[3, 1, 2], 2, 1],
+    [[4, 1, 2, 3], 2.5, 1.2],
+    [[7], 7, 0],
+  ] as const)('has the median and spread of %j', ([values, middle, apart]) => {
+    expect(median(values)).toBe(middle)
+    expect(spread(values)).toBeCloseTo(apart)
+  })
+
+  test('says of both directions how many times better something is', () => {
+    expect(ratioOf({ title: '', unit: '/s', better: 'more' }, value(300), value(200))).toBe(1.5)
+    expect(ratioOf({ title: '', unit: 'ms', better: 'less' }, value(200), value(300))).toBe(1.5)
+  })
+
+  test('takes off, round by round, what the stub alone needs', () => {
+    const of = (...values: number[]) => ({ rounds: values.map(p50 => ({ p50 })), mistakes: [] })
+    const result = { entrants: { straight: of(20, 21, 22), gateway: of(20.5, 21.6, 22.7) }, spread: 0 }
+
+    const { gateway, straight } = valuesOf('p50', cases['added-latency'].figures.p50 ?? expect.fail(), result)
+
+    expect(gateway?.median).toBeCloseTo(0.6)
+    expect(straight?.median).toBe(21)
+  })
+
+  test.for([
+    [{ timesNginx: 1.5 }, 150, true],
+    [{ timesNginx: 1.5 }, 149, false],
+    [{ atMost: 60 }, 60, true],
+    [{ atMost: 60 }, 61, false],
+    [{ atMost: 60 }, Number.NaN, undefined],
+    [undefined, 1, undefined],
+  ] as const)('holds %j against %d', ([goal, gateway, met]) => {
+    expect(meets({ title: '', unit: '/s', better: 'more', ...(goal && { goal }) }, value(gateway), value(100))).toBe(met)
+  })
+})
+
+describe('The table of the benchmark', () => {
+  const of: Case = { ...cases['get-different'], figures: { perSecond: cases['get-different'].figures.perSecond ?? expect.fail() } }
+  const result: CaseResult = {
+    entrants: {
+      gateway: perSecond(900, 1000, 1010),
+      nginx: perSecond(990, 1000, 1010),
+      express: { rounds: [{ perSecond: 5000, busy: 1 }], mistakes: ['a list was answered with 500'] },
+    },
+    spread: 0.02,
+  }
+
+  test('has medians, ratios and spreads, and no figure of a wrong answer', () => {
+    const [, , row] = table([[of, result]], ['gateway', 'nginx', 'express'], true).split('\n')
+
+    expect(row?.split('|').map(cell => cell.trim())).toEqual([
+      '',
+      'GET, every answer different',
+      '1,000/s · 1.00 × · 11 %',
+      '1,000/s · 2 %',
+      'failed, see below',
+      '–',
+      '',
+      '≥ 0.85 × nginx+lua, met',
+      '',
+    ])
+  })
+
+  test('names who answered wrongly, and who was bounded by something else', () => {
+    const idle = {
+      ...result,
+      entrants: { ...result.entrants, nginx: { rounds: [{ perSecond: 1, busy: 0.5 }], mistakes: [] } },
+      spread: 0.2,
+    }
+
+    expect(mistakesIn([[of, result]])).toEqual(['GET, every answer different, express + axios: a list was answered with 500'])
+    expect(notesOn([[of, result]])).toEqual([])
+    expect(notesOn([[of, idle]])).toEqual([
+      expect.stringContaining('20 % apart'),
+      expect.stringContaining('nginx+lua used 50 % of its core'),
+    ])
+  })
+})
+
+describe("The stub's answers", () => {
+  test('are what Afilnet would write, and what contestants are held to is what they say', () => {
+    const [destination = ''] = destinations('steady', 1)
+    const bytes = Buffer.from(listAround(destination).join(stampOf(4711)), 'latin1')
+
+    const rows = readEnvelope(getMessages, bytes)
+
+    expect(bytes.byteLength).toBeGreaterThan(4000)
+    expect(bytes.every(byte => byte < 0x80)).toBe(true)
+    expect(rows.map(({ platformid: platformId, messageid: messageId, ...row }) => ({ ...row, platformId, messageId }))).toEqual(
+      messagesOf(destination, stampOf(4711)),
+    )
+  })
+})
