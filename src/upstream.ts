@@ -1,4 +1,4 @@
-import { type CallOptions, type Client, createClient, createLargeAnswers } from './afilnet/client.ts'
+import { type CallOptions, type Client, createClient, createLargeAnswers, shareLargeAnswers } from './afilnet/client.ts'
 import type { Departure } from './afilnet/departure.ts'
 import { failures, faults, UpstreamError } from './afilnet/faults.ts'
 import type { Operation, Params } from './afilnet/operations.ts'
@@ -105,6 +105,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
   const renderer = createRenderer()
   const count = (all: typeof accounts) => Object.values(all).reduce((sum, { connections }) => sum + connections, 0)
   let connections = count(accounts)
+  let several = Object.keys(accounts).length > 1
   const largeAnswers = createLargeAnswers()
   const clients = new Set<Client>()
   const opened = new Map(Object.entries(accounts).map(([name, config]) => [name, openAccount(name, config)]))
@@ -123,7 +124,15 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       name,
       user: config.user,
       config,
-      client: createClient({ ...config, allConnections: () => connections, timeoutMs, lateMs, maxResponseBytes, largeAnswers, onSandbox }),
+      client: createClient({
+        ...config,
+        allConnections: () => connections,
+        timeoutMs,
+        lateMs,
+        maxResponseBytes,
+        largeAnswers: several ? shareLargeAnswers(largeAnswers) : largeAnswers,
+        onSandbox,
+      }),
       credentials: createBreaker({
         verdict: verdictOnCredentials,
         decides: atOnce(),
@@ -296,6 +305,8 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       credentialsRejected: [...opened.values()].some(({ credentials }) => credentials.tripped()),
     }),
     reload(accounts) {
+      several = Object.keys(accounts).length > 1
+      connections = count(accounts)
       for (const [name, { config, client }] of opened) {
         const next = accounts[name]
         if (next && JSON.stringify(next) === JSON.stringify(config)) continue
@@ -303,7 +314,6 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
         retire(client)
       }
       for (const [name, config] of Object.entries(accounts)) if (!opened.has(name)) opened.set(name, openAccount(name, config))
-      connections = count(accounts)
     },
     close: async () => {
       const open = [...clients]

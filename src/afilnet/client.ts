@@ -63,6 +63,25 @@ export type Client = {
 /** At most seven answers grow beyond an even share of one full answer: eight full answers in memory, and no deadlock. */
 export const createLargeAnswers = () => createPlaces(7, Number.POSITIVE_INFINITY)
 
+/** What one of several accounts gets of it: should its answers never come to an end, some room is left for those of the others. */
+export function shareLargeAnswers(all: Places): Places {
+  const own = createPlaces(4, Number.POSITIVE_INFINITY)
+  return {
+    ...own,
+    enter({ caller, go }) {
+      let leaveAll: (() => void) | undefined
+      const enterAll = () => {
+        leaveAll = all.enter({ caller, go })
+      }
+      const leaveOwn = own.enter({ caller, go: enterAll })
+      return () => {
+        leaveAll?.()
+        leaveOwn?.()
+      }
+    },
+  }
+}
+
 export function createClient(options: ClientOptions): Client {
   const { url, transport, connections, timeoutMs, maxResponseBytes } = options
   const pool = new Pool(url.origin, {

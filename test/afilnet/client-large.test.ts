@@ -86,6 +86,23 @@ describe('large answers', () => {
     await Promise.all([hasty.close(), patient.close()])
   })
 
+  test('of one account that never come to an end leave room for those of another', async ({ start }) => {
+    const [endless, afilnet] = [await verbose(), await verbose()]
+    afilnet.finish()
+    const other = { key: 'fake-other-key-0123456789', account: 'other' }
+    const accounts = { other: { url: new URL(endless.url) } }
+    const gateway = await start({ env: { ...env, AFILNET_URL: afilnet.url }, accounts, callers: { other } })
+
+    const stuck = chats.map(path => gateway.request(path, { key: other.key }))
+    await endless.written(4)
+    await endless.asked(20)
+    const served = await Promise.all(chats.map(path => gateway.get(path)))
+    endless.finish()
+
+    expect(new Set(served.map(({ status }) => status))).toEqual(new Set([200]))
+    expect(new Set((await Promise.all(stuck)).map(({ status }) => status))).toEqual(new Set([200]))
+  })
+
   test('that get no room within their budget are given up', async ({ start }) => {
     const afilnet = await verbose()
     const gateway = await start({ env: { ...env, AFILNET_URL: afilnet.url, AFILNET_TIMEOUT_MS: '1500' } })
