@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { outFolder } from './stage.ts'
 
@@ -10,6 +10,13 @@ const root = join(import.meta.dirname, '..')
 function said(program: string, ...args: string[]) {
   const { stdout, stderr } = spawnSync(program, args, { cwd: root, encoding: 'utf8' })
   return `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n')[0] ?? ''
+}
+
+/** What of the gateway was measured. */
+function commit() {
+  const name = said('git', 'rev-parse', '--short', 'HEAD')
+  if (!/^[0-9a-f]+$/.test(name)) return 'of no commit'
+  return `at commit ${name}${said('git', 'status', '--porcelain', '--', 'src') && ' with changes'}`
 }
 
 const packageVersion = (name: string): string => JSON.parse(readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8')).version
@@ -28,7 +35,7 @@ export function machine(): string[] {
     /^wrk \S+/.exec(said('wrk', '-v'))?.[0] ?? '',
   ]
   return [
-    `Machine: ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, ${Math.round(totalmem() / 1024 ** 3)} GB, Linux ${release()}; the ledger on ${said('stat', '-f', '-c', '%T', outFolder)}.`,
-    `Versions: ${versions.filter(Boolean).join(', ')}; the gateway at commit ${said('git', 'rev-parse', '--short', 'HEAD')}${said('git', 'status', '--porcelain', '--', 'src') && ' with changes'}.`,
+    `Machine: ${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 1024 ** 3)} GB, Linux ${release()}; the ledger on ${said('findmnt', '-n', '-o', 'FSTYPE', '-T', outFolder) || 'an unknown file system'}.`,
+    `Versions: ${versions.filter(Boolean).join(', ')}; the gateway ${commit()}.`,
   ]
 }

@@ -27,6 +27,7 @@ const running = new Set<Program>()
 export function leaveOnSignals() {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, async () => {
+      process.stderr.write(`${signal}: leaving\n`)
       await Promise.all([...running].map(program => program.stop()))
       process.exit(1)
     })
