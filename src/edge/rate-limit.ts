@@ -7,7 +7,7 @@ import { Problem } from '../problem.ts'
 const minuteMs = 60_000
 
 /** Answers of these kinds that one address gets in a minute, before it gets 429 instead. */
-const mostMistakes = 600
+const mostMistakes = 900
 const mistakes = new Set([400, 401, 404])
 
 /**

@@ -141,11 +141,11 @@ describe('An address', () => {
     ]
     const open = [await gateway.request('/health/ready', { key: null }), await gateway.request('/problems/not-found', { key: null })]
 
-    expect(statuses(guesses).filter(status => status === 401)).toHaveLength(600)
-    expect(statuses(guesses).filter(status => status === 429)).toHaveLength(400)
+    expect(statuses(guesses).filter(status => status === 401)).toHaveLength(900)
+    expect(statuses(guesses).filter(status => status === 429)).toHaveLength(100)
     expect(last).toMatchObject({
       status: 429,
-      headers: { 'ratelimit-policy': '"mistakes";q=600;w=60' },
+      headers: { 'ratelimit-policy': '"mistakes";q=900;w=60' },
       json: { code: 'rate-limited', retry: 'yes' },
     })
     expect(last.headers['www-authenticate']).toBeUndefined()
@@ -154,16 +154,16 @@ describe('An address', () => {
   })
 
   test('that asks for what no URL can be is refused in the end as well', async ({ gateway }) => {
-    const replies = await Promise.all(times(601).map(() => gateway.request('/%zz', { key: null })))
+    const replies = await Promise.all(times(901).map(() => gateway.request('/%zz', { key: null })))
 
     expect(statuses(replies).filter(status => status === 429)).toHaveLength(1)
-    expect(statuses(replies).filter(status => status === 400)).toHaveLength(600)
+    expect(statuses(replies).filter(status => status === 400)).toHaveLength(900)
   })
 
-  /** How many of 601 wrong keys are answered 429, where each request says that it comes from another address. */
+  /** How many of 901 wrong keys are answered 429, where each request says that it comes from another address. */
   async function refusals(gateway: { request(path: string, options: object): Promise<Reply> }, from: (i: number) => string) {
     const replies = await Promise.all(
-      times(601).map(i => gateway.request('/me', { key: 'fake-guess-0123456789abc', headers: { 'x-forwarded-for': from(i) } })),
+      times(901).map(i => gateway.request('/me', { key: 'fake-guess-0123456789abc', headers: { 'x-forwarded-for': from(i) } })),
     )
     return statuses(replies).filter(status => status === 429).length
   }
