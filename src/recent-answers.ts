@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import type { Rendered } from './views.ts'
 
-/** An answer of Afilnet's with the bodies that were made of it, by how they look. */
-export type Answer = { bytes: Uint8Array; bodies: Map<string, Rendered> }
+/** An answer of Afilnet's with the bodies that were made of it, by how they look; `turn` ends when nobody reads the bytes. */
+export type Answer = { bytes: Uint8Array; bodies: Map<string, Rendered>; turn: Promise<unknown> }
+
+export const newAnswer = (bytes: Uint8Array): Answer => ({ bytes, bodies: new Map(), turn: Promise.resolve() })
 
 /** The latest answer to each read, as far as there is room. */
 export type RecentAnswers = {
@@ -25,7 +27,7 @@ export function createRecentAnswers(freshMs: number): RecentAnswers {
     same(key, bytes) {
       const known = latest.get(key)
       if (known && Buffer.compare(known.bytes, bytes) === 0) return known
-      const answer = { bytes, bodies: new Map() }
+      const answer = newAnswer(bytes)
       latest.set(key, answer)
       return answer
     },

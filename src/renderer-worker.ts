@@ -6,8 +6,8 @@ import { type Rendered, render, type View } from './views.ts'
 /** An answer on its way in. */
 export type Order = { seq: number; operation: Operation; bytes: Uint8Array; view: View }
 
-/** A finished body, or the name of the fault in the tables of `faults.ts`. */
-export type Answered = { seq: number; rendered: Rendered } | { seq: number; fault: string; upstreamCode: string | undefined }
+/** A finished body, or the name of the fault in the tables of `faults.ts`; with the bytes that came in. */
+export type Answered = { seq: number; bytes: Uint8Array } & ({ rendered: Rendered } | { fault: string; upstreamCode: string | undefined })
 
 const port = parentPort as MessagePort // this file runs as a worker only
 
@@ -15,10 +15,18 @@ port.on('message', ({ seq, operation, bytes, view }: Order) => {
   try {
     const { body, etag } = render(operation, bytes, view)
     const own = new Uint8Array(body) // not a part of a pool, so that it can be handed over
-    port.postMessage({ seq, rendered: { body: own, etag } } satisfies Answered, [own.buffer])
+    reply({ seq, bytes, rendered: { body: own, etag } }, own)
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error
     const [fault = ''] = Object.entries({ ...failures, ...faults }).find(([, row]) => row === error.fault) ?? []
-    port.postMessage({ seq, fault, upstreamCode: error.upstreamCode } satisfies Answered)
+    reply({ seq, bytes, fault, upstreamCode: error.upstreamCode })
   }
 })
+
+function reply(answered: Answered, ...more: Uint8Array<ArrayBuffer>[]) {
+  const buffers = [answered.bytes, ...more].map(({ buffer }) => buffer)
+  port.postMessage(
+    answered,
+    buffers.filter(buffer => buffer instanceof ArrayBuffer),
+  )
+}

@@ -5,7 +5,7 @@ import type { Operation, Params } from './afilnet/operations.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
 import type { AccountConfig } from './config.ts'
 import { Problem, type ProblemCode } from './problem.ts'
-import { type Answer, createRecentAnswers, type RecentAnswers } from './recent-answers.ts'
+import { type Answer, createRecentAnswers, newAnswer, type RecentAnswers } from './recent-answers.ts'
 import { createRenderer } from './renderer.ts'
 import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
 import { joinRead, type SharedRead, shareRead } from './shared-reads.ts'
@@ -236,12 +236,13 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
     const since = `${account.sendsAnswered} ${key}`
     const fresh = account.recent.fresh(since)
     if (fresh) return Promise.resolve(fresh)
-    const fetchAnswer = async (budget: Budget, departure: Departure) => {
-      const answer = account.recent.same(key, await account.client.fetch(operation, params, { ...budget, departure }))
-      await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
-      account.recent.keepFresh(since, answer)
-      return answer
-    }
+    const fetchAnswer = (budget: Budget, departure: Departure) =>
+      fetched(account, operation, params, { ...budget, departure }, async bytes => {
+        const answer = account.recent.same(key, bytes)
+        await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
+        account.recent.keepFresh(since, answer)
+        return answer
+      })
     const share = () =>
       joinRead(
         shareRead(account.reads, since, departure => ask(context, operation, departure, budget => fetchAnswer(budget, departure))),
@@ -258,12 +259,8 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
   }
 
   /** What callers of that view get of an answer, made once. */
-  async function bodyOf(operation: Operation, { bytes, bodies }: Answer, view: View): Promise<Rendered> {
-    const look = view.chats?.join('\n') ?? '' // the time zone is that of the account
-    const made = bodies.get(look) ?? (await renderer.render(operation, bytes, view))
-    bodies.set(look, made)
-    return made
-  }
+  const bodyOf = (operation: Operation, answer: Answer, view: View) =>
+    renderer.render(operation, answer, view.chats?.join('\n') ?? '', view) // the time zone is that of the account
 
   return {
     async read(operation, params, context, chats) {
@@ -271,8 +268,12 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       const view: View = { timezone: account.config.timezone, chats: operation.row?.includes('name') ? chats : undefined }
       if (!operation.safe) {
         context.unsafeBegun = true
-        const run = async (budget: Budget) => renderer.render(operation, await account.client.fetch(operation, params, budget), view)
-        return observed(context, ask(context, operation, undefined, run))
+        return observed(
+          context,
+          ask(context, operation, undefined, budget =>
+            fetched(account, operation, params, budget, bytes => bodyOf(operation, newAnswer(bytes), view)),
+          ),
+        )
       }
       if (context.departure.reason) throw context.departure.reason
       const key = JSON.stringify([operation.method, params])
@@ -320,6 +321,25 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       clients.clear()
       await Promise.all([...open.map(client => client.destroy()), renderer.close()])
     },
+  }
+}
+
+/** Gets an answer and reads it; a large one gives up its room only then. */
+async function fetched<O extends Operation, T>(
+  { client }: OpenAccount,
+  operation: O,
+  params: Params<O>,
+  options: Omit<CallOptions, 'hold'>,
+  read: (bytes: Uint8Array) => T | Promise<T>,
+): Promise<T> {
+  let leave = () => {}
+  const hold = (leaveLarge: () => void) => {
+    leave = leaveLarge
+  }
+  try {
+    return await read(await client.fetch(operation, params, { ...options, hold }))
+  } finally {
+    leave()
   }
 }
 

@@ -61,7 +61,7 @@ const house = [
   ['src/limits.ts', [], []],
   ['src/members.ts', [], []],
   ['src/recent-answers.ts', ['src/views.ts'], ['lru-cache']],
-  ['src/renderer*.ts', ['src/renderer-worker.ts', 'src/views.ts', 'src/afilnet/{faults,operations}.ts'], []],
+  ['src/renderer*.ts', ['src/recent-answers.ts', 'src/renderer-worker.ts', 'src/views.ts', 'src/afilnet/{faults,operations}.ts'], []],
   ['src/views.ts', ['src/chats.ts', 'src/afilnet/{datetime,envelope,operations}.ts'], []],
   ['src/metrics.ts', [], ['prom-client']],
   ['src/secrets.ts', [], []],

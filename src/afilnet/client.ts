@@ -40,6 +40,8 @@ export type CallOptions = {
   departure?: Departure | undefined
   /** Given the answer to come, when the deadline passes after the request left; `undefined` ends the call then. */
   late?: (answer: Promise<unknown>) => void
+  /** Given what makes room for other large answers, if this is one: to be called once its bytes are no longer needed. */
+  hold?: (leave: () => void) => void
 }
 
 /** An operation with its parameters, ready to leave. */

@@ -34,6 +34,7 @@ type ExchangeOptions = {
   recheck?: () => void
   departure?: Departure | undefined
   late?: (answer: Promise<Uint8Array>) => void
+  hold?: ((leave: () => void) => void) | undefined
 }
 
 /** One request and its answer's bytes, inside one deadline. The place is kept until undici has let go of the request. */
@@ -41,7 +42,7 @@ export function exchange(
   machinery: Machinery,
   operation: Operation,
   request: WireRequest,
-  { caller, timeoutMs, recheck, departure, late }: ExchangeOptions,
+  { caller, timeoutMs, recheck, departure, late, hold }: ExchangeOptions,
 ): Promise<Uint8Array> {
   return new Promise((firstResolve, firstReject) => {
     let resolve = firstResolve
@@ -138,6 +139,10 @@ export function exchange(
       },
       onResponseEnd() {
         const bytes = Buffer.concat(chunks)
+        if (leaveLarge && hold && !settled) {
+          hold(leaveLarge)
+          leaveLarge = undefined
+        }
         settle(() => resolve(bytes))
         end()
       },
