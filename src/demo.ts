@@ -1,4 +1,5 @@
-import { type Environment, readConfig } from './config.ts'
+import { readConfig } from './config.ts'
+import type { Environment } from './config-variables.ts'
 import { startGateway } from './gateway.ts'
 import { makeKey } from './key.ts'
 import { createLogger } from './observe.ts'

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ConfigError, type Environment, maskConfig, readConfig, warningsOf } from '../src/config.ts'
+import { ConfigError, maskConfig, readConfig, warningsOf } from '../src/config.ts'
+import type { Environment } from '../src/config-variables.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-config-file-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -2,7 +2,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { ConfigError, type Environment, maskConfig, readConfig } from '../src/config.ts'
+import { ConfigError, maskConfig, readConfig } from '../src/config.ts'
+import type { Environment } from '../src/config-variables.ts'
 
 const digest = 'ab'.repeat(32)
 const valid = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: digest }

@@ -4,8 +4,8 @@ import { builtinModules } from 'node:module'
 import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { Variables } from '../src/config.ts'
 import { schemaText } from '../src/config-file.ts'
+import { Variables } from '../src/config-variables.ts'
 import { generate } from '../src/openapi.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -81,9 +81,19 @@ const house = [
   ['src/retry-budget.ts', [], []],
   ['src/shared-reads.ts', ['src/afilnet/departure.ts'], []],
   ['src/problem.ts', ['src/schema.ts'], ['@sinclair/typebox']],
-  ['src/config.ts', ['src/config-file.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/afilnet/transports.ts'], ['@sinclair/typebox']],
+  ['src/config.ts', ['src/config-accounts.ts', 'src/config-variables.ts', 'src/hosts.ts', 'src/secrets.ts'], ['@sinclair/typebox']],
+  [
+    'src/config-accounts.ts',
+    ['src/config-{file,variables}.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/afilnet/transports.ts'],
+    ['@sinclair/typebox'],
+  ],
+  ['src/config-variables.ts', [], ['@sinclair/typebox']],
   ['src/observe.ts', ['src/config.ts'], ['pino']],
-  ['src/upstream.ts', ['src/afilnet/*', 'src/{breaker,config,problem,recent-answers,renderer,retry-budget,shared-reads,views}.ts'], []],
+  [
+    'src/upstream.ts',
+    ['src/afilnet/*', 'src/{breaker,config-accounts,problem,recent-answers,renderer,retry-budget,shared-reads,views}.ts'],
+    [],
+  ],
   [
     'src/edge/*',
     [
@@ -91,7 +101,7 @@ const house = [
       'src/chats.ts',
       'src/limits.ts',
       'src/members.ts',
-      'src/config-file.ts',
+      'src/config-{accounts,file}.ts',
       'src/problem.ts',
       'src/schema.ts',
       'src/observe.ts',
@@ -127,7 +137,7 @@ const house = [
   ['src/main.ts', ['src/*', 'src/store/store.ts'], []],
   [
     'src/doctor/*',
-    ['src/doctor/*', 'src/afilnet/*', 'src/config.ts', 'src/problem.ts', 'src/store/{open,store,lease,sqlite-schema}.ts'],
+    ['src/doctor/*', 'src/afilnet/*', 'src/config*.ts', 'src/problem.ts', 'src/store/{open,store,lease,sqlite-schema}.ts'],
     ['undici'],
   ],
   ['src/doctor.ts', ['src/doctor/*'], []],

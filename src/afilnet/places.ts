@@ -68,9 +68,10 @@ export function createPlaces(capacity: number, queueLength: number): Places {
 
   function admits(caller: string) {
     if (taken < capacity) return true
-    if (waiting >= queueLength) return waiting > 0 && longestAgainst(caller) !== undefined
     const own = waits(caller)
-    return own === waiting || (own + 1) * 2 <= queueLength
+    const withinHalf = own === 0 || (own + 1) * 2 <= queueLength
+    if (waiting < queueLength) return own === waiting || withinHalf
+    return waiting > 0 && withinHalf && longestAgainst(caller) !== undefined
   }
 
   return {

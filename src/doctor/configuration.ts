@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
-import { type Config, ConfigError, type Environment, readConfig, Variables } from '../config.ts'
+import { type Config, ConfigError, readConfig } from '../config.ts'
+import { type Environment, Variables } from '../config-variables.ts'
 import type { Check } from './report.ts'
 
 /** The configuration, or every mistake in it. */

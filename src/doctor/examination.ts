@@ -1,4 +1,5 @@
-import type { Config, Environment } from '../config.ts'
+import type { Config } from '../config.ts'
+import type { Environment } from '../config-variables.ts'
 import { examineAccount } from './afilnet.ts'
 import { checkClock } from './clock.ts'
 import { checkConfiguration, checkModes, secretFiles } from './configuration.ts'
