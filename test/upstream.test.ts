@@ -44,7 +44,7 @@ describe('identical reads at one time', () => {
   })
 
   test('share one call through the gateway too', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 400 })
+    sandbox.answer({ delayMs: 2_000 })
 
     const replies = await Promise.all(Array.from({ length: 100 }, () => gateway.get('/chats/whatsapp/100')))
 

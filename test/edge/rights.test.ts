@@ -149,7 +149,7 @@ describe('A caller of certain chats', () => {
         everything: { key: 'fake-everything-key-0123456789' },
       },
     })
-    sandbox.latencyMs = 50
+    sandbox.latencyMs = 1_000 // long enough for a busy machine to bring all of them along
 
     const keys = ['whatsapp', 'telegram', 'nothing', 'everything'].map(name => `fake-${name}-key-0123456789`)
     const replies = await Promise.all(keys.map(key => gateway.request('/channels', { key })))
