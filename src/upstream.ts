@@ -260,7 +260,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
 
   /** What callers of that view get of an answer, made once. */
   const bodyOf = (operation: Operation, answer: Answer, view: View) =>
-    renderer.render(operation, answer, view.chats?.join('\n') ?? '', view) // the time zone is that of the account
+    renderer.render(operation, answer, view.chats === undefined ? '' : JSON.stringify(view.chats), view) // the time zone is the account's
 
   return {
     async read(operation, params, context, chats) {

@@ -159,6 +159,22 @@ describe('READ_CACHE_MS', () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
+  test('shows a caller of no chat none, before and after one who sees all', async ({ start }) => {
+    const none = { key: 'fake-none-key-0123456789', chats: [] }
+    const all = { key: 'fake-all-key-0123456789' }
+    for (const order of [
+      [none, all],
+      [all, none],
+    ]) {
+      const gateway = await start({ env, callers: { none, all } })
+
+      const seen = new Map<string, number>()
+      for (const { key } of order) seen.set(key, (await gateway.request('/channels', { key })).json.items.length)
+
+      expect([seen.get(none.key), seen.get(all.key)]).toEqual([0, 4])
+    }
+  })
+
   test('comes to an end by itself', async ({ start, sandbox }) => {
     const gateway = await start({ env: { READ_CACHE_MS: '1' } })
 
