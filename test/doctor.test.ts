@@ -306,7 +306,9 @@ describe('a call to Afilnet', () => {
 
   test.for(Object.entries(faults) as [Fault, string][])('that ends as %s is broken: %s', async ([fault, code], { examine, sandbox }) => {
     sandbox.answer({ fault })
-    const { named, wrong } = await examine({ env: fault === 'gzip-bomb' ? { ...env, AFILNET_MAX_RESPONSE_BYTES: '1024' } : env })
+    const patience = code === 'upstream-timeout' ? {} : { AFILNET_TIMEOUT_MS: '10000' }
+    const bytes = fault === 'gzip-bomb' ? { AFILNET_MAX_RESPONSE_BYTES: '1024' } : {}
+    const { named, wrong } = await examine({ env: { ...env, ...patience, ...bytes } })
 
     expect(wrong).toEqual(['getchatchannels'])
     expect(named('getchatchannels')).toMatchObject([{ verdict: 'broken', todo: expect.any(String), facts: { fault: code } }])
