@@ -21,6 +21,9 @@ export type Contestant = {
 
 const here = import.meta.dirname
 
+/** As `npm start` and the image have it. */
+const heapFlags = ['--max-semi-space-size=8']
+
 /** As an operator would run it: a configuration file, a limit that is not reached, a log line for each request, a durable ledger. */
 function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
   const config = join(folder, 'config.json')
@@ -32,7 +35,7 @@ function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
       callers: { bench: { keySha256: [keySha256], account: 'main', scopes, rateLimit: { requestsPerMinute: 100_000_000 } } },
     }),
   )
-  return start('contestant', [process.execPath, ...nodeFlags, join(here, '../src/main.ts')], {
+  return start('contestant', [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], {
     GATEWAY_CONFIG: config,
     PORT: String(port),
     ADMIN_PORT: '0',

@@ -1,7 +1,12 @@
-import { ConfigError, maskConfig, readConfig, warningsOf } from './config.ts'
-import { isSandbox, startGateway } from './gateway.ts'
-import { createLogger } from './observe.ts'
-import { StoreVersionError } from './store/store.ts'
+import { enableCompileCache } from 'node:module'
+import { join } from 'node:path'
+
+// Beside the code, whose owner alone may write there; read-only is fine. Everything else is imported after it, and so found in it.
+enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
+const { ConfigError, maskConfig, readConfig, warningsOf } = await import('./config.ts')
+const { isSandbox, startGateway } = await import('./gateway.ts')
+const { createLogger } = await import('./observe.ts')
+const { StoreVersionError } = await import('./store/store.ts')
 
 const [argument, ...more] = process.argv.slice(2)
 if ((argument !== undefined && argument !== '--check') || more.length > 0) {

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { limitHeaders } from './limits.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcomes.ts'
@@ -47,7 +47,7 @@ const stopMs = 1_000
 export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, beatMs = 2_000 }: SendsOptions): Sends {
   const lease = holdLease(store, { timeoutMs, beatMs })
   const running = new Set<Promise<unknown>>()
-  let secret: Promise<Uint8Array> | undefined
+  let secret: Promise<KeyObject> | undefined
 
   function track<T>(work: Promise<T>): Promise<T> {
     running.add(work)
@@ -59,7 +59,7 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
   async function fingerprintOf({ kind, platform, platformId, destination, body }: SendRequest) {
     const members = Object.entries(body).sort(([a], [b]) => (a < b ? -1 : 1))
     const canonical = JSON.stringify([kind, platform, platformId, destination, members])
-    secret ??= within(timeoutMs, store.secret())
+    secret ??= within(timeoutMs, store.secret()).then(createSecretKey)
     return createHmac('sha256', await secret)
       .update(canonical)
       .digest('base64url')

@@ -138,7 +138,8 @@ export function exchange(
         if (!granted) flow.pause()
       },
       onResponseEnd() {
-        const bytes = Buffer.concat(chunks)
+        const [first, ...more] = chunks
+        const bytes = first && more.length === 0 ? first : Buffer.concat(chunks)
         if (leaveLarge && hold && !settled) {
           hold(leaveLarge)
           leaveLarge = undefined

@@ -21,6 +21,7 @@ const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 96
 /** Starts with the first call, and again with the first call after its death; `report` hears how the store is. */
 export function createThread(workerData: WorkerSettings, now: () => number, report: (fault?: StoreFault) => void): Thread {
   const waiting = new Map<number, Waiter>()
+  let outbox: Call[] = []
   let worker: Worker | undefined
   let closing: Promise<void> | undefined
   let seq = 0
@@ -34,6 +35,7 @@ export function createThread(workerData: WorkerSettings, now: () => number, repo
       if (!closing) report('worker')
       for (const { reject } of waiting.values()) reject(new StoreUnavailableError('worker'))
       waiting.clear()
+      outbox = []
     })
     return started
   }
@@ -50,18 +52,25 @@ export function createThread(workerData: WorkerSettings, now: () => number, repo
     }
   }
 
+  /** What one turn of the event loop asks for goes over together: a message costs as much as what is in it. */
+  function post() {
+    if (outbox.length === 0) return // the thread has died since
+    worker ??= start()
+    worker.postMessage(outbox)
+    outbox = []
+  }
+
   const thread: Thread = {
     call(verb, ...args) {
       return new Promise((resolve, reject) => {
         if (closing) throw new StoreUnavailableError('closed')
-        worker ??= start()
-        const message: Call = { seq: ++seq, now: now(), verb, args }
-        worker.postMessage(message)
+        outbox.push({ seq: ++seq, now: now(), verb, args })
         waiting.set(seq, { resolve, reject })
+        if (outbox.length === 1) setImmediate(post)
       })
     },
     close() {
-      const drained = worker ? thread.call('close').catch(() => {}) : Promise.resolve() // a dead worker has nothing left to close
+      const drained = worker || outbox.length > 0 ? thread.call('close').catch(() => {}) : Promise.resolve() // a dead worker has nothing left to close
       closing ??= Promise.race([drained, sleep(closeMs, undefined, { ref: false })])
         .then(() => worker?.terminate())
         .then(() => {})

@@ -27,12 +27,12 @@ const batchMax = 512 // bounds how long one transaction keeps other processes wa
 
 let file: SqliteFile | undefined
 
-port.on('message', (first: Call) => {
-  const batch = [first]
+port.on('message', (first: Call[]) => {
+  const batch = first
   while (batch.length < batchMax) {
     const next = receiveMessageOnPort(port)
     if (!next) break
-    batch.push(next.message)
+    batch.push(...(next.message as Call[]))
   }
   port.postMessage(serve(batch))
 })
