@@ -6,12 +6,28 @@ import { http, onClientError, requestIdOf } from './edge/http.ts'
 import { problems } from './edge/problems.ts'
 import { isLoopback } from './hosts.ts'
 import type { Metrics } from './metrics.ts'
+import { type Observe, unobserved } from './observe.ts'
 import { Problem } from './problem.ts'
+import type { AccountReport } from './upstream.ts'
 
-type AdminOptions = { metrics: Metrics; reportCallers: () => CallerReport[]; host: string; logger: FastifyBaseLogger }
+type AdminOptions = {
+  metrics: Metrics
+  reportCallers: () => CallerReport[]
+  reportAccounts: () => AccountReport[]
+  host: string
+  logger: FastifyBaseLogger
+  observe: Observe
+}
 
 /** What only the operator may see, on a listener of its own; it asks for no key and changes nothing. */
-export async function createAdmin({ metrics, reportCallers, host, logger }: AdminOptions): Promise<FastifyInstance> {
+export async function createAdmin({
+  metrics,
+  reportCallers,
+  reportAccounts,
+  host,
+  logger,
+  observe,
+}: AdminOptions): Promise<FastifyInstance> {
   const local = isLoopbackHost(host)
   const app = Fastify({
     loggerInstance: logger.child({}, { level: 'warn' }), // where it listens is told with the rest
@@ -21,13 +37,13 @@ export async function createAdmin({ metrics, reportCallers, host, logger }: Admi
     return503OnClosing: false,
     forceCloseConnections: true, // nobody's request is lost with them
     http: { requireHostHeader: false },
-    clientErrorHandler: onClientError(''),
+    clientErrorHandler: onClientError('', unobserved),
     frameworkErrors: (error, request, reply) => {
       commonHeaders(request, reply)
       app.sendProblem(error, request, reply)
     },
   })
-  await app.register(problems, { base: '' })
+  await app.register(problems, { base: '', observe })
   app.addHook('onRequest', (request, reply, done) => {
     commonHeaders(request, reply)
     reply.header('cache-control', 'no-store')
@@ -35,8 +51,9 @@ export async function createAdmin({ metrics, reportCallers, host, logger }: Admi
     const foreign = local && !isLoopbackHost(request.headers.host)
     done(foreign ? new Problem('invalid-request', { detail: 'This listener answers under a name of this machine only' }) : undefined)
   })
-  await app.register(http, { base: '' })
+  await app.register(http, { base: '', observe: unobserved })
   app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
+  app.get('/health/upstream', async () => ({ items: reportAccounts() }))
   app.get('/callers', async () => ({ items: reportCallers() }))
   return app
 }

@@ -2,7 +2,7 @@ import { fastifyRateLimit } from '@fastify/rate-limit'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config.ts'
-import { accessLog, logWhenClosed } from './edge/access-log.ts'
+import { accessLog, tellWhenClosed } from './edge/access-log.ts'
 import { answers, commonHeaders } from './edge/answers.ts'
 import { auth } from './edge/auth.ts'
 import { cors } from './edge/cors.ts'
@@ -13,6 +13,7 @@ import { json } from './edge/json.ts'
 import { problems } from './edge/problems.ts'
 import { callerLimit, limitMistakes } from './edge/rate-limit.ts'
 import { rights } from './edge/rights.ts'
+import type { Observe } from './observe.ts'
 import { ProblemBody } from './problem.ts'
 import { Channel, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
@@ -41,6 +42,7 @@ type AppOptions = {
   sends: Sends
   state: () => State
   logger: FastifyBaseLogger
+  observe: Observe
   lifecycle: Lifecycle
   patience?: Partial<Patience> | undefined
 }
@@ -52,6 +54,7 @@ export async function createApp({
   sends,
   state,
   logger,
+  observe,
   lifecycle,
   patience: given,
 }: AppOptions): Promise<FastifyInstance> {
@@ -74,11 +77,11 @@ export async function createApp({
       requireHostHeader: false,
       maxHeaderSize: 16_384,
     },
-    clientErrorHandler: onClientError(base),
+    clientErrorHandler: onClientError(base, observe),
     frameworkErrors: (error, request, reply) => {
       // A URL that cannot be decoded meets no route, and so no hook.
       commonHeaders(request, reply)
-      logWhenClosed(app.log, request, reply)
+      tellWhenClosed(observe, request, reply)
       void app.answerProblem(error, request, reply)
     },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
@@ -86,12 +89,12 @@ export async function createApp({
 
   for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
   await app.register(fastifyRateLimit, { global: false })
-  await app.register(problems, { base, instead: limitMistakes(app) })
+  await app.register(problems, { base, observe, instead: limitMistakes(app) })
   await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
   await app.register(cors, { origins: config.corsOrigins })
-  await app.register(accessLog)
+  await app.register(accessLog, { observe })
   await app.register(draining, { lifecycle })
-  await app.register(http, { base })
+  await app.register(http, { base, observe })
   await app.register(json)
   await app.register(auth, { callers: config.callers, open: upstream.open })
   await app.register(callerLimit)

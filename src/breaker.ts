@@ -28,12 +28,14 @@ type BreakerOptions = {
   maxProbeMs: number
   /** The wait after a probe that proved nothing. */
   againMs: number
+  /** Told when calls begin to be held back, and when they no longer are. */
+  moved?: (open: boolean) => void
 }
 
 type End<T> = { verdict: Verdict; tell: () => T }
 
 /** Holds calls back while they fail, and lets one probe at a time find out whether they still do. */
-export function createBreaker({ verdict, decides, firstProbeMs, maxProbeMs, againMs }: BreakerOptions): Breaker {
+export function createBreaker({ verdict, decides, firstProbeMs, maxProbeMs, againMs, moved = () => {} }: BreakerOptions): Breaker {
   let openings = 0
   let doubledMs = 0
   let waitMs = 0
@@ -48,9 +50,16 @@ export function createBreaker({ verdict, decides, firstProbeMs, maxProbeMs, agai
     handleWhenResult(end => (end as End<unknown>).verdict !== 'answered'),
     { breaker: decides, halfOpenAfter },
   )
+  let held = false
   policy.onBreak(() => {
     openings++
+    if (!held) moved(true) // a probe that fails opens it again
+    held = true
     probeAt = Date.now() + waitMs // the library has read its own clock by now, and would throw at a probe that is early
+  })
+  policy.onReset(() => {
+    held = false
+    moved(false)
   })
   return {
     closedForS() {

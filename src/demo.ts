@@ -2,7 +2,7 @@ import { readConfig } from './config.ts'
 import type { Environment } from './config-variables.ts'
 import { startGateway } from './gateway.ts'
 import { makeKey } from './key.ts'
-import { createLogger } from './observe.ts'
+import { createLogger } from './log.ts'
 import { startSandbox } from './sandbox/app.ts'
 
 // Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.

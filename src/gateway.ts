@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
@@ -6,9 +7,11 @@ import { baseOf, createApp, type Patience } from './app.ts'
 import { type Config, warningsOf } from './config.ts'
 import { newborn, type State } from './edge/health.ts'
 import { createMetrics } from './metrics.ts'
+import { createObserver, type Observe } from './observe.ts'
 import { followConfig } from './reload.ts'
 import { createSends } from './sends.ts'
 import { openStore } from './store/open.ts'
+import type { Store } from './store/store.ts'
 import { createUpstream } from './upstream.ts'
 
 /** A gateway that listens. */
@@ -26,6 +29,7 @@ export type Gateway = {
 }
 
 const hourMs = 3_600_000
+const { version: packageVersion } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 
 /** A busy disk is worth a wait, however little time Afilnet is given: what cannot be written down is told as unknown. */
 const leastStoreMs = 2_000
@@ -33,29 +37,39 @@ const leastStoreMs = 2_000
 /** Opens the ledger, the pools and the public listener of a configuration. */
 export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
   let storeOk = true
-  const store = await openStore(config.storeUrl, {
-    keepMs: config.keepHours * hourMs,
-    keepUnknownMs: Math.max(config.keepHours, 720) * hourMs,
-    leaseMs: 10_000,
-    maxBytes: config.storeMaxMb * 1_048_576,
-    onState(ok, fault) {
-      storeOk = ok
-      if (ok) logger.info('the ledger of sends can be written again')
-      else logger.error({ fault }, 'the ledger of sends cannot be written: sends get 503, reads go on')
-    },
-  })
-  const base = baseOf(config)
-  const upstream = createUpstream(config)
-  const sends = createSends({ store, base, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   const lifecycle = newborn()
+  const metrics = createMetrics({
+    version: packageVersion,
+    accounts: () => upstream.report(),
+    storeOk: () => storeOk,
+    requestsInFlight: () => lifecycle.unanswered,
+  })
+  const observe = createObserver(logger, metrics)
+  const store = timed(
+    await openStore(config.storeUrl, {
+      keepMs: config.keepHours * hourMs,
+      keepUnknownMs: Math.max(config.keepHours, 720) * hourMs,
+      leaseMs: 10_000,
+      maxBytes: config.storeMaxMb * 1_048_576,
+      onState(ok, fault) {
+        storeOk = ok
+        observe('storeMoved', { ok, fault })
+      },
+    }),
+    observe,
+  )
+  const base = baseOf(config)
+  const upstream = createUpstream({ ...config, observe })
+  const sends = createSends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
   }
-  const app = await createApp({ config, upstream, sends, state, logger, lifecycle, patience })
+  const app = await createApp({ config, upstream, sends, state, logger, observe, lifecycle, patience })
+  metrics.begin(app.routes)
   await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
-  const metrics = createMetrics()
-  const admin = await createAdmin({ metrics, reportCallers: app.reportCallers, host: config.adminHost, logger })
+  const { reportCallers } = app
+  const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
   const adminListens = await listenForAdmin(admin, config, logger).catch(async error => {
     app.server.closeAllConnections()
     await app.close()
@@ -99,13 +113,11 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
       ...(pollMs !== undefined && { pollMs }),
       applied(next, changes) {
         reload(next)
-        metrics.reloaded('applied')
-        logger.info(changes, 'took over accounts and callers')
+        observe('reloaded', changes)
         for (const warning of warningsOf(next)) logger.warn(warning)
       },
       refused({ mistakes }) {
-        metrics.reloaded('refused')
-        logger.error({ mistakes }, 'the new configuration is not valid; the old one stays')
+        observe('reloadRefused', { mistakes })
       },
     })
     stopFollowing = following.stop
@@ -113,6 +125,18 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   }
 
   return { url: urlOf(app), adminUrl: adminListens ? urlOf(admin) : undefined, reload, follow, drain }
+}
+
+/** The same store, of which it is told how long each verb takes, refused ones included. */
+function timed(store: Store, observe: Observe): Store {
+  const get = (_: Store, name: keyof Store) => {
+    const verb = store[name] as (...args: unknown[]) => Promise<unknown> // a store has nothing else
+    return (...args: unknown[]) => {
+      const startedAt = performance.now()
+      return verb(...args).finally(() => observe('storeAnswered', { verb: name, ms: performance.now() - startedAt }))
+    }
+  }
+  return new Proxy(store, { get: get as NonNullable<ProxyHandler<Store>['get']> })
 }
 
 /** Where a server listens, with the port that it really got. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
 const { ConfigError, maskConfig, readConfig, warningsOf } = await import('./config.ts')
 const { isSandbox, startGateway } = await import('./gateway.ts')
-const { createLogger } = await import('./observe.ts')
+const { createLogger } = await import('./log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
 
 const [argument, ...more] = process.argv.slice(2)

@@ -1,34 +1,91 @@
-import pino, { type DestinationStream, type Logger } from 'pino'
-import type { Config } from './config.ts'
-
-const bufferBytes = 8_192
-const flushMs = 100
-
-/**
- * Lines leave together, since a system call for each would cost more than all the rest of a line; at the latest after `flushMs`, and at
- * the end of the process, whose last words they must not be overtaken by. Only `kill -9` loses those of the last moment.
- */
-function standardOutput() {
-  const destination = pino.destination({ dest: 1, sync: true, minLength: bufferBytes })
-  setInterval(() => destination.flushSync(), flushMs).unref()
-  process.on('exit', () => destination.flushSync())
-  return destination
-}
+import type { Logger } from 'pino'
+import type { Fault } from './afilnet/faults.ts'
+import type { ConfigError } from './config.ts'
+import type { Metrics } from './metrics.ts'
+import type { ProblemCode } from './problem.ts'
+import type { Changes } from './reload.ts'
 
 /**
- * The process's log: JSON lines of facts.
+ * Everything that is worth telling about a gateway at work. Log lines and metrics are both made from it, here and nowhere else.
  *
- * A URL, a chat, a text or an error's message can carry what must not be logged, so no serializer lets one through.
+ * A fact names accounts, callers and routes by their names; it never holds a URL, a chat, a number, a text, a key or Afilnet's user.
  */
-export function createLogger(level: Config['logLevel'], destination: DestinationStream = standardOutput()): Logger {
-  const options = { level, base: null, serializers: { err: describeError, req: () => undefined, res: () => undefined } }
-  return pino(options, destination)
+export type Facts = {
+  /** A request is over: answered, or given up by its caller. */
+  requestEnded: {
+    requestId: string
+    method: string
+    /** The route's pattern. */
+    route: string | undefined
+    /** None if the caller has gone before it had the whole answer. */
+    status: number | undefined
+    code: ProblemCode | undefined
+    caller: string | undefined
+    ms: number
+    upstreamMs: number | undefined
+    upstreamCode: string | undefined
+  }
+  /** What could not even be read as a request was refused. */
+  connectionRefused: { requestId: string; status: number; code: ProblemCode }
+  /** Something of ours went wrong. */
+  internalError: { requestId: string; err: unknown }
+  /** A call to Afilnet is over; without a fault it gave a result. */
+  upstreamAnswered: { account: string; operation: string; ms: number; fault?: Fault | undefined; upstreamCode?: string | undefined }
+  /** Nobody waits for a call any more. */
+  upstreamAbandoned: { account: string; operation: string }
+  /** A call to Afilnet was not made. */
+  callRefused: { account: string; reason: 'overloaded' | 'circuit-open' | 'credentials' }
+  /** Calls of an operation are held back, or no longer. */
+  breakerMoved: { account: string; operation: string; open: boolean }
+  /** All calls of an account are held back since Afilnet does not take its credentials, or no longer. */
+  credentialsMoved: { account: string; accepted: boolean }
+  /** How a send ended; one that was unknown may end again. */
+  sendSettled: { account: string; kind: 'message' | 'file'; state: 'accepted' | 'rejected' | 'not_sent' | 'unknown' }
+  /** A key was used again, and told how its send had ended. */
+  sendReplayed: { account: string }
+  /** Sends of processes that have died became unknown. */
+  sendsInterrupted: { count: number }
+  storeAnswered: { verb: string; ms: number }
+  storeMoved: { ok: boolean; fault: string | undefined }
+  reloaded: Changes
+  reloadRefused: Pick<ConfigError, 'mistakes'>
 }
 
-/** An error without its message: what it is, its code, and where it arose. */
-export function describeError(error: unknown) {
-  if (!(error instanceof Error)) return { type: typeof error }
-  const { code } = error as NodeJS.ErrnoException
-  const at = error.stack?.split('\n').filter(line => /^\s+at /.test(line)) ?? []
-  return { type: error.name, ...(typeof code === 'string' && { code }), at: at.slice(0, 10).map(line => line.trim()) }
+/** Takes note of a fact. */
+export type Observe = <F extends keyof Facts>(fact: F, details: Facts[F]) => void
+
+/** For whoever has nobody to tell. */
+export const unobserved: Observe = () => {}
+
+type Lines = { [F in keyof Facts]?: (log: Pick<Logger, 'info' | 'warn' | 'error'>, details: Facts[F]) => void }
+
+const lines: Lines = {
+  requestEnded(log, { status, ms, ...rest }) {
+    log.info({ ...rest, ...(status === undefined ? { aborted: true } : { status }), ms: Math.round(ms) }, 'request')
+  },
+  connectionRefused: (log, details) => log.info(details, 'request refused'),
+  internalError: (log, details) => log.error(details, 'internal error'),
+  breakerMoved(log, { open, ...whose }) {
+    if (open) log.warn(whose, 'calls of this operation fail too often: they are held back')
+    else log.info(whose, 'calls of this operation are answered again: they go on')
+  },
+  credentialsMoved(log, { account, accepted }) {
+    if (accepted) log.info({ account }, 'the credentials of this account are taken again')
+    else log.error({ account }, 'the credentials of this account are rejected: its calls are held back')
+  },
+  sendsInterrupted: (log, details) => log.warn(details, 'sends of processes that have died are unknown now'),
+  storeMoved(log, { ok, fault }) {
+    if (ok) log.info('the ledger of sends can be written again')
+    else log.error({ fault }, 'the ledger of sends cannot be written: sends get 503, reads go on')
+  },
+  reloaded: (log, changes) => log.info(changes, 'took over accounts and callers'),
+  reloadRefused: (log, details) => log.error(details, 'the new configuration is not valid; the old one stays'),
+}
+
+/** Makes log lines and metrics of facts. */
+export function createObserver(log: Parameters<NonNullable<Lines['requestEnded']>>[0], { counts }: Pick<Metrics, 'counts'>): Observe {
+  return (fact, details) => {
+    lines[fact]?.(log, details)
+    counts[fact]?.(details)
+  }
 }

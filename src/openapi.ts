@@ -4,7 +4,8 @@ import { readConfig } from './config.ts'
 import { schemaText } from './config-file.ts'
 import { openapiText } from './edge/docs.ts'
 import { newborn } from './edge/health.ts'
-import { createLogger } from './observe.ts'
+import { createLogger } from './log.ts'
+import { unobserved } from './observe.ts'
 import type { Sends } from './sends.ts'
 import { createUpstream } from './upstream.ts'
 
@@ -23,6 +24,7 @@ export async function generate(): Promise<string> {
     sends,
     state,
     logger: createLogger('silent'),
+    observe: unobserved,
     lifecycle: newborn(),
   })
   return openapiText(app)

@@ -1,6 +1,7 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { limitHeaders } from './limits.ts'
+import { type Observe, unobserved } from './observe.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcomes.ts'
 import { Problem } from './problem.ts'
 import { holdLease, within } from './store/lease.ts'
@@ -36,6 +37,7 @@ export type Sends = {
 type SendsOptions = {
   store: Store
   base: string
+  observe?: Observe
   /** How long a verb of the store is waited for, before and after the call to Afilnet. */
   timeoutMs?: number
   now?: () => number
@@ -44,8 +46,15 @@ type SendsOptions = {
 
 const stopMs = 1_000
 
-export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, beatMs = 2_000 }: SendsOptions): Sends {
-  const lease = holdLease(store, { timeoutMs, beatMs })
+export function createSends({
+  store,
+  base,
+  observe = unobserved,
+  timeoutMs = 10_000,
+  now = Date.now,
+  beatMs = 2_000,
+}: SendsOptions): Sends {
+  const lease = holdLease(store, { timeoutMs, beatMs, reaped: count => observe('sendsInterrupted', { count }) })
   const running = new Set<Promise<unknown>>()
   let secret: Promise<KeyObject> | undefined
 
@@ -114,6 +123,7 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
   function replay(existing: SendRow, fingerprint: string) {
     if (existing.fingerprint !== fingerprint) throw new Problem('idempotency-key-reused', { sendId: existing.id })
     if (existing.state === 'pending') throw new Problem('idempotency-key-in-use', { sendId: existing.id, outcome: 'unknown' })
+    observe('sendReplayed', { account: existing.account })
     const send = describeSend(existing, base)
     if (send.problem) throw new Problem(send.problem.code, { recorded: send.problem, headers: { 'idempotency-replayed': 'true' } })
     return { send, replayed: true }
@@ -127,6 +137,7 @@ export function createSends({ store, base, timeoutMs = 10_000, now = Date.now, b
 
   /** Writes the end of a send down, and returns the row as the ledger has it. What it cannot take now is owed. */
   async function settle(row: NewSend, outcome: Outcome): Promise<SendRow> {
+    observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
     const settled = await within(timeoutMs, store.settle(row.id, outcome)).catch(error => {
       lease.owe(row.id, outcome)
       throw error

@@ -1,9 +1,10 @@
 import { type CallOptions, type Client, createClient, createLargeAnswers, shareLargeAnswers } from './afilnet/client.ts'
 import type { Departure } from './afilnet/departure.ts'
-import { failures, faults, UpstreamError } from './afilnet/faults.ts'
-import type { Operation, Params } from './afilnet/operations.ts'
+import { type Fault, failures, faults, UpstreamError } from './afilnet/faults.ts'
+import { type Operation, operations, type Params } from './afilnet/operations.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
 import type { AccountConfig } from './config-accounts.ts'
+import { type Observe, unobserved } from './observe.ts'
 import { Problem, type ProblemCode } from './problem.ts'
 import { type Answer, createRecentAnswers, newAnswer, type RecentAnswers } from './recent-answers.ts'
 import { createRenderer } from './renderer.ts'
@@ -50,9 +51,23 @@ export type Upstream = {
   /** The account of that name, as it stands now. */
   open(account: string): Account
   state(): { sandbox: boolean; credentialsRejected: boolean }
+  /** How each account stands, for the operator. */
+  report(): AccountReport[]
   /** Takes over new secrets and addresses; calls under way end with the old ones. */
   reload(accounts: Record<string, AccountConfig>): void
   close(): Promise<void>
+}
+
+/** What is known of Afilnet by the calls of one account; never its user. */
+export type AccountReport = {
+  account: string
+  lastAnswer?: { at: string; operation: string; code: string }
+  /** `null` before an answer has told; `since` when it became so. */
+  credentials: { accepted: boolean | null; since?: string }
+  breakers: { operation: string; open: boolean }[]
+  inFlight: number
+  queued: number
+  capacity: number
 }
 
 type UpstreamOptions = {
@@ -61,9 +76,10 @@ type UpstreamOptions = {
   lateMs: number
   maxResponseBytes: number
   readCacheMs: number
+  observe?: Observe
 }
 
-type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck'>
+type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck' | 'begun'>
 
 type OpenAccount = Account & {
   config: AccountConfig
@@ -78,6 +94,8 @@ type OpenAccount = Account & {
   sandboxed: boolean
   /** The code with which Afilnet last rejected the credentials; none with a bare HTTP 401. */
   rejectedWith: string | undefined
+  lastAnswer: AccountReport['lastAnswer']
+  accepted: AccountReport['credentials']
 }
 
 /** How long a request may take to arrive as a whole, and then some. */
@@ -85,6 +103,7 @@ const longestArrivalMs = 60_000
 
 const counting = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable, failures.serverError])
 const repeatableReads = new Set<unknown>([failures.connectionLost, failures.unreachable, failures.serverError])
+const unanswered = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable])
 const unasked = new Set<unknown>([failures.overloaded, failures.circuitOpen, failures.requestTooLong])
 
 /** A caller that left, or a call that was never made, says nothing about Afilnet; any answer but a failing server's does. */
@@ -101,7 +120,14 @@ function verdictOnCredentials(error: unknown): Verdict {
 }
 
 /** Opens the pools of all accounts; nothing connects before the first call. */
-export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, readCacheMs }: UpstreamOptions): Upstream {
+export function createUpstream({
+  accounts,
+  timeoutMs,
+  lateMs,
+  maxResponseBytes,
+  readCacheMs,
+  observe = unobserved,
+}: UpstreamOptions): Upstream {
   const renderer = createRenderer()
   const count = (all: typeof accounts) => Object.values(all).reduce((sum, { connections }) => sum + connections, 0)
   let connections = count(accounts)
@@ -139,6 +165,10 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
         firstProbeMs: 60_000,
         maxProbeMs: 900_000,
         againMs: 60_000, // its password may have been looked at all the same
+        moved(open) {
+          account.accepted = { accepted: !open, since: new Date().toISOString() }
+          observe('credentialsMoved', { account: name, accepted: !open })
+        },
       }),
       breakers: new Map(),
       retries: createRetryBudget(),
@@ -147,6 +177,8 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       sendsAnswered: 0,
       sandboxed: false,
       rejectedWith: undefined,
+      lastAnswer: undefined,
+      accepted: { accepted: null },
     }
     clients.add(account.client)
     return account
@@ -165,13 +197,16 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
   /** Throws if Afilnet is not to be asked now. */
   function admit(account: OpenAccount, operation: Operation) {
     if (account.credentials.closedForS() !== undefined) {
+      observe('callRefused', { account: account.name, reason: 'credentials' })
       throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe: operation.safe, upstreamCode: account.rejectedWith })
     }
     const retryAfterS = breakerOf(account, operation).closedForS()
-    if (retryAfterS !== undefined) throw new UpstreamError(failures.circuitOpen, { safe: operation.safe, retryAfterS })
+    if (retryAfterS === undefined) return
+    observe('callRefused', { account: account.name, reason: 'circuit-open' })
+    throw new UpstreamError(failures.circuitOpen, { safe: operation.safe, retryAfterS })
   }
 
-  function breakerOf({ breakers }: OpenAccount, { method }: Operation) {
+  function breakerOf({ name, breakers }: OpenAccount, { method }: Operation) {
     const breaker =
       breakers.get(method) ??
       createBreaker({
@@ -180,6 +215,7 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
         firstProbeMs: 2_000,
         maxProbeMs: 30_000,
         againMs: 0,
+        moved: open => observe('breakerMoved', { account: name, operation: method, open }),
       })
     breakers.set(method, breaker)
     return breaker
@@ -218,7 +254,9 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
     account.retries.called()
     for (let attempt = 1; ; attempt++) {
       try {
-        return await call({ caller: context.caller, timeoutMs: deadline - performance.now(), recheck })
+        return await attempted(account, operation, begun =>
+          call({ caller: context.caller, timeoutMs: deadline - performance.now(), recheck, begun }),
+        )
       } catch (error) {
         const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
         const inTime = deadline - performance.now() > 2 * pauseMs
@@ -226,6 +264,37 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
         await pause(pauseMs, departure)
         if (heldBack()) throw error
       }
+    }
+  }
+
+  /** One attempt, told of as it ends; from `begun` on it is a call. */
+  async function attempted<T>(account: OpenAccount, { method: operation }: Operation, call: (begun: () => void) => Promise<T>): Promise<T> {
+    const { name } = account
+    let startedAt: number | undefined
+    const ended = (fault?: Fault, upstreamCode?: string) => {
+      observe('upstreamAnswered', { account: name, operation, ms: performance.now() - (startedAt ?? 0), fault, upstreamCode })
+    }
+    const answered = (code: string, error?: UpstreamError) => {
+      account.lastAnswer = { at: new Date().toISOString(), operation, code }
+      const accepted = !error || verdictOnCredentials(error) === 'answered'
+      if (account.accepted.accepted === null && accepted) account.accepted = { accepted, since: account.lastAnswer.at }
+    }
+    try {
+      const result = await call(() => {
+        startedAt = performance.now()
+      })
+      ended()
+      answered('ok')
+      return result
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) {
+        if (startedAt !== undefined) observe('upstreamAbandoned', { account: name, operation })
+      } else if (error.fault === failures.overloaded) observe('callRefused', { account: name, reason: 'overloaded' })
+      else if (startedAt !== undefined) {
+        ended(error.fault, error.upstreamCode)
+        if (!unanswered.has(error.fault)) answered(error.upstreamCode ?? error.fault.code, error)
+      }
+      throw error
     }
   }
 
@@ -296,7 +365,12 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       }
       const admitNow = () => {
         admit(account, operation)
-        account.client.admit(operation, context.caller)
+        try {
+          account.client.admit(operation, context.caller)
+        } catch (error) {
+          observe('callRefused', { account: account.name, reason: 'overloaded' })
+          throw error
+        }
       }
       return Object.assign(deliver, { admit: admitNow })
     },
@@ -305,6 +379,15 @@ export function createUpstream({ accounts, timeoutMs, lateMs, maxResponseBytes, 
       sandbox: [...opened.values()].some(({ sandboxed }) => sandboxed),
       credentialsRejected: [...opened.values()].some(({ credentials }) => credentials.tripped()),
     }),
+    report: () =>
+      [...opened.values()].map(({ name, config, client, lastAnswer, accepted, breakers }) => ({
+        account: name,
+        ...(lastAnswer && { lastAnswer }),
+        credentials: accepted,
+        breakers: operations.map(({ method }) => ({ operation: method, open: breakers.get(method)?.tripped() ?? false })),
+        ...client.load(),
+        capacity: config.connections,
+      })),
     reload(accounts) {
       several = Object.keys(accounts).length > 1
       connections = count(accounts)

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
-import { createLogger } from '../src/observe.ts'
+import { createLogger } from '../src/log.ts'
 import { canaries, test } from './gateway.ts'
 
 /** Words that a caller or Afilnet says and that no log may repeat, at no level. */

@@ -9,7 +9,7 @@ import type { AccountConfig, CallerConfig } from '../src/config-accounts.ts'
 import { type Scope, scopes } from '../src/config-file.ts'
 import type { Environment } from '../src/config-variables.ts'
 import { type Gateway, startGateway } from '../src/gateway.ts'
-import { createLogger } from '../src/observe.ts'
+import { createLogger } from '../src/log.ts'
 import { type Sandbox, startSandbox } from '../src/sandbox/app.ts'
 
 /** Sentinels: every test runs with them, and fails if one of them comes out anywhere. */

@@ -218,6 +218,22 @@ describe('A changed configuration', () => {
     expect([sandbox.sent.length, other.sent.length]).toEqual([1, 0])
   })
 
+  test('begins the metrics of an account with it, and says no more of how one stands that has gone', async ({ sandbox, start }) => {
+    const { config, env } = files(sandbox)
+    const { gateway, tookOver } = await open(start, env)
+    const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
+
+    config(({ accounts }) => void Object.assign(accounts, { second: accounts.main }))
+    await tookOver(({ accounts }) => JSON.stringify(accounts).includes('"added":["second"]'))
+    const during = await metrics()
+    config()
+    await tookOver(({ accounts }) => JSON.stringify(accounts).includes('"removed":["second"]'))
+
+    expect(during).toContain('gateway_sends_total{account="second",kind="message",state="unknown"} 0')
+    expect(during).toContain('gateway_breaker_open{account="second",operation="sendmessage"} 0')
+    expect(await metrics()).not.toContain('gateway_breaker_open{account="second"')
+  })
+
   test('can close an account, and what its callers began is still answered', async ({ sandbox, start }) => {
     const { config, env } = files(sandbox)
     const { gateway, reload } = await open(start, env)

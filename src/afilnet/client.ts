@@ -36,6 +36,8 @@ export type CallOptions = {
   timeoutMs: number
   /** Asked when a place comes free after a wait; throws if the call is not to be made any more. */
   recheck?: () => void
+  /** Told when the request leaves. */
+  begun?: (() => void) | undefined
   /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
   departure?: Departure | undefined
   /** Given the answer to come, when the deadline passes after the request left; `undefined` ends the call then. */
@@ -52,6 +54,8 @@ export type Client = {
   prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O>
   /** Throws if a call that began now would be refused for want of a place. */
   admit(operation: Operation, caller: string): void
+  /** Calls that hold a place, and those that wait for one. */
+  load(): { inFlight: number; queued: number }
   /** Runs one operation and gives the bytes of its answer, whatever they say. */
   fetch<O extends Operation>(operation: O, params: Params<O>, options: CallOptions): Promise<Uint8Array>
   /** Runs one operation; rejects with an `UpstreamError` that says what is known of its outcome. */
@@ -128,6 +132,7 @@ export function createClient(options: ClientOptions): Client {
     admit(operation, caller) {
       if (!hasPlace(machinery, operation, caller, timeoutMs)) throw overloaded(machinery, operation, caller)
     },
+    load: () => machinery.places.load(),
     fetch: async (operation, params, { late: _, ...call }) => exchange(machinery, operation, write(operation, params), call),
     call: async (operation, params, call) => prepare(operation, params)(call),
     close: () => pool.close(),

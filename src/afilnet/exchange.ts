@@ -32,6 +32,7 @@ type ExchangeOptions = {
   caller: string
   timeoutMs: number
   recheck?: () => void
+  begun?: (() => void) | undefined
   departure?: Departure | undefined
   late?: (answer: Promise<Uint8Array>) => void
   hold?: ((leave: () => void) => void) | undefined
@@ -42,7 +43,7 @@ export function exchange(
   machinery: Machinery,
   operation: Operation,
   request: WireRequest,
-  { caller, timeoutMs, recheck, departure, late, hold }: ExchangeOptions,
+  { caller, timeoutMs, recheck, begun, departure, late, hold }: ExchangeOptions,
 ): Promise<Uint8Array> {
   return new Promise((firstResolve, firstReject) => {
     let resolve = firstResolve
@@ -168,6 +169,7 @@ export function exchange(
         timer = setTimeout(expire, Math.max(0, leftMs))
       }
       startedAt = performance.now()
+      begun?.()
       machinery.pool.dispatch({ ...request }, handler)
     }
     const leave = hasPlace(machinery, operation, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined

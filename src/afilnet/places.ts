@@ -18,6 +18,7 @@ export type Places = {
   enter(visitor: Visitor): (() => void) | undefined
   /** Whether `enter` would take the caller in. */
   admits(caller: string): boolean
+  load(): { inFlight: number; queued: number }
   /** How many leave, at most, before one of this caller's who comes now; 0 if there is a place. */
   ahead(caller: string): number
 }
@@ -76,6 +77,7 @@ export function createPlaces(capacity: number, queueLength: number): Places {
 
   return {
     admits,
+    load: () => ({ inFlight: taken, queued: waiting }),
     ahead(caller) {
       if (taken < capacity) return 0
       const own = waits(caller)

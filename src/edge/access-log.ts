@@ -1,33 +1,40 @@
-import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Observe } from '../observe.ts'
 
-/** One line for each request: its route pattern, never its URL. */
-export const accessLog = fp(async function accessLog(app) {
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The routes that requests are told by: methods and patterns. */
+    routes: { method: string; url: string }[]
+  }
+}
+
+/** Tells of each request: by its route's pattern, never by its URL. */
+export const accessLog = fp<{ observe: Observe }>(async function accessLog(app, { observe }) {
+  app.decorate('routes', [])
+  app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
   app.addHook('onRequest', (request, reply, done) => {
-    logWhenClosed(app.log, request, reply)
+    tellWhenClosed(observe, request, reply)
     done()
   })
 })
 
-/** Writes the line of a request once it is answered or given up. */
-export function logWhenClosed(log: FastifyBaseLogger, request: FastifyRequest, reply: FastifyReply) {
+/** Tells of a request once it is answered or given up. */
+export function tellWhenClosed(observe: Observe, request: FastifyRequest, reply: FastifyReply) {
   const startedAt = performance.now()
   reply.raw.once('close', () => {
     const { id, method, routeOptions, caller, call } = request
     const { writableFinished, statusCode } = reply.raw
-    log.info(
-      {
-        requestId: id,
-        method,
-        route: routeOptions.url,
-        ...(writableFinished ? { status: statusCode } : { aborted: true }),
-        code: reply.problemCode,
-        caller: caller?.name,
-        ms: Math.round(performance.now() - startedAt),
-        upstreamMs: call?.upstreamMs,
-        upstreamCode: call?.upstreamCode,
-      },
-      'request',
-    )
+    observe('requestEnded', {
+      requestId: id,
+      method,
+      route: routeOptions.url,
+      status: writableFinished ? statusCode : undefined,
+      code: reply.problemCode,
+      caller: caller?.name,
+      ms: performance.now() - startedAt,
+      upstreamMs: call?.upstreamMs,
+      upstreamCode: call?.upstreamCode,
+    })
   })
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { ConnectionError, FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Observe } from '../observe.ts'
 import { Problem, type ProblemCode, problemBody } from '../problem.ts'
 import { securityHeaders } from './answers.ts'
 
@@ -19,7 +20,7 @@ const exchanges = new WeakMap<Socket, Exchange[]>()
 const answered = ({ reply: { raw } }: Exchange) => raw.writableFinished || raw.destroyed
 
 /** Refuses, as problems, what Node would answer in its own words or not at all. */
-export const http = fp<{ base: string }>(async function http(app, { base }) {
+export const http = fp<{ base: string; observe: Observe }>(async function http(app, { base, observe }) {
   const allowed = allowedMethods(app)
 
   // Node answers an odd Expect with a bare 417; here it goes the way of every request.
@@ -28,7 +29,7 @@ export const http = fp<{ base: string }>(async function http(app, { base }) {
     const path = pathOf(url)
     const allow = (path?.startsWith('/') && allowed(path)) || 'GET, HEAD, POST'
     socket.on('error', () => socket.destroy()) // from here on Node leaves the socket, and its errors, to us
-    answerRaw(socket as Socket, 'method-not-allowed', base, app.log, { allow, 'x-request-id': requestIdOf(headers) })
+    answerRaw(socket as Socket, 'method-not-allowed', base, observe, { allow, 'x-request-id': requestIdOf(headers) })
   })
 
   app.addHook('onRequest', (request, reply, done) => {
@@ -109,7 +110,7 @@ function pathOf(target: string): string | undefined {
 }
 
 /** Answers a connection whose request Node could not read, in its turn: an answer that is owed to an earlier request goes first. */
-export function onClientError(base: string) {
+export function onClientError(base: string, observe: Observe) {
   const refused = new WeakSet<Socket>() // Node tells of every further piece that it cannot read
   return function clientError(this: FastifyInstance, error: ConnectionError, socket: Socket) {
     if (refused.has(socket)) return
@@ -127,7 +128,7 @@ export function onClientError(base: string) {
       return
     }
     const owed = open.filter(exchange => !answered(exchange)).map(({ reply }) => new Promise(resolve => reply.raw.once('close', resolve)))
-    Promise.all(owed).then(() => (half ? linger(socket) : answerRaw(socket, code, base, app.log)))
+    Promise.all(owed).then(() => (half ? linger(socket) : answerRaw(socket, code, base, observe)))
   }
 }
 
@@ -138,7 +139,7 @@ function codeOf({ code, rawPacket }: ConnectionError): ProblemCode {
   return new RegExp(`^[A-Z]+ \\S{${maxTargetBytes + 1}}`).test(String(rawPacket ?? '')) ? 'uri-too-long' : 'headers-too-large'
 }
 
-function answerRaw(socket: Socket, code: ProblemCode, base: string, log: FastifyBaseLogger, headers: Record<string, string> = {}) {
+function answerRaw(socket: Socket, code: ProblemCode, base: string, observe: Observe, headers: Record<string, string> = {}) {
   const problem = new Problem(code)
   const requestId = headers['x-request-id'] ?? randomUUID()
   const body = problemBody(problem, { base, requestId, instance: randomUUID() })
@@ -153,7 +154,7 @@ function answerRaw(socket: Socket, code: ProblemCode, base: string, log: Fastify
     ...problem.headers,
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`)
-  log.info({ status: body.status, code, requestId }, 'request refused')
+  observe('connectionRefused', { status: body.status, code, requestId })
   socket.write(`HTTP/1.1 ${body.status} ${STATUS_CODES[body.status]}\r\n${lines.join('')}\r\n${payload}`)
   linger(socket)
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
+import type { Observe } from '../observe.ts'
 import { type MemberError, Problem, type ProblemCode, problemBody } from '../problem.ts'
 import { problemOf } from '../upstream.ts'
 
@@ -15,16 +16,16 @@ const byStatus: Record<number, ProblemCode> = {
 
 type ProblemsOptions = {
   base: string
+  observe: Observe
   /** May answer with another problem than the one at hand. */
   instead?: (problem: Problem, request: FastifyRequest) => Promise<Problem>
 }
 
 /** The only place that writes an error answer, whoever threw it. */
-export const problems = fp<ProblemsOptions>(async function problems(app, { base, instead = async problem => problem }) {
+export const problems = fp<ProblemsOptions>(async function problems(app, { base, observe, instead = async problem => problem }) {
   app.decorate('sendProblem', (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = toProblem(error, request)
-    if (problem.code === 'internal-error')
-      request.log.error({ err: problem.details.cause ?? error, requestId: request.id }, 'internal error')
+    if (problem.code === 'internal-error') observe('internalError', { err: problem.details.cause ?? error, requestId: request.id })
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
     for (const name of ['etag', 'vary', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces

@@ -10,19 +10,19 @@ export type Lease = {
   end(): Promise<void>
 }
 
-/** `timeoutMs` is how long a verb is waited for. */
-export type LeaseOptions = { timeoutMs: number; beatMs?: number; sweepMs?: number }
+/** `timeoutMs` is how long a verb is waited for; `reaped` hears how many sends of the dead became unknown. */
+export type LeaseOptions = { timeoutMs: number; beatMs?: number; sweepMs?: number; reaped?: (count: number) => void }
 
 const mostOwed = 10_000 // an outage refuses thousands of claims; those that may have got through are among the first
 const atOnce = 500
 
 /** Keeps a lease until it is ended, and meanwhile buries the dead and sweeps. */
-export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 60_000 }: LeaseOptions): Lease {
+export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 60_000, reaped = () => {} }: LeaseOptions): Lease {
   const owner = randomUUID()
   const owed = new Map<string, Outcome>()
   const turns = [
     every(beatMs, () => within(timeoutMs, store.beat(owner))),
-    every(beatMs, () => within(timeoutMs, store.reap())),
+    every(beatMs, () => within(timeoutMs, store.reap()).then(count => void (count > 0 && reaped(count)))),
     every(beatMs, pay),
     every(sweepMs, () => store.sweep()),
   ]
