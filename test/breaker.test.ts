@@ -69,12 +69,14 @@ describe('halfOfRecent', () => {
 
 describe('a breaker', () => {
   const opened = (againMs = 0) => {
+    const moves: boolean[] = []
     const breaker = createBreaker({
       verdict: error => (error as Error).message as Verdict, // thrown by `end` below
       decides: halfOfRecent({ windowMs: 10_000, minCalls: 2 }),
       firstProbeMs: 2_000,
       maxProbeMs: 30_000,
       againMs,
+      moved: open => moves.push(open),
     })
     const end = (how: Verdict | 'well') =>
       breaker.run(async () => how === 'well' || Promise.reject(new Error(how))).catch(error => error.message)
@@ -83,7 +85,7 @@ describe('a breaker', () => {
       const ended = breaker.run(() => promise).catch(error => error.message)
       return { ended, resolve, reject: (how: Verdict) => reject(new Error(how)) }
     }
-    return { ...breaker, end, underWay, open: async () => [await end('failed'), await end('failed')] }
+    return { ...breaker, moves, end, underWay, open: async () => [await end('failed'), await end('failed')] }
   }
 
   plain('opens, and lets one probe through that closes it', async () => {
@@ -100,6 +102,18 @@ describe('a breaker', () => {
     probe.resolve('well')
     expect(await probe.ended).toBe('well')
     expect([closedForS(), tripped()]).toEqual([undefined, false])
+  })
+
+  plain('tells once that it opens, however many probes fail, and once that it closes', async () => {
+    const { open, end, moves } = opened()
+    await open()
+    at(2_000)
+    await end('failed')
+    at(6_000)
+    expect(moves).toEqual([true])
+    await end('well')
+
+    expect(moves).toEqual([true, false])
   })
 
   plain('doubles the wait with each probe that fails', async () => {

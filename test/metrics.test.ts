@@ -203,13 +203,15 @@ describe('GET /health/upstream', () => {
   const health = async ({ adminUrl }: TestGateway) => (await fetch(`${adminUrl}/health/upstream`)).json() as Promise<{ items: unknown[] }>
 
   test('tells of each account what Afilnet said last, and never its user', async ({ start, sandbox }) => {
-    const gateway = await start({ accounts: { shop: {} } })
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '300' }, accounts: { shop: {} } })
     const [fresh] = (await health(gateway)).items
     expect(fresh).toMatchObject({ account: 'default', credentials: { accepted: null }, inFlight: 0, queued: 0, capacity: 256 })
 
     await gateway.get('/channels')
     sandbox.answer({ body: '{"status":"ERROR","error":"CHAT_NOT_FOUND"}' })
     await gateway.get(`${chat}/messages`)
+    sandbox.answer({ fault: 'silent' })
+    expect((await gateway.get(`${chat}/messages`)).status).toBe(504) // which is no answer
     const { items } = await health(gateway)
 
     const at = expect.stringMatching(/^\d{4}-.+Z$/)
