@@ -1,6 +1,6 @@
 import { fastifyRateLimit } from '@fastify/rate-limit'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
 import type { Config } from './config.ts'
 import { accessLog, tellWhenClosed } from './edge/access-log.ts'
 import { answers, commonHeaders } from './edge/answers.ts'
@@ -45,6 +45,8 @@ type AppOptions = {
   observe: Observe
   lifecycle: Lifecycle
   patience?: Partial<Patience> | undefined
+  /** Sees every request, if requests are traced. */
+  tracing?: FastifyPluginAsync | undefined
 }
 
 /** The whole public server, in the order in which a request meets it. */
@@ -57,6 +59,7 @@ export async function createApp({
   observe,
   lifecycle,
   patience: given,
+  tracing,
 }: AppOptions): Promise<FastifyInstance> {
   const { headersMs, requestMs, readerMs, checkEveryMs } = { ...patience, ...given }
   const base = baseOf(config)
@@ -90,6 +93,7 @@ export async function createApp({
   for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
   await app.register(fastifyRateLimit, { global: false })
   await app.register(problems, { base, observe, instead: limitMistakes(app) })
+  if (tracing) await app.register(tracing)
   await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
   await app.register(cors, { origins: config.corsOrigins })
   await app.register(accessLog, { observe })

@@ -65,6 +65,18 @@ export const Variables = Type.Object({
     (['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const).map(level => Type.Literal(level)),
     { default: 'info', expected: 'trace, debug, info, warn, error, fatal or silent' },
   ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: text('an absolute http or https URL without credentials, query or fragment'),
+  OTEL_EXPORTER_OTLP_HEADERS: Type.Optional(
+    Type.String({ secret: true, expected: 'name=value pairs with commas between, values percent-encoded' }),
+  ),
+  OTEL_SERVICE_NAME: Type.String({ default: 'afilnet-gateway', expected: 'a name' }),
+  OTEL_TRACES_SAMPLER: Type.Union(
+    (
+      ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'] as const
+    ).map(sampler => Type.Literal(sampler)),
+    { default: 'parentbased_always_on', expected: 'always_on, always_off or traceidratio, or one of them after parentbased_' },
+  ),
+  OTEL_TRACES_SAMPLER_ARG: Type.Optional(Type.String({ pattern: '^(0(\\.\\d+)?|1(\\.0+)?)$', expected: 'a ratio, 0 to 1, such as 0.1' })),
 })
 
 export type Environment = Record<string, string | undefined>

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs'
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { type AccountConfig, type Blame, type CallerConfig, type ReadFile, readFileOfMany, readSingle, readUrl } from './config-accounts.ts'
+import { readTracing, type TracingConfig } from './config-tracing.ts'
 import { type Environment, Variables } from './config-variables.ts'
-import { isBlock } from './hosts.ts'
+import { isBlock, isLoopback } from './hosts.ts'
 import { withoutNewline } from './secrets.ts'
 
 export type Config = {
@@ -31,6 +32,8 @@ export type Config = {
   corsOrigins: readonly string[]
   docs: boolean
   logLevel: Static<typeof Variables>['LOG_LEVEL']
+  /** `undefined` where nothing is traced. */
+  tracing?: TracingConfig
   /** Every file that was read, with the digest of what was in it: a change may be a new password or a new caller. */
   files: Files
 }
@@ -86,6 +89,7 @@ export function readConfig(environment: Environment): Config {
   if (!trustProxy.every(isBlock)) blameVariable('TRUST_PROXY')
   const corsOrigins = splitList(values.CORS_ORIGINS)
   if (!corsOrigins.every(origin => readUrl(origin)?.origin === origin)) blameVariable('CORS_ORIGINS')
+  const tracing = readTracing(values, blameVariable)
 
   if (mistakes.size > 0)
     throw new ConfigError(
@@ -115,14 +119,16 @@ export function readConfig(environment: Environment): Config {
     corsOrigins,
     docs: complete.DOCS,
     logLevel: complete.LOG_LEVEL,
+    ...(tracing && { tracing }),
     files,
   })
 }
 
 /** The configuration as an operator may see it: every secret is a mask. */
-export function maskConfig({ accounts, callers, files, ...rest }: Config) {
+export function maskConfig({ accounts, callers, tracing, files, ...rest }: Config) {
   return {
     ...rest,
+    ...(tracing && { tracing: { ...tracing, headers: mapValues(tracing.headers, () => '<set>') } }),
     files: Object.keys(files),
     accounts: mapValues(accounts, account => ({ ...account, password: '<set>' })),
     callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => '<set>') })),
@@ -130,14 +136,16 @@ export function maskConfig({ accounts, callers, files, ...rest }: Config) {
 }
 
 /** What is not wrong and yet will surprise someone. */
-export function warningsOf({ accounts, callers }: Config, now = Date.now()): string[] {
+export function warningsOf({ accounts, callers, tracing }: Config, now = Date.now()): string[] {
   const named = (record: object, fits: (row: never) => boolean) =>
     Object.entries(record)
       .filter(([, row]) => fits(row as never)) // each record has rows of one type
       .map(([name]) => name)
   const byGet = named(accounts, ({ transport }: AccountConfig) => transport === 'get')
   const expired = named(callers, ({ expires }: CallerConfig) => expires !== undefined && Date.parse(expires) <= now)
+  const inTheClear = tracing?.endpoint.protocol === 'http:' && !isLoopback(tracing.endpoint) && Object.keys(tracing.headers).length > 0
   return [
+    ...(inTheClear ? ['OTEL_EXPORTER_OTLP_HEADERS go to the collector over plain http'] : []),
     ...byGet.map(name => `account ${name}: the get transport puts the password into the URL of every call, where proxies log it`),
     ...expired.map(name => `caller ${name}: its keys have expired`),
   ]

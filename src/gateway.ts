@@ -20,7 +20,7 @@ export type Gateway = {
   url: string
   /** Where the operator looks in; none if its port was not asked for and is taken. */
   adminUrl: string | undefined
-  /** Takes over the accounts and callers of another configuration; the rest needs a restart. */
+  /** Takes over the accounts, the callers and the collector's headers of another configuration; the rest needs a restart. */
   reload(config: Config): void
   /** Reloads whenever a file of the configuration has other content; returns what reloads at once. */
   follow(read: () => Config, pollMs?: number): () => void
@@ -59,13 +59,15 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     observe,
   )
   const base = baseOf(config)
-  const upstream = createUpstream({ ...config, observe })
+  // Not one module of OpenTelemetry is loaded unless it is asked for.
+  const tracing = config.tracing && (await import('./tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
+  const upstream = createUpstream({ ...config, observe, around: tracing?.around })
   const sends = createSends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
   }
-  const app = await createApp({ config, upstream, sends, state, logger, observe, lifecycle, patience })
+  const app = await createApp({ config, upstream, sends, state, logger, observe, lifecycle, patience, tracing: tracing?.plugin })
   metrics.begin(app.routes)
   await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
   const { reportCallers } = app
@@ -96,14 +98,17 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     // A send goes on without its caller, who is not waited for above.
     await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
     await upstream.close()
+    const flushed = tracing?.stop(Math.min(1_000, Math.max(0, deadline - performance.now())))
     await sends.stop()
     await store.close()
     await admin.close()
+    await flushed
   }
 
-  function reload({ accounts, callers }: Config) {
+  function reload({ accounts, callers, tracing: next }: Config) {
     upstream.reload(accounts)
     app.useCallers(callers)
+    if (next) tracing?.useHeaders(next.headers)
   }
 
   function follow(read: () => Config, pollMs?: number) {

@@ -63,3 +63,14 @@ export function isBlock(text: string): boolean {
   const family = isIP(address)
   return family !== 0 && Number(bits ?? 0) <= (family === 6 ? 128 : 32)
 }
+
+/** Tells whether an address lies in one of the blocks, each of which `isBlock` knows as one. */
+export function membershipOf(blocks: readonly string[]): (address: string | undefined) => boolean {
+  const list = new BlockList()
+  for (const block of blocks) {
+    const [address = '', bits] = block.split('/')
+    const family = isIP(address)
+    list.addSubnet(address, Number(bits ?? (family === 6 ? 128 : 32)), family === 6 ? 'ipv6' : 'ipv4')
+  }
+  return (address = '') => listed(list, address.replace(/%.*/, ''))
+}

@@ -14,6 +14,7 @@ export type Facts = {
   /** A request is over: answered, or given up by its caller. */
   requestEnded: {
     requestId: string
+    traceId: string | undefined
     method: string
     /** The route's pattern. */
     route: string | undefined
@@ -28,7 +29,7 @@ export type Facts = {
   /** What could not even be read as a request was refused. */
   connectionRefused: { requestId: string; status: number; code: ProblemCode }
   /** Something of ours went wrong. */
-  internalError: { requestId: string; err: unknown }
+  internalError: { requestId: string; traceId: string | undefined; err: unknown }
   /** A call to Afilnet is over; without a fault it gave a result. */
   upstreamAnswered: { account: string; operation: string; ms: number; fault?: Fault | undefined; upstreamCode?: string | undefined }
   /** Nobody waits for a call any more. */

@@ -70,6 +70,9 @@ export type AccountReport = {
   capacity: number
 }
 
+/** Runs one attempt at a call, and may see how it ends. */
+export type Around = <T>(context: CallContext, operation: Operation, attempt: () => Promise<T>) => Promise<T>
+
 type UpstreamOptions = {
   accounts: Record<string, AccountConfig>
   timeoutMs: number
@@ -77,6 +80,7 @@ type UpstreamOptions = {
   maxResponseBytes: number
   readCacheMs: number
   observe?: Observe
+  around?: Around | undefined
 }
 
 type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck' | 'begun'>
@@ -127,6 +131,7 @@ export function createUpstream({
   maxResponseBytes,
   readCacheMs,
   observe = unobserved,
+  around = (_context, _operation, attempt) => attempt(),
 }: UpstreamOptions): Upstream {
   const renderer = createRenderer()
   const count = (all: typeof accounts) => Object.values(all).reduce((sum, { connections }) => sum + connections, 0)
@@ -254,9 +259,8 @@ export function createUpstream({
     account.retries.called()
     for (let attempt = 1; ; attempt++) {
       try {
-        return await attempted(account, operation, begun =>
-          call({ caller: context.caller, timeoutMs: deadline - performance.now(), recheck, begun }),
-        )
+        const once = (begun: () => void) => call({ caller: context.caller, timeoutMs: deadline - performance.now(), recheck, begun })
+        return await around(context, operation, () => attempted(account, operation, once))
       } catch (error) {
         const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
         const inTime = deadline - performance.now() > 2 * pauseMs

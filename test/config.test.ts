@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { ConfigError, maskConfig, readConfig } from '../src/config.ts'
+import { ConfigError, maskConfig, readConfig, warningsOf } from '../src/config.ts'
 import type { Environment } from '../src/config-variables.ts'
 
 const digest = 'ab'.repeat(32)
@@ -106,6 +106,24 @@ describe('A configuration', () => {
     })
     expect(config.accounts.default?.url.href).toBe('https://other.example/api/')
     expect(config.publicUrl?.href).toBe('https://example.com/chat-api/')
+  })
+
+  test('traces where a collector is named, and hides what it tells the collector', () => {
+    const given = { ...valid, OTEL_EXPORTER_OTLP_HEADERS: 'api-key=fake-api-key%3D, X-Team=chat' }
+    const config = readConfig({ ...given, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' })
+
+    expect(readConfig(given).tracing).toBeUndefined()
+    expect(config.tracing).toEqual({
+      endpoint: new URL('http://collector:4318'),
+      headers: { 'api-key': 'fake-api-key=', 'X-Team': 'chat' },
+      serviceName: 'afilnet-gateway',
+      sampler: 'parentbased_always_on',
+      ratio: 1,
+    })
+    expect(JSON.stringify(maskConfig(config))).toContain('"headers":{"api-key":"<set>","X-Team":"<set>"}')
+    expect(warningsOf(config)).toEqual([expect.stringContaining('plain http')])
+    for (const endpoint of ['https://collector:4318', 'http://127.0.0.1:4318'])
+      expect(warningsOf(readConfig({ ...given, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }))).toEqual([])
   })
 
   test.for([
@@ -216,6 +234,17 @@ describe('A mistake', () => {
     ['DOCS', 'yes'],
     ['DOCS', 'TRUE'],
     ['LOG_LEVEL', 'verbose'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'https://user:word@collector:4318'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'http://collector:4318/?key=word'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'fake-api-key'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'api-key='],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'api key=fake-api-key'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'api-key=fake%0d%0aapi-key'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'api-key=fake-api-key%'],
+    ['OTEL_TRACES_SAMPLER', 'jaeger_remote'],
+    ['OTEL_TRACES_SAMPLER_ARG', '1.5'],
+    ['OTEL_TRACES_SAMPLER_ARG', '10%'],
     ['NODE_TLS_REJECT_UNAUTHORIZED', '0'],
   ] as const)('in %s (%s) is named, with what was expected', ([name, value]) => {
     const mistakes = mistakesIn({ ...valid, [name]: value })

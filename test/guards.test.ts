@@ -77,7 +77,13 @@ const house = [
   ['src/retry-budget.ts', [], []],
   ['src/shared-reads.ts', ['src/afilnet/departure.ts'], []],
   ['src/problem.ts', ['src/schema.ts'], ['@sinclair/typebox']],
-  ['src/config.ts', ['src/config-accounts.ts', 'src/config-variables.ts', 'src/hosts.ts', 'src/secrets.ts'], ['@sinclair/typebox']],
+  ['src/config.ts', ['src/config-{accounts,tracing,variables}.ts', 'src/hosts.ts', 'src/secrets.ts'], ['@sinclair/typebox']],
+  ['src/config-tracing.ts', ['src/config-{accounts,variables}.ts'], ['@sinclair/typebox']],
+  [
+    'src/tracing.ts',
+    ['src/config-tracing.ts', 'src/hosts.ts', 'src/upstream.ts', 'src/edge/access-log.ts', 'src/edge/problems.ts', 'src/afilnet/faults.ts'],
+    ['fastify', 'fastify-plugin', '@fastify/otel', '@opentelemetry/*'],
+  ],
   [
     'src/config-accounts.ts',
     ['src/config-{file,variables}.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/afilnet/transports.ts'],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isInternal, isLoopback } from '../src/hosts.ts'
+import { isInternal, isLoopback, membershipOf } from '../src/hosts.ts'
 
 /** Hosts as they may stand in a URL; the parser turns the odd ones into plain ones. */
 const loopback = [
@@ -115,4 +115,20 @@ describe('isInternal', () => {
   test.for(open)('does not hold for %s', host => {
     expect(isInternal(url(host))).toBe(false)
   })
+})
+
+describe('Blocks of addresses', () => {
+  const isMember = membershipOf(['10.0.0.0/8', '192.0.2.1', 'fd00::/8', '2001:db8::1'])
+
+  test.for(['10.1.2.3', '::ffff:10.1.2.3', '192.0.2.1', 'fd00::7', 'fd00::7%eth0', '2001:db8::1'])('have %s', address => {
+    expect(isMember(address)).toBe(true)
+  })
+
+  test.for(['11.0.0.1', '::ffff:11.0.0.1', '192.0.2.2', 'fe80::1', '2001:db8::2', '', 'localhost', undefined])(
+    'do not have %s',
+    address => {
+      expect(isMember(address)).toBe(false)
+      expect(membershipOf([])(address)).toBe(false)
+    },
+  )
 })

@@ -7,6 +7,10 @@ declare module 'fastify' {
     /** The routes that requests are told by: methods and patterns. */
     routes: { method: string; url: string }[]
   }
+  interface FastifyRequest {
+    /** Where the request is found among the traces; only while there are any. */
+    traceId?: string | undefined
+  }
 }
 
 /** Tells of each request: by its route's pattern, never by its URL. */
@@ -23,10 +27,11 @@ export const accessLog = fp<{ observe: Observe }>(async function accessLog(app, 
 export function tellWhenClosed(observe: Observe, request: FastifyRequest, reply: FastifyReply) {
   const startedAt = performance.now()
   reply.raw.once('close', () => {
-    const { id, method, routeOptions, caller, call } = request
+    const { id, traceId, method, routeOptions, caller, call } = request
     const { writableFinished, statusCode } = reply.raw
     observe('requestEnded', {
       requestId: id,
+      traceId,
       method,
       route: routeOptions.url,
       status: writableFinished ? statusCode : undefined,

@@ -25,7 +25,8 @@ type ProblemsOptions = {
 export const problems = fp<ProblemsOptions>(async function problems(app, { base, observe, instead = async problem => problem }) {
   app.decorate('sendProblem', (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = toProblem(error, request)
-    if (problem.code === 'internal-error') observe('internalError', { err: problem.details.cause ?? error, requestId: request.id })
+    if (problem.code === 'internal-error')
+      observe('internalError', { err: problem.details.cause ?? error, requestId: request.id, traceId: request.traceId })
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
     for (const name of ['etag', 'vary', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces

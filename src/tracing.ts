@@ -1,0 +1,181 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FastifyOtelInstrumentation } from '@fastify/otel'
+import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  NodeTracerProvider,
+  ParentBasedSampler,
+  type ReadableSpan,
+  type SpanExporter,
+  TraceIdRatioBasedSampler,
+} from '@opentelemetry/sdk-trace-node'
+import type { FastifyBaseLogger, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { UpstreamError } from './afilnet/faults.ts'
+import type { TracingConfig } from './config-tracing.ts'
+import { membershipOf } from './hosts.ts'
+import type { Around, CallContext } from './upstream.ts'
+
+/** Spans of requests and of what they ask of Afilnet, on their way to a collector. */
+export type Tracing = {
+  /** To be registered before all that may answer a request. */
+  plugin: FastifyPluginAsync
+  around: Around
+  useHeaders(headers: TracingConfig['headers']): void
+  /** Sends what there is, for as long as that. */
+  stop(withinMs: number): Promise<void>
+}
+
+/** All that leaves with a span. The plugin's own attributes have the URL among them. */
+const told = new Set([
+  'http.request.method',
+  'http.route',
+  'http.response.status_code',
+  'error.type',
+  'gateway.caller',
+  'gateway.account',
+  'gateway.operation',
+  'gateway.upstream_code',
+  'gateway.outcome',
+])
+
+const samplers = {
+  always_on: () => new AlwaysOnSampler(),
+  always_off: () => new AlwaysOffSampler(),
+  traceidratio: (ratio: number) => new TraceIdRatioBasedSampler(ratio),
+}
+
+/** Begins to trace. What a caller says of its own trace counts only if it comes straight from an address in `trusted`. */
+export function startTracing(config: TracingConfig, trusted: readonly string[], logger: FastifyBaseLogger): Tracing {
+  let { headers } = config
+  const exporter = new OTLPTraceExporter({
+    url: `${config.endpoint.href.replace(/\/$/, '')}/v1/traces`,
+    headers: async () => ({ ...headers }),
+    concurrencyLimit: 4,
+  })
+  const provider = new NodeTracerProvider({
+    sampler: samplerOf(config),
+    spanProcessors: [new BatchSpanProcessor(onlyWhatIsTold(exporter, config, logger))],
+  })
+  // Contexts are handed over by hand, since those of Node do not survive the reading of a body.
+  provider.register({ contextManager: null })
+  const tracer = provider.getTracer('afilnet-gateway')
+  const requests = new FastifyOtelInstrumentation({
+    instrumentHooks: false,
+    instrumentHandler: false,
+    recordExceptions: false,
+    ignorePaths: () => false, // or it would ask the environment
+    requestHook(span, request) {
+      const { method, routeOptions } = request
+      span.updateName(routeOptions.url === undefined ? method : `${method} ${routeOptions.url}`)
+      request.traceId = span.spanContext().traceId
+    },
+  })
+  requests.setTracerProvider(provider)
+  const isTrusted = membershipOf(trusted)
+  const contexts = new WeakMap<CallContext, Context>()
+
+  const plugin = fp(async app => {
+    app.decorateRequest('traceId', undefined)
+    app.addHook('onRequest', ({ raw }: FastifyRequest, _, done) => {
+      delete raw.headers.baggage
+      if (raw.headers.traceparent !== undefined && !isTrusted(raw.socket.remoteAddress)) {
+        delete raw.headers.traceparent
+        delete raw.headers.tracestate
+      }
+      done()
+    })
+    await app.register(requests.plugin())
+    app.addHook('preValidation', (request, _, done) => {
+      if (request.call) contexts.set(request.call, request.opentelemetry().context ?? ROOT_CONTEXT)
+      done()
+    })
+    // The plugin ends the span in a hook of the route, which comes after all hooks of this kind.
+    app.addHook('onSend', (request, reply, payload, done) => {
+      request.opentelemetry().span?.setAttributes({
+        'error.type': reply.problemCode,
+        'gateway.caller': request.caller?.name,
+        'gateway.account': request.caller?.account,
+      })
+      done(null, payload)
+    })
+  })
+
+  const around: Around = async (context, { method }, attempt) => {
+    const attributes = { 'gateway.operation': method, 'gateway.caller': context.caller, 'gateway.account': context.account.name }
+    const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes }, contexts.get(context) ?? ROOT_CONTEXT)
+    try {
+      return await attempt()
+    } catch (error) {
+      const known = error instanceof UpstreamError ? error : undefined
+      span.setStatus({ code: SpanStatusCode.ERROR }).setAttributes({
+        'error.type': known?.fault.code ?? '_OTHER',
+        'gateway.upstream_code': known?.upstreamCode,
+        'gateway.outcome': known?.outcome,
+      })
+      throw error
+    } finally {
+      span.end()
+    }
+  }
+
+  return {
+    plugin,
+    around,
+    useHeaders(next) {
+      headers = next
+    },
+    async stop(withinMs) {
+      const waited = new AbortController()
+      const flushed = provider.shutdown().catch(() => {}) // the log has it
+      await Promise.race([flushed, sleep(withinMs, undefined, waited).catch(() => {})])
+      waited.abort()
+    },
+  }
+}
+
+function samplerOf({ sampler, ratio }: TracingConfig) {
+  const root = sampler.replace('parentbased_', '') as keyof typeof samplers // the configuration knows no others
+  return sampler.startsWith('parentbased_')
+    ? new ParentBasedSampler({ root: samplers[root](ratio) })
+    : samplers[sampler as typeof root](ratio)
+}
+
+/** The last door: nothing leaves that is not listed, and the log hears once that the collector does not take it, and once that it does again. */
+function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, logger: FastifyBaseLogger): SpanExporter {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  const attributes = { 'service.name': serviceName, 'service.version': version }
+  const resource: ReadableSpan['resource'] = { attributes, merge: () => resource, getRawAttributes: () => Object.entries(attributes) }
+  let taken = true
+
+  const strip = (span: ReadableSpan): ReadableSpan =>
+    Object.create(span, {
+      resource: { value: resource },
+      attributes: { value: Object.fromEntries(Object.entries(span.attributes).filter(([name]) => told.has(name))) },
+      status: { value: { code: statusOf(span) } },
+      events: { value: [] },
+      links: { value: [] },
+    })
+
+  return {
+    export(spans, done) {
+      exporter.export(spans.map(strip), result => {
+        const ok = result.code === 0 // as an enum of a package below has it
+        if (ok && !taken) logger.info('the collector takes traces again')
+        if (!ok && taken)
+          logger.warn({ code: (result.error as NodeJS.ErrnoException | undefined)?.code }, 'the collector does not take traces')
+        taken = ok
+        done(result)
+      })
+    },
+    shutdown: () => exporter.shutdown(),
+  }
+}
+
+/** A request that its caller got wrong is no error of ours, and the plugin takes every exception for one. */
+const statusOf = ({ kind, status, attributes }: ReadableSpan) =>
+  kind === SpanKind.SERVER && Number(attributes['http.response.status_code']) < 500 ? SpanStatusCode.UNSET : status.code
