@@ -1,0 +1,184 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { Agent, request } from 'undici'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { freePort, has } from '../../bench/programs.ts'
+import { catalogue } from '../../src/problem.ts'
+import { listen } from '../afilnet/listeners.ts'
+import { read } from './files.ts'
+
+const missing = !has('nginx')
+const messages = '/chats/whatsapp/100/34600000000/messages'
+const unread = '/chats/whatsapp/100/34600000000/unread'
+
+type Arrival = { method: string; path: string; headers: IncomingMessage['headers']; body: string; connection: object }
+type Behaviour = (response: ServerResponse) => void
+
+const answer = (status: number) => (response: ServerResponse) =>
+  void response.writeHead(status, { 'content-type': 'application/problem+json' }).end(`{"status":${status}}`)
+const drop: Behaviour = ({ socket }) => void socket?.destroy()
+
+/** What stands for a gateway: says what reached it, and behaves as it is told. */
+async function gateway(behave: Behaviour) {
+  const arrivals: Arrival[] = []
+  const server = createServer({ maxHeaderSize: 65_536 }, async (request, response) => {
+    const { method = '', url: path = '', headers, socket: connection } = request
+    arrivals.push({ method, path, headers, body: await text(request), connection })
+    behave(response)
+  })
+  return { arrivals, port: await listen(server) }
+}
+
+/** The real nginx with the file of the repository, in which only addresses and places are others. */
+async function balance(...ports: number[]) {
+  const folder = mkdtempSync(join(tmpdir(), 'balancer-'))
+  const port = await freePort()
+  const [first, second] = ports
+  const config = read('deploy/nginx/nginx.conf')
+    .replaceAll('/tmp/', `${folder}/`)
+    .replace('worker_processes auto', 'worker_processes 1')
+    .replace('172.30.30.11:3000', `127.0.0.1:${first}`)
+    .replace('172.30.30.12:3000', `127.0.0.1:${second}`)
+    .replace('listen 8080', `listen 127.0.0.1:${port}`)
+    .replace('/dev/stdout', `${folder}/access.log`)
+    .replace('/dev/stderr', 'stderr')
+  writeFileSync(join(folder, 'nginx.conf'), config)
+  const child = spawn('nginx', ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;'], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  })
+  const exited = once(child, 'exit')
+  let complaints = ''
+  child.stderr.on('data', chunk => {
+    complaints += chunk
+  })
+  const agent = new Agent()
+  onTestFinished(async () => {
+    await agent.destroy()
+    child.kill('SIGTERM')
+    await exited
+    rmSync(folder, { recursive: true })
+  })
+  await vi.waitFor(
+    async () => {
+      const socket = connect(port, '127.0.0.1')
+      await once(socket, 'connect').finally(() => socket.destroy())
+    },
+    { timeout: 10_000, interval: 20 },
+  )
+  return {
+    log: () => read(join(folder, 'access.log')),
+    complaints: () => complaints,
+    async ask(method: 'GET' | 'POST', path: string, { headers = {}, body }: { headers?: Record<string, string>; body?: string } = {}) {
+      const reply = await request(`http://127.0.0.1:${port}${path}`, { method, headers, body: body ?? null, dispatcher: agent })
+      return { status: reply.statusCode, type: reply.headers['content-type'], text: await reply.body.text() }
+    },
+  }
+}
+
+const many = Array.from({ length: 8 }, (_, index) => index)
+
+describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
+  test('never sends a POST a second time', async () => {
+    const [one, other] = [await gateway(drop), await gateway(drop)]
+    const { ask } = await balance(one.port, other.port)
+
+    const reply = await ask('POST', messages, { body: '{"message":"Hello"}' })
+
+    expect(one.arrivals.length + other.arrivals.length).toBe(1)
+    expect(reply).toMatchObject({ status: 502, type: 'application/problem+json' })
+    expect(JSON.parse(reply.text)).toMatchObject({ status: 502, outcome: 'unknown', retry: 'same-key' })
+  })
+
+  test.for([unread, `${unread}/`, unread.replace('unread', '%75nread?x=1')])('never asks a second time for GET %s', async path => {
+    const [one, other] = [await gateway(drop), await gateway(drop)]
+    const { ask } = await balance(one.port, other.port)
+
+    const reply = await ask('GET', path)
+
+    expect(reply.status).toBe(502)
+    expect([...one.arrivals, ...other.arrivals]).toMatchObject([{ path }])
+  })
+
+  test('asks the other gateway when the answer of a read broke off', async () => {
+    const [one, other] = [await gateway(drop), await gateway(answer(200))]
+    const { ask } = await balance(one.port, other.port)
+
+    const replies = [await ask('GET', messages), await ask('GET', messages)]
+
+    expect(replies.map(({ status }) => status)).toEqual([200, 200])
+    expect(one.arrivals.length).toBeGreaterThan(0)
+  })
+
+  test('sends everything to the other gateway when one is gone', async () => {
+    const other = await gateway(answer(201))
+    const { ask } = await balance(await freePort(), other.port)
+
+    for (const _ of many) expect((await ask('POST', messages, { body: '{}' })).status).toBe(201)
+
+    expect(other.arrivals).toHaveLength(many.length)
+  })
+
+  test('takes a 503 for an answer, and for no reason to leave a gateway alone', async () => {
+    const [one, other] = [await gateway(answer(503)), await gateway(answer(503))]
+    const { ask } = await balance(one.port, other.port)
+
+    for (const _ of many) expect(await ask('GET', messages)).toMatchObject({ status: 503, text: '{"status":503}' })
+
+    expect([one.arrivals.length, other.arrivals.length]).toEqual([4, 4])
+  })
+
+  test('passes path, host and body on as they came, and the address as it knows it', async () => {
+    const [one, other] = [await gateway(answer(200)), await gateway(answer(200))]
+    const { ask } = await balance(one.port, other.port)
+    const path = '/chats/whatsapp/100/a%2Fb%252F//messages?x=%20y'
+    const body = JSON.stringify({ message: 'x'.repeat(100_000) })
+
+    await ask('POST', path, { headers: { host: 'chat.example.com', 'x-forwarded-for': '203.0.113.9' }, body })
+
+    expect([...one.arrivals, ...other.arrivals]).toMatchObject([
+      { method: 'POST', path, body, headers: { host: 'chat.example.com', 'x-forwarded-for': '127.0.0.1' } },
+    ])
+  })
+
+  test('keeps its connections to the gateways', async () => {
+    const [one, other] = [await gateway(answer(200)), await gateway(answer(200))]
+    const { ask } = await balance(one.port, other.port)
+
+    for (const _ of many) await ask('GET', messages)
+
+    expect(new Set(one.arrivals.map(({ connection }) => connection)).size).toBe(1)
+    expect(new Set(other.arrivals.map(({ connection }) => connection)).size).toBe(1)
+  })
+
+  test('leaves it to the gateway what is too long, except for a body that it must hold itself', async () => {
+    const [one, other] = [await gateway(answer(200)), await gateway(answer(200))]
+    const { ask } = await balance(one.port, other.port)
+
+    expect((await ask('GET', `/${'x'.repeat(9_000)}`, { headers: { 'x-long': 'x'.repeat(14_000) } })).status).toBe(200)
+    const { status, type, text } = await ask('POST', messages, { body: 'x'.repeat(200_000) })
+
+    const { title } = catalogue['payload-too-large']
+    expect({ status, type }).toEqual({ status: 413, type: 'application/problem+json' })
+    expect(JSON.parse(text)).toMatchObject({ code: 'payload-too-large', title, type: '/problems/payload-too-large' })
+    expect(one.arrivals.length + other.arrivals.length).toBe(1)
+  })
+
+  test('writes down what became of each call, and never for whom it was', async () => {
+    const one = await gateway(drop)
+    const { ask, log, complaints } = await balance(one.port, await freePort())
+
+    await ask('POST', messages, {
+      headers: { authorization: 'Bearer fake_canary_key_0123456789abcdef' },
+      body: '{"message":"fake-canary-text"}',
+    })
+    await vi.waitFor(() => expect(log()).toMatch(/ POST 502 /))
+
+    expect(log() + complaints()).not.toMatch(/34600000000|whatsapp|canary/)
+  })
+})

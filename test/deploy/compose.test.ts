@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest'
+import { documentsIn, isVariable, packageVersion, publicPaths, read } from './files.ts'
+
+type Service = {
+  profiles?: string[]
+  image: string
+  user?: string
+  environment?: Record<string, unknown>
+  ports?: string[]
+  volumes?: string[]
+  secrets?: string[]
+  networks: string[] | Record<string, { ipv4_address?: string } | null>
+  command?: string[]
+  stop_grace_period?: string
+}
+
+const [file] = documentsIn('docker-compose.yml')
+const services = file.services as Record<string, Service>
+const service = (name: string) => services[name] as Service // a missing one fails the test that asks
+const gateways = ['gateway', 'gateway-1', 'gateway-2'].map(service)
+const networksOf = ({ networks }: Service) => (Array.isArray(networks) ? networks : Object.keys(networks))
+const portsOf = ({ ports = [] }: Service) => ports
+const addressIn = (network: string, { networks }: Service) => (Array.isArray(networks) ? undefined : networks[network]?.ipv4_address)
+
+describe('docker-compose.yml', () => {
+  test('has a gateway by itself, and the rest in profiles', () => {
+    const profiles = Object.entries(services).map(([name, { profiles }]) => [name, profiles?.join() ?? ''])
+
+    expect(Object.fromEntries(profiles)).toEqual({
+      gateway: '',
+      sandbox: 'demo',
+      'gateway-1': 'scale',
+      'gateway-2': 'scale',
+      balancer: 'scale',
+      valkey: 'scale',
+      prometheus: 'monitoring',
+      grafana: 'monitoring',
+    })
+  })
+
+  test.for(Object.entries(services))('gives %s no right that it does not need', ([, one]) => {
+    expect(one).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
+    if (one.image !== `afilnet-gateway:${packageVersion}`) {
+      expect(one.image).toMatch(/:v?\d+\.\d+\.\d+(-[a-z]+)?$/)
+      expect(one.user).toMatch(/^[1-9]\d*:\d+$/)
+    }
+  })
+
+  test('publishes on loopback only, and the admin port nowhere', () => {
+    const published = Object.values(services).flatMap(portsOf)
+
+    expect(published).toEqual(['127.0.0.1:3000:3000', '127.0.0.1:3000:8080', '127.0.0.1:9090:9090', '127.0.0.1:3030:3000'])
+  })
+
+  test('sets only what the gateway and the sandbox read', () => {
+    const names = [...gateways, service('sandbox')].flatMap(({ environment = {} }) => Object.keys(environment))
+
+    expect(names.length).toBeGreaterThan(6)
+    expect(names.filter(name => !isVariable(name))).toEqual([])
+  })
+
+  test('reads each secret from a file that git ignores and the file tells how to make', () => {
+    const text = read('docker-compose.yml')
+    for (const one of gateways) {
+      for (const [name, path] of Object.entries(one.environment ?? {}).filter(([name]) => name.endsWith('_FILE'))) {
+        expect(
+          one.secrets?.map(secret => `/run/secrets/${secret}`),
+          name,
+        ).toContain(path)
+      }
+    }
+    for (const [name, { file: path }] of Object.entries<{ file: string }>(file.secrets)) {
+      expect(path).toBe(`./secrets/${name}`)
+      expect(text).toContain(`> secrets/${name}`)
+    }
+    expect(read('.gitignore')).toMatch(/^secrets\/$/m)
+  })
+
+  test('waits longer than a drain takes', () => {
+    for (const { stop_grace_period, environment } of gateways) {
+      expect(Number.parseInt(stop_grace_period ?? '', 10) * 1000).toBeGreaterThan(Number(environment?.DRAIN_MS))
+    }
+  })
+
+  test('puts two gateways on one ledger that is on the disk before it is acknowledged', () => {
+    const flags = service('valkey').command?.join(' ')
+
+    expect(flags).toContain('--appendonly yes --appendfsync always')
+    expect(flags).toContain('--maxmemory-policy noeviction')
+    expect(file.networks.store).toEqual({ internal: true })
+    expect(networksOf(service('valkey'))).toEqual(['store'])
+    for (const replica of [service('gateway-1'), service('gateway-2')]) {
+      expect(replica.environment?.STORE_URL).toBe('redis://valkey:6379/0')
+      expect(networksOf(replica)).toContain('store')
+    }
+  })
+
+  test('has the gateways believe the balancer, and nobody else, whose request it is', () => {
+    const [replica, other] = [service('gateway-1'), service('gateway-2')]
+    const balancer = addressIn('front', service('balancer'))
+
+    expect(balancer).toBeDefined()
+    expect([replica, other].map(({ environment }) => environment?.TRUST_PROXY)).toEqual([balancer, balancer])
+    expect(new Set([balancer, addressIn('front', replica), addressIn('front', other)]).size).toBe(3)
+    expect(
+      read('deploy/nginx/nginx.conf')
+        .match(/^ +server [\d.]+:\d+/gm)
+        ?.map(line => line.trim()),
+    ).toEqual([replica, other].map(one => `server ${addressIn('front', one)}:3000`))
+  })
+
+  test('lets Prometheus reach each gateway by the name it asks for', () => {
+    const [{ scrape_configs }] = documentsIn('deploy/prometheus/prometheus.yml')
+    const { targets } = scrape_configs[0].static_configs[0]
+
+    expect(targets).toEqual(['gateway:3001', 'gateway-1:3001', 'gateway-2:3001'])
+    for (const one of [...gateways, service('prometheus'), service('grafana')]) expect(networksOf(one)).toContain('monitoring')
+    for (const { environment } of gateways) expect(environment).toMatchObject({ ADMIN_HOST: '0.0.0.0', ADMIN_PORT: 3001 })
+    expect(documentsIn('deploy/grafana/provisioning/datasources/prometheus.yml')[0].datasources[0].url).toBe('http://prometheus:9090')
+  })
+
+  test('declares every network, volume and secret that it uses', () => {
+    const all = Object.values(services)
+    const volumes = all
+      .flatMap(({ volumes = [] }) => volumes.map(volume => volume.split(':')[0] ?? ''))
+      .filter(name => !name.startsWith('.'))
+
+    expect(new Set(all.flatMap(networksOf))).toEqual(new Set(['default', ...Object.keys(file.networks)]))
+    expect(new Set(volumes)).toEqual(new Set(Object.keys(file.volumes)))
+    expect(new Set(all.flatMap(({ secrets = [] }) => secrets))).toEqual(new Set(Object.keys(file.secrets)))
+  })
+})
+
+describe('Dockerfile', () => {
+  const text = read('Dockerfile')
+  const last = text.slice(text.lastIndexOf('\nFROM '))
+
+  test('runs as a user that is known by number, with node itself as the process', () => {
+    expect(last.match(/^USER .*/gm)).toEqual(['USER 1000:1000'])
+    expect(last).toMatch(/^CMD \["node", .*"src\/main\.ts"\]$/m)
+    expect(last).not.toMatch(/^(ENTRYPOINT|SHELL)/m)
+  })
+
+  test('asks for its health at a path that the gateway has, without another program', () => {
+    const path = /^HEALTHCHECK .*CMD \["node", "-e", .*PORT\}(\/[a-z/]+)`/m.exec(last)?.[1]
+
+    expect(publicPaths).toContain(path)
+  })
+
+  test('carries the license of the package', () => {
+    expect(last).toContain(`org.opencontainers.image.licenses="${JSON.parse(read('package.json')).license}"`)
+  })
+})

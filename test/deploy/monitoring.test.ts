@@ -1,0 +1,241 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
+import { stringify } from 'yaml'
+import { catalogue } from '../../src/problem.ts'
+import { type TestGateway, test } from '../gateway.ts'
+import { installed } from '../store/stores.ts'
+import { documentsIn, publicPaths, read, root } from './files.ts'
+
+type Rule = { alert: string; expr: string; labels: Record<string, string>; annotations: Record<string, string> }
+type Panel = { title: string; type: string; targets?: { expr: string; legendFormat: string }[] }
+
+const rules: Rule[] = documentsIn('deploy/prometheus/alerts.yml')[0].groups[0].rules
+const dashboard = JSON.parse(read('deploy/grafana/dashboard.json'))
+const panels: Panel[] = dashboard.panels
+const labelsIn = (template: string) => [...template.matchAll(/\$labels\.(\w+)|\{\{(\w+)\}\}/g)].map(([, one, other]) => one ?? other ?? '')
+
+/** Every query, with the labels that are shown of its result. */
+const queries = [
+  ...rules.map(({ alert, expr, annotations }) => ({ of: alert, expr, shown: labelsIn(Object.values(annotations).join()) })),
+  ...panels.flatMap(({ title, targets = [] }) =>
+    targets.map(({ expr, legendFormat }) => ({
+      of: `${title}: ${legendFormat}`,
+      expr: expr.replaceAll('$__rate_interval', '5m').replaceAll('$account', '.*'),
+      shown: labelsIn(legendFormat),
+    })),
+  ),
+]
+
+/** What the gateway serves: the labels of each metric of its own. */
+const metrics: Record<string, readonly string[]> = {
+  gateway_info: ['version', 'node'],
+  gateway_requests_in_flight: [],
+  gateway_request_duration_seconds: ['route', 'method', 'status'],
+  gateway_problems_total: ['code'],
+  gateway_rate_limited_total: ['limit'],
+  gateway_upstream_duration_seconds: ['operation', 'result'],
+  gateway_upstream_answers_total: ['account', 'code'],
+  gateway_upstream_unmapped_total: ['account'],
+  gateway_upstream_mismatches_total: ['operation'],
+  gateway_calls_in_flight: ['account'],
+  gateway_calls_queued: ['account'],
+  gateway_calls_capacity: ['account'],
+  gateway_calls_refused_total: ['account', 'reason'],
+  gateway_breaker_open: ['account', 'operation'],
+  gateway_credentials_accepted: ['account'],
+  gateway_last_answer_timestamp_seconds: ['account'],
+  gateway_sends_total: ['account', 'kind', 'state'],
+  gateway_send_replays_total: ['account'],
+  gateway_sends_interrupted_total: [],
+  gateway_store_duration_seconds: ['verb'],
+  gateway_store_up: [],
+  gateway_config_reloads_total: ['result'],
+  gateway_config_current: [],
+}
+const ofPrometheus = ['job', 'instance', 'le']
+
+type Use = { metric: string; matchers: { label: string; operator: string; value: string }[] }
+
+/** The metrics that a query asks for, with what it asks of their labels. */
+const usesIn = (expr: string): Use[] =>
+  [...expr.matchAll(/\b((?:gateway|process|nodejs)_\w+|up(?=\{))(?:\{([^}]*)\})?/g)].map(([, metric = '', within = '']) => ({
+    metric,
+    matchers: [...within.matchAll(/(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"/g)].map(([, label = '', operator = '', value = '']) => ({
+      label,
+      operator,
+      value,
+    })),
+  }))
+
+const groupingsIn = (expr: string) => [...expr.matchAll(/\b(?:by|on)\s*\(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(/,\s*/))
+const withoutStrings = (expr: string) => expr.replace(/"[^"]*"/g, '""')
+const familyOf = (metric: string) => metric.replace(/_(bucket|sum|count)$/, '')
+
+type Sample = { metric: string; labels: Record<string, string> }
+
+async function samplesOf({ adminUrl }: TestGateway): Promise<Sample[]> {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text()
+  return [...text.matchAll(/^(\w+)(?:\{(.*)\})? /gm)].map(([, metric = '', labels = '']) => ({
+    metric,
+    labels: Object.fromEntries([...labels.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value])),
+  }))
+}
+
+/** One of each kind that queries ask for by name: a read, a send, and a caller's mistake. */
+async function answerAFew(gateway: TestGateway) {
+  await gateway.get('/channels')
+  await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Hello' })
+  await gateway.get('/nowhere')
+}
+
+const fits = ({ labels }: Sample, { matchers }: Use) =>
+  matchers.every(({ label, operator, value }) => {
+    if (label === 'job' || label === 'instance') return true
+    const matches = operator.includes('~') ? new RegExp(`^(?:${value})$`).test(labels[label] ?? '') : labels[label] === value
+    return matches !== operator.startsWith('!')
+  })
+
+describe('A query', () => {
+  test.for(queries)('names metrics and labels that exist ($of)', ({ expr, shown }) => {
+    const uses = usesIn(withoutStrings(expr))
+    const known = new Set([...ofPrometheus, ...uses.flatMap(({ metric }) => metrics[familyOf(metric)] ?? metrics[metric] ?? [])])
+    const asked = uses.flatMap(({ matchers }) => matchers.map(({ label }) => label))
+
+    expect(uses.length).toBeGreaterThan(0)
+    for (const { metric } of uses.filter(({ metric }) => metric.startsWith('gateway_'))) {
+      expect(metrics[familyOf(metric)] ?? metrics[metric], metric).toBeDefined()
+    }
+    expect([...asked, ...groupingsIn(expr), ...shown].filter(label => !known.has(label))).toEqual([])
+  })
+
+  test('finds what it asks for at a gateway that has answered a few requests', async ({ gateway }) => {
+    await answerAFew(gateway)
+
+    const missing = async () => {
+      const samples = await samplesOf(gateway)
+      return queries.flatMap(({ of, expr }) =>
+        usesIn(expr)
+          .filter(use => use.metric !== 'up' && !samples.some(sample => sample.metric === use.metric && fits(sample, use)))
+          .map(({ metric, matchers }) => `${of}: ${metric} ${matchers.map(({ label, operator, value }) => label + operator + value)}`),
+      )
+    }
+    await expect.poll(missing).toEqual([])
+  })
+})
+
+describe('GET /metrics', () => {
+  test('serves what the queries are checked against, and nothing else of its own', async ({ gateway }) => {
+    await answerAFew(gateway)
+
+    const served = async () =>
+      Object.fromEntries(
+        (await samplesOf(gateway))
+          .filter(({ metric }) => metric.startsWith('gateway_'))
+          .map(({ metric, labels: { le, ...labels } }) => [metrics[metric] ? metric : familyOf(metric), Object.keys(labels).sort()]),
+      )
+    await expect.poll(served).toEqual(Object.fromEntries(Object.entries(metrics).map(([name, labels]) => [name, [...labels].sort()])))
+  })
+})
+
+describe('deploy/prometheus/alerts.yml', () => {
+  test('leads from every alert to its page in the runbook, and from there to no other', () => {
+    const pages = [...read('docs/runbook.md').matchAll(/^### (Gateway\w+)$/gm)].map(([, name]) => name)
+
+    expect(pages).toEqual(rules.map(({ alert }) => alert))
+    for (const { alert, annotations, labels } of rules) {
+      expect(annotations, alert).toEqual({
+        summary: expect.any(String),
+        description: expect.any(String),
+        runbook_url: `docs/runbook.md#${alert.toLowerCase()}`,
+      })
+      expect(labels.severity).toMatch(/^(critical|warning)$/)
+    }
+  })
+
+  test('names problems and routes that the gateway has', () => {
+    const matchers = rules.flatMap(({ expr }) => usesIn(expr).flatMap(({ matchers }) => matchers))
+    const routes = publicPaths.map(path => path.replace(/\{(\w+)\}/g, ':$1'))
+
+    for (const { label, value } of matchers) {
+      if (label === 'code') expect(Object.keys(catalogue)).toContain(value)
+      if (label === 'route')
+        expect(
+          routes.some(route => new RegExp(`^(?:${value})$`).test(route)),
+          value,
+        ).toBe(true)
+    }
+  })
+
+  test('raises each alert in its own test', () => {
+    for (const { alert } of rules) expect(read('deploy/prometheus/alerts.test.yml')).toContain(`{alertname="${alert}"}`)
+  })
+})
+
+describe('deploy/grafana/dashboard.json', () => {
+  test('puts each error of ours on exactly one side', () => {
+    const sides = panels.filter(({ title, type }) => type === 'stat' && /^(Afilnet|Us: .*)$/.test(title))
+    const patterns = sides.map(({ targets = [] }) => new RegExp(`^(?:${/code=~"([^"]+)"/.exec(targets[0]?.expr ?? '')?.[1]})$`))
+
+    expect(patterns).toHaveLength(3)
+    for (const [code, { status }] of Object.entries(catalogue)) {
+      expect(patterns.filter(pattern => pattern.test(code)).length, code).toBe(status >= 500 ? 1 : 0)
+    }
+  })
+
+  test('is where Grafana is told to look for it, with its data', () => {
+    const [{ services }] = documentsIn('docker-compose.yml')
+    const [{ providers }] = documentsIn('deploy/grafana/provisioning/dashboards/afilnet-gateway.yml')
+    const mounted = services.grafana.volumes.find((volume: string) => volume.startsWith('./deploy/grafana/dashboard.json:'))
+
+    expect(mounted).toContain(`:${providers[0].options.path}/`)
+    expect(dashboard.templating.list.map(({ name, type }: Record<string, string>) => [name, type])).toContainEqual([
+      'datasource',
+      'datasource',
+    ])
+    for (const panel of panels.filter(({ targets }) => targets)) expect(panel).toHaveProperty('datasource.uid', `\${datasource}`)
+  })
+
+  test('gives each panel a place and an id of its own', () => {
+    const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }: { gridPos: Record<'x' | 'y' | 'w' | 'h', number> }) =>
+      Array.from({ length: w * h }, (_, cell) => `${x + (cell % w)},${y + Math.floor(cell / w)}`),
+    )
+
+    expect(new Set(cells).size).toBe(cells.length)
+    expect(new Set(dashboard.panels.map(({ id }: { id: number }) => id)).size).toBe(panels.length)
+    expect(cells.every((cell: string) => Number(cell.split(',')[0]) < 24)).toBe(true)
+  })
+})
+
+describe.skipIf(!installed('promtool'))('promtool (of the package prometheus)', () => {
+  const promtool = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync('promtool', args, { cwd: root, encoding: 'utf8' })
+    return { status, said: stdout + stderr }
+  }
+
+  test.for([
+    ['check', 'config', 'deploy/prometheus/prometheus.yml'],
+    ['check', 'rules', 'deploy/prometheus/alerts.yml'],
+    ['test', 'rules', 'deploy/prometheus/alerts.test.yml'],
+  ])('%s %s %s', args => {
+    const { status, said } = promtool(...args)
+
+    expect(status, said).toBe(0)
+    expect(said).toContain('SUCCESS')
+  })
+
+  test('can read every query of the dashboard', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dashboard-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const file = join(folder, 'rules.yml')
+    const asRules = queries.map(({ expr }, index) => ({ record: `query:${index}`, expr }))
+    writeFileSync(file, stringify({ groups: [{ name: 'dashboard', rules: asRules }] }))
+
+    const { status, said } = promtool('check', 'rules', file)
+
+    expect(status, said).toBe(0)
+    expect(said).toContain(`${queries.length} rules found`)
+  })
+})
