@@ -98,8 +98,8 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     // A send goes on without its caller, who is not waited for above.
     await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
     await upstream.close()
-    const flushed = tracing?.stop(Math.min(1_000, Math.max(0, deadline - performance.now())))
     await sends.stop()
+    const flushed = tracing?.stop(Math.min(1_000, Math.max(0, deadline - performance.now())))
     await store.close()
     await admin.close()
     await flushed

@@ -31,7 +31,7 @@ export type Tracing = {
 }
 
 /** All that leaves with a span. The plugin's own attributes have the URL among them. */
-const told = new Set([
+const told = [
   'http.request.method',
   'http.route',
   'http.response.status_code',
@@ -41,7 +41,7 @@ const told = new Set([
   'gateway.operation',
   'gateway.upstream_code',
   'gateway.outcome',
-])
+]
 
 const samplers = {
   always_on: () => new AlwaysOnSampler(),
@@ -79,7 +79,7 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
   const isTrusted = membershipOf(trusted)
   const contexts = new WeakMap<CallContext, Context>()
 
-  const plugin = fp(async app => {
+  const plugin = fp(async function tracing(app) {
     app.decorateRequest('traceId', undefined)
     app.addHook('onRequest', ({ raw }: FastifyRequest, _, done) => {
       delete raw.headers.baggage
@@ -152,19 +152,31 @@ function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, 
   const resource: ReadableSpan['resource'] = { attributes, merge: () => resource, getRawAttributes: () => Object.entries(attributes) }
   let taken = true
 
-  const strip = (span: ReadableSpan): ReadableSpan =>
-    Object.create(span, {
-      resource: { value: resource },
-      attributes: { value: Object.fromEntries(Object.entries(span.attributes).filter(([name]) => told.has(name))) },
-      status: { value: { code: statusOf(span) } },
-      events: { value: [] },
-      links: { value: [] },
-    })
+  // A copy, field by field: one that inherits from its span costs ten times as much, here and in the exporter.
+  const strip = (span: ReadableSpan): ReadableSpan => ({
+    name: span.name,
+    kind: span.kind,
+    spanContext: () => span.spanContext(),
+    ...(span.parentSpanContext && { parentSpanContext: span.parentSpanContext }),
+    startTime: span.startTime,
+    endTime: span.endTime,
+    duration: span.duration,
+    ended: span.ended,
+    status: { code: statusOf(span) },
+    attributes: Object.fromEntries(told.filter(key => span.attributes[key] !== undefined).map(key => [key, span.attributes[key]])),
+    events: [],
+    links: [],
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+    instrumentationScope: span.instrumentationScope,
+    resource,
+  })
 
   return {
     export(spans, done) {
       exporter.export(spans.map(strip), result => {
-        const ok = result.code === 0 // as an enum of a package below has it
+        const ok = result.code === 0 // SUCCESS; the enum is in a package that is not ours to import
         if (ok && !taken) logger.info('the collector takes traces again')
         if (!ok && taken)
           logger.warn({ code: (result.error as NodeJS.ErrnoException | undefined)?.code }, 'the collector does not take traces')
