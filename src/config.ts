@@ -124,6 +124,21 @@ export function readConfig(environment: Environment): Config {
   })
 }
 
+/** Where the ledger is and how long it keeps what: all that a command on it needs to know, without Afilnet or callers. */
+export function readStoreConfig(environment: Environment): Pick<Config, 'storeUrl' | 'keepHours' | 'storeMaxMb'> {
+  const mistakes: Mistake[] = []
+  const read: ReadFile = path => {
+    const content = attempt(() => readFileSync(path))
+    return content && textOf(content)
+  }
+  const { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB } = Variables.properties
+  const asked = { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB }
+  const values = readVariables(environment, read, (place, expected) => void mistakes.push({ place, expected }), asked)
+  if (mistakes.length > 0) throw new ConfigError(mistakes, {})
+  const complete = values as Static<typeof Variables> // of these three, none is missing now
+  return { storeUrl: complete.STORE_URL, keepHours: complete.SENDS_KEEP_HOURS, storeMaxMb: complete.STORE_MAX_MB }
+}
+
 /** The configuration as an operator may see it: every secret is a mask. */
 export function maskConfig({ accounts, callers, tracing, files, ...rest }: Config) {
   return {
@@ -151,10 +166,15 @@ export function warningsOf({ accounts, callers, tracing }: Config, now = Date.no
   ]
 }
 
-function readVariables(environment: Environment, read: ReadFile, blame: Blame): Partial<Static<typeof Variables>> {
+function readVariables(
+  environment: Environment,
+  read: ReadFile,
+  blame: Blame,
+  asked: Record<string, TSchema> = Variables.properties,
+): Partial<Static<typeof Variables>> {
   const values: Record<string, unknown> = {}
   const many = Boolean(environment.GATEWAY_CONFIG)
-  for (const [name, schema] of Object.entries<TSchema>(Variables.properties)) {
+  for (const [name, schema] of Object.entries(asked)) {
     try {
       if (many && schema.single) {
         if (environment[name] || environment[`${name}_FILE`]) throw new Error('expected to be unset beside GATEWAY_CONFIG, which has it')

@@ -140,6 +140,8 @@ const house = [
     ['undici'],
   ],
   ['src/doctor.ts', ['src/doctor/*'], []],
+  ['src/store-command/*', ['src/store-command/*', 'src/doctor/store.ts', 'src/store/{open,store,sqlite-schema}.ts'], []],
+  ['src/store-command.ts', ['src/store-command/*', 'src/config.ts', 'src/secrets.ts'], []],
 ] as const
 
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
@@ -172,12 +174,19 @@ describe('The house', () => {
   test('lets only the programs read the environment', () => {
     const readers = sources.filter(path => /process\.env|node:process|loadEnvFile/.test(read(path)))
 
-    expect(readers.sort()).toEqual(['src/demo.ts', 'src/doctor.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+    expect(readers.sort()).toEqual(['src/demo.ts', 'src/doctor.ts', 'src/main.ts', 'src/sandbox/main.ts', 'src/store-command.ts'])
   })
 
   test('lets only the programs end the process', () => {
     const enders = sources.filter(path => /process\.exit|process\.exitCode/.test(read(path)))
 
-    expect(enders.sort()).toEqual(['src/demo.ts', 'src/doctor.ts', 'src/key.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+    expect(enders.sort()).toEqual([
+      'src/demo.ts',
+      'src/doctor.ts',
+      'src/key.ts',
+      'src/main.ts',
+      'src/sandbox/main.ts',
+      'src/store-command.ts',
+    ])
   })
 })

@@ -14,7 +14,7 @@ const verbMs = 5_000
 const readMs = 15_000
 
 /** What is the matter, and what to do about it. */
-const remedies: Record<StoreFault, [detail: string, todo: string]> = {
+export const remedies: Record<StoreFault, [detail: string, todo: string]> = {
   limit: ['it is larger than STORE_MAX_MB, so every send gets 503', 'Raise STORE_MAX_MB or lower SENDS_KEEP_HOURS'],
   full: ['the disk is full', 'Make room on the disk; the gateway goes on by itself'],
   readonly: ['it cannot be written', 'Give the user of the gateway the right to write the file and its folder'],
@@ -114,7 +114,7 @@ function broken(check: string, fault: StoreFault, message?: string): Check {
 }
 
 /** Whether the gateway would still have to make the file: opening it here would. */
-function isNew(path: string) {
+export function isNew(path: string) {
   try {
     return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0
   } catch {

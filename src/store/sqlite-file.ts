@@ -1,8 +1,8 @@
 import { accessSync, chmodSync, closeSync, constants, fchmodSync, mkdirSync, openSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { migrate, migrations, recognise, versionOf } from './sqlite-schema.ts'
-import { StoreVersionError } from './store.ts'
+import { StoreUnavailableError, StoreVersionError } from './store.ts'
 
 /** An open ledger file; statements are prepared once each. */
 export type SqliteFile = {
@@ -16,6 +16,12 @@ export type SqliteFile = {
   part<T>(work: () => T): T
   /** Bytes in use: free pages do not count, they are filled before the file grows; of the log only what a long reader has piled up. */
   bytes(): number
+  /**
+   * Writes the whole file anew without what was deleted, and empties the log; keeps other writers waiting for the while.
+   *
+   * What is deleted is overwritten at once, but not what a row left behind where it lay before its page was split.
+   */
+  rewrite(): void
   /** How many transactions it has committed since it was opened: far fewer than writes, where they come together. */
   commits(): number
   /** True once the path names another file: SQLite would go on writing to the one that was deleted. */
@@ -37,7 +43,8 @@ export function openFile(path: string, busyMs: number): SqliteFile {
   const inode = inodeOf(path)
   try {
     recognise(db)
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+    if (!memory) spillBeside(db, dirname(resolve(path)))
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON')
     db.exec(`PRAGMA journal_size_limit = ${logBytes}`)
     migrate(db)
   } catch (error) {
@@ -82,12 +89,21 @@ export function openFile(path: string, busyMs: number): SqliteFile {
       const log = memory ? 0 : (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
       return Number(file.get(pages)?.bytes) + Math.max(0, log - logBytes)
     },
+    rewrite() {
+      db.exec('VACUUM')
+      if (db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy) throw new StoreUnavailableError('busy')
+    },
     commits: () => commits,
     moved: () => !memory && inodeOf(path) !== inode,
     writable,
     close: () => db.close(),
   }
   return file
+}
+
+/** A large change spills to a file without a name; where the root file system is read-only, beside the ledger is the only place for it. */
+function spillBeside(db: DatabaseSync, folder: string) {
+  if (mayWrite(folder)) db.exec(`PRAGMA temp_store_directory = '${folder.replaceAll("'", "''")}'`)
 }
 
 function mayWrite(path: string) {

@@ -14,14 +14,21 @@ export type Scope = {
 }
 
 const columns =
-  'id caller account user kind platform platformId destination reference idempotencyKey fingerprint state owner createdAt'.split(
+  'id caller account user kind platform platformId destination reference idempotencyKey fingerprint state owner createdAt settledAt answer'.split(
     ' ',
   ) as (keyof SendRow)[] // a list of its members
 const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey'] as const
 
+// One seek for each caller and one for its rows, where no index begins with the destination
+const ofDestination = `WITH RECURSIVE callers(name) AS (SELECT min(caller) FROM sends UNION ALL
+    SELECT (SELECT min(caller) FROM sends WHERE caller > name) FROM callers WHERE name IS NOT NULL)
+  SELECT sends.rowid FROM callers CROSS JOIN sends ON caller = name WHERE destination = ?`
+
 const live = `(settledAt IS NULL OR settledAt > iif(state = 'unknown', ?, ?))`
 const holder = `caller = ? AND idempotencyKey = ? AND state <> 'not_sent'`
+const freeing = `DELETE FROM sends WHERE ${holder} AND NOT ${live}`
 const insert = `INSERT INTO sends (${columns}) VALUES (${columns.map(() => '?')})`
+const insertNew = `${insert} ON CONFLICT DO NOTHING`
 const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ? WHERE state = 'pending'`
 
 /** Verbs that write; those that arrive together run in one transaction, each in a part of its own. */
@@ -32,15 +39,14 @@ export const writes = {
   claim({ file, horizon, leaseUntil, over }: Scope, row: NewSend, perDay = Number.POSITIVE_INFINITY): Claim {
     if (row.idempotencyKey !== undefined) {
       const key = [row.caller, row.idempotencyKey]
-      file.run(`DELETE FROM sends WHERE ${holder} AND NOT ${live}`, ...key, ...horizon)
+      file.run(freeing, ...key, ...horizon)
       const existing = file.get(`SELECT * FROM sends WHERE ${holder}`, ...key)
       if (existing) return { claimed: false, existing: toRow(existing) }
     }
     const used = file.get('SELECT sends FROM counts WHERE caller = ? AND day = ?', row.caller, dayOf(row))?.sends ?? 0
     if (Number(used) >= perDay) return { claimed: false }
     if (over) throw new StoreUnavailableError('limit')
-    const pending: SendRow = { ...row, state: 'pending' }
-    file.run(insert, ...columns.map(column => pending[column] ?? null))
+    file.run(insert, ...valuesOf({ ...row, state: 'pending' }))
     count(file, row, 1)
     beat(file, row.owner, leaseUntil)
     return { claimed: true }
@@ -81,6 +87,36 @@ export const writes = {
     file.run(`INSERT OR IGNORE INTO secrets VALUES ('fingerprint', ?)`, fresh)
     return file.get(`SELECT value FROM secrets WHERE name = 'fingerprint'`)?.value as Uint8Array // the column is a BLOB
   },
+
+  load({ file, horizon }: Scope, rows: readonly SendRow[]): number {
+    let taken = 0
+    for (const row of rows) {
+      const holds = row.idempotencyKey !== undefined && row.state !== 'not_sent'
+      if (holds) file.run(`${freeing} AND id <> ?`, row.caller, row.idempotencyKey ?? null, ...horizon, row.id)
+      if (file.run(insertNew, ...valuesOf(row)) === 0) continue
+      taken++
+      if (row.state !== 'rejected' && row.state !== 'not_sent') count(file, row, 1)
+    }
+    return taken
+  },
+
+  adopt: (scope: Scope, secret: Uint8Array) => Buffer.compare(writes.secret(scope, secret), secret) === 0,
+
+  forgetSlice({ file }: Scope, destination: string, rows: number) {
+    const slice = `DELETE FROM sends WHERE rowid IN (${ofDestination} AND state <> 'pending' LIMIT ?)`
+    const gone = file.run(slice, destination, rows)
+    return { gone, pending: file.all(`${ofDestination} AND state = 'pending'`, destination).length }
+  },
+}
+
+/** Verbs that no transaction can hold; for the writer's thread. */
+export const upkeep = {
+  /** Leaves of deleted rows nothing that could be read from the disk; refuses where a gateway that runs would have to wait too long. */
+  scrub({ file, now }: Scope) {
+    if (file.bytes() > waitBytes && file.get('SELECT 1 FROM leases WHERE expiresAt > ? LIMIT 1', now))
+      throw new StoreUnavailableError('busy')
+    file.rewrite()
+  },
 }
 
 /** Verbs that only read: they work on while the file cannot be written. */
@@ -103,6 +139,8 @@ export const reads = {
     return file.all(sql, ...where.flatMap(([, ...values]) => values), limit).map(toRow)
   },
 
+  dump: ({ file }: Scope, after = '') => file.all('SELECT * FROM sends WHERE id > ? ORDER BY id LIMIT 1000', after).map(toRow),
+
   commits: ({ file }: Scope) => file.commits(),
 
   inspect({ file }: Scope) {
@@ -110,6 +148,8 @@ export const reads = {
     return { problems: found.filter(line => line !== 'ok'), bytes: file.bytes() }
   },
 }
+
+const waitBytes = 2 ** 26 // written anew in less than a second, and a write waits for two
 
 /** A send of an old day may still be settled, by a late answer; nobody asks for its count any more. */
 const keepCountsMs = 7 * 86_400_000
@@ -124,6 +164,8 @@ function count(file: SqliteFile, row: NewSend, change: 1 | -1) {
 function beat(file: SqliteFile, owner: string, until: number) {
   file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = max(expiresAt, excluded.expiresAt)', owner, until)
 }
+
+const valuesOf = (row: SendRow) => columns.map(column => row[column] ?? null)
 
 // The columns are the members of SendRow, and absent members are NULL
 const toRow = (row: Record<string, SQLOutputValue>) =>

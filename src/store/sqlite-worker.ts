@@ -1,13 +1,13 @@
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { faultOf } from './sqlite-faults.ts'
 import { openFile, type SqliteFile } from './sqlite-file.ts'
-import { reads, type Scope, writes } from './sqlite-verbs.ts'
+import { reads, type Scope, upkeep, writes } from './sqlite-verbs.ts'
 import type { StoreFault, StorePolicy } from './store.ts'
 
 /** What the worker is told at birth. */
 export type WorkerSettings = Omit<StorePolicy, 'now'> & { path: string; maxBytes: number; busyMs: number }
 
-const verbs = { ...writes, ...reads, close: () => disconnect() }
+const verbs = { ...writes, ...reads, ...upkeep, close: () => disconnect() }
 
 /** Everything that the worker can be asked. */
 export type Verbs = typeof verbs

@@ -90,6 +90,18 @@ export type Store = {
   close(): Promise<void>
 }
 
+/** What an operator does to a whole ledger, whoever its callers are. */
+export type Archive = {
+  /** All rows of all callers in order of id, a thousand at most, expired ones that are still there included; `after` is the id of the last row of the page before. */
+  dump(after?: string): Promise<SendRow[]>
+  /** Takes rows over as they are, with what they count for their day; one whose id is known, or whose key is held, is left out. Returns how many were taken. */
+  load(rows: readonly SendRow[]): Promise<number>
+  /** Makes another store's secret this one's; `false` if this one has another already. */
+  adopt(secret: Uint8Array): Promise<boolean>
+  /** Deletes every row of a destination that is not pending, whoever sent it; `pending` ones stay and are counted. */
+  forget(destination: string): Promise<{ gone: number; pending: number }>
+}
+
 /** Why the store is not there; `limit` is its own size limit, `full` the disk's. */
 export type StoreFault = 'limit' | 'full' | 'readonly' | 'corrupt' | 'busy' | 'io' | 'version' | 'worker' | 'closed'
 

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { StoreUnavailableError } from '../../src/store/store.ts'
-import { send } from './sends.ts'
+import { ended, send } from './sends.ts'
 import { installed, refused, test, unavailable } from './stores.ts'
 
 describe('faults of the file', () => {
@@ -80,6 +80,22 @@ describe('faults of the file', () => {
     },
   )
 
+  const unshares = spawnSync('unshare', ['-m', 'true']).status === 0
+  test.skipIf(!unshares)(
+    'beside a ledger that alone can be written, large changes work too (needs unshare, as root)',
+    async ({ dir, remote }) => {
+      const readOnly = `mount --bind '${dir}' '${dir}' && cd /proc || exit
+      for tmp in /tmp /var/tmp /usr/tmp; do [ ! -d $tmp ] || { mount --rbind $tmp $tmp && mount -o remount,bind,ro $tmp; } || exit; done
+      exec "$0" "$@"`
+      const { store } = await remote(['unshare', '-m', 'sh', '-c', readOnly])
+      const rows = Array.from({ length: 2_000 }, () => send())
+      await Promise.all(rows.map(row => store.claim(row)))
+      await Promise.all(rows.map(row => store.settle(row.id, ended('accepted'))))
+
+      expect(await store.sweep()).toBe(2_000)
+    },
+  )
+
   // The superuser writes anywhere: it has to give that right away first
   const root = process.getuid?.() === 0
   const barred = root ? ['setpriv', '--bounding-set=-dac_override', '--'] : []
@@ -119,5 +135,41 @@ describe('faults of the file', () => {
 
     expect(await refused(store.claim(send()))).toBeInstanceOf(StoreUnavailableError)
     expect(states).toEqual(['io'])
+  })
+})
+
+describe('what was forgotten', () => {
+  /** Everything on the disk, as whoever finds the disk reads it. */
+  const bytesOf = (path: string) => ['', '-wal', '-shm'].map(suffix => readFileSync(path + suffix))
+  const traces = (path: string, word: string) => bytesOf(path).some(bytes => bytes.includes(word))
+
+  test('is in no byte of the file nor of its log, wherever its pages were split', async ({ open, path }) => {
+    const store = await open()
+    // In an order that splits pages of every index again and again
+    const numbers = Array.from({ length: 3_000 }, (_, n) => String(346_000_000_000 + ((n * 7_919) % 3_000)))
+    const sends = numbers.map(destination => send({ destination, idempotencyKey: `k${destination}`.slice(-5) }))
+    await Promise.all(sends.map(row => store.claim(row)))
+    await Promise.all(sends.map(row => store.settle(row.id, { ...ended('unknown'), answer: 'x'.repeat(300) })))
+    const theirs = sends.filter((_, n) => n % 60 === 0).map(({ destination }) => destination)
+    expect(theirs.filter(destination => traces(path, destination))).toEqual(theirs)
+
+    for (const destination of theirs) expect(await store.forget(destination)).toEqual({ gone: 1, pending: 0 })
+
+    expect(theirs.filter(destination => traces(path, destination))).toEqual([])
+    expect(bytesOf(path)[1]).toHaveLength(0)
+    expect(await store.check()).toMatchObject({ problems: [] })
+  })
+
+  test('leaves its traces in a large file only as long as a gateway runs, and says so', async ({ open, path }) => {
+    const store = await open()
+    const others = Array.from({ length: 1_000 }, () => ({ ...send(), ...ended('accepted'), answer: 'x'.repeat(70_000) }))
+    await store.load([...others, { ...send({ destination: '34699999999' }), ...ended('accepted') }])
+    await store.beat('gateway')
+
+    expect(await refused(store.forget('34699999999'))).toEqual(unavailable('busy'))
+    expect(await store.list('crm', { destination: '34699999999', limit: 1 })).toEqual([])
+    await store.release('gateway')
+    expect(await store.forget('34699999999')).toEqual({ gone: 0, pending: 0 })
+    expect(traces(path, '34699999999')).toBe(false)
   })
 })

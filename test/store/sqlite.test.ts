@@ -6,14 +6,16 @@ import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { afterAll, describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
+import { archiveContract } from './archive-contract.ts'
 import { storeContract } from './contract.ts'
 import { policy, send } from './sends.ts'
 import { refused, test, unavailable } from './stores.ts'
 
-storeContract('sqlite in memory', options => openStore('sqlite::memory:', options))
+for (const contract of [storeContract, archiveContract]) contract('sqlite in memory', options => openStore('sqlite::memory:', options))
 const scratch = mkdtempSync(join(tmpdir(), 'store-'))
 let files = 0
-storeContract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
+for (const contract of [storeContract, archiveContract])
+  contract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
 afterAll(() => rmSync(scratch, { recursive: true }))
 
 describe('several processes on one file', () => {

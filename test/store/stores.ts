@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
 import { openSqlite, type SqliteOptions } from '../../src/store/sqlite.ts'
-import { type Store, type StoreFault, StoreUnavailableError } from '../../src/store/store.ts'
+import { type Archive, type Store, type StoreFault, StoreUnavailableError } from '../../src/store/store.ts'
 import type { Call } from './process.ts'
 import { policy } from './sends.ts'
 
@@ -14,7 +14,7 @@ type Here = {
   path: string
   /** What `onState` has heard. */
   states: (StoreFault | 'ok')[]
-  open: (over?: Partial<SqliteOptions>) => Promise<Store>
+  open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive>
   remote: (program?: string[]) => ReturnType<typeof remoteStore>
 }
 /** A directory, a path in it and openers for it; all that was opened closes by itself. */

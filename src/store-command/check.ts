@@ -1,0 +1,22 @@
+import { type Ledger, type Print, pagesOf } from './ledger.ts'
+
+/** Looks for damage, then counts every send; resolves with whether the ledger is whole. */
+export async function check(ledger: Ledger, print: Print): Promise<boolean> {
+  const { problems, bytes } = await ledger.check()
+  await print(`size        ${(bytes / 1_048_576).toFixed(1)} MB\nproblems    ${problems.join('\n            ') || 'none'}\n`)
+
+  const states = { pending: 0, accepted: 0, rejected: 0, not_sent: 0, unknown: 0 }
+  let [sends, oldest, newest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for await (const page of pagesOf(after => ledger.dump(after))) {
+    sends += page.length
+    for (const { state, createdAt } of page) {
+      states[state]++
+      oldest = Math.min(oldest, createdAt)
+      newest = Math.max(newest, createdAt)
+    }
+  }
+  const counts = Object.entries(states).map(([state, count]) => `  ${state.padEnd(10)}${count}\n`)
+  await print(`sends       ${sends}\n${counts.join('')}`)
+  if (sends > 0) await print(`oldest      ${new Date(oldest).toISOString()}\nnewest      ${new Date(newest).toISOString()}\n`)
+  return problems.length === 0
+}
