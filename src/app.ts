@@ -23,6 +23,7 @@ import { Message, messages } from './routes/messages.ts'
 import { problemPages } from './routes/problems.ts'
 import { Send, sendLedger } from './routes/sends.ts'
 import type { Sends } from './sends.ts'
+import type { SharedCounter } from './store/store.ts'
 import type { Upstream } from './upstream.ts'
 
 /** How patient the server is with slow callers. */
@@ -41,6 +42,8 @@ type AppOptions = {
   upstream: Upstream
   sends: Sends
   state: () => State
+  /** Counts over all processes; without it, or while it rejects, each counts alone. */
+  count?: SharedCounter | undefined
   logger: FastifyBaseLogger
   observe: Observe
   lifecycle: Lifecycle
@@ -55,6 +58,7 @@ export async function createApp({
   upstream,
   sends,
   state,
+  count,
   logger,
   observe,
   lifecycle,
@@ -92,7 +96,7 @@ export async function createApp({
 
   for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
   await app.register(fastifyRateLimit, { global: false })
-  await app.register(problems, { base, observe, instead: limitMistakes(app) })
+  await app.register(problems, { base, observe, instead: limitMistakes(app, count) })
   if (tracing) await app.register(tracing)
   await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
   await app.register(cors, { origins: config.corsOrigins })
@@ -101,7 +105,7 @@ export async function createApp({
   await app.register(http, { base, observe })
   await app.register(json)
   await app.register(auth, { callers: config.callers, open: upstream.open })
-  await app.register(callerLimit)
+  await app.register(callerLimit, { count })
   await app.register(rights)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   await app.register(health, { lifecycle, state })

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { expectedStoreUrl } from './store/url.ts'
 
 export const expectedUrl = 'an absolute https URL without credentials, query or fragment; plain http only for a loopback host or "sandbox"'
 export const expectedTimezone = 'an IANA time zone such as Europe/Madrid'
@@ -47,8 +48,7 @@ export const Variables = Type.Object({
   STORE_URL: Type.String({
     default: 'sqlite:./data/gateway.sqlite',
     secret: true,
-    pattern: '^sqlite:(?!//).+',
-    expected: 'sqlite:<path> or sqlite::memory:',
+    expected: expectedStoreUrl,
   }),
   SENDS_KEEP_HOURS: Type.Integer({ default: 168, minimum: 1, maximum: 87_600, expected: 'hours, 1 to 87600' }),
   STORE_MAX_MB: Type.Integer({ default: 1024, minimum: 1, maximum: 1_048_576, expected: 'megabytes, 1 to 1048576' }),

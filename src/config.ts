@@ -8,6 +8,7 @@ import { readTracing, type TracingConfig } from './config-tracing.ts'
 import { type Environment, Variables } from './config-variables.ts'
 import { isBlock, isLoopback } from './hosts.ts'
 import { withoutNewline } from './secrets.ts'
+import { maskStoreUrl, readStoreUrl } from './store/url.ts'
 
 export type Config = {
   host: string
@@ -83,6 +84,7 @@ export function readConfig(environment: Environment): Config {
   const timeoutMs = values.AFILNET_TIMEOUT_MS ?? 10_000
   const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 1_000)
   if (drainMs < timeoutMs + 1_000) blameVariable('DRAIN_MS')
+  if (values.STORE_URL !== undefined && !readStoreUrl(values.STORE_URL)) blameVariable('STORE_URL')
   const publicUrl = values.PUBLIC_URL === undefined ? undefined : readUrl(values.PUBLIC_URL)
   if (values.PUBLIC_URL !== undefined && !publicUrl) blameVariable('PUBLIC_URL')
   const trustProxy = splitList(values.TRUST_PROXY)
@@ -143,6 +145,7 @@ export function readStoreConfig(environment: Environment): Pick<Config, 'storeUr
 export function maskConfig({ accounts, callers, tracing, files, ...rest }: Config) {
   return {
     ...rest,
+    storeUrl: maskStoreUrl(rest.storeUrl),
     ...(tracing && { tracing: { ...tracing, headers: mapValues(tracing.headers, () => '<set>') } }),
     files: Object.keys(files),
     accounts: mapValues(accounts, account => ({ ...account, password: '<set>' })),

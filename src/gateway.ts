@@ -55,6 +55,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
         storeOk = ok
         observe('storeMoved', { ok, fault })
       },
+      onWarning: warning => logger.warn(warning),
     }),
     observe,
   )
@@ -67,7 +68,18 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     const { sandbox, credentialsRejected } = upstream.state()
     return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
   }
-  const app = await createApp({ config, upstream, sends, state, logger, observe, lifecycle, patience, tracing: tracing?.plugin })
+  const app = await createApp({
+    config,
+    upstream,
+    sends,
+    state,
+    count: store.count,
+    logger,
+    observe,
+    lifecycle,
+    patience,
+    tracing: tracing?.plugin,
+  })
   metrics.begin(app.routes)
   await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
   const { reportCallers } = app
@@ -135,7 +147,8 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
 /** The same store, of which it is told how long each verb takes, refused ones included. */
 function timed(store: Store, observe: Observe): Store {
   const get = (_: Store, name: keyof Store) => {
-    const verb = store[name] as (...args: unknown[]) => Promise<unknown> // a store has nothing else
+    const verb = store[name] as ((...args: unknown[]) => Promise<unknown>) | undefined // a store has nothing else
+    if (!verb || name === 'count') return verb // asked by every request of a caller with a limit
     return (...args: unknown[]) => {
       const startedAt = performance.now()
       return verb(...args).finally(() => observe('storeAnswered', { verb: name, ms: performance.now() - startedAt }))

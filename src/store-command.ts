@@ -8,7 +8,7 @@ import { check } from './store-command/check.ts'
 import { copy } from './store-command/copy.ts'
 import { exportRows } from './store-command/export.ts'
 import { forget } from './store-command/forget.ts'
-import { blaming, exitCodeOf, type Ledger, openLedger, wordsFor } from './store-command/ledger.ts'
+import { exitCodeOf, type Ledger, openLedger, wordsFor } from './store-command/ledger.ts'
 
 const usage = `npm run -s store -- copy FROM TO               every send and key of one ledger into another; can be run again
 npm run -s store -- check                      what is in the ledger, and whether it is whole
@@ -65,11 +65,11 @@ async function run(): Promise<boolean> {
       : verb === 'export'
         ? exportRows(ledger, destination, print)
         : forget(ledger, destination ?? '', print)
-  return work.catch(blaming('STORE_URL'))
+  return work.catch(ledger.blame)
 }
 
 async function open(name: string, url: string, more: { create?: boolean; migrate?: boolean }): Promise<Ledger> {
-  const ledger = await openLedger(url, { ...options, ...more }).catch(blaming(name))
+  const ledger = await openLedger(name, url, { ...options, ...more })
   opened.push(ledger)
   return ledger
 }

@@ -1,11 +1,14 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished } from 'vitest'
 import { createLogger } from '../src/log.ts'
-import { canaries, test } from './gateway.ts'
+import { canaries, environment, test } from './gateway.ts'
+import { noServer, startServer } from './store/valkey-server.ts'
 
 /** Words that a caller or Afilnet says and that no log may repeat, at no level. */
 const words = [
@@ -173,5 +176,85 @@ describe('What the programs say', () => {
       expect(said).toMatch(/expected/)
       expect(said, program).not.toContain(secret)
     }
+  })
+
+  const store = { user: 'fake-canary-user', password: 'fake-canary-secret', sentinel: 'fake-canary-sentinel' }
+  const words = Object.values(store).flatMap(word => [word, Buffer.from(word).toString('base64')])
+  /** Like `run`, where the sandbox of the test has to answer meanwhile. */
+  const runBeside = async (program: string, args: string[], env: Record<string, string>) => {
+    const child = spawn(process.execPath, [program, ...args], {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const [out, err, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+    return { status, said: out + err }
+  }
+  const settled = (said: string) => /"level":50/.test(said)
+
+  /** All that the gateway says, at level trace, of a store that it cannot use; and what its callers hear. */
+  async function gatewayOn(url: string, sandbox: Parameters<typeof environment>[0]) {
+    const env = { PATH: process.env.PATH, ...environment(sandbox), STORE_URL: url }
+    const child = spawn(process.execPath, ['src/main.ts'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', chunk => {
+        said += chunk
+      })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    await expect.poll(() => settled(said) && /gateway is ready/.test(said)).toBe(true)
+    const { url: at } = said.split('\n').flatMap(line => (/gateway is ready/.test(line) ? [JSON.parse(line)] : []))[0]
+    const headers = { authorization: `Bearer ${canaries.key}`, 'content-type': 'application/json' }
+    const answers = await Promise.all([
+      fetch(`${at}/chats/whatsapp/100/34600000000/messages`, { method: 'POST', headers, body: '{"message":"Hello"}' }),
+      fetch(`${at}/sends`, { headers }),
+      fetch(`${at}/health/ready`),
+    ])
+    for (const answer of answers) said += `${answer.status} ${await answer.text()}`
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    return said
+  }
+
+  const urls: Record<string, (port: number) => string> = {
+    server: port => `redis://${store.user}:${store.password}@127.0.0.1:${port}/0`,
+    'server with TLS': port => `rediss://${store.user}:${store.password}@127.0.0.1:${port}/0`,
+    Sentinel: port => `redis+sentinel://${store.user}:${store.password}@127.0.0.1:${port}/ours?sentinel_password=${store.sentinel}`,
+  }
+  const places: Record<string, () => Promise<number>> = {
+    'is not there': async () => 1, // nobody listens there
+    'wants another password': async () => {
+      const server = await startServer({ settings: { requirepass: 'fake-other-password' } })
+      onTestFinished(server.end)
+      return server.port
+    },
+    'wants none': async () => {
+      const server = await startServer()
+      onTestFinished(server.end)
+      return server.port
+    },
+  }
+  test.skipIf(noServer).for([
+    ['server', 'is not there'],
+    ['server', 'wants another password'],
+    ['server', 'wants none'],
+    ['server with TLS', 'wants another password'],
+    ['Sentinel', 'is not there'],
+  ])('of the store has no user or password of it: a %s that %s (needs redis-server)', async ([what = '', how = ''], { sandbox }) => {
+    const at = urls[what]?.((await places[how]?.()) ?? 0) ?? ''
+    const said = await gatewayOn(at, sandbox)
+    const env = { ...(environment(sandbox) as Record<string, string>), STORE_URL: at } // strings without exception
+    const programs = await Promise.all([
+      runBeside('src/main.ts', ['--check'], env),
+      runBeside('src/doctor.ts', [], env),
+      runBeside('src/doctor.ts', ['--json'], env),
+    ])
+
+    expect(said).toContain('store-unavailable')
+    expect(programs.map(({ status }) => status)).toEqual([0, 2, 2])
+    for (const word of words)
+      expect(
+        [said, ...programs.map(({ said }) => said)].some(all => all.includes(word)),
+        word,
+      ).toBe(false)
   })
 })

@@ -161,8 +161,12 @@ describe('A configuration', () => {
   })
 
   test('hides its secrets when it is shown', () => {
-    const shown = JSON.stringify(maskConfig(readConfig(valid)))
+    const shown = JSON.stringify(
+      maskConfig(readConfig({ ...valid, STORE_URL: 'rediss://fake-user:fake-store-password@cache.example.com/1' })),
+    )
 
+    expect(shown).toContain('"storeUrl":"rediss://<set>@cache.example.com/1"')
+    expect(shown).not.toMatch(/fake-user|fake-store-password/)
     expect(shown).toContain('ops@example.com')
     expect(shown).toContain('"url":"https://www.afilnet.com/api/http/"')
     expect(shown).not.toContain('pa$$ word')
@@ -178,6 +182,8 @@ describe('A mistake', () => {
     ['AFILNET_PASSWORD', ' '],
     ['STORE_URL', 'sqlite://user:fake-password@host/x'],
     ['STORE_URL', 'mysql:x'],
+    ['STORE_URL', 'redis://user:fake-password@host:99999'],
+    ['STORE_URL', 'redis+sentinel://user:fake-password@host'],
     ['AFILNET_PASSWORD', undefined],
     ['AFILNET_PASSWORD', ''],
     ['AFILNET_PASSWORD', 'change-me'],

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import type { Environment } from '../src/config-variables.ts'
 import type { Check, Report } from '../src/doctor/report.ts'
 import type { Fault } from '../src/sandbox/answers.ts'
@@ -18,6 +18,7 @@ import { selfSigned } from './afilnet/certificate.ts'
 import { fullBacklog, listen } from './afilnet/listeners.ts'
 import { test as base, canaries, environment } from './gateway.ts'
 import { installed } from './store/stores.ts'
+import { noServer, startServer } from './store/valkey-server.ts'
 
 /** What the sandbox's people have said, whom they wrote to, and who we are: none of it is for a ticket. */
 const private_ = [
@@ -682,4 +683,86 @@ describe('the store', () => {
       chmodSync(dir, 0o700)
     },
   )
+})
+
+describe.skipIf(noServer)('a store on a server (needs redis-server)', () => {
+  const make = async (settings: Record<string, string> = {}) => {
+    const server = await startServer({ settings })
+    onTestFinished(server.end)
+    return { server, env: { STORE_URL: server.url() } }
+  }
+
+  test('is written and read beside a gateway, and left as it was', async ({ examine, start }) => {
+    const { server, env } = await make()
+    const gateway = await start({ env })
+    await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'cn1' })
+    await gateway.drain()
+    const before = server.cli('DEBUG', 'DIGEST')
+
+    const { named, wrong } = await examine({ env })
+
+    expect(wrong).toEqual([])
+    expect(named('server')).toMatchObject([
+      { verdict: 'ok', detail: expect.stringMatching(/^\w+ \d+\.\d+\.\d+, \d+\.\d MB in use, replicas: 0$/) },
+    ])
+    expect(named('writing')).toMatchObject([{ verdict: 'ok' }])
+    expect(named('reading')).toMatchObject([{ verdict: 'ok', facts: { problems: 0 } }])
+    expect(server.cli('DEBUG', 'DIGEST')).toBe(before)
+  })
+
+  test('that is empty is not begun', async ({ examine }) => {
+    const { server, env } = await make()
+
+    const { named, wrong } = await examine({ env })
+
+    expect(wrong).toEqual([])
+    expect(named('place')).toMatchObject([{ verdict: 'note' }])
+    expect(server.cli('DBSIZE')).toBe('0')
+  })
+
+  test('that could forget a key says when', async ({ examine }) => {
+    const { env } = await make({ appendonly: 'no', 'maxmemory-policy': 'allkeys-lru' })
+
+    const { named, code } = await examine({ env })
+
+    expect(code).toBe(1)
+    expect(named('durability').map(({ detail }) => detail)).toEqual([
+      expect.stringMatching(/appendonly no.*sent again/),
+      expect.stringMatching(/allkeys-lru.*sent again/),
+    ])
+  })
+
+  test('of a newer release is broken, and is not touched', async ({ examine }) => {
+    const { server, env } = await make()
+    server.cli('SET', 'afg:schema', '99')
+    const before = server.cli('DEBUG', 'DIGEST')
+
+    const { named, wrong } = await examine({ env })
+
+    expect(wrong).toEqual(['version'])
+    expect(named('version')).toMatchObject([{ detail: expect.stringContaining('schema version 99'), facts: { fault: 'version' } }])
+    expect(server.cli('DEBUG', 'DIGEST')).toBe(before)
+  })
+
+  test('that has lost keys is broken', async ({ examine, start }) => {
+    const { server, env } = await make()
+    const gateway = await start({ env })
+    const { json } = await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'cn1' })
+    server.cli('DEL', `afg:send:${json.id}`)
+
+    const { named, wrong } = await examine({ env })
+
+    expect(wrong).toEqual(['reading'])
+    expect(named('reading')).toMatchObject([{ verdict: 'broken', facts: { problems: 1 } }])
+  })
+
+  test('that is away, or wants a password, is broken', async ({ examine }) => {
+    const { server } = await make({ requirepass: 'fake-store-password' })
+    const denied = await examine({ env: { STORE_URL: server.url() } })
+    await server.kill()
+    const away = await examine({ env: { STORE_URL: server.url() } })
+
+    expect([denied.named('server')[0]?.facts, away.named('server')[0]?.facts]).toEqual([{ fault: 'denied' }, { fault: 'away' }])
+    expect([denied.wrong, away.wrong]).toEqual([['server'], ['server']])
+  })
 })

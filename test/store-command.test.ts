@@ -10,12 +10,14 @@ import { openStore } from '../src/store/open.ts'
 import type { Archive, SendRow, Store } from '../src/store/store.ts'
 import { test as base, type TestGateway } from './gateway.ts'
 import { ended, policy, send } from './store/sends.ts'
+import { noServer, type Server, startServer } from './store/valkey-server.ts'
 
 type Environment = Record<string, string>
 type Here = {
   dir: string
   path: string
   url: string
+  server: Server
   /** Starts the program on `url`; killed at the end. */
   command: (args: string[], env?: Environment) => ReturnType<typeof startCommand>
   /** Runs it to its end. */
@@ -38,6 +40,12 @@ const test = base.extend<Here>({
   },
   path: async ({ dir }, use) => use(join(dir, 'gateway.sqlite')),
   url: async ({ path }, use) => use(`sqlite:${path}`),
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  server: async ({}, use) => {
+    const server = await startServer()
+    await use(server)
+    await server.end()
+  },
   command: async ({ url }, use) => {
     const started: ReturnType<typeof startCommand>[] = []
     await use((args, env = {}) => {
@@ -108,6 +116,28 @@ describe('npm run store -- copy', () => {
     expect((await gateway.get('/sends')).json.items).toHaveLength(2)
     expect(sandbox.calls).toHaveLength(2)
   })
+
+  test.skipIf(noServer)(
+    'keeps them from SQLite to Valkey and back (needs redis-server)',
+    async ({ start, sandbox, url, dir, server, run }) => {
+      const there = server.fresh()
+      const back = `sqlite:${join(dir, 'back.sqlite')}`
+      const original = await start({ env: { STORE_URL: url } })
+      const sent = await say(original, 'once')
+      await original.drain()
+
+      expect(await run(['copy', url, there])).toMatchObject({ code: 0 })
+      expect(await run(['copy', there, back])).toMatchObject({ code: 0 })
+
+      for (const STORE_URL of [there, back]) {
+        const gateway = await start({ env: { STORE_URL } })
+        const again = await say(gateway, 'once')
+        expect(again).toMatchObject({ status: 201, json: sent.json, headers: { 'idempotency-replayed': 'true' } })
+        expect(await say(gateway, 'once', '34600000000', 'Something else')).toMatchObject({ status: 422 })
+      }
+      expect(sandbox.sent).toHaveLength(1)
+    },
+  )
 
   test('killed in the middle and run again ends with every send, once', { timeout: 60_000 }, async ({ url, path, open, command, run }) => {
     const rows = Array.from({ length: 30_000 }, (_, n) => settled({ idempotencyKey: `k${n}` }))
@@ -402,6 +432,42 @@ function overwrite(path: string, from: number) {
   const start = from < 0 ? bytes.length + from : from
   writeFileSync(path, bytes.fill('?', start, start + 3 * 4_096))
 }
+
+describe.skipIf(noServer)('npm run store with a server (needs redis-server)', () => {
+  test('checks, exports and forgets, and shows neither user nor password', async ({ server, run }) => {
+    server.cli('CONFIG', 'SET', 'requirepass', 'fake-canary-server-password')
+    const STORE_URL = server.url(1).replace('//', '//:fake-canary-server-password@')
+    const store = await openStore(STORE_URL, policy)
+    await store.load([settled({ destination: number }), settled(), { ...send(), state: 'pending' }])
+    await store.close()
+    const env = { STORE_URL }
+
+    const outputs = [
+      await run(['check'], { env }),
+      await run(['export'], { env }),
+      await run(['forget', '-'], { env, input: `${number}\n` }),
+      await run(['export'], { env }),
+    ]
+
+    expect(outputs.map(({ code }) => code)).toEqual([0, 0, 0, 0])
+    expect(outputs[0]?.stdout).toMatch(/sends +3\n/)
+    expect(outputs[1]?.stdout).toContain(number)
+    expect(outputs[2]?.stdout).toMatch(/gone +1\n/)
+    expect(outputs[3]?.stdout).not.toContain(number)
+    expect(server.cli('-a', 'fake-canary-server-password', '--scan')).not.toContain(number)
+    expect(JSON.stringify(outputs)).not.toContain('fake-canary')
+  })
+
+  test('says what ails a server in words of servers, and makes no ledger where none is', async ({ server, run }) => {
+    const empty = await run(['check'], { env: { STORE_URL: server.url(2) } })
+    await server.kill()
+    const away = await run(['check'], { env: { STORE_URL: server.url(2) } })
+
+    expect(empty).toMatchObject({ code: 1, stdout: '', stderr: 'STORE_URL: there is no ledger at this place\n' })
+    expect(away).toMatchObject({ code: 1, stdout: '' })
+    expect(away.stderr).toMatch(/^STORE_URL: it cannot be reached\. Check host, port/)
+  })
+})
 
 describe('npm run store', () => {
   test.for([

@@ -6,6 +6,8 @@ import { within } from '../store/lease.ts'
 import { openStore } from '../store/open.ts'
 import { peek } from '../store/sqlite-schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store/store.ts'
+import { readStoreUrl, type ServerPlace } from '../store/url.ts'
+import { peekValkey } from '../store/valkey.ts'
 import type { Check } from './report.ts'
 
 const section = 'store'
@@ -14,7 +16,9 @@ const verbMs = 5_000
 const readMs = 15_000
 
 /** What is the matter, and what to do about it. */
-export const remedies: Record<StoreFault, [detail: string, todo: string]> = {
+export type Remedies = Record<StoreFault, [detail: string, todo: string]>
+
+const ofFile: Remedies = {
   limit: ['it is larger than STORE_MAX_MB, so every send gets 503', 'Raise STORE_MAX_MB or lower SENDS_KEEP_HOURS'],
   full: ['the disk is full', 'Make room on the disk; the gateway goes on by itself'],
   readonly: ['it cannot be written', 'Give the user of the gateway the right to write the file and its folder'],
@@ -23,12 +27,39 @@ export const remedies: Record<StoreFault, [detail: string, todo: string]> = {
   io: ['the disk or the path failed', 'Check the path and the log of the system'],
   version: ['it belongs to a newer release or to another program', 'Install the newer release, or set STORE_URL to another file'],
   worker: ['its thread died', 'Give the process more memory'],
+  away: ['it is not there', 'Check STORE_URL'],
+  denied: ['it refuses us', 'Check STORE_URL'],
   closed: ['it was closed', 'Try again'],
 }
 
+const ofServer: Remedies = {
+  ...ofFile,
+  full: ['the memory of the server is full', 'Raise its maxmemory, or lower STORE_MAX_MB and SENDS_KEEP_HOURS'],
+  readonly: [
+    'the server takes no writes',
+    'Name the primary in STORE_URL, or its Sentinels; see min-replicas-to-write if it has no replica',
+  ],
+  corrupt: [
+    'keys are gone, or are not what they were',
+    'See who else writes to that database, and whether the server evicts (maxmemory-policy)',
+  ],
+  busy: ['it does not answer in time', 'See what the server is at: SLOWLOG, the log of the server, its disk'],
+  io: ['the server cannot do it', 'Read the log of the server: its disk may be full or gone; it must be Valkey, or Redis 7.0 or later'],
+  away: [
+    'it cannot be reached',
+    'Check host, port, network and TLS (NODE_EXTRA_CA_CERTS for a CA of your own), and for Sentinel the name of the primary',
+  ],
+  denied: ['it refuses our user, password or commands', 'Check user and password in STORE_URL, and the rights of that user (ACL LIST)'],
+}
+
+/** For the store that a URL names. */
+export const remediesFor = (url: string): Remedies => (readStoreUrl(url)?.kind === 'server' ? ofServer : ofFile)
+
 /** Whether sends can be written down, without leaving anything behind. */
 export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): Promise<Check[]> {
-  const path = /^sqlite:(.+)$/s.exec(storeUrl)?.[1]
+  const place = readStoreUrl(storeUrl)
+  const path = place?.kind === 'sqlite' ? place.path : undefined
+  const words = path === undefined ? ofServer : ofFile
   if (path === ':memory:') {
     const detail = 'in memory only: sends and their keys are forgotten when the gateway ends'
     return [{ section, check: 'place', verdict: 'warning', detail, todo: 'Set STORE_URL to a file that lasts: sqlite:/a/path' }]
@@ -37,6 +68,8 @@ export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): P
 
   const waits = path === undefined ? undefined : checkVersion(path)
   if (waits) return [waits]
+  const server = place?.kind === 'server' ? await checkServer(place) : { checks: [], usable: true }
+  if (!server.usable) return server.checks
 
   let fault: StoreFault | undefined
   const keepMs = keepHours * hourMs
@@ -49,15 +82,38 @@ export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): P
       fault = ok ? undefined : why
     },
   }).catch((error: unknown) => error)
-  if (opened instanceof StoreVersionError) return [broken('opening', 'version', opened.message)]
+  if (opened instanceof StoreVersionError) return [broken(words, 'opening', 'version', opened.message)]
   if (opened instanceof Error) throw opened
   const store = opened as Store // openStore rejects with errors only
   try {
-    const checks = await exercise(store, storeMaxMb)
-    return fault === 'limit' ? [broken('size', fault), ...checks] : checks
+    const checks = [...server.checks, ...(await exercise(store, storeMaxMb, words))]
+    return fault === 'limit' ? [broken(words, 'size', fault), ...checks] : checks
   } finally {
     await store.close()
   }
+}
+
+/** What the server says of itself; nothing is begun where a gateway has yet to begin it. */
+async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usable: boolean }> {
+  const found = await peekValkey(place)
+  if (typeof found === 'string') return { checks: [broken(ofServer, 'server', found)], usable: false }
+  const { server, usedBytes, maxBytes, replicas, schema, known, warnings } = found
+  const memory = `${megabytes(usedBytes)} MB in use${maxBytes > 0 ? ` of ${megabytes(maxBytes)}` : ''}`
+  const facts = { server, usedBytes, maxBytes, replicas, ...(schema !== undefined && { schema }) }
+  const checks: Check[] = [{ section, check: 'server', verdict: 'ok', detail: `${server}, ${memory}, replicas: ${replicas}`, facts }]
+  for (const detail of warnings)
+    checks.push({
+      section,
+      check: 'durability',
+      verdict: 'warning',
+      detail,
+      todo: 'Change it with CONFIG SET, and in the file of the server',
+    })
+  if (schema === undefined)
+    checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway will begin one' })
+  const newer = schema !== undefined && schema > known
+  if (newer) checks.push(broken(ofServer, 'version', 'version', `The store has schema version ${schema}, this release knows ${known}`))
+  return { checks, usable: schema !== undefined && !newer }
 }
 
 /** A store of an older release stays as it is: to open it would migrate it, under a gateway that may be running with it. */
@@ -78,19 +134,22 @@ function checkVersion(path: string): Check | undefined {
  * A lease is all that the store deletes again on demand; a claimed send would stay in the ledger. It stands for no send, so no other
  * process does anything about it, and if this one dies in between, the next gateway buries it after ten seconds.
  */
-async function exercise(store: Store, maxMb: number): Promise<Check[]> {
+async function exercise(store: Store, maxMb: number, words: Remedies): Promise<Check[]> {
   const owner = `doctor-${randomUUID()}`
-  const written = await attempt('writing', verbMs, store.beat(owner), ms => ({ detail: `a heartbeat written in ${ms} ms, and taken back` }))
-  const read = await attempt('reading', readMs, store.check(), (ms, { problems, bytes }) => {
+  const written = await attempt(words, 'writing', verbMs, store.beat(owner), ms => ({
+    detail: `a heartbeat written in ${ms} ms, and taken back`,
+  }))
+  const read = await attempt(words, 'reading', readMs, store.check(), (ms, { problems, bytes }) => {
     const facts = { bytes, maxMb, problems: problems.length }
-    if (problems.length > 0) return { ...broken('reading', 'corrupt'), facts }
-    return { detail: `all of it in ${ms} ms, and intact; ${(bytes / 1_048_576).toFixed(1)} of ${maxMb} MB in use`, facts }
+    if (problems.length > 0) return { ...broken(words, 'reading', 'corrupt'), facts }
+    return { detail: `all of it in ${ms} ms, and intact; ${megabytes(bytes)} of ${maxMb} MB in use`, facts }
   })
-  const erased = await attempt('erasing', verbMs, store.release(owner), () => ({}))
+  const erased = await attempt(words, 'erasing', verbMs, store.release(owner), () => ({}))
   return [written.verdict === 'ok' && erased.verdict !== 'ok' ? erased : written, read]
 }
 
 async function attempt<T>(
+  words: Remedies,
   check: string,
   withinMs: number,
   verb: Promise<T>,
@@ -104,12 +163,12 @@ async function attempt<T>(
     return { section, check, verdict: 'ok', detail: '', ...told, facts: { ms, ...facts } }
   } catch (error) {
     if (!(error instanceof StoreUnavailableError)) throw error
-    return broken(check, error.cause)
+    return broken(words, check, error.cause)
   }
 }
 
-function broken(check: string, fault: StoreFault, message?: string): Check {
-  const [detail, todo] = remedies[fault]
+function broken(words: Remedies, check: string, fault: StoreFault, message?: string): Check {
+  const [detail, todo] = words[fault]
   return { section, check, verdict: 'broken', detail: message ?? detail, todo, facts: { fault } }
 }
 
@@ -129,9 +188,11 @@ function checkFolder(wanted: string): Check {
     accessSync(folder, constants.W_OK | constants.X_OK)
     return { section, check: 'place', verdict: 'note', detail: 'there is none yet; the gateway will create it, and may do so there' }
   } catch {
-    return broken('place', 'readonly', 'there is none yet, and the gateway cannot create it there')
+    return broken(ofFile, 'place', 'readonly', 'there is none yet, and the gateway cannot create it there')
   }
 }
+
+const megabytes = (bytes: number) => (bytes / 1_048_576).toFixed(1)
 
 const existing = (folder: string): string =>
   statSync(folder, { throwIfNoEntry: false }) || dirname(folder) === folder ? folder : existing(dirname(folder))

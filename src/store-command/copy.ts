@@ -1,10 +1,8 @@
 import type { SendRow, StorePolicy } from '../store/store.ts'
-import { blaming, CommandError, type Ledger, type Print, pagesOf } from './ledger.ts'
+import { CommandError, type Ledger, type Print, pagesOf } from './ledger.ts'
 
 type Policy = Pick<StorePolicy, 'keepMs' | 'keepUnknownMs'>
 type Counts = { updated: number; held: number; since: number }
-const from = blaming('FROM')
-const to = blaming('TO')
 
 /**
  * Takes every send of one ledger over into another, with the secret that its keys need, and reads back whether they are there.
@@ -12,15 +10,15 @@ const to = blaming('TO')
  * What was taken over before is left as it is, but for sends that have settled since: so it can be run again after anything.
  */
 export async function copy(source: Ledger, target: Ledger, policy: Policy, print: Print): Promise<boolean> {
-  const secret = await source.secret().catch(from)
-  if (!(await target.adopt(secret).catch(to)))
+  const secret = await source.secret().catch(source.blame)
+  if (!(await target.adopt(secret).catch(target.blame)))
     throw new CommandError('TO has a secret of its own, so keys of FROM would mean nothing there: copy to an empty ledger')
   const recently = Date.now() - 60_000 // a claim waits for seconds, and clocks differ
   let [read, taken, pending] = [0, 0, 0]
-  for await (const page of pagesOf(after => source.dump(after).catch(from))) {
+  for await (const page of pagesOf(after => source.dump(after).catch(source.blame))) {
     read += page.length
     pending += page.filter(({ state }) => state === 'pending').length
-    taken += await target.load(page).catch(to)
+    taken += await target.load(page).catch(target.blame)
   }
   const { updated, held, since } = await compare(source, target, { ...policy, recently })
   await print(`read      ${read}
@@ -44,7 +42,7 @@ async function compare(source: Ledger, target: Ledger, policy: Policy & { recent
   const theirs = rowsOf(target)
   let there = await theirs.next()
   let lost = 0
-  for await (const page of pagesOf(after => source.dump(after).catch(from))) {
+  for await (const page of pagesOf(after => source.dump(after).catch(source.blame))) {
     for (const row of page) {
       while (!there.done && there.value.id < row.id) there = await theirs.next()
       if (there.value?.id === row.id) found.updated += await update(target, row, there.value)
@@ -58,18 +56,18 @@ async function compare(source: Ledger, target: Ledger, policy: Policy & { recent
 }
 
 async function* rowsOf(target: Ledger): AsyncGenerator<SendRow, undefined> {
-  for await (const page of pagesOf(after => target.dump(after).catch(to))) yield* page
+  for await (const page of pagesOf(after => target.dump(after).catch(target.blame))) yield* page
 }
 
 async function update(target: Ledger, { id, state, settledAt, answer = '' }: SendRow, there: SendRow) {
   if (state === 'pending' || state === there.state || settledAt === undefined) return 0
-  const { settled } = await target.settle(id, { state, settledAt, answer }).catch(to)
+  const { settled } = await target.settle(id, { state, settledAt, answer }).catch(target.blame)
   return Number(settled)
 }
 
 async function isHeld(target: Ledger, { caller, idempotencyKey, state }: SendRow) {
   if (idempotencyKey === undefined || state === 'not_sent') return false
-  const rows = await target.list(caller, { idempotencyKey, limit: 100 }).catch(to)
+  const rows = await target.list(caller, { idempotencyKey, limit: 100 }).catch(target.blame)
   return rows.some(({ state }) => state !== 'not_sent')
 }
 

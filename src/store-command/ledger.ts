@@ -1,9 +1,12 @@
-import { isNew, remedies } from '../doctor/store.ts'
+import { isNew, type Remedies, remediesFor } from '../doctor/store.ts'
 import { openStore, type StoreOptions } from '../store/open.ts'
 import { peek } from '../store/sqlite-schema.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../store/store.ts'
+import { readStoreUrl } from '../store/url.ts'
+import { peekValkey } from '../store/valkey.ts'
 
-export type Ledger = Store & Archive
+/** A ledger that can say of an error which one it is about. */
+export type Ledger = Store & Archive & { blame: (error: unknown) => never }
 
 /** Resolves once whoever reads is ready for more. */
 export type Print = (text: string) => Promise<void>
@@ -22,9 +25,19 @@ export class CommandError extends Error {
 /** `create` lets a ledger begin here, `migrate` lets one of an older release be brought up to date: no gateway may run with it then. */
 export type Opening = StoreOptions & { create?: boolean; migrate?: boolean }
 
-/** Opens the ledger that a URL names, and refuses one that is not there, which is more often a wrong path than a new beginning. */
-export async function openLedger(url: string, { create = false, migrate = false, ...options }: Opening): Promise<Ledger> {
-  const path = /^sqlite:(?!\/\/)(.+)$/s.exec(url)?.[1]
+/** Opens the ledger that a URL names, under the name that errors call it by, and refuses one that is not there, which is more often a wrong path than a new beginning. */
+export async function openLedger(name: string, url: string, opening: Opening): Promise<Ledger> {
+  const blame = blaming(name, remediesFor(url))
+  return Object.assign(await open(url, opening).catch(blame), { blame })
+}
+
+async function open(url: string, { create = false, migrate = false, ...options }: Opening): Promise<Store & Archive> {
+  const place = readStoreUrl(url)
+  if (place?.kind === 'server' && !create) {
+    const found = await peekValkey(place)
+    if (typeof found === 'object' && found.schema === undefined) throw new CommandError('there is no ledger at this place')
+  }
+  const path = place?.kind === 'sqlite' ? place.path : undefined
   if (path === ':memory:') throw new CommandError('a ledger in memory is that of its process, and nobody else can look into it', 78)
   if (path !== undefined && !create && isNew(path)) throw new CommandError('there is no ledger at this place')
   if (path !== undefined && !migrate && isOlder(path))
@@ -47,10 +60,10 @@ export async function* pagesOf(dump: Archive['dump']): AsyncGenerator<SendRow[]>
 }
 
 /** What went wrong, as an operator may read it. */
-export function wordsFor(error: unknown): string {
+export function wordsFor(error: unknown, remedies?: Remedies): string {
   if (error instanceof CommandError) return error.message
   if (error instanceof StoreUrlError) return error.message.toLowerCase()
-  if (error instanceof StoreUnavailableError) {
+  if (error instanceof StoreUnavailableError && remedies) {
     const [detail, todo] = remedies[error.cause]
     return `${error instanceof StoreVersionError ? error.message : detail}. ${todo}`
   }
@@ -63,7 +76,6 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof StoreUrlError ? 78 : 1
 }
 
-/** Says which ledger an error is about. */
-export const blaming = (name: string) => (error: unknown) => {
-  throw new CommandError(`${name}: ${wordsFor(error)}`, exitCodeOf(error))
+const blaming = (name: string, remedies: Remedies) => (error: unknown) => {
+  throw new CommandError(`${name}: ${wordsFor(error, remedies)}`, exitCodeOf(error))
 }

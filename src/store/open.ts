@@ -1,17 +1,20 @@
 import { openSqlite } from './sqlite.ts'
 import { type Archive, type Store, type StoreListener, type StorePolicy, StoreUrlError } from './store.ts'
+import { expectedStoreUrl, readStoreUrl } from './url.ts'
 
-/** What every adapter needs to know. */
-export type StoreOptions = StorePolicy & { maxBytes: number; onState?: StoreListener }
+/** What every adapter needs to know; `onWarning` hears in words what the operator should know before a crash does. */
+export type StoreOptions = StorePolicy & { maxBytes: number; onState?: StoreListener; onWarning?: (warning: string) => void }
 
 /**
- * Opens the store that a URL names: `sqlite:./relative/file`, `sqlite:/absolute/file` or `sqlite::memory:`.
+ * Opens the store that a URL names, as `readStoreUrl` has it.
  *
- * Resolves also while the store is out of order: `onState` tells, and its verbs reject until it heals. Only a file that must not be
+ * Resolves also while the store is out of order: `onState` tells, and its verbs reject until it heals. Only a store that must not be
  * touched rejects, with `StoreVersionError`.
  */
-export async function openStore(url: string, options: StoreOptions): Promise<Store & Archive> {
-  const path = /^sqlite:(?!\/\/)(.+)$/s.exec(url)?.[1]
-  if (!path) throw new StoreUrlError('Expected sqlite:./file, sqlite:/absolute/file or sqlite::memory:')
-  return openSqlite({ ...options, path })
+export async function openStore(url: string, { onWarning, ...options }: StoreOptions): Promise<Store & Archive> {
+  const place = readStoreUrl(url)
+  if (!place) throw new StoreUrlError(`Expected ${expectedStoreUrl}`)
+  if (place.kind === 'sqlite') return openSqlite({ ...options, path: place.path })
+  const { openValkey } = await import('./valkey.ts') // most gateways have no need of it
+  return openValkey(place, { ...options, ...(onWarning && { onWarning }) })
 }

@@ -87,6 +87,8 @@ export type Store = {
   secret(): Promise<Uint8Array>
   /** Reads the whole store: for the operator's command, not for a health probe. */
   check(): Promise<StoreCheck>
+  /** Only of a store that processes of several machines share. */
+  count?: SharedCounter
   close(): Promise<void>
 }
 
@@ -102,8 +104,15 @@ export type Archive = {
   forget(destination: string): Promise<{ gone: number; pending: number }>
 }
 
-/** Why the store is not there; `limit` is its own size limit, `full` the disk's. */
-export type StoreFault = 'limit' | 'full' | 'readonly' | 'corrupt' | 'busy' | 'io' | 'version' | 'worker' | 'closed'
+/**
+ * Counts one more of something in a window of time that begins with the first of them, over all processes on the store.
+ *
+ * Rejects soon rather than late, so that whoever asks can count alone instead.
+ */
+export type SharedCounter = (name: string, key: string, windowMs: number) => Promise<{ count: number; leftMs: number }>
+
+/** Why the store is not there; `limit` is its own size limit, `full` the disk's or the server's, `denied` a password or right that it misses. */
+export type StoreFault = 'limit' | 'full' | 'readonly' | 'corrupt' | 'busy' | 'io' | 'version' | 'worker' | 'away' | 'denied' | 'closed'
 
 /** The store cannot do it now; `cause` is a short code and never a value. */
 export class StoreUnavailableError extends Error {

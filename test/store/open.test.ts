@@ -31,7 +31,7 @@ describe('openStore', () => {
     await store.close()
   })
 
-  test.for(['', 'sqlite:', 'sqlite://host/x', 'redis://:secret@host', './gateway.sqlite'])(
+  test.for(['', 'sqlite:', 'sqlite://host/x', 'redis://:secret@host:99999', 'mysql://:secret@host', './gateway.sqlite'])(
     'refuses %j, and does not repeat it',
     async url => {
       const error = await refused(openStore(url, policy))
