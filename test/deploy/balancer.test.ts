@@ -1,17 +1,11 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { Agent, request } from 'undici'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { freePort, has } from '../../bench/programs.ts'
 import { catalogue } from '../../src/problem.ts'
 import { listen } from '../afilnet/listeners.ts'
-import { read } from './files.ts'
+import { startBalancer } from '../balancer.ts'
 
 const missing = !has('nginx')
 const messages = '/chats/whatsapp/100/34600000000/messages'
@@ -35,47 +29,18 @@ async function gateway(behave: Behaviour) {
   return { arrivals, port: await listen(server) }
 }
 
-/** The real nginx with the file of the repository, in which only addresses and places are others. */
 async function balance(...ports: number[]) {
-  const folder = mkdtempSync(join(tmpdir(), 'balancer-'))
-  const port = await freePort()
-  const [first, second] = ports
-  const config = read('deploy/nginx/nginx.conf')
-    .replaceAll('/tmp/', `${folder}/`)
-    .replace('worker_processes auto', 'worker_processes 1')
-    .replace('172.30.30.11:3000', `127.0.0.1:${first}`)
-    .replace('172.30.30.12:3000', `127.0.0.1:${second}`)
-    .replace('listen 8080', `listen 127.0.0.1:${port}`)
-    .replace('/dev/stdout', `${folder}/access.log`)
-    .replace('/dev/stderr', 'stderr')
-  writeFileSync(join(folder, 'nginx.conf'), config)
-  const child = spawn('nginx', ['-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf'), '-g', 'daemon off;'], {
-    stdio: ['ignore', 'inherit', 'pipe'],
-  })
-  const exited = once(child, 'exit')
-  let complaints = ''
-  child.stderr.on('data', chunk => {
-    complaints += chunk
-  })
+  const { url, log, complaints, close } = await startBalancer(ports)
   const agent = new Agent()
   onTestFinished(async () => {
     await agent.destroy()
-    child.kill('SIGTERM')
-    await exited
-    rmSync(folder, { recursive: true })
+    await close()
   })
-  await vi.waitFor(
-    async () => {
-      const socket = connect(port, '127.0.0.1')
-      await once(socket, 'connect').finally(() => socket.destroy())
-    },
-    { timeout: 10_000, interval: 20 },
-  )
   return {
-    log: () => read(join(folder, 'access.log')),
-    complaints: () => complaints,
+    log,
+    complaints,
     async ask(method: 'GET' | 'POST', path: string, { headers = {}, body }: { headers?: Record<string, string>; body?: string } = {}) {
-      const reply = await request(`http://127.0.0.1:${port}${path}`, { method, headers, body: body ?? null, dispatcher: agent })
+      const reply = await request(`${url}${path}`, { method, headers, body: body ?? null, dispatcher: agent })
       return { status: reply.statusCode, type: reply.headers['content-type'], text: await reply.body.text() }
     },
   }

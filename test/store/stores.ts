@@ -91,4 +91,4 @@ export async function remoteStore(url: string, program: string[] = []) {
 }
 
 /** Whether a program that some tests need is here. */
-export const installed = (program: string) => spawnSync(program, ['--version']).status === 0
+export const installed = (program: string) => spawnSync(program, ['--version']).error === undefined

@@ -1,10 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { freePort } from '../../bench/programs.ts'
 
 /** For `skipIf`, with "(needs redis-server)" in the name. */
 export const noServer = spawnSync('redis-server', ['--version']).status !== 0
@@ -89,12 +89,4 @@ export async function startServer({ settings = {}, tls, sentinelOf }: ServerOpti
       rmSync(dir, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort() {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number } // a TCP listener has one
-  probe.close()
-  return port
 }

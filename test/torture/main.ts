@@ -2,7 +2,11 @@ import { parseArgs } from 'node:util'
 import { openStage } from './model.ts'
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string', default: String(Date.now() % 1_000_000) } },
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    replicas: { type: 'boolean', default: false },
+  },
 })
 const until = Date.now() + Number(values.minutes) * 60_000
 const total: Record<string, Record<string, number>> = { answers: {}, states: {}, disturbances: {} }
@@ -10,7 +14,7 @@ let [sends, posts, broken] = [0, 0, 0]
 let seed = Number(values.seed)
 const usages: { rssMb: number; handles: number }[] = []
 
-const stage = await openStage()
+const stage = await openStage({ replicas: values.replicas })
 do {
   const tally = await stage.play({ seed, sends: 2_000 })
   sends += tally.sends

@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent } from 'undici'
+import { freePort } from '../../bench/programs.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { startSandbox } from '../../src/sandbox/app.ts'
+import { type Balancer, startBalancer } from '../balancer.ts'
+import { startServer } from '../store/valkey-server.ts'
 import { openDoor } from './door.ts'
 import { faults, makePlans, type Plan, type Post, seeded } from './plans.ts'
-import { createProcess } from './process.ts'
+import { createProcess, type Stop } from './process.ts'
 import { brokenPromises, froze, type Row, timings } from './promises.ts'
 
 /** What a round did and saw; `broken` lists each promise that did not hold, with the send that shows it. */
@@ -28,23 +31,32 @@ export type RoundOptions = { seed: number; sends: number; concurrency?: number; 
 
 const key = 'fake_torture_key_0123456789abcdef'
 const disturbances = ['kill -9', 'SIGTERM', 'freezes', 'kill -9', 'refuses'] as const
+const disturbancesOfReplicas = ['kill -9', 'store dies', 'SIGTERM', 'store freezes', 'kill -9', 'freezes', 'refuses'] as const
 
 export type Stage = Awaited<ReturnType<typeof openStage>>
 
-/** Two real gateways on one ledger, each behind a door of its own: the first is killed and stopped at will, the second lives on. */
-export async function openStage() {
+/**
+ * Two real gateways on one ledger, each behind a door of its own: the first is killed and stopped at will, the second lives on.
+ *
+ * As `replicas` they have their ledger on a Valkey server, which dies and freezes too, and callers reach them through a load balancer.
+ */
+export async function openStage({ replicas = false } = {}) {
+  const server = replicas ? await startServer() : undefined
+  const storeStops: Stop[] = []
   const folder = await mkdtemp(join(tmpdir(), 'gateway-torture-'))
   const doors = [await openDoor(), await openDoor()] as const
-  const gateways = doors.map(({ port }) =>
+  const ports = replicas ? [await freePort(), await freePort()] : [0, 0]
+  const gateways = doors.map(({ port }, i) =>
     createProcess({
-      PORT: '0',
+      PORT: String(ports[i]),
+      ADMIN_PORT: '0',
       AFILNET_USER: 'demo@sandbox.invalid',
       AFILNET_PASSWORD: 'fake-sandbox-password',
       AFILNET_URL: `http://127.0.0.1:${port}/api/http/`,
       AFILNET_TIMEOUT_MS: String(timings.timeoutMs),
       AFILNET_LATE_MS: String(timings.lateMs),
       GATEWAY_KEY_SHA256: hash('sha256', key),
-      STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
+      STORE_URL: server?.url() ?? `sqlite:${join(folder, 'ledger.sqlite')}`,
       STORE_MAX_MB: '100000',
       LOG_LEVEL: 'info',
       MALLOC_ARENA_MAX: '2',
@@ -52,15 +64,20 @@ export async function openStage() {
     }),
   ) as [ReturnType<typeof createProcess>, ReturnType<typeof createProcess>] // as many as doors
   const [victim, witness] = gateways
-  const started = Promise.all([victim.start(), witness.start()])
-  await started.catch(async error => {
+  let balancer: Balancer | undefined
+  try {
+    await Promise.all([victim.start(), witness.start()])
+    if (replicas) balancer = await startBalancer(ports)
+  } catch (error) {
     await close()
     throw error
-  })
+  }
 
   async function close() {
     for (const gateway of gateways) await gateway.stop('SIGKILL')
     for (const door of doors) await door.close()
+    await balancer?.close()
+    await server?.end()
     await rm(folder, { recursive: true, force: true })
   }
 
@@ -104,7 +121,8 @@ export async function openStage() {
     tally.usage = witness.usage()
     for (const { complaints } of gateways)
       for (const { at, line } of complaints.splice(0))
-        if (!victim.stops.some(stop => froze(stop, at, at))) tally.broken.push(`a sound process does not complain: ${line}`)
+        if (![...victim.stops, ...storeStops].some(stop => froze(stop, at, at)))
+          tally.broken.push(`a sound process does not complain: ${line}`)
     return tally
 
     async function each(some: Plan[], work: (plan: Plan) => Promise<unknown>) {
@@ -130,16 +148,18 @@ export async function openStage() {
     async function ask(plan: Plan, hungUp: boolean) {
       for (let waits = 0; waits < 40; waits++) {
         const { told } = await post(plan, hungUp)
-        if (!['upstream-circuit-open', 'upstream-unreachable'].includes(String(told?.json.code))) return
+        if (!['upstream-circuit-open', 'upstream-unreachable', 'store-unavailable'].includes(String(told?.json.code))) return
         await sleep(200)
       }
     }
 
     async function disturb() {
-      const kind = disturbances[nth++ % disturbances.length] ?? 'kill -9'
+      const kinds = replicas ? disturbancesOfReplicas : disturbances
+      const kind = kinds[nth++ % kinds.length] ?? 'kill -9'
       count(tally.disturbances, kind)
       if (kind === 'refuses') return doors[random() < 0.5 ? 0 : 1].shut(150)
       await doors[0].passed() // in the middle of a send
+      if (kind === 'store dies' || kind === 'store freezes') return troubleStore(kind)
       if (kind === 'freezes') return victim.freeze(1_000)
       if (kind === 'SIGTERM') {
         const { code, ms } = await victim.stop('SIGTERM')
@@ -151,16 +171,26 @@ export async function openStage() {
       await victim.start()
     }
 
+    async function troubleStore(kind: 'store dies' | 'store freezes') {
+      const at = Date.now()
+      if (kind === 'store dies') await server?.kill()
+      else server?.stop()
+      await sleep(700)
+      if (kind === 'store dies') await server?.restart()
+      else server?.go()
+      storeStops.push({ signal: 'SIGSTOP', at, upAgainAt: Date.now() })
+    }
+
     async function post(plan: Plan, hungUp: boolean): Promise<Post> {
       const { destination, keyed, kind } = plan
-      const chosen = victim.url() !== '' && random() < 0.6 ? 0 : 1
+      const chosen = !balancer && (victim.url() === '' || random() >= 0.6) ? 1 : 0 // of requests that nobody answers, only the victim can be to blame
       const record: Post = { gateway: chosen, startedAt: Date.now(), endedAt: 0, hungUp }
       plan.posts.push(record)
       tally.posts++
       const abort = new AbortController()
       const body = kind === 'messages' ? { message: destination } : { type: 'image', fileUrl: `https://example.com/${destination}.jpg` }
       const request = client.request({
-        origin: gateways[chosen].url(),
+        origin: balancer?.url ?? gateways[chosen].url(),
         path: `/chats/telegram/200/${destination}/${kind}`,
         method: 'POST',
         headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...(keyed && { 'idempotency-key': destination }) },
@@ -172,7 +202,9 @@ export async function openStage() {
         .then(async ({ statusCode, headers, body }) => ({ status: statusCode, headers, text: await body.text() }))
         .catch(() => undefined)
       record.endedAt = Date.now()
-      if (!told) {
+      const servedBy = balancer && told?.headers['x-served-by']
+      if (servedBy) record.gateway = String(servedBy).endsWith(`:${ports[1]}`) ? 1 : 0
+      if (!told || (balancer && !servedBy)) {
         count(tally.answers, 'no answer')
         return record
       }
@@ -223,7 +255,7 @@ export async function openStage() {
           rows: rows.get(destination) ?? [],
           taken: taken.get(destination)?.length ?? 0,
           calls: calls.get(destination) ?? [],
-          stopsOf: (gateway: number) => gateways[gateway]?.stops ?? [],
+          stopsOf: (gateway: number) => gateways[gateway]?.stops ?? storeStops,
         }
         for (const { state } of evidence.rows) count(tally.states, state)
         const { rows: ledger, taken: times } = evidence
@@ -233,7 +265,42 @@ export async function openStage() {
     }
   }
 
-  return { play, close }
+  /** Restarts one gateway after the other, each without a request in flight, while callers go on; what they were told, and what was taken. */
+  async function roll() {
+    const sandbox = await startSandbox()
+    for (const door of doors) door.leadsTo(Number(new URL(sandbox.url).port))
+    const client = new Agent({ pipelining: 0 }) // the balancer closes idle connections when it changes its mind
+    const told: Record<string, number> = {}
+    let rolling = true
+    const caller = async (i: number) => {
+      for (let n = 0; rolling; n++) {
+        const send = n % 2 === 0
+        const { statusCode, body } = await client.request({
+          origin: String(balancer?.url),
+          path: send ? `/chats/telegram/200/roll-${i}-${n}/messages` : '/channels',
+          method: send ? 'POST' : 'GET',
+          headers: { authorization: `Bearer ${key}`, ...(send && { 'content-type': 'application/json' }) },
+          body: send ? '{"message":"Hello"}' : null,
+        })
+        await body.dump()
+        told[`${send ? 'POST' : 'GET'} ${statusCode}`] = (told[`${send ? 'POST' : 'GET'} ${statusCode}`] ?? 0) + 1
+      }
+    }
+    const callers = Promise.all(Array.from({ length: 8 }, (_, i) => caller(i)))
+    for (const [i, gateway] of [...gateways, ...gateways].entries()) {
+      await balancer?.takeOut([ports[i % 2] as number]) // as many as gateways
+      await gateway.stop('SIGTERM')
+      await gateway.start()
+      await balancer?.takeOut([])
+    }
+    rolling = false
+    await callers
+    await client.destroy()
+    await sandbox.close()
+    return { told, taken: sandbox.sent.length }
+  }
+
+  return { play, roll, close }
 }
 
 /** A file needs a conversation to go to. */
@@ -242,8 +309,8 @@ function welcome(sandbox: Sandbox, { destination }: Plan) {
 }
 
 /** One round on a stage of its own. */
-export async function torture(options: RoundOptions): Promise<Tally> {
-  const stage = await openStage()
+export async function torture({ replicas, ...options }: RoundOptions & { replicas?: boolean }): Promise<Tally> {
+  const stage = await openStage({ replicas })
   try {
     return await stage.play(options)
   } finally {
