@@ -21,7 +21,7 @@ export type Company = { names: readonly ContestantName[]; performers: Map<Contes
 
 /** With more, the machine was not steady: everybody is measured again. */
 export const mostSpread = 0.05
-export const mostSets = 3
+export const mostSets = 2
 
 /** Starts contestants, one after the other. */
 export async function gather(names: readonly ContestantName[], stub: Stub): Promise<Company> {

@@ -4,7 +4,7 @@ import { type Outcome, type Store, StoreUnavailableError } from './store.ts'
 /** The standing of this process with the store: its name there, its heartbeat, and what it still has to write down. */
 export type Lease = {
   owner: string
-  /** Offers an outcome that the store could not take, with every heartbeat until it has. */
+  /** Offers an outcome that the store could not take, four times a second until it has. */
   owe(id: string, outcome: Outcome): void
   /** Offers what is owed once more, and ends the lease: what is left pending becomes `unknown`. */
   end(): Promise<void>
@@ -15,6 +15,7 @@ export type LeaseOptions = { timeoutMs: number; beatMs?: number; sweepMs?: numbe
 
 const mostOwed = 10_000 // an outage refuses thousands of claims; those that may have got through are among the first
 const atOnce = 500
+const payMs = 250
 
 /** Keeps a lease until it is ended, and meanwhile buries the dead and sweeps. */
 export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 60_000, reaped = () => {} }: LeaseOptions): Lease {
@@ -23,7 +24,7 @@ export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 6
   const turns = [
     every(beatMs, () => within(timeoutMs, store.beat(owner))),
     every(beatMs, () => within(timeoutMs, store.reap()).then(count => void (count > 0 && reaped(count)))),
-    every(beatMs, pay),
+    every(Math.min(beatMs, payMs), pay), // what is owed dies with this process
     every(sweepMs, () => store.sweep()),
   ]
 

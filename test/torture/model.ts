@@ -111,6 +111,7 @@ export async function openStage({ replicas = false } = {}) {
         plan => post(plan, false),
       )
       await quiet()
+      noticeStalls()
       await judge()
     } catch (error) {
       tally.broken.push(`the round ends, not with ${error}`)
@@ -169,6 +170,15 @@ export async function openStage({ replicas = false } = {}) {
         await victim.stop('SIGKILL')
       }
       await victim.start()
+    }
+
+    /** On a busy machine the store may be silent for too long by itself; what follows from that is no fault of a gateway. */
+    function noticeStalls() {
+      for (const { at, line } of gateways.flatMap(({ complaints }) => complaints)) {
+        if (!server || !/"fault":"(busy|away)"/.test(line) || storeStops.some(stop => froze(stop, at, at))) continue
+        count(tally.disturbances, 'store stalls')
+        storeStops.push({ signal: 'SIGSTOP', at: at - 1_000, upAgainAt: at + 1_000 })
+      }
     }
 
     async function troubleStore(kind: 'store dies' | 'store freezes') {
