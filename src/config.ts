@@ -10,6 +10,8 @@ import { isBlock, isLoopback } from './hosts.ts'
 import { withoutNewline } from './secrets.ts'
 import { maskStoreUrl, readStoreUrl } from './store/url.ts'
 
+const hourMs = 3_600_000
+
 export type Config = {
   host: string
   port: number
@@ -140,6 +142,14 @@ export function readStoreConfig(environment: Environment): Pick<Config, 'storeUr
   const complete = values as Static<typeof Variables> // of these three, none is missing now
   return { storeUrl: complete.STORE_URL, keepHours: complete.SENDS_KEEP_HOURS, storeMaxMb: complete.STORE_MAX_MB }
 }
+
+/** How long the ledger keeps what, and how much of it. */
+export const storePolicyOf = ({ keepHours, storeMaxMb }: Pick<Config, 'keepHours' | 'storeMaxMb'>) => ({
+  keepMs: keepHours * hourMs,
+  keepUnknownMs: Math.max(keepHours, 720) * hourMs,
+  leaseMs: 10_000,
+  maxBytes: storeMaxMb * 1_048_576,
+})
 
 /** The configuration as an operator may see it: every secret is a mask. */
 export function maskConfig({ accounts, callers, tracing, files, ...rest }: Config) {

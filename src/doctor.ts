@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { examine } from './doctor/examination.ts'
 import { exitCodes, type Report, render, worst } from './doctor/report.ts'
+import { version } from './version.ts'
 
 const [argument, ...more] = process.argv.slice(2)
 if ((argument !== undefined && argument !== '--json') || more.length > 0) {
@@ -9,7 +9,6 @@ if ((argument !== undefined && argument !== '--json') || more.length > 0) {
 }
 
 const checks = await examine(process.env)
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 const report: Report = { verdict: worst(checks), checks, node: process.version, version, at: new Date().toISOString() }
 // Not before the last byte is out; and then at once, whatever a name server or a disk still owes.
 process.stdout.write(argument ? `${JSON.stringify(report, null, 2)}\n` : render(report), () => process.exit(exitCodes[report.verdict]))

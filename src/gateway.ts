@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, isLoopbackHost } from './admin.ts'
 import { baseOf, createApp, type Patience } from './app.ts'
-import { type Config, warningsOf } from './config.ts'
+import { type Config, storePolicyOf, warningsOf } from './config.ts'
 import { newborn, type State } from './edge/health.ts'
 import { createMetrics } from './metrics.ts'
 import { createObserver, type Observe } from './observe.ts'
@@ -28,9 +27,6 @@ export type Gateway = {
   drain(): Promise<void>
 }
 
-const hourMs = 3_600_000
-const { version: packageVersion } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
-
 /** A busy disk is worth a wait, however little time Afilnet is given: what cannot be written down is told as unknown. */
 const leastStoreMs = 2_000
 
@@ -39,7 +35,6 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   let storeOk = true
   const lifecycle = newborn()
   const metrics = createMetrics({
-    version: packageVersion,
     accounts: () => upstream.report(),
     storeOk: () => storeOk,
     requestsInFlight: () => lifecycle.unanswered,
@@ -47,10 +42,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   const observe = createObserver(logger, metrics)
   const store = timed(
     await openStore(config.storeUrl, {
-      keepMs: config.keepHours * hourMs,
-      keepUnknownMs: Math.max(config.keepHours, 720) * hourMs,
-      leaseMs: 10_000,
-      maxBytes: config.storeMaxMb * 1_048_576,
+      ...storePolicyOf(config),
       onState(ok, fault) {
         storeOk = ok
         observe('storeMoved', { ok, fault })

@@ -44,7 +44,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-const accounts = Object.entries(config.accounts).map(([name, { user, transport, url }]) => ({ name, user, transport, url: url.href }))
+const accounts = Object.entries(config.accounts).map(([name, { transport, url }]) => ({ name, transport, url: url.href }))
 const { url, adminUrl } = gateway
 log.info(
   { url, docs: config.docs ? `${url}/docs` : undefined, admin: adminUrl, accounts, sandbox: await isSandbox(config) },

@@ -4,6 +4,7 @@ import { operations } from './afilnet/operations.ts'
 import type { Facts } from './observe.ts'
 import { catalogue } from './problem.ts'
 import type { AccountReport } from './upstream.ts'
+import { version } from './version.ts'
 
 /** What Prometheus is told: labels are bounded and name no chat, number or key, and every series is there from the start. */
 export type Metrics = {
@@ -16,7 +17,6 @@ export type Metrics = {
 }
 
 export type MetricsOptions = {
-  version: string
   /** How the accounts stand now. */
   accounts: () => readonly AccountReport[]
   storeOk: () => boolean
@@ -40,7 +40,7 @@ const failureOf = ({ code }: { code: string }) => code.replace(/^upstream-/, '')
 const madeCalls = Object.values(failures).filter(({ side }) => side === 'upstream')
 const answers = ['ok', ...Object.keys(faults), ...new Set(madeCalls.map(failureOf)), 'abandoned']
 
-export function createMetrics({ version, accounts, storeOk, requestsInFlight }: MetricsOptions): Metrics {
+export function createMetrics({ accounts, storeOk, requestsInFlight }: MetricsOptions): Metrics {
   const registry = new Registry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -182,7 +182,7 @@ export function createMetrics({ version, accounts, storeOk, requestsInFlight }: 
     },
     begin(routes) {
       beginAccounts()
-      for (const { method, url } of [...routes, { method: 'GET', url: 'none' }, { method: 'other', url: 'none' }]) {
+      for (const { method, url } of [...routes, ...['GET', 'POST', 'other'].map(method => ({ method, url: 'none' }))]) {
         for (const status of statuses) requests.zero({ route: url, method: methodOf(method), status })
       }
     },

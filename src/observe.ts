@@ -6,7 +6,8 @@ import type { ProblemCode } from './problem.ts'
 import type { Changes } from './reload.ts'
 
 /**
- * Everything that is worth telling about a gateway at work. Log lines and metrics are both made from it, here and nowhere else.
+ * Everything that is worth counting about a gateway at work. Its log lines and metrics are both made here; what a process says of its own
+ * beginning and end is not among it.
  *
  * A fact names accounts, callers and routes by their names; it never holds a URL, a chat, a number, a text, a key or Afilnet's user.
  */

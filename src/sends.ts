@@ -112,11 +112,11 @@ export function createSends({
     return unavailable(error)
   }
 
-  /** The row that holds the request's key. Nothing can be claimed under a key that is held, so it is the newest one. */
+  /** The row that holds the request's key; of those that were not sent some may come first, since clocks of gateways differ. */
   async function holderOf({ caller, idempotencyKey }: SendRequest) {
     if (idempotencyKey === undefined) return undefined
-    const [newest] = await within(timeoutMs, store.list(caller, { idempotencyKey, limit: 1 })).catch(unavailable)
-    return newest?.state === 'not_sent' ? undefined : newest
+    const rows = await within(timeoutMs, store.list(caller, { idempotencyKey, limit: 100 })).catch(unavailable)
+    return rows.find(({ state }) => state !== 'not_sent')
   }
 
   /** The answer to a key that is taken. */

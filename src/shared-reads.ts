@@ -37,3 +37,17 @@ export function joinRead<T>(shared: SharedRead<T>, departure: Departure): Promis
     )
   })
 }
+
+/** Leaves with whoever leaves, or when the time is up. */
+export function leavingAfter(ms: number, other: Departure, reason: Error) {
+  const departure = createDeparture()
+  const timer = setTimeout(() => departure.leave(reason), ms)
+  const stay = other.listen(() => departure.leave(other.reason ?? reason))
+  return {
+    departure,
+    stay() {
+      clearTimeout(timer)
+      stay()
+    },
+  }
+}

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
-import { ConfigError, readStoreConfig } from './config.ts'
+import { ConfigError, readStoreConfig, storePolicyOf } from './config.ts'
 import { withoutNewline } from './secrets.ts'
 import { check } from './store-command/check.ts'
 import { copy } from './store-command/copy.ts'
@@ -22,8 +22,6 @@ forget frees the Idempotency-Keys of what it erases: a request that is repeated 
 
 Exit code 0: done; 1: not, or not all; 78: the arguments or the configuration are wrong.`
 
-const hourMs = 3_600_000
-
 const { positionals = [], values = {} } = parsed() ?? {}
 const [verb = '', ...operands] = positionals
 if (values.help) {
@@ -38,12 +36,7 @@ process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
   leave(`The output cannot be written (${code})`, 1)
 })
 const config = configOrExit()
-const options = {
-  keepMs: config.keepHours * hourMs,
-  keepUnknownMs: Math.max(config.keepHours, 720) * hourMs,
-  leaseMs: 10_000,
-  maxBytes: config.storeMaxMb * 1_048_576,
-}
+const options = storePolicyOf(config)
 const opened: Ledger[] = []
 const done = await run().catch(error => leave(wordsFor(error), exitCodeOf(error)))
 for (const ledger of opened) await ledger.close()

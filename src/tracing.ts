@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode } from '@opentelemetry/api'
@@ -19,6 +18,7 @@ import { UpstreamError } from './afilnet/faults.ts'
 import type { TracingConfig } from './config-tracing.ts'
 import { membershipOf } from './hosts.ts'
 import type { Around, CallContext } from './upstream.ts'
+import { version } from './version.ts'
 
 /** Spans of requests and of what they ask of Afilnet, on their way to a collector. */
 export type Tracing = {
@@ -147,7 +147,6 @@ function samplerOf({ sampler, ratio }: TracingConfig) {
 
 /** The last door: nothing leaves that is not listed, and the log hears once that the collector does not take it, and once that it does again. */
 function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, logger: FastifyBaseLogger): SpanExporter {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
   const attributes = { 'service.name': serviceName, 'service.version': version }
   const resource: ReadableSpan['resource'] = { attributes, merge: () => resource, getRawAttributes: () => Object.entries(attributes) }
   let taken = true

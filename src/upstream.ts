@@ -1,15 +1,14 @@
 import { type CallOptions, type Client, createClient, createLargeAnswers, shareLargeAnswers } from './afilnet/client.ts'
 import type { Departure } from './afilnet/departure.ts'
-import { type Fault, failures, faults, UpstreamError } from './afilnet/faults.ts'
-import { type Operation, operations, type Params } from './afilnet/operations.ts'
-import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from './breaker.ts'
+import { failures, UpstreamError } from './afilnet/faults.ts'
+import type { Operation, Params } from './afilnet/operations.ts'
+import { type Asking, type Budget, createAsking, type Standing } from './asking.ts'
 import type { AccountConfig } from './config-accounts.ts'
 import { type Observe, unobserved } from './observe.ts'
 import { Problem, type ProblemCode } from './problem.ts'
 import { type Answer, createRecentAnswers, newAnswer, type RecentAnswers } from './recent-answers.ts'
 import { createRenderer } from './renderer.ts'
-import { createRetryBudget, type RetryBudget } from './retry-budget.ts'
-import { joinRead, type SharedRead, shareRead } from './shared-reads.ts'
+import { joinRead, leavingAfter, type SharedRead, shareRead } from './shared-reads.ts'
 import type { Rendered, View } from './views.ts'
 
 /** An account as it stood when a request came in: a reload does not change it under the request. */
@@ -58,17 +57,8 @@ export type Upstream = {
   close(): Promise<void>
 }
 
-/** What is known of Afilnet by the calls of one account; never its user. */
-export type AccountReport = {
-  account: string
-  lastAnswer?: { at: string; operation: string; code: string }
-  /** `null` before an answer has told; `since` when it became so. */
-  credentials: { accepted: boolean | null; since?: string }
-  breakers: { operation: string; open: boolean }[]
-  inFlight: number
-  queued: number
-  capacity: number
-}
+/** How an account stands: what Afilnet answers it, and what is under way. */
+export type AccountReport = Standing & { account: string; inFlight: number; queued: number; capacity: number }
 
 /** Runs one attempt at a call, and may see how it ends. */
 export type Around = <T>(context: CallContext, operation: Operation, attempt: () => Promise<T>) => Promise<T>
@@ -83,45 +73,19 @@ type UpstreamOptions = {
   around?: Around | undefined
 }
 
-type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck' | 'begun'>
-
 type OpenAccount = Account & {
   config: AccountConfig
   client: Client
-  /** Answers for the whole account while Afilnet rejects its credentials, so that asking on does not lock it. */
-  credentials: Breaker
-  breakers: Map<string, Breaker>
-  retries: RetryBudget
+  asking: Asking
   reads: Map<string, SharedRead<Answer>>
   recent: RecentAnswers
-  sendsAnswered: number
+  /** How many sends to a channel were answered; several channels may share a count. */
+  sendsAnswered: Uint32Array
   sandboxed: boolean
-  /** The code with which Afilnet last rejected the credentials; none with a bare HTTP 401. */
-  rejectedWith: string | undefined
-  lastAnswer: AccountReport['lastAnswer']
-  accepted: AccountReport['credentials']
 }
 
 /** How long a request may take to arrive as a whole, and then some. */
 const longestArrivalMs = 60_000
-
-const counting = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable, failures.serverError])
-const repeatableReads = new Set<unknown>([failures.connectionLost, failures.unreachable, failures.serverError])
-const unanswered = new Set<unknown>([failures.timeout, failures.connectionLost, failures.unreachable])
-const unasked = new Set<unknown>([failures.overloaded, failures.circuitOpen, failures.requestTooLong])
-
-/** A caller that left, or a call that was never made, says nothing about Afilnet; any answer but a failing server's does. */
-function verdictOnOperation(error: unknown): Verdict {
-  if (!(error instanceof UpstreamError) || unasked.has(error.fault)) return 'nothing'
-  return counting.has(error.fault) ? 'failed' : 'answered'
-}
-
-/** Only an answer in Afilnet's own words proves that it took the credentials. */
-function verdictOnCredentials(error: unknown): Verdict {
-  if (!(error instanceof UpstreamError)) return 'nothing'
-  if (error.fault === faults.INCORRECT_USER_PASSWORD) return 'failed'
-  return error.upstreamCode === undefined ? 'nothing' : 'answered'
-}
 
 /** Opens the pools of all accounts; nothing connects before the first call. */
 export function createUpstream({
@@ -164,26 +128,11 @@ export function createUpstream({
         largeAnswers: several ? shareLargeAnswers(largeAnswers) : largeAnswers,
         onSandbox,
       }),
-      credentials: createBreaker({
-        verdict: verdictOnCredentials,
-        decides: atOnce(),
-        firstProbeMs: 60_000,
-        maxProbeMs: 900_000,
-        againMs: 60_000, // its password may have been looked at all the same
-        moved(open) {
-          account.accepted = { accepted: !open, since: new Date().toISOString() }
-          observe('credentialsMoved', { account: name, accepted: !open })
-        },
-      }),
-      breakers: new Map(),
-      retries: createRetryBudget(),
+      asking: createAsking({ account: name, timeoutMs, observe }),
       reads: new Map(),
       recent: createRecentAnswers(readCacheMs),
-      sendsAnswered: 0,
+      sendsAnswered: new Uint32Array(1_024),
       sandboxed: false,
-      rejectedWith: undefined,
-      lastAnswer: undefined,
-      accepted: { accepted: null },
     }
     clients.add(account.client)
     return account
@@ -199,114 +148,18 @@ export function createUpstream({
     ).unref()
   }
 
-  /** Throws if Afilnet is not to be asked now. */
-  function admit(account: OpenAccount, operation: Operation) {
-    if (account.credentials.closedForS() !== undefined) {
-      observe('callRefused', { account: account.name, reason: 'credentials' })
-      throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe: operation.safe, upstreamCode: account.rejectedWith })
-    }
-    const retryAfterS = breakerOf(account, operation).closedForS()
-    if (retryAfterS === undefined) return
-    observe('callRefused', { account: account.name, reason: 'circuit-open' })
-    throw new UpstreamError(failures.circuitOpen, { safe: operation.safe, retryAfterS })
-  }
-
-  function breakerOf({ name, breakers }: OpenAccount, { method }: Operation) {
-    const breaker =
-      breakers.get(method) ??
-      createBreaker({
-        verdict: verdictOnOperation,
-        decides: halfOfRecent({ windowMs: 10_000, minCalls: 20 }),
-        firstProbeMs: 2_000,
-        maxProbeMs: 30_000,
-        againMs: 0,
-        moved: open => observe('breakerMoved', { account: name, operation: method, open }),
-      })
-    breakers.set(method, breaker)
-    return breaker
-  }
-
-  /** One call with its repetitions; how it ends as a whole is what the breakers hear. */
-  async function ask<T>(
-    context: CallContext,
-    operation: Operation,
-    departure: Departure | undefined,
-    call: (budget: Budget) => Promise<T>,
-  ): Promise<T> {
-    const account = accountOf(context)
-    admit(account, operation)
-    try {
-      return await account.credentials.run(() => breakerOf(account, operation).run(() => repeatedly(context, operation, departure, call)))
-    } catch (error) {
-      if (error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD) account.rejectedWith = error.upstreamCode
-      throw error
-    }
-  }
-
-  /** Asks, and asks again within the same deadline where that is provably harmless. */
-  async function repeatedly<T>(
-    context: CallContext,
-    operation: Operation,
-    departure: Departure | undefined,
-    call: (budget: Budget) => Promise<T>,
-  ): Promise<T> {
-    const account = accountOf(context)
-    const deadline = performance.now() + timeoutMs
-    // A probe is one call, and who began before the opening must not go on knocking.
-    const heldBack = () => account.credentials.tripped() || breakerOf(account, operation).tripped()
-    const probing = heldBack()
-    const recheck = () => probing || admit(account, operation)
-    account.retries.called()
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const once = (begun: () => void) => call({ caller: context.caller, timeoutMs: deadline - performance.now(), recheck, begun })
-        return await around(context, operation, () => attempted(account, operation, once))
-      } catch (error) {
-        const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
-        const inTime = deadline - performance.now() > 2 * pauseMs
-        if (attempt === 3 || !mayRepeat(operation, error) || !inTime || heldBack() || !account.retries.take()) throw error
-        await pause(pauseMs, departure)
-        if (heldBack()) throw error
-      }
-    }
-  }
-
-  /** One attempt, told of as it ends; from `begun` on it is a call. */
-  async function attempted<T>(account: OpenAccount, { method: operation }: Operation, call: (begun: () => void) => Promise<T>): Promise<T> {
-    const { name } = account
-    let startedAt: number | undefined
-    const ended = (fault?: Fault, upstreamCode?: string) => {
-      observe('upstreamAnswered', { account: name, operation, ms: performance.now() - (startedAt ?? 0), fault, upstreamCode })
-    }
-    const answered = (code: string, error?: UpstreamError) => {
-      account.lastAnswer = { at: new Date().toISOString(), operation, code }
-      const accepted = !error || verdictOnCredentials(error) === 'answered'
-      if (account.accepted.accepted === null && accepted) account.accepted = { accepted, since: account.lastAnswer.at }
-    }
-    try {
-      const result = await call(() => {
-        startedAt = performance.now()
-      })
-      ended()
-      answered('ok')
-      return result
-    } catch (error) {
-      if (!(error instanceof UpstreamError)) {
-        if (startedAt !== undefined) observe('upstreamAbandoned', { account: name, operation })
-      } else if (error.fault === failures.overloaded) observe('callRefused', { account: name, reason: 'overloaded' })
-      else if (startedAt !== undefined) {
-        ended(error.fault, error.upstreamCode)
-        if (!unanswered.has(error.fault)) answered(error.upstreamCode ?? error.fault.code, error)
-      }
-      throw error
-    }
-  }
+  const ask = <T>(context: CallContext, operation: Operation, departure: Departure | undefined, call: (budget: Budget) => Promise<T>) =>
+    accountOf(context).asking.ask(
+      operation,
+      { caller: context.caller, departure, around: attempt => around(context, operation, attempt) },
+      call,
+    )
 
   /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
   function answerOf<O extends Operation>(operation: O, params: Params<O>, key: string, context: CallContext, view: View): Promise<Answer> {
     const account = accountOf(context)
     // A read that begins after a send was answered must not be given an answer from before it.
-    const since = `${account.sendsAnswered} ${key}`
+    const since = `${account.sendsAnswered[channelOf(params)]} ${key}`
     const fresh = account.recent.fresh(since)
     if (fresh) return Promise.resolve(fresh)
     const fetchAnswer = (budget: Budget, departure: Departure) =>
@@ -316,18 +169,22 @@ export function createUpstream({
         account.recent.keepFresh(since, answer)
         return answer
       })
-    const share = () =>
+    const share = (waiter = context.departure) =>
       joinRead(
         shareRead(account.reads, since, departure => ask(context, operation, departure, budget => fetchAnswer(budget, departure))),
-        context.departure,
+        waiter,
       )
     const begun = account.reads.get(since)
     if (!begun) return share()
+    const deadline = performance.now() + timeoutMs
     return joinRead(begun, context.departure).catch(error => {
-      // That there was no place for another caller says nothing about this one.
-      if (!(error instanceof UpstreamError) || error.fault !== failures.overloaded) throw error
+      // That another caller got no place, or had no time left, says nothing about this one.
+      const leftMs = deadline - performance.now()
+      const fault = error instanceof UpstreamError ? error.fault : undefined
+      if (fault !== failures.overloaded && (fault !== failures.timeout || leftMs <= 0)) throw error
+      const { departure, stay } = leavingAfter(leftMs, context.departure, new UpstreamError(failures.timeout, operation))
       const other = account.reads.get(since)
-      return other ? joinRead(other, context.departure) : share()
+      return (other ? joinRead(other, departure) : share(departure)).finally(stay)
     })
   }
 
@@ -364,11 +221,12 @@ export function createUpstream({
             ask(context, operation, undefined, budget => ready({ ...budget, late: answer => void answer.then(() => late(), late) })),
           )
         } finally {
-          account.sendsAnswered++
+          const channel = channelOf(params)
+          account.sendsAnswered[channel] = (account.sendsAnswered[channel] ?? 0) + 1
         }
       }
       const admitNow = () => {
-        admit(account, operation)
+        account.asking.admit(operation)
         try {
           account.client.admit(operation, context.caller)
         } catch (error) {
@@ -381,14 +239,12 @@ export function createUpstream({
     open,
     state: () => ({
       sandbox: [...opened.values()].some(({ sandboxed }) => sandboxed),
-      credentialsRejected: [...opened.values()].some(({ credentials }) => credentials.tripped()),
+      credentialsRejected: [...opened.values()].some(({ asking }) => asking.credentialsRejected()),
     }),
     report: () =>
-      [...opened.values()].map(({ name, config, client, lastAnswer, accepted, breakers }) => ({
+      [...opened.values()].map(({ name, config, client, asking }) => ({
         account: name,
-        ...(lastAnswer && { lastAnswer }),
-        credentials: accepted,
-        breakers: operations.map(({ method }) => ({ operation: method, open: breakers.get(method)?.tripped() ?? false })),
+        ...asking.standing(),
         ...client.load(),
         capacity: config.connections,
       })),
@@ -430,24 +286,11 @@ async function fetched<O extends Operation, T>(
   }
 }
 
-/** Lets time pass, unless nobody waits any more. */
-function pause(ms: number, departure: Departure | undefined) {
-  return new Promise<void>((resolve, reject) => {
-    const stay = departure?.listen(() => {
-      clearTimeout(timer)
-      reject(departure.reason)
-    })
-    const timer = setTimeout(() => {
-      stay?.()
-      resolve()
-    }, ms)
-  })
-}
-
-/** Nothing left, or a read that can be asked again. */
-function mayRepeat({ row, safe }: Operation, error: unknown) {
-  if (!(error instanceof UpstreamError)) return false
-  return safe ? repeatableReads.has(error.fault) : row === null && error.fault === failures.unreachable
+/** Which count of sends a read of a channel, or of one of its conversations, looks at; a bounded number, so two may be the same. */
+function channelOf({ platform = '', platformid = '' }: { platform?: string; platformid?: string }) {
+  let hash = 0
+  for (const text of [platform, platformid]) for (let i = 0; i < text.length; i++) hash = (hash * 31 + text.charCodeAt(i)) | 0
+  return hash & 1_023
 }
 
 /** Says what an error means to the caller; what is none of ours is a fault of ours, of unknown outcome. */

@@ -63,7 +63,8 @@ const house = [
   ['src/recent-answers.ts', ['src/views.ts'], ['lru-cache']],
   ['src/renderer*.ts', ['src/recent-answers.ts', 'src/renderer-worker.ts', 'src/views.ts', 'src/afilnet/{faults,operations}.ts'], []],
   ['src/views.ts', ['src/chats.ts', 'src/afilnet/{datetime,envelope,operations}.ts'], []],
-  ['src/metrics.ts', ['src/observe.ts', 'src/problem.ts', 'src/upstream.ts', 'src/afilnet/{faults,operations}.ts'], ['prom-client']],
+  ['src/version.ts', [], []],
+  ['src/metrics.ts', ['src/{observe,problem,upstream,version}.ts', 'src/afilnet/{faults,operations}.ts'], ['prom-client']],
   ['src/secrets.ts', [], []],
   ['src/reload.ts', ['src/config.ts'], []],
   ['src/config-file.ts', ['src/chats.ts', 'src/members.ts'], ['@sinclair/typebox']],
@@ -75,6 +76,7 @@ const house = [
   ['src/store/*', ['src/store/*'], []],
   ['src/sends.ts', ['src/{limits,observe,outcomes,problem}.ts', 'src/store/store.ts', 'src/store/lease.ts', 'src/upstream.ts'], ['uuid']],
   ['src/outcomes.ts', ['src/problem.ts', 'src/store/store.ts', 'src/upstream.ts'], []],
+  ['src/asking.ts', ['src/afilnet/{client,departure,faults,operations}.ts', 'src/{breaker,observe,retry-budget}.ts'], []],
   ['src/breaker.ts', [], ['cockatiel']],
   ['src/retry-budget.ts', [], []],
   ['src/shared-reads.ts', ['src/afilnet/departure.ts'], []],
@@ -87,7 +89,7 @@ const house = [
   ['src/config-tracing.ts', ['src/config-{accounts,variables}.ts'], ['@sinclair/typebox']],
   [
     'src/tracing.ts',
-    ['src/config-tracing.ts', 'src/hosts.ts', 'src/upstream.ts', 'src/edge/access-log.ts', 'src/edge/problems.ts', 'src/afilnet/faults.ts'],
+    ['src/{config-tracing,hosts,upstream,version}.ts', 'src/edge/access-log.ts', 'src/edge/problems.ts', 'src/afilnet/faults.ts'],
     ['fastify', 'fastify-plugin', '@fastify/otel', '@opentelemetry/*'],
   ],
   [
@@ -98,11 +100,7 @@ const house = [
   ['src/config-variables.ts', ['src/store/url.ts'], ['@sinclair/typebox']],
   ['src/log.ts', ['src/config.ts'], ['pino']],
   ['src/observe.ts', ['src/{config,metrics,problem,reload}.ts', 'src/afilnet/faults.ts'], ['pino']],
-  [
-    'src/upstream.ts',
-    ['src/afilnet/*', 'src/{breaker,config-accounts,observe,problem,recent-answers,renderer,retry-budget,shared-reads,views}.ts'],
-    [],
-  ],
+  ['src/upstream.ts', ['src/afilnet/*', 'src/{asking,config-accounts,observe,problem,recent-answers,renderer,shared-reads,views}.ts'], []],
   [
     'src/edge/*',
     [
@@ -116,6 +114,7 @@ const house = [
       'src/observe.ts',
       'src/config.ts',
       'src/upstream.ts',
+      'src/version.ts',
       'src/store/store.ts',
       'src/afilnet/{departure,faults,operations}.ts',
     ],
@@ -147,11 +146,17 @@ const house = [
   ['src/main.ts', ['src/*', 'src/store/store.ts'], []],
   [
     'src/doctor/*',
-    ['src/doctor/*', 'src/afilnet/*', 'src/config*.ts', 'src/problem.ts', 'src/store/{open,store,lease,sqlite-schema,url,valkey}.ts'],
+    [
+      'src/doctor/*',
+      'src/afilnet/*',
+      'src/config*.ts',
+      'src/problem.ts',
+      'src/store/{open,store,lease,remedies,sqlite-schema,url,valkey}.ts',
+    ],
     ['undici'],
   ],
-  ['src/doctor.ts', ['src/doctor/*'], []],
-  ['src/store-command/*', ['src/store-command/*', 'src/doctor/store.ts', 'src/store/{open,store,sqlite-schema,url,valkey}.ts'], []],
+  ['src/doctor.ts', ['src/doctor/*', 'src/version.ts'], []],
+  ['src/store-command/*', ['src/store-command/*', 'src/store/{open,remedies,store,sqlite-schema,url,valkey}.ts'], []],
   ['src/store-command.ts', ['src/store-command/*', 'src/config.ts', 'src/secrets.ts'], []],
 ] as const
 

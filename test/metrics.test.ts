@@ -61,6 +61,7 @@ describe('GET /metrics', () => {
     const keyed = { 'idempotency-key': 'canary-idempotency-key' }
     for (let i = 0; i < 2; i++) await gateway.post(`${chat}/messages`, { message: 'canary-text', reference: 'canary-reference' }, keyed)
     for (const method of ['DELETE', 'OPTIONS', 'PROPFIND', 'HEAD']) await gateway.request('/channels', { method })
+    await gateway.post('/canary-path', {})
     for (const path of ['/canary-path', '/%zz', '/me', '/docs', '/openapi.json', '/problems/canary-code']) await gateway.get(path)
     await gateway.request('/me', { key: 'fake-canary-wrong-key-0123456789' })
     for (let i = 0; i < 40; i++) await gateway.get('/me')

@@ -62,7 +62,7 @@ describe('The program', { timeout: 30_000 }, () => {
         level: 30,
         url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/),
         docs: `${ready.url}/docs`,
-        accounts: [{ name: 'default', user: sandbox.user, transport: 'post', url: `${sandbox.url}/api/http/` }],
+        accounts: [{ name: 'default', transport: 'post', url: `${sandbox.url}/api/http/` }],
         sandbox: true,
       })
       expect(status).toBe(200)

@@ -21,6 +21,36 @@ const answer = (list: unknown, times = 1) => ({
   body: JSON.stringify({ status: 'SUCCESS', result: { list } }),
 })
 
+describe('A shared read', () => {
+  test('has the time of each who waits for it, and asks again where one of them still has some', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1000' } })
+    sandbox.answer({ method: 'getmessages', fault: 'silent' })
+    sandbox.answer({ method: 'getchatchannels', delayMs: 500 })
+    const first = gateway.get(`${chat}/messages`)
+    await sandbox.called(1)
+    await gateway.get('/channels') // half of the time of the first one
+    const joined = Promise.all([gateway.get(`${chat}/messages`), gateway.get(`${chat}/messages`)])
+
+    expect((await first).json.code).toBe('upstream-timeout')
+    expect((await joined).map(({ status }) => status)).toEqual([200, 200])
+    expect(sandbox.calls).toHaveLength(3)
+  })
+
+  test('that is asked again ends for each when its own time is up', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1000' } })
+    sandbox.answer({ method: 'getmessages', fault: 'silent', times: 2 })
+    sandbox.answer({ method: 'getchatchannels', delayMs: 500 })
+    const first = gateway.get(`${chat}/messages`)
+    await sandbox.called(1)
+    await gateway.get('/channels')
+    const joined = await gateway.get(`${chat}/messages`)
+
+    expect([(await first).json.code, joined.json.code]).toEqual(['upstream-timeout', 'upstream-timeout'])
+    await expect.poll(() => sandbox.calls.at(-1)?.closedByPeer).toBe(true) // nobody waits for the second call any more
+    expect(sandbox.calls).toHaveLength(3)
+  })
+})
+
 describe('An answer', () => {
   test('looks the same small and large, by its form and by its ETag', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_TIMEZONE: 'Europe/Madrid' } })
@@ -134,6 +164,17 @@ describe('READ_CACHE_MS', () => {
 
     expect([...seen, await last()]).toEqual(['Is it there?', 'Is it there?', 'And this?'])
     expect(sandbox.calls.filter(({ params }) => params.some(([, value]) => value === 'getmessages'))).toHaveLength(3)
+  })
+
+  test('is left alone by a send to another channel', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { READ_CACHE_MS: '60000' } })
+    const texts = [await gateway.get(`${chat}/messages`), await gateway.get('/chats/whatsapp/100')].map(({ text }) => text)
+    await gateway.post('/chats/telegram/200/34600000000/messages', { message: 'Hello' })
+
+    expect((await gateway.get(`${chat}/messages`)).text).toBe(texts[0])
+    expect(sandbox.calls).toHaveLength(3)
+    await gateway.post('/chats/whatsapp/100/34600000001/messages', { message: 'Hello' })
+    expect((await gateway.get('/chats/whatsapp/100')).text).not.toBe(texts[1])
   })
 
   test('is never that of unread, nor of an error', async ({ start, sandbox }) => {

@@ -3,12 +3,12 @@ import { failures, faults, UpstreamError } from '../src/afilnet/faults.ts'
 import { Problem } from '../src/problem.ts'
 import { createSends, type SendRequest, type Sends } from '../src/sends.ts'
 import { openStore } from '../src/store/open.ts'
-import { type SendRow, type Store, StoreUnavailableError } from '../src/store/store.ts'
+import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../src/store/store.ts'
 import type { Delivery } from '../src/upstream.ts'
-import { policy, send } from './store/sends.ts'
+import { ended, policy, send } from './store/sends.ts'
 
 type Here = {
-  store: Store
+  store: Store & Archive
   /** Verbs that stand in for those of the store, until they are deleted again. */
   trouble: Partial<Store>
   /** The verbs that the store was asked for. */
@@ -68,6 +68,22 @@ const becomes = (store: Store, state: SendRow['state']) =>
   expect.poll(async () => (await rows(store)).map(row => row.state), { interval: 5 }).toEqual([state])
 
 const unavailable = { status: 503, code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' }
+
+describe('A key', () => {
+  test('is told by who holds it while Afilnet is not to be asked, whichever clock was ahead', async ({ sends, store }) => {
+    const { send: sent } = await sends.run(request())
+    const ahead = send({ id: 'ffffffff-0000-7000-8000-000000000000', idempotencyKey: 'k' })
+    // Of another gateway, whose clock is ahead: refused, and not sent, before the one above
+    await store.load([{ ...ahead, ...ended('not_sent'), settledAt: Date.now() }])
+    const held: Delivery = Object.assign(never, {
+      admit: () => {
+        throw new UpstreamError(failures.circuitOpen, { safe: false })
+      },
+    })
+
+    expect(await sends.run(request(held))).toMatchObject({ replayed: true, send: { id: sent.id, state: 'accepted' } })
+  })
+})
 
 describe('A claim', () => {
   test('that hangs is given up, and never sent if it gets through', async ({ sends, store, trouble }) => {

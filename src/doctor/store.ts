@@ -1,62 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { Config } from '../config.ts'
+import { type Config, storePolicyOf } from '../config.ts'
 import { within } from '../store/lease.ts'
 import { openStore } from '../store/open.ts'
-import { peek } from '../store/sqlite-schema.ts'
+import { ofFile, ofServer, type Remedies } from '../store/remedies.ts'
+import { isNew, peek } from '../store/sqlite-schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../store/url.ts'
 import { peekValkey } from '../store/valkey.ts'
 import type { Check } from './report.ts'
 
 const section = 'store'
-const hourMs = 3_600_000
 const verbMs = 5_000
 const readMs = 15_000
 
-/** What is the matter, and what to do about it. */
-export type Remedies = Record<StoreFault, [detail: string, todo: string]>
-
-const ofFile: Remedies = {
-  limit: ['it is larger than STORE_MAX_MB, so every send gets 503', 'Raise STORE_MAX_MB or lower SENDS_KEEP_HOURS'],
-  full: ['the disk is full', 'Make room on the disk; the gateway goes on by itself'],
-  readonly: ['it cannot be written', 'Give the user of the gateway the right to write the file and its folder'],
-  corrupt: ['it is damaged, or no database', 'Put it aside with its -wal and -shm, and start with a copy or without'],
-  busy: ['another process has kept it locked', 'See which process does: a backup that locks the file, or a disk that hangs'],
-  io: ['the disk or the path failed', 'Check the path and the log of the system'],
-  version: ['it belongs to a newer release or to another program', 'Install the newer release, or set STORE_URL to another file'],
-  worker: ['its thread died', 'Give the process more memory'],
-  away: ['it is not there', 'Check STORE_URL'],
-  denied: ['it refuses us', 'Check STORE_URL'],
-  closed: ['it was closed', 'Try again'],
-}
-
-const ofServer: Remedies = {
-  ...ofFile,
-  full: ['the memory of the server is full', 'Raise its maxmemory, or lower STORE_MAX_MB and SENDS_KEEP_HOURS'],
-  readonly: [
-    'the server takes no writes',
-    'Name the primary in STORE_URL, or its Sentinels; see min-replicas-to-write if it has no replica',
-  ],
-  corrupt: [
-    'keys are gone, or are not what they were',
-    'See who else writes to that database, and whether the server evicts (maxmemory-policy)',
-  ],
-  busy: ['it does not answer in time', 'See what the server is at: SLOWLOG, the log of the server, its disk'],
-  io: ['the server cannot do it', 'Read the log of the server: its disk may be full or gone; it must be Valkey, or Redis 7.0 or later'],
-  away: [
-    'it cannot be reached',
-    'Check host, port, network and TLS (NODE_EXTRA_CA_CERTS for a CA of your own), and for Sentinel the name of the primary',
-  ],
-  denied: ['it refuses our user, password or commands', 'Check user and password in STORE_URL, and the rights of that user (ACL LIST)'],
-}
-
-/** For the store that a URL names. */
-export const remediesFor = (url: string): Remedies => (readStoreUrl(url)?.kind === 'server' ? ofServer : ofFile)
-
 /** Whether sends can be written down, without leaving anything behind. */
-export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): Promise<Check[]> {
+export async function checkStore(config: Config): Promise<Check[]> {
+  const { storeUrl, storeMaxMb } = config
   const place = readStoreUrl(storeUrl)
   const path = place?.kind === 'sqlite' ? place.path : undefined
   const words = path === undefined ? ofServer : ofFile
@@ -72,12 +33,8 @@ export async function checkStore({ storeUrl, keepHours, storeMaxMb }: Config): P
   if (!server.usable) return server.checks
 
   let fault: StoreFault | undefined
-  const keepMs = keepHours * hourMs
   const opened = await openStore(storeUrl, {
-    keepMs,
-    keepUnknownMs: Math.max(keepHours, 720) * hourMs,
-    leaseMs: 10_000,
-    maxBytes: storeMaxMb * 1_048_576,
+    ...storePolicyOf(config),
     onState: (ok, why) => {
       fault = ok ? undefined : why
     },
@@ -170,15 +127,6 @@ async function attempt<T>(
 function broken(words: Remedies, check: string, fault: StoreFault, message?: string): Check {
   const [detail, todo] = words[fault]
   return { section, check, verdict: 'broken', detail: message ?? detail, todo, facts: { fault } }
-}
-
-/** Whether the gateway would still have to make the file: opening it here would. */
-export function isNew(path: string) {
-  try {
-    return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0
-  } catch {
-    return false // the store will say what ails it
-  }
 }
 
 function checkFolder(wanted: string): Check {

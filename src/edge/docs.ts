@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import { failures, faults } from '../afilnet/faults.ts'
 import { everyOperation, type Operation } from '../afilnet/operations.ts'
 import { catalogue, Problem, type ProblemCode, problemBody } from '../problem.ts'
+import { version } from '../version.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -41,7 +42,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Afilnet gateway', version: '0.1.0', description, license: { name: 'MIT', identifier: 'MIT' } },
+      info: { title: 'Afilnet gateway', version, description, license: { name: 'MIT', identifier: 'MIT' } },
       servers: [{ url: base || '/' }],
       tags: [
         { name: 'Chats', description: 'Channels, conversations and their messages' },

@@ -1,6 +1,6 @@
-import { isNew, type Remedies, remediesFor } from '../doctor/store.ts'
 import { openStore, type StoreOptions } from '../store/open.ts'
-import { peek } from '../store/sqlite-schema.ts'
+import { type Remedies, remediesFor } from '../store/remedies.ts'
+import { isNew, peek } from '../store/sqlite-schema.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../store/store.ts'
 import { readStoreUrl } from '../store/url.ts'
 import { peekValkey } from '../store/valkey.ts'

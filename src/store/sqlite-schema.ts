@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { StoreVersionError } from './store.ts'
 
@@ -35,6 +36,15 @@ export const migrations: readonly string[] = [
 
 /** The schema version of an open file. */
 export const versionOf = (db: DatabaseSync) => pragma(db, 'user_version')
+
+/** Whether the gateway would still have to make the file: opening it here would. */
+export function isNew(path: string) {
+  try {
+    return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0
+  } catch {
+    return false // the store will say what ails it
+  }
+}
 
 /** The schema version of a file that is there, and of this release; writes nothing. */
 export function peek(path: string) {

@@ -26,6 +26,9 @@ const closeMs = 1_000
 const slice = 200
 const pageRows = 1_000
 
+const tooSmall =
+  'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones are not told how the first one ended'
+
 /** A send of an old day may still be settled, by a late answer; nobody asks for its count any more. */
 const keepCountsMs = 7 * 86_400_000
 
@@ -48,9 +51,12 @@ export async function openValkey(
     if (fault !== known && !closing) onState(!fault, fault)
     known = fault
   }
-  function greeted({ warnings }: ServerReport) {
-    for (const warning of warnings) if (!told.has(warning)) onWarning(warning)
-    for (const warning of warnings) told.add(warning)
+  function greeted({ warnings, maxBytes }: ServerReport) {
+    const small = maxBytes > 0 && maxBytes < policy.maxBytes
+    for (const warning of [...warnings, ...(small ? [tooSmall] : [])]) {
+      if (!told.has(warning)) onWarning(warning)
+      told.add(warning)
+    }
   }
 
   const writer = connect(place, { greeted, lost: report })

@@ -57,7 +57,26 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
 
     expect(one.arrivals.length + other.arrivals.length).toBe(1)
     expect(reply).toMatchObject({ status: 502, type: 'application/problem+json' })
-    expect(JSON.parse(reply.text)).toMatchObject({ status: 502, outcome: 'unknown', retry: 'same-key' })
+    expect(JSON.parse(reply.text)).toMatchObject({ status: 502 })
+  })
+
+  test.for([
+    ['POST', messages, { 'idempotency-key': 'k' }, { outcome: 'unknown', retry: 'same-key' }],
+    ['POST', messages, {}, { outcome: 'unknown', retry: 'no' }],
+    ['GET', messages, {}, { outcome: 'not_applied', retry: 'yes' }],
+    ['GET', messages, { 'idempotency-key': 'k' }, { outcome: 'not_applied', retry: 'yes' }],
+    ['GET', unread, { 'idempotency-key': 'k' }, { outcome: 'unknown', retry: 'no' }],
+  ] as const)('says of a lost %s %s with %j what may have happened', async ([method, path, headers, said]) => {
+    const [one, other] = [await gateway(drop), await gateway(drop)]
+    const { ask } = await balance(one.port, other.port)
+
+    expect(JSON.parse((await ask(method, path, { headers, ...(method === 'POST' && { body: '{}' }) })).text)).toMatchObject(said)
+  })
+
+  test('refuses a target beyond all measure as a problem', async () => {
+    const { ask } = await balance((await gateway(answer(200))).port, await freePort())
+
+    expect(await ask('GET', `/${'x'.repeat(40_000)}`)).toMatchObject({ status: 414, type: 'application/problem+json' })
   })
 
   test.for([unread, `${unread}/`, unread.replace('unread', '%75nread?x=1')])('never asks a second time for GET %s', async path => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Variables } from '../../src/config-variables.ts'
 import { documentsIn, isVariable, packageVersion, publicPaths, read } from './files.ts'
 
 type Service = {
@@ -66,7 +67,7 @@ describe('docker-compose.yml', () => {
         expect(
           one.secrets?.map(secret => `/run/secrets/${secret}`),
           name,
-        ).toContain(path)
+        ).toContain(String(path).replace(`\${${name}-`, '').replace('}', '')) // a file, unless .env says otherwise
       }
     }
     for (const [name, { file: path }] of Object.entries<{ file: string }>(file.secrets)) {
@@ -87,6 +88,7 @@ describe('docker-compose.yml', () => {
 
     expect(flags).toContain('--appendonly yes --appendfsync always')
     expect(flags).toContain('--maxmemory-policy noeviction')
+    expect(1_024 * Number(/--maxmemory (\d+)gb/.exec(flags ?? '')?.[1])).toBeGreaterThan(1.5 * Variables.properties.STORE_MAX_MB.default)
     expect(file.networks.store).toEqual({ internal: true })
     expect(networksOf(service('valkey'))).toEqual(['store'])
     for (const replica of [service('gateway-1'), service('gateway-2')]) {
