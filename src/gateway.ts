@@ -33,6 +33,7 @@ const leastStoreMs = 2_000
 /** Opens the ledger, the pools and the public listener of a configuration. */
 export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
   let storeOk = true
+  let storeLost = () => {}
   const lifecycle = newborn()
   const metrics = createMetrics({
     accounts: () => upstream.report(),
@@ -45,6 +46,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
       ...storePolicyOf(config),
       onState(ok, fault) {
         storeOk = ok
+        if (!ok) storeLost()
         observe('storeMoved', { ok, fault })
       },
       onWarning: warning => logger.warn(warning),
@@ -56,6 +58,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   const tracing = config.tracing && (await import('./tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, observe, around: tracing?.around })
   const sends = createSends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
+  storeLost = sends.storeLost
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }

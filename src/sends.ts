@@ -28,6 +28,8 @@ export type Sends = {
   run(request: SendRequest): Promise<{ send: Send; replayed: boolean }>
   find(caller: string, id: string): Promise<Send>
   list(caller: string, filters: SendFilters): Promise<{ items: Send[]; nextCursor?: string }>
+  /** To be told when the store was lost: another one may be in its place when it is back. */
+  storeLost(): void
   /** Resolves once no send runs, those of callers that have hung up included. */
   idle(): Promise<void>
   /** Ends the lease of this process: what it could not finish becomes `unknown`. */
@@ -187,6 +189,10 @@ export function createSends({
       const items = rows.slice(0, limit)
       const last = items.at(-1)
       return { items: items.map(row => describeSend(row, base)), ...(rows.length > limit && last && { nextCursor: cursorOf(last.id) }) }
+    },
+
+    storeLost() {
+      secret = undefined
     },
 
     async idle() {

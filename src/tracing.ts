@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FastifyOtelInstrumentation } from '@fastify/otel'
-import { type Context, ROOT_CONTEXT, SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import { type Context, ROOT_CONTEXT, type SpanContext, SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import {
   AlwaysOffSampler,
@@ -145,6 +145,9 @@ function samplerOf({ sampler, ratio }: TracingConfig) {
     : samplers[sampler as typeof root](ratio)
 }
 
+/** What a caller writes into `tracestate` is a text like any other. */
+const withoutState = ({ traceState: _, ...context }: SpanContext): SpanContext => context
+
 /** The last door: nothing leaves that is not listed, and the log hears once that the collector does not take it, and once that it does again. */
 function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, logger: FastifyBaseLogger): SpanExporter {
   const attributes = { 'service.name': serviceName, 'service.version': version }
@@ -155,8 +158,8 @@ function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, 
   const strip = (span: ReadableSpan): ReadableSpan => ({
     name: span.name,
     kind: span.kind,
-    spanContext: () => span.spanContext(),
-    ...(span.parentSpanContext && { parentSpanContext: span.parentSpanContext }),
+    spanContext: () => withoutState(span.spanContext()),
+    ...(span.parentSpanContext && { parentSpanContext: withoutState(span.parentSpanContext) }),
     startTime: span.startTime,
     endTime: span.endTime,
     duration: span.duration,

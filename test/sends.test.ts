@@ -85,6 +85,16 @@ describe('A key', () => {
   })
 })
 
+describe('The secret', () => {
+  test('is asked for again once the store was lost, since another one may be in its place', async ({ sends, asked }) => {
+    await sends.run(request())
+    sends.storeLost()
+    await sends.run(request()).catch(() => {})
+
+    expect(asked.filter(verb => verb === 'secret')).toHaveLength(2)
+  })
+})
+
 describe('A claim', () => {
   test('that hangs is given up, and never sent if it gets through', async ({ sends, store, trouble }) => {
     const stuck = Promise.withResolvers<void>()

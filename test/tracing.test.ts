@@ -264,12 +264,12 @@ describe('The trace of a caller', () => {
     await gateway.get('/channels', said)
 
     const request = await collector.span('GET /channels')
-    expect(request).toMatchObject({ traceId: parent.trace, parentSpanId: parent.span, traceState: 'vendor=1' })
+    expect(request).toMatchObject({ traceId: parent.trace, parentSpanId: parent.span })
     expect(await collector.span('getchatchannels')).toMatchObject({ traceId: parent.trace, parentSpanId: request.spanId })
     expect(await gateway.logged(({ msg }) => msg === 'request')).toMatchObject({ traceId: parent.trace })
     expect(sandbox.calls).toHaveLength(1)
     expect(JSON.stringify(sandbox.calls)).not.toMatch(/traceparent|tracestate|baggage|vendor=1/i)
-    expect(JSON.stringify(collector.requests)).not.toContain('who=me')
+    expect(JSON.stringify(collector.requests)).not.toMatch(/who=me|vendor=1/)
   })
 
   test.for([

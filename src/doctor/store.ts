@@ -66,6 +66,7 @@ async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usabl
       detail,
       todo: 'Change it with CONFIG SET, and in the file of the server',
     })
+  if (maxBytes > 0 && usedBytes >= maxBytes) checks.push(broken(ofServer, 'memory', 'full'))
   if (schema === undefined)
     checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway will begin one' })
   const newer = schema !== undefined && schema > known

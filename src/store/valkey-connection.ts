@@ -254,7 +254,7 @@ async function examine(redis: Redis): Promise<ServerReport | 'busy' | 'readonly'
     replicas: replicasOf(info),
     ...(schema !== null && { schema: Number(schema) }),
     known: schemaVersion,
-    warnings: await warningsOf(redis),
+    warnings: [...(Object.keys(info).length === 0 ? [unasked] : []), ...(await warningsOf(redis))],
   }
 }
 
@@ -272,6 +272,9 @@ const replicasOf = (info: Record<string, string>) =>
   Object.entries(info).filter(([name, value]) => /^slave\d+$/.test(name) && /,state=online,offset=[1-9]/.test(value)).length
 
 const forgets = 'a send whose request is repeated with such a key is sent again'
+
+const unasked =
+  'the store does not let INFO be asked: whether it has a replica is not known, so none is waited for, and a failover may forget keys'
 
 async function warningsOf(redis: Redis): Promise<string[]> {
   const names = ['appendonly', 'appendfsync', 'maxmemory-policy']

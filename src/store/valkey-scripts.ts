@@ -9,6 +9,12 @@ export const schemaVersion = 1
 /** What a send takes on a server beside its texts, indexes included; measured with Redis 7.0. */
 const rowBytes = 1_900
 
+/**
+ * How long a send that was given up before it was claimed may still arrive: the network may hold a claim back for minutes, until after its
+ * connection was given up and another one has said that nothing is sent.
+ */
+const voidMs = 3_600_000
+
 /** A Lua script and the name under which a server keeps it. */
 export type Script = { lua: string; sha: string }
 
@@ -166,6 +172,9 @@ const grow = (body: string) => script('no-cluster', common, writing, body)
 export const scripts = {
   open: write(`return {over()}`),
 
+  /** Whether a claim would be taken: the server looks before it runs this. */
+  room: grow(`return {over()}`),
+
   claim: grow(`
     local perDay = tonumber(ARGV[6]) or math.huge
     local row = {}
@@ -181,6 +190,7 @@ export const scripts = {
     if used >= perDay then return {over(), 'quota'} end
     if over() == 1 then return {1, 'limit'} end
     if redis.call('EXISTS', at(row.id)) == 1 then return {0, 'known'} end
+    if redis.call('EXISTS', P .. 'void:' .. row.id) == 1 then return {0, 'void'} end
     row.state = 'pending'
     insert(row)
     beat(row.owner, now + leaseMs)
@@ -189,7 +199,10 @@ export const scripts = {
   settle: write(`
     local id, to, settledAt, answer = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
     local row = read(id)
-    if not row then return {over(), 0} end
+    if not row then
+      if to == 'not_sent' then redis.call('SET', P .. 'void:' .. id, '', 'PX', ${voidMs}) end
+      return {over(), 0}
+    end
     local may = row.state == 'pending' or (row.state == 'unknown' and (to == 'accepted' or to == 'rejected'))
     if may then move(row, to, settledAt, answer) end
     return {over(), may and 1 or 0, redis.call('HGETALL', at(id))}`),

@@ -21,6 +21,7 @@ export type ValkeyOptions = StorePolicy & { maxBytes: number; onState?: StoreLis
 const openMs = 2_000
 const countMs = 75 // beside the 400 that a claim may wait for a silent server: half a second in all
 const closeMs = 1_000
+const walkMs = 10_000
 
 /** How many rows one script handles: a few milliseconds in which the server does nothing else. */
 const slice = 200
@@ -42,13 +43,15 @@ export async function openValkey(
   { now = Date.now, onState = () => {}, onWarning = () => {}, ...policy }: ValkeyOptions,
 ): Promise<Store & Archive> {
   let known: StoreFault | undefined
+  /** What claims meet, while everything else may still get through: a full server, a replica that hangs. */
+  let refused: StoreFault | undefined
   let closing: Promise<void> | undefined
   let commits = 0
   const told = new Set<string>()
   const running = new Set<Promise<unknown>>()
 
   function report(fault?: StoreFault) {
-    if (fault !== known && !closing) onState(!fault, fault)
+    if (!fault !== !known && !closing) onState(!fault, fault)
     known = fault
   }
   function greeted({ warnings, maxBytes }: ServerReport) {
@@ -80,7 +83,7 @@ export async function openValkey(
   async function write(ask: Connection['ask'], script: Script, ...args: (string | number)[]): Promise<Reply[]> {
     try {
       const [over, ...answer] = (await track(() => ask(script, [...given(), ...args]))) as Reply[] // they answer lists
-      report(over === 1 ? 'limit' : undefined)
+      report(over === 1 ? 'limit' : refused)
       commits++
       return answer
     } catch (error) {
@@ -97,8 +100,28 @@ export async function openValkey(
     throw new StoreUnavailableError('busy')
   }
 
+  /** Only what is as demanding as a claim tells that claims are taken again. */
+  const granted: Connection['ask'] = async (script, args) => {
+    const reply = await firmly(script, args)
+    refused = undefined
+    return reply
+  }
+  const claiming = (script: Script, ...args: (string | number)[]) =>
+    write(granted, script, ...args).catch(error => {
+      refused = error instanceof StoreUnavailableError ? error.cause : 'io'
+      throw error
+    })
+
   /** An end that a failover takes back makes a send `unknown` and never a second one, so it need not wait for the replica in vain. */
   const rather: Connection['ask'] = async (script, args) => (await writer.askConfirmed(script, args)).reply
+
+  /** Long walks take turns, a slice each, so that many of them do not keep sends waiting. */
+  let turn: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(step: (from: string) => Promise<T>, from: string): Promise<T> {
+    const mine = turn.then(() => step(from))
+    turn = mine.catch(() => {})
+    return mine
+  }
 
   /** Repeats a step of so many rows until there are no more. */
   async function all(rows: number, step: () => Promise<number>): Promise<number> {
@@ -108,7 +131,8 @@ export async function openValkey(
 
   const store: Store & Archive = {
     async claim(row, perDay) {
-      const [what, existing] = await write(firmly, scripts.claim, perDay ?? '', ...fieldsOf(row))
+      const [what, existing] = await claiming(scripts.claim, perDay ?? '', ...fieldsOf(row))
+      if (what === 'void') throw new StoreUnavailableError('busy') // it was given up before it got here
       if (what === 'known') throw new Error('There is a send of that id')
       if (what === 'limit') throw new StoreUnavailableError('limit')
       return (what === 'held' ? { claimed: false, existing: toRow(existing) } : { claimed: what === 'claimed' }) as Claim // as the script says it
@@ -126,8 +150,11 @@ export async function openValkey(
 
     async list(caller, { limit, before = '', ...filter }) {
       const found: SendRow[] = []
-      for (let from: string | undefined = before; from !== undefined && found.length < limit; ) {
-        const [rows, last] = (await read(scripts.list, caller, limit - found.length, from, slice, ...fieldsOf(filter))) as [Reply[], string]
+      const until = performance.now() + walkMs
+      const step = (from: string) => read(scripts.list, caller, limit - found.length, from, slice, ...fieldsOf(filter))
+      for (let from: string | undefined = before, first = true; from !== undefined && found.length < limit; first = false) {
+        if (performance.now() > until) throw new StoreUnavailableError('busy') // whoever asked has gone
+        const [rows, last] = (await (first ? step(from) : inTurn(step, from))) as [Reply[], string]
         found.push(...rows.map(toRow))
         from = last === '' ? undefined : last
       }
@@ -136,6 +163,7 @@ export async function openValkey(
 
     async beat(owner) {
       await write(firmly, scripts.beat, owner)
+      if (refused) await claiming(scripts.room)
       await track(writer.look)
     },
 

@@ -73,6 +73,15 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
     expect(JSON.parse((await ask(method, path, { headers, ...(method === 'POST' && { body: '{}' }) })).text)).toMatchObject(said)
   })
 
+  test('passes on no trace of a caller', async () => {
+    const one = await gateway(answer(200))
+    const { ask } = await balance(one.port, await freePort())
+    await ask('GET', messages, { headers: { traceparent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`, tracestate: 'vendor=1' } })
+
+    expect(one.arrivals).toHaveLength(1)
+    expect(Object.keys(one.arrivals[0]?.headers ?? {}).filter(name => name.startsWith('trace'))).toEqual([])
+  })
+
   test('refuses a target beyond all measure as a problem', async () => {
     const { ask } = await balance((await gateway(answer(200))).port, await freePort())
 

@@ -168,6 +168,16 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     })
   })
 
+  test('does not take a claim that arrives after it was given up', async () => {
+    const { store } = await open(shared.fresh())
+    const row = send({ idempotencyKey: 'k' })
+    await store.settle(row.id, ended('not_sent'))
+
+    expect(await refused(store.claim(row))).toEqual(unavailable('busy'))
+    expect(await store.list('crm', { limit: 10 })).toEqual([])
+    expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
+  })
+
   describe('the archive', () => {
     async function filled() {
       const { store } = await open(shared.fresh())
@@ -297,7 +307,22 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       expect(await refused(full())).toEqual(unavailable('full'))
       expect(await store.settle(row.id, ended('accepted'))).toMatchObject({ settled: true })
-      expect(states[0]).toBe('full')
+      await store.beat('first').catch(() => {})
+      expect(states, 'that other things get through is no news of claims').toEqual(['full'])
+      server.cli('CONFIG', 'SET', 'maxmemory', '0')
+      await back(store)
+      expect(states).toEqual(['full', 'ok'])
+    })
+
+    test('is not taken for another store because it fails in another way', async () => {
+      const server = await start()
+      const { store, states } = await open(server.url())
+      server.stop()
+      expect(await refused(store.claim(send()))).toEqual(unavailable('busy'))
+      await server.kill()
+      await expect.poll(() => refused(store.claim(send())), { interval: 20 }).toEqual(unavailable('away'))
+
+      expect(states).toEqual(['busy'])
     })
 
     test('may have become a replica', async () => {
