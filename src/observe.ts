@@ -62,8 +62,10 @@ export const unobserved: Observe = () => {}
 type Lines = { [F in keyof Facts]?: (log: Pick<Logger, 'info' | 'warn' | 'error'>, details: Facts[F]) => void }
 
 const lines: Lines = {
-  requestEnded(log, { status, ms, ...rest }) {
-    log.info({ ...rest, ...(status === undefined ? { aborted: true } : { status }), ms: Math.round(ms) }, 'request')
+  // Member by member: copying the rest of an object is half of what such a line costs.
+  requestEnded(log, { requestId, traceId, method, route, status, code, caller, ms, upstreamMs, upstreamCode }) {
+    const aborted = status === undefined || undefined
+    log.info({ requestId, traceId, method, route, status, aborted, code, caller, ms: Math.round(ms), upstreamMs, upstreamCode }, 'request')
   },
   connectionRefused: (log, details) => log.info(details, 'request refused'),
   internalError: (log, details) => log.error(details, 'internal error'),
