@@ -744,6 +744,17 @@ describe.skipIf(noServer)('a store on a server (needs redis-server)', () => {
     expect(server.cli('DEBUG', 'DIGEST')).toBe(before)
   })
 
+  test('that is full is broken, although it could still be read', async ({ examine, start }) => {
+    const { server, env } = await make()
+    await (await start({ env })).post('/chats/whatsapp/100/34600000000/messages', { message: 'cn1' })
+    server.cli('CONFIG', 'SET', 'maxmemory', '1')
+
+    const { named, wrong } = await examine({ env })
+
+    expect(wrong).toContain('memory')
+    expect(named('memory')).toMatchObject([{ verdict: 'broken', detail: 'the memory of the server is full', facts: { fault: 'full' } }])
+  })
+
   test('that has lost keys is broken', async ({ examine, start }) => {
     const { server, env } = await make()
     const gateway = await start({ env })

@@ -34,7 +34,7 @@ port.on('message', (first: Call[]) => {
     if (!next) break
     batch.push(...(next.message as Call[]))
   }
-  port.postMessage(serve(batch))
+  for (let at = 0; at < batch.length; at += batchMax) port.postMessage(serve(batch.slice(at, at + batchMax)))
 })
 
 /** Commits all writes of a batch at once, then reads: what ails the store fails the writes together, a wrong call fails alone. */

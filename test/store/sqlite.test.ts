@@ -94,6 +94,14 @@ describe('several processes on one file', () => {
 })
 
 describe('the worker', () => {
+  test('however many arrive together, no transaction has more than 512 of them', async ({ open }) => {
+    const store = await open()
+    const before = (await store.check()).commits
+    await Promise.all(Array.from({ length: 1_536 }, () => store.claim(send())))
+
+    expect((await store.check()).commits - before).toBeGreaterThanOrEqual(3)
+  })
+
   test('writes that arrive together share their transactions', async ({ open }) => {
     const store = await open()
     const before = (await store.check()).commits
