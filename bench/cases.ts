@@ -1,6 +1,6 @@
 import { destinations, messagesOf, stampOf } from './answers.ts'
 import { load } from './load.ts'
-import type { Performer, Stub } from './stage.ts'
+import type { Performer, Stub } from './setup.ts'
 import { mean } from './statistics.ts'
 import type { Ask } from './target.ts'
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { outFolder } from './stage.ts'
+import { outFolder } from './setup.ts'
 
 const root = join(import.meta.dirname, '..')
 

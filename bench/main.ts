@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Case, type CaseName, cases, type Pace } from './cases.ts'
-import { type Contestant, type ContestantName, contestants } from './contestants.ts'
 import { machine } from './machine.ts'
 import { has, leaveOnSignals, pinMyself, pinned } from './programs.ts'
 import { mistakesIn, notesOn, table } from './report.ts'
 import { type CaseResult, gather, run } from './run.ts'
-import { outFolder, startStub } from './stage.ts'
+import { outFolder, startStub } from './setup.ts'
+import { type Contestant, type ContestantName, contestants } from './targets.ts'
 
 const usage = `npm run bench                    everything, about half an hour; writes docs/benchmarks.md
 npm run bench -- --quick         whether everything works; the figures mean nothing, and no file is written

@@ -2,10 +2,10 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Case, cases } from './cases.ts'
-import { contestants } from './contestants.ts'
 import { load } from './load.ts'
 import { has, leaveOnSignals, pinMyself } from './programs.ts'
-import { enter, outFolder, startStub } from './stage.ts'
+import { enter, outFolder, startStub } from './setup.ts'
+import { contestants } from './targets.ts'
 
 // A flame graph of this gateway in one case, as pages that need neither a network nor a server.
 

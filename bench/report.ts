@@ -1,7 +1,7 @@
 import type { Case, Figure } from './cases.ts'
-import { type ContestantName, contestants } from './contestants.ts'
 import { type CaseResult, type EntrantName, mostSets, mostSpread, type Result } from './run.ts'
 import { median, spread } from './statistics.ts'
+import { type ContestantName, contestants } from './targets.ts'
 
 /** A figure of an entrant: the median of its rounds, and how far apart they were. */
 export type Value = { median: number; spread: number }

@@ -1,7 +1,7 @@
 import type { Case, Outcome, Pace } from './cases.ts'
-import { type ContestantName, contestants } from './contestants.ts'
-import { enter, nobody, type Performer, type Stub } from './stage.ts'
+import { enter, nobody, type Performer, type Stub } from './setup.ts'
 import { spread } from './statistics.ts'
+import { type ContestantName, contestants } from './targets.ts'
 import { verify, verifyRefusals } from './verify.ts'
 
 /** Who is measured in a case: the contestants, and the stub with nobody before it. */

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Pool } from 'undici'
 import { destinations, messagesOf } from './answers.ts'
-import type { Contestant } from './contestants.ts'
 import { type Ask, type Request, requestFor, type Target } from './target.ts'
+import type { Contestant } from './targets.ts'
 
 type Reply = { status: number; headers: Record<string, string | string[] | undefined>; body: unknown }
 

@@ -1,14 +1,14 @@
 import { isIPv6 } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import { commonHeaders } from './edge/answers.ts'
-import type { CallerReport } from './edge/auth.ts'
-import { http, onClientError, requestIdOf } from './edge/http.ts'
-import { problems } from './edge/problems.ts'
-import { isLoopback } from './hosts.ts'
-import type { Metrics } from './metrics.ts'
-import { type Observe, unobserved } from './observe.ts'
-import { Problem } from './problem.ts'
-import type { AccountReport } from './upstream.ts'
+import { isLoopback } from './lib/addresses.ts'
+import type { CallerReport } from './plugins/authentication.ts'
+import { commonHeaders } from './plugins/common-headers.ts'
+import { problems } from './plugins/error-handler.ts'
+import { http, onClientError, requestIdOf } from './plugins/malformed-requests.ts'
+import { Problem } from './problem/problem.ts'
+import { type Observe, unobserved } from './telemetry/log-lines.ts'
+import type { Metrics } from './telemetry/metrics.ts'
+import type { AccountReport } from './upstream/upstream.ts'
 
 type AdminOptions = {
   metrics: Metrics

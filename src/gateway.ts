@@ -3,15 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, isLoopbackHost } from './admin.ts'
 import { baseOf, createApp, type Patience } from './app.ts'
-import { type Config, storePolicyOf, warningsOf } from './config.ts'
-import { newborn, type State } from './edge/health.ts'
-import { createMetrics } from './metrics.ts'
-import { createObserver, type Observe } from './observe.ts'
-import { followConfig } from './reload.ts'
-import { createSends } from './sends.ts'
+import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
+import { followConfig } from './config/watch.ts'
+import { newborn, type State } from './routes/health.ts'
+import { createSends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
-import { createUpstream } from './upstream.ts'
+import { createObserver, type Observe } from './telemetry/log-lines.ts'
+import { createMetrics } from './telemetry/metrics.ts'
+import { createUpstream } from './upstream/upstream.ts'
 
 /** A gateway that listens. */
 export type Gateway = {
@@ -55,7 +55,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   )
   const base = baseOf(config)
   // Not one module of OpenTelemetry is loaded unless it is asked for.
-  const tracing = config.tracing && (await import('./tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
+  const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, observe, around: tracing?.around })
   const sends = createSends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   storeLost = sends.storeLost

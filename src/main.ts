@@ -3,9 +3,9 @@ import { join } from 'node:path'
 
 // Beside the code, whose owner alone may write there; read-only is fine. Everything else is imported after it, and so found in it.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
-const { ConfigError, maskConfig, readConfig, warningsOf } = await import('./config.ts')
+const { ConfigError, maskConfig, readConfig, warningsOf } = await import('./config/config.ts')
 const { isSandbox, startGateway } = await import('./gateway.ts')
-const { createLogger } = await import('./log.ts')
+const { createLogger } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
 
 const [argument, ...more] = process.argv.slice(2)

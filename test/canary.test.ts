@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished } from 'vitest'
-import { createLogger } from '../src/log.ts'
+import { createLogger } from '../src/telemetry/log.ts'
 import { canaries, environment, test } from './gateway.ts'
-import { noServer, startServer } from './store/valkey-server.ts'
+import { noServer, startServer } from './store/valkey/server.ts'
 
 /** Words that a caller or Afilnet says and that no log may repeat, at no level. */
 const words = [
@@ -167,8 +167,8 @@ describe('What the programs say', () => {
     for (const [program, args, code] of [
       ['src/main.ts', ['--check'], 78],
       ['src/main.ts', [], 78],
-      ['src/doctor.ts', [], 2],
-      ['src/doctor.ts', ['--json'], 2],
+      ['src/cli/doctor.ts', [], 2],
+      ['src/cli/doctor.ts', ['--json'], 2],
     ] as const) {
       const { status, said } = run(program, [...args], env)
 
@@ -245,8 +245,8 @@ describe('What the programs say', () => {
     const env = { ...(environment(sandbox) as Record<string, string>), STORE_URL: at } // strings without exception
     const programs = await Promise.all([
       runBeside('src/main.ts', ['--check'], env),
-      runBeside('src/doctor.ts', [], env),
-      runBeside('src/doctor.ts', ['--json'], env),
+      runBeside('src/cli/doctor.ts', [], env),
+      runBeside('src/cli/doctor.ts', ['--json'], env),
     ])
 
     expect(said).toContain('store-unavailable')

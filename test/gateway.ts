@@ -4,13 +4,13 @@ import { connect, type Socket } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 import { test as base, expect } from 'vitest'
 import type { Patience } from '../src/app.ts'
-import { type Config, readConfig } from '../src/config.ts'
-import type { AccountConfig, CallerConfig } from '../src/config-accounts.ts'
-import { type Scope, scopes } from '../src/config-file.ts'
-import type { Environment } from '../src/config-variables.ts'
+import type { AccountConfig, CallerConfig } from '../src/config/accounts.ts'
+import { type Config, readConfig } from '../src/config/config.ts'
+import { type Scope, scopes } from '../src/config/file.ts'
+import type { Environment } from '../src/config/variables.ts'
 import { type Gateway, startGateway } from '../src/gateway.ts'
-import { createLogger } from '../src/log.ts'
 import { type Sandbox, startSandbox } from '../src/sandbox/app.ts'
+import { createLogger } from '../src/telemetry/log.ts'
 
 /** Sentinels: every test runs with them, and fails if one of them comes out anywhere. */
 export const canaries = { password: 'fake-canary-password-ñ&=%', key: 'fake_canary_key_0123456789abcdef' }

@@ -1,12 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { builtinModules } from 'node:module'
 import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { schemaText } from '../src/config-file.ts'
-import { Variables } from '../src/config-variables.ts'
-import { generate } from '../src/openapi.ts'
+import { generate } from '../src/cli/openapi.ts'
+import { schemaText } from '../src/config/file.ts'
+import { Variables } from '../src/config/variables.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -52,157 +51,101 @@ describe('.env.example', () => {
   })
 })
 
-/** Who may import what of ours, and which packages; `**` is everything below. */
-const house = [
-  ['src/afilnet/*', ['src/afilnet/*'], ['undici', 'temporal-polyfill']],
-  ['src/sandbox/*', ['src/sandbox/*'], []],
-  ['src/hosts.ts', [], []],
-  ['src/chats.ts', [], []],
-  ['src/limits.ts', [], []],
-  ['src/members.ts', [], []],
-  ['src/recent-answers.ts', ['src/views.ts'], ['lru-cache']],
-  ['src/renderer*.ts', ['src/recent-answers.ts', 'src/renderer-worker.ts', 'src/views.ts', 'src/afilnet/{faults,operations}.ts'], []],
-  ['src/views.ts', ['src/chats.ts', 'src/afilnet/{datetime,envelope,operations}.ts'], []],
-  ['src/version.ts', [], []],
-  ['src/metrics.ts', ['src/{observe,problem,upstream,version}.ts', 'src/afilnet/{faults,operations}.ts'], ['prom-client']],
-  ['src/secrets.ts', [], []],
-  ['src/reload.ts', ['src/config.ts'], []],
-  ['src/config-file.ts', ['src/chats.ts', 'src/members.ts'], ['@sinclair/typebox']],
-  ['src/key.ts', ['src/config-file.ts'], []],
-  ['src/admin.ts', ['src/edge/{answers,auth,http,problems}.ts', 'src/{hosts,metrics,observe,problem,upstream}.ts'], ['fastify']],
-  ['src/schema.ts', [], ['@sinclair/typebox']],
-  ['src/store/url.ts', [], []],
-  ['src/store/valkey-connection.ts', ['src/store/*'], ['ioredis']],
-  ['src/store/*', ['src/store/*'], []],
-  ['src/sends.ts', ['src/{limits,observe,outcomes,problem}.ts', 'src/store/store.ts', 'src/store/lease.ts', 'src/upstream.ts'], ['uuid']],
-  ['src/outcomes.ts', ['src/problem.ts', 'src/store/store.ts', 'src/upstream.ts'], []],
-  ['src/asking.ts', ['src/afilnet/{client,departure,faults,operations}.ts', 'src/{breaker,observe,retry-budget}.ts'], []],
-  ['src/breaker.ts', [], ['cockatiel']],
-  ['src/retry-budget.ts', [], []],
-  ['src/shared-reads.ts', ['src/afilnet/departure.ts'], []],
-  ['src/problem.ts', ['src/schema.ts'], ['@sinclair/typebox']],
-  [
-    'src/config.ts',
-    ['src/config-{accounts,tracing,variables}.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/store/url.ts'],
-    ['@sinclair/typebox'],
-  ],
-  ['src/config-tracing.ts', ['src/config-{accounts,variables}.ts'], ['@sinclair/typebox']],
-  [
-    'src/tracing.ts',
-    ['src/{config-tracing,hosts,upstream,version}.ts', 'src/edge/access-log.ts', 'src/edge/problems.ts', 'src/afilnet/faults.ts'],
-    ['fastify', 'fastify-plugin', '@fastify/otel', '@opentelemetry/*'],
-  ],
-  [
-    'src/config-accounts.ts',
-    ['src/config-{file,variables}.ts', 'src/hosts.ts', 'src/secrets.ts', 'src/afilnet/transports.ts'],
-    ['@sinclair/typebox'],
-  ],
-  ['src/config-variables.ts', ['src/store/url.ts'], ['@sinclair/typebox']],
-  ['src/log.ts', ['src/config.ts'], ['pino']],
-  ['src/observe.ts', ['src/{config,metrics,problem,reload}.ts', 'src/afilnet/faults.ts'], ['pino']],
-  ['src/upstream.ts', ['src/afilnet/*', 'src/{asking,config-accounts,observe,problem,recent-answers,renderer,shared-reads,views}.ts'], []],
-  [
-    'src/edge/*',
-    [
-      'src/edge/*',
-      'src/chats.ts',
-      'src/limits.ts',
-      'src/members.ts',
-      'src/config-{accounts,file}.ts',
-      'src/problem.ts',
-      'src/schema.ts',
-      'src/observe.ts',
-      'src/config.ts',
-      'src/upstream.ts',
-      'src/version.ts',
-      'src/store/store.ts',
-      'src/afilnet/{departure,faults,operations}.ts',
-    ],
-    ['fastify', 'fastify-plugin', '@fastify/*', '@sinclair/typebox'],
-  ],
-  [
-    'src/routes/*',
-    [
-      'src/routes/*',
-      'src/upstream.ts',
-      'src/sends.ts',
-      'src/schema.ts',
-      'src/problem.ts',
-      'src/views.ts',
-      'src/config-file.ts',
-      'src/hosts.ts',
-      'src/afilnet/operations.ts',
-    ],
-    ['fastify', '@fastify/type-provider-typebox', '@sinclair/typebox'],
-  ],
-  [
-    'src/app.ts',
-    ['src/edge/*', 'src/routes/*', 'src/{config,observe,problem,sends,upstream}.ts', 'src/store/store.ts'],
-    ['fastify', '@fastify/*'],
-  ],
-  ['src/gateway.ts', ['src/*', 'src/edge/health.ts', 'src/store/{lease,open,store}.ts'], ['fastify']],
-  ['src/openapi.ts', ['src/*', 'src/edge/*'], []],
-  ['src/demo.ts', ['src/*', 'src/sandbox/app.ts'], []],
-  ['src/main.ts', ['src/*', 'src/store/store.ts'], []],
-  [
-    'src/doctor/*',
-    [
-      'src/doctor/*',
-      'src/afilnet/*',
-      'src/config*.ts',
-      'src/problem.ts',
-      'src/store/{open,store,lease,remedies,sqlite-schema,url,valkey}.ts',
-    ],
-    ['undici'],
-  ],
-  ['src/doctor.ts', ['src/doctor/*', 'src/version.ts'], []],
-  ['src/store-command/*', ['src/store-command/*', 'src/store/{open,remedies,store,sqlite-schema,url,valkey}.ts'], []],
-  ['src/store-command.ts', ['src/store-command/*', 'src/config.ts', 'src/secrets.ts'], []],
-] as const
+/** The import rules: which room may import what of ours (`types` only as types), and which packages. */
+const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]; packages?: string[] }> = {
+  lib: { files: ['src/lib/**', 'src/access.ts', 'src/version.ts'], ours: ['src/lib/**'], packages: ['@sinclair/typebox', 'cockatiel'] },
+  problem: { files: ['src/problem/**'], ours: ['src/lib/**', 'src/afilnet/faults.ts'], packages: ['@sinclair/typebox'] },
+  afilnet: { files: ['src/afilnet/**'], ours: ['src/lib/**'], packages: ['@sinclair/typebox', 'temporal-polyfill', 'undici'] },
+  store: { files: ['src/store/**'], ours: ['src/lib/**'], packages: ['ioredis'] },
+  sandbox: { files: ['src/sandbox/**'], packages: ['fastify'] },
+  events: { files: ['src/events.ts'], types: ['src/problem/**', 'src/afilnet/faults.ts'] },
+  config: {
+    files: ['src/config/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/afilnet/transports.ts', 'src/store/url.ts'],
+    packages: ['@sinclair/typebox'],
+  },
+  upstream: {
+    files: ['src/upstream/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/afilnet/**'],
+    types: ['src/config/accounts.ts'],
+    packages: ['lru-cache'],
+  },
+  sends: {
+    files: ['src/sends/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/store.ts'],
+    packages: ['uuid'],
+  },
+  telemetry: {
+    files: ['src/telemetry/**'],
+    ours: ['src/lib/**', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],
+    types: ['src/config/**', 'src/upstream/**', 'src/plugins/**'],
+    packages: ['@fastify/otel', '@opentelemetry/*', 'fastify', 'fastify-plugin', 'pino', 'prom-client'],
+  },
+  plugins: {
+    files: ['src/plugins/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],
+    types: ['src/config/**', 'src/store/store.ts', 'src/upstream/**'],
+    packages: ['@fastify/*', '@sinclair/typebox', 'fastify', 'fastify-plugin'],
+  },
+  routes: {
+    files: ['src/routes/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/problem/**', 'src/upstream/**', 'src/sends/**', 'src/afilnet/operations.ts'],
+    packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify'],
+  },
+  programs: {
+    files: ['src/{app,admin,gateway,main}.ts', 'src/cli/**'],
+    ours: ['src/**'],
+    packages: ['@fastify/*', '@sinclair/typebox', 'fastify', 'undici'],
+  },
+}
 
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   .filter(name => name.endsWith('.ts'))
   .map(name => join('src', name))
 
-const importsOf = (path: string) => {
-  const found = [...read(path).matchAll(/^(?:import|export)\b[^'"]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm)]
-  const names = found.map(([, from, dynamic, bare]) => from ?? dynamic ?? bare ?? '')
+type Import = { name: string; isType: boolean }
+
+/** What a file imports: our files by path, packages by name. */
+function importsOf(path: string): { ours: Import[]; packages: string[] } {
+  const statements = [...read(path).matchAll(/^(import|export)( type)?\b[^'"]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm)]
+  const imports = statements.map(([, , type, from, dynamic, bare]) => ({ name: from ?? dynamic ?? bare ?? '', isType: type !== undefined }))
   return {
-    ours: names.filter(name => name.startsWith('.')).map(name => normalize(join(dirname(path), name))),
-    packages: names.filter(name => !/^(\.|node:)/.test(name)).map(name => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name),
+    ours: imports
+      .filter(({ name }) => name.startsWith('.'))
+      .map(({ name, isType }) => ({ name: normalize(join(dirname(path), name)), isType })),
+    packages: imports.filter(({ name }) => !/^(\.|node:)/.test(name)).map(({ name }) => /^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name),
   }
 }
 
-const fits = (name: string, patterns: readonly string[]) => patterns.some(pattern => matchesGlob(name, pattern))
+const matches = (name: string, patterns: readonly string[] = []) => patterns.some(pattern => matchesGlob(name, pattern))
 
-describe('The house', () => {
-  test.for(sources)('%s visits only whom it may', path => {
-    const rule = house.find(([pattern]) => matchesGlob(path, pattern))
-    const { ours, packages } = importsOf(path)
+describe('The import rules', () => {
+  test('every file belongs to one room', () => {
+    const homeless = sources.filter(path => Object.values(rooms).filter(({ files }) => matches(path, files)).length !== 1)
 
-    expect(rule, 'has a row in the table').toBeDefined()
-    expect(ours.filter(name => !sources.includes(name))).toEqual([])
-    expect(ours.filter(name => !fits(name, rule?.[1] ?? []))).toEqual([])
-    expect(packages.filter(name => !fits(name, rule?.[2] ?? []))).toEqual([])
-    expect(packages.filter(name => builtinModules.includes(name))).toEqual([]) // those say node:
+    expect(homeless).toEqual([])
   })
 
-  test('lets only the programs read the environment', () => {
+  test('only the connection to Valkey imports ioredis', () => {
+    expect(sources.filter(path => importsOf(path).packages.includes('ioredis'))).toEqual(['src/store/valkey/connection.ts'])
+  })
+
+  test('only programs read the environment', () => {
     const readers = sources.filter(path => /process\.env|node:process|loadEnvFile/.test(read(path)))
 
-    expect(readers.sort()).toEqual(['src/demo.ts', 'src/doctor.ts', 'src/main.ts', 'src/sandbox/main.ts', 'src/store-command.ts'])
+    expect(readers.sort()).toEqual(['src/cli/demo.ts', 'src/cli/doctor.ts', 'src/cli/store.ts', 'src/main.ts', 'src/sandbox/main.ts'])
   })
 
-  test('lets only the programs end the process', () => {
+  test('only programs end the process', () => {
     const enders = sources.filter(path => /process\.exit|process\.exitCode/.test(read(path)))
 
     expect(enders.sort()).toEqual([
-      'src/demo.ts',
-      'src/doctor.ts',
-      'src/key.ts',
+      'src/cli/demo.ts',
+      'src/cli/doctor.ts',
+      'src/cli/key.ts',
+      'src/cli/store.ts',
       'src/main.ts',
       'src/sandbox/main.ts',
-      'src/store-command.ts',
     ])
   })
 })

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
-import type { Environment } from '../src/config-variables.ts'
+import type { Environment } from '../src/config/variables.ts'
 import { canaries, environment } from './gateway.ts'
 
 type LogLine = Record<string, unknown>

@@ -1,10 +1,10 @@
 import { type Dispatcher, Pool } from 'undici'
-import type { Departure } from './departure.ts'
+import type { Departure } from '../lib/cancellation.ts'
+import { createPlaces, type Places } from '../lib/fair-queue.ts'
 import { readEnvelope } from './envelope.ts'
 import { exchange, hasPlace, type Machinery, overloaded } from './exchange.ts'
 import { failures, UpstreamError } from './faults.ts'
 import type { Operation, Params, Row } from './operations.ts'
-import { createPlaces, type Places } from './places.ts'
 import { maxGetChars, type TransportName, transports } from './transports.ts'
 
 export type ClientOptions = {

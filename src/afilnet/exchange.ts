@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors } from 'undici'
-import type { Departure } from './departure.ts'
+import type { Departure } from '../lib/cancellation.ts'
+import type { Places } from '../lib/fair-queue.ts'
 import { type Fault, failures, faults, UpstreamError } from './faults.ts'
 import type { Operation } from './operations.ts'
-import type { Places } from './places.ts'
 import type { WireRequest } from './transports.ts'
 
 /** A moving mean of up to sixteen values; 0 while there was none. */

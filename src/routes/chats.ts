@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { getChats } from '../afilnet/operations.ts'
-import type { Upstream } from '../upstream.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { Messages } from './messages.ts'
 import { ChannelParams } from './params.ts'

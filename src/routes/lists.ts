@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify'
-import type { Rendered } from '../views.ts'
+import type { Rendered } from '../upstream/list-body.ts'
 
 /** Answers with a finished list, and with its ETag if it may be kept. */
 export function sendList(reply: FastifyReply, { body, etag }: Pick<Rendered, 'body'> & Partial<Rendered>) {

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { scopes } from '../config-file.ts'
-import { Problem } from '../problem.ts'
-import { oneOf } from '../schema.ts'
+import { scopes } from '../config/file.ts'
+import { oneOf } from '../lib/string-enum.ts'
+import { Problem } from '../problem/problem.ts'
 
 const Me = Type.Object(
   {

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operations.ts'
-import type { Upstream } from '../upstream.ts'
+import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { ChatParams, Nullable, text } from './params.ts'
 import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute } from './sends.ts'

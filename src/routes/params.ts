@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { oneOf } from '../schema.ts'
+import { oneOf } from '../lib/string-enum.ts'
 
 export const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { catalogue, Problem, type ProblemCode } from '../problem.ts'
+import { catalogue, Problem, type ProblemCode } from '../problem/problem.ts'
 
 const Explanation = Type.Object({
   code: Type.String(),

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
-import { Problem, type ProblemBody } from '../problem.ts'
-import { oneOf } from '../schema.ts'
-import type { Sends } from '../sends.ts'
-import type { CallContext, Delivery } from '../upstream.ts'
+import { oneOf } from '../lib/string-enum.ts'
+import { Problem, type ProblemBody } from '../problem/problem.ts'
+import type { Sends } from '../sends/sends.ts'
+import type { CallContext, Delivery } from '../upstream/upstream.ts'
 import { type ChatParams, platforms, text } from './params.ts'
 
 /** The caller's own label of a send. */

@@ -1,9 +1,9 @@
-import type { Answer } from './answers.ts'
 import { createControl } from './control.ts'
-import { type Call, createDesk, type DeskOptions } from './desk.ts'
-import { createFace } from './face.ts'
+import { createFace } from './endpoint.ts'
+import type { Shape } from './response-format.ts'
+import type { Answer } from './scripted-responses.ts'
 import { listen } from './server.ts'
-import type { Shape } from './shape.ts'
+import { type Call, createDesk, type DeskOptions } from './state.ts'
 import type { Address, Sent } from './world.ts'
 
 /** A running sandbox, in the hands of the process that started it. */

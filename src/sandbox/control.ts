@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Answer } from './answers.ts'
-import type { Desk } from './desk.ts'
-import { type Body, mistakesIn, type Rule, rules } from './rules.ts'
+import { type Body, mistakesIn, type Rule, rules } from './control-schema.ts'
+import type { Shape } from './response-format.ts'
+import type { Answer } from './scripted-responses.ts'
 import { type Handler, readBody } from './server.ts'
-import type { Shape } from './shape.ts'
+import type { Desk } from './state.ts'
 
 const maxBodyBytes = 64 * 1024 * 1024
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i

@@ -1,4 +1,4 @@
-import type { Answer } from './answers.ts'
+import type { Answer } from './scripted-responses.ts'
 
 const codes = [
   'MISSING_USER',

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { type SandboxOptions, startSandbox } from './app.ts'
-import { fakePassword } from './secrets.ts'
+import { fakePassword } from './redaction.ts'
 
 const isHost = (text: string) => isIP(text) > 0 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text)
 const isPort = (text: string) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535

@@ -1,4 +1,4 @@
-import { listResult, type Shape, sendResult } from './shape.ts'
+import { listResult, type Shape, sendResult } from './response-format.ts'
 import type { Address, Sent, World } from './world.ts'
 
 export type Params = Record<string, string | undefined>

@@ -1,8 +1,8 @@
-import type { Answer } from './answers.ts'
-import type { Arrival } from './arrival.ts'
 import { magicCodes, magicWords } from './magic.ts'
 import { address, operations, type Params } from './operations.ts'
-import { errorBody, type Shape, successBody } from './shape.ts'
+import type { Arrival } from './request.ts'
+import { errorBody, type Shape, successBody } from './response-format.ts'
+import type { Answer } from './scripted-responses.ts'
 import type { World } from './world.ts'
 
 /** What a call leads to: the regular answer, worked out before `take` changes the world. */

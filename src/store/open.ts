@@ -1,4 +1,4 @@
-import { openSqlite } from './sqlite.ts'
+import { openSqlite } from './sqlite/sqlite.ts'
 import { type Archive, type Store, type StoreListener, type StorePolicy, StoreUrlError } from './store.ts'
 import { expectedStoreUrl, readStoreUrl } from './url.ts'
 
@@ -15,6 +15,6 @@ export async function openStore(url: string, { onWarning, ...options }: StoreOpt
   const place = readStoreUrl(url)
   if (!place) throw new StoreUrlError(`Expected ${expectedStoreUrl}`)
   if (place.kind === 'sqlite') return openSqlite({ ...options, path: place.path })
-  const { openValkey } = await import('./valkey.ts') // most gateways have no need of it
+  const { openValkey } = await import('./valkey/valkey.ts') // most gateways have no need of it
   return openValkey(place, { ...options, ...(onWarning && { onWarning }) })
 }

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
-import type { Answer } from '../../src/sandbox/answers.ts'
 import { startSandbox } from '../../src/sandbox/app.ts'
+import type { Answer } from '../../src/sandbox/scripted-responses.ts'
 import { type Reply, type TestGateway, test } from '../gateway.ts'
 import { calls, kinds } from './calls.ts'
 

@@ -2,7 +2,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import { describe, expect } from 'vitest'
 import { createClient } from '../../src/afilnet/client.ts'
 import { getChats } from '../../src/afilnet/operations.ts'
-import { createPlaces } from '../../src/afilnet/places.ts'
+import { createPlaces } from '../../src/lib/fair-queue.ts'
 import { test } from '../gateway.ts'
 import { listen } from './listeners.ts'
 

@@ -3,9 +3,9 @@ import { text } from 'node:stream/consumers'
 import { Agent, request } from 'undici'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { freePort, has } from '../../bench/programs.ts'
-import { catalogue } from '../../src/problem.ts'
+import { catalogue } from '../../src/problem/problem.ts'
 import { listen } from '../afilnet/listeners.ts'
-import { startBalancer } from '../balancer.ts'
+import { startBalancer } from './balancer.ts'
 
 const missing = !has('nginx')
 const messages = '/chats/whatsapp/100/34600000000/messages'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Variables } from '../../src/config-variables.ts'
+import { Variables } from '../../src/config/variables.ts'
 import { documentsIn, isVariable, packageVersion, publicPaths, read } from './files.ts'
 
 type Service = {

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import type { Answer } from '../../src/sandbox/answers.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
+import type { Answer } from '../../src/sandbox/scripted-responses.ts'
 import { test as base, canaries, type Reply, type TestGateway } from '../gateway.ts'
 
 const test = base.extend<{ dir: string }>({

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { answerTo, call, chat, open, post, raw, test } from './desk.ts'
+import { answerTo, call, chat, open, post, raw, test } from './client.ts'
 
 const json = { 'content-type': 'application/json' }
 const ask = (sandbox: Sandbox, method: string, path: string, body?: unknown, headers: Record<string, string> = json) =>

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { answerTo, call, chat, form, formHead, type Params, post, test } from './desk.ts'
+import { answerTo, call, chat, form, formHead, type Params, post, test } from './client.ts'
 
 const success = (result: unknown) => ({ status: 'SUCCESS', result })
 const error = (code: string) => ({ status: 'ERROR', error: code })

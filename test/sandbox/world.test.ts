@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
-import { createDesk } from '../../src/sandbox/desk.ts'
-import { answerTo, call, chat, test } from './desk.ts'
+import { createDesk } from '../../src/sandbox/state.ts'
+import { answerTo, call, chat, test } from './client.ts'
 
 type Row = Record<string, string>
 const list = async (sandbox: Sandbox, method: string, params: Row = chat): Promise<Row[]> =>

@@ -1,4 +1,4 @@
-import type { Answer } from '../../src/sandbox/answers.ts'
+import type { Answer } from '../../src/sandbox/scripted-responses.ts'
 
 /** What a caller was told, word for word. */
 export type Told = { status: number; text: string; json: Record<string, unknown>; replayed: boolean; retryAfter: string | undefined }

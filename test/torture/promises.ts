@@ -1,4 +1,4 @@
-import type { Call } from '../../src/sandbox/desk.ts'
+import type { Call } from '../../src/sandbox/state.ts'
 import type { Plan, Post, Told } from './plans.ts'
 import type { Stop } from './process.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { installed } from '../store/stores.ts'
-import { noServer } from '../store/valkey-server.ts'
+import { noServer } from '../store/valkey/server.ts'
 import { openStage, torture } from './model.ts'
 
 const alone = noServer || !installed('nginx')

@@ -1,0 +1,111 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { failures, faults } from '../src/afilnet/faults.ts'
+import { scopes } from '../src/config/file.ts'
+import { account } from './answers.ts'
+import { has, type Program, start } from './programs.ts'
+import { keySha256 } from './target.ts'
+
+export type Start = { port: number; upstream: URL; folder: string; nodeFlags?: readonly string[] }
+
+/** One way to put a REST face before Afilnet. */
+export type Contestant = {
+  title: string
+  /** Says which program it lacks on this machine. */
+  lacks?(): string | undefined
+  start(options: Start): Program
+  /** Headers that a production gateway gives; the others do without. */
+  headers?: { get: readonly string[]; post: readonly string[] }
+}
+
+const here = import.meta.dirname
+
+/** As `npm start` and the image have it. */
+const heapFlags = ['--max-semi-space-size=8']
+
+/** As an operator would run it: a configuration file, a limit that is not reached, a log line for each request, a durable ledger. */
+function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
+  const config = join(folder, 'config.json')
+  writeFileSync(join(folder, 'password'), account.password)
+  writeFileSync(
+    config,
+    JSON.stringify({
+      accounts: { main: { user: account.user, password: { file: join(folder, 'password') }, url: upstream.href } },
+      callers: { bench: { keySha256: [keySha256], account: 'main', scopes, rateLimit: { requestsPerMinute: 100_000_000 } } },
+    }),
+  )
+  return start('contestant', [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], {
+    GATEWAY_CONFIG: config,
+    PORT: String(port),
+    ADMIN_PORT: '0',
+    STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
+    LOG_LEVEL: 'info',
+  })
+}
+
+const startNode =
+  (file: string) =>
+  ({ port, upstream }: Start) =>
+    start('contestant', [process.execPath, join(here, 'contestants', file)], {
+      BENCH_PORT: String(port),
+      BENCH_UPSTREAM: upstream.href,
+      BENCH_USER: account.user,
+      BENCH_PASSWORD: account.password,
+      BENCH_KEY_SHA256: keySha256,
+    })
+
+/** Where this nginx has its modules. */
+const modulesOfNginx = () =>
+  /--modules-path=(\S+)/.exec(spawnSync('nginx', ['-V'], { encoding: 'utf8' }).stderr)?.[1] ?? '/usr/lib/nginx/modules'
+
+/** Where LuaJIT looks for it. */
+const cjson = ['/usr/lib/*/lua/5.1/cjson.so', '/usr/lib/lua/5.1/cjson.so', '/usr/local/lib/lua/5.1/cjson.so']
+
+function writeNginx({ port, upstream, folder }: Start) {
+  const names: Record<string, string> = {
+    MODULES: modulesOfNginx(),
+    SOURCES: join(here, 'contestants'),
+    FOLDER: folder,
+    UPSTREAM: upstream.host,
+    PATH: upstream.pathname,
+    PORT: String(port),
+  }
+  const template = readFileSync(join(here, 'contestants/nginx.conf'), 'utf8')
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    template.replace(/@([A-Z]+)@/g, (_, name) => names[name] ?? ''),
+  )
+  const config = { ...account, keySha256, faults: { ...faults, unknown: failures.unknownError } }
+  writeFileSync(join(folder, 'gateway.json'), JSON.stringify(config))
+  return ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf')]
+}
+
+function startNginx(options: Start) {
+  return start('contestant', writeNginx(options))
+}
+
+export const contestants = {
+  gateway: {
+    title: 'this gateway',
+    start: startGateway,
+    headers: {
+      get: ['etag', 'cache-control', 'vary', 'x-request-id', 'ratelimit', 'ratelimit-policy', 'content-security-policy'],
+      post: ['location', 'x-request-id', 'ratelimit', 'ratelimit-policy', 'content-security-policy'],
+    },
+  },
+  nginx: {
+    title: 'nginx+lua',
+    lacks: () => {
+      if (!has('nginx')) return 'nginx'
+      const missing = ['ndk_http_module', 'ngx_http_lua_module'].find(name => !existsSync(join(modulesOfNginx(), `${name}.so`)))
+      if (missing) return `nginx's ${missing}`
+      return globSync(cjson).length > 0 ? undefined : 'lua-cjson'
+    },
+    start: startNginx,
+  },
+  express: { title: 'express + axios', start: startNode('express.ts') },
+  'reply-from': { title: '@fastify/reply-from', start: startNode('reply-from.ts') },
+} as const satisfies Record<string, Contestant>
+
+export type ContestantName = keyof typeof contestants

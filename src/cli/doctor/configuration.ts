@@ -1,0 +1,113 @@
+import { statSync } from 'node:fs'
+import { type Config, ConfigError, readConfig } from '../../config/config.ts'
+import { type Environment, Variables } from '../../config/variables.ts'
+import type { Check } from './report.ts'
+
+/** The configuration, or every mistake in it. */
+export function checkConfiguration(environment: Environment): { config?: Config; checks: Check[] } {
+  const section = 'configuration'
+  try {
+    const config = readConfig(environment)
+    const accounts = Object.keys(config.accounts).length
+    const callers = Object.keys(config.callers).length
+    const sound: Check = {
+      section,
+      check: 'values',
+      verdict: 'ok',
+      detail: `complete and valid; accounts: ${accounts}, callers: ${callers}`,
+      facts: { accounts, callers },
+    }
+    return {
+      config,
+      checks: [sound, ...Object.entries(config.accounts).flatMap(checkTransport), ...Object.entries(config.callers).flatMap(checkExpiry)],
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const checks = error.mistakes.map(
+      ({ place, expected }): Check => ({
+        section,
+        check: place,
+        verdict: 'broken',
+        detail: expected,
+        todo: 'Correct it; until then the gateway does not start (.env.example explains every variable)',
+      }),
+    )
+    return { checks }
+  }
+}
+
+function checkTransport([account, { transport }]: [string, Config['accounts'][string]]): Check[] {
+  if (transport !== 'get') return []
+  return [
+    {
+      section: 'configuration',
+      account,
+      check: 'transport',
+      verdict: 'warning',
+      detail: 'get puts the password into the URL of every call, where proxies log it',
+      todo: 'Use post or basic',
+    },
+  ]
+}
+
+const dayMs = 86_400_000
+const soonDays = 21
+
+/** An expiry refuses callers without a word in the log, so it is worth one before. */
+function checkExpiry([caller, { expires, disabled }]: [string, Config['callers'][string]]): Check[] {
+  if (expires === undefined || disabled) return []
+  const daysLeft = Math.floor((Date.parse(expires) - Date.now()) / dayMs)
+  if (daysLeft >= soonDays) return []
+  return [
+    {
+      section: 'configuration',
+      check: 'expiry',
+      verdict: 'warning',
+      detail: daysLeft < 0 ? `the keys of caller ${caller} have expired` : `the keys of caller ${caller} expire in ${daysLeft} days`,
+      todo: 'Give it a later `expires`, or new keys; or set `disabled` if it is to stay out',
+      facts: { caller, daysLeft },
+    },
+  ]
+}
+
+/** The files that hold secrets: those that the configuration read, or those that the environment names where it is not valid. */
+export function secretFiles(environment: Environment, config: Config | undefined): string[] {
+  if (config) return Object.keys(config.files).filter(path => path !== environment.GATEWAY_CONFIG) // which holds digests only
+  const secrets = Object.entries(Variables.properties).filter(([, schema]) => 'secret' in schema)
+  return secrets.flatMap(([name]) => environment[`${name}_FILE`] || [])
+}
+
+/**
+ * Whether anybody on this machine may read a secret.
+ *
+ * What is no file is passed over: the configuration has said so, and a path that leads nowhere may be a secret in the wrong variable.
+ */
+export function checkModes(paths: readonly string[]): Check[] {
+  const checks = paths.flatMap((path): Check[] => {
+    const mode = modeOf(path)
+    if (mode === undefined) return []
+    const shown = mode.toString(8).padStart(4, '0')
+    const found = { section: 'secrets', check: 'file mode', facts: { path, mode: shown } }
+    if ((mode & 0o007) === 0) return [{ ...found, verdict: 'ok', detail: `${path} has ${shown}` }]
+    return [
+      {
+        ...found,
+        verdict: 'warning',
+        detail: `${path} has ${shown}: every user of this machine can get at it`,
+        todo: `chmod o-rwx ${quoted(path)} (Kubernetes: defaultMode 0440 with an fsGroup)`,
+      },
+    ]
+  })
+  return checks.length > 0 ? checks : [{ section: 'secrets', check: 'file mode', verdict: 'ok', detail: 'no secret comes from a file' }]
+}
+
+function modeOf(path: string): number | undefined {
+  try {
+    const stat = statSync(path)
+    return stat.isFile() ? stat.mode & 0o777 : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const quoted = (path: string) => (/^[\w./:@+-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`)

@@ -1,0 +1,75 @@
+import { hash, randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { readCaller } from '../config/file.ts'
+
+/** Makes a caller's API key: 256 random bits behind a prefix that secret scanners can find, and the digest to configure. */
+export function makeKey(): { key: string; sha256: string } {
+  const key = `afgw_${randomBytes(32).toString('base64url')}`
+  return { key, sha256: hash('sha256', key) }
+}
+
+const options = {
+  name: { type: 'string' },
+  account: { type: 'string' },
+  scope: { type: 'string', multiple: true },
+  chat: { type: 'string', multiple: true },
+  expires: { type: 'string' },
+} as const
+
+const usage = `npm run key                                            a key for the one caller of the environment
+npm run key -- --name crm --account main --scope messages:send [--scope …] [--chat 'whatsapp/100/*' …] [--expires 90d]
+
+--expires takes days (90d), hours (12h) or a time in RFC 3339.`
+
+/** The row of the configuration that goes with a digest, or what is wrong with the arguments. */
+function rowOf(args: string[], sha256: string): { row: string } | { mistakes: string[] } {
+  const given = attempt(() => parseArgs({ args, options, strict: true, allowPositionals: false }).values)
+  if (!given) return { mistakes: [usage] }
+  if (Object.keys(given).length === 0) return { row: `  GATEWAY_KEY_SHA256=${sha256}` }
+  const { name = '', account, scope, chat, expires } = given
+  const caller = {
+    keySha256: [sha256],
+    ...(account !== undefined && { account }),
+    ...(scope && { scopes: scope }),
+    ...(chat && { chats: chat }),
+    ...(expires !== undefined && { expires: instantOf(expires) }),
+  }
+  const mistakes: string[] = []
+  readCaller(name, caller, (place, expected) => mistakes.push(`${argumentOf(place, name)}: ${expected}`))
+  return mistakes.length > 0
+    ? { mistakes: [...new Set(mistakes), '', usage] }
+    : { row: `  ${JSON.stringify(name)}: ${JSON.stringify(caller)}` }
+}
+
+/** The argument behind a place of the file. */
+function argumentOf(place: string, name: string) {
+  const member = /\.(account|scopes|chats|expires)\b/.exec(place.slice(`callers.${name}`.length))?.[1]
+  return `--${member?.replace(/s$/, member === 'expires' ? 's' : '') ?? 'name'}`
+}
+
+/** A time in RFC 3339, from one or from a number of days or hours; anything else is left for the schema to refuse. */
+function instantOf(expires: string) {
+  const [, count, unit] = /^(\d{1,5})([dh])$/.exec(expires) ?? []
+  const ms = Number(count) * (unit === 'd' ? 86_400_000 : 3_600_000)
+  return unit === undefined ? expires : new Date(Date.now() + ms).toISOString().replace(/\.\d+/, '')
+}
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work()
+  } catch {
+    return undefined // the message of parseArgs quotes what was typed
+  }
+}
+
+if (import.meta.main) {
+  const { key, sha256 } = makeKey()
+  const made = rowOf(process.argv.slice(2), sha256)
+  if ('mistakes' in made) {
+    process.stderr.write(`${made.mistakes.join('\n')}\n`)
+    process.exit(78)
+  }
+  process.stdout.write(
+    `The key, shown this once; give it to the caller:\n\n  ${key}\n\nThe row of the configuration; it cannot be turned back into the key:\n\n${made.row}\n`,
+  )
+}

@@ -1,0 +1,36 @@
+import { writeFile } from 'node:fs/promises'
+import { createApp } from '../app.ts'
+import { readConfig } from '../config/config.ts'
+import { schemaText } from '../config/file.ts'
+import { openapiText } from '../plugins/docs.ts'
+import { newborn } from '../routes/health.ts'
+import type { Sends } from '../sends/sends.ts'
+import { createLogger } from '../telemetry/log.ts'
+import { unobserved } from '../telemetry/log-lines.ts'
+import { createUpstream } from '../upstream/upstream.ts'
+
+/** Makes the OpenAPI document of a gateway without a public URL, as the repository keeps it. */
+export async function generate(): Promise<string> {
+  const config = readConfig({
+    AFILNET_USER: 'nobody',
+    AFILNET_PASSWORD: 'not needed to read the routes',
+    GATEWAY_KEY_SHA256: '01'.repeat(32),
+  })
+  const sends = {} as Sends // routes are declared, none is called
+  const state = () => ({ store: 'ok', credentials: 'ok' }) as const
+  const app = await createApp({
+    config,
+    upstream: createUpstream(config),
+    sends,
+    state,
+    logger: createLogger('silent'),
+    observe: unobserved,
+    lifecycle: newborn(),
+  })
+  return openapiText(app)
+}
+
+if (import.meta.main) {
+  await writeFile(new URL('../../openapi/openapi.json', import.meta.url), await generate())
+  await writeFile(new URL('../../openapi/gateway-config.schema.json', import.meta.url), schemaText())
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { UpstreamError } from '../afilnet/faults.ts'
+import { type MemberError, Problem, type ProblemCode, problemBody } from '../problem/problem.ts'
+import type { Observe } from '../telemetry/log-lines.ts'
+import { problemOf } from '../upstream/upstream.ts'
+
+/** Statuses that Fastify decides on before a handler runs, as our codes. */
+const byStatus: Record<number, ProblemCode> = {
+  400: 'invalid-request',
+  413: 'payload-too-large',
+  414: 'uri-too-long',
+  415: 'unsupported-media-type',
+}
+
+type ProblemsOptions = {
+  base: string
+  observe: Observe
+  /** May answer with another problem than the one at hand. */
+  instead?: (problem: Problem, request: FastifyRequest) => Promise<Problem>
+}
+
+/** The only place that writes an error answer, whoever threw it. */
+export const problems = fp<ProblemsOptions>(async function problems(app, { base, observe, instead = async problem => problem }) {
+  app.decorate('sendProblem', (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const problem = toProblem(error, request)
+    if (problem.code === 'internal-error')
+      observe('internalError', { err: problem.details.cause ?? error, requestId: request.id, traceId: request.traceId })
+    reply.problemCode = problem.code
+    const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
+    for (const name of ['etag', 'vary', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
+    return reply
+      .code(body.status)
+      .headers({ ...problem.headers, 'cache-control': 'no-store' })
+      .type('application/problem+json')
+      .send(JSON.stringify(body))
+  })
+  app.decorateReply('problemCode')
+  // For plugins that look further than the router: the docs know which of their files exist.
+  const answer = async (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+    app.sendProblem(await instead(toProblem(error, request), request), request, reply)
+  app.decorate('answerProblem', answer)
+  app.setNotFoundHandler((request, reply) => answer(new Problem('not-found'), request, reply))
+  app.setErrorHandler(answer)
+})
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply
+    /** The same, unless something else is to be answered instead. */
+    answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+  }
+  interface FastifyReply {
+    problemCode?: ProblemCode
+  }
+}
+
+function toProblem(error: unknown, request: FastifyRequest): Problem {
+  if (error instanceof Problem) return error
+  // The caller has left: nobody reads this answer, and nothing of ours went wrong.
+  if (error && (error === request.raw.errored || error === request.call?.departure.reason)) return new Problem('request-timeout')
+  if (error instanceof UpstreamError) return problemOf(error)
+  const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own, or a fault of ours without these
+  if (validation?.[0]) return fromValidation(validation[0], validationContext)
+  const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
+  if (known) return new Problem(known)
+  // Past the point where a call to Afilnet may have left, nobody can say that nothing happened.
+  return new Problem('internal-error', { outcome: request.call?.unsafeBegun ? 'unknown' : 'not_applied', cause: error })
+}
+
+type Violation = { keyword: string; instancePath: string; params: Record<string, unknown>; message?: string }
+
+const details: Record<string, (params: Record<string, unknown>) => string> = {
+  required: () => 'is required',
+  additionalProperties: () => 'is not a documented member',
+  pattern: () => 'has characters that are not allowed here',
+  enum: ({ allowedValues }) => `must be one of ${(allowedValues as string[]).join(', ')}`,
+}
+
+function fromValidation(violation: Violation, context: string | undefined): Problem {
+  const { keyword, instancePath, params, message } = violation
+  const member = params.missingProperty ?? params.additionalProperty
+  const pointer = member === undefined ? instancePath : `${instancePath}/${String(member).replaceAll('~', '~0').replaceAll('/', '~1')}`
+  const detail = details[keyword]?.(params) ?? message ?? 'is not valid'
+  if (context !== 'body') return new Problem('invalid-request', { detail: `${context} ${pointer.slice(1)} ${detail}` })
+  const errors: MemberError[] | undefined = pointer === '' ? undefined : [{ pointer, detail }]
+  return new Problem('invalid-request', { detail: `The body${pointer === '' ? '' : `'s ${pointer}`} ${detail}`, errors })
+}

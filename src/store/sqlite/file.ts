@@ -1,0 +1,152 @@
+import { accessSync, chmodSync, closeSync, constants, fchmodSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { StoreUnavailableError, StoreVersionError } from '../store.ts'
+import { migrate, migrations, recognise, versionOf } from './schema.ts'
+
+/** An open ledger file; statements are prepared once each. */
+export type SqliteFile = {
+  get(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue> | undefined
+  all(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue>[]
+  /** Returns how many rows changed. */
+  run(sql: string, ...values: SQLInputValue[]): number
+  /** Runs the work as one durable transaction, or not at all. */
+  transaction<T>(work: () => T): T
+  /** Runs a part of a transaction that may fail without the rest. */
+  part<T>(work: () => T): T
+  /** Bytes in use: free pages do not count, they are filled before the file grows; of the log only what a long reader has piled up. */
+  bytes(): number
+  /**
+   * Writes the whole file anew without what was deleted, and empties the log; keeps other writers waiting for the while.
+   *
+   * What is deleted is overwritten at once, but not what a row left behind where it lay before its page was split.
+   */
+  rewrite(): void
+  /** How many transactions it has committed since it was opened: far fewer than writes, where they come together. */
+  commits(): number
+  /** True once the path names another file: SQLite would go on writing to the one that was deleted. */
+  moved(): boolean
+  /** Whether the file could be written when it was opened. A file that could not must not be kept open: it would stay so for this process. */
+  writable: boolean
+  close(): void
+}
+
+const logBytes = 2 ** 24 // what the log is cut back to, and its size in peace
+
+/** Opens or creates the file, never readable by others, and brings its schema up to date. */
+export function openFile(path: string, busyMs: number): SqliteFile {
+  const memory = path === ':memory:'
+  if (!memory) create(path)
+  const writable = memory || mayWrite(path)
+  if (writable && !memory) alignModes(path)
+  const db = new DatabaseSync(path, { timeout: busyMs })
+  const inode = inodeOf(path)
+  try {
+    recognise(db)
+    if (!memory) spillBeside(db, dirname(resolve(path)))
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON')
+    db.exec(`PRAGMA journal_size_limit = ${logBytes}`)
+    migrate(db)
+  } catch (error) {
+    db.close()
+    throw error
+  }
+
+  let commits = 0
+  const statements = new Map<string, StatementSync>()
+  const prepared = (sql: string) => {
+    const statement = statements.get(sql) ?? db.prepare(sql)
+    statements.set(sql, statement)
+    return statement
+  }
+  const bracket = <T>(begin: string, commit: string, rollback: string, work: () => T) => {
+    prepared(begin).run()
+    try {
+      const result = work()
+      prepared(commit).run()
+      return result
+    } catch (error) {
+      if (db.isTransaction) db.exec(rollback) // a full disk has rolled back by itself
+      throw error
+    }
+  }
+  const file: SqliteFile = {
+    get: (sql, ...values) => prepared(sql).get(...values),
+    all: (sql, ...values) => prepared(sql).all(...values),
+    run: (sql, ...values) => Number(prepared(sql).run(...values).changes),
+    transaction(work) {
+      const result = bracket('BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK', () => {
+        if (versionOf(db) !== migrations.length) throw new StoreVersionError('A newer release has migrated the store')
+        return work()
+      })
+      commits++
+      return result
+    },
+    part: work => bracket('SAVEPOINT part', 'RELEASE part', 'ROLLBACK TO part; RELEASE part', work),
+    bytes() {
+      const pages =
+        'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size'
+      const log = memory ? 0 : (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
+      return Number(file.get(pages)?.bytes) + Math.max(0, log - logBytes)
+    },
+    rewrite() {
+      db.exec('VACUUM')
+      if (db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy) throw new StoreUnavailableError('busy')
+    },
+    commits: () => commits,
+    moved: () => !memory && inodeOf(path) !== inode,
+    writable,
+    close: () => db.close(),
+  }
+  return file
+}
+
+/** A large change spills to a file without a name; where the root file system is read-only, beside the ledger is the only place for it. */
+function spillBeside(db: DatabaseSync, folder: string) {
+  if (mayWrite(folder)) db.exec(`PRAGMA temp_store_directory = '${folder.replaceAll("'", "''")}'`)
+}
+
+function mayWrite(path: string) {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whoever read the file while it was read-only has left a -shm that is read-only too, and with it no writer gets in. */
+function alignModes(path: string) {
+  for (const suffix of ['-wal', '-shm']) {
+    try {
+      chmodSync(path + suffix, statSync(path).mode & 0o777)
+    } catch {
+      // absent, as it is most of the time, or another user's
+    }
+  }
+}
+
+function inodeOf(path: string) {
+  try {
+    return statSync(path).ino
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * SQLite gives its -wal and -shm the mode of the file, so the file must have its own before SQLite sees it.
+ *
+ * An existing file is not opened here: closing any descriptor of it would drop the locks that SQLite holds in this process.
+ */
+function create(path: string) {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  if (statSync(path, { throwIfNoEntry: false })) return
+  try {
+    const descriptor = openSync(path, 'ax', 0o600)
+    fchmodSync(descriptor, 0o600) // the umask may have taken away even what is ours
+    closeSync(descriptor)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error // node:fs throws nothing else
+  }
+}

@@ -1,0 +1,195 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FastifyOtelInstrumentation } from '@fastify/otel'
+import { type Context, ROOT_CONTEXT, type SpanContext, SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  NodeTracerProvider,
+  ParentBasedSampler,
+  type ReadableSpan,
+  type SpanExporter,
+  TraceIdRatioBasedSampler,
+} from '@opentelemetry/sdk-trace-node'
+import type { FastifyBaseLogger, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { UpstreamError } from '../afilnet/faults.ts'
+import type { TracingConfig } from '../config/tracing.ts'
+import { membershipOf } from '../lib/addresses.ts'
+import type { Around, CallContext } from '../upstream/upstream.ts'
+import { version } from '../version.ts'
+
+/** Spans of requests and of what they ask of Afilnet, on their way to a collector. */
+export type Tracing = {
+  /** To be registered before all that may answer a request. */
+  plugin: FastifyPluginAsync
+  around: Around
+  useHeaders(headers: TracingConfig['headers']): void
+  /** Sends what there is, for as long as that. */
+  stop(withinMs: number): Promise<void>
+}
+
+/** All that leaves with a span. The plugin's own attributes have the URL among them. */
+const told = [
+  'http.request.method',
+  'http.route',
+  'http.response.status_code',
+  'error.type',
+  'gateway.caller',
+  'gateway.account',
+  'gateway.operation',
+  'gateway.upstream_code',
+  'gateway.outcome',
+]
+
+const samplers = {
+  always_on: () => new AlwaysOnSampler(),
+  always_off: () => new AlwaysOffSampler(),
+  traceidratio: (ratio: number) => new TraceIdRatioBasedSampler(ratio),
+}
+
+/** Begins to trace. What a caller says of its own trace counts only if it comes straight from an address in `trusted`. */
+export function startTracing(config: TracingConfig, trusted: readonly string[], logger: FastifyBaseLogger): Tracing {
+  let { headers } = config
+  const exporter = new OTLPTraceExporter({
+    url: `${config.endpoint.href.replace(/\/$/, '')}/v1/traces`,
+    headers: async () => ({ ...headers }),
+    concurrencyLimit: 4,
+  })
+  const provider = new NodeTracerProvider({
+    sampler: samplerOf(config),
+    spanProcessors: [new BatchSpanProcessor(onlyWhatIsTold(exporter, config, logger))],
+  })
+  // Contexts are handed over by hand, since those of Node do not survive the reading of a body.
+  provider.register({ contextManager: null })
+  const tracer = provider.getTracer('afilnet-gateway')
+  const requests = new FastifyOtelInstrumentation({
+    instrumentHooks: false,
+    instrumentHandler: false,
+    recordExceptions: false,
+    ignorePaths: () => false, // or it would ask the environment
+    requestHook(span, request) {
+      const { method, routeOptions } = request
+      span.updateName(routeOptions.url === undefined ? method : `${method} ${routeOptions.url}`)
+      request.traceId = span.spanContext().traceId
+    },
+  })
+  requests.setTracerProvider(provider)
+  const isTrusted = membershipOf(trusted)
+  const contexts = new WeakMap<CallContext, Context>()
+
+  const plugin = fp(async function tracing(app) {
+    app.decorateRequest('traceId', undefined)
+    app.addHook('onRequest', ({ raw }: FastifyRequest, _, done) => {
+      delete raw.headers.baggage
+      if (raw.headers.traceparent !== undefined && !isTrusted(raw.socket.remoteAddress)) {
+        delete raw.headers.traceparent
+        delete raw.headers.tracestate
+      }
+      done()
+    })
+    await app.register(requests.plugin())
+    app.addHook('preValidation', (request, _, done) => {
+      if (request.call) contexts.set(request.call, request.opentelemetry().context ?? ROOT_CONTEXT)
+      done()
+    })
+    // The plugin ends the span in a hook of the route, which comes after all hooks of this kind.
+    app.addHook('onSend', (request, reply, payload, done) => {
+      request.opentelemetry().span?.setAttributes({
+        'error.type': reply.problemCode,
+        'gateway.caller': request.caller?.name,
+        'gateway.account': request.caller?.account,
+      })
+      done(null, payload)
+    })
+  })
+
+  const around: Around = async (context, { method }, attempt) => {
+    const attributes = { 'gateway.operation': method, 'gateway.caller': context.caller, 'gateway.account': context.account.name }
+    const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes }, contexts.get(context) ?? ROOT_CONTEXT)
+    try {
+      return await attempt()
+    } catch (error) {
+      const known = error instanceof UpstreamError ? error : undefined
+      span.setStatus({ code: SpanStatusCode.ERROR }).setAttributes({
+        'error.type': known?.fault.code ?? '_OTHER',
+        'gateway.upstream_code': known?.upstreamCode,
+        'gateway.outcome': known?.outcome,
+      })
+      throw error
+    } finally {
+      span.end()
+    }
+  }
+
+  return {
+    plugin,
+    around,
+    useHeaders(next) {
+      headers = next
+    },
+    async stop(withinMs) {
+      const waited = new AbortController()
+      const flushed = provider.shutdown().catch(() => {}) // the log has it
+      await Promise.race([flushed, sleep(withinMs, undefined, waited).catch(() => {})])
+      waited.abort()
+    },
+  }
+}
+
+function samplerOf({ sampler, ratio }: TracingConfig) {
+  const root = sampler.replace('parentbased_', '') as keyof typeof samplers // the configuration knows no others
+  return sampler.startsWith('parentbased_')
+    ? new ParentBasedSampler({ root: samplers[root](ratio) })
+    : samplers[sampler as typeof root](ratio)
+}
+
+/** What a caller writes into `tracestate` is a text like any other. */
+const withoutState = ({ traceState: _, ...context }: SpanContext): SpanContext => context
+
+/** The last door: nothing leaves that is not listed, and the log hears once that the collector does not take it, and once that it does again. */
+function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, logger: FastifyBaseLogger): SpanExporter {
+  const attributes = { 'service.name': serviceName, 'service.version': version }
+  const resource: ReadableSpan['resource'] = { attributes, merge: () => resource, getRawAttributes: () => Object.entries(attributes) }
+  let taken = true
+
+  // A copy, field by field: one that inherits from its span costs ten times as much, here and in the exporter.
+  const strip = (span: ReadableSpan): ReadableSpan => ({
+    name: span.name,
+    kind: span.kind,
+    spanContext: () => withoutState(span.spanContext()),
+    ...(span.parentSpanContext && { parentSpanContext: withoutState(span.parentSpanContext) }),
+    startTime: span.startTime,
+    endTime: span.endTime,
+    duration: span.duration,
+    ended: span.ended,
+    status: { code: statusOf(span) },
+    attributes: Object.fromEntries(told.filter(key => span.attributes[key] !== undefined).map(key => [key, span.attributes[key]])),
+    events: [],
+    links: [],
+    droppedAttributesCount: 0,
+    droppedEventsCount: 0,
+    droppedLinksCount: 0,
+    instrumentationScope: span.instrumentationScope,
+    resource,
+  })
+
+  return {
+    export(spans, done) {
+      exporter.export(spans.map(strip), result => {
+        const ok = result.code === 0 // SUCCESS; the enum is in a package that is not ours to import
+        if (ok && !taken) logger.info('the collector takes traces again')
+        if (!ok && taken)
+          logger.warn({ code: (result.error as NodeJS.ErrnoException | undefined)?.code }, 'the collector does not take traces')
+        taken = ok
+        done(result)
+      })
+    },
+    shutdown: () => exporter.shutdown(),
+  }
+}
+
+/** A request that its caller got wrong is no error of ours, and the plugin takes every exception for one. */
+const statusOf = ({ kind, status, attributes }: ReadableSpan) =>
+  kind === SpanKind.SERVER && Number(attributes['http.response.status_code']) < 500 ? SpanStatusCode.UNSET : status.code

@@ -1,0 +1,71 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, onTestFinished, test } from 'vitest'
+
+const program = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url))
+const run = promisify(execFile)
+
+async function start() {
+  const env = { PATH: process.env.PATH, PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0' }
+  const child = spawn(process.execPath, [program], { env })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let said = ''
+  child.stdout.on('data', chunk => {
+    said += chunk
+  })
+  let complaints = ''
+  child.stderr.on('data', chunk => {
+    complaints += chunk
+  })
+  const ended = once(child, 'close')
+  while (!said.includes('Ctrl-C')) await Promise.race([once(child.stdout, 'data'), ended.then(() => expect.fail(complaints))])
+  return { child, ended, said, complaints: () => complaints }
+}
+
+describe('The demo', () => {
+  test('prints where the docs are, a key, and six calls that work when they are pasted', async () => {
+    const { said } = await start()
+    const calls = said.split('\n').filter(line => line.startsWith('curl '))
+
+    const answers = []
+    for (const call of calls) answers.push((await run('bash', ['-c', `${call} -w '\\n%{http_code}'`])).stdout.split('\n'))
+
+    expect(said).toMatch(/^Docs +http:\/\/127\.0\.0\.1:\d+\/docs$/m)
+    expect(said).toMatch(/^Key +afgw_[\w-]{43}$/m)
+    expect(answers.map(answer => answer.at(-1))).toEqual(['200', '200', '200', '200', '201', '201'])
+    for (const [body = ''] of answers.slice(0, 4)) expect(JSON.parse(body).items.length).toBeGreaterThan(0)
+    const docs = await fetch(/^Docs +(\S+)$/m.exec(said)?.[1] ?? '')
+    expect(docs.status).toBe(200)
+  })
+
+  test('ends on Ctrl-C, even with a call under way that nobody will ever answer', async () => {
+    const { child, ended, said, complaints } = await start()
+    const [first = ''] = said.split('\n').filter(line => line.startsWith('curl '))
+    const [, key = '', url = ''] = /Bearer (\S+)' '(\S+)'/.exec(first) ?? []
+    const path = url.replace('/channels', '/chats/whatsapp/100/silent/messages')
+    const silent = fetch(path, { headers: { authorization: `Bearer ${key}` } }).then(
+      ({ status }) => status,
+      () => 'cut off',
+    )
+    await expect.poll(async () => (await fetch(/what it received: (\S+)\)/.exec(said)?.[1] ?? '')).text()).toContain('"silent"')
+
+    const asked = performance.now()
+    child.kill('SIGINT')
+
+    expect(await ended).toEqual([0, null])
+    expect(performance.now() - asked).toBeLessThan(3_000)
+    expect([502, 503, 'cut off']).toContain(await silent)
+    expect(complaints()).toBe('')
+  })
+
+  test('says clearly that a port is taken', async () => {
+    const { said } = await start()
+    const port = /^Docs +http:\/\/127\.0\.0\.1:(\d+)/m.exec(said)?.[1]
+
+    const second = run(process.execPath, [program], { env: { PORT: port, SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0' } })
+
+    await expect(second).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/^The demo cannot start: EADDRINUSE.*\n$/) })
+  })
+})

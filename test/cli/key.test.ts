@@ -1,0 +1,94 @@
+import { spawnSync } from 'node:child_process'
+import { hash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+
+const run = (...args: string[]) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['src/cli/key.ts', ...args], { encoding: 'utf8' })
+  const key = /^ {2}(\S+)$/m.exec(stdout)?.[1] ?? ''
+  return { status, stdout, stderr, key, row: stdout.trimEnd().split('\n').at(-1)?.trim() ?? '' }
+}
+
+describe('npm run key', () => {
+  test('prints a key once, with 256 bits behind a prefix, and a row that holds only its digest', () => {
+    const { status, stdout, key, row } = run()
+
+    expect(status).toBe(0)
+    expect(key).toMatch(/^afgw_[A-Za-z0-9_-]{43}$/)
+    expect(stdout.split(key)).toHaveLength(2)
+    expect(row).toBe(`GATEWAY_KEY_SHA256=${hash('sha256', key)}`)
+    expect(run().key).not.toBe(key)
+  })
+
+  test('prints the row of a caller, which the configuration takes as it is', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'gateway-key-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const args = [
+      '--name',
+      'crm',
+      '--account',
+      'main',
+      '--scope',
+      'messages:send',
+      '--scope',
+      'messages:read',
+      '--chat',
+      'whatsapp/100/*',
+      '--expires',
+      '90d',
+    ]
+
+    const { key, row } = run(...args)
+    const file = join(folder, 'config.json')
+    writeFileSync(file, `{"accounts":{"main":{"user":"ops@example.com","password":{"env":"PASSWORD"}}},"callers":{${row}}}`)
+    const { callers } = readConfig({ GATEWAY_CONFIG: file, PASSWORD: 'fake-password-of-a-test' })
+
+    expect(callers.crm).toMatchObject({
+      keySha256: [hash('sha256', key)],
+      account: 'main',
+      scopes: ['messages:send', 'messages:read'],
+      chats: ['whatsapp/100/*'],
+    })
+    const days = (Date.parse(String(callers.crm?.expires)) - Date.now()) / 86_400_000
+    expect(days).toBeGreaterThan(89.9)
+    expect(days).toBeLessThan(90.1)
+  })
+
+  test.for([
+    ['12h', /"expires":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"/],
+    ['2027-01-31T00:00:00Z', /"expires":"2027-01-31T00:00:00Z"/],
+  ] as const)('takes %s for an end', ([expires, form]) => {
+    expect(run('--name', 'crm', '--account', 'main', '--scope', 'messages:send', '--expires', expires).row).toMatch(form)
+  })
+
+  test('says everything that is wrong, by its argument, and prints no key', () => {
+    const { status, stdout, stderr } = run('--name', 'CRM', '--scope', 'fake-canary', '--chat', 'whatsapp', '--expires', 'soon')
+
+    expect(status).toBe(78)
+    expect(stdout).toBe('')
+    expect(
+      stderr
+        .split('\n\n')[0]
+        ?.split('\n')
+        .map(line => line.split(':')[0]),
+    ).toEqual(['--name', '--account', '--scope', '--chat', '--expires'])
+    expect(stderr).not.toContain('fake-canary')
+  })
+
+  test('makes no row with a day that is not', () => {
+    const { status, stderr } = run('--name', 'crm', '--account', 'main', '--scope', 'messages:send', '--expires', '2027-02-30T00:00:00Z')
+
+    expect(status).toBe(78)
+    expect(stderr).toContain('--expires: expected a day and time that exist')
+  })
+
+  test.for([['--nmae', 'crm'], ['crm'], ['--name'], ['--scope', 'messages:send']])('shows how it is used when it is not: %s', args => {
+    const { status, stdout, stderr } = run(...args)
+
+    expect([status, stdout]).toEqual([78, ''])
+    expect(stderr).toContain('npm run key -- --name crm')
+  })
+})

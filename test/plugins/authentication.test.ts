@@ -1,0 +1,125 @@
+import { hash } from 'node:crypto'
+import Fastify from 'fastify'
+import { describe, expect } from 'vitest'
+import { scopes } from '../../src/config/file.ts'
+import { auth } from '../../src/plugins/authentication.ts'
+import { canaries, test } from '../gateway.ts'
+
+const chat = '/chats/whatsapp/100/34600000000'
+
+/** Every route that needs a key, and the scope that it needs. */
+const routes = [
+  ['GET', '/channels', 'channels:read'],
+  ['HEAD', '/channels', 'channels:read'],
+  ['GET', '/chats/whatsapp/100', 'chats:read'],
+  ['HEAD', '/chats/whatsapp/100', 'chats:read'],
+  ['GET', `${chat}/messages`, 'messages:read'],
+  ['HEAD', `${chat}/messages`, 'messages:read'],
+  ['GET', `${chat}/unread`, 'messages:read'],
+  ['POST', `${chat}/messages`, 'messages:send'],
+  ['POST', `${chat}/files`, 'files:send'],
+  ['GET', '/me', undefined],
+  ['HEAD', '/me', undefined],
+] as const
+
+const bodyOf = (method: string) =>
+  method === 'POST' ? { headers: { 'content-type': 'application/json' }, body: '{"message":"Hello"}' } : { headers: {} }
+
+describe('A route that needs a key', () => {
+  test.for([
+    ['no key', {}, ''],
+    ['a wrong key', { authorization: `Bearer ${'x'.repeat(40)}` }, ''],
+    ['a key that is too short', { authorization: 'Bearer short' }, ''],
+    ['an empty key', { authorization: 'Bearer ' }, ''],
+    ['the right key under Basic', { authorization: `Basic ${canaries.key}` }, ''],
+    ['the right key as a Basic password', { authorization: `Basic ${btoa(`demo:${canaries.key}`)}` }, ''],
+    ['the right key without a scheme', { authorization: canaries.key }, ''],
+    ['the right key and more', { authorization: `Bearer ${canaries.key} more` }, ''],
+    ['its digest instead of the key', { authorization: `Bearer ${hash('sha256', canaries.key)}` }, ''],
+    ['the right key in the query', {}, `?key=${canaries.key}&access_token=${canaries.key}`],
+    ['the right key in another header', { 'x-api-key': canaries.key }, ''],
+  ] as const)('refuses %s', async ([, headers, query], { gateway, sandbox }) => {
+    for (const [method, path] of routes) {
+      const { headers: type, ...body } = bodyOf(method)
+
+      const reply = await gateway.request(path + query, { method, key: null, headers: { ...type, ...headers }, ...body })
+
+      expect(reply, `${method} ${path}`).toMatchObject({
+        status: 401,
+        headers: { 'www-authenticate': 'Bearer', 'cache-control': 'no-store' },
+      })
+      if (method !== 'HEAD') expect(reply.json).toMatchObject({ code: 'unauthenticated', outcome: 'not_applied', retry: 'no' })
+    }
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test.for(routes)('%s %s takes a key with %s and no other scope', async ([method, path, scope], { start, sandbox }) => {
+    const able = { key: 'fake-able-key-0123456789', scopes: scope ? [scope] : [] }
+    const other = { key: 'fake-other-key-0123456789', scopes: scopes.filter(name => name !== scope) }
+    const gateway = await start({ callers: { able, other } })
+
+    const refused = await gateway.request(path, { method, key: other.key, ...bodyOf(method) })
+    const callsAfterRefusal = sandbox.calls.length
+    const taken = await gateway.request(path, { method, key: able.key, ...bodyOf(method) })
+
+    expect(taken.status).not.toBe(401)
+    expect(taken.status).not.toBe(403)
+    if (scope === undefined) return expect(refused.status).toBe(200)
+    expect(refused.status).toBe(403)
+    expect(callsAfterRefusal).toBe(0)
+    if (method !== 'HEAD') expect(refused.json).toMatchObject({ code: 'insufficient-scope', outcome: 'not_applied', retry: 'no' })
+  })
+
+  test('takes no key of fewer than 20 characters, even if its digest is configured', async ({ start }) => {
+    const short = { key: 'fake-key-of-19-char' }
+    const long = { key: 'fake-key-of-20-chars' }
+    const gateway = await start({ callers: { short, long } })
+
+    const replies = await Promise.all([short, long].map(({ key }) => gateway.request('/me', { key })))
+
+    expect(replies.map(({ status }) => status)).toEqual([401, 200])
+  })
+
+  test('reads the scheme in any case', async ({ gateway }) => {
+    const reply = await gateway.request('/me', { key: null, headers: { authorization: `bEARER  ${canaries.key}` } })
+
+    expect(reply.status).toBe(200)
+  })
+})
+
+describe('Two digests', () => {
+  test('both open while a key is rotated', async ({ start }) => {
+    const next = 'fake-next-key-0123456789'
+    const gateway = await start({ env: { GATEWAY_KEY_SHA256: `${hash('sha256', canaries.key)},${hash('sha256', next)}` } })
+
+    const replies = await Promise.all([canaries.key, next].map(key => gateway.request('/me', { key })))
+
+    expect(replies.map(({ status, json }) => [status, json.caller])).toEqual([
+      [200, 'default'],
+      [200, 'default'],
+    ])
+  })
+})
+
+describe('GET /me', () => {
+  test('says what the key may do', async ({ start }) => {
+    const reader = { key: 'fake-reader-key-0123456789', scopes: ['messages:read'] } as const
+    const gateway = await start({ callers: { reader } })
+
+    const reply = await gateway.request('/me', { key: reader.key })
+
+    expect(reply.json).toEqual({ caller: 'reader', account: 'default', scopes: ['messages:read'] })
+    expect(reply.headers['cache-control']).toBe('private, no-store')
+  })
+})
+
+describe('A route without a scope', () => {
+  test('does not boot', async () => {
+    const app = Fastify()
+    await app.register(auth, { callers: {}, open: name => ({ name, user: '' }) })
+    app.get('/forgotten', async () => 'everyone may read this')
+
+    await expect(app.ready()).rejects.toThrow('routes without a scope: GET /forgotten')
+    await app.close()
+  })
+})

@@ -1,0 +1,285 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import { describe, expect, test as plain } from 'vitest'
+import { generate } from '../../src/cli/openapi.ts'
+import { catalogue } from '../../src/problem/problem.ts'
+import { magicCodes, magicWords } from '../../src/sandbox/magic.ts'
+import { type Reply, test } from '../gateway.ts'
+
+type Media = { schema: object; example?: unknown; examples?: Record<string, { value: unknown }> }
+type Response = { description: string; content: Record<string, Media> }
+type Operation = {
+  operationId: string
+  tags: string[]
+  summary: string
+  security: unknown[]
+  parameters?: { name: string; in: string; schema: object; example?: unknown; description?: string }[]
+  requestBody?: { required: boolean; content: Record<string, Media> }
+  responses: Record<string, Response>
+}
+
+const text = await generate()
+const document = JSON.parse(text)
+const operations = Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const),
+)
+const keyed = operations.filter(([, { security }]) => security.length > 0)
+
+const ajv = new Ajv2020({ strict: false })
+formats.default(ajv)
+ajv.addSchema(document, 'document')
+const pointer = (...parts: string[]) => parts.map(part => part.replaceAll('~', '~0').replaceAll('/', '~1')).join('/')
+
+/** What is wrong with a value, by the schema at a place of the document. */
+const wrong = (value: unknown, ...place: string[]) => {
+  const validate = ajv.getSchema(`document#/${pointer(...place)}`)
+  if (!validate) throw new Error(`no schema at ${place.join(' ')}`)
+  return validate(value) ? undefined : validate.errors
+}
+
+const examplesOf = ({ example, examples = {} }: Media) => [
+  ...(example === undefined ? [] : [example]),
+  ...Object.values(examples).map(e => e.value),
+]
+
+describe('The OpenAPI document', () => {
+  plain('has the operations of the contract', () => {
+    expect(operations.map(([name]) => name).sort()).toEqual([
+      'GET /channels',
+      'GET /chats/{platform}/{platformId}',
+      'GET /chats/{platform}/{platformId}/{destination}/messages',
+      'GET /chats/{platform}/{platformId}/{destination}/unread',
+      'GET /health/live',
+      'GET /health/ready',
+      'GET /me',
+      'GET /problems/{code}',
+      'GET /sends',
+      'GET /sends/{id}',
+      'POST /chats/{platform}/{platformId}/{destination}/files',
+      'POST /chats/{platform}/{platformId}/{destination}/messages',
+    ])
+  })
+
+  plain.for(operations)('%s says what it is', ([name, operation]) => {
+    const tags = document.tags.map((tag: { name: string }) => tag.name)
+    const open = /health|problems/.test(name)
+
+    expect(operation.operationId).toMatch(/^[a-z]+([A-Z][a-z]+)*$/)
+    expect(operation.summary.length).toBeGreaterThan(10)
+    expect(operation.tags.every(tag => tags.includes(tag))).toBe(true)
+    expect(operation.tags).toHaveLength(1)
+    expect(operation.security).toEqual(open ? [] : [{ apiKey: [] }])
+    for (const parameter of operation.parameters ?? []) {
+      expect(parameter.description).toEqual(expect.any(String))
+      // Swagger UI fills an example in: a help where a value must be given, a trap where none need be.
+      expect(parameter.example !== undefined, parameter.name).toBe(parameter.in === 'path')
+    }
+  })
+
+  plain('has no two operations of one name', () => {
+    const ids = operations.map(([, { operationId }]) => operationId)
+
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  plain.for(operations)('%s has examples that fit their own schemas', ([name, operation]) => {
+    const [method = '', path = ''] = name.split(' ')
+    const place = ['paths', path, method.toLowerCase()]
+    const bodies = Object.entries(operation.requestBody?.content ?? {}).map(
+      ([type, media]) => [['requestBody', 'content', type], media] as const,
+    )
+    const answers = Object.entries(operation.responses).flatMap(([status, { content }]) =>
+      Object.entries(content ?? {}).map(([type, media]) => [['responses', status, 'content', type], media] as const),
+    )
+
+    expect(bodies).toHaveLength(method === 'POST' ? 1 : 0)
+    for (const [at, media] of [...bodies, ...answers]) {
+      const examples = examplesOf(media)
+      expect(examples, at.join(' ')).not.toEqual([])
+      for (const example of examples) expect(wrong(example, ...place, ...at, 'schema'), at.join(' ')).toBeUndefined()
+    }
+    for (const [index, parameter] of (operation.parameters ?? []).entries())
+      if (parameter.in === 'path') expect(wrong(parameter.example, ...place, 'parameters', String(index), 'schema')).toBeUndefined()
+  })
+
+  plain.for(operations)('%s lists each error under its own status', ([name, { responses }]) => {
+    for (const [status, { description, content }] of Object.entries(responses).filter(([status]) => Number(status) >= 400)) {
+      if (name === 'GET /health/ready' && status === '503') continue // the answer of a process that is leaving is no error
+      const listed = Object.entries(content['application/problem+json']?.examples ?? {})
+
+      expect(listed.length, status).toBeGreaterThan(0)
+      expect(description).toBe(listed.map(([code]) => `\`${code}\``).join(', '))
+      for (const [code, { value }] of listed) expect(value).toMatchObject({ code, status: Number(status), type: `/problems/${code}` })
+    }
+  })
+
+  const always = ['400', '408', '414', '417', '429', '431', '500', '503']
+  const upstream = [...always, '401', '403', '413', '502', '504']
+  const send = [...upstream, '404', '409', '415', '422']
+  plain.for([
+    ['GET /channels', ['200', '304', ...upstream]],
+    ['GET /chats/{platform}/{platformId}', ['200', '304', ...upstream, '404']],
+    ['GET /chats/{platform}/{platformId}/{destination}/messages', ['200', '304', ...upstream, '404']],
+    ['GET /chats/{platform}/{platformId}/{destination}/unread', ['200', ...upstream, '404']],
+    ['POST /chats/{platform}/{platformId}/{destination}/messages', ['201', ...send]],
+    ['POST /chats/{platform}/{platformId}/{destination}/files', ['201', ...send]],
+    ['GET /sends', ['200', ...always, '401']],
+    ['GET /sends/{id}', ['200', ...always, '401', '404']],
+    ['GET /me', ['200', ...always, '401']],
+    ['GET /problems/{code}', ['200', ...always, '404']],
+  ] as const)('%s has all its statuses', ([name, statuses]) => {
+    const operation = operations.find(([other]) => other === name)?.[1]
+
+    expect(Object.keys(operation?.responses ?? {}).sort()).toEqual([...statuses].sort())
+  })
+
+  plain('lists every code that there is', () => {
+    expect(document.components.schemas.Problem.properties.code.enum).toEqual(Object.keys(catalogue))
+  })
+
+  plain.for([...magicCodes, ...magicWords.keys()])('names the magic destination %s of the sandbox', word => {
+    expect(document.info.description).toContain(`\`${word}\``)
+  })
+
+  plain('has no word of the machine that made it', () => {
+    expect(text).not.toMatch(/localhost|127\.0\.0\.1|\/work|not needed|def-0|undefined/)
+  })
+
+  plain('warns of the read that is not safe', () => {
+    expect(operations.find(([name]) => name.endsWith('/unread'))?.[1]).toHaveProperty(
+      'description',
+      expect.stringContaining('Not a safe read'),
+    )
+  })
+
+  test('is served as it is kept, to anyone', async ({ gateway }) => {
+    const reply = await gateway.request('/openapi.json', { key: null })
+
+    expect(reply).toMatchObject({ status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } })
+    expect(reply.json).toEqual(document)
+  })
+
+  test('has the public URL as its server', async ({ start }) => {
+    const gateway = await start({ env: { PUBLIC_URL: 'https://example.com/chat-api/' } })
+
+    const reply = await gateway.get('/openapi.json')
+
+    expect(reply.json.servers).toEqual([{ url: 'https://example.com/chat-api' }])
+  })
+
+  test('can be switched off, with its page', async ({ start }) => {
+    const gateway = await start({ env: { DOCS: 'false' } })
+
+    const replies = await Promise.all(['/openapi.json', '/docs', '/docs/', '/docs/json'].map(path => gateway.get(path)))
+
+    expect(replies.map(({ status }) => status)).toEqual([404, 404, 404, 404])
+  })
+})
+
+/** The manual has these for sends only; the sandbox says them to a read as well. */
+const ofSends = new Set(['INCORRECT_FILETYPE', 'INCORRECT_FILEURL', 'INCORRECT_THUMBURL', 'NO_ROUTE_AVAILABLE'])
+
+describe('The docs page', () => {
+  test.for([
+    ['/docs?url=x', './docs'],
+    ['/docs/?url=x', '../edge/'],
+    ['/docs/?', '../edge/'],
+    ['/docs/static/index.html', '../'],
+    ['/docs/static/index.html?url=x', '../'],
+    ['/docs/static/swagger-initializer.js?url=x', './swagger-initializer.js'],
+  ] as const)('sends %s to %s, whatever path it is under', async ([path, location], { start }) => {
+    const gateway = await start({ env: { PUBLIC_URL: 'https://example.com/chat-api' } })
+
+    const reply = await gateway.request(path, { key: null })
+
+    expect(reply).toMatchObject({ status: 302, headers: { location } })
+  })
+
+  test('names no place outside its own path', async ({ gateway }) => {
+    for (const [path, prefix] of [
+      ['/docs', './docs/static/'],
+      ['/docs/', './static/'],
+    ] as const) {
+      const { text } = await gateway.request(path, { key: null })
+
+      const places = [...text.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, place = '']) => place)
+      expect(places.length).toBeGreaterThan(4)
+      expect(places.filter(place => !place.startsWith(prefix))).toEqual([])
+    }
+  })
+
+  test('may load nothing from elsewhere', async ({ gateway }) => {
+    const { headers } = await gateway.get('/docs/')
+
+    expect(headers['content-security-policy']).toBe(
+      "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    )
+    expect(headers['cross-origin-opener-policy']).toBe('same-origin')
+  })
+})
+
+describe('The answers', () => {
+  const chat = '/chats/whatsapp/100/34600000000'
+  const path = '/chats/{platform}/{platformId}/{destination}'
+
+  /** Closed, so that a member that the document does not have is found. */
+  const closed = (schema: unknown): unknown => {
+    if (Array.isArray(schema)) return schema.map(closed)
+    if (typeof schema !== 'object' || schema === null) return schema
+    const copy = Object.fromEntries(Object.entries(schema).map(([name, part]) => [name, closed(part)]))
+    return 'properties' in schema && !('additionalProperties' in schema) ? { ...copy, additionalProperties: false } : copy
+  }
+  const strict = new Ajv2020({ strict: false })
+  formats.default(strict)
+  strict.addSchema(closed(document) as object, 'document')
+
+  const check = ({ status, headers, json }: Reply, route: string, method: string) => {
+    const [type = ''] = String(headers['content-type']).split(';')
+    const at = pointer('paths', route, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema')
+    const validate = strict.getSchema(`document#/${at}`)
+    expect(validate, at).toBeTypeOf('function')
+    validate?.(json)
+    expect(validate?.errors, at).toBeNull()
+  }
+
+  test.for([
+    ['GET', '/channels', '/channels', 200],
+    ['GET', '/chats/whatsapp/100', '/chats/{platform}/{platformId}', 200],
+    ['GET', `${chat}/messages`, `${path}/messages`, 200],
+    ['GET', `${chat}/unread`, `${path}/unread`, 200],
+    ['POST', `${chat}/messages`, `${path}/messages`, 201],
+    ['POST', `${chat}/files`, `${path}/files`, 201],
+    ['GET', '/me', '/me', 200],
+    ['GET', '/health/live', '/health/live', 200],
+    ['GET', '/health/ready', '/health/ready', 200],
+    ['GET', '/problems/not-found', '/problems/{code}', 200],
+    ['GET', '/problems/nothing', '/problems/{code}', 404],
+    ...[...magicCodes].map(code => ['POST', `/chats/whatsapp/100/${code}/files`, `${path}/files`, 0] as const),
+    ...[...magicCodes]
+      .filter(code => !ofSends.has(code))
+      .map(code => ['GET', `/chats/whatsapp/100/${code}/messages`, `${path}/messages`, 0] as const),
+    ['GET', '/chats/whatsapp/100/html/unread', `${path}/unread`, 502],
+    ['POST', '/chats/whatsapp/100/a%2Cb/messages', `${path}/messages`, 400],
+  ] as const)('of %s %s are those of the document', async ([method, url, route, status], { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEZONE: 'Europe/Madrid' } })
+    sandbox.shape({ extra: { more: 1 } })
+    const body = url.endsWith('files')
+      ? { type: 'image', fileUrl: 'https://example.com/menu.jpg', reference: 'x' }
+      : { message: 'Hello', reference: 'x' }
+
+    const reply = method === 'GET' ? await gateway.get(url) : await gateway.post(url, body)
+
+    if (status) expect(reply.status).toBe(status)
+    check(reply, route, method)
+  })
+
+  test('of a wrong key and a wrong body are those of the document', async ({ gateway }) => {
+    check(await gateway.request('/me', { key: 'wrong-key-0123456789012' }), '/me', 'GET')
+    check(await gateway.post(`${chat}/messages`, { message: 5 }), `${path}/messages`, 'POST')
+    check(await gateway.request(`${chat}/messages`, { method: 'POST', body: 'x' }), `${path}/messages`, 'POST')
+  })
+
+  plain('need a key exactly where the document says so', () => {
+    expect(keyed).toHaveLength(9)
+  })
+})

@@ -1,0 +1,155 @@
+import { copyFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect } from 'vitest'
+import { test as base, canaries, environment } from '../gateway.ts'
+import { createProcess, type GatewayProcess } from '../torture/process.ts'
+
+type Here = {
+  file: string
+  /** A process that is not started yet; killed at the end. */
+  make: (env?: Record<string, string>) => GatewayProcess
+}
+const test = base.extend<Here>({
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+  file: async ({}, use) => {
+    const dir = await mkdtemp(join(tmpdir(), 'sends-'))
+    await use(join(dir, 'ledger.sqlite'))
+    await rm(dir, { recursive: true })
+  },
+  make: async ({ sandbox, file }, use) => {
+    const made: GatewayProcess[] = []
+    await use((env = {}) => {
+      const all = { ...(environment(sandbox) as Record<string, string>), STORE_URL: `sqlite:${file}`, ...env } // strings without exception
+      const gateway = createProcess(all)
+      made.push(gateway)
+      return gateway
+    })
+    for (const gateway of made) await gateway.stop('SIGKILL')
+  },
+})
+
+const authorization = `Bearer ${canaries.key}`
+
+async function say(gateway: GatewayProcess, key: string) {
+  const answer = await fetch(`${gateway.url()}/chats/whatsapp/100/34600000000/messages`, {
+    method: 'POST',
+    headers: { authorization, 'content-type': 'application/json', 'idempotency-key': key },
+    body: '{"message":"Hello"}',
+  })
+  const text = await answer.text()
+  return { status: answer.status, replayed: answer.headers.get('idempotency-replayed') === 'true', text, json: JSON.parse(text) }
+}
+/** For posts whose process ends before them. */
+const lost = (work: Promise<unknown>) =>
+  work.then(
+    () => 'answered',
+    () => 'lost',
+  )
+async function pending(gateway: GatewayProcess): Promise<number> {
+  const answer = await fetch(`${gateway.url()}/sends?state=pending`, { headers: { authorization } })
+  return ((await answer.json()) as { items: unknown[] }).items.length // the contract has it so
+}
+
+describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
+  test('killed before, in and after a send: what is not known is unknown within 15 s, and never sent again', async ({
+    make,
+    sandbox,
+    expect,
+  }) => {
+    const gateway = make({ AFILNET_CONNECTIONS: '1', AFILNET_TIMEOUT_MS: '30000' })
+    await gateway.start()
+    const after = await say(gateway, 'after')
+    sandbox.answer({ fault: 'silent' })
+    const inside = lost(say(gateway, 'inside'))
+    await sandbox.called(2)
+    const before = lost(say(gateway, 'before')) // waits for the only place
+    await expect.poll(() => pending(gateway)).toBe(2)
+    await gateway.stop('SIGKILL')
+    const diedAt = Date.now()
+    await gateway.start()
+    const early = await say(gateway, 'inside')
+    await expect.poll(() => pending(gateway), { timeout: 20_000, interval: 100 }).toBe(0)
+    const unknownAfterMs = Date.now() - diedAt
+
+    expect(await Promise.all([inside, before])).toEqual(['lost', 'lost'])
+    expect(early).toMatchObject({ status: 409, json: { code: 'idempotency-key-in-use' } })
+    expect(unknownAfterMs).toBeLessThan(15_000)
+    for (const key of ['inside', 'before']) {
+      const [one, two] = [await say(gateway, key), await say(gateway, key)]
+      const problem = { code: 'send-interrupted', outcome: 'unknown', retry: 'same-key', sendId: expect.any(String) }
+      expect(one).toMatchObject({ status: 502, replayed: true, json: problem })
+      expect(two).toEqual(one)
+    }
+    expect(await say(gateway, 'after')).toEqual({ ...after, replayed: true })
+    expect(sandbox.calls).toHaveLength(2)
+    expect(gateway.complaints).toEqual([])
+  })
+
+  test('ends in time though Afilnet never answers, and remembers that it does not know', async ({ make, sandbox }) => {
+    const gateway = make({ AFILNET_TIMEOUT_MS: '1500', DRAIN_MS: '4000' })
+    await gateway.start()
+    sandbox.answer({ fault: 'silent' })
+    const reply = say(gateway, 'k')
+    await sandbox.called(1)
+    const { code, ms } = await gateway.stop('SIGTERM')
+    await gateway.start()
+
+    expect({ code, inTime: ms < 4_000 }).toEqual({ code: 0, inTime: true })
+    expect(await reply).toMatchObject({ status: 504, json: { outcome: 'unknown' } })
+    expect(await say(gateway, 'k')).toEqual({ ...(await reply), replayed: true })
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('is not taken for dead by another one while it is only slow', async ({ make, sandbox }) => {
+    const [slow, other] = [make({ AFILNET_TIMEOUT_MS: '13000' }), make()]
+    await Promise.all([slow.start(), other.start()])
+    sandbox.answer({ fault: 'silent' })
+    const reply = say(slow, 'k')
+    await sandbox.called(1)
+    const during = await say(other, 'k')
+
+    expect(during).toMatchObject({ status: 409, json: { code: 'idempotency-key-in-use' } })
+    expect(await reply).toMatchObject({ status: 504, json: { code: 'upstream-timeout', sendId: during.json.sendId } })
+    expect(await say(other, 'k')).toEqual({ ...(await reply), replayed: true })
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('lets one of many posts send, whichever process they go to', async ({ make, sandbox }) => {
+    const gateways = [make(), make()]
+    await Promise.all(gateways.map(gateway => gateway.start()))
+    sandbox.latencyMs = 100
+    const replies = await Promise.all(Array.from({ length: 15 }, () => gateways.map(gateway => say(gateway, 'k'))).flat())
+
+    expect(new Set(replies.map(({ json }) => json.sendId ?? json.id)).size).toBe(1)
+    expect(replies.filter(({ status, replayed }) => status === 201 && !replayed)).toHaveLength(1)
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('refuses a ledger of a newer release, and says so', async ({ make, file }) => {
+    const first = make()
+    await first.start()
+    await first.stop('SIGTERM')
+    const db = new DatabaseSync(file)
+    db.exec('PRAGMA user_version = 99')
+    db.close()
+    const gateway = make()
+
+    await expect(gateway.start()).rejects.toThrow('78')
+    expect(JSON.parse(gateway.complaints.at(-1)?.line ?? '')).toMatchObject({
+      msg: 'cannot start',
+      store: expect.stringContaining('schema version 99'),
+    })
+  })
+
+  test('opens the ledger of the first release', async ({ make, file }) => {
+    copyFileSync(join(import.meta.dirname, '..', 'store', 'fixtures', 'version-1.sqlite'), file)
+    const gateway = make()
+    await gateway.start()
+
+    expect((await say(gateway, 'k')).status).toBe(201)
+    expect(gateway.complaints).toEqual([])
+  })
+})

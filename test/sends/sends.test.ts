@@ -1,0 +1,307 @@
+import { test as base, describe, expect } from 'vitest'
+import { failures, faults, UpstreamError } from '../../src/afilnet/faults.ts'
+import { Problem } from '../../src/problem/problem.ts'
+import { createSends, type SendRequest, type Sends } from '../../src/sends/sends.ts'
+import { openStore } from '../../src/store/open.ts'
+import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../../src/store/store.ts'
+import type { Delivery } from '../../src/upstream/upstream.ts'
+import { ended, policy, send } from '../store/sends.ts'
+
+type Here = {
+  store: Store & Archive
+  /** Verbs that stand in for those of the store, until they are deleted again. */
+  trouble: Partial<Store>
+  /** The verbs that the store was asked for. */
+  asked: string[]
+  sends: Sends
+}
+
+const test = base.extend<Here>({
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+  store: async ({}, use) => {
+    const store = await openStore('sqlite::memory:', policy)
+    await use(store)
+    await store.close()
+  },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  trouble: async ({}, use) => use({}),
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  asked: async ({}, use) => use([]),
+  sends: async ({ store, trouble, asked }, use) => {
+    const get = (_: Store, verb: keyof Store) => {
+      asked.push(verb)
+      return trouble[verb] ?? store[verb]
+    }
+    const sends = createSends({ store: new Proxy(store, { get }), base: '', timeoutMs: 300, beatMs: 10 })
+    await use(sends)
+    for (const verb of Object.keys(trouble)) delete trouble[verb as keyof Store]
+    await sends.stop()
+  },
+})
+
+const delivered: Delivery = async () => {}
+const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)['NO_CREDITS']): Delivery => {
+  return () => Promise.reject(new UpstreamError(fault, { safe: false }))
+}
+const never = () => new Promise<never>(() => {})
+const refuse = () => Promise.reject(new StoreUnavailableError('io'))
+
+const request = (deliver: Delivery = delivered): SendRequest => {
+  const { caller, account, user, kind, platform, platformId, destination } = send()
+  const who = { caller, account, user, kind, platform, platformId, destination }
+  return { ...who, idempotencyKey: 'k', body: { message: 'Hello' }, requestId: 'request-1', deliver }
+}
+
+/** The body of the problem that a post ends with. */
+async function problem(work: Promise<unknown>) {
+  const error = await work.then(
+    () => undefined,
+    error => error,
+  )
+  expect(error).toBeInstanceOf(Problem)
+  const { code, outcome, retry, details, row } = error as Problem // as just asserted
+  return { status: row.status, ...(details.recorded ?? { code, outcome, retry, sendId: details.sendId }) }
+}
+
+const rows = (store: Store) => store.list('crm', { limit: 100 })
+const becomes = (store: Store, state: SendRow['state']) =>
+  expect.poll(async () => (await rows(store)).map(row => row.state), { interval: 5 }).toEqual([state])
+
+const unavailable = { status: 503, code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' }
+
+describe('A key', () => {
+  test('is told by who holds it while Afilnet is not to be asked, whichever clock was ahead', async ({ sends, store }) => {
+    const { send: sent } = await sends.run(request())
+    const ahead = send({ id: 'ffffffff-0000-7000-8000-000000000000', idempotencyKey: 'k' })
+    // Of another gateway, whose clock is ahead: refused, and not sent, before the one above
+    await store.load([{ ...ahead, ...ended('not_sent'), settledAt: Date.now() }])
+    const held: Delivery = Object.assign(never, {
+      admit: () => {
+        throw new UpstreamError(failures.circuitOpen, { safe: false })
+      },
+    })
+
+    expect(await sends.run(request(held))).toMatchObject({ replayed: true, send: { id: sent.id, state: 'accepted' } })
+  })
+})
+
+describe('The secret', () => {
+  test('is asked for again once the store was lost, since another one may be in its place', async ({ sends, asked }) => {
+    await sends.run(request())
+    sends.storeLost()
+    await sends.run(request()).catch(() => {})
+
+    expect(asked.filter(verb => verb === 'secret')).toHaveLength(2)
+  })
+})
+
+describe('A claim', () => {
+  test('that hangs is given up, and never sent if it gets through', async ({ sends, store, trouble }) => {
+    const stuck = Promise.withResolvers<void>()
+    trouble.claim = row => stuck.promise.then(() => store.claim(row))
+    let calls = 0
+    const answer = problem(sends.run(request(async () => void calls++)))
+
+    expect(await answer).toMatchObject(unavailable)
+    expect(await rows(store)).toEqual([])
+    stuck.resolve()
+    await becomes(store, 'not_sent')
+    expect(calls).toBe(0)
+    delete trouble.claim
+    expect(await sends.run(request())).toMatchObject({ replayed: false, send: { state: 'accepted' } })
+  })
+
+  test('that got through although it was refused frees its key', async ({ sends, store, trouble }) => {
+    trouble.claim = async row => {
+      await store.claim(row)
+      return refuse()
+    }
+
+    expect(await problem(sends.run(request()))).toMatchObject(unavailable)
+    await becomes(store, 'not_sent')
+    delete trouble.claim
+    expect(await sends.run(request())).toMatchObject({ replayed: false })
+  })
+
+  test('that found the key taken, and was refused, changes nothing', async ({ sends, store, trouble, asked }) => {
+    const { send } = await sends.run(request())
+    trouble.claim = async row => {
+      await store.claim(row)
+      return refuse()
+    }
+    await problem(sends.run(request()))
+    const settles = asked.filter(verb => verb === 'settle').length
+    await expect.poll(() => asked.filter(verb => verb === 'settle').length).toBeGreaterThan(settles)
+
+    delete trouble.claim
+    expect(await sends.run(request())).toEqual({ replayed: true, send })
+  })
+
+  test('refused for want of room costs no further write', async ({ sends, trouble, asked }) => {
+    trouble.claim = () => Promise.reject(new StoreUnavailableError('limit'))
+
+    expect(await problem(sends.run(request()))).toMatchObject(unavailable)
+    asked.length = 0
+    await expect.poll(() => asked.filter(verb => verb === 'beat').length).toBeGreaterThan(2)
+    expect(asked).not.toContain('settle')
+  })
+
+  test.for([
+    ['hangs', never],
+    ['is refused', refuse],
+  ] as const)('is not made while the secret %s', async ([, verb], { sends, store, trouble }) => {
+    trouble.secret = verb
+
+    expect(await problem(sends.run(request()))).toMatchObject(unavailable)
+    expect(await rows(store)).toEqual([])
+    delete trouble.secret
+    expect(await sends.run(request())).toMatchObject({ replayed: false })
+  })
+
+  test('that is wrong is a fault of ours, and nothing was sent', async ({ sends, trouble }) => {
+    trouble.claim = () => Promise.reject(new TypeError('wrong'))
+
+    await expect(sends.run(request())).rejects.toThrow(TypeError)
+  })
+
+  test('refused again and again does not fill the memory', async ({ sends, trouble, asked }) => {
+    trouble.claim = refuse
+    trouble.settle = refuse
+    for (let n = 0; n < 12_000; n += 1_000) await Promise.all(Array.from({ length: 1_000 }, () => sends.run(request()).catch(() => {})))
+    asked.length = 0
+    delete trouble.settle
+    const settles = () => asked.filter(verb => verb === 'settle').length
+
+    await expect.poll(settles, { timeout: 10_000 }).toBeGreaterThanOrEqual(10_000)
+    const beats = asked.filter(verb => verb === 'beat').length
+    await expect.poll(() => asked.filter(verb => verb === 'beat').length).toBeGreaterThan(beats + 2)
+    expect(settles()).toBeLessThan(11_000)
+  })
+})
+
+describe('An end that the store does not take', () => {
+  test.for([
+    ['hangs', never],
+    ['is refused', refuse],
+    ['goes wrong', () => Promise.reject(new TypeError('wrong'))],
+  ] as const)('is told as unknown, and written down once it can be: it %s', async ([, verb], { sends, store, trouble }) => {
+    trouble.settle = verb
+    const told = await problem(sends.run(request()))
+    const during = await problem(sends.run(request()))
+    delete trouble.settle
+    await becomes(store, 'accepted')
+
+    const [row] = await rows(store)
+    expect(told).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key', sendId: row?.id })
+    expect(during).toMatchObject({ status: 409, sendId: row?.id })
+    expect(await sends.run(request())).toMatchObject({ replayed: true, send: { id: row?.id, state: 'accepted' } })
+  })
+
+  test('may be told where nothing happened', async ({ sends, store, trouble }) => {
+    trouble.settle = refuse
+    const told = await problem(sends.run(request(fails(faults.NO_CREDITS))))
+    delete trouble.settle
+    await becomes(store, 'not_sent')
+
+    const [row] = await rows(store)
+    expect(told).toMatchObject({ status: 503, code: 'upstream-out-of-credit', outcome: 'not_applied', retry: 'no', sendId: row?.id })
+  })
+
+  test('gives way to a late answer', async ({ sends, store, trouble }) => {
+    const late = Promise.withResolvers<void>()
+    trouble.settle = refuse
+    const told = await problem(
+      sends.run(
+        request(async tell => {
+          void late.promise.then(() => tell())
+          throw new UpstreamError(failures.timeout, { safe: false })
+        }),
+      ),
+    )
+    late.resolve()
+    await late.promise
+    delete trouble.settle
+    await becomes(store, 'accepted')
+
+    expect(told).toMatchObject({ status: 500, outcome: 'unknown' })
+  })
+
+  test('does not hold up the heartbeat', async ({ sends, trouble, asked }) => {
+    trouble.settle = never
+    await problem(sends.run(request()))
+    asked.length = 0
+
+    await expect.poll(() => asked.filter(verb => verb === 'beat').length).toBeGreaterThan(5)
+  })
+
+  test('does not hold up the end of the process', async ({ sends, trouble }) => {
+    trouble.settle = never
+    await problem(sends.run(request()))
+    trouble.release = never
+    const startedAt = performance.now()
+    await sends.stop()
+
+    expect(performance.now() - startedAt).toBeLessThan(2_000)
+  })
+})
+
+describe('A send whose process was taken for dead', () => {
+  /** While it runs, others bury it. */
+  const buried = (store: Store, deliver: Delivery) =>
+    request(async late => {
+      const [row] = await rows(store)
+      await store.release(row?.owner ?? '')
+      return deliver(late)
+    })
+
+  test.for([
+    ['did not happen', fails(faults.NO_CREDITS)],
+    ['is not known', fails(failures.timeout)],
+  ] as const)('tells what the ledger tells from then on: it %s', async ([, deliver], { sends, store }) => {
+    const told = await problem(sends.run(buried(store, deliver)))
+
+    expect(told).toMatchObject({ status: 502, code: 'send-interrupted', outcome: 'unknown', retry: 'same-key' })
+    expect(await problem(sends.run(request()))).toEqual(told)
+  })
+
+  test('still brings home that it was taken', async ({ sends, store }) => {
+    const { send } = await sends.run(buried(store, delivered))
+
+    expect(send.state).toBe('accepted')
+    expect(await sends.run(request())).toEqual({ replayed: true, send })
+  })
+})
+
+describe('Reading', () => {
+  test('gives up on a store that hangs', async ({ sends, trouble }) => {
+    trouble.find = trouble.list = never
+
+    expect(await problem(sends.find('crm', 'x'))).toMatchObject(unavailable)
+    expect(await problem(sends.list('crm', { limit: 1 }))).toMatchObject(unavailable)
+  })
+})
+
+describe('A delivery that goes wrong in a way of its own', () => {
+  test('is unknown, and replayed as that', async ({ sends, store }) => {
+    const told = await problem(sends.run(request(() => Promise.reject(new TypeError('wrong')))))
+
+    expect(told).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key' })
+    expect(await problem(sends.run(request()))).toEqual(told)
+    expect(await rows(store)).toMatchObject([{ state: 'unknown' }])
+  })
+})
+
+test('idle waits for what runs, with or without a caller', async ({ sends }) => {
+  const answer = Promise.withResolvers<void>()
+  let idle = false
+  const run = sends.run(request(() => answer.promise))
+  const waiting = sends.idle().then(() => {
+    idle = true
+  })
+  await expect(problem(sends.run(request()))).resolves.toMatchObject({ status: 409 })
+
+  expect(idle).toBe(false)
+  answer.resolve()
+  await waiting
+  expect(await run).toMatchObject({ send: { state: 'accepted' } })
+})

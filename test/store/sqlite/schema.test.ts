@@ -1,0 +1,73 @@
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect } from 'vitest'
+import { migrate, migrations, recognise, versionOf } from '../../../src/store/sqlite/schema.ts'
+import { StoreVersionError } from '../../../src/store/store.ts'
+import { ended, send } from '../sends.ts'
+import { refused, test } from '../stores.ts'
+
+describe('versions', () => {
+  test('a newer store is refused and not touched', async ({ open, path }) => {
+    await (await open()).close()
+    const db = new DatabaseSync(path)
+    db.exec(`PRAGMA user_version = ${migrations.length + 1}`)
+    db.close()
+    const before = readFileSync(path)
+
+    await expect(open()).rejects.toThrow(StoreVersionError)
+    expect(readFileSync(path)).toEqual(before)
+  })
+
+  test("another program's database is refused and not touched", async ({ open, path, dir }) => {
+    const db = new DatabaseSync(path)
+    db.exec('CREATE TABLE theirs (x)')
+    db.close()
+    const before = readFileSync(path)
+
+    await expect(open()).rejects.toThrow(StoreVersionError)
+    expect(readFileSync(path)).toEqual(before)
+    expect(readdirSync(dir)).toEqual(['gateway.sqlite'])
+  })
+
+  test('a release that is overtaken while it runs writes no more', async ({ open, path, states }) => {
+    const store = await open()
+    const db = new DatabaseSync(path)
+    db.exec(`PRAGMA user_version = ${migrations.length + 1}`)
+
+    expect(await refused(store.claim(send()))).toBeInstanceOf(StoreVersionError)
+    expect(states).toEqual(['version'])
+    db.close()
+  })
+
+  test('the file of the first release opens with all that was in it', async ({ open, path }) => {
+    copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-1.sqlite'), path)
+    const store = await open({ now: () => 10_000 })
+
+    const states = (await store.list('crm', { limit: 10 })).map(({ state }) => state)
+    expect(states).toEqual(['unknown', 'not_sent', 'rejected', 'accepted', 'pending'])
+    const reference = 'first release'
+    expect(await store.list('crm', { reference, limit: 10 })).toEqual([
+      { ...send({ id: '0196a000-0000-7000-8000-000000000002', idempotencyKey: 'k2', reference }), ...ended('accepted') },
+    ])
+    expect(await store.claim(send({ idempotencyKey: 'k2' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
+    const id = '0196a000-0000-7000-8000-999999999999'
+    expect(await store.claim(send({ id }), 3), 'the sends of that day count').toEqual({ claimed: false })
+    expect(await store.claim(send({ id }), 4)).toEqual({ claimed: true })
+    expect(Buffer.from(await store.secret()).toString('hex')).toBe('5'.repeat(64))
+  })
+
+  test('migrations run all or none', ({ path }) => {
+    const db = new DatabaseSync(path)
+    migrate(db)
+    const newer = [...migrations, 'ALTER TABLE sends ADD COLUMN extra TEXT', 'CREATE TABLE more (x TEXT) STRICT']
+
+    expect(() => migrate(db, [...newer, 'no such statement'])).toThrow()
+    expect(versionOf(db)).toBe(migrations.length)
+    migrate(db, newer)
+    expect(versionOf(db)).toBe(migrations.length + 2)
+    expect(db.prepare('SELECT extra FROM sends').all()).toEqual([])
+    expect(() => recognise(db)).toThrow(StoreVersionError)
+    db.close()
+  })
+})

@@ -1,0 +1,137 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
+import { afterAll, describe, expect } from 'vitest'
+import { openStore } from '../../../src/store/open.ts'
+import { archiveContract } from '../archive-contract.ts'
+import { storeContract } from '../contract.ts'
+import { policy, send } from '../sends.ts'
+import { refused, test, unavailable } from '../stores.ts'
+
+for (const contract of [storeContract, archiveContract]) contract('sqlite in memory', options => openStore('sqlite::memory:', options))
+const scratch = mkdtempSync(join(tmpdir(), 'store-'))
+let files = 0
+for (const contract of [storeContract, archiveContract])
+  contract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+describe('several processes on one file', () => {
+  test('exactly one of 50 claimants wins each key', async ({ remote }) => {
+    const remotes = await Promise.all([remote(), remote()])
+    const keys = Array.from({ length: 20 }, (_, n) => `k${n}`)
+    const claims = remotes.flatMap(({ store }) =>
+      Array.from({ length: 25 }, () => keys.map(async key => ({ key, ...(await store.claim(send({ idempotencyKey: key }))) }))),
+    )
+
+    const won = (await Promise.all(claims.flat())).filter(({ claimed }) => claimed)
+    expect(won.map(({ key }) => key).sort()).toEqual(keys.sort())
+  })
+
+  test('share one secret, whoever asks first', async ({ remote, open }) => {
+    const [one, two] = await Promise.all([remote(), remote()])
+    const secrets = await Promise.all([one.store.secret(), two.store.secret(), (await open()).secret()])
+
+    expect(new Set(secrets.map(secret => Buffer.from(secret).toString('hex'))).size).toBe(1)
+  })
+
+  test('what a killed one has answered is there, whole, and ends as unknown', async ({ remote, open }) => {
+    for (let round = 0; round < 3; round++) {
+      const { store, end } = await remote()
+      const answered: string[] = []
+      const enough = Promise.withResolvers<void>()
+      for (let n = 0; n < 3_000; n++) {
+        const row = send({ owner: `killed-${round}` })
+        void store.claim(row).then(() => answered.push(row.id) === 500 && enough.resolve())
+      }
+      await enough.promise
+      await end('SIGKILL')
+
+      const survivor = await open({ now: () => Date.now() + policy.leaseMs })
+      expect((await survivor.check()).problems).toEqual([])
+      const states = await Promise.all(answered.map(async id => (await survivor.find('crm', id))?.state))
+      expect(states).toEqual(Array(answered.length).fill('pending'))
+      expect(await survivor.reap()).toBeGreaterThanOrEqual(answered.length)
+      expect(await survivor.reap()).toBe(0)
+      await survivor.close()
+    }
+  })
+
+  test('a beating one keeps its sends, and loses them once it is dead', async ({ remote, open }) => {
+    const { store, end } = await remote()
+    const row = send({ owner: 'remote' })
+    await store.claim(row)
+    const clock = { ms: Date.now() + policy.leaseMs - 2_000 }
+    const other = await open({ now: () => clock.ms })
+
+    expect(await other.reap()).toBe(0)
+    await end()
+    clock.ms += 2_000 + policy.leaseMs
+    expect(await other.reap()).toBe(1)
+    expect(await other.find('crm', row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
+  })
+
+  test('a lock held elsewhere is waited for in vain without blocking the event loop, and then gone', async ({ path, open, states }) => {
+    const store = await open({ busyMs: 200 })
+    const program = `const { DatabaseSync } = require('node:sqlite'); const db = new DatabaseSync(${JSON.stringify(path)});
+      db.exec('BEGIN EXCLUSIVE'); process.stdout.write('locked'); process.stdin.resume()`
+    const holder = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] })
+    await once(holder.stdout, 'data')
+    let turns = 0
+    const turning = setInterval(() => turns++, 1)
+
+    expect(await refused(store.claim(send()))).toEqual(unavailable('busy'))
+    clearInterval(turning)
+    expect(turns).toBeGreaterThan(20)
+    expect(await store.list('crm', { limit: 1 })).toEqual([])
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
+    expect(await store.claim(send())).toEqual({ claimed: true })
+    expect(states).toEqual(['busy', 'ok'])
+  })
+})
+
+describe('the worker', () => {
+  test('however many arrive together, no transaction has more than 512 of them', async ({ open }) => {
+    const store = await open()
+    const before = (await store.check()).commits
+    await Promise.all(Array.from({ length: 1_536 }, () => store.claim(send())))
+
+    expect((await store.check()).commits - before).toBeGreaterThanOrEqual(3)
+  })
+
+  test('writes that arrive together share their transactions', async ({ open }) => {
+    const store = await open()
+    const before = (await store.check()).commits
+    await Promise.all(Array.from({ length: 1_000 }, () => store.claim(send())))
+
+    expect((await store.check()).commits - before).toBeLessThan(100)
+  })
+
+  test('each write is on the disk when it is answered', async ({ open, path, dir }) => {
+    const store = await open()
+    const row = send()
+    await store.claim(row)
+    const copy = join(dir, 'copy.sqlite')
+    for (const suffix of ['', '-wal']) copyFileSync(path + suffix, copy + suffix)
+
+    const copied = await open({ path: copy })
+    expect(await copied.find('crm', row.id)).toMatchObject({ state: 'pending' })
+  })
+
+  test('a dead worker fails what it had, and the next call has another', async ({ open, states }) => {
+    const born = new Promise<Worker>(resolve => process.once('worker', resolve))
+    const store = await open()
+    const row = send()
+    await store.claim(row)
+    const cut = Array.from({ length: 50 }, () => refused(store.claim(send())))
+    await (await born).terminate()
+
+    expect(await Promise.all(cut)).toContainEqual(unavailable('worker'))
+    expect(await store.claim(send())).toEqual({ claimed: true })
+    expect(await store.find('crm', row.id)).toMatchObject({ state: 'pending' })
+    expect(states).toEqual(['worker', 'ok'])
+  })
+})

@@ -1,0 +1,483 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { openStore } from '../../../src/store/open.ts'
+import { type Archive, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
+import { readStoreUrl, type ServerPlace } from '../../../src/store/url.ts'
+import { openValkey, type ValkeyOptions } from '../../../src/store/valkey/valkey.ts'
+import { selfSigned } from '../../afilnet/certificate.ts'
+import { archiveContract } from '../archive-contract.ts'
+import { storeContract } from '../contract.ts'
+import { ended, policy, send } from '../sends.ts'
+import { refused, remoteStore, unavailable } from '../stores.ts'
+import { noServer, type Server, startServer } from './server.ts'
+
+/** A store with what it has told, closed at the end of the test. */
+async function open(url: string, over: Partial<ValkeyOptions> = {}) {
+  const states: (StoreFault | 'ok')[] = []
+  const warnings: string[] = []
+  const told = {
+    onState: (ok: boolean, fault?: StoreFault) => states.push(ok ? 'ok' : (fault ?? 'io')),
+    onWarning: (text: string) => warnings.push(text),
+  }
+  const store = await openValkey(readStoreUrl(url) as ServerPlace, { ...policy, now: () => 1_000, ...told, ...over }) // the tests name servers only
+  onTestFinished(store.close)
+  return { store, states, warnings }
+}
+
+async function put(store: Store, over: Parameters<typeof send>[0] = {}, end?: Parameters<typeof ended>[0]) {
+  const row = send(over)
+  await store.claim(row)
+  if (end) await store.settle(row.id, ended(end))
+  return row
+}
+
+/** Far more than the half second that is promised, on a machine that has other things to do. */
+const soon = { timeout: 5_000 }
+
+/** Once a replica has caught up with it. */
+const following = (primary: Server) => {
+  primary.cli('SET', 'theirs', '1') // else it would have nothing to say for ten seconds
+  return expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toMatch(/state=online,offset=[1-9]/)
+}
+
+const back = (store: Store) => expect.poll(() => refused(store.beat('first')), { interval: 20 }).toBeUndefined()
+
+describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () => {
+  let shared: Server
+  beforeAll(async () => {
+    shared = await startServer()
+  })
+  afterAll(() => shared.end())
+
+  /** One that a test may do anything to. */
+  const start: typeof startServer = async options => {
+    const server = await startServer(options)
+    onTestFinished(server.end)
+    return server
+  }
+
+  for (const contract of [storeContract, archiveContract]) contract('valkey', options => openStore(shared.fresh(), options))
+
+  describe('several processes on one server', () => {
+    test('exactly one of 50 claimants wins each key', async () => {
+      const url = shared.fresh()
+      const remotes = await Promise.all([remoteStore(url), remoteStore(url)])
+      const keys = Array.from({ length: 20 }, (_, n) => `k${n}`)
+      const claims = remotes.flatMap(({ store }) =>
+        Array.from({ length: 25 }, () => keys.map(async key => ({ key, ...(await store.claim(send({ idempotencyKey: key }))) }))),
+      )
+
+      const won = (await Promise.all(claims.flat())).filter(({ claimed }) => claimed)
+      for (const { end } of remotes) await end()
+      expect(won.map(({ key }) => key).sort()).toEqual(keys.sort())
+    })
+
+    test('what a killed one was doing ends as unknown, and not before its lease', async () => {
+      const url = shared.fresh()
+      const remote = await remoteStore(url)
+      const row = await put(remote.store, { owner: 'killed' })
+      await remote.end('SIGKILL')
+      const clock = { ms: Date.now() + policy.leaseMs - 2_000 }
+      const { store } = await open(url, { now: () => clock.ms })
+
+      expect(await store.reap()).toBe(0)
+      clock.ms += 2_000 + policy.leaseMs
+      expect(await store.reap()).toBe(1)
+      expect(await store.find('crm', row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
+    })
+
+    test('a release that adds something runs beside one that does not know it', async () => {
+      const url = shared.fresh()
+      const { store } = await open(url)
+      const row = { ...send({ idempotencyKey: 'k' }), later: 'a member of tomorrow' }
+      await store.claim(row)
+
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: row })
+      expect(await store.settle(row.id, ended('accepted'))).toMatchObject({ settled: true, row: { ...row, state: 'accepted' } })
+    })
+
+    test('one of a newer schema is refused, at the start and later, and left alone', async () => {
+      const url = shared.fresh()
+      const { store, states } = await open(url)
+      const row = await put(store)
+      const db = url.split('/').at(-1) ?? ''
+      shared.cli('-n', db, 'SET', 'afg:schema', '2')
+      const before = shared.cli('-n', db, 'DEBUG', 'DIGEST')
+
+      const error = await refused(openStore(url, policy))
+      expect(error).toBeInstanceOf(StoreVersionError)
+      expect(error.message).toContain('schema version 2')
+      const verbs = [store.claim(send()), store.settle(row.id, ended('accepted')), store.find('crm', row.id), store.sweep()]
+      for (const refusal of await Promise.all(verbs.map(refused))) expect(refusal).toBeInstanceOf(StoreVersionError)
+      expect(states).toEqual(['version'])
+      expect(shared.cli('-n', db, 'DEBUG', 'DIGEST')).toBe(before)
+    })
+
+    test('other keys of the server are nobody’s business', async () => {
+      const url = shared.fresh()
+      const db = url.split('/').at(-1) ?? ''
+      shared.cli('-n', db, 'SET', 'theirs', '1')
+      const clock = { ms: 1_000 }
+      const { store } = await open(url, { now: () => clock.ms })
+      await put(store, { idempotencyKey: 'k', reference: 'r' }, 'unknown')
+      clock.ms += policy.keepUnknownMs + 8 * 86_400_000
+      await store.sweep()
+      await store.release('first')
+
+      expect(shared.cli('-n', db, 'KEYS', '*').split('\n').sort()).toEqual(['afg:bytes', 'afg:callers', 'afg:schema', 'theirs'])
+      expect(shared.cli('-n', db, 'GET', 'afg:bytes')).toBe('0')
+    })
+  })
+
+  describe('names and values', () => {
+    test('of any kind stay apart', async () => {
+      const { store } = await open(shared.fresh())
+      const mine = await put(store, { caller: 'a', reference: 'b:c', idempotencyKey: 'x:1:y' })
+      await put(store, { caller: 'a:b', reference: 'c', idempotencyKey: 'y' })
+      await put(store, { caller: 'a', reference: '', idempotencyKey: 'ñ\u{1F600}' })
+
+      expect(await store.list('a', { reference: 'b:c', limit: 9 })).toMatchObject([{ id: mine.id }])
+      expect(await store.list('a', { reference: '', limit: 9 })).toHaveLength(1)
+      expect(await store.claim(send({ caller: 'a', idempotencyKey: 'ñ\u{1F600}' }))).toMatchObject({ claimed: false })
+      expect(await store.claim(send({ caller: 'a:x', idempotencyKey: '1:y' }))).toEqual({ claimed: true })
+    })
+
+    test('a filter that few of many match finds them all', async () => {
+      const { store } = await open(shared.fresh())
+      const rows = Array.from({ length: 1_000 }, (_, n) =>
+        send({ platform: n % 2 ? 'whatsapp' : 'telegram', platformId: n % 3 ? '100' : '7' }),
+      )
+      await Promise.all(rows.map(row => store.claim(row)))
+      const wanted = rows.filter(({ platform, platformId }) => platform === 'telegram' && platformId === '7').map(({ id }) => id)
+
+      const found = await store.list('crm', { platform: 'telegram', platformId: '7', limit: 2_000 })
+      expect(found.map(({ id }) => id)).toEqual(wanted.reverse())
+    })
+
+    test('of clocks that differ: a key is held whichever id is the newest', async () => {
+      const { store } = await open(shared.fresh())
+      const [early, late] = [send({ idempotencyKey: 'k' }), send({ idempotencyKey: 'k' })]
+      await store.claim(late)
+      await store.settle(late.id, ended('not_sent'))
+      await store.claim(early)
+      await store.settle(early.id, ended('accepted'))
+
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { id: early.id } })
+    })
+  })
+
+  test('does not take a claim that arrives after it was given up', async () => {
+    const { store } = await open(shared.fresh())
+    const row = send({ idempotencyKey: 'k' })
+    await store.settle(row.id, ended('not_sent'))
+
+    expect(await refused(store.claim(row))).toEqual(unavailable('busy'))
+    expect(await store.list('crm', { limit: 10 })).toEqual([])
+    expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
+  })
+
+  describe('the archive', () => {
+    async function filled() {
+      const { store } = await open(shared.fresh())
+      for (const end of ['accepted', 'rejected', 'not_sent', 'unknown', undefined] as const)
+        await put(store, { caller: end ?? 'crm', owner: 'elsewhere', idempotencyKey: `k-${end}`, reference: 'r' }, end)
+      return store
+    }
+    async function everything(store: Archive) {
+      const rows: SendRow[] = []
+      for (let page = await store.dump(); page.length > 0; page = await store.dump(rows.at(-1)?.id)) rows.push(...page)
+      return rows
+    }
+
+    test('goes over whole: rows, keys, counts and secret', async () => {
+      const [from, { store: to }] = [await filled(), await open(shared.fresh())]
+      const rows = await everything(from)
+
+      expect(rows.map(({ state }) => state)).toEqual(['accepted', 'rejected', 'not_sent', 'unknown', 'pending'])
+      expect(await to.adopt(await from.secret())).toBe(true)
+      expect(await to.load(rows)).toBe(5)
+      expect(await everything(to)).toEqual(rows)
+      expect(await to.secret()).toEqual(await from.secret())
+      expect(await to.adopt(Buffer.alloc(32))).toBe(false)
+      expect(await to.load(rows), 'again').toBe(0)
+      for (const { caller, idempotencyKey = '', state } of rows)
+        expect((await to.claim(send({ caller, idempotencyKey }))).claimed, state).toBe(state === 'not_sent')
+      expect(await to.claim(send({ caller: 'accepted' }), 1)).toEqual({ claimed: false })
+      expect(await to.claim(send({ caller: 'rejected' }), 1)).toEqual({ claimed: true })
+      expect(await to.reap(), 'nobody runs the pending one any more').toBe(1)
+      expect(await to.check()).toMatchObject({ problems: [] })
+    })
+
+    test('leaves out whose key is held', async () => {
+      const [from, { store: to }] = [await filled(), await open(shared.fresh())]
+      await put(to, { caller: 'accepted', idempotencyKey: 'k-accepted' }, 'accepted')
+
+      expect(await to.load(await everything(from))).toBe(4)
+    })
+
+    test('comes in order and in pages, of all callers', async () => {
+      const { store } = await open(shared.fresh())
+      const rows = Array.from({ length: 2_300 }, (_, n) => send({ caller: `c${n % 3}` }))
+      await Promise.all(rows.map(row => store.claim(row)))
+
+      expect(await store.dump()).toHaveLength(1_000)
+      expect((await everything(store)).map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
+    })
+
+    test('forgets a destination, whoever sent there, but nothing that is still running', async () => {
+      const { store } = await open(shared.fresh())
+      const other = await put(store, { destination: '34600000001' }, 'accepted')
+      const running = await put(store)
+      for (let n = 0; n < 450; n++) await put(store, { caller: n % 2 ? 'crm' : 'shop', idempotencyKey: `k${n}` }, 'accepted')
+
+      expect(await store.forget('34600000000')).toEqual({ gone: 450, pending: 1 })
+      expect((await everything(store)).map(({ id }) => id)).toEqual([other.id, running.id])
+      await store.settle(running.id, ended('accepted'))
+      expect(await store.forget('34600000000')).toEqual({ gone: 1, pending: 0 })
+    })
+  })
+
+  describe('a server that comes and goes', () => {
+    test('has forgotten nothing after kill -9, and is found again', async () => {
+      const server = await start()
+      const { store, states } = await open(server.url())
+      const rows = await Promise.all(Array.from({ length: 200 }, () => put(store, {}, 'accepted')))
+      await server.kill()
+
+      expect(await refused(store.claim(send()))).toEqual(unavailable('away'))
+      expect(await refused(store.list('crm', { limit: 1 }))).toEqual(unavailable('away'))
+      await server.restart()
+      await back(store)
+      expect(await store.list('crm', { limit: 1_000 })).toHaveLength(rows.length)
+      expect(await store.claim(send())).toEqual({ claimed: true })
+      expect(
+        states.filter(state => state !== 'busy'),
+        'it may have been reading its log',
+      ).toEqual(['away', 'ok'])
+    })
+
+    test('is given up while it hangs, and found again', soon, async () => {
+      const server = await start()
+      const { store, states } = await open(server.url())
+      await put(store)
+      server.stop()
+
+      const verbs = [store.claim(send()), store.find('crm', 'x'), store.settle('x', ended('accepted'))]
+      for (const error of await Promise.all(verbs.map(refused))) expect(error).toEqual(unavailable('busy'))
+      for (let n = 0; n < 100; n++) expect(await refused(store.claim(send())), 'at once').toEqual(unavailable('busy'))
+      server.go()
+      await back(store)
+      expect(states.at(-1)).toBe('ok')
+      expect(states.filter(state => state === 'ok')).toHaveLength(1)
+    })
+
+    test('may be away from the start', async () => {
+      const server = await start()
+      await server.kill()
+      const { store, states } = await open(server.url())
+
+      expect(await refused(store.claim(send()))).toEqual(unavailable('away'))
+      await server.restart()
+      await back(store)
+      expect(states).toEqual(['away', 'ok'])
+    })
+
+    test('may forget its scripts', async () => {
+      const url = shared.fresh()
+      const { store } = await open(url)
+      await put(store)
+      shared.cli('SCRIPT', 'FLUSH')
+
+      expect(await Promise.all([store.claim(send()), store.claim(send()), store.list('crm', { limit: 0 })])).toMatchObject([
+        { claimed: true },
+        { claimed: true },
+        [],
+      ])
+    })
+
+    test('may be full: nothing new, but what runs is settled', async () => {
+      const server = await start({ settings: { maxmemory: '3mb' } })
+      const { store, states } = await open(server.url())
+      const row = await put(store)
+      const full = async () => {
+        for (;;) await put(store, { reference: 'x'.repeat(10_000) })
+      }
+
+      expect(await refused(full())).toEqual(unavailable('full'))
+      expect(await store.settle(row.id, ended('accepted'))).toMatchObject({ settled: true })
+      await store.beat('first').catch(() => {})
+      expect(states, 'that other things get through is no news of claims').toEqual(['full'])
+      server.cli('CONFIG', 'SET', 'maxmemory', '0')
+      await back(store)
+      expect(states).toEqual(['full', 'ok'])
+    })
+
+    test('is not taken for another store because it fails in another way', async () => {
+      const server = await start()
+      const { store, states } = await open(server.url())
+      server.stop()
+      expect(await refused(store.claim(send()))).toEqual(unavailable('busy'))
+      await server.kill()
+      await expect.poll(() => refused(store.claim(send())), { interval: 20 }).toEqual(unavailable('away'))
+
+      expect(states).toEqual(['busy'])
+    })
+
+    test('may have become a replica', async () => {
+      const [server, other] = [await start(), await start()]
+      const { store, states } = await open(server.url())
+      const row = await put(store)
+      server.cli('REPLICAOF', '127.0.0.1', String(other.port))
+
+      expect(await refused(store.settle(row.id, ended('accepted')))).toEqual(unavailable('readonly'))
+      server.cli('REPLICAOF', 'NO', 'ONE')
+      await back(store)
+      expect(states).toContain('readonly')
+      expect(states.at(-1)).toBe('ok')
+    })
+
+    test('may want a password that it does not get', async () => {
+      const server = await start({ settings: { requirepass: 'fake-store-password' } })
+      const at = (userinfo: string) => server.url().replace('//', `//${userinfo}@`)
+      const right = await open(at(':fake-store-password'))
+      const wrong = await open(at('default:fake-wrong-password'))
+      const none = await open(server.url())
+
+      expect(await put(right.store)).toBeDefined()
+      for (const { store, states } of [wrong, none]) {
+        expect(await refused(store.claim(send()))).toEqual(unavailable('denied'))
+        expect(states).toEqual(['denied'])
+      }
+    })
+
+    test('may give us no more rights than we need', async () => {
+      const server = await start()
+      const rights =
+        '~afg:* resetchannels +evalsha +eval +wait +info +config|get +select +@connection +get +set +setnx +del +exists +incr +incrby +decrby +hget +hset +hgetall +hincrby +zadd +zrem +zrange +zrangebyscore +zcard +sadd +srem +scard +smembers +srandmember +pttl +pexpire'
+      expect(server.cli('ACL', 'SETUSER', 'gateway', 'on', '>fake-store-password', ...rights.split(' '))).toBe('OK')
+      const clock = { ms: 1_000 }
+      const { store, warnings } = await open(server.url().replace('//', '//gateway:fake-store-password@'), { now: () => clock.ms })
+      await put(store, { idempotencyKey: 'k' }, 'accepted')
+      await put(store, { idempotencyKey: 'free' }, 'not_sent')
+      await put(store, { owner: 'dead' })
+
+      expect(await store.list('crm', { idempotencyKey: 'k', limit: 1 })).toHaveLength(1)
+      expect(await store.secret()).toHaveLength(32)
+      expect(await store.count?.('requests', 'crm', 1_000)).toMatchObject({ count: 1 })
+      clock.ms += policy.leaseMs + policy.keepMs
+      expect(await store.reap()).toBe(1)
+      expect(await store.sweep()).toBe(2)
+      expect(await store.forget('34600000000')).toEqual({ gone: 1, pending: 0 })
+      expect(await store.dump()).toEqual([])
+      expect(await store.check()).toMatchObject({ problems: [] })
+      expect(warnings).toEqual([])
+      server.cli('ACL', 'SETUSER', 'gateway', '-config')
+      expect((await open(server.url().replace('//', '//gateway:fake-store-password@'))).warnings).toEqual([
+        expect.stringContaining('CONFIG'),
+      ])
+    })
+  })
+
+  describe('warnings', () => {
+    test.for<[string, Record<string, string>, RegExp[]]>([
+      ['none for a sound server', {}, []],
+      ['of a server without a log', { appendonly: 'no' }, [/appendonly no.*sent again/]],
+      ['of one that writes it later', { appendfsync: 'everysec' }, [/appendfsync everysec.*two seconds.*sent again/]],
+      ['of one that never says write', { appendfsync: 'no' }, [/appendfsync no.*sent again/]],
+      ['of one that evicts', { 'maxmemory-policy': 'allkeys-lru' }, [/allkeys-lru.*noeviction/]],
+      ['none of one that evicts only what expires, which is nothing of ours', { 'maxmemory-policy': 'volatile-lru' }, []],
+      ['of everything at once', { appendonly: 'no', 'maxmemory-policy': 'allkeys-random' }, [/appendonly/, /allkeys/]],
+    ])('%s', async ([, settings, expected]) => {
+      const server = await start({ settings })
+      const { warnings } = await open(server.url())
+
+      expect(warnings).toEqual(expected.map(pattern => expect.stringMatching(pattern)))
+    })
+
+    test('are told once, however often the server is found again', async () => {
+      const server = await start({ settings: { appendfsync: 'everysec' } })
+      const { store, warnings } = await open(server.url())
+      await server.kill()
+      await server.restart()
+      await back(store)
+
+      expect(warnings).toHaveLength(1)
+    })
+  })
+
+  describe('TLS', () => {
+    test('is checked: a certificate that nobody vouches for is refused, and one of a known CA is not', async () => {
+      const { key, cert } = selfSigned('localhost')
+      const dir = mkdtempSync(join(tmpdir(), 'valkey-tls-'))
+      onTestFinished(() => rmSync(dir, { recursive: true }))
+      for (const [name, text] of Object.entries({ key, cert })) writeFileSync(join(dir, name), text)
+      const files = { 'tls-cert-file': join(dir, 'cert'), 'tls-key-file': join(dir, 'key'), 'tls-auth-clients': 'no' }
+      const server = await start({ tls: files })
+
+      const { store, states } = await open(server.url())
+      expect(await refused(store.claim(send()))).toEqual(unavailable('away'))
+      expect(states).toEqual(['away'])
+      const remote = await remoteStore(server.url(), ['env', `NODE_EXTRA_CA_CERTS=${join(dir, 'cert')}`])
+      onTestFinished(() => remote.end())
+      expect(await remote.store.claim(send())).toEqual({ claimed: true })
+    })
+  })
+
+  describe('Sentinels', () => {
+    test('know the primary, and the next one after its death: no claim is lost', async () => {
+      const primary = await start()
+      const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+      await following(primary)
+      const sentinel = await start({ sentinelOf: primary.port })
+      const nobody = await start()
+      await nobody.kill() // one of several Sentinels may be away
+      const url = `redis+sentinel://127.0.0.1:${nobody.port},127.0.0.1:${sentinel.port}/ours`
+      const { store } = await open(url)
+      const rows = await Promise.all(Array.from({ length: 50 }, () => put(store)))
+      await expect.poll(() => sentinel.cli('SENTINEL', 'replicas', 'ours'), { interval: 50 }).toContain(String(replica.port))
+      await primary.kill()
+
+      expect(await refused(store.claim(send()))).toEqual(unavailable('away'))
+      await back(store)
+      expect(await store.list('crm', { limit: 100 })).toHaveLength(rows.length)
+      expect(replica.cli('ROLE')).toContain('master')
+    })
+  })
+
+  describe('a replica', () => {
+    test('that is still being sent the data keeps nobody waiting', async () => {
+      const primary = await start({ settings: { 'repl-diskless-sync-delay': '600' } })
+      const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+      await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toMatch(/slave0:.*state=wait_bgsave/)
+      const { store, states } = await open(primary.url())
+
+      expect(await store.claim(send())).toEqual({ claimed: true })
+      expect(replica.cli('INFO', 'replication')).toContain('master_link_status:down')
+      expect(states).toEqual([])
+    })
+
+    test('has a claim before it is answered; without it nothing is claimed, but what runs is settled', async () => {
+      const primary = await start()
+      const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+      await following(primary)
+      const { store, states } = await open(primary.url())
+      const rows = await Promise.all(Array.from({ length: 100 }, () => put(store)))
+      expect(replica.cli('ZCARD', 'afg:by:caller:crm')).toBe(String(rows.length))
+
+      replica.stop()
+      expect(await refused(store.claim(send({ idempotencyKey: 'k' })))).toEqual(unavailable('busy'))
+      const settled = await store.settle(rows[0]?.id ?? '', ended('accepted'))
+      expect(settled).toMatchObject({ settled: true })
+      replica.go()
+      await back(store)
+      expect(states).toEqual(['busy', 'ok'])
+
+      await replica.kill()
+      await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toContain('connected_slaves:0')
+      await back(store)
+      expect(await store.claim(send()), 'none left to wait for').toEqual({ claimed: true })
+    })
+  })
+})

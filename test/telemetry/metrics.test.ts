@@ -1,0 +1,255 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
+import { openStore } from '../../src/store/open.ts'
+import { calls } from '../afilnet/calls.ts'
+import { canaries, type TestGateway, test } from '../gateway.ts'
+import { policy, send } from '../store/sends.ts'
+
+/** What a Prometheus would read: each series with its value. */
+async function scrape({ adminUrl }: TestGateway) {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text()
+  const series = text.split('\n').filter(line => line !== '' && !line.startsWith('#'))
+  return new Map(series.map(line => line.match(/^(.+) (\S+)$/)?.slice(1) as [string, string]).map(([name, value]) => [name, Number(value)]))
+}
+
+const ours = (series: Map<string, number>) => [...series.keys()].filter(name => name.startsWith('gateway_')).sort()
+
+/** Waits for what the answer's end brings about a moment after the answer. */
+async function eventually(gateway: TestGateway, expected: Record<string, number>) {
+  await expect
+    .poll(async () => {
+      const series = await scrape(gateway)
+      return Object.fromEntries(Object.keys(expected).map(name => [name, series.get(name)]))
+    })
+    .toEqual(expected)
+}
+
+const chat = '/chats/whatsapp/100/34600000000'
+const pattern = '/chats/:platform/:platformId/:destination'
+const count = (labels: string) => `gateway_request_duration_seconds_count{${labels}}`
+
+describe('GET /metrics', () => {
+  test('has every series from the start, and none for anything that was said', async ({ start, sandbox }) => {
+    const gateway = await start({
+      env: { AFILNET_TIMEOUT_MS: '300', AFILNET_LATE_MS: '0', RATE_LIMIT_PER_MINUTE: '40' },
+      callers: { crm: { key: 'fake-crm-key-0123456789', rateLimit: { sendsPerDay: 1 } } },
+    })
+    const before = ours(await scrape(gateway))
+
+    for (const call of Object.values(calls)) await call(gateway)
+    for (let i = 0; i < 2; i++) {
+      await gateway.request(`${chat}/messages`, {
+        method: 'POST',
+        key: 'fake-crm-key-0123456789',
+        headers: { 'content-type': 'application/json' },
+        body: '{"message":"canary-text"}',
+      })
+    }
+    for (const answer of [
+      { body: '{"status":"ERROR","error":"CANARY_CODE"}' },
+      { body: 'canary-text' },
+      { status: 401, body: '' },
+      { status: 500, body: '' },
+      { fault: 'silent' },
+      { fault: 'drop' },
+    ] as const) {
+      sandbox.answer(answer)
+      await gateway.get(`${chat}/messages?canary=query`, { 'x-request-id': 'canary-request-id' })
+    }
+    const keyed = { 'idempotency-key': 'canary-idempotency-key' }
+    for (let i = 0; i < 2; i++) await gateway.post(`${chat}/messages`, { message: 'canary-text', reference: 'canary-reference' }, keyed)
+    for (const method of ['DELETE', 'OPTIONS', 'PROPFIND', 'HEAD']) await gateway.request('/channels', { method })
+    await gateway.post('/canary-path', {})
+    for (const path of ['/canary-path', '/%zz', '/me', '/docs', '/openapi.json', '/problems/canary-code']) await gateway.get(path)
+    await gateway.request('/me', { key: 'fake-canary-wrong-key-0123456789' })
+    for (let i = 0; i < 40; i++) await gateway.get('/me')
+    await gateway.raw('canary no HTTP\r\n\r\n')
+    await gateway.logged(({ msg }) => msg === 'request refused')
+
+    const after = await scrape(gateway)
+    expect(ours(after)).toEqual(before)
+    expect([...after.keys()].join('\n')).not.toMatch(/canary|34600000000|demo@sandbox/i)
+    expect(after.get('gateway_rate_limited_total{limit="requests"}')).toBeGreaterThan(0)
+    expect(after.get('gateway_rate_limited_total{limit="sends"}')).toBe(1)
+    expect(after.get('gateway_problems_total{code="unauthenticated"}')).toBe(1)
+  })
+
+  test('tells of requests by route and kind of status', async ({ gateway, sandbox }) => {
+    await gateway.get('/channels')
+    await gateway.request('/channels', { method: 'HEAD' })
+    await gateway.get(`${chat}/messages`)
+    await gateway.get('/nothing')
+    await gateway.request('/channels', { method: 'DELETE' })
+    await gateway.request('/channels', { key: null })
+    sandbox.answer({ status: 500 })
+    await gateway.post(`${chat}/messages`, { message: 'Hello' })
+
+    await eventually(gateway, {
+      [count('route="/channels",method="GET",status="2xx"')]: 2,
+      [count('route="/channels",method="GET",status="4xx"')]: 1,
+      [count(`route="${pattern}/messages",method="GET",status="2xx"`)]: 1,
+      [count(`route="${pattern}/messages",method="POST",status="5xx"`)]: 1,
+      [count('route="none",method="GET",status="4xx"')]: 1,
+      [count('route="none",method="other",status="4xx"')]: 1,
+      'gateway_problems_total{code="not-found"}': 1,
+      'gateway_problems_total{code="method-not-allowed"}': 1,
+      'gateway_problems_total{code="unauthenticated"}': 1,
+      'gateway_problems_total{code="upstream-error"}': 1,
+      gateway_requests_in_flight: 0,
+    })
+  })
+
+  test('tells how calls to Afilnet ended, repetitions one by one', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '400', AFILNET_LATE_MS: '0' } })
+    const answers = [
+      [{ body: '{"status":"ERROR","error":"CHAT_NOT_FOUND"}' }, 'CHAT_NOT_FOUND'],
+      [{ body: '{"status":"ERROR","error":"SURPRISE"}' }, 'unknown-error'],
+      [{ fault: 'html' }, 'invalid-response'],
+      [{ fault: 'silent' }, 'timeout'],
+      [{ status: 429, body: '' }, 'rate-limited'],
+    ] as const
+    for (const [answer] of answers) {
+      sandbox.answer(answer)
+      await gateway.get(`${chat}/messages`)
+    }
+    sandbox.answer({ fault: 'drop' })
+    expect((await gateway.get(`${chat}/messages`)).status).toBe(200)
+
+    const ended = (code: string) => `gateway_upstream_answers_total{account="default",code="${code}"}`
+    const timed = (result: string) => `gateway_upstream_duration_seconds_count{operation="getmessages",result="${result}"}`
+    await eventually(gateway, {
+      ...Object.fromEntries(answers.map(([, code]) => [ended(code), 1])),
+      [ended('connection-lost')]: 1,
+      [ended('ok')]: 1,
+      [timed('ok')]: 1,
+      [timed('refused')]: 1,
+      [timed('failed')]: 5,
+      'gateway_upstream_unmapped_total{account="default"}': 1,
+      'gateway_upstream_mismatches_total{operation="getmessages"}': 1,
+    })
+    expect(sandbox.calls).toHaveLength(7)
+  })
+
+  test('does not blame Afilnet for a caller that has left, nor for calls that were not made', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1', AFILNET_TIMEOUT_MS: '2000' } })
+    sandbox.answer({ fault: 'silent' })
+    const socket = gateway.open()
+    socket.write(`GET ${chat}/messages HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`)
+    await eventually(gateway, { 'gateway_calls_in_flight{account="default"}': 1, gateway_requests_in_flight: 1 })
+    const waiting = gateway.get('/channels')
+    await eventually(gateway, { 'gateway_calls_queued{account="default"}': 1, 'gateway_calls_capacity{account="default"}': 1 })
+    expect((await gateway.get('/chats/whatsapp/100')).json.code).toBe('overloaded')
+    socket.destroy()
+    expect((await waiting).status).toBe(200)
+
+    await eventually(gateway, {
+      'gateway_upstream_answers_total{account="default",code="abandoned"}': 1,
+      'gateway_upstream_answers_total{account="default",code="ok"}': 1,
+      'gateway_upstream_answers_total{account="default",code="timeout"}': 0,
+      'gateway_calls_refused_total{account="default",reason="overloaded"}': 1,
+      'gateway_calls_in_flight{account="default"}': 0,
+      'gateway_calls_queued{account="default"}': 0,
+      [count(`route="${pattern}/messages",method="GET",status="aborted"`)]: 1,
+    })
+  })
+
+  test('tells how sends ended, and which were only told again', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '300', AFILNET_LATE_MS: '5000' } })
+    const post = (key: string, kind = 'messages') =>
+      gateway.post(`${chat}/${kind}`, kind === 'files' ? { type: 'image', fileUrl: 'https://example.com/a.jpg' } : { message: 'Hello' }, {
+        'idempotency-key': key,
+      })
+    await post('a')
+    await post('a')
+    await post('b', 'files')
+    for (const error of ['CHANNEL_NOT_FOUND', 'NO_CREDITS']) {
+      sandbox.answer({ body: JSON.stringify({ status: 'ERROR', error }) })
+      await post(error)
+    }
+    sandbox.answer({ delayMs: 600 })
+    expect((await post('late')).status).toBe(504)
+
+    const sends = (kind: string, state: string) => `gateway_sends_total{account="default",kind="${kind}",state="${state}"}`
+    await eventually(gateway, {
+      [sends('message', 'unknown')]: 1,
+      [sends('message', 'accepted')]: 2, // the late one among them
+      [sends('file', 'accepted')]: 1,
+      [sends('message', 'rejected')]: 1,
+      [sends('message', 'not_sent')]: 1,
+      'gateway_send_replays_total{account="default"}': 1,
+      'gateway_store_duration_seconds_count{verb="claim"}': 6,
+      'gateway_store_duration_seconds_count{verb="settle"}': 6,
+      gateway_store_up: 1,
+    })
+  })
+
+  test('tells of sends whose process has died', async ({ start }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'gateway-metrics-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const url = `sqlite:${join(folder, 'ledger.sqlite')}`
+    const dead = await openStore(url, { ...policy, now: () => Date.now() - 60_000 })
+    await dead.claim(send({ createdAt: Date.now() }))
+    await dead.close()
+
+    const gateway = await start({ env: { STORE_URL: url } })
+
+    await eventually(gateway, { gateway_sends_interrupted_total: 1 })
+    expect(await gateway.logged(({ msg }) => msg === 'sends of processes that have died are unknown now')).toMatchObject({ count: 1 })
+  })
+})
+
+describe('GET /health/upstream', () => {
+  const health = async ({ adminUrl }: TestGateway) => (await fetch(`${adminUrl}/health/upstream`)).json() as Promise<{ items: unknown[] }>
+
+  test('tells of each account what Afilnet said last, and never its user', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '300' }, accounts: { shop: {} } })
+    const [fresh] = (await health(gateway)).items
+    expect(fresh).toMatchObject({ account: 'default', credentials: { accepted: null }, inFlight: 0, queued: 0, capacity: 256 })
+
+    await gateway.get('/channels')
+    sandbox.answer({ body: '{"status":"ERROR","error":"CHAT_NOT_FOUND"}' })
+    await gateway.get(`${chat}/messages`)
+    sandbox.answer({ fault: 'silent' })
+    expect((await gateway.get(`${chat}/messages`)).status).toBe(504) // which is no answer
+    const { items } = await health(gateway)
+
+    const at = expect.stringMatching(/^\d{4}-.+Z$/)
+    expect(items).toMatchObject([
+      {
+        account: 'default',
+        lastAnswer: { at, operation: 'getmessages', code: 'CHAT_NOT_FOUND' },
+        credentials: { accepted: true, since: at },
+        breakers: expect.arrayContaining([{ operation: 'sendmessage', open: false }]),
+      },
+      { account: 'shop', credentials: { accepted: null } },
+    ])
+    expect(JSON.stringify(items)).not.toContain(sandbox.user)
+  })
+
+  test('tells of rejected credentials and of an open breaker, as the metrics and the log do', async ({ start, sandbox }) => {
+    const gateway = await start({ accounts: { shop: {} }, callers: { shop: { key: 'fake-shop-key-0123456789', account: 'shop' } } })
+    sandbox.answer({ method: 'sendmessage', status: 500, times: 20 })
+    for (let i = 0; i < 21; i++) await calls.sendmessage(gateway)
+    sandbox.answer({ body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
+    for (let i = 0; i < 2; i++) await gateway.request('/channels', { key: 'fake-shop-key-0123456789' })
+
+    expect((await health(gateway)).items).toMatchObject([
+      { account: 'default', breakers: expect.arrayContaining([{ operation: 'sendmessage', open: true }]) },
+      { account: 'shop', credentials: { accepted: false, since: expect.any(String) }, lastAnswer: { code: 'INCORRECT_USER_PASSWORD' } },
+    ])
+    await eventually(gateway, {
+      'gateway_breaker_open{account="default",operation="sendmessage"}': 1,
+      'gateway_breaker_open{account="default",operation="sendfile"}': 0,
+      'gateway_credentials_accepted{account="default"}': 1,
+      'gateway_credentials_accepted{account="shop"}': 0,
+      'gateway_calls_refused_total{account="default",reason="circuit-open"}': 1,
+      'gateway_calls_refused_total{account="shop",reason="credentials"}': 1,
+      'gateway_upstream_answers_total{account="shop",code="INCORRECT_USER_PASSWORD"}': 1,
+    })
+    expect(gateway.log.filter(({ account, operation }) => account === 'default' && operation === 'sendmessage')).toHaveLength(1)
+    expect(gateway.log.filter(({ account }) => account === 'shop')).toMatchObject([{ level: 50 }])
+    expect((await gateway.get('/health/ready')).status).toBe(200)
+  })
+})

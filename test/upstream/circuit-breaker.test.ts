@@ -1,0 +1,352 @@
+import { CircuitState } from 'cockatiel'
+import { afterEach, beforeEach, describe, expect, test as plain, vi } from 'vitest'
+import { createBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
+import type { Answer } from '../../src/sandbox/scripted-responses.ts'
+import { calls, chat } from '../afilnet/calls.ts'
+import { test } from '../gateway.ts'
+
+const begin = Date.parse('2026-01-31T12:00:00Z')
+const at = (ms: number) => vi.setSystemTime(begin + ms)
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  at(0)
+})
+afterEach(() => void vi.useRealTimers())
+
+describe('halfOfRecent', () => {
+  const closed = CircuitState.Closed
+  const counted = () => {
+    const decides = halfOfRecent({ windowMs: 10_000, minCalls: 20 })
+    return {
+      ...decides,
+      succeed: (times: number) => repeat(times, () => decides.success(closed)),
+      fail: (times: number) => repeat(times, () => decides.failure(closed)).at(-1),
+    }
+  }
+
+  plain.for([
+    ['19 of 19 calls failed', 0, 19, false],
+    ['20 of 20', 0, 20, true],
+    ['exactly half of 20', 10, 10, true],
+    ['one less than half of 21', 11, 10, false],
+    ['half of 2,000', 1_000, 1_000, true],
+    ['one less than half of 2,001', 1_001, 1_000, false],
+  ] as const)('decides on %s', ([, good, bad, opens]) => {
+    const { succeed, fail } = counted()
+    succeed(good)
+
+    expect(fail(bad)).toBe(opens)
+  })
+
+  plain.for([
+    [9_999, true],
+    [10_000, false],
+  ] as const)('counts what ended %i ms ago: %s', ([ms, counts]) => {
+    const { fail } = counted()
+    fail(19)
+    at(ms)
+
+    expect(fail(1)).toBe(counts)
+  })
+
+  plain('is not led by what succeeded long ago', () => {
+    const { succeed, fail } = counted()
+    succeed(5_000)
+    at(10_000)
+    fail(19)
+
+    expect(fail(1)).toBe(true)
+  })
+
+  plain('forgets what was before a probe that succeeded', () => {
+    const { success, fail } = counted()
+    fail(3_000)
+    success(CircuitState.HalfOpen)
+
+    expect([fail(18), fail(1)]).toEqual([false, true]) // with the probe they are 19 and 20
+  })
+})
+
+describe('a breaker', () => {
+  const opened = (againMs = 0) => {
+    const moves: boolean[] = []
+    const breaker = createBreaker({
+      verdict: error => (error as Error).message as Verdict, // thrown by `end` below
+      decides: halfOfRecent({ windowMs: 10_000, minCalls: 2 }),
+      firstProbeMs: 2_000,
+      maxProbeMs: 30_000,
+      againMs,
+      moved: open => moves.push(open),
+    })
+    const end = (how: Verdict | 'well') =>
+      breaker.run(async () => how === 'well' || Promise.reject(new Error(how))).catch(error => error.message)
+    const underWay = () => {
+      const { promise, resolve, reject } = Promise.withResolvers<string>()
+      const ended = breaker.run(() => promise).catch(error => error.message)
+      return { ended, resolve, reject: (how: Verdict) => reject(new Error(how)) }
+    }
+    return { ...breaker, moves, end, underWay, open: async () => [await end('failed'), await end('failed')] }
+  }
+
+  plain('opens, and lets one probe through that closes it', async () => {
+    const { open, closedForS, tripped, underWay } = opened()
+    await open()
+
+    expect([closedForS(), tripped()]).toEqual([2, true])
+    at(1_001)
+    expect(closedForS()).toBe(1)
+    at(2_000)
+    expect([closedForS(), tripped()]).toEqual([undefined, true])
+    const probe = underWay()
+    expect(closedForS()).toBe(1)
+    probe.resolve('well')
+    expect(await probe.ended).toBe('well')
+    expect([closedForS(), tripped()]).toEqual([undefined, false])
+  })
+
+  plain('tells once that it opens, however many probes fail, and once that it closes', async () => {
+    const { open, end, moves } = opened()
+    await open()
+    at(2_000)
+    await end('failed')
+    at(6_000)
+    expect(moves).toEqual([true])
+    await end('well')
+
+    expect(moves).toEqual([true, false])
+  })
+
+  plain('doubles the wait with each probe that fails', async () => {
+    const { open, end, closedForS } = opened()
+    await open()
+    const waits: unknown[] = []
+    for (let now = 0, i = 0; i < 6; i++) {
+      waits.push(closedForS())
+      now += Number(closedForS()) * 1000
+      at(now - 1)
+      expect(closedForS()).toBe(1)
+      at(now)
+      await end('failed')
+    }
+
+    expect(waits).toEqual([2, 4, 8, 16, 30, 30])
+  })
+
+  plain('begins anew once it was closed', async () => {
+    const { open, end, closedForS } = opened()
+    await open()
+    at(2_000)
+    await end('failed')
+    at(6_000)
+    await end('well')
+
+    expect(await end('failed')).toBe('failed')
+    await end('failed')
+    expect(closedForS()).toBe(2)
+  })
+
+  plain('counts calls that were answered, however', async () => {
+    const { end, tripped } = opened()
+    for (const how of ['answered', 'answered', 'answered', 'failed', 'failed'] as const) await end(how)
+
+    expect(tripped()).toBe(false)
+    await end('failed')
+    expect(tripped()).toBe(true)
+  })
+
+  plain('does not count what proves nothing', async () => {
+    const { end, tripped } = opened()
+    for (const how of ['failed', 'nothing', 'nothing', 'nothing'] as const) await end(how)
+
+    expect(tripped()).toBe(false)
+    await end('failed')
+    expect(tripped()).toBe(true)
+  })
+
+  plain.for([0, 60_000])('stays as it is after a probe that proved nothing, and tries again after %i ms', async againMs => {
+    const { open, end, closedForS, tripped } = opened(againMs)
+    await open()
+    at(2_000)
+    expect(await end('nothing')).toBe('nothing')
+
+    expect([tripped(), closedForS()]).toEqual([true, againMs === 0 ? undefined : 60])
+    at(2_000 + againMs)
+    await end('failed')
+    expect(closedForS()).toBe(4)
+  })
+
+  plain('closes with a probe that was answered', async () => {
+    const { open, end, tripped } = opened()
+    await open()
+    at(2_000)
+
+    expect(await end('answered')).toBe('answered')
+    expect(tripped()).toBe(false)
+  })
+
+  plain('does not hear of failures of before', async () => {
+    const { open, underWay, closedForS, tripped } = opened()
+    const old = Array.from({ length: 6 }, underWay)
+    await open()
+    at(2_000)
+    const probe = underWay()
+    for (const call of old.slice(0, 3)) call.reject('failed')
+    await Promise.all(old.slice(0, 3).map(({ ended }) => ended))
+
+    expect(closedForS()).toBe(1)
+    probe.resolve('well')
+    await probe.ended
+    for (const call of old.slice(3)) call.reject('failed')
+    await Promise.all(old.map(({ ended }) => ended))
+    expect(tripped()).toBe(false)
+  })
+})
+
+describe('the circuit of an operation', () => {
+  const send = calls.sendmessage
+  const bodyOf = (error: string) => ({ body: JSON.stringify({ status: 'ERROR', error }) })
+  const open = { status: 503, json: { code: 'upstream-circuit-open', outcome: 'not_applied', retry: 'yes' } }
+
+  test.for([
+    ['500', { status: 500 }, 502],
+    ['503', { status: 503 }, 502],
+    ['a lost connection', { fault: 'drop' }, 502],
+    ['silence', { fault: 'silent' }, 504],
+  ] as [string, Answer, number][])('opens after 20 times %s', async ([, answer, status], { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '150', AFILNET_LATE_MS: '0' } })
+    sandbox.answer({ ...answer, method: 'sendmessage', times: 20 })
+
+    const replies = await inTurn(19, () => send(gateway))
+    replies.push(await send(gateway))
+    const refused = await Promise.all(repeat(3, () => send(gateway)))
+
+    expect(replies.map(reply => reply.status)).toEqual(Array(20).fill(status))
+    for (const reply of refused) {
+      expect(reply).toMatchObject(open)
+      expect(reply.headers['retry-after']).toBe('2')
+    }
+    expect(sandbox.calls).toHaveLength(20)
+  })
+
+  test('opens after 20 refused connections', async ({ start }) => {
+    const gateway = await start({ env: { AFILNET_URL: 'http://127.0.0.1:1/api/http/' } })
+
+    const replies = await inTurn(21, () => send(gateway))
+
+    expect(replies.map(({ json }) => json.code)).toEqual([...Array(20).fill('upstream-unreachable'), 'upstream-circuit-open'])
+  })
+
+  test.for([
+    ['404', bodyOf('CHANNEL_NOT_FOUND'), 404],
+    ['422', bodyOf('NO_ROUTE_AVAILABLE'), 422],
+    ['out of credit', bodyOf('NO_CREDITS'), 503],
+    ['an unknown code', bodyOf('SURPRISE'), 502],
+    ['429', { status: 429 }, 503],
+    ['403', { status: 403 }, 502],
+    ['a redirect', { status: 302, headers: { location: '/elsewhere' } }, 502],
+    ['HTML', { fault: 'html' }, 502],
+    ['a truncated answer', { fault: 'truncated' }, 502],
+  ] as [string, Answer, number][])('is never opened by %s', async ([, answer, status], { gateway, sandbox }) => {
+    sandbox.answer({ ...answer, times: 50 })
+
+    const replies = await inTurn(25, () => send(gateway))
+
+    expect(replies.map(reply => reply.status)).toEqual(Array(25).fill(status))
+    expect(sandbox.calls).toHaveLength(25)
+  })
+
+  test('stays closed while less than half of the calls fail, whatever the others are told', async ({ gateway, sandbox }) => {
+    sandbox.answer({ ...bodyOf('CHANNEL_NOT_FOUND'), times: 21 })
+    sandbox.answer({ status: 500, times: 21 })
+
+    const replies = await inTurn(43, () => send(gateway))
+
+    expect(replies.map(({ status }) => status)).toEqual([...Array(21).fill(404), ...Array(21).fill(502), 503])
+  })
+
+  test('leaves the other operations alone', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'sendfile', status: 500, times: 20 })
+    await inTurn(20, () => calls.sendfile(gateway))
+
+    expect(await calls.sendfile(gateway)).toMatchObject(open)
+    const { sendfile: _, ...others } = calls
+    const replies = await Promise.all(Object.values(others).map(call => call(gateway)))
+    expect(replies.map(({ status }) => status)).toEqual([200, 200, 200, 200, 201])
+  })
+
+  test('closes with one probe, while the others are refused', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'sendmessage', status: 500, times: 21 })
+    await inTurn(20, () => send(gateway))
+    at(2_000)
+    await send(gateway)
+    at(5_999)
+    const early = await send(gateway)
+    at(6_000)
+    sandbox.answer({ method: 'sendmessage', delayMs: 200 })
+    const probe = send(gateway)
+    await sandbox.called(22)
+    const others = await Promise.all(repeat(5, () => send(gateway)))
+
+    expect(early).toMatchObject(open)
+    for (const reply of others) expect(reply).toMatchObject(open)
+    expect(sandbox.calls).toHaveLength(22)
+    expect(await probe).toMatchObject({ status: 201 })
+    expect(await send(gateway)).toMatchObject({ status: 201 })
+  })
+
+  test('asks once in a probe, even for a read', async ({ gateway, sandbox }) => {
+    sandbox.answer({ status: 500, times: 100 })
+    await inTurn(20, () => gateway.get(`${chat}/messages`))
+    const before = sandbox.calls.length
+    at(2_000)
+
+    expect(await gateway.get(`${chat}/messages`)).toMatchObject({ status: 502 })
+    expect(await gateway.get(`${chat}/messages`)).toMatchObject(open)
+    expect(sandbox.calls).toHaveLength(before + 1)
+  })
+
+  test('neither closes nor opens again because the caller of a probe leaves', async ({ gateway, sandbox }) => {
+    sandbox.answer({ status: 500, times: 22 }) // 20 calls, and two repetitions
+    await inTurn(20, () => gateway.get(`${chat}/messages`))
+    at(2_000)
+    sandbox.answer({ fault: 'silent' })
+    sandbox.answer({ status: 500 })
+    const before = sandbox.calls.length
+    const caller = gateway.open()
+    caller.write(`GET ${chat}/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer fake_canary_key_0123456789abcdef\r\n\r\n`)
+    await sandbox.called(before + 1)
+    caller.destroy()
+    await sandbox.until(({ calls }) => calls[before]?.closedByPeer === true)
+    await expect.poll(async () => (await gateway.get(`${chat}/messages`)).json.code).toBe('upstream-error')
+
+    const refused = await gateway.get(`${chat}/messages`)
+
+    expect(refused).toMatchObject(open)
+    expect(refused.headers['retry-after']).toBe('4')
+    expect(sandbox.calls).toHaveLength(before + 2)
+  })
+
+  test('neither closes nor opens again because there is no place for a probe', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1' } })
+    sandbox.answer({ method: 'sendmessage', status: 500, times: 20 })
+    await inTurn(20, () => send(gateway))
+    at(2_000)
+    for (const who of ['1', '2']) sandbox.answer({ destination: who, delayMs: 300 })
+    const busy = ['1', '2'].map(who => gateway.get(`/chats/whatsapp/100/${who}/messages`))
+    await sandbox.called(21)
+
+    expect(await send(gateway)).toMatchObject({ status: 503, json: { code: 'overloaded' } })
+    await Promise.all(busy)
+    expect(await send(gateway)).toMatchObject({ status: 201 })
+  })
+})
+
+function repeat<T>(times: number, run: () => T): T[] {
+  return Array.from({ length: times }, run)
+}
+
+async function inTurn<T>(times: number, run: () => Promise<T>): Promise<T[]> {
+  const ends: T[] = []
+  for (let i = 0; i < times; i++) ends.push(await run())
+  return ends
+}

@@ -1,0 +1,254 @@
+import { describe, expect } from 'vitest'
+import { getChats, getMessages, getUnreadMessages, type Params, sendMessage } from '../../src/afilnet/operations.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { createDeparture } from '../../src/lib/cancellation.ts'
+import type { Sandbox } from '../../src/sandbox/app.ts'
+import { type CallContext, createUpstream, type Upstream } from '../../src/upstream/upstream.ts'
+import { environment, test as gatewayTest } from '../gateway.ts'
+
+const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>({
+  upstream: async ({ sandbox }, use) => {
+    const config = readConfig(environment(sandbox))
+    const { default: account } = config.accounts
+    if (!account) throw new Error('the environment of a test has one account')
+    const upstream = createUpstream({ ...config, accounts: { default: account, other: account } })
+    await use(upstream)
+    await upstream.close()
+  },
+})
+
+const channel = { platform: 'whatsapp', platformid: '100' }
+const chat = { ...channel, destination: '34600000000' }
+const caller = (upstream: Upstream, account = 'default') => {
+  const departure = createDeparture()
+  const context: CallContext = { caller: 'someone', account: upstream.open(account), departure }
+  return { context, leave: () => departure.leave(new Error('the caller left')) }
+}
+const itemsOf = ({ body }: { body: Uint8Array }): unknown[] => JSON.parse(Buffer.from(body).toString()).items
+const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: CallContext) =>
+  upstream.prepare(sendMessage, params, context)(() => {})
+const asked = ({ calls }: Sandbox, ...names: string[]) =>
+  calls.map(({ params }) => {
+    const given = Object.fromEntries(params)
+    return names.map(name => given[name])
+  })
+
+describe('identical reads at one time', () => {
+  test('share one call, whoever asks', async ({ upstream, sandbox }) => {
+    const reads = Array.from({ length: 100 }, () => upstream.read(getChats, channel, caller(upstream).context))
+
+    const answers = await Promise.all(reads)
+
+    expect(sandbox.calls).toHaveLength(1)
+    for (const rows of answers) expect(rows).toEqual(answers[0])
+  })
+
+  test('share one call through the gateway too', async ({ gateway, sandbox }) => {
+    sandbox.answer({ delayMs: 2_000 })
+
+    const replies = await Promise.all(Array.from({ length: 100 }, () => gateway.get('/chats/whatsapp/100')))
+
+    expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 200))
+    expect(new Set(replies.map(({ text }) => text)).size).toBe(1)
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('share a failure, and nobody after them does', async ({ upstream, sandbox }) => {
+    sandbox.answer({ fault: 'drop', times: 3 }) // a read is asked up to three times
+    const reads = [1, 2].map(() => upstream.read(getChats, channel, caller(upstream).context))
+
+    const [first, second] = await Promise.allSettled(reads)
+    const later = await upstream.read(getChats, channel, caller(upstream).context)
+
+    expect([first, second]).toMatchObject([
+      { status: 'rejected', reason: { message: 'upstream-connection-lost' } },
+      { status: 'rejected', reason: { message: 'upstream-connection-lost' } },
+    ])
+    expect(itemsOf(later).length).toBeGreaterThan(0)
+    expect(sandbox.calls).toHaveLength(4)
+  })
+
+  test('of two accounts are two calls', async ({ upstream, sandbox }) => {
+    await Promise.all(
+      [caller(upstream, 'default'), caller(upstream, 'other')].map(({ context }) => upstream.read(getChats, channel, context)),
+    )
+
+    expect(sandbox.calls).toHaveLength(2)
+  })
+})
+
+describe('reads that only look alike', () => {
+  test('are two calls, each with its own parameters', async ({ gateway, sandbox }) => {
+    sandbox.answer({ delayMs: 200, times: 2 })
+
+    await Promise.all(['100%2F7/x', '100/7%2Fx'].map(ids => gateway.get(`/chats/telegram/${ids}/messages`)))
+
+    expect(asked(sandbox, 'platformid', 'destination').toSorted()).toEqual([
+      ['100', '7/x'],
+      ['100/7', 'x'],
+    ])
+  })
+
+  test.for([
+    [
+      { ...chat, platformid: '1","destination":"2' },
+      { ...chat, platformid: '1' },
+    ],
+    [
+      { ...chat, platformid: '1,2', destination: '3' },
+      { ...chat, platformid: '1', destination: '2,3' },
+    ],
+    [chat, { ...chat, platform: 'telegram' }],
+  ] as const)('are two calls: %j and %j', async ([one, other], { upstream, sandbox }) => {
+    await Promise.allSettled([one, other].map(params => upstream.read(getMessages, params, caller(upstream).context)))
+
+    expect(asked(sandbox, 'platform', 'platformid', 'destination').toSorted()).toEqual(
+      [one, other].map(({ platform, platformid, destination }) => [platform, platformid, destination]).toSorted(),
+    )
+  })
+})
+
+describe('a read after a send', () => {
+  test('does not join one that began before it', async ({ upstream, sandbox }) => {
+    sandbox.answer({ method: 'getmessages', delayMs: 200 })
+    const before = upstream.read(getMessages, chat, caller(upstream).context)
+    await sandbox.called(1)
+    await send(upstream, { ...chat, message: 'Is it there?' }, caller(upstream).context)
+
+    const after = await upstream.read(getMessages, chat, caller(upstream).context)
+
+    expect(itemsOf(after).at(-1)).toMatchObject({ message: 'Is it there?' })
+    expect(itemsOf(await before).at(-1)).not.toMatchObject({ message: 'Is it there?' })
+    expect(sandbox.calls).toHaveLength(3)
+  })
+
+  test('that Afilnet refused or left open does not join one either', async ({ upstream, sandbox }) => {
+    sandbox.answer({ method: 'getmessages', delayMs: 200 })
+    sandbox.answer({ method: 'sendmessage', fault: 'drop' })
+    const before = upstream.read(getMessages, chat, caller(upstream).context)
+    await sandbox.called(1)
+    await expect(send(upstream, { ...chat, message: 'Is it there?' }, caller(upstream).context)).rejects.toThrow()
+
+    const after = await upstream.read(getMessages, chat, caller(upstream).context)
+
+    expect(itemsOf(after).at(-1)).toMatchObject({ message: 'Is it there?' })
+    await before
+  })
+
+  test('joins one that began after it', async ({ upstream, sandbox }) => {
+    await send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
+
+    await Promise.all([1, 2].map(() => upstream.read(getMessages, chat, caller(upstream).context)))
+
+    expect(sandbox.calls).toHaveLength(2)
+  })
+})
+
+describe('a reader who leaves', () => {
+  test('does not take the answer from those who stay', async ({ upstream, sandbox }) => {
+    sandbox.answer({ delayMs: 200 })
+    const [leaver, stayer] = [caller(upstream), caller(upstream)]
+    const left = upstream.read(getChats, channel, leaver.context)
+    const stayed = upstream.read(getChats, channel, stayer.context)
+    await sandbox.called(1)
+    leaver.leave()
+
+    await expect(left).rejects.toThrow('the caller left')
+    expect(itemsOf(await stayed).length).toBeGreaterThan(0)
+    expect(sandbox.calls).toMatchObject([{ closedByPeer: false }])
+  })
+
+  test('ends the call as the last one', async ({ upstream, sandbox }) => {
+    sandbox.answer({ fault: 'silent' })
+    const readers = [caller(upstream), caller(upstream), caller(upstream)]
+    const reads = readers.map(({ context }) => upstream.read(getChats, channel, context))
+    await sandbox.called(1)
+    for (const { leave } of readers) leave()
+
+    const ends = await Promise.allSettled(reads)
+
+    expect(ends.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+    await sandbox.until(({ calls: [call] }) => call?.closedByPeer === true)
+  })
+
+  test('leaves no cancelled call behind for the next one', async ({ upstream, sandbox }) => {
+    sandbox.answer({ fault: 'silent' })
+    const leaver = caller(upstream)
+    const left = upstream.read(getChats, channel, leaver.context)
+    await sandbox.called(1)
+    leaver.leave()
+
+    const rows = upstream.read(getChats, channel, caller(upstream).context)
+
+    await expect(left).rejects.toThrow('the caller left')
+    expect(itemsOf(await rows).length).toBeGreaterThan(0)
+  })
+
+  test('before the call makes none', async ({ upstream, sandbox }) => {
+    const gone = caller(upstream)
+    gone.leave()
+
+    await expect(upstream.read(getChats, channel, gone.context)).rejects.toThrow('the caller left')
+
+    await upstream.read(getMessages, chat, caller(upstream).context)
+    expect(asked(sandbox, 'method')).toEqual([['getmessages']])
+  })
+})
+
+describe('what is not safe', () => {
+  test('is never shared: unread', async ({ upstream, sandbox }) => {
+    const contexts = [caller(upstream).context, caller(upstream).context]
+
+    await Promise.all(contexts.map(context => upstream.read(getUnreadMessages, chat, context)))
+
+    expect(sandbox.calls).toHaveLength(2)
+    expect(contexts).toMatchObject([{ unsafeBegun: true }, { unsafeBegun: true }])
+  })
+
+  test('is never shared: sends', async ({ upstream, sandbox }) => {
+    const context = caller(upstream).context
+
+    await Promise.all([1, 2].map(() => send(upstream, { ...chat, message: 'Hello' }, context)))
+
+    expect(sandbox.sent).toHaveLength(2)
+  })
+
+  test('goes on when the caller leaves', async ({ upstream, sandbox }) => {
+    sandbox.answer({ delayMs: 100, times: 2 })
+    const leaver = caller(upstream)
+    const sending = send(upstream, { ...chat, message: 'Hello' }, leaver.context)
+    const unread = upstream.read(getUnreadMessages, chat, leaver.context)
+    await sandbox.called(2)
+    leaver.leave()
+
+    await Promise.all([sending, unread])
+
+    expect(sandbox.sent).toHaveLength(1)
+    expect(sandbox.calls.filter(({ closedByPeer }) => closedByPeer)).toEqual([])
+  })
+})
+
+describe('an account', () => {
+  test('knows that it talks to a sandbox from its first answer on', async ({ upstream }) => {
+    const before = upstream.state().sandbox
+    await upstream.read(getChats, channel, caller(upstream).context)
+
+    expect([before, upstream.state().sandbox]).toEqual([false, true])
+  })
+
+  test('that is closed fails what is open, and calls nobody any more', async ({ upstream, sandbox }) => {
+    sandbox.answer({ fault: 'silent' })
+    const open = send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
+    await sandbox.called(1)
+    const failure = expect(open).rejects.toMatchObject({ message: 'upstream-connection-lost', outcome: 'unknown' })
+
+    await upstream.close()
+
+    await failure
+    await expect(send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)).rejects.toMatchObject({
+      message: 'upstream-unreachable',
+      outcome: 'not_applied',
+    })
+    expect(sandbox.calls).toHaveLength(1)
+  })
+})
