@@ -1,3 +1,7 @@
+/** What a key can be given. */
+export const scopes = ['channels:read', 'chats:read', 'messages:read', 'messages:send', 'files:send'] as const
+export type Scope = (typeof scopes)[number]
+
 /** What a caller may touch: three segments, each a literal, a literal prefix and `*`, or `*`. */
 export type ChatPattern = string
 

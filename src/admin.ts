@@ -1,12 +1,12 @@
 import { isIPv6 } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import { type Observe, unobserved } from './events.ts'
 import { isLoopback } from './lib/addresses.ts'
 import type { CallerReport } from './plugins/authentication.ts'
 import { commonHeaders } from './plugins/common-headers.ts'
 import { problems } from './plugins/error-handler.ts'
 import { http, onClientError, requestIdOf } from './plugins/malformed-requests.ts'
 import { Problem } from './problem/problem.ts'
-import { type Observe, unobserved } from './telemetry/log-lines.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { AccountReport } from './upstream/upstream.ts'
 

@@ -5,11 +5,13 @@ import { createAdmin, isLoopbackHost } from './admin.ts'
 import { baseOf, createApp, type Patience } from './app.ts'
 import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
 import { followConfig } from './config/watch.ts'
-import { newborn, type State } from './routes/health.ts'
+import type { Observe } from './events.ts'
+import { createLifecycle } from './lib/lifecycle.ts'
+import type { State } from './routes/health.ts'
 import { createSends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
 import type { Store } from './store/store.ts'
-import { createObserver, type Observe } from './telemetry/log-lines.ts'
+import { createObserver } from './telemetry/log-lines.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createUpstream } from './upstream/upstream.ts'
 
@@ -34,7 +36,7 @@ const leastStoreMs = 2_000
 export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
   let storeOk = true
   let storeLost = () => {}
-  const lifecycle = newborn()
+  const lifecycle = createLifecycle()
   const metrics = createMetrics({
     accounts: () => upstream.report(),
     storeOk: () => storeOk,
@@ -47,7 +49,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
       onState(ok, fault) {
         storeOk = ok
         if (!ok) storeLost()
-        observe('storeMoved', { ok, fault })
+        observe('storeStateChanged', { ok, fault })
       },
       onWarning: warning => logger.warn(warning),
     }),
@@ -125,11 +127,11 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
       ...(pollMs !== undefined && { pollMs }),
       applied(next, changes) {
         reload(next)
-        observe('reloaded', changes)
+        observe('configurationReloaded', changes)
         for (const warning of warningsOf(next)) logger.warn(warning)
       },
       refused({ mistakes }) {
-        observe('reloadRefused', { mistakes })
+        observe('configurationReloadFailed', { mistakes })
       },
     })
     stopFollowing = following.stop

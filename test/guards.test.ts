@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
 import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -120,14 +121,33 @@ function importsOf(path: string): { ours: Import[]; packages: string[] } {
 const matches = (name: string, patterns: readonly string[] = []) => patterns.some(pattern => matchesGlob(name, pattern))
 
 describe('The import rules', () => {
-  test('every file belongs to one room', () => {
-    const homeless = sources.filter(path => Object.values(rooms).filter(({ files }) => matches(path, files)).length !== 1)
+  test.for(sources)('%s imports only what its room may', path => {
+    const found = Object.values(rooms).filter(({ files }) => matches(path, files))
+    const [room] = found
+    const { ours, packages } = importsOf(path)
+    const allowed = ({ name, isType }: Import) =>
+      matches(name, room?.files) || matches(name, room?.ours) || (isType && matches(name, room?.types))
 
-    expect(homeless).toEqual([])
+    expect(found, 'belongs to one room').toHaveLength(1)
+    expect(ours.filter(({ name }) => !sources.includes(name))).toEqual([])
+    expect(ours.filter(imported => !allowed(imported))).toEqual([])
+    expect(packages.filter(name => !matches(name, room?.packages))).toEqual([])
+    expect(packages.filter(name => builtinModules.includes(name))).toEqual([]) // built-in modules are imported as node:
   })
 
   test('only the connection to Valkey imports ioredis', () => {
     expect(sources.filter(path => importsOf(path).packages.includes('ioredis'))).toEqual(['src/store/valkey/connection.ts'])
+  })
+
+  test('no files import each other in a circle, not even types', () => {
+    const graph = new Map(sources.map(path => [path, importsOf(path).ours.map(({ name }) => name)]))
+    // Files that import nothing that is left belong to no circle; what remains when no more can be removed is circles and their users.
+    for (let removed = true; removed; ) {
+      removed = false
+      for (const [path, ours] of graph) if (!ours.some(name => graph.has(name))) removed = graph.delete(path)
+    }
+
+    expect([...graph.keys()]).toEqual([])
   })
 
   test('only programs read the environment', () => {

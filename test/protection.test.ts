@@ -174,13 +174,13 @@ describe('SIGHUP', () => {
     sandbox.latencyMs = 100
     const params = { platform: 'whatsapp', platformid: '100', destination: 'x', message: 'Hello' }
     const { sendMessage } = await import('../src/afilnet/operations.ts')
-    const underWay = [1, 2, 3].map(() => upstream.prepare(sendMessage, params, context())(() => {}))
+    const underWay = [1, 2, 3].map(() => upstream.prepareSend(sendMessage, params, context()).run(() => {}))
     const asked = context()
     await sandbox.called(1)
 
     upstream.reload(after)
-    await upstream.prepare(sendMessage, params, asked)(() => {})
-    await upstream.prepare(sendMessage, params, context())(() => {})
+    await upstream.prepareSend(sendMessage, params, asked).run(() => {})
+    await upstream.prepareSend(sendMessage, params, context()).run(() => {})
     await Promise.all(underWay)
 
     expect(sandbox.sent).toHaveLength(4)

@@ -1,9 +1,9 @@
 import { readConfig } from '../config/config.ts'
 import type { Environment } from '../config/variables.ts'
 import { startGateway } from '../gateway.ts'
+import { makeKey } from '../lib/api-key.ts'
 import { startSandbox } from '../sandbox/app.ts'
 import { createLogger } from '../telemetry/log.ts'
-import { makeKey } from './key.ts'
 
 // Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.
 const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env

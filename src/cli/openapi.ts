@@ -2,11 +2,11 @@ import { writeFile } from 'node:fs/promises'
 import { createApp } from '../app.ts'
 import { readConfig } from '../config/config.ts'
 import { schemaText } from '../config/file.ts'
+import { unobserved } from '../events.ts'
+import { createLifecycle } from '../lib/lifecycle.ts'
 import { openapiText } from '../plugins/docs.ts'
-import { newborn } from '../routes/health.ts'
 import type { Sends } from '../sends/sends.ts'
 import { createLogger } from '../telemetry/log.ts'
-import { unobserved } from '../telemetry/log-lines.ts'
 import { createUpstream } from '../upstream/upstream.ts'
 
 /** Makes the OpenAPI document of a gateway without a public URL, as the repository keeps it. */
@@ -25,7 +25,7 @@ export async function generate(): Promise<string> {
     state,
     logger: createLogger('silent'),
     observe: unobserved,
-    lifecycle: newborn(),
+    lifecycle: createLifecycle(),
   })
   return openapiText(app)
 }

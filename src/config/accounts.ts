@@ -1,7 +1,8 @@
 import type { Static } from '@sinclair/typebox'
+import { type Scope, scopes } from '../access.ts'
 import { documentedUrl } from '../afilnet/transports.ts'
 import { isLoopback } from '../lib/addresses.ts'
-import { type CallerRow, readRows, type Scope, scopes } from './file.ts'
+import { type CallerRow, readRows } from './file.ts'
 import { isExampleDigest, isExampleSecret, sandboxPassword, withoutNewline } from './secrets.ts'
 import { type Environment, expectedTimezone, expectedUrl, Variables } from './variables.ts'
 

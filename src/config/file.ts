@@ -1,12 +1,8 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
-import { chatPattern } from '../access.ts'
+import { chatPattern, scopes } from '../access.ts'
 import { repeatsMember } from '../lib/duplicate-keys.ts'
-
-/** What a key can be given. */
-export const scopes = ['channels:read', 'chats:read', 'messages:read', 'messages:send', 'files:send'] as const
-export type Scope = (typeof scopes)[number]
 
 const strict = { additionalProperties: false } as const
 const $comment = Type.Optional(Type.String({ description: 'For the people who read the file', expected: 'a text' }))

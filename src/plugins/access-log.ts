@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Observe } from '../telemetry/log-lines.ts'
+import type { Observe } from '../events.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

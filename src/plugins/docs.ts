@@ -4,7 +4,8 @@ import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { failures, faults } from '../afilnet/faults.ts'
 import { everyOperation, type Operation } from '../afilnet/operations.ts'
-import { catalogue, Problem, type ProblemCode, problemBody } from '../problem/problem.ts'
+import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
+import { Problem, problemBody } from '../problem/problem.ts'
 import { version } from '../version.ts'
 
 declare module 'fastify' {

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
-import { type MemberError, Problem, type ProblemCode, problemBody } from '../problem/problem.ts'
-import type { Observe } from '../telemetry/log-lines.ts'
-import { problemOf } from '../upstream/upstream.ts'
+import type { Observe } from '../events.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
+import { problemOf } from '../problem/of-upstream.ts'
+import { type MemberError, Problem, problemBody } from '../problem/problem.ts'
 
 /** Statuses that Fastify decides on before a handler runs, as our codes. */
 const byStatus: Record<number, ProblemCode> = {

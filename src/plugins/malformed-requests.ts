@@ -3,8 +3,9 @@ import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { Problem, type ProblemCode, problemBody } from '../problem/problem.ts'
-import type { Observe } from '../telemetry/log-lines.ts'
+import type { Observe } from '../events.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
+import { Problem, problemBody } from '../problem/problem.ts'
 import { securityHeaders } from './common-headers.ts'
 
 const maxTargetBytes = 8_192

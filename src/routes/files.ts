@@ -55,7 +55,7 @@ export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendR
       if (thumbUrl !== undefined) requirePublicUrl('/thumbUrl', thumbUrl)
 
       const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
-      return postSend('file', request, reply, upstream.prepare(sendFile, file, call), route)
+      return postSend('file', request, reply, upstream.prepareSend(sendFile, file, call), route)
     },
   )
 }

@@ -1,17 +1,7 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
+import type { Lifecycle } from '../lib/lifecycle.ts'
 import { oneOf } from '../lib/string-enum.ts'
-import { Problem } from '../problem/problem.ts'
-
-/** Where the process is in its life: it serves until `draining`, and says that it is leaving before. */
-export type Lifecycle = {
-  phase: 'serving' | 'leaving' | 'draining'
-  /** Accepted requests whose answers are not yet on their way as a whole. */
-  unanswered: number
-}
-
-export const newborn = (): Lifecycle => ({ phase: 'serving', unanswered: 0 })
 
 type HealthOptions = { lifecycle: Lifecycle; state: () => State }
 
@@ -28,23 +18,8 @@ const Ready = Type.Object(
   { examples: [{ status: 'ready', store: 'ok', credentials: 'ok' }] },
 )
 
-/** Refuses new requests once the process drains, whatever they ask for, and counts those that are owed an answer. */
-export const draining = fp<{ lifecycle: Lifecycle }>(async function draining(app: FastifyInstance, { lifecycle }) {
-  app.addHook('onRequest', (request, reply, done) => {
-    if (lifecycle.phase === 'draining' && !request.routeOptions.url?.startsWith('/health/')) return done(new Problem('draining'))
-    lifecycle.unanswered++
-    reply.raw.once('close', () => lifecycle.unanswered--)
-    done()
-  })
-  // Callers that keep connections are sent to another process before these are closed under their hands.
-  app.addHook('onSend', (_, reply, payload, done) => {
-    if (lifecycle.phase !== 'serving') reply.header('connection', 'close')
-    done(null, payload)
-  })
-})
-
 /** Says whether the process lives and takes requests. */
-export const health = fp<HealthOptions>(async function health(app: FastifyInstance, { lifecycle, state }) {
+export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { lifecycle, state }) => {
   app.get(
     '/health/live',
     {
@@ -79,4 +54,4 @@ export const health = fp<HealthOptions>(async function health(app: FastifyInstan
       return { status: serving ? 'ready' : 'draining', ...state() }
     },
   )
-})
+}

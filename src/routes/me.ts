@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import { scopes } from '../config/file.ts'
+import { scopes } from '../access.ts'
 import { oneOf } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 

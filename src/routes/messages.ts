@@ -110,8 +110,8 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
     },
     (request, reply) => {
       const { params, body, call } = request
-      const deliver = upstream.prepare(sendMessage, { ...chatOf(params), message: body.message }, call)
-      return postSend('message', request, reply, deliver, route)
+      const attempt = upstream.prepareSend(sendMessage, { ...chatOf(params), message: body.message }, call)
+      return postSend('message', request, reply, attempt, route)
     },
   )
 }

@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { catalogue, Problem, type ProblemCode } from '../problem/problem.ts'
+import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
+import { Problem } from '../problem/problem.ts'
 
 const Explanation = Type.Object({
   code: Type.String(),

@@ -3,8 +3,9 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { oneOf } from '../lib/string-enum.ts'
 import { Problem, type ProblemBody } from '../problem/problem.ts'
+import type { SendAttempt } from '../sends/attempt.ts'
 import type { Sends } from '../sends/sends.ts'
-import type { CallContext, Delivery } from '../upstream/upstream.ts'
+import type { CallContext } from '../upstream/upstream.ts'
 import { type ChatParams, platforms, text } from './params.ts'
 
 /** The caller's own label of a send. */
@@ -88,12 +89,12 @@ export const ledgerErrors = [
   'store-unavailable',
 ] as const
 
-/** What both POST routes do with a delivery. */
+/** Records and runs a send: what both POST routes do. */
 export async function postSend(
   kind: Send['kind'],
   request: PostRequest,
   reply: FastifyReply,
-  deliver: Delivery,
+  attempt: SendAttempt,
   { sends, base, keyRequired }: SendRoute,
 ) {
   const { id: requestId, params, headers, body, call, caller } = request
@@ -110,7 +111,7 @@ export async function postSend(
     idempotencyKey,
     body,
     requestId,
-    deliver,
+    attempt,
   })
   reply.code(201).header('location', `${base}/sends/${send.id}`).header('cache-control', 'no-store')
   if (replayed) reply.header('idempotency-replayed', 'true')

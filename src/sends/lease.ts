@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { type Outcome, type Store, StoreUnavailableError } from '../store/store.ts'
+import { type Outcome, type Store, within } from '../store/store.ts'
 
 /** The standing of this process with the store: its name there, its heartbeat, and what it still has to write down. */
 export type Lease = {
@@ -53,13 +53,6 @@ export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 6
       await quietly(within(timeoutMs, store.release(owner)))
     },
   }
-}
-
-/** Gives a verb up after a while. It may still have its effect. */
-export function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new StoreUnavailableError('busy')), ms)
-  return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
 }
 
 /** Does the work now and again and again, one at a time; returns what ends it. */

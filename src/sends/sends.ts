@@ -1,11 +1,12 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
+import { type Observe, unobserved } from '../events.ts'
 import { limitHeaders } from '../lib/ratelimit-headers.ts'
+import { problemOf } from '../problem/of-upstream.ts'
 import { Problem } from '../problem/problem.ts'
-import { type NewSend, type Outcome, type SendFilter, type SendRow, type Store, StoreUnavailableError } from '../store/store.ts'
-import { type Observe, unobserved } from '../telemetry/log-lines.ts'
-import { type Delivery, problemOf } from '../upstream/upstream.ts'
-import { holdLease, within } from './lease.ts'
+import { type NewSend, type Outcome, type SendFilter, type SendRow, type Store, StoreUnavailableError, within } from '../store/store.ts'
+import type { SendAttempt } from './attempt.ts'
+import { holdLease } from './lease.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcome.ts'
 
 /** What is to be sent, by whom, and how it gets to Afilnet. */
@@ -17,7 +18,7 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
   /** The validated body; only its HMAC is kept. */
   body: Record<string, unknown>
   requestId: string
-  deliver: Delivery
+  attempt: SendAttempt
 }
 
 export type SendFilters = Omit<SendFilter, 'before'> & { cursor?: string }
@@ -149,7 +150,7 @@ export function createSends({
 
   async function run(request: SendRequest) {
     try {
-      request.deliver.admit?.()
+      request.attempt.admit()
     } catch (refused) {
       // What became of an earlier request is told even while Afilnet is not to be asked.
       const holder = await holderOf(request)
@@ -160,7 +161,7 @@ export function createSends({
     if (existing) return replay(existing, row.fingerprint)
 
     const { requestId } = request
-    const failed = await request.deliver(error => settleLate(row, requestId, error)).then(() => undefined, problemOf)
+    const failed = await request.attempt.run(error => settleLate(row, requestId, error)).then(() => undefined, problemOf)
     const outcome = failed ? ending(failed, row, requestId) : accepted(now())
     const told = await settle(row, outcome).catch(cause => {
       // What is not written down may not be told as settled; that nothing happened is true with or without the ledger.

@@ -1,3 +1,4 @@
+import { withTimeout } from '../lib/timeout.ts'
 /** Where a send stands; only `pending` and `unknown` may still change. */
 export type SendState = 'pending' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
 
@@ -136,3 +137,6 @@ export class StoreVersionError extends StoreUnavailableError {
 export class StoreUrlError extends Error {
   override readonly name = 'StoreUrlError'
 }
+
+/** Waits for a verb of the store for at most `ms`, then rejects with a `StoreUnavailableError`; the verb may still have its effect. */
+export const within = <T>(ms: number, verb: Promise<T>): Promise<T> => withTimeout(ms, verb, () => new StoreUnavailableError('busy'))

@@ -1,15 +1,15 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { failures, faults } from '../afilnet/faults.ts'
 import { operations } from '../afilnet/operations.ts'
-import { catalogue } from '../problem/problem.ts'
+import type { Events } from '../events.ts'
+import { catalogue } from '../problem/catalogue.ts'
 import type { AccountReport } from '../upstream/upstream.ts'
 import { version } from '../version.ts'
-import type { Facts } from './log-lines.ts'
 
 /** What Prometheus is told: labels are bounded and name no chat, number or key, and every series is there from the start. */
 export type Metrics = {
   /** What each fact counts for. */
-  counts: { [F in keyof Facts]?: (details: Facts[F]) => void }
+  counts: { [F in keyof Events]?: (details: Events[F]) => void }
   /** Begins the series of all accounts and of these routes. */
   begin(routes: readonly { method: string; url: string }[]): void
   text(): Promise<string>
@@ -170,12 +170,12 @@ export function createMetrics({ accounts, storeOk, requestsInFlight }: MetricsOp
       sendReplayed: details => replays.inc(details),
       sendsInterrupted: ({ count }) => interrupted.inc(count),
       storeAnswered: ({ verb, ms }) => store.observe({ verb }, ms / 1_000),
-      reloaded() {
+      configurationReloaded() {
         reloads.inc({ result: 'applied' })
         current.set(1)
         beginAccounts()
       },
-      reloadRefused() {
+      configurationReloadFailed() {
         reloads.inc({ result: 'refused' })
         current.set(0)
       },

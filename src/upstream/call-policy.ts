@@ -1,10 +1,10 @@
 import type { CallOptions } from '../afilnet/client.ts'
 import { type Fault, failures, faults, UpstreamError } from '../afilnet/faults.ts'
 import { type Operation, operations } from '../afilnet/operations.ts'
+import type { Observe } from '../events.ts'
 import type { Departure } from '../lib/cancellation.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from '../lib/circuit-breaker.ts'
 import { createRetryBudget } from '../lib/retry-budget.ts'
-import type { Observe } from '../telemetry/log-lines.ts'
 
 /** What one attempt may take, and whom it tells that it has left. */
 export type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck' | 'begun'>
@@ -72,7 +72,7 @@ export function createAsking({ account, timeoutMs, observe }: AskingOptions): As
     againMs: 60_000, // its password may have been looked at all the same
     moved(open) {
       accepted = { accepted: !open, since: new Date().toISOString() }
-      observe('credentialsMoved', { account, accepted: !open })
+      observe('credentialsStateChanged', { account, accepted: !open })
     },
   })
 
@@ -85,7 +85,7 @@ export function createAsking({ account, timeoutMs, observe }: AskingOptions): As
         firstProbeMs: 2_000,
         maxProbeMs: 30_000,
         againMs: 0,
-        moved: open => observe('breakerMoved', { account, operation: method, open }),
+        moved: open => observe('circuitStateChanged', { account, operation: method, open }),
       })
     breakers.set(method, breaker)
     return breaker

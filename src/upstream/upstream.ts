@@ -2,10 +2,9 @@ import { type CallOptions, type Client, createClient, createLargeAnswers, shareL
 import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
 import type { AccountConfig } from '../config/accounts.ts'
+import { type Observe, unobserved } from '../events.ts'
 import type { Departure } from '../lib/cancellation.ts'
 import { joinRead, leavingAfter, type SharedRead, shareRead } from '../lib/single-flight.ts'
-import { Problem, type ProblemCode } from '../problem/problem.ts'
-import { type Observe, unobserved } from '../telemetry/log-lines.ts'
 import { type Asking, type Budget, createAsking, type Standing } from './call-policy.ts'
 import type { Rendered, View } from './list-body.ts'
 import { createRenderer } from './renderer.ts'
@@ -30,23 +29,15 @@ export type CallContext = {
   upstreamCode?: string
 }
 
-/** Makes one send; `late` hears how it ended if that is known only after the deadline. */
-export type Delivery = {
-  (late: (error?: unknown) => void): Promise<void>
-  /**
-   * Throws if the send could not leave now, so that it need not be written down.
-   *
-   * Not to be asked for a key that is taken: its answer stands, whatever Afilnet does.
-   */
-  admit?(): void
-}
+/** A send that is ready to leave; `sends/` declares what it needs of one. */
+type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void): Promise<void> }
 
 /** Afilnet as the routes see it. */
 export type Upstream = {
   /** A read, as callers get it; identical safe ones at one time share one call. A caller of certain `chats` sees only channels of theirs. */
   read<O extends Operation>(operation: O, params: Params<O>, context: CallContext, chats?: readonly string[]): Promise<Rendered>
   /** A send, ready to leave: never shared, never cancelled by its caller, repeated only if nothing left. Throws if it cannot be written. */
-  prepare<O extends Operation>(operation: O, params: Params<O>, context: CallContext): Delivery
+  prepareSend<O extends Operation>(operation: O, params: Params<O>, context: CallContext): SendAttempt
   /** The account of that name, as it stands now. */
   open(account: string): Account
   state(): { sandbox: boolean; credentialsRejected: boolean }
@@ -210,10 +201,10 @@ export function createUpstream({
       const answer = await observed(context, answerOf(operation, params, key, context, view))
       return bodyOf(operation, answer, view)
     },
-    prepare(operation, params, context) {
+    prepareSend(operation, params, context) {
       const account = accountOf(context)
       const ready = account.client.prepare(operation, params)
-      const deliver = async (late: (error?: unknown) => void) => {
+      const run = async (late: (error?: unknown) => void) => {
         context.unsafeBegun = true
         try {
           await observed(
@@ -225,7 +216,7 @@ export function createUpstream({
           account.sendsAnswered[channel] = (account.sendsAnswered[channel] ?? 0) + 1
         }
       }
-      const admitNow = () => {
+      const admit = () => {
         account.asking.admit(operation)
         try {
           account.client.admit(operation, context.caller)
@@ -234,7 +225,7 @@ export function createUpstream({
           throw error
         }
       }
-      return Object.assign(deliver, { admit: admitNow })
+      return { admit, run }
     },
     open,
     state: () => ({
@@ -291,15 +282,6 @@ function channelOf({ platform = '', platformid = '' }: { platform?: string; plat
   let hash = 0
   for (const text of [platform, platformid]) for (let i = 0; i < text.length; i++) hash = (hash * 31 + text.charCodeAt(i)) | 0
   return hash & 1_023
-}
-
-/** Says what an error means to the caller; what is none of ours is a fault of ours, of unknown outcome. */
-export function problemOf(error: unknown): Problem {
-  if (error instanceof Problem) return error
-  if (!(error instanceof UpstreamError)) return new Problem('internal-error', { outcome: 'unknown', cause: error })
-  const { fault, outcome, upstreamCode, retryAfterS } = error
-  const errors = fault.pointer === undefined ? undefined : [{ pointer: fault.pointer, detail: 'refused by Afilnet' }]
-  return new Problem(fault.code as ProblemCode, { outcome, upstreamCode, retryAfterS, errors }) // a test holds faults to the catalogue
 }
 
 async function observed<T>(context: CallContext, call: Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { failures, faults } from '../../src/afilnet/faults.ts'
-import { catalogue } from '../../src/problem/problem.ts'
+import { catalogue } from '../../src/problem/catalogue.ts'
 import { type Reply, test } from '../gateway.ts'
 import { calls, type Method } from './calls.ts'
 

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers'
 import { Agent, request } from 'undici'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { freePort, has } from '../../bench/programs.ts'
-import { catalogue } from '../../src/problem/problem.ts'
+import { catalogue } from '../../src/problem/catalogue.ts'
 import { listen } from '../afilnet/listeners.ts'
 import { startBalancer } from './balancer.ts'
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import Fastify from 'fastify'
 import { describe, expect } from 'vitest'
-import { scopes } from '../../src/config/file.ts'
+import { scopes } from '../../src/access.ts'
 import { auth } from '../../src/plugins/authentication.ts'
 import { canaries, test } from '../gateway.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { scopes } from '../../src/config/file.ts'
+import { scopes } from '../../src/access.ts'
 import { test } from '../gateway.ts'
 
 const mine = '/chats/whatsapp/100/34600000000'

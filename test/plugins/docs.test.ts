@@ -2,7 +2,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import { describe, expect, test as plain } from 'vitest'
 import { generate } from '../../src/cli/openapi.ts'
-import { catalogue } from '../../src/problem/problem.ts'
+import { catalogue } from '../../src/problem/catalogue.ts'
 import { magicCodes, magicWords } from '../../src/sandbox/magic.ts'
 import { type Reply, test } from '../gateway.ts'
 

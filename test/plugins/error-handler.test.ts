@@ -1,6 +1,7 @@
 import { describe, expect, test as plain } from 'vitest'
 import { failures, faults } from '../../src/afilnet/faults.ts'
-import { catalogue, Problem, type ProblemCode } from '../../src/problem/problem.ts'
+import { catalogue, type ProblemCode } from '../../src/problem/catalogue.ts'
+import { Problem } from '../../src/problem/problem.ts'
 import { test } from '../gateway.ts'
 
 const codes = Object.keys(catalogue) as ProblemCode[] // the literal's own keys

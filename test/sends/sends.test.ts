@@ -1,10 +1,10 @@
 import { test as base, describe, expect } from 'vitest'
 import { failures, faults, UpstreamError } from '../../src/afilnet/faults.ts'
 import { Problem } from '../../src/problem/problem.ts'
+import type { SendAttempt } from '../../src/sends/attempt.ts'
 import { createSends, type SendRequest, type Sends } from '../../src/sends/sends.ts'
 import { openStore } from '../../src/store/open.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../../src/store/store.ts'
-import type { Delivery } from '../../src/upstream/upstream.ts'
 import { ended, policy, send } from '../store/sends.ts'
 
 type Here = {
@@ -39,17 +39,17 @@ const test = base.extend<Here>({
   },
 })
 
-const delivered: Delivery = async () => {}
-const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)['NO_CREDITS']): Delivery => {
-  return () => Promise.reject(new UpstreamError(fault, { safe: false }))
-}
+const attempt = (run: SendAttempt['run']): SendAttempt => ({ admit() {}, run })
+const accepted = attempt(async () => {})
+const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)['NO_CREDITS']) =>
+  attempt(() => Promise.reject(new UpstreamError(fault, { safe: false })))
 const never = () => new Promise<never>(() => {})
 const refuse = () => Promise.reject(new StoreUnavailableError('io'))
 
-const request = (deliver: Delivery = delivered): SendRequest => {
+const request = (attempt: SendAttempt = accepted): SendRequest => {
   const { caller, account, user, kind, platform, platformId, destination } = send()
   const who = { caller, account, user, kind, platform, platformId, destination }
-  return { ...who, idempotencyKey: 'k', body: { message: 'Hello' }, requestId: 'request-1', deliver }
+  return { ...who, idempotencyKey: 'k', body: { message: 'Hello' }, requestId: 'request-1', attempt }
 }
 
 /** The body of the problem that a post ends with. */
@@ -75,11 +75,12 @@ describe('A key', () => {
     const ahead = send({ id: 'ffffffff-0000-7000-8000-000000000000', idempotencyKey: 'k' })
     // Of another gateway, whose clock is ahead: refused, and not sent, before the one above
     await store.load([{ ...ahead, ...ended('not_sent'), settledAt: Date.now() }])
-    const held: Delivery = Object.assign(never, {
-      admit: () => {
+    const held: SendAttempt = {
+      admit() {
         throw new UpstreamError(failures.circuitOpen, { safe: false })
       },
-    })
+      run: never,
+    }
 
     expect(await sends.run(request(held))).toMatchObject({ replayed: true, send: { id: sent.id, state: 'accepted' } })
   })
@@ -100,7 +101,7 @@ describe('A claim', () => {
     const stuck = Promise.withResolvers<void>()
     trouble.claim = row => stuck.promise.then(() => store.claim(row))
     let calls = 0
-    const answer = problem(sends.run(request(async () => void calls++)))
+    const answer = problem(sends.run(request(attempt(async () => void calls++))))
 
     expect(await answer).toMatchObject(unavailable)
     expect(await rows(store)).toEqual([])
@@ -212,10 +213,12 @@ describe('An end that the store does not take', () => {
     trouble.settle = refuse
     const told = await problem(
       sends.run(
-        request(async tell => {
-          void late.promise.then(() => tell())
-          throw new UpstreamError(failures.timeout, { safe: false })
-        }),
+        request(
+          attempt(async onLateResult => {
+            void late.promise.then(() => onLateResult())
+            throw new UpstreamError(failures.timeout, { safe: false })
+          }),
+        ),
       ),
     )
     late.resolve()
@@ -247,25 +250,27 @@ describe('An end that the store does not take', () => {
 
 describe('A send whose process was taken for dead', () => {
   /** While it runs, others bury it. */
-  const buried = (store: Store, deliver: Delivery) =>
-    request(async late => {
-      const [row] = await rows(store)
-      await store.release(row?.owner ?? '')
-      return deliver(late)
-    })
+  const buried = (store: Store, { run }: SendAttempt) =>
+    request(
+      attempt(async onLateResult => {
+        const [row] = await rows(store)
+        await store.release(row?.owner ?? '')
+        return run(onLateResult)
+      }),
+    )
 
   test.for([
     ['did not happen', fails(faults.NO_CREDITS)],
     ['is not known', fails(failures.timeout)],
-  ] as const)('tells what the ledger tells from then on: it %s', async ([, deliver], { sends, store }) => {
-    const told = await problem(sends.run(buried(store, deliver)))
+  ] as const)('tells what the ledger tells from then on: it %s', async ([, attempt], { sends, store }) => {
+    const told = await problem(sends.run(buried(store, attempt)))
 
     expect(told).toMatchObject({ status: 502, code: 'send-interrupted', outcome: 'unknown', retry: 'same-key' })
     expect(await problem(sends.run(request()))).toEqual(told)
   })
 
   test('still brings home that it was taken', async ({ sends, store }) => {
-    const { send } = await sends.run(buried(store, delivered))
+    const { send } = await sends.run(buried(store, accepted))
 
     expect(send.state).toBe('accepted')
     expect(await sends.run(request())).toEqual({ replayed: true, send })
@@ -281,9 +286,9 @@ describe('Reading', () => {
   })
 })
 
-describe('A delivery that goes wrong in a way of its own', () => {
+describe('An attempt that fails with an error of the gateway', () => {
   test('is unknown, and replayed as that', async ({ sends, store }) => {
-    const told = await problem(sends.run(request(() => Promise.reject(new TypeError('wrong')))))
+    const told = await problem(sends.run(request(attempt(() => Promise.reject(new TypeError('wrong'))))))
 
     expect(told).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key' })
     expect(await problem(sends.run(request()))).toEqual(told)
@@ -294,7 +299,7 @@ describe('A delivery that goes wrong in a way of its own', () => {
 test('idle waits for what runs, with or without a caller', async ({ sends }) => {
   const answer = Promise.withResolvers<void>()
   let idle = false
-  const run = sends.run(request(() => answer.promise))
+  const run = sends.run(request(attempt(() => answer.promise)))
   const waiting = sends.idle().then(() => {
     idle = true
   })

@@ -26,7 +26,7 @@ const caller = (upstream: Upstream, account = 'default') => {
 }
 const itemsOf = ({ body }: { body: Uint8Array }): unknown[] => JSON.parse(Buffer.from(body).toString()).items
 const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: CallContext) =>
-  upstream.prepare(sendMessage, params, context)(() => {})
+  upstream.prepareSend(sendMessage, params, context).run(() => {})
 const asked = ({ calls }: Sandbox, ...names: string[]) =>
   calls.map(({ params }) => {
     const given = Object.fromEntries(params)

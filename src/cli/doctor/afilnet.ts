@@ -4,17 +4,14 @@ import { getChatChannels, getChats, getMessages, type Operation, type Params, ty
 import { platformName } from '../../afilnet/response-shape.ts'
 import type { AccountConfig } from '../../config/accounts.ts'
 import type { Config } from '../../config/config.ts'
-import { catalogue, type ProblemCode } from '../../problem/problem.ts'
+import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
 import type { Reading } from './clock.ts'
-import { type Answer, createTape } from './recorder.ts'
+import { type Asked, createTape } from './recorder.ts'
 import type { Check } from './report.ts'
 import { describeWire } from './wire.ts'
 
 /** The doctor only reads: a send, or getunreadmessages, which may mark as read what it returns, does not compile. */
 type SafeRead = Operation & { safe: true }
-
-/** One call, what came back on the wire, and what the gateway's own reader made of it. */
-export type Asked = { operation: Operation; check: string; ms: number; answer?: Answer | undefined; rows?: Row[]; error?: UpstreamError }
 
 const section = 'afilnet'
 const mostChannels = 4

@@ -1,8 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import type { UpstreamError } from '../../afilnet/faults.ts'
+import type { Operation, Row } from '../../afilnet/operations.ts'
 
 /** An answer as it was on the wire; `complete` once its last byte had come. */
 export type Answer = { status: number; headers: IncomingHttpHeaders; chunks: Uint8Array[]; complete: boolean }
+
+/** One call, what came back on the wire, and what the gateway's own reader made of it. */
+export type Asked = { operation: Operation; check: string; ms: number; answer?: Answer | undefined; rows?: Row[]; error?: UpstreamError }
 
 /** Records the answer to each call that passes through a client, until it is taken. */
 export function createTape() {

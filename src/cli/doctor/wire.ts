@@ -1,8 +1,7 @@
 import { instantOf } from '../../afilnet/datetime.ts'
 import type { Operation, Row } from '../../afilnet/operations.ts'
 import { dissect, type Observation, platforms, type Question } from '../../afilnet/response-shape.ts'
-import type { Asked } from './afilnet.ts'
-import type { Answer } from './recorder.ts'
+import type { Answer, Asked } from './recorder.ts'
 import type { Check } from './report.ts'
 
 type Line = Omit<Check, 'section' | 'account'>

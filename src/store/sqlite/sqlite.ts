@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { within } from '../../sends/lease.ts'
 import {
   type Archive,
   type Store,
@@ -8,6 +7,7 @@ import {
   type StorePolicy,
   StoreUnavailableError,
   StoreVersionError,
+  within,
 } from '../store.ts'
 import { createThread } from './thread.ts'
 

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { within } from '../../sends/lease.ts'
 import {
   type Archive,
   type Claim,
@@ -11,6 +10,7 @@ import {
   type StorePolicy,
   StoreUnavailableError,
   StoreVersionError,
+  within,
 } from '../store.ts'
 import type { ServerPlace } from '../url.ts'
 import { type Connection, connect, type Reply, type ServerReport } from './connection.ts'
