@@ -182,8 +182,8 @@ const ofSends = new Set(['INCORRECT_FILETYPE', 'INCORRECT_FILEURL', 'INCORRECT_T
 describe('The docs page', () => {
   test.for([
     ['/docs?url=x', './docs'],
-    ['/docs/?url=x', '../edge/'],
-    ['/docs/?', '../edge/'],
+    ['/docs/?url=x', './'],
+    ['/docs/?', './'],
     ['/docs/static/index.html', '../'],
     ['/docs/static/index.html?url=x', '../'],
     ['/docs/static/swagger-initializer.js?url=x', './swagger-initializer.js'],
