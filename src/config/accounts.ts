@@ -13,6 +13,8 @@ export type AccountConfig = {
   url: URL
   connections: number
   timezone?: string
+  /** Rows of a list may name another destination than the one asked for, where the caller is not limited to certain chats. */
+  rows?: 'destination-open'
 }
 
 export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' | 'chats'> & {
@@ -36,6 +38,7 @@ export function readSingle(values: Partial<Static<typeof Variables>>, connection
     transport: values.AFILNET_TRANSPORT,
     url: values.AFILNET_URL,
     timezone: values.AFILNET_TIMEZONE,
+    rows: values.AFILNET_ROWS,
     connections,
   }
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
@@ -95,12 +98,13 @@ function readReference(
 
 type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | undefined } & {
   transport?: AccountConfig['transport'] | undefined
+  rows?: AccountConfig['rows'] | undefined
   connections: number
 }
 
 /** What must hold for an account, wherever it is configured; what is missing has been blamed already. */
 function accountOf(
-  { user, password, transport = 'post', url: given, timezone, connections }: Partial<AccountParts> & { connections: number },
+  { user, password, transport = 'post', url: given, timezone, rows, connections }: Partial<AccountParts> & { connections: number },
   blame: Blame,
 ): AccountConfig {
   const url = readUrl(given ?? documentedUrl[transport])
@@ -112,7 +116,7 @@ function accountOf(
   }
   if (transport === 'basic' && user?.includes(':')) blame('user', 'expected no colon with the basic transport')
   if (timezone !== undefined && !isTimeZone(timezone)) blame('timezone', `expected ${expectedTimezone}`)
-  const account = { user, password, transport, url, connections, ...(timezone !== undefined && { timezone }) }
+  const account = { user, password, transport, url, connections, ...(timezone !== undefined && { timezone }), ...(rows && { rows }) }
   return account as AccountConfig // complete, or blamed and never used
 }
 

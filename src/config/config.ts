@@ -34,6 +34,12 @@ export type Config = {
   trustProxy: readonly string[]
   corsOrigins: readonly string[]
   docs: boolean
+  /** How long an idle connection of a caller is kept. */
+  keepAliveMs: number
+  /** Start although a switch is on that prints or opens the memory of the process. */
+  allowDebug: boolean
+  /** The egress proxy of calls to Afilnet, which may hold credentials; absent: none. */
+  proxyUrl?: URL
   logLevel: Static<typeof Variables>['LOG_LEVEL']
   /** `undefined` where nothing is traced. */
   tracing?: TracingConfig
@@ -93,6 +99,8 @@ export function readConfig(environment: Environment): Config {
   if (!trustProxy.every(isBlock)) blameVariable('TRUST_PROXY')
   const corsOrigins = splitList(values.CORS_ORIGINS)
   if (!corsOrigins.every(origin => readUrl(origin)?.origin === origin)) blameVariable('CORS_ORIGINS')
+  const proxyUrl = values.AFILNET_PROXY === undefined || values.AFILNET_PROXY === 'direct' ? undefined : readProxyUrl(values.AFILNET_PROXY)
+  if (values.AFILNET_PROXY !== undefined && values.AFILNET_PROXY !== 'direct' && !proxyUrl) blameVariable('AFILNET_PROXY')
   const tracing = readTracing(values, blameVariable)
 
   if (mistakes.size > 0)
@@ -122,10 +130,19 @@ export function readConfig(environment: Environment): Config {
     trustProxy,
     corsOrigins,
     docs: complete.DOCS,
+    keepAliveMs: complete.KEEP_ALIVE_MS,
+    allowDebug: complete.ALLOW_DEBUG,
+    ...(proxyUrl && { proxyUrl }),
     logLevel: complete.LOG_LEVEL,
     ...(tracing && { tracing }),
     files,
   })
+}
+
+/** The URL of a proxy: host, port and maybe credentials. */
+function readProxyUrl(value: string): URL | undefined {
+  const url = URL.parse(value)
+  return url && /^https?:$/.test(url.protocol) && url.pathname === '/' && !/[?#]/.test(value) ? url : undefined
 }
 
 /** Where the ledger is and how long it keeps what: all that a command on it needs to know, without Afilnet or callers. */
@@ -152,11 +169,14 @@ export const storePolicyOf = ({ keepHours, storeMaxMb }: Pick<Config, 'keepHours
 })
 
 /** The configuration as an operator may see it: every secret is a mask. */
-export function maskConfig({ accounts, callers, tracing, files, ...rest }: Config) {
+export function maskConfig({ accounts, callers, tracing, files, proxyUrl, ...rest }: Config) {
   return {
     ...rest,
     storeUrl: maskStoreUrl(rest.storeUrl),
     ...(tracing && { tracing: { ...tracing, headers: mapValues(tracing.headers, () => '<set>') } }),
+    ...(proxyUrl && {
+      proxyUrl: proxyUrl.username || proxyUrl.password ? `${proxyUrl.protocol}//<set>@${proxyUrl.host}` : proxyUrl.origin,
+    }),
     files: Object.keys(files),
     accounts: mapValues(accounts, account => ({ ...account, password: '<set>' })),
     callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => '<set>') })),

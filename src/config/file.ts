@@ -47,6 +47,12 @@ const AccountRow = Type.Object(
         expected: 'a number of connections, 1 to 65535',
       }),
     ),
+    rows: Type.Optional(
+      Type.Literal('destination-open', {
+        description: 'destination-open: do not compare the destination of rows with the one asked for, for callers without chats',
+        expected: 'destination-open, or nothing',
+      }),
+    ),
     timezone: Type.Optional(
       Type.String({ description: "The IANA time zone of Afilnet's datetimes", expected: 'an IANA time zone such as Europe/Madrid' }),
     ),

@@ -35,6 +35,13 @@ export const Variables = Type.Object({
   AFILNET_LATE_MS: milliseconds(20_000, 0),
   AFILNET_CONNECTIONS: Type.Integer({ default: 256, minimum: 1, maximum: 65_535, expected: 'a number of connections, 1 to 65535' }),
   READ_CACHE_MS: milliseconds(0, 0),
+  AFILNET_PROXY: Type.Optional(
+    Type.String({
+      secret: true,
+      expected: 'direct, or the URL of an http or https proxy such as http://user:password@proxy.internal:3128',
+    }),
+  ),
+  AFILNET_ROWS: Type.Optional(Type.Literal('destination-open', { single: true, expected: 'destination-open, or nothing' })),
   AFILNET_TIMEZONE: Type.Optional(Type.String({ single: true, expected: expectedTimezone })),
   GATEWAY_KEY_SHA256: Type.String({
     secret: true,
@@ -61,6 +68,8 @@ export const Variables = Type.Object({
   TRUST_PROXY: text('addresses or CIDR blocks with commas between, such as 10.0.0.0/8,fd00::/8'),
   CORS_ORIGINS: text('exact origins with commas between, such as https://app.example.com'),
   DOCS: Type.Boolean({ default: true, expected: 'true or false' }),
+  KEEP_ALIVE_MS: Type.Integer({ default: 72_000, minimum: 1_000, maximum: 620_000, expected: 'milliseconds, 1000 to 620000' }),
+  ALLOW_DEBUG: Type.Boolean({ default: false, expected: 'true or false' }),
   LOG_LEVEL: Type.Union(
     (['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const).map(level => Type.Literal(level)),
     { default: 'info', expected: 'trace, debug, info, warn, error, fatal or silent' },

@@ -211,6 +211,13 @@ export const catalogue = {
     meaning: 'A send that cannot be recorded is not made. Reads go on. Repeat after `Retry-After`.',
     retryAfterS: 5,
   },
+  'ledger-changed': {
+    status: 503,
+    title: 'The ledger of sends was replaced',
+    meaning:
+      'The ledger is not the one that this gateway worked with, so it may have forgotten idempotency keys. Sends with a key are refused; nothing was sent. Sends without a key and reads go on. The operator must act first: `npm run store -- accept`, or a restart.',
+    operatorFirst: true,
+  },
   overloaded: {
     status: 503,
     title: 'The gateway is at its limit',

@@ -58,6 +58,8 @@ describe('A configuration', () => {
       trustProxy: [],
       corsOrigins: [],
       docs: true,
+      keepAliveMs: 72_000,
+      allowDebug: false,
       logLevel: 'info',
       files: {},
     })

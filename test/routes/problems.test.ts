@@ -44,6 +44,7 @@ const contract = {
   'upstream-circuit-open': 503,
   'store-unavailable': 503,
   overloaded: 503,
+  'ledger-changed': 503,
   draining: 503,
   'upstream-timeout': 504,
 }
