@@ -7,7 +7,8 @@ import { Problem } from '../problem/problem.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
-import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute, sendExample } from './sends.ts'
+import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute } from './post-send.ts'
+import { type Send, sendExample } from './sends.ts'
 
 const url = (description: string, example: string) =>
   text({

@@ -4,7 +4,8 @@ import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operatio
 import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { ChatParams, Nullable, text } from './params.ts'
-import { ledgerErrors, postSend, reference, type Send, SendHeaders, type SendRoute } from './sends.ts'
+import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute } from './post-send.ts'
+import type { Send } from './sends.ts'
 
 /** One message of a conversation, in either direction. */
 export type Message = Static<typeof Message>

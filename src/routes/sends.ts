@@ -1,30 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
 import { oneOf } from '../lib/string-enum.ts'
-import { Problem, type ProblemBody } from '../problem/problem.ts'
-import type { SendAttempt } from '../sends/attempt.ts'
+import type { ProblemBody } from '../problem/problem.ts'
 import type { Sends } from '../sends/sends.ts'
-import type { CallContext } from '../upstream/upstream.ts'
-import { type ChatParams, platforms, text } from './params.ts'
-
-/** The caller's own label of a send. */
-export const reference = Type.Optional(
-  text({ maxLength: 128, description: 'Your own label, kept with the send', examples: ['order-4711'] }),
-)
-
-const keyPattern = '^[\\x21-\\x7e]{1,255}$'
-
-/** The header of both POST routes. */
-export const SendHeaders = Type.Object({
-  'idempotency-key': Type.Optional(
-    Type.String({
-      pattern: keyPattern,
-      description:
-        'Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it is told how the first one ended.',
-    }), // no example: Swagger UI would fill it in, and the second try would only replay the first
-  ),
-})
+import { platforms } from './params.ts'
 
 const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as const
 const State = oneOf(states, {
@@ -67,56 +46,6 @@ export const Send = Type.Object(
     examples: [sendExample],
   },
 )
-
-/** What the POST routes need beside Afilnet. */
-export type SendRoute = { sends: Sends; base: string; keyRequired: boolean }
-type PostRequest = {
-  id: string
-  params: ChatParams
-  headers: Static<typeof SendHeaders>
-  body: Record<string, unknown> & { reference?: string }
-  call: CallContext
-  caller: { rateLimit?: { sendsPerDay?: number } | undefined } | undefined
-}
-
-/** The errors that the ledger adds to a POST route. */
-export const ledgerErrors = [
-  'idempotency-key-required',
-  'idempotency-key-in-use',
-  'idempotency-key-reused',
-  'send-interrupted',
-  'send-quota-exceeded',
-  'store-unavailable',
-] as const
-
-/** Records and runs a send: what both POST routes do. */
-export async function postSend(
-  kind: Send['kind'],
-  request: PostRequest,
-  reply: FastifyReply,
-  attempt: SendAttempt,
-  { sends, base, keyRequired }: SendRoute,
-) {
-  const { id: requestId, params, headers, body, call, caller } = request
-  const idempotencyKey = headers['idempotency-key']
-  if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
-  const { send, replayed } = await sends.run({
-    ...params,
-    caller: call.caller,
-    account: call.account.name,
-    user: call.account.user,
-    sendsPerDay: caller?.rateLimit?.sendsPerDay,
-    kind,
-    reference: body.reference,
-    idempotencyKey,
-    body,
-    requestId,
-    attempt,
-  })
-  reply.code(201).header('location', `${base}/sends/${send.id}`).header('cache-control', 'no-store')
-  if (replayed) reply.header('idempotency-replayed', 'true')
-  return send
-}
 
 const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
 
