@@ -1,3 +1,4 @@
+import { isObject } from '../lib/is-object.ts'
 import { type Fault, failures, faults, UpstreamError } from './faults.ts'
 import type { Operation, Row } from './operations.ts'
 
@@ -99,8 +100,4 @@ const booleans = new Map<unknown, boolean>([
 
 function readBoolean(value: unknown): boolean | null {
   return booleans.get(typeof value === 'string' ? value.toLowerCase() : value) ?? null
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

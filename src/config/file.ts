@@ -3,6 +3,7 @@ import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
 import { chatPattern, scopes } from '../access.ts'
 import { repeatsMember } from '../lib/duplicate-keys.ts'
+import { isObject } from '../lib/is-object.ts'
 
 const strict = { additionalProperties: false } as const
 const $comment = Type.Optional(Type.String({ description: 'For the people who read the file', expected: 'a text' }))
@@ -203,10 +204,6 @@ function placeOf(start: string, pointer: string, root: unknown): string {
 function shown(name: string, nth: number) {
   if (/^[\w$-]{1,19}$/.test(name)) return `.${name}`
   return name.length < 20 ? `[${JSON.stringify(name)}]` : `[#${nth}]`
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** The schema of the file, for editors. */
