@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { chatPattern, reaches, reachesAll } from '../src/access.ts'
+import { chatPattern, destinationIssue, normalizeDestination, normalizePattern, reaches, reachesAll } from '../src/access.ts'
 
 describe('A chat pattern', () => {
   test.for([
@@ -47,5 +47,98 @@ describe('A chat pattern', () => {
   test('fits no channel of which Afilnet has not told the platform', () => {
     expect(reaches(['*/*/*'], null, '100')).toBe(false)
     expect(reaches(undefined, null, null)).toBe(true)
+  })
+})
+
+describe('A destination', () => {
+  test.for([
+    ['whatsapp', '34600000000', '34600000000'],
+    ['whatsapp', '+34 600-000-000', '34600000000'],
+    ['whatsapp', '(+34) 600.000.000', '34600000000'],
+    ['whatsapp', '[34]\u00a0600\u202f000\u2009000', '34600000000'],
+    ['whatsapp', '+1234567', '1234567'],
+    ['whatsapp', '+123456', '+123456'],
+    ['whatsapp', '+1234567890123456', '+1234567890123456'],
+    ['whatsapp', '34600000000@lid', '34600000000@lid'],
+    ['whatsapp', '34/600000000', '34/600000000'],
+    ['whatsapp', '34600\n000000', '34600\n000000'],
+    ['whatsapp', '٣٤٦٠٠٠٠٠٠٠٠', '٣٤٦٠٠٠٠٠٠٠٠'],
+    ['telegram', '+34 600 000 000', '+34 600 000 000'],
+    ['WhatsApp', '+34600000000', '+34600000000'],
+  ] as const)('of %s, %j is named %j', ([platform, destination, name]) => {
+    expect(normalizeDestination(platform, destination)).toBe(name)
+  })
+
+  test.for([
+    ['whatsapp/100/*', ['whatsapp/100/*']],
+    ['whatsapp/100/34*', ['whatsapp/100/34*']],
+    ['whatsapp/100/+34 600-000-000', ['whatsapp/100/34600000000']],
+    ['whatsapp/100/+34*', ['whatsapp/100/34*']],
+    ['whatsapp/100/+34 (6*', ['whatsapp/100/346*']],
+    ['whatsapp/100/+*', ['whatsapp/100/+*']],
+    ['whatsapp/100/a-b*', ['whatsapp/100/a-b*']],
+    ['telegram/7/+34*', ['telegram/7/+34*']],
+    ['*/100/+34*', ['*/100/+34*', 'whatsapp/100/34*']],
+    ['w*/1*/+34600000000', ['w*/1*/+34600000000', 'whatsapp/1*/34600000000']],
+  ] as const)('in the pattern %s is read as %j', ([pattern, patterns]) => {
+    expect(normalizePattern(pattern)).toEqual(patterns)
+  })
+
+  test.for(['whatsapp', 'telegram', 'webchat', 'operator'])('of %s is one recipient', platform => {
+    for (const destination of ['1,2', '1;2', '1|2', '1\n2', '1\u00002', '1\u00852'])
+      for (const sending of [true, false]) expect(destinationIssue(platform, destination, { sending }), destination).toMatch(/^contains /)
+  })
+
+  test.for([
+    ['undefined', 'name of a missing value'],
+    ['null', 'name of a missing value'],
+    ['NULL', 'name of a missing value'],
+    ['NaN', 'name of a missing value'],
+    ['None', 'name of a missing value'],
+    ['<nil>', 'name of a missing value'],
+    ['[object Object]', 'printed as text'],
+    ['{{phone}}', 'placeholder'],
+    ['{{ phone }}', 'placeholder'],
+    ['34{{phone}}', 'placeholder'],
+    ['$' + '{to}', 'placeholder'],
+    ['#{to}', 'placeholder'],
+    ['<%= to %>', 'placeholder'],
+    ['{to}', 'placeholder'],
+    ['%s', 'placeholder'],
+    ['.', 'neither letters nor digits'],
+    ['..', 'neither letters nor digits'],
+    [' ', 'neither letters nor digits'],
+    ['📞', 'emoji'],
+    ['🇪🇸', 'emoji'],
+    ['1️⃣', 'emoji'],
+    ['Ana ❤️', 'emoji'],
+  ] as const)('%j can be read and not be sent to', ([destination, issue]) => {
+    for (const platform of ['telegram', 'webchat', 'operator'])
+      expect(destinationIssue(platform, destination, { sending: false })).toBeUndefined()
+    for (const platform of ['whatsapp', 'telegram', 'webchat', 'operator'])
+      expect(destinationIssue(platform, destination, { sending: true })).toContain(issue)
+  })
+
+  test.for(['0034600000000', '+00 34 600 000 000', '00-1234567'])('of WhatsApp, %s lacks its country code', destination => {
+    expect(destinationIssue('whatsapp', destination, { sending: true })).toMatch(/^begins with 00; write the country code/)
+    expect(destinationIssue('whatsapp', destination, { sending: false })).toMatch(/^begins with 00/)
+    expect(destinationIssue('telegram', destination, { sending: true })).toBeUndefined()
+  })
+
+  test.for([
+    '34600000000',
+    'slow',
+    'INCORRECT_USER_PASSWORD',
+    'nullable',
+    'undefined-behaviour',
+    '@nobody',
+    'ñandú',
+    '{x',
+    'a.b',
+    '*',
+    '0012',
+  ])('%s may be sent to on every platform', destination => {
+    for (const platform of ['whatsapp', 'telegram', 'webchat', 'operator'])
+      expect(destinationIssue(platform, destination, { sending: true })).toBeUndefined()
   })
 })
