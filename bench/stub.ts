@@ -4,7 +4,7 @@ import { account, conversations, listAround, refused, sameInARow, stampOf, taken
 // Afilnet as a bare socket that writes prepared text: cheaper than every contestant, and it looks at what it gets.
 
 const lateMs = 20
-const compulsory = ['class=chat', `user=${encodeURIComponent(account.user)}`, `password=${account.password}`]
+const required = ['class=chat', `user=${encodeURIComponent(account.user)}`, `password=${account.password}`]
 const late = `destination=${conversations.late}`
 const form = /content-type: *application\/x-www-form-urlencoded/i
 const contentLength = /content-length: *(\d+)/i
@@ -41,7 +41,7 @@ function answerTo(request: string, bodyAt: number) {
   counts.calls++
   const has = (part: string) => request.indexOf(part, bodyAt) !== -1
   const destinationAt = request.indexOf('destination=', bodyAt) + 'destination='.length
-  if (request.startsWith('POST ') && form.test(request) && compulsory.every(has) && destinationAt > bodyAt) {
+  if (request.startsWith('POST ') && form.test(request) && required.every(has) && destinationAt > bodyAt) {
     const end = request.indexOf('&', destinationAt)
     if (has('method=getmessages')) return list(request.slice(destinationAt, end === -1 ? undefined : end))
     if (has('method=sendmessage') && has('message=')) return success

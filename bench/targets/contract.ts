@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { type Fault, failures, faults } from '../../src/afilnet/faults.ts'
+import { failures, faults } from '../../src/afilnet/faults.ts'
+import { catalogue } from '../../src/problem/catalogue.ts'
 
 // What a contestant in Node has to do, in the few lines that it takes without a gateway's care; both of them share it.
 
@@ -15,7 +16,7 @@ export class Refusal extends Error {
   readonly status: number
   readonly code: string
 
-  constructor({ status, code }: Pick<Fault, 'status' | 'code'>) {
+  constructor({ status, code }: { status: number; code: string }) {
     super(code)
     this.status = status
     this.code = code
@@ -58,8 +59,9 @@ type Envelope = { status?: string; error?: string; result?: { list?: Record<stri
 
 /** What is in an envelope; an error in it is thrown as the HTTP status that it should have had. */
 export function open({ status, error = '', result }: Envelope) {
-  if (status !== 'SUCCESS') throw new Refusal(Object.hasOwn(faults, error) ? faults[error as keyof typeof faults] : failures.unknownError)
-  return result
+  if (status === 'SUCCESS') return result
+  const { code } = Object.hasOwn(faults, error) ? faults[error as keyof typeof faults] : failures.unknownError
+  throw new Refusal({ status: catalogue[code].status, code })
 }
 
 const text = (value: unknown) => (value === null || value === undefined ? null : String(value))

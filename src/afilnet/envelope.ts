@@ -22,8 +22,8 @@ function readRows(operation: Operation, envelope: unknown) {
   if (isObject(envelope) && status === 'ERROR') throw refusal(operation, envelope.error)
   if (!isObject(envelope) || status !== 'SUCCESS') throw new UpstreamError(failures.invalidResponse, operation)
   const found = { rows: [] as Fields[], large: false }
-  const { row } = operation
-  if (row) for (const item of list(operation, envelope.result)) found.rows.push(readRow(row, item, found))
+  if (operation.kind === 'send') return found
+  for (const item of list(operation, envelope.result)) found.rows.push(readRow(operation.row, item, found))
   return found
 }
 

@@ -1,8 +1,7 @@
 /** One way in which a call can fail, and the answer we give for it. */
 export type Fault = {
   code: string
-  status: number
-  /** Who must act. The caller is to blame exactly when `status` is below 500. */
+  /** Who must act. The caller exactly where the catalogue answers 4xx. */
   side: 'caller' | 'operator' | 'upstream' | 'gateway'
   /** What it proves. `unknown` holds for operations that are not safe; a safe one never applies anything. */
   outcome: 'not_applied' | 'unknown'
@@ -10,21 +9,21 @@ export type Fault = {
   pointer?: string
 }
 
-const mismatch = { code: 'upstream-contract-mismatch', status: 502, side: 'operator', outcome: 'not_applied' } as const
+const mismatch = { code: 'upstream-contract-mismatch', side: 'operator', outcome: 'not_applied' } as const
 
 /**
  * Every error code in Afilnet's manual.
  *
  * Afilnet checks our credentials, not the caller's, so INCORRECT_USER_PASSWORD is
- * the operator's to mend and must not reach the caller as 401.
+ * the operator's to fix and must not reach the caller as 401.
  */
 export const faults = {
-  CHANNEL_NOT_FOUND: { code: 'channel-not-found', status: 404, side: 'caller', outcome: 'not_applied' },
-  CHAT_NOT_FOUND: { code: 'chat-not-found', status: 404, side: 'caller', outcome: 'not_applied' },
-  INCORRECT_FILETYPE: { code: 'file-type-rejected', status: 422, side: 'caller', outcome: 'not_applied', pointer: '/type' },
-  INCORRECT_FILEURL: { code: 'file-url-rejected', status: 422, side: 'caller', outcome: 'not_applied', pointer: '/fileUrl' },
-  INCORRECT_THUMBURL: { code: 'thumb-url-rejected', status: 422, side: 'caller', outcome: 'not_applied', pointer: '/thumbUrl' },
-  INCORRECT_USER_PASSWORD: { code: 'upstream-credentials-rejected', status: 502, side: 'operator', outcome: 'not_applied' },
+  CHANNEL_NOT_FOUND: { code: 'channel-not-found', side: 'caller', outcome: 'not_applied' },
+  CHAT_NOT_FOUND: { code: 'chat-not-found', side: 'caller', outcome: 'not_applied' },
+  INCORRECT_FILETYPE: { code: 'file-type-rejected', side: 'caller', outcome: 'not_applied', pointer: '/type' },
+  INCORRECT_FILEURL: { code: 'file-url-rejected', side: 'caller', outcome: 'not_applied', pointer: '/fileUrl' },
+  INCORRECT_THUMBURL: { code: 'thumb-url-rejected', side: 'caller', outcome: 'not_applied', pointer: '/thumbUrl' },
+  INCORRECT_USER_PASSWORD: { code: 'upstream-credentials-rejected', side: 'operator', outcome: 'not_applied' },
   MISSING_USER: mismatch,
   MISSING_PASSWORD: mismatch,
   MISSING_CLASS: mismatch,
@@ -32,25 +31,25 @@ export const faults = {
   MISSING_COMPULSORY_PARAM: mismatch,
   INCORRECT_CLASS: mismatch,
   INCORRECT_METHOD: mismatch,
-  NO_CREDITS: { code: 'upstream-out-of-credit', status: 503, side: 'operator', outcome: 'not_applied' },
-  NO_ROUTE_AVAILABLE: { code: 'destination-unroutable', status: 422, side: 'caller', outcome: 'not_applied' },
+  NO_CREDITS: { code: 'upstream-out-of-credit', side: 'operator', outcome: 'not_applied' },
+  NO_ROUTE_AVAILABLE: { code: 'destination-unroutable', side: 'caller', outcome: 'not_applied' },
 } as const satisfies Record<string, Fault>
 
 /** Failures without a code of Afilnet's: what went wrong on the way, or in an answer that is none. */
 export const failures = {
-  unknownError: { code: 'upstream-unknown-error', status: 502, side: 'upstream', outcome: 'unknown' },
-  rateLimited: { code: 'upstream-rate-limited', status: 503, side: 'upstream', outcome: 'not_applied' },
-  redirect: { code: 'upstream-redirect', status: 502, side: 'upstream', outcome: 'unknown' },
-  clientError: { code: 'upstream-error', status: 502, side: 'upstream', outcome: 'unknown' },
-  serverError: { code: 'upstream-error', status: 502, side: 'upstream', outcome: 'unknown' },
-  invalidResponse: { code: 'upstream-invalid-response', status: 502, side: 'upstream', outcome: 'unknown' },
-  responseTooLarge: { code: 'upstream-response-too-large', status: 502, side: 'upstream', outcome: 'unknown' },
-  unreachable: { code: 'upstream-unreachable', status: 503, side: 'upstream', outcome: 'not_applied' },
-  timeout: { code: 'upstream-timeout', status: 504, side: 'upstream', outcome: 'unknown' },
-  connectionLost: { code: 'upstream-connection-lost', status: 502, side: 'upstream', outcome: 'unknown' },
-  overloaded: { code: 'overloaded', status: 503, side: 'gateway', outcome: 'not_applied' },
-  circuitOpen: { code: 'upstream-circuit-open', status: 503, side: 'gateway', outcome: 'not_applied' },
-  requestTooLong: { code: 'payload-too-large', status: 413, side: 'caller', outcome: 'not_applied' },
+  unknownError: { code: 'upstream-unknown-error', side: 'upstream', outcome: 'unknown' },
+  rateLimited: { code: 'upstream-rate-limited', side: 'upstream', outcome: 'not_applied' },
+  redirect: { code: 'upstream-redirect', side: 'upstream', outcome: 'unknown' },
+  clientError: { code: 'upstream-error', side: 'upstream', outcome: 'unknown' },
+  serverError: { code: 'upstream-error', side: 'upstream', outcome: 'unknown' },
+  invalidResponse: { code: 'upstream-invalid-response', side: 'upstream', outcome: 'unknown' },
+  responseTooLarge: { code: 'upstream-response-too-large', side: 'upstream', outcome: 'unknown' },
+  unreachable: { code: 'upstream-unreachable', side: 'upstream', outcome: 'not_applied' },
+  timeout: { code: 'upstream-timeout', side: 'upstream', outcome: 'unknown' },
+  connectionLost: { code: 'upstream-connection-lost', side: 'upstream', outcome: 'unknown' },
+  overloaded: { code: 'overloaded', side: 'gateway', outcome: 'not_applied' },
+  circuitOpen: { code: 'upstream-circuit-open', side: 'gateway', outcome: 'not_applied' },
+  requestTooLong: { code: 'payload-too-large', side: 'caller', outcome: 'not_applied' },
 } as const satisfies Record<string, Fault>
 
 /** A call that did not succeed: which fault, and whether anything may have happened at Afilnet. */

@@ -1,10 +1,12 @@
 /** One operation of Afilnet's class `chat`, in the words of Afilnet's manual. */
 export type Operation = {
+  /** What its answer holds: a list of channels, a list of messages, or no list because it sends. */
+  kind: 'channels' | 'messages' | 'send'
   method: string
-  compulsory: readonly string[]
+  required: readonly string[]
   optional: readonly string[]
-  /** The documented fields of a `result.list` row; `null` where the answer carries no list. */
-  row: readonly string[] | null
+  /** The documented fields of a `result.list` row. */
+  row: readonly string[]
   /** Repeating or sharing it changes nothing at Afilnet. `false` also where nobody knows. */
   safe: boolean
   /** The error codes that the manual lists for it, beyond `everyOperation`. */
@@ -27,8 +29,9 @@ const messageRow = ['platformid', 'platform', 'message', 'destination', 'message
 const unreadRow = ['platformid', 'platform', 'message', 'destination', 'messageid', 'issent', 'status', 'datetime'] as const
 
 export const getChatChannels = {
+  kind: 'channels',
   method: 'getchatchannels',
-  compulsory: [],
+  required: [],
   optional: [],
   row: ['platformid', 'platform', 'name'],
   safe: true,
@@ -36,26 +39,29 @@ export const getChatChannels = {
 } as const satisfies Operation
 
 export const sendMessage = {
+  kind: 'send',
   method: 'sendmessage',
-  compulsory: ['platform', 'platformid', 'destination', 'message'],
+  required: ['platform', 'platformid', 'destination', 'message'],
   optional: [],
-  row: null,
+  row: [],
   safe: false,
   errors: ['CHANNEL_NOT_FOUND'],
 } as const satisfies Operation
 
 export const sendFile = {
+  kind: 'send',
   method: 'sendfile',
-  compulsory: ['platform', 'platformid', 'destination', 'type', 'fileurl'],
+  required: ['platform', 'platformid', 'destination', 'type', 'fileurl'],
   optional: ['thumburl', 'message'],
-  row: null,
+  row: [],
   safe: false,
   errors: ['CHANNEL_NOT_FOUND', 'CHAT_NOT_FOUND', 'INCORRECT_FILETYPE', 'INCORRECT_FILEURL', 'INCORRECT_THUMBURL'],
 } as const satisfies Operation
 
 export const getChats = {
+  kind: 'messages',
   method: 'getchats',
-  compulsory: ['platform', 'platformid'],
+  required: ['platform', 'platformid'],
   optional: [],
   row: messageRow,
   safe: true,
@@ -63,8 +69,9 @@ export const getChats = {
 } as const satisfies Operation
 
 export const getMessages = {
+  kind: 'messages',
   method: 'getmessages',
-  compulsory: ['platform', 'platformid', 'destination'],
+  required: ['platform', 'platformid', 'destination'],
   optional: [],
   row: messageRow,
   safe: true,
@@ -72,8 +79,9 @@ export const getMessages = {
 } as const satisfies Operation
 
 export const getUnreadMessages = {
+  kind: 'messages',
   method: 'getunreadmessages',
-  compulsory: ['platform', 'platformid', 'destination'],
+  required: ['platform', 'platformid', 'destination'],
   optional: [],
   row: unreadRow,
   safe: false, // it may mark what it returns as read
@@ -83,11 +91,11 @@ export const getUnreadMessages = {
 export const operations = [getChatChannels, sendMessage, sendFile, getChats, getMessages, getUnreadMessages] as const
 
 /** What the caller of an operation passes, by Afilnet's names. */
-export type Params<O extends Operation> = Record<O['compulsory'][number], string> & { [K in O['optional'][number]]?: string | undefined }
+export type Params<O extends Operation> = Record<O['required'][number], string> & { [K in O['optional'][number]]?: string | undefined }
 
 type Field<K> = K extends 'sent' | 'issent' ? boolean | null : string | null
 
 /** One row of an answer, read: ids and numbers as text, `sent` and `issent` both as `sent`, anything undocumented in `extra`. */
 export type Row<O extends Operation = Operation> = {
-  [K in NonNullable<O['row']>[number] as K extends 'issent' ? 'sent' : K]: Field<K>
+  [K in O['row'][number] as K extends 'issent' ? 'sent' : K]: Field<K>
 } & { extra?: Record<string, unknown> }

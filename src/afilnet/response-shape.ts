@@ -33,7 +33,7 @@ const unshown = '(not shown)'
  *
  * Not made of the reader's own parts: where the two disagree, one of them is wrong.
  */
-export function dissect({ row }: Operation, bytes: Uint8Array): Observation[] {
+export function describeShape({ row }: Operation, bytes: Uint8Array): Observation[] {
   const text = Buffer.from(bytes).toString()
   const marked = text.startsWith('\uFEFF')
   const encoding = isUtf8(bytes) ? (marked ? 'UTF-8 with a byte order mark' : 'UTF-8') : 'not UTF-8'
@@ -46,10 +46,10 @@ export function dissect({ row }: Operation, bytes: Uint8Array): Observation[] {
   if (!isObject(envelope)) return outside
   const status: Observation = { question: 'status', seen: caseOf(envelope.status) }
   if (/^error$/i.test(String(envelope.status))) return [...outside, status]
-  return [...outside, status, { question: 'result', seen: kindOf(envelope.result) }, ...dissectList(row ?? [], envelope.result)]
+  return [...outside, status, { question: 'result', seen: kindOf(envelope.result) }, ...describeList(row, envelope.result)]
 }
 
-function dissectList(fields: readonly string[], result: unknown): Observation[] {
+function describeList(fields: readonly string[], result: unknown): Observation[] {
   if (!isObject(result)) return []
   const items = typeof result.list === 'object' ? Object.values(result.list ?? {}) : []
   const rows = items.filter(isObject)
@@ -58,11 +58,11 @@ function dissectList(fields: readonly string[], result: unknown): Observation[] 
     { question: 'list', seen: kindOf(result.list) + stray },
     { question: 'rows', seen: String(rows.length) },
     ...['datetime', 'messageid'].flatMap(of => orderOf(rows, of)),
-    ...rows.flatMap(row => dissectRow(fields, row)),
+    ...rows.flatMap(row => describeRow(fields, row)),
   ]
 }
 
-function dissectRow(fields: readonly string[], row: Row): Observation[] {
+function describeRow(fields: readonly string[], row: Row): Observation[] {
   const carriesSent = fields.includes('sent')
   const known = carriesSent ? [...fields, 'issent'] : fields
   return [

@@ -13,7 +13,7 @@ const formHeaders = { 'content-type': 'application/x-www-form-urlencoded', accep
 function form(operation: Operation, params: Record<string, string | undefined>, account?: Credentials) {
   let fields = `class=chat&method=${operation.method}`
   if (account) fields += `&user=${encode(account.user)}&password=${encode(account.password)}`
-  for (const name of operation.compulsory) fields += field(name, params[name])
+  for (const name of operation.required) fields += field(name, params[name])
   for (const name of operation.optional) fields += field(name, params[name])
   return fields
 }

@@ -133,7 +133,7 @@ const text = (description: string) => ({ type: 'string', description })
 /** The headers that a caller may go by. */
 function headersOf(status: number, codes: readonly ProblemCode[], config: RouteOptions['config']) {
   const waits = codes.some(code => new Problem(code).headers['retry-after'] !== undefined)
-  const sends = config?.operation?.row === null
+  const sends = config?.operation?.kind === 'send'
   return {
     'X-Request-Id': text('The id of the request, in the log too; one of the form `[A-Za-z0-9_-]{8,64}` is taken over from the request'),
     ...(config?.revalidate && status < 400 && { ETag: text('For `If-None-Match`') }),
@@ -153,8 +153,8 @@ function headersOf(status: number, codes: readonly ProblemCode[], config: RouteO
   }
 }
 
-function upstreamCodes({ errors, row }: Operation): ProblemCode[] {
-  const documentedErrors = [...everyOperation, ...errors, 'NO_CREDITS', ...(row ? [] : ['NO_ROUTE_AVAILABLE'])]
+function upstreamCodes({ errors, kind }: Operation): ProblemCode[] {
+  const documentedErrors = [...everyOperation, ...errors, 'NO_CREDITS', ...(kind === 'send' ? ['NO_ROUTE_AVAILABLE'] : [])]
   const possible = [...documentedErrors.map(code => faults[code as keyof typeof faults]), ...Object.values(failures)]
   return possible.map(({ code }) => code)
 }

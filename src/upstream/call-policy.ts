@@ -176,9 +176,9 @@ export function createAsking({ account, timeoutMs, observe }: AskingOptions): As
 }
 
 /** Nothing left, or a read that can be asked again. */
-function mayRepeat({ row, safe }: Operation, error: unknown) {
+function mayRepeat({ kind, safe }: Operation, error: unknown) {
   if (!(error instanceof UpstreamError)) return false
-  return safe ? repeatableReads.has(error.fault) : row === null && error.fault === failures.unreachable
+  return safe ? repeatableReads.has(error.fault) : kind === 'send' && error.fault === failures.unreachable
 }
 
 /** Lets time pass, unless nobody waits any more. */

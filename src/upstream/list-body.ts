@@ -13,7 +13,7 @@ export type Rendered = { body: Uint8Array; etag: string }
 /** Reads Afilnet's bytes and writes what callers get; throws an `UpstreamError` if they are no result. */
 export function render(operation: Operation, bytes: Uint8Array, view: View): Rendered {
   const rows = readEnvelope(operation, bytes) as Fields[]
-  const items = operation.row?.includes('name') ? channels(rows, view) : rows.map(row => message(row, view))
+  const items = operation.kind === 'channels' ? channels(rows, view) : rows.map(row => message(row, view))
   const body = Buffer.from(JSON.stringify({ items }))
   return { body, etag: `"${hash('sha256', body, 'base64url')}"` }
 }

@@ -186,7 +186,7 @@ export function createUpstream({
   return {
     async read(operation, params, context, chats) {
       const account = accountOf(context)
-      const view: View = { timezone: account.config.timezone, chats: operation.row?.includes('name') ? chats : undefined }
+      const view: View = { timezone: account.config.timezone, chats: operation.kind === 'channels' ? chats : undefined }
       if (!operation.safe) {
         context.unsafeBegun = true
         return observed(

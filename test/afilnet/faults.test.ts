@@ -1,6 +1,4 @@
 import { describe, expect } from 'vitest'
-import { failures, faults } from '../../src/afilnet/faults.ts'
-import { catalogue } from '../../src/problem/catalogue.ts'
 import { type Reply, test } from '../gateway.ts'
 import { calls, type Method } from './calls.ts'
 
@@ -104,14 +102,4 @@ describe('an error code of Afilnet', () => {
 
     expect({ status, ...json }).toMatchObject({ status: 404, code: 'chat-not-found' })
   })
-})
-
-describe('a row of the table of faults', () => {
-  test.for(Object.entries({ ...faults, ...failures }))(
-    '%s agrees with the catalogue, and blames whom its status blames',
-    ([, { code, status, side }]) => {
-      expect(catalogue[code].status).toBe(status)
-      expect(side === 'caller').toBe(status < 500)
-    },
-  )
 })

@@ -1,19 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { getChatChannels, getMessages, type Operation } from '../../src/afilnet/operations.ts'
-import { dissect, type Question } from '../../src/afilnet/response-shape.ts'
+import { describeShape, type Question } from '../../src/afilnet/response-shape.ts'
 
 const bytesOf = (answer: unknown) => Buffer.from(typeof answer === 'string' ? answer : JSON.stringify(answer))
 
 /** What an answer shows about one question, in order. */
 const seen = (question: Question, answer: unknown, operation: Operation = getMessages) =>
-  dissect(operation, bytesOf(answer))
+  describeShape(operation, bytesOf(answer))
     .filter(one => one.question === question)
     .map(({ of, seen }) => (of === undefined ? seen : `${of}: ${seen}`))
 
 const list = (...rows: unknown[]) => ({ status: 'SUCCESS', result: { list: rows } })
 
-describe('dissect', () => {
+describe('describeShape', () => {
   test.for([
     ['upper case', 'SUCCESS'],
     ['lower case', 'success'],
@@ -40,7 +40,7 @@ describe('dissect', () => {
     const encodings = ['{}', '\uFEFF{}'].map(body => seen('encoding', body))
 
     expect(encodings).toEqual([['UTF-8'], ['UTF-8 with a byte order mark']])
-    expect(dissect(getMessages, Buffer.from([0x7b, 0xff, 0x7d]))[0]).toEqual({ question: 'encoding', seen: 'not UTF-8' })
+    expect(describeShape(getMessages, Buffer.from([0x7b, 0xff, 0x7d]))[0]).toEqual({ question: 'encoding', seen: 'not UTF-8' })
   })
 
   test.for([
@@ -172,7 +172,7 @@ describe('dissect', () => {
 
     fc.assert(
       fc.property(answer, fc.constantFrom(getMessages, getChatChannels), (answer, operation) => {
-        const told = JSON.stringify(dissect(operation, bytesOf(answer)))
+        const told = JSON.stringify(describeShape(operation, bytesOf(answer)))
         expect(told).not.toContain('34699')
       }),
     )

@@ -44,17 +44,16 @@ describe('The catalogue', () => {
 describe('A fault of Afilnet’s', () => {
   const table = Object.entries({ ...faults, ...failures })
 
-  plain.for(table)('%s agrees with the catalogue', ([, fault]) => {
+  plain.for(table)('%s stands in the catalogue', ([, fault]) => {
     expect(catalogue).toHaveProperty(fault.code)
-    expect(fault.status).toBe(catalogue[fault.code].status)
   })
 
   plain.for(table)('%s blames the side its status blames', ([, fault]) => {
-    expect(fault.side === 'caller').toBe(fault.status < 500)
+    expect(fault.side === 'caller').toBe(catalogue[fault.code].status < 500)
   })
 
   plain.for(table)('%s leaves open what happened only with 502 and 504', ([, fault]) => {
-    if (fault.outcome === 'unknown') expect([502, 504]).toContain(fault.status)
+    if (fault.outcome === 'unknown') expect([502, 504]).toContain(catalogue[fault.code].status)
     else expect(fault.outcome).toBe('not_applied')
   })
 })

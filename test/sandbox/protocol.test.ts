@@ -19,26 +19,23 @@ describe('a check', () => {
     expect(await answerTo(sandbox, { ...params, [name]: '' })).toEqual(error(`MISSING_${name.toUpperCase()}`))
   })
 
-  const compulsory: [string, Params, string[]][] = [
+  const required: [string, Params, string[]][] = [
     ['sendmessage', send, Object.keys(send)],
     ['sendfile', file, Object.keys(file)],
     ['getchats', { platform: 'whatsapp', platformid: '100' }, ['platform', 'platformid']],
     ['getmessages', chat, Object.keys(chat)],
     ['getunreadmessages', chat, Object.keys(chat)],
   ]
-  test.for(compulsory)(
-    'asks %s for every compulsory parameter before it looks at a value',
-    async ([method, params, names], { sandbox }) => {
-      const bad = Object.fromEntries(Object.keys(params).map(name => [name, 'wrong']))
-      for (const name of names) {
-        expect(await answerTo(sandbox, call(sandbox, method, { ...without(bad, name), password: 'wrong' }))).toEqual(
-          error('MISSING_COMPULSORY_PARAM'),
-        )
-        expect(await answerTo(sandbox, call(sandbox, method, { ...params, [name]: '' }))).toEqual(error('MISSING_COMPULSORY_PARAM'))
-      }
-      expect(sandbox.sent).toEqual([])
-    },
-  )
+  test.for(required)('asks %s for every required parameter before it looks at a value', async ([method, params, names], { sandbox }) => {
+    const bad = Object.fromEntries(Object.keys(params).map(name => [name, 'wrong']))
+    for (const name of names) {
+      expect(await answerTo(sandbox, call(sandbox, method, { ...without(bad, name), password: 'wrong' }))).toEqual(
+        error('MISSING_COMPULSORY_PARAM'),
+      )
+      expect(await answerTo(sandbox, call(sandbox, method, { ...params, [name]: '' }))).toEqual(error('MISSING_COMPULSORY_PARAM'))
+    }
+    expect(sandbox.sent).toEqual([])
+  })
 
   const incorrect: [string, string, Params][] = [
     ['INCORRECT_USER_PASSWORD', 'sendmessage', { ...send, password: 'wrong', platformid: '999' }],

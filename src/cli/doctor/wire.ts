@@ -1,6 +1,6 @@
 import { instantOf } from '../../afilnet/datetime.ts'
 import type { Operation, Row } from '../../afilnet/operations.ts'
-import { dissect, type Observation, platforms, type Question } from '../../afilnet/response-shape.ts'
+import { describeShape, type Observation, platforms, type Question } from '../../afilnet/response-shape.ts'
 import type { Answer, Asked } from './recorder.ts'
 import type { Check } from './report.ts'
 
@@ -27,7 +27,7 @@ const texts = ['string', 'numeric string', 'number', 'empty string']
 export function describeWire(account: string, asked: readonly Asked[], timezone: string | undefined): Check[] {
   const heard = asked.flatMap(({ operation, answer, rows = [] }): Heard[] =>
     answer?.complete && answer.status < 300
-      ? [{ operation, answer, rows, observations: dissect(operation, Buffer.concat(answer.chunks)) }]
+      ? [{ operation, answer, rows, observations: describeShape(operation, Buffer.concat(answer.chunks)) }]
       : [],
   )
   const lines =
@@ -162,7 +162,7 @@ function unplaced(observations: readonly Observation[], heard: readonly Heard[])
   const rows = heard.flatMap(({ operation, rows }) => rows.map(row => ({ row, operation })))
   const absent = seenIn(observations, 'sent').filter(seen => seen === 'missing' || seen === 'null').length
   const unread = rows.filter(({ row }) => row.sent === null).length - absent
-  const misplaced = rows.flatMap(({ row, operation }) => Object.keys(row.extra ?? {}).filter(name => operation.row?.includes(name)))
+  const misplaced = rows.flatMap(({ row, operation }) => Object.keys(row.extra ?? {}).filter(name => operation.row.includes(name)))
   const facts = { sent: Math.max(0, unread), structures: tally(misplaced) }
   const found = [
     ...(unread > 0 ? [`sent that is no boolean ×${unread}`] : []),
