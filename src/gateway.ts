@@ -168,10 +168,10 @@ async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPo
     await admin.listen({ host, port: adminPort ?? usualAdminPort })
   } catch (error) {
     if (adminPort !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error // node:net throws nothing else
-    logger.warn({ port: usualAdminPort }, 'the admin port is taken, so there is no admin listener; ADMIN_PORT chooses another')
+    logger.warn({ port: usualAdminPort }, 'admin port in use, starting without the admin listener; set ADMIN_PORT to another port')
     return false
   }
-  if (!isLoopbackHost(host)) logger.warn({ host }, 'the admin listener asks for no key and can be reached from other machines')
+  if (!isLoopbackHost(host)) logger.warn({ host }, 'admin listener reachable from other machines; it requires no key')
   return true
 }
 

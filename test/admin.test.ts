@@ -100,7 +100,7 @@ describe('The admin listener', () => {
     await body.dump()
 
     expect(statusCode).toBe(200)
-    await gateway.logged(({ msg }) => msg === 'the admin listener asks for no key and can be reached from other machines')
+    await gateway.logged(({ msg }) => msg === 'admin listener reachable from other machines; it requires no key')
   })
 
   test('that was asked for and is taken keeps the gateway from starting', async ({ start }) => {
@@ -121,7 +121,7 @@ describe('The admin listener', () => {
 
     expect(gateway.adminUrl).toBeUndefined()
     expect((await gateway.get('/me')).status).toBe(200)
-    await gateway.logged(({ msg }) => /^the admin port is taken/.test(String(msg)))
+    await gateway.logged(({ msg }) => /^admin port in use/.test(String(msg)))
   })
 
   test.for(['', 'GET /metrics HTT', 'POST /callers HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n{'])(

@@ -140,24 +140,24 @@ describe('SIGHUP', () => {
     expect(await gateway.get('/channels')).toMatchObject(rejected)
     expect(sandbox.calls).toHaveLength(1)
 
-    await reloaded('took over accounts and callers') // nothing is new
+    await reloaded('configuration reloaded') // nothing is new
     expect(await gateway.get('/channels')).toMatchObject(rejected)
     expect(sandbox.calls).toHaveLength(1)
 
     files(folder, { AFILNET_PASSWORD: `${canaries.password}\n` })
-    await reloaded('took over accounts and callers')
+    await reloaded('configuration reloaded')
     expect(await gateway.get('/channels')).toMatchObject({ status: 200 })
     expect(await gateway.get('/health/ready')).toMatchObject({ status: 200, json: { credentials: 'ok' } })
 
     files(folder, { GATEWAY_KEY_SHA256: 'broken', AFILNET_PASSWORD: '' })
-    await reloaded('the new configuration is not valid; the old one stays')
+    await reloaded('configuration reload failed, keeping the previous one')
     expect(gateway.log.find(({ mistakes }) => mistakes)).toMatchObject({
       mistakes: [{ place: 'AFILNET_PASSWORD' }, { place: 'GATEWAY_KEY_SHA256' }],
     })
     expect(await gateway.get('/channels')).toMatchObject({ status: 200 })
 
     files(folder, { GATEWAY_KEY_SHA256: digestOf(newKey), AFILNET_PASSWORD: canaries.password })
-    await reloaded('took over accounts and callers')
+    await reloaded('configuration reloaded')
     expect(await gateway.get('/channels')).toMatchObject({ status: 401 })
     expect(await gateway.get('/channels', newKey)).toMatchObject({ status: 200 })
   })

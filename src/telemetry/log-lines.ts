@@ -10,23 +10,23 @@ const lines: Lines = {
     const aborted = status === undefined || undefined
     log.info({ requestId, traceId, method, route, status, aborted, code, caller, ms: Math.round(ms), upstreamMs, upstreamCode }, 'request')
   },
-  connectionRefused: (log, details) => log.info(details, 'request refused'),
+  connectionRefused: (log, details) => log.info(details, 'connection refused'),
   internalError: (log, details) => log.error(details, 'internal error'),
   circuitStateChanged(log, { open, ...whose }) {
-    if (open) log.warn(whose, 'calls of this operation fail too often: they are held back')
-    else log.info(whose, 'calls of this operation are answered again: they go on')
+    if (open) log.warn(whose, 'circuit breaker opened')
+    else log.info(whose, 'circuit breaker closed')
   },
   credentialsStateChanged(log, { account, accepted }) {
-    if (accepted) log.info({ account }, 'the credentials of this account are taken again')
-    else log.error({ account }, 'the credentials of this account are rejected: its calls are held back')
+    if (accepted) log.info({ account }, 'credentials accepted again')
+    else log.error({ account }, 'credentials rejected, calls of this account are paused')
   },
-  sendsInterrupted: (log, details) => log.warn(details, 'sends of processes that have died are unknown now'),
+  sendsInterrupted: (log, details) => log.warn(details, 'interrupted sends marked as unknown'),
   storeStateChanged(log, { ok, fault }) {
-    if (ok) log.info('the ledger of sends can be written again')
-    else log.error({ fault }, 'the ledger of sends cannot be written: sends get 503, reads go on')
+    if (ok) log.info('ledger available again')
+    else log.error({ fault }, 'ledger unavailable, sends get 503')
   },
-  configurationReloaded: (log, changes) => log.info(changes, 'took over accounts and callers'),
-  configurationReloadFailed: (log, details) => log.error(details, 'the new configuration is not valid; the old one stays'),
+  configurationReloaded: (log, changes) => log.info(changes, 'configuration reloaded'),
+  configurationReloadFailed: (log, details) => log.error(details, 'configuration reload failed, keeping the previous one'),
 }
 
 /** Makes log lines and metrics of facts. */

@@ -179,9 +179,8 @@ function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, 
     export(spans, done) {
       exporter.export(spans.map(strip), result => {
         const ok = result.code === 0 // SUCCESS; the enum is in a package that is not ours to import
-        if (ok && !taken) logger.info('the collector takes traces again')
-        if (!ok && taken)
-          logger.warn({ code: (result.error as NodeJS.ErrnoException | undefined)?.code }, 'the collector does not take traces')
+        if (ok && !taken) logger.info('trace collector accepts spans again')
+        if (!ok && taken) logger.warn({ code: (result.error as NodeJS.ErrnoException | undefined)?.code }, 'trace collector rejects spans')
         taken = ok
         done(result)
       })

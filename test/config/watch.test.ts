@@ -45,7 +45,7 @@ const open = async (start: (options: StartOptions) => Promise<TestGateway>, env:
   const gateway = await start({ env: { ...env, ...single } })
   const reload = gateway.follow(() => readConfig(env), 20)
   const tookOver = (fits: (line: Record<string, unknown>) => boolean = () => true) =>
-    gateway.logged(line => line.msg === 'took over accounts and callers' && fits(line))
+    gateway.logged(line => line.msg === 'configuration reloaded' && fits(line))
   return { gateway, reload, tookOver }
 }
 const none = { added: [], removed: [], changed: [] }
@@ -89,7 +89,7 @@ describe('A changed configuration', () => {
     const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
 
     write('config.json', '{"accounts":{"main":{"user":"fake-canary"}},"callers":{')
-    const line = await gateway.logged(({ msg }) => msg === 'the new configuration is not valid; the old one stays')
+    const line = await gateway.logged(({ msg }) => msg === 'configuration reload failed, keeping the previous one')
     const broken = await metrics()
     const replies = [await gateway.request('/me', { key: keys.crm }), await gateway.get('/health/ready')]
     config(({ callers }) => delete callers.shop)
@@ -262,14 +262,14 @@ describe('The program', () => {
     const logged = (count: number, msg: string) => expect.poll(() => program.log.filter(line => line.msg === msg).length).toBe(count)
 
     config(({ callers }) => Object.assign(callers, { next: caller(keys.next) }))
-    await logged(1, 'took over accounts and callers')
+    await logged(1, 'configuration reloaded')
     const next = await program.get('/me', keys.next)
     program.kill('SIGHUP')
-    await logged(2, 'took over accounts and callers')
+    await logged(2, 'configuration reloaded')
     write('config.json', '{}')
-    await logged(1, 'the new configuration is not valid; the old one stays')
+    await logged(1, 'configuration reload failed, keeping the previous one')
     program.kill('SIGHUP')
-    await logged(2, 'the new configuration is not valid; the old one stays')
+    await logged(2, 'configuration reload failed, keeping the previous one')
 
     expect(next.status).toBe(200)
     expect((await program.get('/me', keys.crm)).status).toBe(200)

@@ -54,7 +54,7 @@ describe('The line of a request', () => {
 
     await gateway.raw(bytes)
 
-    const written = await gateway.logged(({ msg }) => msg === 'request refused')
+    const written = await gateway.logged(({ msg }) => msg === 'connection refused')
     expect(written).toMatchObject({ level: 30, requestId: expect.stringMatching(/^[0-9a-f-]{36}$|^request-0123456789$/), ...line })
     expect(gateway.log.filter(({ status }) => status !== undefined)).toEqual([written])
   })

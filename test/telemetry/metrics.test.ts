@@ -66,7 +66,7 @@ describe('GET /metrics', () => {
     await gateway.request('/me', { key: 'fake-canary-wrong-key-0123456789' })
     for (let i = 0; i < 40; i++) await gateway.get('/me')
     await gateway.raw('canary no HTTP\r\n\r\n')
-    await gateway.logged(({ msg }) => msg === 'request refused')
+    await gateway.logged(({ msg }) => msg === 'connection refused')
 
     const after = await scrape(gateway)
     expect(ours(after)).toEqual(before)
@@ -196,7 +196,7 @@ describe('GET /metrics', () => {
     const gateway = await start({ env: { STORE_URL: url } })
 
     await eventually(gateway, { gateway_sends_interrupted_total: 1 })
-    expect(await gateway.logged(({ msg }) => msg === 'sends of processes that have died are unknown now')).toMatchObject({ count: 1 })
+    expect(await gateway.logged(({ msg }) => msg === 'interrupted sends marked as unknown')).toMatchObject({ count: 1 })
   })
 })
 

@@ -322,10 +322,10 @@ describe('The collector', () => {
     }
     collector.answer = response => response.end('{}')
     await gateway.get('/me')
-    const again = await gateway.logged(({ msg }) => msg === 'the collector takes traces again')
+    const again = await gateway.logged(({ msg }) => msg === 'trace collector accepts spans again')
 
     const lines = gateway.log.filter(({ msg }) => /collector/.test(String(msg)))
-    expect(lines).toMatchObject([{ level: 40, code: 400, msg: 'the collector does not take traces' }, again])
+    expect(lines).toMatchObject([{ level: 40, code: 400, msg: 'trace collector rejects spans' }, again])
     expect(JSON.stringify(gateway.log)).not.toMatch(/cn6collector|v1\/traces/)
   })
 
@@ -338,7 +338,7 @@ describe('The collector', () => {
 
     await gateway.get('/me')
 
-    expect(await gateway.logged(({ msg }) => msg === 'the collector does not take traces')).toMatchObject({ code: 307 })
+    expect(await gateway.logged(({ msg }) => msg === 'trace collector rejects spans')).toMatchObject({ code: 307 })
     expect(other.requests).toEqual([])
   })
 
@@ -350,7 +350,7 @@ describe('The collector', () => {
     })
 
     for (let i = 0; i < 20; i++) expect((await gateway.get('/me')).status).toBe(200)
-    await gateway.logged('the collector does not take traces')
+    await gateway.logged('trace collector rejects spans')
     gateway.kill('SIGTERM')
 
     expect(await gateway.exited).toEqual([0, null])
