@@ -46,7 +46,7 @@ export type Events = {
   storeAnswered: { verb: string; ms: number }
   storeStateChanged: { ok: boolean; fault: string | undefined }
   configurationReloaded: Record<'accounts' | 'callers', { added: string[]; removed: string[]; changed: string[] }>
-  configurationReloadFailed: { mistakes: readonly { place: string; expected: string }[] }
+  configurationReloadFailed: { issues: readonly { path: string; message: string }[] }
 }
 
 /** Takes note of a fact. */

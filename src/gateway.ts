@@ -4,7 +4,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, isLoopbackHost } from './admin.ts'
 import { baseOf, createApp, type Patience } from './app.ts'
 import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
-import { followConfig } from './config/watch.ts'
+import { watchConfig } from './config/watch.ts'
 import type { Observe } from './events.ts'
 import { createLifecycle } from './lib/lifecycle.ts'
 import type { State } from './routes/health.ts'
@@ -21,10 +21,10 @@ export type Gateway = {
   url: string
   /** Where the operator looks in; none if its port was not asked for and is taken. */
   adminUrl: string | undefined
-  /** Takes over the accounts, the callers and the collector's headers of another configuration; the rest needs a restart. */
+  /** Applies the accounts, the callers and the collector's headers of another configuration; the rest needs a restart. */
   reload(config: Config): void
-  /** Reloads whenever a file of the configuration has other content; returns what reloads at once. */
-  follow(read: () => Config, pollMs?: number): () => void
+  /** Reloads the configuration when the content of one of its files changes; returns a function that reloads at once. */
+  watch(read: () => Config, pollMs?: number): () => void
   /** Leaves without losing an accepted request: not ready, then no new requests, then the end, all within `DRAIN_MS`. */
   drain(): Promise<void>
 }
@@ -86,7 +86,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     await app.close()
     throw error
   })
-  let stopFollowing = () => {}
+  let stopWatching = () => {}
 
   /** What was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both. */
   const callMs = config.timeoutMs + 1_000
@@ -103,7 +103,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, Math.max(0, deadline - performance.now())))
     await app.close()
     clearTimeout(end)
-    stopFollowing()
+    stopWatching()
     // A send goes on without its caller, who is not waited for above.
     await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
     await upstream.close()
@@ -120,8 +120,8 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     if (next) tracing?.useHeaders(next.headers)
   }
 
-  function follow(read: () => Config, pollMs?: number) {
-    const following = followConfig({
+  function watch(read: () => Config, pollMs?: number) {
+    const watching = watchConfig({
       config,
       read,
       ...(pollMs !== undefined && { pollMs }),
@@ -130,15 +130,15 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
         observe('configurationReloaded', changes)
         for (const warning of warningsOf(next)) logger.warn(warning)
       },
-      refused({ mistakes }) {
-        observe('configurationReloadFailed', { mistakes })
+      refused({ issues }) {
+        observe('configurationReloadFailed', { issues })
       },
     })
-    stopFollowing = following.stop
-    return following.reload
+    stopWatching = watching.stop
+    return watching.reload
   }
 
-  return { url: urlOf(app), adminUrl: adminListens ? urlOf(admin) : undefined, reload, follow, drain }
+  return { url: urlOf(app), adminUrl: adminListens ? urlOf(admin) : undefined, reload, watch, drain }
 }
 
 /** The same store, of which it is told how long each verb takes, refused ones included. */

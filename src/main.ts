@@ -29,7 +29,7 @@ const gateway = await startGateway(config, log).catch((error: NodeJS.ErrnoExcept
   log.fatal(newerStore ? { store: error.message } : { code, host, port }, 'cannot start')
   process.exit(newerStore ? 78 : 1)
 })
-reload = gateway.follow(() => readConfig(process.env))
+reload = gateway.watch(() => readConfig(process.env))
 
 let leaving = false
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -16,9 +16,9 @@ npm run key -- --name crm --account main --scope messages:send [--scope …] [--
 --expires takes days (90d), hours (12h) or a time in RFC 3339.`
 
 /** The row of the configuration that goes with a digest, or what is wrong with the arguments. */
-function rowOf(args: string[], sha256: string): { row: string } | { mistakes: string[] } {
+function rowOf(args: string[], sha256: string): { row: string } | { issues: string[] } {
   const given = attempt(() => parseArgs({ args, options, strict: true, allowPositionals: false }).values)
-  if (!given) return { mistakes: [usage] }
+  if (!given) return { issues: [usage] }
   if (Object.keys(given).length === 0) return { row: `  GATEWAY_KEY_SHA256=${sha256}` }
   const { name = '', account, scope, chat, expires } = given
   const caller = {
@@ -28,17 +28,15 @@ function rowOf(args: string[], sha256: string): { row: string } | { mistakes: st
     ...(chat && { chats: chat }),
     ...(expires !== undefined && { expires: instantOf(expires) }),
   }
-  const mistakes: string[] = []
-  readCaller(name, caller, (place, expected) => mistakes.push(`${argumentOf(place, name)}: ${expected}`))
-  return mistakes.length > 0
-    ? { mistakes: [...new Set(mistakes), '', usage] }
-    : { row: `  ${JSON.stringify(name)}: ${JSON.stringify(caller)}` }
+  const issues: string[] = []
+  readCaller(name, caller, (path, message) => issues.push(`${argumentOf(path, name)}: ${message}`))
+  return issues.length > 0 ? { issues: [...new Set(issues), '', usage] } : { row: `  ${JSON.stringify(name)}: ${JSON.stringify(caller)}` }
 }
 
-/** The argument behind a place of the file. */
-function argumentOf(place: string, name: string) {
-  const member = /\.(account|scopes|chats|expires)\b/.exec(place.slice(`callers.${name}`.length))?.[1]
-  return `--${member?.replace(/s$/, member === 'expires' ? 's' : '') ?? 'name'}`
+/** The argument that a path in the file stands for. */
+function argumentOf(path: string, name: string) {
+  const property = /\.(account|scopes|chats|expires)\b/.exec(path.slice(`callers.${name}`.length))?.[1]
+  return `--${property?.replace(/s$/, property === 'expires' ? 's' : '') ?? 'name'}`
 }
 
 /** A time in RFC 3339, from one or from a number of days or hours; anything else is left for the schema to refuse. */
@@ -59,8 +57,8 @@ function attempt<T>(work: () => T): T | undefined {
 if (import.meta.main) {
   const { key, sha256 } = makeKey()
   const made = rowOf(process.argv.slice(2), sha256)
-  if ('mistakes' in made) {
-    process.stderr.write(`${made.mistakes.join('\n')}\n`)
+  if ('issues' in made) {
+    process.stderr.write(`${made.issues.join('\n')}\n`)
     process.exit(78)
   }
   process.stdout.write(

@@ -23,7 +23,7 @@ export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' |
   chats?: readonly string[]
 }
 
-export type Blame = (place: string, expected: string) => void
+export type Report = (path: string, expected: string) => void
 
 /** Reads a file's text, if it can and if it is text in UTF-8. */
 export type ReadFile = (path: string) => string | undefined
@@ -31,7 +31,7 @@ export type ReadFile = (path: string) => string | undefined
 type Many = { accounts: Record<string, AccountConfig>; callers: Record<string, CallerConfig> }
 
 /** The one account and the one caller of the environment. */
-export function readSingle(values: Partial<Static<typeof Variables>>, connections: number, blame: Blame): Many {
+export function readSingle(values: Partial<Static<typeof Variables>>, connections: number, report: Report): Many {
   const account = {
     user: values.AFILNET_USER,
     password: values.AFILNET_PASSWORD,
@@ -42,39 +42,39 @@ export function readSingle(values: Partial<Static<typeof Variables>>, connection
     connections,
   }
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
-  if (keySha256.some(isExampleDigest)) blame('GATEWAY_KEY_SHA256', expectedKey)
+  if (keySha256.some(isExampleDigest)) report('GATEWAY_KEY_SHA256', expectedKey)
   const requestsPerMinute = values.RATE_LIMIT_PER_MINUTE
   const rateLimit = requestsPerMinute !== undefined && { rateLimit: { requestsPerMinute } }
   return {
-    accounts: { default: accountOf(account, (member, expected) => blame(`AFILNET_${member.toUpperCase()}`, expected)) },
+    accounts: { default: accountOf(account, (property, expected) => report(`AFILNET_${property.toUpperCase()}`, expected)) },
     callers: { default: { keySha256, account: 'default', scopes: [...scopes], ...rateLimit } },
   }
 }
 
-type ManyOptions = { environment: Environment; read: ReadFile; connections: number; blame: Blame }
+type ManyOptions = { environment: Environment; read: ReadFile; connections: number; report: Report }
 
 /** The accounts and callers of `GATEWAY_CONFIG`. */
-export function readFileOfMany(path: string, { environment, read, connections, blame }: ManyOptions): Many {
+export function readFileOfMany(path: string, { environment, read, connections, report }: ManyOptions): Many {
   const text = read(path)
-  if (text === undefined) blame('GATEWAY_CONFIG', `expected ${Variables.properties.GATEWAY_CONFIG.expected}`)
-  const rows = text === undefined ? { accounts: [], callers: [] } : readRows(text, blame)
+  if (text === undefined) report('GATEWAY_CONFIG', `expected ${Variables.properties.GATEWAY_CONFIG.expected}`)
+  const rows = text === undefined ? { accounts: [], callers: [] } : readRows(text, report)
 
-  const accounts = rows.accounts.map(({ name, place, row: { $comment, password, ...row } }) => {
-    const secret = password && readReference(password, environment, read, expected => blame(`${place}.password`, expected))
-    const blameMember: Blame = (member, expected) => blame(`${place}.${member}`, expected)
-    return [name, accountOf({ connections, ...row, password: secret }, blameMember)] as const
+  const accounts = rows.accounts.map(({ name, path, row: { $comment, password, ...row } }) => {
+    const secret = password && readReference(password, environment, read, expected => report(`${path}.password`, expected))
+    const reportProperty: Report = (property, expected) => report(`${path}.${property}`, expected)
+    return [name, accountOf({ connections, ...row, password: secret }, reportProperty)] as const
   })
   const names = new Set(accounts.map(([name]) => name))
   const owners = new Map<string, string>()
-  const callers = rows.callers.map(({ name, place, row: { $comment, ...row } }) => {
-    if (row.account !== undefined && !names.has(row.account)) blame(`${place}.account`, 'expected the name of an account in this file')
+  const callers = rows.callers.map(({ name, path, row: { $comment, ...row } }) => {
+    if (row.account !== undefined && !names.has(row.account)) report(`${path}.account`, 'expected the name of an account in this file')
     for (const [i, digest] of (row.keySha256 ?? []).entries()) {
       const owner = owners.get(digest)
-      if (isExampleDigest(digest)) blame(`${place}.keySha256[${i}]`, expectedKey)
-      if (owner !== undefined) blame(`${place}.keySha256[${i}]`, `expected a key of its own: ${owner} has the same`)
-      owners.set(digest, `${place}.keySha256[${i}]`)
+      if (isExampleDigest(digest)) report(`${path}.keySha256[${i}]`, expectedKey)
+      if (owner !== undefined) report(`${path}.keySha256[${i}]`, `expected a key of its own: ${owner} has the same`)
+      owners.set(digest, `${path}.keySha256[${i}]`)
     }
-    return [name, row as CallerConfig] as const // complete, or blamed already
+    return [name, row as CallerConfig] as const // complete, or reported already
   })
   return { accounts: Object.fromEntries(accounts), callers: Object.fromEntries(callers) }
 }
@@ -85,13 +85,13 @@ function readReference(
   reference: { file: string } | { env: string },
   environment: Environment,
   read: ReadFile,
-  blame: (expected: string) => void,
+  report: (expected: string) => void,
 ) {
   const named = 'env' in reference && Object.hasOwn(environment, reference.env) ? environment[reference.env] : undefined
   const secret = 'env' in reference ? named : withoutNewline(read(reference.file))
   if (secret === undefined)
-    blame('env' in reference ? 'expected env to name a variable that is set' : 'expected file to name a file of text that can be read')
-  else if (!/\S/.test(secret)) blame('expected a password that is not empty')
+    report('env' in reference ? 'expected env to name a variable that is set' : 'expected file to name a file of text that can be read')
+  else if (!/\S/.test(secret)) report('expected a password that is not empty')
   else return secret
   return undefined
 }
@@ -102,22 +102,22 @@ type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | 
   connections: number
 }
 
-/** What must hold for an account, wherever it is configured; what is missing has been blamed already. */
+/** What must hold for an account, wherever it is configured; what is missing has been reported already. */
 function accountOf(
   { user, password, transport = 'post', url: given, timezone, rows, connections }: Partial<AccountParts> & { connections: number },
-  blame: Blame,
+  report: Report,
 ): AccountConfig {
   const url = readUrl(given ?? documentedUrl[transport])
   const local = url !== undefined && (isLoopback(url) || url.hostname === 'sandbox')
-  if (!url || (url.protocol !== 'https:' && !local)) blame('url', `expected ${expectedUrl}`)
-  if (password !== undefined && isExampleSecret(password)) blame('password', 'expected a real password, not the value of an example')
+  if (!url || (url.protocol !== 'https:' && !local)) report('url', `expected ${expectedUrl}`)
+  if (password !== undefined && isExampleSecret(password)) report('password', 'expected a real password, not the value of an example')
   if (password?.trim() === sandboxPassword && !local) {
-    blame('password', "expected the account's password: the sandbox's is for a loopback host or one named sandbox")
+    report('password', "expected the account's password: the sandbox's is for a loopback host or one named sandbox")
   }
-  if (transport === 'basic' && user?.includes(':')) blame('user', 'expected no colon with the basic transport')
-  if (timezone !== undefined && !isTimeZone(timezone)) blame('timezone', `expected ${expectedTimezone}`)
+  if (transport === 'basic' && user?.includes(':')) report('user', 'expected no colon with the basic transport')
+  if (timezone !== undefined && !isTimeZone(timezone)) report('timezone', `expected ${expectedTimezone}`)
   const account = { user, password, transport, url, connections, ...(timezone !== undefined && { timezone }), ...(rows && { rows }) }
-  return account as AccountConfig // complete, or blamed and never used
+  return account as AccountConfig // complete, or reported and never used
 }
 
 /** An absolute URL of nothing but host, port and path. */

@@ -5,7 +5,7 @@ import type { Static, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { isBlock, isLoopback } from '../lib/addresses.ts'
 import { maskStoreUrl, readStoreUrl } from '../store/url.ts'
-import { type AccountConfig, type Blame, type CallerConfig, type ReadFile, readFileOfMany, readSingle, readUrl } from './accounts.ts'
+import { type AccountConfig, type CallerConfig, type ReadFile, type Report, readFileOfMany, readSingle, readUrl } from './accounts.ts'
 import { withoutNewline } from './secrets.ts'
 import { readTracing, type TracingConfig } from './tracing.ts'
 import { type Environment, Variables } from './variables.ts'
@@ -52,63 +52,63 @@ export type Files = Readonly<Record<string, string>>
 /** What `Config.files` has for a content; nothing for a file that cannot be read. */
 export const digestOf = (content: Uint8Array | undefined) => (content === undefined ? '' : hash('sha256', content))
 
-export type Mistake = { place: string; expected: string }
+export type Issue = { path: string; message: string }
 
-/** A configuration that must not run; names every mistake and never a value. */
+/** A configuration that must not run; names every issue and never a value. */
 export class ConfigError extends Error {
-  readonly mistakes: readonly Mistake[]
+  readonly issues: readonly Issue[]
   readonly files: Files
 
-  constructor(mistakes: readonly Mistake[], files: Files) {
-    super(mistakes.map(({ place, expected }) => `${place}: ${expected}`).join('\n'))
+  constructor(issues: readonly Issue[], files: Files) {
+    super(issues.map(({ path, message }) => `${path}: ${message}`).join('\n'))
     this.name = 'ConfigError'
-    this.mistakes = mistakes
+    this.issues = issues
     this.files = files
   }
 }
 
-/** Reads the whole configuration once, or throws a `ConfigError` with every mistake in it. */
+/** Reads the whole configuration once, or throws a `ConfigError` with every issue in it. */
 export function readConfig(environment: Environment): Config {
-  const mistakes = new Map<string, string>()
-  const blame: Blame = (place, expected) => void mistakes.set(place, mistakes.get(place) ?? expected)
+  const issues = new Map<string, string>()
+  const report: Report = (path, message) => void issues.set(path, issues.get(path) ?? message)
   const files: Record<string, string> = Object.create(null) // a path can be any word
   const read: ReadFile = path => {
     const content = attempt(() => readFileSync(path))
     files[path] = digestOf(content)
     return content && textOf(content)
   }
-  const values = readVariables(environment, read, blame)
-  const blameVariable = (place: keyof typeof Variables.properties) => blame(place, `expected ${Variables.properties[place].expected}`)
+  const values = readVariables(environment, read, report)
+  const reportVariable = (path: keyof typeof Variables.properties) => report(path, `expected ${Variables.properties[path].expected}`)
 
   if (environment.NODE_TLS_REJECT_UNAUTHORIZED === '0') {
-    blame('NODE_TLS_REJECT_UNAUTHORIZED', 'expected to be unset: the gateway does not run without TLS checks')
+    report('NODE_TLS_REJECT_UNAUTHORIZED', 'expected to be unset: the gateway does not run without TLS checks')
   }
   const connections = values.AFILNET_CONNECTIONS ?? 256
   const { accounts, callers } =
     values.GATEWAY_CONFIG === undefined
-      ? readSingle(values, connections, blame)
-      : readFileOfMany(values.GATEWAY_CONFIG, { environment, read, connections, blame })
+      ? readSingle(values, connections, report)
+      : readFileOfMany(values.GATEWAY_CONFIG, { environment, read, connections, report })
 
   const timeoutMs = values.AFILNET_TIMEOUT_MS ?? 10_000
   const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 1_000)
-  if (drainMs < timeoutMs + 1_000) blameVariable('DRAIN_MS')
-  if (values.STORE_URL !== undefined && !readStoreUrl(values.STORE_URL)) blameVariable('STORE_URL')
+  if (drainMs < timeoutMs + 1_000) reportVariable('DRAIN_MS')
+  if (values.STORE_URL !== undefined && !readStoreUrl(values.STORE_URL)) reportVariable('STORE_URL')
   const publicUrl = values.PUBLIC_URL === undefined ? undefined : readUrl(values.PUBLIC_URL)
-  if (values.PUBLIC_URL !== undefined && !publicUrl) blameVariable('PUBLIC_URL')
+  if (values.PUBLIC_URL !== undefined && !publicUrl) reportVariable('PUBLIC_URL')
   const trustProxy = splitList(values.TRUST_PROXY)
-  if (!trustProxy.every(isBlock)) blameVariable('TRUST_PROXY')
+  if (!trustProxy.every(isBlock)) reportVariable('TRUST_PROXY')
   const corsOrigins = splitList(values.CORS_ORIGINS)
-  if (!corsOrigins.every(origin => readUrl(origin)?.origin === origin)) blameVariable('CORS_ORIGINS')
+  if (!corsOrigins.every(origin => readUrl(origin)?.origin === origin)) reportVariable('CORS_ORIGINS')
   const proxyUrl = values.AFILNET_PROXY === undefined || values.AFILNET_PROXY === 'direct' ? undefined : readProxyUrl(values.AFILNET_PROXY)
-  if (values.AFILNET_PROXY !== undefined && values.AFILNET_PROXY !== 'direct' && !proxyUrl) blameVariable('AFILNET_PROXY')
-  const tracing = readTracing(values, blameVariable)
+  if (values.AFILNET_PROXY !== undefined && values.AFILNET_PROXY !== 'direct' && !proxyUrl) reportVariable('AFILNET_PROXY')
+  const tracing = readTracing(values, reportVariable)
 
-  if (mistakes.size > 0)
+  if (issues.size > 0)
     throw new ConfigError(
-      [...mistakes].map(([place, expected]) => ({ place, expected })),
+      [...issues].map(([path, message]) => ({ path, message })),
       files,
     )
-  const complete = values as Static<typeof Variables> // no mistakes: everything required is there
+  const complete = values as Static<typeof Variables> // no issues: everything required is there
   return freeze({
     host: complete.HOST,
     port: complete.PORT,
@@ -147,15 +147,15 @@ function readProxyUrl(value: string): URL | undefined {
 
 /** Where the ledger is and how long it keeps what: all that a command on it needs to know, without Afilnet or callers. */
 export function readStoreConfig(environment: Environment): Pick<Config, 'storeUrl' | 'keepHours' | 'storeMaxMb'> {
-  const mistakes: Mistake[] = []
+  const issues: Issue[] = []
   const read: ReadFile = path => {
     const content = attempt(() => readFileSync(path))
     return content && textOf(content)
   }
   const { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB } = Variables.properties
   const asked = { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB }
-  const values = readVariables(environment, read, (place, expected) => void mistakes.push({ place, expected }), asked)
-  if (mistakes.length > 0) throw new ConfigError(mistakes, {})
+  const values = readVariables(environment, read, (path, message) => void issues.push({ path, message }), asked)
+  if (issues.length > 0) throw new ConfigError(issues, {})
   const complete = values as Static<typeof Variables> // of these three, none is missing now
   return { storeUrl: complete.STORE_URL, keepHours: complete.SENDS_KEEP_HOURS, storeMaxMb: complete.STORE_MAX_MB }
 }
@@ -202,7 +202,7 @@ export function warningsOf({ accounts, callers, tracing }: Config, now = Date.no
 function readVariables(
   environment: Environment,
   read: ReadFile,
-  blame: Blame,
+  report: Report,
   asked: Record<string, TSchema> = Variables.properties,
 ): Partial<Static<typeof Variables>> {
   const values: Record<string, unknown> = {}
@@ -220,7 +220,7 @@ function readVariables(
       if (!Value.Check(schema, given)) throw new Error(`expected ${schema.expected}`)
       values[name] = given
     } catch (error) {
-      blame(name, (error as Error).message)
+      report(name, (error as Error).message)
     }
   }
   return values

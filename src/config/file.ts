@@ -2,7 +2,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { Value } from '@sinclair/typebox/value'
 import { chatPattern, scopes } from '../access.ts'
-import { repeatsMember } from '../lib/duplicate-keys.ts'
+import { hasDuplicateKeys } from '../lib/duplicate-keys.ts'
 import { isObject } from '../lib/is-object.ts'
 
 const strict = { additionalProperties: false } as const
@@ -18,7 +18,7 @@ const list = (values: readonly string[]) => `${values.slice(0, -1).join(', ')} o
 const limit = (description: string) =>
   Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000, description, expected: 'a whole number, 1 to 1000000000' }))
 const named = <T extends TSchema>(pattern: string, row: T, description: string) =>
-  Type.Record(Type.String({ pattern }), row, { ...strict, minProperties: 1, description, expected: 'an object with at least one member' })
+  Type.Record(Type.String({ pattern }), row, { ...strict, minProperties: 1, description, expected: 'an object with at least one property' })
 
 const AccountRow = Type.Object(
   {
@@ -115,32 +115,32 @@ export const GatewayFile = Type.Object(
   { ...strict, title: 'Configuration of the Afilnet gateway', expected: 'a JSON object' },
 )
 
-/** A row of the file; members whose form is wrong are left out, since they have been blamed already. */
-export type Sound<T> = { name: string; place: string; row: Partial<T> }
+/** A row of the file; properties whose form is wrong are left out, since they have been reported already. */
+export type Valid<T> = { name: string; path: string; row: Partial<T> }
 
 /** What is in the file, as far as its form is right. */
-export type GatewayRows = { accounts: Sound<Static<typeof AccountRow>>[]; callers: Sound<CallerRow>[] }
+export type GatewayRows = { accounts: Valid<Static<typeof AccountRow>>[]; callers: Valid<CallerRow>[] }
 
-type Blame = (place: string, expected: string) => void
+type Report = (path: string, expected: string) => void
 
-/** Reads the form of the file; everything that is wrong with it is blamed on its place, and no value is repeated. */
-export function readRows(text: string, blame: Blame): GatewayRows {
-  const document = parse(text, blame)
+/** Reads the form of the file; everything that is wrong with it is reported on its path, and no value is repeated. */
+export function readRows(text: string, report: Report): GatewayRows {
+  const document = parse(text, report)
   if (document === undefined) return { accounts: [], callers: [] }
-  for (const error of Value.Errors(GatewayFile, document)) if (error.path.split('/').length <= 2) complain('', error, document, blame)
+  for (const error of Value.Errors(GatewayFile, document)) if (error.path.split('/').length <= 2) reportError('', error, document, report)
   const section = (name: 'accounts' | 'callers') => Object.entries(isObject(document) && isObject(document[name]) ? document[name] : {})
   return {
-    accounts: section('accounts').map(([name, row], i) => readRow('accounts', accountName, AccountRow, name, row, blame, i + 1)),
-    callers: section('callers').map(([name, row], i) => readCaller(name, row, blame, i + 1)),
+    accounts: section('accounts').map(([name, row], i) => readRow('accounts', accountName, AccountRow, name, row, report, i + 1)),
+    callers: section('callers').map(([name, row], i) => readCaller(name, row, report, i + 1)),
   }
 }
 
 /** Reads one caller as far as it can be read by itself. */
-export function readCaller(name: string, row: unknown, blame: Blame, nth = 1): Sound<CallerRow> {
-  const sound = readRow('callers', callerName, CallerRow, name, row, blame, nth)
-  if (sound.row.expires !== undefined && !isInstant(sound.row.expires))
-    blame(`${sound.place}.expires`, 'expected a day and time that exist')
-  return sound
+export function readCaller(name: string, row: unknown, report: Report, nth = 1): Valid<CallerRow> {
+  const valid = readRow('callers', callerName, CallerRow, name, row, report, nth)
+  if (valid.row.expires !== undefined && !isInstant(valid.row.expires))
+    report(`${valid.path}.expires`, 'expected a day and time that exist')
+  return valid
 }
 
 /** Whether a time in RFC 3339 names a moment: `Date` would read the 30th of February as the 2nd of March. */
@@ -156,51 +156,51 @@ function readRow<S extends TSchema>(
   schema: S,
   name: string,
   row: unknown,
-  blame: Blame,
+  report: Report,
   nth: number,
-): Sound<Static<S>> {
+): Valid<Static<S>> {
   const formed = new RegExp(pattern).test(name)
-  const place = formed ? `${section}.${name}` : section + shown(name, nth)
-  if (!formed) blame(place, `expected a name of the form ${pattern}`)
+  const path = formed ? `${section}.${name}` : section + shown(name, nth)
+  if (!formed) report(path, `expected a name of the form ${pattern}`)
   const errors = [...Value.Errors(schema, row)]
-  for (const error of errors) complain(place, error, row, blame)
+  for (const error of errors) reportError(path, error, row, report)
   const wrong = new Set(errors.map(({ path }) => path.split('/')[1]))
-  const sound = isObject(row) ? Object.entries(row).filter(([member]) => !wrong.has(member)) : []
-  return { name, place, row: Object.fromEntries(sound) as Partial<Static<S>> } // what is left fits the schema
+  const valid = isObject(row) ? Object.entries(row).filter(([property]) => !wrong.has(property)) : []
+  return { name, path, row: Object.fromEntries(valid) as Partial<Static<S>> } // what is left fits the schema
 }
 
-function complain(start: string, { path, type, schema }: ValueError, root: unknown, blame: Blame) {
+function reportError(start: string, { path: pointer, type, schema }: ValueError, root: unknown, report: Report) {
   const known = type !== ValueErrorType.ObjectAdditionalProperties
-  blame(placeOf(start, path, root) || 'GATEWAY_CONFIG', known ? `expected ${schema.expected}` : 'expected no such member')
+  report(pathOf(start, pointer, root) || 'GATEWAY_CONFIG', known ? `expected ${schema.expected}` : 'expected no such property')
 }
 
-function parse(text: string, blame: Blame): unknown {
+function parse(text: string, report: Report): unknown {
   try {
     const document = JSON.parse(text)
-    if (repeatsMember(text)) blame('GATEWAY_CONFIG', 'expected no object with the same member twice')
+    if (hasDuplicateKeys(text)) report('GATEWAY_CONFIG', 'expected no object with the same property twice')
     return document
   } catch (error) {
     // The parser's own message quotes the file.
     const at = /\(line \d+ column \d+\)/.exec((error as Error).message)?.[0]
-    blame('GATEWAY_CONFIG', `expected valid JSON${at ? ` ${at}` : ''}`)
+    report('GATEWAY_CONFIG', `expected valid JSON${at ? ` ${at}` : ''}`)
     return undefined
   }
 }
 
 /** A JSON pointer as people write it: `callers.crm.scopes[1]`. */
-function placeOf(start: string, pointer: string, root: unknown): string {
+function pathOf(start: string, pointer: string, root: unknown): string {
   let at: unknown = root
-  let place = start
+  let path = start
   for (const part of pointer.split('/').slice(1)) {
     const name = part.replaceAll('~1', '/').replaceAll('~0', '~')
     const nth = isObject(at) ? Object.keys(at).indexOf(name) + 1 : 0
-    place += Array.isArray(at) ? `[${name}]` : shown(name, nth)
+    path += Array.isArray(at) ? `[${name}]` : shown(name, nth)
     at = isObject(at) || Array.isArray(at) ? (at as Record<string, unknown>)[name] : undefined
   }
-  return place.replace(/^\./, '')
+  return path.replace(/^\./, '')
 }
 
-/** A name that is not one of ours, in a place; a long one may be a secret that went astray, so it is told by its number. */
+/** A name that is not one of ours, in a path; a long one may be a secret that went astray, so it is told by its number. */
 function shown(name: string, nth: number) {
   if (/^[\w$-]{1,19}$/.test(name)) return `.${name}`
   return name.length < 20 ? `[${JSON.stringify(name)}]` : `[#${nth}]`

@@ -13,15 +13,15 @@ export type TracingConfig = {
   ratio: number
 }
 
-type BlameVariable = (place: keyof typeof Variables.properties) => void
+type ReportVariable = (path: keyof typeof Variables.properties) => void
 
 /** Reads the variables of OpenTelemetry; `undefined` if they name no collector. */
-export function readTracing(values: Partial<Static<typeof Variables>>, blame: BlameVariable): TracingConfig | undefined {
+export function readTracing(values: Partial<Static<typeof Variables>>, report: ReportVariable): TracingConfig | undefined {
   const headers = readHeaders(values.OTEL_EXPORTER_OTLP_HEADERS ?? '')
-  if (!headers) blame('OTEL_EXPORTER_OTLP_HEADERS')
+  if (!headers) report('OTEL_EXPORTER_OTLP_HEADERS')
   if (values.OTEL_EXPORTER_OTLP_ENDPOINT === undefined) return undefined
   const endpoint = readUrl(values.OTEL_EXPORTER_OTLP_ENDPOINT)
-  if (!endpoint) blame('OTEL_EXPORTER_OTLP_ENDPOINT')
+  if (!endpoint) report('OTEL_EXPORTER_OTLP_ENDPOINT')
   const tracing = {
     endpoint,
     headers,
@@ -29,7 +29,7 @@ export function readTracing(values: Partial<Static<typeof Variables>>, blame: Bl
     sampler: values.OTEL_TRACES_SAMPLER,
     ratio: Number(values.OTEL_TRACES_SAMPLER_ARG ?? 1),
   }
-  return tracing as TracingConfig // complete, or blamed and never used
+  return tracing as TracingConfig // complete, or reported and never used
 }
 
 function readHeaders(pairs: string): Record<string, string> | undefined {

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { type Config, ConfigError, digestOf } from './config.ts'
 
-/** What a reload did: names only, which are no secrets. */
+/** What a reload changed: names only, which are not secret. */
 export type Changes = Record<'accounts' | 'callers', { added: string[]; removed: string[]; changed: string[] }>
 
-type FollowOptions = {
+type WatchOptions = {
   config: Config
   /** Reads the configuration anew; throws a `ConfigError` if it is not valid. */
   read: () => Config
@@ -13,11 +13,11 @@ type FollowOptions = {
   pollMs?: number
 }
 
-/** Takes over a changed configuration, when told to and whenever a file of it has other content; the old one stays if the new one is not valid. */
-export function followConfig({ config, read, applied, refused, pollMs = 2_000 }: FollowOptions) {
+/** Reloads the configuration on request and when the content of one of its files changes. An invalid one changes nothing. */
+export function watchConfig({ config, read, applied, refused, pollMs = 2_000 }: WatchOptions) {
   let current = config
   let { files } = config
-  let looking = false
+  let polling = false
 
   function reload() {
     try {
@@ -28,15 +28,15 @@ export function followConfig({ config, read, applied, refused, pollMs = 2_000 }:
       applied(next, changes)
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      files = { ...current.files, ...error.files } // what was refused is looked at again only once it has changed
+      files = { ...current.files, ...error.files } // the refused content is not read again until it changes
       refused(error)
     }
   }
 
-  /** The content counts and not the inode: Kubernetes swaps a link. Read in the background, since a mount can hang. */
-  async function look() {
-    if (looking) return
-    looking = true
+  /** Compares contents, not inodes: Kubernetes swaps a link. Reads in the background, since a mount can hang. */
+  async function poll() {
+    if (polling) return
+    polling = true
     const before = files
     for (const [path, digest] of Object.entries(before)) {
       const content = await readFile(path).catch(() => undefined)
@@ -46,10 +46,10 @@ export function followConfig({ config, read, applied, refused, pollMs = 2_000 }:
         break
       }
     }
-    looking = false
+    polling = false
   }
 
-  const timer = setInterval(look, pollMs).unref()
+  const timer = setInterval(poll, pollMs).unref()
   return { reload, stop: () => clearInterval(timer) }
 }
 

@@ -1,14 +1,14 @@
-/** Whether an object in valid JSON names a member twice: which of the two counts is for each reader to guess. */
-export function repeatsMember(json: string): boolean {
+/** Whether an object in valid JSON contains a duplicate key: readers disagree which of the two values counts. */
+export function hasDuplicateKeys(json: string): boolean {
   const open: Set<unknown>[] = []
   for (const [token, name] of json.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {
     if (token === '{') open.push(new Set())
     else if (token === '}') open.pop()
     else if (name !== undefined) {
-      const members = open.at(-1)
-      const member: unknown = JSON.parse(name)
-      if (members?.has(member)) return true
-      members?.add(member)
+      const keys = open.at(-1)
+      const key: unknown = JSON.parse(name)
+      if (keys?.has(key)) return true
+      keys?.add(key)
     }
   }
   return false

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import fp from 'fastify-plugin'
-import { repeatsMember } from '../lib/duplicate-keys.ts'
+import { hasDuplicateKeys } from '../lib/duplicate-keys.ts'
 import { Problem } from '../problem/problem.ts'
 
 /** Bodies are JSON in UTF-8 and nothing else; bytes that are not UTF-8 would arrive as other text. */
@@ -16,7 +16,7 @@ export const json = fp(async function json(app) {
     if (text.startsWith('\ufeff')) return done(refused('The body begins with a byte order mark'))
     parse(request, text, (error, value) => {
       if (error) return done(refused('The body is not valid JSON'))
-      if (repeatsMember(text)) return done(refused('The body names a member twice'))
+      if (hasDuplicateKeys(text)) return done(refused('The body names a member twice'))
       done(null, value)
     })
   })

@@ -16,14 +16,14 @@ const file = (content: string | Uint8Array) => {
   return path
 }
 
-/** The mistakes in an environment, by their places. */
-const mistakesIn = (environment: Environment): Record<string, string> => {
+/** The issues in an environment, by their paths. */
+const issuesIn = (environment: Environment): Record<string, string> => {
   try {
     readConfig(environment)
     return {}
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    return Object.fromEntries(error.mistakes.map(({ place, expected }) => [place, expected]))
+    return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]))
   }
 }
 
@@ -255,11 +255,11 @@ describe('A mistake', () => {
     ['OTEL_TRACES_SAMPLER_ARG', '10%'],
     ['NODE_TLS_REJECT_UNAUTHORIZED', '0'],
   ] as const)('in %s (%s) is named, with what was expected', ([name, value]) => {
-    const mistakes = mistakesIn({ ...valid, [name]: value })
+    const issues = issuesIn({ ...valid, [name]: value })
 
-    expect(Object.keys(mistakes)).toEqual([name])
-    expect(mistakes[name]).toMatch(/^expected \w+/)
-    if (value && value.length > 8) expect(mistakes[name]).not.toContain(value)
+    expect(Object.keys(issues)).toEqual([name])
+    expect(issues[name]).toMatch(/^expected \w+/)
+    if (value && value.length > 8) expect(issues[name]).not.toContain(value)
   })
 
   test.for(['127.0.0.1:4010', '127.1', 'localhost:4010', 'sandbox:4010', '[::1]:4010'])(
@@ -267,15 +267,15 @@ describe('A mistake', () => {
     host => {
       const environment = { ...valid, AFILNET_URL: `http://${host}/api/http/`, AFILNET_PASSWORD: 'fake-sandbox-password' }
 
-      expect(mistakesIn(environment)).toEqual({})
+      expect(issuesIn(environment)).toEqual({})
     },
   )
 
   test('is a user with a colon where Basic would cut it', () => {
     const environment = { ...valid, AFILNET_USER: 'ops:x', AFILNET_TRANSPORT: 'basic' }
 
-    expect(Object.keys(mistakesIn(environment))).toEqual(['AFILNET_USER'])
-    expect(mistakesIn({ ...environment, AFILNET_TRANSPORT: 'post' })).toEqual({})
+    expect(Object.keys(issuesIn(environment))).toEqual(['AFILNET_USER'])
+    expect(issuesIn({ ...environment, AFILNET_TRANSPORT: 'post' })).toEqual({})
   })
 
   test('never hides another one, and never shows a secret', () => {
@@ -297,11 +297,11 @@ describe('A mistake', () => {
       NODE_TLS_REJECT_UNAUTHORIZED: '0',
     }
 
-    const mistakes = mistakesIn(environment)
+    const issues = issuesIn(environment)
 
-    const places = Object.keys(environment).filter(name => name !== 'AFILNET_PASSWORD_FILE')
-    expect(Object.keys(mistakes).sort()).toEqual(places.sort())
-    expect(JSON.stringify(mistakes)).not.toContain(secret)
+    const paths = Object.keys(environment).filter(name => name !== 'AFILNET_PASSWORD_FILE')
+    expect(Object.keys(issues).sort()).toEqual(paths.sort())
+    expect(JSON.stringify(issues)).not.toContain(secret)
   })
 })
 
@@ -339,9 +339,9 @@ describe('A secret in a file', () => {
     ['behind a byte order mark', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file('\ufeffpa55') }],
     ['given twice', { AFILNET_PASSWORD_FILE: file('other') }],
   ])('must not be %s', ([, environment]) => {
-    const mistakes = mistakesIn({ ...valid, ...(environment as Environment) })
+    const issues = issuesIn({ ...valid, ...(environment as Environment) })
 
-    expect(Object.keys(mistakes)).toEqual(['AFILNET_PASSWORD'])
-    expect(mistakes.AFILNET_PASSWORD).not.toMatch(/pa\$\$|other|change-me/)
+    expect(Object.keys(issues)).toEqual(['AFILNET_PASSWORD'])
+    expect(issues.AFILNET_PASSWORD).not.toMatch(/pa\$\$|other|change-me/)
   })
 })

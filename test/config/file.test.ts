@@ -25,15 +25,15 @@ const secrets = { MAIN_PASSWORD: 'fake-canary-password' }
 const read = (content: unknown, environment: Environment = {}) =>
   readConfig({ ...secrets, GATEWAY_CONFIG: file(typeof content === 'string' ? content : JSON.stringify(content)), ...environment })
 
-/** The mistakes by their places, in the words of the operator's terminal. */
-function mistakesIn(content: unknown, environment?: Environment): Record<string, string> {
+/** The issues by their paths, in the words of the operator's terminal. */
+function issuesIn(content: unknown, environment?: Environment): Record<string, string> {
   try {
     read(content, environment)
     return {}
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     expect(error.message).not.toContain('fake-canary')
-    return Object.fromEntries(error.mistakes.map(({ place, expected }) => [place, expected]))
+    return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]))
   }
 }
 
@@ -91,11 +91,11 @@ describe('A configuration file', () => {
     expect(read({ ...valid(), accounts: { main: { ...account(), password } } }).accounts.main?.password).toBe('pa$$ w')
   })
 
-  test('can name things like the members of every object', () => {
+  test('can name things like the properties of every object', () => {
     const config = read({ accounts: { constructor: account() }, callers: { constructor: { ...caller(), account: 'constructor' } } })
 
     expect(config.callers.constructor).toMatchObject({ account: 'constructor' })
-    expect(mistakesIn({ ...valid(), callers: { crm: { ...caller(), account: 'toString' } } })).toHaveProperty(['callers.crm.account'])
+    expect(issuesIn({ ...valid(), callers: { crm: { ...caller(), account: 'toString' } } })).toHaveProperty(['callers.crm.account'])
   })
 
   test('is shown without its secrets', () => {
@@ -141,12 +141,12 @@ describe('A mistake in the file', () => {
     ['connections as text', { connections: '5' }, 'accounts.main.connections'],
     ['an unknown zone', { timezone: 'Mars/Olympus' }, 'accounts.main.timezone'],
     ['a colon with basic', { user: 'a:b', transport: 'basic' }, 'accounts.main.user'],
-    ['a misspelt member', { pasword: 'fake-canary' }, 'accounts.main.pasword'],
-  ])('that is %s of an account is named by its place', ([, change, place]) => {
-    const mistakes = mistakesIn({ ...valid(), accounts: { main: { ...account(), ...(change as object) } } })
+    ['a misspelt property', { pasword: 'fake-canary' }, 'accounts.main.pasword'],
+  ])('that is %s of an account is named by its path', ([, change, path]) => {
+    const issues = issuesIn({ ...valid(), accounts: { main: { ...account(), ...(change as object) } } })
 
-    expect(Object.keys(mistakes)).toEqual([place])
-    expect(mistakes[place]).toMatch(/^expected /)
+    expect(Object.keys(issues)).toEqual([path])
+    expect(issues[path]).toMatch(/^expected /)
   })
 
   test.for<[string, unknown, string]>([
@@ -171,27 +171,27 @@ describe('A mistake in the file', () => {
     ['a limit of nothing', { rateLimit: { requestsPerMinute: 0 } }, 'callers.crm.rateLimit.requestsPerMinute'],
     ['an unknown limit', { rateLimit: { perHour: 1 } }, 'callers.crm.rateLimit.perHour'],
     ['disabled as text', { disabled: 'yes' }, 'callers.crm.disabled'],
-    ['a misspelt member', { scope: ['messages:read'] }, 'callers.crm.scope'],
-  ])('that is %s of a caller is named by its place', ([, change, place]) => {
-    const mistakes = mistakesIn({ ...valid(), callers: { crm: { ...caller(), ...(change as object) } } })
+    ['a misspelt property', { scope: ['messages:read'] }, 'callers.crm.scope'],
+  ])('that is %s of a caller is named by its path', ([, change, path]) => {
+    const issues = issuesIn({ ...valid(), callers: { crm: { ...caller(), ...(change as object) } } })
 
-    expect(Object.keys(mistakes)).toEqual([place])
-    expect(mistakes[place]).toMatch(/^expected /)
+    expect(Object.keys(issues)).toEqual([path])
+    expect(issues[path]).toMatch(/^expected /)
   })
 
   test.for(['CRM', '-crm', 'a_b', 'a.b', '', 'x'.repeat(64), 'ca/ll', '__proto__'])('is the caller’s name %j', name => {
-    const places = Object.keys(
-      mistakesIn(`{"accounts":{"main":${JSON.stringify(account())}},"callers":{${JSON.stringify(name)}:${JSON.stringify(caller())}}}`),
+    const paths = Object.keys(
+      issuesIn(`{"accounts":{"main":${JSON.stringify(account())}},"callers":{${JSON.stringify(name)}:${JSON.stringify(caller())}}}`),
     )
 
-    expect(places).toHaveLength(1)
-    expect(places[0]).toMatch(/^callers[.[]/)
+    expect(paths).toHaveLength(1)
+    expect(paths[0]).toMatch(/^callers[.[]/)
   })
 
   test('is one digest for two callers', () => {
-    const mistakes = mistakesIn({ ...valid(), callers: { crm: { ...caller(1), keySha256: [digest(1), digest(2)] }, shop: caller(2) } })
+    const issues = issuesIn({ ...valid(), callers: { crm: { ...caller(1), keySha256: [digest(1), digest(2)] }, shop: caller(2) } })
 
-    expect(mistakes).toEqual({ 'callers.shop.keySha256[0]': 'expected a key of its own: callers.crm.keySha256[1] has the same' })
+    expect(issues).toEqual({ 'callers.shop.keySha256[0]': 'expected a key of its own: callers.crm.keySha256[1] has the same' })
   })
 
   test.for<[string, unknown, string[]]>([
@@ -204,24 +204,24 @@ describe('A mistake in the file', () => {
     ['without an account', { ...valid(), accounts: {} }, ['accounts', 'callers.crm.account']],
     ['without a caller', { ...valid(), callers: {} }, ['callers']],
     ['with a list of callers', { ...valid(), callers: [caller()] }, ['callers']],
-    ['with a member that it does not have', { ...valid(), extra: 1 }, ['extra']],
+    ['with a property that it does not have', { ...valid(), extra: 1 }, ['extra']],
     ['with one caller twice', JSON.stringify(valid()).replace('"crm":', '"crm":{},"crm":'), ['GATEWAY_CONFIG']],
-  ])('is a file that is %s', ([, content, places]) => {
-    const mistakes = mistakesIn(content ?? '', content === undefined ? { GATEWAY_CONFIG: join(folder, 'nothing') } : {})
+  ])('is a file that is %s', ([, content, paths]) => {
+    const issues = issuesIn(content ?? '', content === undefined ? { GATEWAY_CONFIG: join(folder, 'nothing') } : {})
 
-    expect(Object.keys(mistakes)).toEqual(places)
+    expect(Object.keys(issues)).toEqual(paths)
   })
 
   test('is told by its number where its name may be a secret that went astray', () => {
     const key = 'afgw_fake-canary_0123456789abcdefghijklmnopqrstuv'
 
-    expect(Object.keys(mistakesIn({ ...valid(), callers: { crm: caller(), [key]: caller(2) } }))).toEqual(['callers[#2]'])
-    expect(Object.keys(mistakesIn({ ...valid(), accounts: { main: { ...account(), [key]: 1 } } }))).toEqual(['accounts.main[#3]'])
-    expect(Object.keys(mistakesIn({ ...valid(), [key]: 1 }))).toEqual(['[#3]'])
+    expect(Object.keys(issuesIn({ ...valid(), callers: { crm: caller(), [key]: caller(2) } }))).toEqual(['callers[#2]'])
+    expect(Object.keys(issuesIn({ ...valid(), accounts: { main: { ...account(), [key]: 1 } } }))).toEqual(['accounts.main[#3]'])
+    expect(Object.keys(issuesIn({ ...valid(), [key]: 1 }))).toEqual(['[#3]'])
   })
 
   test('says where the JSON ends to be any', () => {
-    expect(mistakesIn('{\n  "accounts": {,\n}').GATEWAY_CONFIG).toBe('expected valid JSON (line 2 column 16)')
+    expect(issuesIn('{\n  "accounts": {,\n}').GATEWAY_CONFIG).toBe('expected valid JSON (line 2 column 16)')
   })
 
   test('is a variable beside it that it replaces', () => {
@@ -235,14 +235,14 @@ describe('A mistake in the file', () => {
       RATE_LIMIT_PER_MINUTE: '5',
     }
 
-    const mistakes = mistakesIn(valid(), beside)
+    const issues = issuesIn(valid(), beside)
 
-    expect(Object.keys(mistakes).sort()).toEqual(
+    expect(Object.keys(issues).sort()).toEqual(
       Object.keys(beside)
         .map(name => name.replace('_FILE', ''))
         .sort(),
     )
-    expect(new Set(Object.values(mistakes))).toEqual(new Set(['expected to be unset beside GATEWAY_CONFIG, which has it']))
+    expect(new Set(Object.values(issues))).toEqual(new Set(['expected to be unset beside GATEWAY_CONFIG, which has it']))
   })
 
   test('never hides another one, of form or of meaning, in the file or beside it', () => {
@@ -256,9 +256,9 @@ describe('A mistake in the file', () => {
       extra: true,
     }
 
-    const mistakes = mistakesIn(content, { PORT: 'http', DRAIN_MS: 'soon', CORS_ORIGINS: '*' })
+    const issues = issuesIn(content, { PORT: 'http', DRAIN_MS: 'soon', CORS_ORIGINS: '*' })
 
-    expect(Object.keys(mistakes).sort()).toEqual(
+    expect(Object.keys(issues).sort()).toEqual(
       [
         'PORT',
         'DRAIN_MS',
@@ -295,7 +295,7 @@ describe('The annotated example', () => {
 
     expect(Object.keys(config.accounts)).toEqual(['main', 'brand-b'])
     expect(Object.keys(config.callers)).toEqual(['crm', 'campaign-2027'])
-    expect(Object.keys(mistakesIn(text))).toEqual([
+    expect(Object.keys(issuesIn(text))).toEqual([
       'accounts.main.password',
       'accounts.brand-b.password',
       'callers.crm.keySha256[0]',
@@ -303,15 +303,15 @@ describe('The annotated example', () => {
     ])
   })
 
-  test('uses every member that there is', () => {
+  test('uses every property that there is', () => {
     const { properties } = JSON.parse(readFileSync(new URL('../../openapi/gateway-config.schema.json', import.meta.url), 'utf8'))
-    const members = (section: string) =>
+    const keysOf = (section: string) =>
       Object.keys(Object.values<{ properties: object }>(properties[section].patternProperties)[0]?.properties ?? {})
     const rows = JSON.parse(text)
 
     for (const section of ['accounts', 'callers']) {
       const used = new Set(Object.values<object>(rows[section]).flatMap(row => Object.keys(row)))
-      expect(members(section).filter(name => !used.has(name))).toEqual([])
+      expect(keysOf(section).filter(name => !used.has(name))).toEqual([])
     }
   })
 })

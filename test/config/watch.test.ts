@@ -43,24 +43,24 @@ function files(sandbox: Sandbox) {
 const single = { AFILNET_USER: '', AFILNET_PASSWORD: '', AFILNET_URL: '', GATEWAY_KEY_SHA256: '' }
 const open = async (start: (options: StartOptions) => Promise<TestGateway>, env: Environment) => {
   const gateway = await start({ env: { ...env, ...single } })
-  const reload = gateway.follow(() => readConfig(env), 20)
-  const tookOver = (fits: (line: Record<string, unknown>) => boolean = () => true) =>
+  const reload = gateway.watch(() => readConfig(env), 20)
+  const reloaded = (fits: (line: Record<string, unknown>) => boolean = () => true) =>
     gateway.logged(line => line.msg === 'configuration reloaded' && fits(line))
-  return { gateway, reload, tookOver }
+  return { gateway, reload, reloaded }
 }
 const none = { added: [], removed: [], changed: [] }
 
 describe('A changed configuration', () => {
   test('is taken over as soon as the file is another, and the log says what changed by name', async ({ sandbox, start }) => {
     const { config, caller, env } = files(sandbox)
-    const { gateway, tookOver } = await open(start, env)
+    const { gateway, reloaded } = await open(start, env)
 
     config(({ callers }) => {
       delete callers.shop
       callers.crm = { ...callers.crm, rateLimit: { requestsPerMinute: 5 } }
       callers.next = caller(keys.next)
     })
-    const line = await tookOver()
+    const line = await reloaded()
     const replies = await Promise.all(Object.values(keys).map(key => gateway.request('/me', { key })))
 
     expect(line).toMatchObject({ accounts: none, callers: { added: ['next'], removed: ['shop'], changed: ['crm'] } })
@@ -85,7 +85,7 @@ describe('A changed configuration', () => {
 
   test('that is broken leaves the old one, is told once in log and metrics, and readiness stays', async ({ sandbox, start }) => {
     const { write, config, env } = files(sandbox)
-    const { gateway, tookOver } = await open(start, env)
+    const { gateway, reloaded } = await open(start, env)
     const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
 
     write('config.json', '{"accounts":{"main":{"user":"fake-canary"}},"callers":{')
@@ -93,11 +93,11 @@ describe('A changed configuration', () => {
     const broken = await metrics()
     const replies = [await gateway.request('/me', { key: keys.crm }), await gateway.get('/health/ready')]
     config(({ callers }) => delete callers.shop)
-    await tookOver()
+    await reloaded()
 
     expect(line).toMatchObject({
       level: 50,
-      mistakes: [{ place: 'GATEWAY_CONFIG', expected: expect.stringMatching(/^expected valid JSON/) }],
+      issues: [{ path: 'GATEWAY_CONFIG', message: expect.stringMatching(/^expected valid JSON/) }],
     })
     expect(gateway.log.filter(({ level }) => level === 50)).toHaveLength(1)
     expect(JSON.stringify(gateway.log)).not.toContain('fake-canary')
@@ -120,12 +120,12 @@ describe('A changed configuration', () => {
     config(({ accounts }) => {
       accounts.main.password.file = join(at('..data'), 'password')
     })
-    const { gateway, tookOver } = await open(start, env)
+    const { gateway, reloaded } = await open(start, env)
     const before = await gateway.request('/channels', { key: keys.crm })
 
     symlinkSync('second', at('..new'))
     renameSync(at('..new'), at('..data'))
-    const line = await tookOver()
+    const line = await reloaded()
     const after = await gateway.request('/channels', { key: keys.crm })
 
     expect(before.json).toMatchObject({ status: 502, code: 'upstream-credentials-rejected' })
@@ -135,7 +135,7 @@ describe('A changed configuration', () => {
 
   test('is waited for while a secret of it is missing', async ({ sandbox, start }) => {
     const { at, write, config, env } = files(sandbox)
-    const { gateway, tookOver } = await open(start, env)
+    const { gateway, reloaded } = await open(start, env)
 
     config(({ accounts }) => {
       accounts.main.password.file = at('later')
@@ -143,9 +143,9 @@ describe('A changed configuration', () => {
     const line = await gateway.logged(({ level }) => level === 50)
     const meanwhile = await gateway.request('/channels', { key: keys.crm })
     write('later', `${canaries.password}\n`)
-    await tookOver()
+    await reloaded()
 
-    expect(line.mistakes).toEqual([{ place: 'accounts.main.password', expected: 'expected file to name a file of text that can be read' }])
+    expect(line.issues).toEqual([{ path: 'accounts.main.password', message: 'expected file to name a file of text that can be read' }])
     expect([meanwhile.status, (await gateway.request('/channels', { key: keys.crm })).status]).toEqual([200, 200])
   })
 
@@ -220,14 +220,14 @@ describe('A changed configuration', () => {
 
   test('begins the metrics of an account with it, and says no more of how one stands that has gone', async ({ sandbox, start }) => {
     const { config, env } = files(sandbox)
-    const { gateway, tookOver } = await open(start, env)
+    const { gateway, reloaded } = await open(start, env)
     const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
 
     config(({ accounts }) => void Object.assign(accounts, { second: accounts.main }))
-    await tookOver(({ accounts }) => JSON.stringify(accounts).includes('"added":["second"]'))
+    await reloaded(({ accounts }) => JSON.stringify(accounts).includes('"added":["second"]'))
     const during = await metrics()
     config()
-    await tookOver(({ accounts }) => JSON.stringify(accounts).includes('"removed":["second"]'))
+    await reloaded(({ accounts }) => JSON.stringify(accounts).includes('"removed":["second"]'))
 
     expect(during).toContain('gateway_sends_total{account="second",kind="message",state="unknown"} 0')
     expect(during).toContain('gateway_breaker_open{account="second",operation="sendmessage"} 0')

@@ -23,12 +23,12 @@ export function checkConfiguration(environment: Environment): { config?: Config;
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const checks = error.mistakes.map(
-      ({ place, expected }): Check => ({
+    const checks = error.issues.map(
+      ({ path, message }): Check => ({
         section,
-        check: place,
+        check: path,
         verdict: 'broken',
-        detail: expected,
+        detail: message,
         todo: 'Correct it; until then the gateway does not start (.env.example explains every variable)',
       }),
     )
