@@ -1,35 +1,35 @@
-/** What a key can be given. */
+/** The scopes that a key can have. */
 export const scopes = ['channels:read', 'chats:read', 'messages:read', 'messages:send', 'files:send'] as const
 export type Scope = (typeof scopes)[number]
 
-/** What a caller may touch: three segments, each a literal, a literal prefix and `*`, or `*`. */
+/** The chats that a caller may use: three segments, each a literal, a literal prefix and `*`, or `*`. */
 export type ChatPattern = string
 
 const segment = '([^/*]+\\*?|\\*)'
 
-/** The form of a pattern, as JSON Schema has it. */
+/** The syntax of a pattern, for JSON Schema. */
 export const chatPattern = `^${segment}/${segment}/${segment}$`
 
 /**
- * Whether a caller may touch the chat, or reaches some chat of a channel of two values.
+ * Whether the patterns allow a chat (three values), or at least one chat of a channel (two values).
  *
- * Values are decoded and compared one by one: a slash in one of them is a character like any other. A caller without patterns may touch
- * all, one with an empty list none.
+ * The decoded values are compared one by one: a slash inside a value is an ordinary character. No list of patterns allows everything, an
+ * empty list nothing.
  */
-export function reaches(patterns: readonly ChatPattern[] | undefined, ...values: (string | null)[]): boolean {
-  return patterns?.some(pattern => pattern.split('/', values.length).every((part, i) => fits(part, values[i] ?? null))) ?? true
+export function allows(patterns: readonly ChatPattern[] | undefined, ...values: (string | null)[]): boolean {
+  return patterns?.some(pattern => pattern.split('/', values.length).every((part, i) => matches(part, values[i] ?? null))) ?? true
 }
 
-/** Whether a caller may see the last messages of all conversations of a channel. */
-export function reachesAll(patterns: readonly ChatPattern[] | undefined, platform: string, platformId: string): boolean {
-  return reaches(
+/** Whether the patterns allow every conversation of a channel. */
+export function allowsChannel(patterns: readonly ChatPattern[] | undefined, platform: string, platformId: string): boolean {
+  return allows(
     patterns?.filter(pattern => pattern.endsWith('/*')),
     platform,
     platformId,
   )
 }
 
-function fits(part: string, value: string | null) {
+function matches(part: string, value: string | null) {
   return value !== null && (part.endsWith('*') ? value.startsWith(part.slice(0, -1)) : value === part)
 }
 
@@ -54,7 +54,7 @@ export function normalizeDestination(platform: string, destination: string): str
  */
 export function normalizePattern(pattern: ChatPattern): ChatPattern[] {
   const [platform = '', platformId = '', destination = ''] = pattern.split('/', 3)
-  if (!fits(platform, 'whatsapp')) return [pattern]
+  if (!matches(platform, 'whatsapp')) return [pattern]
   const digits = destination.replace(numberFormatting, '')
   const prefix = /^\d+\*$/.test(digits) ? digits : destination // without a digit, what is left would allow everyone
   const normalized = normalizeDestination('whatsapp', prefix)

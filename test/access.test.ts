@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { chatPattern, destinationIssue, normalizeDestination, normalizePattern, reaches, reachesAll } from '../src/access.ts'
+import { allows, allowsChannel, chatPattern, destinationIssue, normalizeDestination, normalizePattern } from '../src/access.ts'
 
 describe('A chat pattern', () => {
   test.for([
@@ -21,7 +21,7 @@ describe('A chat pattern', () => {
     ['whatsapp/100/..', ['whatsapp', '100', '34'], false],
     ['whatsapp/%3100/*', ['whatsapp', '100', '34'], false],
   ] as const)('%s with %j: %j', ([pattern, values, allowed]) => {
-    expect(reaches([pattern], ...values)).toBe(allowed)
+    expect(allows([pattern], ...values)).toBe(allowed)
   })
 
   test.for(['whatsapp/100', 'whatsapp/100/', '/100/x', 'whatsapp//x', 'a/b/c/d', 'a/b*c/d', 'a/*b/c', 'a/**/c', '*', '', 'a/b/c\n/d'])(
@@ -31,22 +31,22 @@ describe('A chat pattern', () => {
     },
   )
 
-  test('reaches a channel by its first two segments, and all of it only with a last one of *', () => {
-    expect(reaches(['whatsapp/100/34*'], 'whatsapp', '100')).toBe(true)
-    expect(reachesAll(['whatsapp/100/34*'], 'whatsapp', '100')).toBe(false)
-    expect(reachesAll(['whatsapp/100/34*', 'whatsapp/1*/*'], 'whatsapp', '100')).toBe(true)
-    expect(reachesAll(['whatsapp/1*/*'], 'whatsapp', '200')).toBe(false)
+  test('allows a channel by its first two segments, and all of it only where the last one is *', () => {
+    expect(allows(['whatsapp/100/34*'], 'whatsapp', '100')).toBe(true)
+    expect(allowsChannel(['whatsapp/100/34*'], 'whatsapp', '100')).toBe(false)
+    expect(allowsChannel(['whatsapp/100/34*', 'whatsapp/1*/*'], 'whatsapp', '100')).toBe(true)
+    expect(allowsChannel(['whatsapp/1*/*'], 'whatsapp', '200')).toBe(false)
   })
 
   test('is none where the list is empty, and all where there is no list', () => {
-    expect(reaches([], 'whatsapp', '100', '34')).toBe(false)
-    expect(reaches(undefined, 'whatsapp', '100', '34')).toBe(true)
-    expect(reachesAll(undefined, 'whatsapp', '100')).toBe(true)
+    expect(allows([], 'whatsapp', '100', '34')).toBe(false)
+    expect(allows(undefined, 'whatsapp', '100', '34')).toBe(true)
+    expect(allowsChannel(undefined, 'whatsapp', '100')).toBe(true)
   })
 
-  test('fits no channel of which Afilnet has not told the platform', () => {
-    expect(reaches(['*/*/*'], null, '100')).toBe(false)
-    expect(reaches(undefined, null, null)).toBe(true)
+  test('matches no channel whose platform Afilnet did not name', () => {
+    expect(allows(['*/*/*'], null, '100')).toBe(false)
+    expect(allows(undefined, null, null)).toBe(true)
   })
 })
 

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { reaches, reachesAll } from '../access.ts'
+import { allows, allowsChannel } from '../access.ts'
 import { Problem } from '../problem/problem.ts'
 
 type ChatPath = { platform?: string; platformId?: string; destination?: string }
@@ -15,7 +15,9 @@ export const rights = fp(async function rights(app) {
     const { platform, platformId = '', destination } = params as ChatPath // decoded once, by the router
     if (platform === undefined || !caller.chats) return done()
     const allowed =
-      destination === undefined ? reachesAll(caller.chats, platform, platformId) : reaches(caller.chats, platform, platformId, destination)
+      destination === undefined
+        ? allowsChannel(caller.chats, platform, platformId)
+        : allows(caller.chats, platform, platformId, destination)
     done(allowed ? undefined : new Problem('chat-not-allowed'))
   })
 })

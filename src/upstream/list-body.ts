@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { reaches } from '../access.ts'
+import { allows } from '../access.ts'
 import { instantOf } from '../afilnet/datetime.ts'
 import { readEnvelope } from '../afilnet/envelope.ts'
 import type { Operation, Row } from '../afilnet/operations.ts'
@@ -22,7 +22,7 @@ export function render(operation: Operation, bytes: Uint8Array, view: View): Ren
 type Fields = Row & Record<string, string | null> & { sent: boolean | null; extra?: Record<string, unknown> }
 
 function channels(rows: readonly Fields[], { chats }: View) {
-  const visible = rows.filter(({ platform, platformid }) => reaches(chats, platform ?? null, platformid ?? null))
+  const visible = rows.filter(({ platform, platformid }) => allows(chats, platform ?? null, platformid ?? null))
   return visible.map(({ platform, platformid, name }) => ({ platform, platformId: platformid, name }))
 }
 
