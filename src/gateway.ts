@@ -5,12 +5,11 @@ import { createAdmin, isLoopbackHost } from './admin.ts'
 import { baseOf, createApp, type Patience } from './app.ts'
 import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
 import { watchConfig } from './config/watch.ts'
-import type { Observe } from './events.ts'
 import { createLifecycle } from './lib/lifecycle.ts'
 import type { State } from './routes/health.ts'
 import { createSends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
-import type { Store } from './store/store.ts'
+import { timed } from './store/timed.ts'
 import { createObserver } from './telemetry/log-lines.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import { createUpstream } from './upstream/upstream.ts'
@@ -53,7 +52,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
       },
       onWarning: warning => logger.warn(warning),
     }),
-    observe,
+    (verb, ms) => observe('storeAnswered', { verb, ms }),
   )
   const base = baseOf(config)
   // Not one module of OpenTelemetry is loaded unless it is asked for.
@@ -139,19 +138,6 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   }
 
   return { url: urlOf(app), adminUrl: adminListens ? urlOf(admin) : undefined, reload, watch, drain }
-}
-
-/** The same store, of which it is told how long each verb takes, refused ones included. */
-function timed(store: Store, observe: Observe): Store {
-  const get = (_: Store, name: keyof Store) => {
-    const verb = store[name] as ((...args: unknown[]) => Promise<unknown>) | undefined // a store has nothing else
-    if (!verb || name === 'count') return verb // asked by every request of a caller with a limit
-    return (...args: unknown[]) => {
-      const startedAt = performance.now()
-      return verb(...args).finally(() => observe('storeAnswered', { verb: name, ms: performance.now() - startedAt }))
-    }
-  }
-  return new Proxy(store, { get: get as NonNullable<ProxyHandler<Store>['get']> })
 }
 
 /** Where a server listens, with the port that it really got. */

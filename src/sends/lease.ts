@@ -22,10 +22,10 @@ export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 6
   const owner = randomUUID()
   const owed = new Map<string, Outcome>()
   const turns = [
-    every(beatMs, () => within(timeoutMs, store.beat(owner))),
-    every(beatMs, () => within(timeoutMs, store.reap()).then(count => void (count > 0 && reaped(count)))),
+    every(beatMs, () => within(timeoutMs, store.heartbeat(owner))),
+    every(beatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && reaped(count)))),
     every(Math.min(beatMs, payMs), pay), // what is owed dies with this process
-    every(sweepMs, () => store.sweep()),
+    every(sweepMs, () => store.deleteExpired()),
   ]
 
   /** Stops at the first refusal: the store has said that it is not there. */

@@ -2,9 +2,9 @@ import type { StoreFault } from './store.ts'
 import { readStoreUrl } from './url.ts'
 
 /** What is the matter, and what to do about it. */
-export type Remedies = Record<StoreFault, [detail: string, todo: string]>
+export type Advice = Record<StoreFault, [detail: string, todo: string]>
 
-export const ofFile: Remedies = {
+export const fileAdvice: Advice = {
   limit: ['it is larger than STORE_MAX_MB, so every send gets 503', 'Raise STORE_MAX_MB or lower SENDS_KEEP_HOURS'],
   full: ['the disk is full', 'Make room on the disk; the gateway goes on by itself'],
   readonly: ['it cannot be written', 'Give the user of the gateway the right to write the file and its folder'],
@@ -18,8 +18,8 @@ export const ofFile: Remedies = {
   closed: ['it was closed', 'Try again'],
 }
 
-export const ofServer: Remedies = {
-  ...ofFile,
+export const serverAdvice: Advice = {
+  ...fileAdvice,
   full: ['the memory of the server is full', 'Raise its maxmemory, or lower STORE_MAX_MB and SENDS_KEEP_HOURS'],
   readonly: [
     'the server takes no writes',
@@ -39,4 +39,4 @@ export const ofServer: Remedies = {
 }
 
 /** For the store that a URL names. */
-export const remediesFor = (url: string): Remedies => (readStoreUrl(url)?.kind === 'server' ? ofServer : ofFile)
+export const adviceFor = (url: string): Advice => (readStoreUrl(url)?.kind === 'server' ? serverAdvice : fileAdvice)

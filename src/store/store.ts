@@ -76,14 +76,14 @@ export type Store = {
   find(caller: string, id: string): Promise<SendRow | undefined>
   /** The caller's own rows, newest first. */
   list(caller: string, filter: SendFilter): Promise<SendRow[]>
-  /** Keeps the owner's pending sends from being reaped for another `leaseMs`. */
-  beat(owner: string): Promise<void>
+  /** Keeps the owner's pending sends from expiring for another `leaseMs`. */
+  heartbeat(owner: string): Promise<void>
   /** Ends a lease at once: what its owner left pending becomes `unknown`, without an answer; returns how many. */
   release(owner: string): Promise<number>
   /** Turns pending sends of owners without a live lease into `unknown`, without an answer; returns how many. */
-  reap(): Promise<number>
+  expireLeases(): Promise<number>
   /** Deletes expired rows, in slices that let other writers in between; returns how many. Until then they only look gone. */
-  sweep(): Promise<number>
+  deleteExpired(): Promise<number>
   /** The 32 bytes that key every fingerprint, made once per store. */
   secret(): Promise<Uint8Array>
   /** Reads the whole store: for the operator's command, not for a health probe. */

@@ -143,7 +143,7 @@ describe('A claim', () => {
 
     expect(await problem(sends.run(request()))).toMatchObject(unavailable)
     asked.length = 0
-    await expect.poll(() => asked.filter(verb => verb === 'beat').length).toBeGreaterThan(2)
+    await expect.poll(() => asked.filter(verb => verb === 'heartbeat').length).toBeGreaterThan(2)
     expect(asked).not.toContain('settle')
   })
 
@@ -174,8 +174,8 @@ describe('A claim', () => {
     const settles = () => asked.filter(verb => verb === 'settle').length
 
     await expect.poll(settles, { timeout: 10_000 }).toBeGreaterThanOrEqual(10_000)
-    const beats = asked.filter(verb => verb === 'beat').length
-    await expect.poll(() => asked.filter(verb => verb === 'beat').length).toBeGreaterThan(beats + 2)
+    const beats = asked.filter(verb => verb === 'heartbeat').length
+    await expect.poll(() => asked.filter(verb => verb === 'heartbeat').length).toBeGreaterThan(beats + 2)
     expect(settles()).toBeLessThan(11_000)
   })
 })
@@ -234,7 +234,7 @@ describe('An end that the store does not take', () => {
     await problem(sends.run(request()))
     asked.length = 0
 
-    await expect.poll(() => asked.filter(verb => verb === 'beat').length).toBeGreaterThan(5)
+    await expect.poll(() => asked.filter(verb => verb === 'heartbeat').length).toBeGreaterThan(5)
   })
 
   test('does not hold up the end of the process', async ({ sends, trouble }) => {

@@ -65,7 +65,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
 
       expect(await store.list('crm', { limit: 10 })).toEqual([])
       expect(await store.dump()).toHaveLength(1)
-      await store.sweep()
+      await store.deleteExpired()
       expect(await store.dump()).toEqual([])
     })
   })
@@ -123,7 +123,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       await store.load([late, dead])
 
       expect(await store.settle(late.id, ended('accepted'))).toMatchObject({ settled: true })
-      expect(await store.reap()).toBe(1)
+      expect(await store.expireLeases()).toBe(1)
       expect(await store.find('crm', dead.id)).toMatchObject({ state: 'unknown' })
     })
 
@@ -131,9 +131,9 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       await store.load([row('accepted'), row('unknown'), row('pending')])
       clock.ms = 2_000 + policy.keepMs
 
-      expect(await store.sweep()).toBe(1)
+      expect(await store.deleteExpired()).toBe(1)
       clock.ms = 2_000 + policy.keepUnknownMs
-      expect(await store.sweep()).toBe(1)
+      expect(await store.deleteExpired()).toBe(1)
       expect(await store.dump()).toMatchObject([{ state: 'pending' }])
     })
   })

@@ -90,7 +90,7 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
     test('counts what has expired and was swept, as long as its day lasts', async ({ store, clock }) => {
       await put(store, 'accepted')
       clock.ms = policy.keepMs + 3_000
-      await store.sweep()
+      await store.deleteExpired()
 
       expect(await store.list('crm', { limit: 10 })).toEqual([])
       expect(await store.claim(send(), 1)).toEqual({ claimed: false })
@@ -131,7 +131,7 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       const settled = await Promise.all(taken.map(({ id }) => store.settle(id, ended('accepted'))))
       expect(settled.every(({ settled }) => settled)).toBe(true)
       clock.ms += policy.keepMs + 1_000
-      expect(await store.sweep()).toBe(taken.length)
+      expect(await store.deleteExpired()).toBe(taken.length)
       expect(await store.claim(send())).toEqual({ claimed: true })
       await store.close()
     })
@@ -190,13 +190,13 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       const rows = await Promise.all(Array.from({ length: 2_500 }, () => put(store, 'accepted')))
       const kept = [await put(store, 'pending'), await put(store, 'unknown')]
 
-      expect(await store.sweep()).toBe(0)
+      expect(await store.deleteExpired()).toBe(0)
       clock.ms = 2_000 + policy.keepMs
-      expect(await store.sweep()).toBe(rows.length)
+      expect(await store.deleteExpired()).toBe(rows.length)
       clock.ms = 1_000 // not merely invisible
       expect((await store.list('crm', { limit: 100 })).map(({ id }) => id).sort()).toEqual(kept.map(({ id }) => id))
       clock.ms = 2_000 + policy.keepUnknownMs
-      expect(await store.sweep()).toBe(1)
+      expect(await store.deleteExpired()).toBe(1)
     })
   })
 
@@ -241,10 +241,10 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       const alive = await put(store, 'pending', { owner: 'second' })
 
       clock.ms += policy.leaseMs - 1
-      expect(await store.reap()).toBe(0)
-      await store.beat('second')
+      expect(await store.expireLeases()).toBe(0)
+      await store.heartbeat('second')
       clock.ms++
-      expect(await store.reap()).toBe(1)
+      expect(await store.expireLeases()).toBe(1)
       expect(await store.find('crm', dead.id)).toEqual({ ...dead, state: 'unknown', settledAt: clock.ms })
       expect(await store.find('crm', done.id)).toMatchObject({ state: 'accepted' })
       expect(await store.find('crm', alive.id)).toMatchObject({ state: 'pending' })
@@ -256,13 +256,13 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       await put(store, 'pending')
       clock.ms += policy.leaseMs - 1
 
-      expect(await store.reap()).toBe(0)
+      expect(await store.expireLeases()).toBe(0)
     })
 
     test('an owner that was only slow still brings its late answer, and nothing else', async ({ store, clock }) => {
       const [sent, unsent] = [await put(store, 'pending'), await put(store, 'pending')]
       clock.ms += policy.leaseMs
-      await store.reap()
+      await store.expireLeases()
 
       expect(await store.settle(sent.id, ended('accepted'))).toMatchObject({ settled: true })
       expect(await store.settle(unsent.id, ended('not_sent'))).toMatchObject({ settled: false, row: { state: 'unknown' } })

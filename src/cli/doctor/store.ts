@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Config, storePolicyOf } from '../../config/config.ts'
-import { ofFile, ofServer, type Remedies } from '../../store/advice.ts'
+import { type Advice, fileAdvice, serverAdvice } from '../../store/advice.ts'
 import { openStore } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError, within } from '../../store/store.ts'
@@ -19,7 +19,7 @@ export async function checkStore(config: Config): Promise<Check[]> {
   const { storeUrl, storeMaxMb } = config
   const place = readStoreUrl(storeUrl)
   const path = place?.kind === 'sqlite' ? place.path : undefined
-  const words = path === undefined ? ofServer : ofFile
+  const words = path === undefined ? serverAdvice : fileAdvice
   if (path === ':memory:') {
     const detail = 'in memory only: sends and their keys are forgotten when the gateway ends'
     return [{ section, check: 'place', verdict: 'warning', detail, todo: 'Set STORE_URL to a file that lasts: sqlite:/a/path' }]
@@ -52,7 +52,7 @@ export async function checkStore(config: Config): Promise<Check[]> {
 /** What the server says of itself; nothing is begun where a gateway has yet to begin it. */
 async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usable: boolean }> {
   const found = await peekValkey(place)
-  if (typeof found === 'string') return { checks: [broken(ofServer, 'server', found)], usable: false }
+  if (typeof found === 'string') return { checks: [broken(serverAdvice, 'server', found)], usable: false }
   const { server, usedBytes, maxBytes, replicas, schema, known, warnings } = found
   const memory = `${megabytes(usedBytes)} MB in use${maxBytes > 0 ? ` of ${megabytes(maxBytes)}` : ''}`
   const facts = { server, usedBytes, maxBytes, replicas, ...(schema !== undefined && { schema }) }
@@ -65,11 +65,11 @@ async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usabl
       detail,
       todo: 'Change it with CONFIG SET, and in the file of the server',
     })
-  if (maxBytes > 0 && usedBytes >= maxBytes) checks.push(broken(ofServer, 'memory', 'full'))
+  if (maxBytes > 0 && usedBytes >= maxBytes) checks.push(broken(serverAdvice, 'memory', 'full'))
   if (schema === undefined)
     checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway will begin one' })
   const newer = schema !== undefined && schema > known
-  if (newer) checks.push(broken(ofServer, 'version', 'version', `The store has schema version ${schema}, this release knows ${known}`))
+  if (newer) checks.push(broken(serverAdvice, 'version', 'version', `The store has schema version ${schema}, this release knows ${known}`))
   return { checks, usable: schema !== undefined && !newer }
 }
 
@@ -91,9 +91,9 @@ function checkVersion(path: string): Check | undefined {
  * A lease is all that the store deletes again on demand; a claimed send would stay in the ledger. It stands for no send, so no other
  * process does anything about it, and if this one dies in between, the next gateway buries it after ten seconds.
  */
-async function exercise(store: Store, maxMb: number, words: Remedies): Promise<Check[]> {
+async function exercise(store: Store, maxMb: number, words: Advice): Promise<Check[]> {
   const owner = `doctor-${randomUUID()}`
-  const written = await attempt(words, 'writing', verbMs, store.beat(owner), ms => ({
+  const written = await attempt(words, 'writing', verbMs, store.heartbeat(owner), ms => ({
     detail: `a heartbeat written in ${ms} ms, and taken back`,
   }))
   const read = await attempt(words, 'reading', readMs, store.check(), (ms, { problems, bytes }) => {
@@ -106,7 +106,7 @@ async function exercise(store: Store, maxMb: number, words: Remedies): Promise<C
 }
 
 async function attempt<T>(
-  words: Remedies,
+  words: Advice,
   check: string,
   withinMs: number,
   verb: Promise<T>,
@@ -124,7 +124,7 @@ async function attempt<T>(
   }
 }
 
-function broken(words: Remedies, check: string, fault: StoreFault, message?: string): Check {
+function broken(words: Advice, check: string, fault: StoreFault, message?: string): Check {
   const [detail, todo] = words[fault]
   return { section, check, verdict: 'broken', detail: message ?? detail, todo, facts: { fault } }
 }
@@ -136,7 +136,7 @@ function checkFolder(wanted: string): Check {
     accessSync(folder, constants.W_OK | constants.X_OK)
     return { section, check: 'place', verdict: 'note', detail: 'there is none yet; the gateway will create it, and may do so there' }
   } catch {
-    return broken(ofFile, 'place', 'readonly', 'there is none yet, and the gateway cannot create it there')
+    return broken(fileAdvice, 'place', 'readonly', 'there is none yet, and the gateway cannot create it there')
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Remedies, remediesFor } from '../../store/advice.ts'
+import { type Advice, adviceFor } from '../../store/advice.ts'
 import { openStore, type StoreOptions } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
@@ -27,7 +27,7 @@ export type Opening = StoreOptions & { create?: boolean; migrate?: boolean }
 
 /** Opens the ledger that a URL names, under the name that errors call it by, and refuses one that is not there, which is more often a wrong path than a new beginning. */
 export async function openLedger(name: string, url: string, opening: Opening): Promise<Ledger> {
-  const blame = blaming(name, remediesFor(url))
+  const blame = blaming(name, adviceFor(url))
   return Object.assign(await open(url, opening).catch(blame), { blame })
 }
 
@@ -60,11 +60,11 @@ export async function* pagesOf(dump: Archive['dump']): AsyncGenerator<SendRow[]>
 }
 
 /** What went wrong, as an operator may read it. */
-export function wordsFor(error: unknown, remedies?: Remedies): string {
+export function wordsFor(error: unknown, advice?: Advice): string {
   if (error instanceof CommandError) return error.message
   if (error instanceof StoreUrlError) return error.message.toLowerCase()
-  if (error instanceof StoreUnavailableError && remedies) {
-    const [detail, todo] = remedies[error.cause]
+  if (error instanceof StoreUnavailableError && advice) {
+    const [detail, todo] = advice[error.cause]
     return `${error instanceof StoreVersionError ? error.message : detail}. ${todo}`
   }
   return `a fault of the command itself (${error instanceof Error ? error.name : typeof error})` // its message may hold anything
@@ -76,6 +76,6 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof StoreUrlError ? 78 : 1
 }
 
-const blaming = (name: string, remedies: Remedies) => (error: unknown) => {
-  throw new CommandError(`${name}: ${wordsFor(error, remedies)}`, exitCodeOf(error))
+const blaming = (name: string, advice: Advice) => (error: unknown) => {
+  throw new CommandError(`${name}: ${wordsFor(error, advice)}`, exitCodeOf(error))
 }

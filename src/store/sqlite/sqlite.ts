@@ -40,12 +40,12 @@ export async function openSqlite({ now = Date.now, onState = () => {}, busyMs = 
     settle: (id, outcome) => writer.call('settle', id, outcome),
     find: (caller, id) => reader.call('find', caller, id),
     list: (caller, filter) => reader.call('list', caller, filter),
-    beat: owner => writer.call('beat', owner),
+    heartbeat: owner => writer.call('heartbeat', owner),
     release: owner => writer.call('release', owner),
-    reap: () => writer.call('reap'),
-    async sweep() {
-      const gone = await writer.call('sweepSlice', sliceRows)
-      return gone < sliceRows ? gone : gone + (await store.sweep())
+    expireLeases: () => writer.call('expireLeases'),
+    async deleteExpired() {
+      const gone = await writer.call('deleteSlice', sliceRows)
+      return gone < sliceRows ? gone : gone + (await store.deleteExpired())
     },
     secret: () => writer.call('secret', randomBytes(32)),
     async check() {

@@ -48,7 +48,7 @@ export const writes = {
     if (over) throw new StoreUnavailableError('limit')
     file.run(insert, ...valuesOf({ ...row, state: 'pending' }))
     count(file, row, 1)
-    beat(file, row.owner, leaseUntil)
+    heartbeat(file, row.owner, leaseUntil)
     return { claimed: true }
   },
 
@@ -61,8 +61,8 @@ export const writes = {
     return row ? { settled: settled !== undefined, row: toRow(row) } : { settled: false }
   },
 
-  beat({ file, leaseUntil }: Scope, owner: string) {
-    beat(file, owner, leaseUntil)
+  heartbeat({ file, leaseUntil }: Scope, owner: string) {
+    heartbeat(file, owner, leaseUntil)
   },
 
   release({ file, now }: Scope, owner: string): number {
@@ -70,12 +70,12 @@ export const writes = {
     return file.run(`${orphaned} AND owner = ?`, now, owner)
   },
 
-  reap({ file, now }: Scope): number {
+  expireLeases({ file, now }: Scope): number {
     file.run('DELETE FROM leases WHERE expiresAt <= ?', now)
     return file.run(`${orphaned} AND owner NOT IN (SELECT owner FROM leases)`, now)
   },
 
-  sweepSlice({ file, now, horizon: [unknown, other] }: Scope, rows: number): number {
+  deleteSlice({ file, now, horizon: [unknown, other] }: Scope, rows: number): number {
     file.run('DELETE FROM counts WHERE day < ?', dayOf({ createdAt: now - keepCountsMs }))
     const slice = `DELETE FROM sends WHERE rowid IN
       (SELECT rowid FROM sends WHERE (state = 'unknown') = ? AND settledAt <= ? ORDER BY settledAt LIMIT ?)`
@@ -161,7 +161,7 @@ function count(file: SqliteFile, row: NewSend, change: 1 | -1) {
   file.run(insert, row.caller, dayOf(row), change)
 }
 
-function beat(file: SqliteFile, owner: string, until: number) {
+function heartbeat(file: SqliteFile, owner: string, until: number) {
   file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = max(expiresAt, excluded.expiresAt)', owner, until)
 }
 

@@ -26,7 +26,7 @@ export type Connection = {
   /** Like `ask`; `confirmed` says whether a replica has it too, where there is one. */
   askConfirmed(script: Script, args: readonly (string | number)[]): Promise<{ reply: Reply; confirmed: boolean }>
   /** Counts the replicas again. */
-  look(): Promise<void>
+  countReplicas(): Promise<void>
   /** Resolves once it is up, or with what keeps it from that. */
   opened: Promise<StoreFault | undefined>
   close(): void
@@ -34,7 +34,7 @@ export type Connection = {
 
 type ConnectionOptions = {
   /** Called whenever it is up. */
-  greeted?: (report: ServerReport) => void
+  onReady?: (report: ServerReport) => void
   lost?: (fault: StoreFault) => void
 }
 
@@ -99,12 +99,12 @@ function optionsOf({ tls, hosts: [first, ...others], master, db, ...credentials 
     socketTimeout: 1_000, // for what is asked on the way to being up; later listen() is quicker
     retryStrategy: times => Math.min(times * 50, 1_000),
     reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED)\b/.test(message), // another one is the primary now
-    enableReadyCheck: false, // greet() does; the client's own writes to stderr
+    enableReadyCheck: false, // handshake() does; the client's own writes to stderr
     disableClientInfo: true,
   }
 }
 
-export function connect(place: ServerPlace, { greeted, lost }: ConnectionOptions = {}): Connection {
+export function connect(place: ServerPlace, { onReady, lost }: ConnectionOptions = {}): Connection {
   const redis = new Redis(optionsOf(place))
   const opened = Promise.withResolvers<StoreFault | undefined>()
   let up = false
@@ -115,7 +115,7 @@ export function connect(place: ServerPlace, { greeted, lost }: ConnectionOptions
   redis.on('error', error => {
     why = faultOf(error)
   })
-  redis.on('ready', () => void meet(++epoch))
+  redis.on('ready', () => void tryHandshake(++epoch))
   redis.on('close', () => {
     up = false
     epoch++
@@ -123,60 +123,60 @@ export function connect(place: ServerPlace, { greeted, lost }: ConnectionOptions
     lost?.(why)
   })
 
-  const meet = (mine: number) =>
-    greet(mine).catch(error => {
+  const tryHandshake = (mine: number) =>
+    handshake(mine).catch(error => {
       if (mine !== epoch) return
       why = faultOf(error)
       redis.disconnect(true)
     })
 
   /** Nothing is asked of a server that reads its files still, or that is not the primary. */
-  async function greet(mine: number) {
+  async function handshake(mine: number) {
     const report = await examine(redis)
     if (mine !== epoch) return
     if (report === 'busy') {
       why = 'busy'
-      return void setTimeout(meet, againMs, mine).unref()
+      return void setTimeout(tryHandshake, againMs, mine).unref()
     }
     if (report === 'readonly' && place.master !== undefined) throw new Error('READONLY') // the Sentinels will know better
     up = true
     why = 'away' // should it end without a word
     if (report !== 'readonly') {
       replicas = report.replicas
-      greeted?.(report)
+      onReady?.(report)
     }
     opened.resolve(undefined)
   }
 
   const waiting = new Set<(error: Error) => void>()
-  let heardAt = 0
+  let aliveAt = 0
   let armed = false
 
   /** Gives an answer up once the server is silent, however many it has to give before: a busy one is no lost one. */
   function listen<T>(answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (waiting.size === 0) heardAt = performance.now()
+      if (waiting.size === 0) aliveAt = performance.now()
       waiting.add(reject)
-      arm()
+      armWatchdog()
       answer
         .then(resolve, reject)
         .then(() => waiting.delete(reject))
-        .then(hear)
+        .then(markAlive)
     })
   }
-  function hear() {
-    heardAt = performance.now()
+  function markAlive() {
+    aliveAt = performance.now()
   }
-  function arm() {
+  function armWatchdog() {
     // After a turn of the event loop: had that been held up itself, answers would lie there unread
     if (armed) return
     armed = true
-    setTimeout(() => setImmediate(judge), heardAt + silentMs - performance.now()).unref()
+    setTimeout(() => setImmediate(checkWatchdog), aliveAt + silentMs - performance.now()).unref()
   }
-  function judge() {
+  function checkWatchdog() {
     armed = false
     if (waiting.size === 0) return
-    if (performance.now() < heardAt + silentMs) return arm()
+    if (performance.now() < aliveAt + silentMs) return armWatchdog()
     up = false
     why = 'busy'
     for (const reject of waiting) reject(new StoreUnavailableError('busy'))
@@ -210,7 +210,7 @@ export function connect(place: ServerPlace, { greeted, lost }: ConnectionOptions
         return redis.wait(1, waitMs)
       })
       .then(count => {
-        hear() // it is the replica that is silent
+        markAlive() // it is the replica that is silent
         return count > 0
       })
     last = next.catch(() => {})
@@ -224,7 +224,7 @@ export function connect(place: ServerPlace, { greeted, lost }: ConnectionOptions
       const [reply, confirmed] = await send(script, args, both).catch(rejected)
       return { reply: reply as Reply, confirmed } // as above
     },
-    async look() {
+    async countReplicas() {
       const info = await listen(infoOf(redis, 'replication')).catch(rejected)
       replicas = replicasOf(info)
     },

@@ -207,13 +207,13 @@ export const scripts = {
     if may then move(row, to, settledAt, answer) end
     return {over(), may and 1 or 0, redis.call('HGETALL', at(id))}`),
 
-  beat: write(`
+  heartbeat: write(`
     beat(ARGV[6], now + leaseMs)
     return {over()}`),
 
   release: write(`return {over(), orphan(ARGV[6], tonumber(ARGV[7]))}`),
 
-  reap: write(`
+  expireLeases: write(`
     local rows = tonumber(ARGV[6])
     local found = 0
     for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now)) do
@@ -221,7 +221,7 @@ export const scripts = {
     end
     return {over(), found}`),
 
-  sweep: write(`
+  deleteExpired: write(`
     local rows, oldest = tonumber(ARGV[6]), dayOf(now - tonumber(ARGV[7]))
     for _, day in ipairs(redis.call('ZRANGEBYSCORE', P .. 'days', '-inf', '(' .. oldest)) do
       redis.call('DEL', P .. 'counts:' .. day)

@@ -54,7 +54,7 @@ export async function openValkey(
     if (!fault !== !known && !closing) onState(!fault, fault)
     known = fault
   }
-  function greeted({ warnings, maxBytes }: ServerReport) {
+  function onReady({ warnings, maxBytes }: ServerReport) {
     const small = maxBytes > 0 && maxBytes < policy.maxBytes
     for (const warning of [...warnings, ...(small ? [tooSmall] : [])]) {
       if (!told.has(warning)) onWarning(warning)
@@ -62,7 +62,7 @@ export async function openValkey(
     }
   }
 
-  const writer = connect(place, { greeted, lost: report })
+  const writer = connect(place, { onReady, lost: report })
   const reader = connect(place)
 
   function track<T>(work: () => Promise<T>): Promise<T> {
@@ -93,31 +93,31 @@ export async function openValkey(
   }
 
   /** What a failover could take back is not taken for done: a replica has to have it. */
-  const firmly: Connection['ask'] = async (script, args) => {
+  const confirmedWrite: Connection['ask'] = async (script, args) => {
     const { reply, confirmed } = await writer.askConfirmed(script, args)
     if (confirmed) return reply
-    await writer.look()
+    await writer.countReplicas()
     throw new StoreUnavailableError('busy')
   }
 
   /** Only what is as demanding as a claim tells that claims are taken again. */
-  const granted: Connection['ask'] = async (script, args) => {
-    const reply = await firmly(script, args)
+  const claimWrite: Connection['ask'] = async (script, args) => {
+    const reply = await confirmedWrite(script, args)
     refused = undefined
     return reply
   }
   const claiming = (script: Script, ...args: (string | number)[]) =>
-    write(granted, script, ...args).catch(error => {
+    write(claimWrite, script, ...args).catch(error => {
       refused = error instanceof StoreUnavailableError ? error.cause : 'io'
       throw error
     })
 
   /** An end that a failover takes back makes a send `unknown` and never a second one, so it need not wait for the replica in vain. */
-  const rather: Connection['ask'] = async (script, args) => (await writer.askConfirmed(script, args)).reply
+  const bestEffortConfirm: Connection['ask'] = async (script, args) => (await writer.askConfirmed(script, args)).reply
 
   /** Long walks take turns, a slice each, so that many of them do not keep sends waiting. */
   let turn: Promise<unknown> = Promise.resolve()
-  function inTurn<T>(step: (from: string) => Promise<T>, from: string): Promise<T> {
+  function serialized<T>(step: (from: string) => Promise<T>, from: string): Promise<T> {
     const mine = turn.then(() => step(from))
     turn = mine.catch(() => {})
     return mine
@@ -139,7 +139,7 @@ export async function openValkey(
     },
 
     async settle(id, { state, settledAt, answer }): Promise<Settlement> {
-      const [settled, row] = await write(rather, scripts.settle, id, state, settledAt, answer)
+      const [settled, row] = await write(bestEffortConfirm, scripts.settle, id, state, settledAt, answer)
       return row ? { settled: settled === 1, row: toRow(row) } : { settled: false }
     },
 
@@ -154,25 +154,25 @@ export async function openValkey(
       const step = (from: string) => read(scripts.list, caller, limit - found.length, from, slice, ...fieldsOf(filter))
       for (let from: string | undefined = before, first = true; from !== undefined && found.length < limit; first = false) {
         if (performance.now() > until) throw new StoreUnavailableError('busy') // whoever asked has gone
-        const [rows, last] = (await (first ? step(from) : inTurn(step, from))) as [Reply[], string]
+        const [rows, last] = (await (first ? step(from) : serialized(step, from))) as [Reply[], string]
         found.push(...rows.map(toRow))
         from = last === '' ? undefined : last
       }
       return found
     },
 
-    async beat(owner) {
-      await write(firmly, scripts.beat, owner)
+    async heartbeat(owner) {
+      await write(confirmedWrite, scripts.heartbeat, owner)
       if (refused) await claiming(scripts.room)
-      await track(writer.look)
+      await track(writer.countReplicas)
     },
 
     release: owner => all(slice, async () => Number((await write(writer.ask, scripts.release, owner, slice))[0])),
-    reap: () => all(slice, async () => Number((await write(writer.ask, scripts.reap, slice))[0])),
-    sweep: () => all(slice, async () => Number((await write(writer.ask, scripts.sweep, slice, keepCountsMs))[0])),
+    expireLeases: () => all(slice, async () => Number((await write(writer.ask, scripts.expireLeases, slice))[0])),
+    deleteExpired: () => all(slice, async () => Number((await write(writer.ask, scripts.deleteExpired, slice, keepCountsMs))[0])),
 
     async secret() {
-      const [secret] = await write(firmly, scripts.secret, randomBytes(32).toString('hex'))
+      const [secret] = await write(confirmedWrite, scripts.secret, randomBytes(32).toString('hex'))
       return Buffer.from(String(secret), 'hex')
     },
 
@@ -211,7 +211,7 @@ export async function openValkey(
 
     async adopt(secret) {
       const wanted = Buffer.from(secret).toString('hex')
-      const [found] = await write(firmly, scripts.secret, wanted)
+      const [found] = await write(confirmedWrite, scripts.secret, wanted)
       return found === wanted
     },
 
@@ -252,7 +252,7 @@ export async function openValkey(
 /** What a server says of itself, or why it cannot be asked; changes nothing. */
 export async function peekValkey(place: ServerPlace): Promise<ServerReport | StoreFault> {
   const seen = Promise.withResolvers<ServerReport>()
-  const connection = connect(place, { greeted: seen.resolve })
+  const connection = connect(place, { onReady: seen.resolve })
   try {
     const fault = await within(openMs, connection.opened)
     return fault ?? (await within(1, seen.promise).catch((): StoreFault => 'readonly')) // it is heard before, or never

@@ -92,7 +92,7 @@ describe('faults of the file', () => {
       await Promise.all(rows.map(row => store.claim(row)))
       await Promise.all(rows.map(row => store.settle(row.id, ended('accepted'))))
 
-      expect(await store.sweep()).toBe(2_000)
+      expect(await store.deleteExpired()).toBe(2_000)
     },
   )
 
@@ -164,7 +164,7 @@ describe('what was forgotten', () => {
     const store = await open()
     const others = Array.from({ length: 1_000 }, () => ({ ...send(), ...ended('accepted'), answer: 'x'.repeat(70_000) }))
     await store.load([...others, { ...send({ destination: '34699999999' }), ...ended('accepted') }])
-    await store.beat('gateway')
+    await store.heartbeat('gateway')
 
     expect(await refused(store.forget('34699999999'))).toEqual(unavailable('busy'))
     expect(await store.list('crm', { destination: '34699999999', limit: 1 })).toEqual([])

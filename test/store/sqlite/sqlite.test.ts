@@ -53,8 +53,8 @@ describe('several processes on one file', () => {
       expect((await survivor.check()).problems).toEqual([])
       const states = await Promise.all(answered.map(async id => (await survivor.find('crm', id))?.state))
       expect(states).toEqual(Array(answered.length).fill('pending'))
-      expect(await survivor.reap()).toBeGreaterThanOrEqual(answered.length)
-      expect(await survivor.reap()).toBe(0)
+      expect(await survivor.expireLeases()).toBeGreaterThanOrEqual(answered.length)
+      expect(await survivor.expireLeases()).toBe(0)
       await survivor.close()
     }
   })
@@ -66,10 +66,10 @@ describe('several processes on one file', () => {
     const clock = { ms: Date.now() + policy.leaseMs - 2_000 }
     const other = await open({ now: () => clock.ms })
 
-    expect(await other.reap()).toBe(0)
+    expect(await other.expireLeases()).toBe(0)
     await end()
     clock.ms += 2_000 + policy.leaseMs
-    expect(await other.reap()).toBe(1)
+    expect(await other.expireLeases()).toBe(1)
     expect(await other.find('crm', row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
   })
 

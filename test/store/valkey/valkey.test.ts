@@ -42,7 +42,7 @@ const following = (primary: Server) => {
   return expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toMatch(/state=online,offset=[1-9]/)
 }
 
-const back = (store: Store) => expect.poll(() => refused(store.beat('first')), { interval: 20 }).toBeUndefined()
+const back = (store: Store) => expect.poll(() => refused(store.heartbeat('first')), { interval: 20 }).toBeUndefined()
 
 describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () => {
   let shared: Server
@@ -82,9 +82,9 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const clock = { ms: Date.now() + policy.leaseMs - 2_000 }
       const { store } = await open(url, { now: () => clock.ms })
 
-      expect(await store.reap()).toBe(0)
+      expect(await store.expireLeases()).toBe(0)
       clock.ms += 2_000 + policy.leaseMs
-      expect(await store.reap()).toBe(1)
+      expect(await store.expireLeases()).toBe(1)
       expect(await store.find('crm', row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
     })
 
@@ -109,7 +109,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const error = await refused(openStore(url, policy))
       expect(error).toBeInstanceOf(StoreVersionError)
       expect(error.message).toContain('schema version 2')
-      const verbs = [store.claim(send()), store.settle(row.id, ended('accepted')), store.find('crm', row.id), store.sweep()]
+      const verbs = [store.claim(send()), store.settle(row.id, ended('accepted')), store.find('crm', row.id), store.deleteExpired()]
       for (const refusal of await Promise.all(verbs.map(refused))) expect(refusal).toBeInstanceOf(StoreVersionError)
       expect(states).toEqual(['version'])
       expect(shared.cli('-n', db, 'DEBUG', 'DIGEST')).toBe(before)
@@ -123,7 +123,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const { store } = await open(url, { now: () => clock.ms })
       await put(store, { idempotencyKey: 'k', reference: 'r' }, 'unknown')
       clock.ms += policy.keepUnknownMs + 8 * 86_400_000
-      await store.sweep()
+      await store.deleteExpired()
       await store.release('first')
 
       expect(shared.cli('-n', db, 'KEYS', '*').split('\n').sort()).toEqual(['afg:bytes', 'afg:callers', 'afg:schema', 'theirs'])
@@ -206,7 +206,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
         expect((await to.claim(send({ caller, idempotencyKey }))).claimed, state).toBe(state === 'not_sent')
       expect(await to.claim(send({ caller: 'accepted' }), 1)).toEqual({ claimed: false })
       expect(await to.claim(send({ caller: 'rejected' }), 1)).toEqual({ claimed: true })
-      expect(await to.reap(), 'nobody runs the pending one any more').toBe(1)
+      expect(await to.expireLeases(), 'nobody runs the pending one any more').toBe(1)
       expect(await to.check()).toMatchObject({ problems: [] })
     })
 
@@ -307,7 +307,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       expect(await refused(full())).toEqual(unavailable('full'))
       expect(await store.settle(row.id, ended('accepted'))).toMatchObject({ settled: true })
-      await store.beat('first').catch(() => {})
+      await store.heartbeat('first').catch(() => {})
       expect(states, 'that other things get through is no news of claims').toEqual(['full'])
       server.cli('CONFIG', 'SET', 'maxmemory', '0')
       await back(store)
@@ -367,8 +367,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await store.secret()).toHaveLength(32)
       expect(await store.count?.('requests', 'crm', 1_000)).toMatchObject({ count: 1 })
       clock.ms += policy.leaseMs + policy.keepMs
-      expect(await store.reap()).toBe(1)
-      expect(await store.sweep()).toBe(2)
+      expect(await store.expireLeases()).toBe(1)
+      expect(await store.deleteExpired()).toBe(2)
       expect(await store.forget('34600000000')).toEqual({ gone: 1, pending: 0 })
       expect(await store.dump()).toEqual([])
       expect(await store.check()).toMatchObject({ problems: [] })
