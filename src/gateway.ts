@@ -7,7 +7,7 @@ import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
 import { watchConfig } from './config/watch.ts'
 import { createLifecycle } from './lib/lifecycle.ts'
 import type { State } from './routes/health.ts'
-import { createSends } from './sends/sends.ts'
+import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
 import { timed } from './store/timed.ts'
 import { createObserver } from './telemetry/log-lines.ts'
@@ -58,8 +58,8 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
   // Not one module of OpenTelemetry is loaded unless it is asked for.
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, observe, around: tracing?.around })
-  const sends = createSends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
-  storeLost = sends.storeLost
+  const sends = new Sends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
+  storeLost = () => sends.storeLost()
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }

@@ -1,15 +1,15 @@
-/** One send that is ready to leave. The gateway asks `admit` once before it records the send, and `run` once after. */
+/** One send that is ready to leave. `Sends.run` calls `admit` once before it records the send, and `run` once after. */
 export type SendAttempt = {
   /**
    * Throws an `UpstreamError` if the send could not leave now, so that it need not be recorded.
    *
-   * Not asked for a key that is taken: its result stands, whatever the state of Afilnet.
+   * A key that is taken gets its stored result all the same.
    */
   admit(): void
   /**
    * Sends; resolves once Afilnet accepted the message, and throws an `UpstreamError` otherwise.
    *
-   * `onLateResult` hears how the send ended if that is known only after the deadline: with an error, or with nothing if Afilnet accepted it.
+   * `onLateResult` is called if the result arrives after the deadline: with an error, or with nothing if Afilnet accepted the message.
    */
   run(onLateResult: (error?: unknown) => void): Promise<void>
 }

@@ -1,40 +1,41 @@
 import { randomUUID } from 'node:crypto'
 import { type Outcome, type Store, within } from '../store/store.ts'
 
-/** The standing of this process with the store: its name there, its heartbeat, and what it still has to write down. */
+/** The lease of this process in the store, and the outcomes that the store has not taken yet. */
 export type Lease = {
   owner: string
-  /** Offers an outcome that the store could not take, four times a second until it has. */
-  owe(id: string, outcome: Outcome): void
-  /** Offers what is owed once more, and ends the lease: what is left pending becomes `unknown`. */
+  /** Offers an outcome that the store refused four times a second, until the store has it. */
+  retryLater(id: string, outcome: Outcome): void
+  /** Offers these outcomes once more and ends the lease: sends that are still pending become `unknown`. */
   end(): Promise<void>
 }
 
-/** `timeoutMs` is how long a verb is waited for; `reaped` hears how many sends of the dead became unknown. */
-export type LeaseOptions = { timeoutMs: number; beatMs?: number; sweepMs?: number; reaped?: (count: number) => void }
+/** `timeoutMs` bounds each call to the store; `onExpired` hears how many sends of dead processes became `unknown`. */
+export type LeaseOptions = { timeoutMs: number; heartbeatMs?: number; deleteMs?: number; onExpired?: (count: number) => void }
 
-const mostOwed = 10_000 // an outage refuses thousands of claims; those that may have got through are among the first
-const atOnce = 500
-const payMs = 250
+// An outage refuses thousands of claims. Those that may have reached the store are among the first.
+const maxWaiting = 10_000
+const batchSize = 500
+const flushMs = 250
 
-/** Keeps a lease until it is ended, and meanwhile buries the dead and sweeps. */
-export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 60_000, reaped = () => {} }: LeaseOptions): Lease {
+/** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
+export function holdLease(store: Store, { timeoutMs, heartbeatMs = 2_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
   const owner = randomUUID()
-  const owed = new Map<string, Outcome>()
-  const turns = [
-    every(beatMs, () => within(timeoutMs, store.heartbeat(owner))),
-    every(beatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && reaped(count)))),
-    every(Math.min(beatMs, payMs), pay), // what is owed dies with this process
-    every(sweepMs, () => store.deleteExpired()),
+  const waiting = new Map<string, Outcome>()
+  const jobs = [
+    repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner))),
+    repeat(heartbeatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && onExpired(count)))),
+    repeat(Math.min(heartbeatMs, flushMs), flush), // often: a waiting outcome is lost if this process dies
+    repeat(deleteMs, () => store.deleteExpired()),
   ]
 
-  /** Stops at the first refusal: the store has said that it is not there. */
-  async function pay() {
-    for (let some = [...owed]; some.length > 0; some = some.slice(atOnce)) {
+  /** Stops at the first refusal: the store is not available. */
+  async function flush() {
+    for (let rest = [...waiting]; rest.length > 0; rest = rest.slice(batchSize)) {
       await Promise.all(
-        some.slice(0, atOnce).map(async ([id, outcome]) => {
+        rest.slice(0, batchSize).map(async ([id, outcome]) => {
           await within(timeoutMs, store.settle(id, outcome))
-          if (owed.get(id) === outcome) owed.delete(id)
+          if (waiting.get(id) === outcome) waiting.delete(id)
         }),
       )
     }
@@ -42,35 +43,35 @@ export function holdLease(store: Store, { timeoutMs, beatMs = 2_000, sweepMs = 6
 
   return {
     owner,
-    owe(id, outcome) {
-      const known = owed.get(id)
-      if (known && outcome.state === 'unknown') return // a late answer knew better
-      if (known || outcome.state !== 'not_sent' || owed.size < mostOwed) owed.set(id, outcome)
+    retryLater(id, outcome) {
+      const known = waiting.get(id)
+      if (known && outcome.state === 'unknown') return // a late answer says more
+      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, outcome)
     },
     async end() {
-      for (const stop of turns) stop()
-      await quietly(pay())
-      await quietly(within(timeoutMs, store.release(owner)))
+      for (const stop of jobs) stop()
+      await ignoreErrors(flush())
+      await ignoreErrors(within(timeoutMs, store.release(owner)))
     },
   }
 }
 
-/** Does the work now and again and again, one at a time; returns what ends it. */
-function every(ms: number, work: () => Promise<unknown>): () => void {
+/** Runs a job now and then every `ms`, one run at a time; returns what stops it. */
+function repeat(ms: number, job: () => Promise<unknown>): () => void {
   let busy = false
-  const turn = async () => {
+  const run = async () => {
     if (busy) return
     busy = true
-    await quietly(work())
+    await ignoreErrors(job())
     busy = false
   }
-  void turn()
-  const timer = setInterval(turn, ms).unref()
+  void run()
+  const timer = setInterval(run, ms).unref()
   return () => clearInterval(timer)
 }
 
-/** The store says by itself when it is lost; what runs in the background has nobody to tell. */
-const quietly = (work: Promise<unknown>) =>
+/** The store reports its own failures, and a background job has no caller that could act. */
+const ignoreErrors = (work: Promise<unknown>) =>
   work.then(
     () => undefined,
     () => undefined,

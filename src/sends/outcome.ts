@@ -11,45 +11,38 @@ export type Send = Pick<SendRow, 'id' | 'kind' | 'platform' | 'platformId' | 'de
 
 /** A row of the ledger as its caller sees it. */
 export function describeSend(row: SendRow, base: string): Send {
-  const { id, kind, platform, platformId, destination, state, idempotencyKey, reference, createdAt, settledAt } = row
+  const { id, kind, platform, platformId, destination, state, idempotencyKey, reference, settledAt } = row
+  const send: Send = { id, kind, platform, platformId, destination, state, createdAt: new Date(row.createdAt).toISOString() }
+  if (idempotencyKey !== undefined) send.idempotencyKey = idempotencyKey
+  if (reference !== undefined) send.reference = reference
+  if (settledAt !== undefined) send.settledAt = new Date(settledAt).toISOString()
   const problem = problemIn(row, base)
-  return {
-    id,
-    kind,
-    platform,
-    platformId,
-    destination,
-    state,
-    ...(idempotencyKey !== undefined && { idempotencyKey }),
-    ...(reference !== undefined && { reference }),
-    createdAt: new Date(createdAt).toISOString(),
-    ...(settledAt !== undefined && { settledAt: new Date(settledAt).toISOString() }),
-    ...(problem && { problem }),
-  }
+  if (problem) send.problem = problem
+  return send
 }
 
-/** The end of a send that Afilnet took. */
+/** The outcome of a send that Afilnet accepted. */
 export const accepted = (settledAt: number): Outcome => ({ state: 'accepted', settledAt, answer: '' })
 
-/** How a delivery that failed leaves the send, with the answer that its caller is given now and later. */
+/** The outcome of a send that failed, with the answer that its caller gets now and with each replay. */
 export function outcomeOf(
   problem: Problem,
   { id, idempotencyKey }: NewSend,
   { base, requestId, settledAt }: { base: string; requestId: string; settledAt: number },
 ): Outcome {
   const refused = problem.row.status < 500
-  const told = new Problem(problem.code, { ...problem.details, sendId: id, keyed: idempotencyKey !== undefined })
+  const answer = new Problem(problem.code, { ...problem.details, sendId: id, keyed: idempotencyKey !== undefined })
   return {
     state: problem.outcome === 'unknown' ? 'unknown' : refused ? 'rejected' : 'not_sent',
     settledAt,
-    answer: JSON.stringify(problemBody(told, { base, requestId, instance: randomUUID() })),
+    answer: JSON.stringify(problemBody(answer, { base, requestId, instance: randomUUID() })),
   }
 }
 
 function problemIn({ id, idempotencyKey, state, answer }: SendRow, base: string): ProblemBody | undefined {
   if (answer) return JSON.parse(answer) as ProblemBody // written by outcomeOf
   if (state !== 'unknown') return undefined
-  // Nobody was left to write an answer down, so it is made from the row, the same each time.
+  // The process ended before it could store an answer, so the answer is made from the row: the same each time.
   const interrupted = new Problem('send-interrupted', { outcome: 'unknown', sendId: id, keyed: idempotencyKey !== undefined })
   return problemBody(interrupted, { base, requestId: id, instance: id })
 }

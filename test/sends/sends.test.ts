@@ -2,7 +2,8 @@ import { test as base, describe, expect } from 'vitest'
 import { failures, faults, UpstreamError } from '../../src/afilnet/faults.ts'
 import { Problem } from '../../src/problem/problem.ts'
 import type { SendAttempt } from '../../src/sends/attempt.ts'
-import { createSends, type SendRequest, type Sends } from '../../src/sends/sends.ts'
+import type { SendRequest } from '../../src/sends/request.ts'
+import { Sends } from '../../src/sends/sends.ts'
 import { openStore } from '../../src/store/open.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../../src/store/store.ts'
 import { ended, policy, send } from '../store/sends.ts'
@@ -32,7 +33,7 @@ const test = base.extend<Here>({
       asked.push(verb)
       return trouble[verb] ?? store[verb]
     }
-    const sends = createSends({ store: new Proxy(store, { get }), base: '', timeoutMs: 300, beatMs: 10 })
+    const sends = new Sends({ store: new Proxy(store, { get }), base: '', timeoutMs: 300, heartbeatMs: 10 })
     await use(sends)
     for (const verb of Object.keys(trouble)) delete trouble[verb as keyof Store]
     await sends.stop()

@@ -1,0 +1,36 @@
+import { createHmac, type KeyObject } from 'node:crypto'
+import { v7 as uuid } from 'uuid'
+import type { NewSend } from '../store/store.ts'
+import type { SendAttempt } from './attempt.ts'
+
+/** A send that a caller asks for, and the attempt that takes it to Afilnet. */
+export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' | 'platform' | 'platformId' | 'destination'> & {
+  reference?: string | undefined
+  idempotencyKey?: string | undefined
+  /** How many sends the caller may make in a day of UTC. */
+  sendsPerDay?: number | undefined
+  /** The validated body; the ledger keeps only its HMAC. */
+  body: Record<string, unknown>
+  requestId: string
+  attempt: SendAttempt
+}
+
+/** The row that a request is recorded as before it leaves. */
+export function newSend(
+  request: SendRequest,
+  { secret, owner, createdAt }: { secret: KeyObject; owner: string; createdAt: number },
+): NewSend {
+  const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey } = request
+  const fingerprint = fingerprintOf(request, secret)
+  const row: NewSend = { id: uuid(), caller, account, user, kind, platform, platformId, destination, fingerprint, owner, createdAt }
+  if (reference !== undefined) row.reference = reference
+  if (idempotencyKey !== undefined) row.idempotencyKey = idempotencyKey
+  return row
+}
+
+/** The HMAC of what must be the same when a key is used again: the route, the decoded path and the body, in any order of its properties. */
+export function fingerprintOf({ kind, platform, platformId, destination, body }: SendRequest, secret: KeyObject): string {
+  const properties = Object.entries(body).sort(([a], [b]) => (a < b ? -1 : 1))
+  const canonical = JSON.stringify([kind, platform, platformId, destination, properties])
+  return createHmac('sha256', secret).update(canonical).digest('base64url')
+}
