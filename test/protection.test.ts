@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, describe, expect, onTestFinished, vi } from 'vitest'
 import { getChatChannels } from '../src/afilnet/operations.ts'
-import { createDeparture } from '../src/lib/cancellation.ts'
+import { Cancellation } from '../src/lib/cancellation.ts'
 import { startSandbox } from '../src/sandbox/app.ts'
 import { createUpstream } from '../src/upstream/upstream.ts'
 import { calls, chat } from './afilnet/calls.ts'
@@ -97,7 +97,7 @@ describe('credentials that Afilnet rejects', () => {
     const upstream = createUpstream({ accounts, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
     const read = (account: string) =>
-      upstream.read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), departure: createDeparture() }).then(
+      upstream.read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), cancellation: new Cancellation() }).then(
         ({ body }) => JSON.parse(Buffer.from(body).toString()).items,
         error => error.fault.code,
       )
@@ -170,7 +170,7 @@ describe('SIGHUP', () => {
     const after = { only: { ...account, password: 'fake-second-password', url: new URL(`${other.url}/api/http/`) } }
     const upstream = createUpstream({ accounts: before, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
-    const context = () => ({ caller: 'someone', account: upstream.open('only'), departure: createDeparture() })
+    const context = () => ({ caller: 'someone', account: upstream.open('only'), cancellation: new Cancellation() })
     sandbox.latencyMs = 100
     const params = { platform: 'whatsapp', platformid: '100', destination: 'x', message: 'Hello' }
     const { sendMessage } = await import('../src/afilnet/operations.ts')

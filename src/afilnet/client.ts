@@ -1,5 +1,5 @@
 import { type Dispatcher, Pool } from 'undici'
-import type { Departure } from '../lib/cancellation.ts'
+import type { Cancellation } from '../lib/cancellation.ts'
 import { createPlaces, type Places } from '../lib/fair-queue.ts'
 import { readEnvelope } from './envelope.ts'
 import { exchange, hasPlace, type Machinery, overloaded } from './exchange.ts'
@@ -39,7 +39,7 @@ export type CallOptions = {
   /** Told when the request leaves. */
   begun?: (() => void) | undefined
   /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
-  departure?: Departure | undefined
+  cancellation?: Cancellation | undefined
   /** Given the answer to come, when the deadline passes after the request left; `undefined` ends the call then. */
   late?: (answer: Promise<unknown>) => void
   /** Given what makes room for other large answers, if this is one: to be called once its bytes are no longer needed. */

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors } from 'undici'
-import type { Departure } from '../lib/cancellation.ts'
+import type { Cancellation } from '../lib/cancellation.ts'
 import type { Places } from '../lib/fair-queue.ts'
 import { type Fault, failures, faults, UpstreamError } from './faults.ts'
 import type { Operation } from './operations.ts'
@@ -33,7 +33,7 @@ type ExchangeOptions = {
   timeoutMs: number
   recheck?: () => void
   begun?: (() => void) | undefined
-  departure?: Departure | undefined
+  cancellation?: Cancellation | undefined
   late?: (answer: Promise<Uint8Array>) => void
   hold?: ((leave: () => void) => void) | undefined
 }
@@ -43,7 +43,7 @@ export function exchange(
   machinery: Machinery,
   operation: Operation,
   request: WireRequest,
-  { caller, timeoutMs, recheck, begun, departure, late, hold }: ExchangeOptions,
+  { caller, timeoutMs, recheck, begun, cancellation, late, hold }: ExchangeOptions,
 ): Promise<Uint8Array> {
   return new Promise((firstResolve, firstReject) => {
     let resolve = firstResolve
@@ -68,7 +68,7 @@ export function exchange(
       leaveLarge?.()
     }
     const abandon = () => {
-      settle(() => reject(departure?.reason))
+      settle(() => reject(cancellation?.reason))
       stop()
     }
     const stop = () => (startedAt === undefined ? end() : controller?.abort(new Error('the call is over')))
@@ -110,7 +110,7 @@ export function exchange(
     const { places } = machinery
     const waits = places.ahead(caller) > 0
     let timer = setTimeout(expire, Math.max(0, waits ? timeoutMs - needsMs(machinery, operation, caller) : timeoutMs))
-    const stay = departure?.listen(abandon)
+    const stay = cancellation?.onCancel(abandon)
 
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(begun) {
@@ -174,7 +174,7 @@ export function exchange(
     }
     const leave = hasPlace(machinery, operation, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined
     if (!leave) refuse()
-    if (departure?.reason) abandon()
+    if (cancellation?.reason) abandon()
   })
 }
 

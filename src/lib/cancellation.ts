@@ -1,26 +1,19 @@
-/** Tells that nobody waits any more. An AbortSignal says the same, at a tenth of the cost of a whole read for its events. */
-export type Departure = {
-  /** Why, once it is so. */
-  readonly reason: Error | undefined
-  /** Calls the listener when it comes to that; returns what takes the listener away. */
-  listen(listener: () => void): () => void
-}
+/** Says that nobody waits for a piece of work any more. An AbortSignal does the same at ten times the cost. */
+export class Cancellation {
+  /** Why, once the work is cancelled. */
+  reason: Error | undefined = undefined
+  readonly #listeners = new Set<() => void>()
 
-export function createDeparture(): Departure & { leave(reason: Error): void } {
-  const listeners = new Set<() => void>()
-  let why: Error | undefined
-  return {
-    get reason() {
-      return why
-    },
-    listen(listener) {
-      listeners.add(listener)
-      return () => void listeners.delete(listener)
-    },
-    leave(reason) {
-      if (why) return
-      why = reason
-      for (const listener of listeners) listener()
-    },
+  /** Calls the listener on cancellation; returns `unsubscribe`. */
+  onCancel(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** The first reason counts. */
+  cancel(reason: Error) {
+    if (this.reason) return
+    this.reason = reason
+    for (const listener of this.#listeners) listener()
   }
 }

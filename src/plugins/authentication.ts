@@ -3,9 +3,9 @@ import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Scope } from '../access.ts'
 import type { CallerConfig } from '../config/accounts.ts'
-import { createDeparture } from '../lib/cancellation.ts'
+import { Cancellation } from '../lib/cancellation.ts'
 import { Problem } from '../problem/problem.ts'
-import type { Account, CallContext } from '../upstream/upstream.ts'
+import type { Account, Call } from '../upstream/call.ts'
 
 /** Who is calling, and what the key permits. */
 export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes'> & { name: string; scopes: ReadonlySet<Scope> }
@@ -34,7 +34,7 @@ declare module 'fastify' {
   interface FastifyRequest {
     caller: Caller | undefined
     /** Set once the key is known. */
-    call: CallContext
+    call: Call
   }
 }
 
@@ -87,9 +87,9 @@ export const auth = fp<AuthOptions>(async function auth(app, { callers: given, o
     }
     const { caller } = key
     request.caller = caller
-    const departure = createDeparture()
-    reply.raw.once('close', () => reply.raw.writableFinished || departure.leave(new Error('the caller has left')))
-    request.call = { caller: caller.name, account: open(caller.account), departure }
+    const cancellation = new Cancellation()
+    reply.raw.once('close', () => reply.raw.writableFinished || cancellation.cancel(new Error('the caller has left')))
+    request.call = { caller: caller.name, account: open(caller.account), cancellation }
     done()
   })
 

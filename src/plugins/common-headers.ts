@@ -39,7 +39,7 @@ export const answers = fp<AnswersOptions>(async function answers(app, { readerTi
     const body = whole && revalidate && reply.statusCode === 200 ? validated(request, reply, payload) : payload
     const bytes = typeof body === 'string' || body instanceof Uint8Array ? Buffer.byteLength(body) : 0
     // What Afilnet may have marked as read cannot be asked for again.
-    if (bytes > alwaysServedBytes && waitingBytes + bytes > maxWaitingBytes && !request.call?.unsafeBegun) {
+    if (bytes > alwaysServedBytes && waitingBytes + bytes > maxWaitingBytes && !request.call?.unsafeStarted) {
       return done(new Problem('overloaded', { detail: 'Too many answers are waiting for slow readers' }))
     }
     watch(reply, bytes)

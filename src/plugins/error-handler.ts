@@ -60,14 +60,14 @@ declare module 'fastify' {
 function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
   // The caller has left: nobody reads this answer, and nothing of ours went wrong.
-  if (error && (error === request.raw.errored || error === request.call?.departure.reason)) return new Problem('request-timeout')
+  if (error && (error === request.raw.errored || error === request.call?.cancellation.reason)) return new Problem('request-timeout')
   if (error instanceof UpstreamError) return problemOf(error)
   const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own, or a fault of ours without these
   if (validation?.[0]) return fromValidation(validation[0], validationContext)
   const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
   if (known) return new Problem(known)
   // Past the point where a call to Afilnet may have left, nobody can say that nothing happened.
-  return new Problem('internal-error', { outcome: request.call?.unsafeBegun ? 'unknown' : 'not_applied', cause: error })
+  return new Problem('internal-error', { outcome: request.call?.unsafeStarted ? 'unknown' : 'not_applied', cause: error })
 }
 
 type Violation = { keyword: string; instancePath: string; params: Record<string, unknown>; message?: string }

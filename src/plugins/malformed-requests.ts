@@ -124,7 +124,7 @@ export function onClientError(base: string, observe: Observe) {
   function answerInTurn(app: FastifyInstance, code: ProblemCode, socket: Socket) {
     const open = exchanges.get(socket) ?? []
     const half = open.find(({ request }) => !request.raw.complete)
-    if (half && !half.reply.sent && !half.request.call?.unsafeBegun) {
+    if (half && !half.reply.sent && !half.request.call?.unsafeStarted) {
       app.sendProblem(new Problem(code, { headers: { connection: 'close' } }), half.request, half.reply)
       return
     }

@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { Problem } from '../problem/problem.ts'
 import type { SendAttempt } from '../sends/attempt.ts'
 import type { Sends } from '../sends/sends.ts'
-import type { CallContext } from '../upstream/upstream.ts'
+import type { Call } from '../upstream/call.ts'
 import { type ChatParams, text } from './params.ts'
 import type { Send } from './sends.ts'
 
@@ -32,7 +32,7 @@ type PostRequest = {
   params: ChatParams
   headers: Static<typeof SendHeaders>
   body: Record<string, unknown> & { reference?: string }
-  call: CallContext
+  call: Call
   caller: { rateLimit?: { sendsPerDay?: number } | undefined } | undefined
 }
 

@@ -17,7 +17,8 @@ import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
 import type { TracingConfig } from '../config/tracing.ts'
 import { membershipOf } from '../lib/addresses.ts'
-import type { Around, CallContext } from '../upstream/upstream.ts'
+import type { Call } from '../upstream/call.ts'
+import type { Around } from '../upstream/upstream.ts'
 import { version } from '../version.ts'
 
 /** Spans of requests and of what they ask of Afilnet, on their way to a collector. */
@@ -77,7 +78,7 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
   })
   requests.setTracerProvider(provider)
   const isTrusted = membershipOf(trusted)
-  const contexts = new WeakMap<CallContext, Context>()
+  const contexts = new WeakMap<Call, Context>()
 
   const plugin = fp(async function tracing(app) {
     app.decorateRequest('traceId', undefined)

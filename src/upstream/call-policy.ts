@@ -2,7 +2,7 @@ import type { CallOptions } from '../afilnet/client.ts'
 import { type Fault, failures, faults, UpstreamError } from '../afilnet/faults.ts'
 import { type Operation, operations } from '../afilnet/operations.ts'
 import type { Observe } from '../events.ts'
-import type { Departure } from '../lib/cancellation.ts'
+import type { Cancellation } from '../lib/cancellation.ts'
 import { atOnce, type Breaker, createBreaker, halfOfRecent, type Verdict } from '../lib/circuit-breaker.ts'
 import { createRetryBudget } from '../lib/retry-budget.ts'
 
@@ -12,7 +12,7 @@ export type Budget = Pick<CallOptions, 'caller' | 'timeoutMs' | 'recheck' | 'beg
 type AskOptions = {
   caller: string
   /** Of who waits, where the call may end with them. */
-  departure?: Departure | undefined
+  cancellation?: Cancellation | undefined
   /** Sees each attempt. */
   around: <T>(attempt: () => Promise<T>) => Promise<T>
 }
@@ -103,7 +103,7 @@ export function createAsking({ account, timeoutMs, observe }: AskingOptions): As
   }
 
   /** Asks, and asks again within the same deadline where that is provably harmless. */
-  async function repeatedly<T>(operation: Operation, { caller, departure, around }: AskOptions, call: (budget: Budget) => Promise<T>) {
+  async function repeatedly<T>(operation: Operation, { caller, cancellation, around }: AskOptions, call: (budget: Budget) => Promise<T>) {
     const deadline = performance.now() + timeoutMs
     // A probe is one call, and who began before the opening must not go on knocking.
     const heldBack = () => credentials.tripped() || breakerOf(operation).tripped()
@@ -118,7 +118,7 @@ export function createAsking({ account, timeoutMs, observe }: AskingOptions): As
         const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (attempt - 1)
         const inTime = deadline - performance.now() > 2 * pauseMs
         if (attempt === 3 || !mayRepeat(operation, error) || !inTime || heldBack() || !retries.take()) throw error
-        await pause(pauseMs, departure)
+        await pause(pauseMs, cancellation)
         if (heldBack()) throw error
       }
     }
@@ -182,11 +182,11 @@ function mayRepeat({ kind, safe }: Operation, error: unknown) {
 }
 
 /** Lets time pass, unless nobody waits any more. */
-function pause(ms: number, departure: Departure | undefined) {
+function pause(ms: number, cancellation: Cancellation | undefined) {
   return new Promise<void>((resolve, reject) => {
-    const stay = departure?.listen(() => {
+    const stay = cancellation?.onCancel(() => {
       clearTimeout(timer)
-      reject(departure.reason)
+      reject(cancellation.reason)
     })
     const timer = setTimeout(() => {
       stay?.()

@@ -3,31 +3,13 @@ import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
 import type { AccountConfig } from '../config/accounts.ts'
 import { type Observe, unobserved } from '../events.ts'
-import type { Departure } from '../lib/cancellation.ts'
+import type { Cancellation } from '../lib/cancellation.ts'
 import { joinRead, leavingAfter, type SharedRead, shareRead } from '../lib/single-flight.ts'
+import type { Account, Call } from './call.ts'
 import { type Asking, type Budget, createAsking, type Standing } from './call-policy.ts'
 import type { Rendered, View } from './list-body.ts'
 import { createRenderer } from './renderer.ts'
 import { type Answer, createRecentAnswers, newAnswer, type RecentAnswers } from './response-cache.ts'
-
-/** An account as it stood when a request came in: a reload does not change it under the request. */
-export type Account = {
-  name: string
-  /** Afilnet's user of the account. */
-  user: string
-}
-
-/** What one request brings along for its call to Afilnet, and what is learnt of it for the log. */
-export type CallContext = {
-  caller: string
-  account: Account
-  /** Of the caller. Honoured by safe reads only. */
-  departure: Departure
-  /** Set as soon as a call that is not safe may leave. */
-  unsafeBegun?: boolean
-  upstreamMs?: number
-  upstreamCode?: string
-}
 
 /** A send that is ready to leave; `sends/` declares what it needs of one. */
 type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void): Promise<void> }
@@ -35,9 +17,9 @@ type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void)
 /** Afilnet as the routes see it. */
 export type Upstream = {
   /** A read, as callers get it; identical safe ones at one time share one call. A caller of certain `chats` sees only channels of theirs. */
-  read<O extends Operation>(operation: O, params: Params<O>, context: CallContext, chats?: readonly string[]): Promise<Rendered>
+  read<O extends Operation>(operation: O, params: Params<O>, context: Call, chats?: readonly string[]): Promise<Rendered>
   /** A send, ready to leave: never shared, never cancelled by its caller, repeated only if nothing left. Throws if it cannot be written. */
-  prepareSend<O extends Operation>(operation: O, params: Params<O>, context: CallContext): SendAttempt
+  prepareSend<O extends Operation>(operation: O, params: Params<O>, context: Call): SendAttempt
   /** The account of that name, as it stands now. */
   open(account: string): Account
   state(): { sandbox: boolean; credentialsRejected: boolean }
@@ -52,7 +34,7 @@ export type Upstream = {
 export type AccountReport = Standing & { account: string; inFlight: number; queued: number; capacity: number }
 
 /** Runs one attempt at a call, and may see how it ends. */
-export type Around = <T>(context: CallContext, operation: Operation, attempt: () => Promise<T>) => Promise<T>
+export type Around = <T>(context: Call, operation: Operation, attempt: () => Promise<T>) => Promise<T>
 
 type UpstreamOptions = {
   accounts: Record<string, AccountConfig>
@@ -100,7 +82,7 @@ export function createUpstream({
     if (!account) throw new Error('a caller names an account that is not configured')
     return account
   }
-  const accountOf = ({ account }: CallContext) => account as OpenAccount // only `open` makes them
+  const accountOf = ({ account }: Call) => account as OpenAccount // only `open` makes them
 
   function openAccount(name: string, config: AccountConfig): OpenAccount {
     const onSandbox = () => {
@@ -139,43 +121,43 @@ export function createUpstream({
     ).unref()
   }
 
-  const ask = <T>(context: CallContext, operation: Operation, departure: Departure | undefined, call: (budget: Budget) => Promise<T>) =>
+  const ask = <T>(context: Call, operation: Operation, cancellation: Cancellation | undefined, call: (budget: Budget) => Promise<T>) =>
     accountOf(context).asking.ask(
       operation,
-      { caller: context.caller, departure, around: attempt => around(context, operation, attempt) },
+      { caller: context.caller, cancellation, around: attempt => around(context, operation, attempt) },
       call,
     )
 
   /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
-  function answerOf<O extends Operation>(operation: O, params: Params<O>, key: string, context: CallContext, view: View): Promise<Answer> {
+  function answerOf<O extends Operation>(operation: O, params: Params<O>, key: string, context: Call, view: View): Promise<Answer> {
     const account = accountOf(context)
     // A read that begins after a send was answered must not be given an answer from before it.
     const since = `${account.sendsAnswered[channelOf(params)]} ${key}`
     const fresh = account.recent.fresh(since)
     if (fresh) return Promise.resolve(fresh)
-    const fetchAnswer = (budget: Budget, departure: Departure) =>
-      fetched(account, operation, params, { ...budget, departure }, async bytes => {
+    const fetchAnswer = (budget: Budget, cancellation: Cancellation) =>
+      fetched(account, operation, params, { ...budget, cancellation }, async bytes => {
         const answer = account.recent.same(key, bytes)
         await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
         account.recent.keepFresh(since, answer)
         return answer
       })
-    const share = (waiter = context.departure) =>
+    const share = (waiter = context.cancellation) =>
       joinRead(
-        shareRead(account.reads, since, departure => ask(context, operation, departure, budget => fetchAnswer(budget, departure))),
+        shareRead(account.reads, since, cancellation => ask(context, operation, cancellation, budget => fetchAnswer(budget, cancellation))),
         waiter,
       )
     const begun = account.reads.get(since)
     if (!begun) return share()
     const deadline = performance.now() + timeoutMs
-    return joinRead(begun, context.departure).catch(error => {
+    return joinRead(begun, context.cancellation).catch(error => {
       // That another caller got no place, or had no time left, says nothing about this one.
       const leftMs = deadline - performance.now()
       const fault = error instanceof UpstreamError ? error.fault : undefined
       if (fault !== failures.overloaded && (fault !== failures.timeout || leftMs <= 0)) throw error
-      const { departure, stay } = leavingAfter(leftMs, context.departure, new UpstreamError(failures.timeout, operation))
+      const { cancellation, stay } = leavingAfter(leftMs, context.cancellation, new UpstreamError(failures.timeout, operation))
       const other = account.reads.get(since)
-      return (other ? joinRead(other, departure) : share(departure)).finally(stay)
+      return (other ? joinRead(other, cancellation) : share(cancellation)).finally(stay)
     })
   }
 
@@ -188,7 +170,7 @@ export function createUpstream({
       const account = accountOf(context)
       const view: View = { timezone: account.config.timezone, chats: operation.kind === 'channels' ? chats : undefined }
       if (!operation.safe) {
-        context.unsafeBegun = true
+        context.unsafeStarted = true
         return observed(
           context,
           ask(context, operation, undefined, budget =>
@@ -196,7 +178,7 @@ export function createUpstream({
           ),
         )
       }
-      if (context.departure.reason) throw context.departure.reason
+      if (context.cancellation.reason) throw context.cancellation.reason
       const key = JSON.stringify([operation.method, params])
       const answer = await observed(context, answerOf(operation, params, key, context, view))
       return bodyOf(operation, answer, view)
@@ -205,7 +187,7 @@ export function createUpstream({
       const account = accountOf(context)
       const ready = account.client.prepare(operation, params)
       const run = async (late: (error?: unknown) => void) => {
-        context.unsafeBegun = true
+        context.unsafeStarted = true
         try {
           await observed(
             context,
@@ -284,7 +266,7 @@ function channelOf({ platform = '', platformid = '' }: { platform?: string; plat
   return hash & 1_023
 }
 
-async function observed<T>(context: CallContext, call: Promise<T>): Promise<T> {
+async function observed<T>(context: Call, call: Promise<T>): Promise<T> {
   const startedAt = performance.now()
   try {
     return await call

@@ -1,9 +1,10 @@
 import { describe, expect } from 'vitest'
 import { getChats, getMessages, getUnreadMessages, type Params, sendMessage } from '../../src/afilnet/operations.ts'
 import { readConfig } from '../../src/config/config.ts'
-import { createDeparture } from '../../src/lib/cancellation.ts'
+import { Cancellation } from '../../src/lib/cancellation.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { type CallContext, createUpstream, type Upstream } from '../../src/upstream/upstream.ts'
+import type { Call } from '../../src/upstream/call.ts'
+import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts'
 import { environment, test as gatewayTest } from '../gateway.ts'
 
 const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>({
@@ -20,12 +21,12 @@ const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>
 const channel = { platform: 'whatsapp', platformid: '100' }
 const chat = { ...channel, destination: '34600000000' }
 const caller = (upstream: Upstream, account = 'default') => {
-  const departure = createDeparture()
-  const context: CallContext = { caller: 'someone', account: upstream.open(account), departure }
-  return { context, leave: () => departure.leave(new Error('the caller left')) }
+  const cancellation = new Cancellation()
+  const context: Call = { caller: 'someone', account: upstream.open(account), cancellation }
+  return { context, leave: () => cancellation.cancel(new Error('the caller left')) }
 }
 const itemsOf = ({ body }: { body: Uint8Array }): unknown[] => JSON.parse(Buffer.from(body).toString()).items
-const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: CallContext) =>
+const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: Call) =>
   upstream.prepareSend(sendMessage, params, context).run(() => {})
 const asked = ({ calls }: Sandbox, ...names: string[]) =>
   calls.map(({ params }) => {
@@ -202,7 +203,7 @@ describe('what is not safe', () => {
     await Promise.all(contexts.map(context => upstream.read(getUnreadMessages, chat, context)))
 
     expect(sandbox.calls).toHaveLength(2)
-    expect(contexts).toMatchObject([{ unsafeBegun: true }, { unsafeBegun: true }])
+    expect(contexts).toMatchObject([{ unsafeStarted: true }, { unsafeStarted: true }])
   })
 
   test('is never shared: sends', async ({ upstream, sandbox }) => {
