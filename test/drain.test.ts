@@ -52,16 +52,12 @@ describe('SIGTERM', () => {
     caller(gateway.url, 'GET /chan')
     const load = Array.from({ length: 32 }, (_, name) => worker(name))
     await sandbox.called(100)
-
-    const askedAt = performance.now()
     gateway.kill('SIGTERM')
     const [code] = await gateway.exited
-    const tookMs = performance.now() - askedAt
     stopped = true
     await Promise.all(load)
 
     expect(code).toBe(0)
-    expect(tookMs).toBeLessThan(5_000 + 1_500)
     expect(half.destroyed || half.readyState !== 'open').toBe(true)
     const accepted = [...answered].filter(([, status]) => status === 201).map(([destination]) => destination)
     expect(sandbox.sent.map(({ destination }) => destination).toSorted()).toEqual(accepted.toSorted())
@@ -101,12 +97,10 @@ describe('SIGTERM', () => {
     sandbox.answer({ fault: 'silent' })
     const { json } = await gateway.post(`${chat}/messages`, { message: 'Hello' })
     expect(json).toMatchObject({ code: 'upstream-timeout' })
-    const askedAt = performance.now()
 
     gateway.kill('SIGTERM')
 
     expect(await gateway.exited).toEqual([0, null])
-    expect(performance.now() - askedAt).toBeLessThan(5_000)
     const next = await startProgram(sandbox, { STORE_URL: `sqlite:${join(gateway.folder, 'ledger.sqlite')}` })
     expect(await next.get(`/sends/${json.sendId}`)).toMatchObject({ status: 200, json: { state: 'unknown' } })
   })

@@ -54,7 +54,6 @@ describe('The program', { timeout: 30_000 }, () => {
 
       const ready = await line('gateway is ready')
       const { status } = await get(`${ready.url}/channels`)
-      const asked = performance.now()
       child.kill(signal)
       const exit = await ended
 
@@ -67,7 +66,6 @@ describe('The program', { timeout: 30_000 }, () => {
       })
       expect(status).toBe(200)
       expect(exit).toEqual([0, null])
-      expect(performance.now() - asked).toBeLessThan(3_000)
       expect(lines().map(({ msg }) => msg)).toEqual(['listening', 'gateway is ready', 'request', 'draining', 'drained'])
       expect(said.err).toBe('')
       for (const canary of Object.values(canaries)) expect(said.out).not.toContain(canary)
@@ -161,8 +159,6 @@ describe('A process that is told to go while it is busy', { timeout: 30_000 }, (
     const slow = raw(head)
     const slowAnswer = text(slow).catch(() => '')
     await sandbox.called(40)
-
-    const asked = performance.now()
     child.kill('SIGTERM')
     const leaving = await vi.waitFor(
       async () => {
@@ -182,7 +178,6 @@ describe('A process that is told to go while it is busy', { timeout: 30_000 }, (
     expect(leaving).toMatchObject({ status: 503, text: expect.stringContaining('"status":"draining"') })
     expect(served.status).toBe(200)
     expect(exit).toEqual([0, null])
-    expect(performance.now() - asked).toBeLessThan(3_500 + 2_000)
     expect(await slowAnswer).toMatch(/^HTTP\/1.1 201 /)
 
     const accepted = answers.filter(({ status }) => status === 201).map(({ message }) => message)
@@ -198,12 +193,9 @@ describe('A process that is told to go while it is busy', { timeout: 30_000 }, (
     const { url } = await line('gateway is ready')
     const silent = get(`${url}/chats/whatsapp/silent`)
     await sandbox.called(1)
-
-    const asked = performance.now()
     child.kill('SIGTERM')
 
     expect(await silent).toMatchObject({ status: 504, text: expect.stringContaining('upstream-timeout') })
     expect(await ended).toEqual([0, null])
-    expect(performance.now() - asked).toBeLessThan(1_500 + 1_500)
   })
 })

@@ -86,12 +86,10 @@ describe.concurrent('a gateway that Afilnet keeps waiting with', () => {
   ] as const)('%s', async ([, fault], { start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500', AFILNET_LATE_MS: '0' } })
     for (const method of Object.values(kinds)) sandbox.answer({ method, fault })
-    const startedAt = performance.now()
 
     const replies = await ofEachKind(gateway)
 
     const timeout = { status: 504, code: 'upstream-timeout' }
-    expect(performance.now() - startedAt).toBeLessThan(5_000)
     expect(bodies(replies)).toMatchObject([
       { ...timeout, ...harmless },
       { ...timeout, ...unknown },

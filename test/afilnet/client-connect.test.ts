@@ -36,7 +36,6 @@ describe('an Afilnet that cannot be reached', () => {
     ['speaks no TLS', async () => `https://localhost:${await plain()}`],
   ] as const)('because it %s gets nothing', async ([, origin], { start }) => {
     const gateway = await start({ env: { AFILNET_URL: `${await origin()}/api/http/`, AFILNET_TIMEOUT_MS: '500' } })
-    const startedAt = performance.now()
 
     const replies = await everyKind(gateway)
 
@@ -44,7 +43,6 @@ describe('an Afilnet that cannot be reached', () => {
       expect(json).toMatchObject(unreachable)
       expect(headers['retry-after']).toBe('1')
     }
-    expect(performance.now() - startedAt).toBeLessThan(3_000)
     expect(await gateway.get('/health/live')).toMatchObject({ status: 200 })
   })
 

@@ -50,12 +50,9 @@ describe('The demo', () => {
       () => 'cut off',
     )
     await expect.poll(async () => (await fetch(/what it received: (\S+)\)/.exec(said)?.[1] ?? '')).text()).toContain('"silent"')
-
-    const asked = performance.now()
     child.kill('SIGINT')
 
     expect(await ended).toEqual([0, null])
-    expect(performance.now() - asked).toBeLessThan(3_000)
     expect([502, 503, 'cut off']).toContain(await silent)
     expect(complaints()).toBe('')
   })

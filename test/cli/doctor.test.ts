@@ -432,14 +432,11 @@ describe('the network', () => {
     ['accepts and is silent', () => listen(createServer(socket => socket.resume()))],
     ['speaks no TLS', () => listen(createServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))],
   ] as const)('may lead to a server that %s', async ([, port], { doctor }) => {
-    const startedAt = performance.now()
-
     const { code, out } = await doctor({ env: api(`https://127.0.0.1:${await port()}`) })
 
     expect(code).toBe(2)
     expect(out).toMatch(/^ {2}broken +TLS +.*no TLS connection came about \([\w]+\)\n +→ /m)
     expect(out).toMatch(/^ {2}broken +getchatchannels +Afilnet cannot be reached/m)
-    expect(performance.now() - startedAt).toBeLessThan(15_000)
   })
 
   /** A server of TLS that answers every call with an empty list. */

@@ -39,10 +39,8 @@ describe('the program', () => {
 
     expect(await reply.json()).toEqual({ status: 'SUCCESS', result: '100.00' })
     expect(said.out).toMatch(/\/api\/http\/ .*\/api\/basic\/.*demo@sandbox\.invalid.*fake-sandbox-password/s)
-    const asked = performance.now()
     child.kill(signal)
     expect(await ended).toEqual([0, null])
-    expect(performance.now() - asked).toBeLessThan(5_000)
     await lost
     expect(said.err).toBe('')
   })

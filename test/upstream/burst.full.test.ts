@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect } from 'vitest'
+import { test } from '../gateway.ts'
+import { startProgram } from '../program.ts'
+
+type Arrival = { status: number; code: string | undefined; retryAfter: number; tookMs: number }
+const quantile = (values: number[], of: number) => values.toSorted((a, b) => a - b)[Math.floor(values.length * of)] ?? Number.NaN
+
+describe('ten times the capacity', () => {
+  const budgetMs = 2_000
+  const latencyMs = 100
+  const perSecond = 10 * 4 * (1000 / latencyMs)
+
+  test.for([
+    ['reads', 'GET'],
+    ['sends', 'POST'],
+  ] as const)('of %s is served as far as it goes, and refused at once beyond', async ([, method], { sandbox }) => {
+    const gateway = await startProgram(sandbox, { AFILNET_CONNECTIONS: '4', AFILNET_TIMEOUT_MS: `${budgetMs}` })
+    sandbox.latencyMs = latencyMs
+    const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${gateway.pid}/status`, 'utf8'))?.[1]) / 1024
+    const arrive = async (id: string): Promise<Arrival> => {
+      const startedAt = performance.now()
+      const path = `/chats/whatsapp/100/${id}/messages`
+      const { status, headers, json } = await (method === 'GET' ? gateway.get(path) : gateway.post(path, { message: 'Hello' }))
+      return { status, code: json.code, retryAfter: Number(headers.get('retry-after')), tookMs: performance.now() - startedAt }
+    }
+    /** Arrivals at their own pace, whatever becomes of those before. */
+    const burst = async (name: string, forMs: number) => {
+      const arrivals: Promise<Arrival>[] = []
+      const startedAt = performance.now()
+      await new Promise<void>(resolve => {
+        const timer = setInterval(() => {
+          const elapsed = performance.now() - startedAt
+          while (arrivals.length < (Math.min(elapsed, forMs) * perSecond) / 1000) arrivals.push(arrive(`${name}-${arrivals.length}`))
+          if (elapsed < forMs) return
+          clearInterval(timer)
+          resolve()
+        }, 5)
+      })
+      return Promise.all(arrivals)
+    }
+
+    await burst('warm', 1_000)
+    const before = rss()
+    const replies = await burst('full', 3_000)
+    const afterwards = await arrive('after')
+
+    const accepted = replies.filter(({ status }) => status === 201 || status === 404) // nobody knows these chats
+    const refused = replies.filter(({ status }) => status === 503)
+    const acceptedMs = accepted.map(({ tookMs }) => tookMs)
+    const refusedMs = refused.map(({ tookMs }) => tookMs)
+    const grownMb = rss() - before
+    const figures = {
+      accepted: accepted.length,
+      acceptedP99Ms: quantile(acceptedMs, 0.99),
+      refused: refused.length,
+      refusedP50Ms: quantile(refusedMs, 0.5),
+      refusedP99Ms: quantile(refusedMs, 0.99),
+      grownMb,
+    }
+    process.stdout.write(
+      `${replies.length} ${method}: ${JSON.stringify(figures, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}\n`,
+    )
+
+    expect(accepted.length + refused.length).toBe(replies.length)
+    expect(accepted.length).toBeGreaterThan(30) // of 120 that fit; how fast the others are refused is in the figures above
+    for (const { code, retryAfter } of refused) expect([code, retryAfter]).toEqual(['overloaded', 1])
+    expect(grownMb).toBeLessThan(100)
+    expect([201, 404]).toContain(afterwards.status)
+  })
+})
