@@ -3,7 +3,8 @@ import { join } from 'node:path'
 
 // Beside the code, whose owner alone may write there; read-only is fine. Everything else is imported after it, and so found in it.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
-const { ConfigError, maskConfig, readConfig, warningsOf } = await import('./config/config.ts')
+const { configOrExit } = await import('./cli/config-or-exit.ts')
+const { maskConfig, readConfig, warningsOf } = await import('./config/config.ts')
 const { isSandbox, startGateway } = await import('./gateway.ts')
 const { createLogger } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
@@ -13,7 +14,7 @@ if ((argument !== undefined && argument !== '--check') || more.length > 0) {
   process.stderr.write('The only argument is --check\n')
   process.exit(78)
 }
-const config = configOrExit()
+const config = configOrExit(() => readConfig(process.env))
 if (argument === '--check') {
   for (const warning of warningsOf(config)) process.stderr.write(`Warning: ${warning}\n`)
   process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`)
@@ -51,13 +52,3 @@ log.info(
   'gateway is ready',
 )
 for (const warning of warningsOf(config)) log.warn(warning)
-
-function configOrExit() {
-  try {
-    return readConfig(process.env)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    process.stderr.write(`The configuration is not valid:\n${error.message}\n`)
-    process.exit(78)
-  }
-}

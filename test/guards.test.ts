@@ -160,6 +160,7 @@ describe('The import rules', () => {
     const enders = sources.filter(path => /process\.exit|process\.exitCode/.test(read(path)))
 
     expect(enders.sort()).toEqual([
+      'src/cli/config-or-exit.ts',
       'src/cli/demo.ts',
       'src/cli/doctor.ts',
       'src/cli/key.ts',

@@ -1,9 +1,9 @@
 import { readConfig } from '../config/config.ts'
-import type { Environment } from '../config/variables.ts'
 import { startGateway } from '../gateway.ts'
 import { makeKey } from '../lib/api-key.ts'
 import { startSandbox } from '../sandbox/app.ts'
 import { createLogger } from '../telemetry/log.ts'
+import { configOrExit } from './config-or-exit.ts'
 
 // Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.
 const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env
@@ -13,18 +13,20 @@ const sandbox = await startSandbox({
   replyAfterMs: 3000,
 }).catch(giveUp)
 const { key, sha256 } = makeKey()
-const config = configOrExit({
-  HOST,
-  PORT,
-  ADMIN_HOST,
-  ADMIN_PORT,
-  AFILNET_USER: sandbox.user,
-  AFILNET_PASSWORD: sandbox.password,
-  AFILNET_URL: `${sandbox.url}/api/http/`,
-  GATEWAY_KEY_SHA256: sha256,
-  STORE_URL: 'sqlite::memory:',
-  LOG_LEVEL: 'warn',
-})
+const config = configOrExit(() =>
+  readConfig({
+    HOST,
+    PORT,
+    ADMIN_HOST,
+    ADMIN_PORT,
+    AFILNET_USER: sandbox.user,
+    AFILNET_PASSWORD: sandbox.password,
+    AFILNET_URL: `${sandbox.url}/api/http/`,
+    GATEWAY_KEY_SHA256: sha256,
+    STORE_URL: 'sqlite::memory:',
+    LOG_LEVEL: 'warn',
+  }),
+)
 const gateway = await startGateway(config, createLogger(config.logLevel)).catch(giveUp)
 
 const chat = `${gateway.url}/chats/whatsapp/100/34600000000`
@@ -55,15 +57,6 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     setTimeout(() => process.exit(0), 700).unref() // a call that the sandbox never answers must not hold up Ctrl-C
     Promise.all([gateway.drain(), sandbox.close()]).then(() => process.exit(0))
   })
-}
-
-function configOrExit(environment: Environment) {
-  try {
-    return readConfig(environment)
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`)
-    process.exit(78)
-  }
 }
 
 function giveUp({ code, message }: NodeJS.ErrnoException): never {

@@ -1,13 +1,13 @@
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
 
-/** Looks for damage, then counts every send; resolves with whether the ledger is whole. */
+/** Looks for damage, then counts every send; resolves with whether there is no damage. */
 export async function check(ledger: Ledger, print: Print): Promise<boolean> {
-  const { problems, bytes } = await ledger.check()
+  const { problems, bytes } = await ledger.check().catch(ledger.fail)
   await print(`size        ${(bytes / 1_048_576).toFixed(1)} MB\nproblems    ${problems.join('\n            ') || 'none'}\n`)
 
   const states = { pending: 0, accepted: 0, rejected: 0, not_sent: 0, unknown: 0 }
   let [sends, oldest, newest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-  for await (const page of pagesOf(after => ledger.dump(after))) {
+  for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) {
     sends += page.length
     for (const { state, createdAt } of page) {
       states[state]++

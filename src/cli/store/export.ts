@@ -2,7 +2,7 @@ import { type Ledger, type Print, pagesOf } from './ledger.ts'
 
 /** Prints every send as a line of JSON, or those to one destination. */
 export async function exportRows(ledger: Ledger, destination: string | undefined, print: Print): Promise<boolean> {
-  for await (const page of pagesOf(after => ledger.dump(after))) {
+  for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) {
     const rows = destination === undefined ? page : page.filter(row => row.destination === destination)
     if (rows.length > 0) await print(rows.map(row => `${JSON.stringify(row)}\n`).join(''))
   }

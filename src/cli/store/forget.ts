@@ -1,18 +1,19 @@
 import { StoreUnavailableError } from '../../store/store.ts'
 import { CommandError, type Ledger, type Print } from './ledger.ts'
 
-/** Erases all that was sent to a destination; resolves with whether nothing of it is left. */
+/** Erases every send to a destination; resolves with whether nothing of it is left. */
 export async function forget(ledger: Ledger, destination: string, print: Print): Promise<boolean> {
-  await ledger.expireLeases() // what a gateway that died has left pending would stay for ever where none runs
-  const { gone, pending } = await ledger.forget(destination).catch(unfinished)
+  await ledger.expireLeases().catch(ledger.fail) // sends that a dead gateway left pending could not be erased
+  const { gone, pending } = await ledger.forget(destination).catch(error => ledger.fail(unfinished(error)))
   await print(`gone      ${gone}\npending   ${pending}\n`)
-  if (pending > 0) await print('Pending sends stay until they have ended, at most for the time of one call: run it again then.\n')
+  if (pending > 0)
+    await print('Pending sends are not erased. They end within the time of one call to Afilnet: run the command again then.\n')
   return pending === 0
 }
 
-function unfinished(error: unknown): never {
-  if (!(error instanceof StoreUnavailableError) || error.cause !== 'busy') throw error
-  throw new CommandError(
-    'the sends may be gone, but traces of them are left in the file, since others use it. Run it again; if it has more than 64 MB, while no gateway runs',
+function unfinished(error: unknown): unknown {
+  if (!(error instanceof StoreUnavailableError) || error.cause !== 'busy') return error
+  return new CommandError(
+    'the sends may be gone, but traces of them are left in the file, since other processes use it. Run the command again; if the file has more than 64 MB, stop every gateway first',
   )
 }

@@ -1,17 +1,19 @@
+import { ConfigError } from '../../config/config.ts'
 import { type Advice, adviceFor } from '../../store/advice.ts'
 import { openStore, type StoreOptions } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
 import { readStoreUrl } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/valkey.ts'
+import { describeConfigError } from '../config-or-exit.ts'
 
-/** A ledger that can say of an error which one it is about. */
-export type Ledger = Store & Archive & { blame: (error: unknown) => never }
+/** An open ledger; `fail` throws an error of it as one that names the ledger and says what to do. */
+export type Ledger = Store & Archive & { fail: (error: unknown) => never }
 
-/** Resolves once whoever reads is ready for more. */
+/** Resolves once the reader is ready for more. */
 export type Print = (text: string) => Promise<void>
 
-/** Why a command cannot go on, in words that hold no secret and no number. */
+/** Why a command cannot go on, in words without secrets and numbers. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
   readonly exitCode: number
@@ -22,35 +24,46 @@ export class CommandError extends Error {
   }
 }
 
-/** `create` lets a ledger begin here, `migrate` lets one of an older release be brought up to date: no gateway may run with it then. */
+/** `create` allows a new ledger; `migrate` allows to bring one of an older release up to date, with which no gateway may run then. */
 export type Opening = StoreOptions & { create?: boolean; migrate?: boolean }
 
-/** Opens the ledger that a URL names, under the name that errors call it by, and refuses one that is not there, which is more often a wrong path than a new beginning. */
+/**
+ * Opens the ledger of a URL; errors call it `name`.
+ *
+ * Refuses one that does not exist unless `create` is set: a wrong path is more likely than a new ledger.
+ */
 export async function openLedger(name: string, url: string, opening: Opening): Promise<Ledger> {
-  const blame = blaming(name, adviceFor(url))
-  return Object.assign(await open(url, opening).catch(blame), { blame })
+  const advice = adviceFor(url)
+  const fail = (error: unknown): never => {
+    throw new CommandError(`${name}: ${describeError(error, advice)}`, exitCodeOf(error))
+  }
+  return Object.assign(await open(url, opening).catch(fail), { fail })
 }
 
 async function open(url: string, { create = false, migrate = false, ...options }: Opening): Promise<Store & Archive> {
   const place = readStoreUrl(url)
   if (place?.kind === 'server' && !create) {
     const found = await peekValkey(place)
-    if (typeof found === 'object' && found.schema === undefined) throw new CommandError('there is no ledger at this place')
+    if (typeof found === 'object' && found.schema === undefined) throw missing('Check host and database')
   }
   const path = place?.kind === 'sqlite' ? place.path : undefined
-  if (path === ':memory:') throw new CommandError('a ledger in memory is that of its process, and nobody else can look into it', 78)
-  if (path !== undefined && !create && isNew(path)) throw new CommandError('there is no ledger at this place')
+  if (path === ':memory:') throw new CommandError('a ledger in memory can only be used by the process that made it', 78)
+  if (path !== undefined && !create && isNew(path)) throw missing('Check the path')
   if (path !== undefined && !migrate && isOlder(path))
-    throw new CommandError('it is of an older release; the gateway of this one brings it up to date when it starts')
+    throw new CommandError(
+      'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date',
+    )
   return openStore(url, options)
 }
+
+const missing = (advice: string) => new CommandError(`there is no ledger. ${advice}; the gateway makes a new one when it starts`)
 
 function isOlder(path: string) {
   try {
     const { found, known } = peek(path)
     return found > 0 && found < known
   } catch {
-    return false // opening it will say what ails it
+    return false // opening the file reports what is wrong with it
   }
 }
 
@@ -59,23 +72,20 @@ export async function* pagesOf(dump: Archive['dump']): AsyncGenerator<SendRow[]>
   for (let page = await dump(); page.length > 0; page = await dump(page.at(-1)?.id)) yield page
 }
 
-/** What went wrong, as an operator may read it. */
-export function wordsFor(error: unknown, advice?: Advice): string {
+/** An error as an operator may read it. */
+export function describeError(error: unknown, advice?: Advice): string {
   if (error instanceof CommandError) return error.message
+  if (error instanceof ConfigError) return describeConfigError(error)
   if (error instanceof StoreUrlError) return error.message.toLowerCase()
   if (error instanceof StoreUnavailableError && advice) {
     const [detail, todo] = advice[error.cause]
     return `${error instanceof StoreVersionError ? error.message : detail}. ${todo}`
   }
-  return `a fault of the command itself (${error instanceof Error ? error.name : typeof error})` // its message may hold anything
+  return `internal error of the command (${error instanceof Error ? error.name : typeof error})` // its message may contain anything
 }
 
-/** 78 where the URL is to blame. */
+/** 78 if the configuration or the URL is wrong. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommandError) return error.exitCode
-  return error instanceof StoreUrlError ? 78 : 1
-}
-
-const blaming = (name: string, advice: Advice) => (error: unknown) => {
-  throw new CommandError(`${name}: ${wordsFor(error, advice)}`, exitCodeOf(error))
+  return error instanceof StoreUrlError || error instanceof ConfigError ? 78 : 1
 }

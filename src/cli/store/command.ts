@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { type readStoreConfig, storePolicyOf } from '../../config/config.ts'
+import { withoutNewline } from '../../config/secrets.ts'
+import { check } from './check.ts'
+import { copy } from './copy.ts'
+import { exportRows } from './export.ts'
+import { forget } from './forget.ts'
+import { CommandError, describeError, exitCodeOf, type Ledger, openLedger, type Print } from './ledger.ts'
+
+const usage = `npm run -s store -- copy FROM TO               copies every send and key of one ledger into another; can be run again
+npm run -s store -- check                      looks for damage and counts the sends in the ledger
+npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination
+npm run -s store -- export [--destination …]   prints every send, or those to a destination, as JSON Lines: personal data
+
+FROM and TO are URLs like STORE_URL. Give @FILE instead if the URL has a password: all users of a machine can see the arguments of a command.
+The other commands work on STORE_URL. Before the last copy, stop every gateway; afterwards, start them with TO as STORE_URL.
+If DESTINATION is -, it is read from standard input, so that it stays out of the history of the shell and the list of processes.
+forget frees the Idempotency-Keys of what it erases: if a caller repeats such a request, the message is sent again.
+
+Exit code 0: done. 1: failed, or not complete. 78: the arguments or the configuration are wrong.`
+
+type StoreConfig = ReturnType<typeof readStoreConfig>
+
+/** What the command needs of its process. */
+export type Terminal = {
+  readConfig(): StoreConfig
+  readInput(): Promise<string>
+  print: Print
+}
+
+/** The end of a command: `error` is what to print on standard error. */
+export type CommandResult = { exitCode: number; error?: string }
+
+type Arguments = { verb: string; operands: string[]; destination: string | undefined }
+type Context = Arguments & { config: StoreConfig; terminal: Terminal; open: (name: string, url: string, more?: Opening) => Promise<Ledger> }
+type Opening = { create?: boolean; migrate?: boolean }
+
+/** Each command, with the number of its operands; it resolves with whether its work is complete. */
+const commands: Record<string, { operands: number; run: (context: Context) => Promise<boolean> }> = {
+  copy: {
+    operands: 2,
+    async run({ operands: [from = '', to = ''], open, config, terminal }) {
+      const source = await open('FROM', urlOf(from), { migrate: true })
+      return copy(source, await open('TO', urlOf(to), { migrate: true, create: true }), storePolicyOf(config), terminal.print)
+    },
+  },
+  check: { operands: 0, run: async ({ open, config, terminal }) => check(await open('STORE_URL', config.storeUrl), terminal.print) },
+  forget: {
+    operands: 1,
+    async run({ operands: [operand = ''], open, config, terminal }) {
+      const destination = await destinationOf(operand, terminal)
+      return forget(await open('STORE_URL', config.storeUrl), destination, terminal.print)
+    },
+  },
+  export: {
+    operands: 0,
+    async run({ destination: option, open, config, terminal }) {
+      const destination = option === undefined ? undefined : await destinationOf(option, terminal)
+      return exportRows(await open('STORE_URL', config.storeUrl), destination, terminal.print)
+    },
+  },
+}
+
+/** Runs `npm run store` with these arguments. Its output and errors never contain a URL, a destination or the secret. */
+export async function runStoreCommand(args: readonly string[], terminal: Terminal): Promise<CommandResult> {
+  const opened: Ledger[] = []
+  try {
+    const parsed = parse(args)
+    if (parsed === 'help') {
+      await terminal.print(`${usage}\n`)
+      return { exitCode: 0 }
+    }
+    const config = terminal.readConfig()
+    const open = async (name: string, url: string, more: Opening = {}) => {
+      const ledger = await openLedger(name, url, { ...storePolicyOf(config), ...more })
+      opened.push(ledger)
+      return ledger
+    }
+    const complete = await commands[parsed.verb]?.run({ ...parsed, config, terminal, open })
+    return { exitCode: complete ? 0 : 1 }
+  } catch (error) {
+    return { exitCode: exitCodeOf(error), error: describeError(error) }
+  } finally {
+    await Promise.all(opened.map(ledger => ledger.close()))
+  }
+}
+
+function parse(args: readonly string[]): Arguments | 'help' {
+  const { positionals = [], values = {} } = parsed(args) ?? {}
+  if (values.help) return 'help'
+  const [verb = '', ...operands] = positionals
+  const { destination } = values
+  const complete = commands[verb]?.operands === operands.length && !operands.includes('')
+  if (!complete || (destination !== undefined && verb !== 'export')) throw new CommandError(usage, 78)
+  return { verb, operands, destination }
+}
+
+function parsed(args: readonly string[]) {
+  try {
+    const options = { help: { type: 'boolean', short: 'h' }, destination: { type: 'string' } } as const
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch {
+    return undefined // its message quotes the arguments
+  }
+}
+
+async function destinationOf(operand: string, { readInput }: Terminal): Promise<string> {
+  const destination = operand === '-' ? withoutNewline(await readInput()) : operand
+  if (!destination) throw new CommandError('The destination is empty', 78)
+  return destination
+}
+
+function urlOf(operand: string): string {
+  if (!operand.startsWith('@')) return operand
+  try {
+    return withoutNewline(readFileSync(operand.slice(1), 'utf8')) ?? ''
+  } catch {
+    throw new CommandError('The file after @ cannot be read', 78)
+  }
+}
