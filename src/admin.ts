@@ -1,11 +1,16 @@
-import { isIPv6 } from 'node:net'
+import { isIPv6, type Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { type Observe, unobserved } from './events.ts'
 import { isLoopback } from './lib/addresses.ts'
+import { createRouteCheck } from './plugins/allowed-methods.ts'
 import type { CallerReport } from './plugins/authentication.ts'
-import { commonHeaders } from './plugins/common-headers.ts'
-import { problems } from './plugins/error-handler.ts'
-import { http, onClientError, requestIdOf } from './plugins/malformed-requests.ts'
+import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
+import { closeRequest, openRequest } from './plugins/connections.ts'
+import { errorHandler } from './plugins/error-handler.ts'
+import { refuseMalformed } from './plugins/malformed-requests.ts'
+import { createMistakeLimit } from './plugins/rate-limit.ts'
+import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
+import { type Check, cleanUpAfter, requestSteps } from './plugins/request-steps.ts'
 import { Problem } from './problem/problem.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { AccountReport } from './upstream/upstream.ts'
@@ -28,34 +33,49 @@ export async function createAdmin({
   logger,
   observe,
 }: AdminOptions): Promise<FastifyInstance> {
-  const local = isLoopbackHost(host)
+  const rawAnswers = createRawAnswers({ base: '', observe: unobserved, mistakes: createMistakeLimit() })
+  const onClose = [closeRequest]
   const app = Fastify({
-    loggerInstance: logger.child({}, { level: 'warn' }), // where it listens is told with the rest
+    loggerInstance: logger.child({}, { level: 'warn' }), // the start line says where it listens
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: ({ headers }) => requestIdOf(headers),
     requestTimeout: 10_000,
     return503OnClosing: false,
     forceCloseConnections: true, // nobody's request is lost with them
     http: { requireHostHeader: false },
-    clientErrorHandler: onClientError('', unobserved),
+    clientErrorHandler: rawAnswers.onClientError,
     frameworkErrors: (error, request, reply) => {
-      commonHeaders(request, reply)
+      cleanUpAfter(request, reply, onClose)
+      for (const check of [setCommonHeaders, openRequest]) check(request, reply)
       app.sendProblem(error, request, reply)
     },
   })
-  await app.register(problems, { base: '', observe })
-  app.addHook('onRequest', (request, reply, done) => {
-    commonHeaders(request, reply)
-    reply.header('cache-control', 'no-store')
-    // A page in a browser on this machine could have a name of its own resolve to this listener.
-    const foreign = local && !isLoopbackHost(request.headers.host)
-    done(foreign ? new Problem('invalid-request', { detail: 'This listener answers under a name of this machine only' }) : undefined)
+  app.server.on('connect', (request, socket) => rawAnswers.onConnect(app, request, socket as Socket)) // of a TCP listener
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  await app.register(errorHandler, { base: '', observe })
+  await app.register(requestSteps, {
+    onRequest: [setCommonHeaders, noStore, openRequest, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
+    onSend: [lingerAfterHalfRequest],
+    onClose,
   })
-  await app.register(http, { base: '', observe: unobserved })
   app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
   app.get('/health/upstream', async () => ({ items: reportAccounts() }))
   app.get('/callers', async () => ({ items: reportCallers() }))
   return app
+}
+
+const noStore: Check = (_, reply) => {
+  reply.header('cache-control', 'no-store')
+  return undefined
+}
+
+/** Refuses other names on loopback: a page in a browser on this machine could make a name of its own resolve to this listener. */
+function createHostCheck(host: string): Check {
+  if (!isLoopbackHost(host)) return () => undefined
+  return ({ headers }) =>
+    isLoopbackHost(headers.host)
+      ? undefined
+      : new Problem('invalid-request', { detail: 'This listener answers only to localhost and loopback addresses in the Host header' })
 }
 
 /** Whether a host, with or without a port, is this machine itself. */

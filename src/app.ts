@@ -1,20 +1,29 @@
-import { fastifyRateLimit } from '@fastify/rate-limit'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
 import type { Config } from './config/config.ts'
 import type { Observe } from './events.ts'
+import { membershipOf } from './lib/addresses.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
-import { accessLog, tellWhenClosed } from './plugins/access-log.ts'
-import { auth } from './plugins/authentication.ts'
-import { rights } from './plugins/authorization.ts'
-import { answers, commonHeaders } from './plugins/common-headers.ts'
-import { cors } from './plugins/cors.ts'
+import { maxOpenFiles } from './lib/open-files.ts'
+import { createAccessLog } from './plugins/access-log.ts'
+import { createRouteCheck } from './plugins/allowed-methods.ts'
+import { createAuthentication } from './plugins/authentication.ts'
+import { authorize } from './plugins/authorization.ts'
+import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
+import { closeRequest, createConnections, openRequest } from './plugins/connections.ts'
+import { createCors } from './plugins/cors.ts'
 import { docs } from './plugins/docs.ts'
-import { draining } from './plugins/draining.ts'
-import { problems } from './plugins/error-handler.ts'
-import { json } from './plugins/json-body.ts'
-import { http, onClientError, requestIdOf } from './plugins/malformed-requests.ts'
-import { callerLimit, limitMistakes } from './plugins/rate-limit.ts'
+import { createDraining } from './plugins/draining.ts'
+import { errorHandler } from './plugins/error-handler.ts'
+import { completeEtag } from './plugins/etag.ts'
+import { jsonBody } from './plugins/json-body.ts'
+import { refuseMalformed } from './plugins/malformed-requests.ts'
+import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins/rate-limit.ts'
+import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
+import { cleanUpAfter, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
+import { createSlowReaders } from './plugins/slow-readers.ts'
 import { ProblemBody } from './problem/problem.ts'
 import { Channel, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
@@ -28,16 +37,19 @@ import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
-/** How patient the server is with slow callers. */
-export type Patience = { headersMs: number; requestMs: number; readerMs: number; checkEveryMs: number }
+/** How long the server waits for slow callers. */
+export type Timeouts = { headersMs: number; requestMs: number; readerMs: number; checkEveryMs: number }
 
-const patience: Patience = { headersMs: 10_000, requestMs: 15_000, readerMs: 30_000, checkEveryMs: 1_000 }
+const usualTimeouts: Timeouts = { headersMs: 10_000, requestMs: 15_000, readerMs: 30_000, checkEveryMs: 1_000 }
+
+/** More connections than this cost more memory than they are worth; half of the files that may be open are for calls and the ledger. */
+const maxConnections = Math.min(8_192, Math.floor(maxOpenFiles() / 2))
 
 /** What links begin with: the public URL, or nothing. */
 export const baseOf = ({ publicUrl }: Config) => publicUrl?.href.replace(/\/$/, '') ?? ''
 
 /** Room for some copies of the API document, however small the answers of Afilnet may be. */
-const leastWaitingBytes = 16_777_216
+const minWaitingBytes = 16_777_216
 
 type AppOptions = {
   config: Config
@@ -49,66 +61,76 @@ type AppOptions = {
   logger: FastifyBaseLogger
   observe: Observe
   lifecycle: Lifecycle
-  patience?: Partial<Patience> | undefined
+  timeouts?: Partial<Timeouts> | undefined
   /** Sees every request, if requests are traced. */
   tracing?: FastifyPluginAsync | undefined
 }
 
 /** The whole public server, in the order in which a request meets it. */
-export async function createApp({
-  config,
-  upstream,
-  sends,
-  state,
-  count,
-  logger,
-  observe,
-  lifecycle,
-  patience: given,
-  tracing,
-}: AppOptions): Promise<FastifyInstance> {
-  const { headersMs, requestMs, readerMs, checkEveryMs } = { ...patience, ...given }
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { config, upstream, sends, state, count, observe, lifecycle, tracing } = options
+  const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
+  const mistakes = createMistakeLimit(count)
+  const rawAnswers = createRawAnswers({ base, observe, mistakes })
   const app = Fastify({
-    loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: 65_536,
-    routerOptions: { maxParamLength: 8_192 },
-    requestIdHeader: false,
-    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
-    genReqId: ({ headers }) => requestIdOf(headers),
-    return503OnClosing: false, // the health plugin answers 503 as a problem
-    requestTimeout: requestMs,
-    http: {
-      requestTimeout: requestMs,
-      headersTimeout: headersMs,
-      connectionsCheckingInterval: checkEveryMs,
-      requireHostHeader: false,
-      maxHeaderSize: 16_384,
-    },
-    clientErrorHandler: onClientError(base, observe),
+    ...serverOptions(options.logger, config, timeouts),
+    clientErrorHandler: rawAnswers.onClientError,
     frameworkErrors: (error, request, reply) => {
-      // A URL that cannot be decoded meets no route, and so no hook.
-      commonHeaders(request, reply)
-      tellWhenClosed(observe, request, reply)
+      // No route matches a URL that cannot be decoded, so no hook runs.
+      cleanUpAfter(request, reply, steps.onClose)
+      for (const check of [setCommonHeaders, openRequest, accessLog.start]) check(request, reply)
       void app.answerProblem(error, request, reply)
     },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
+  const accessLog = createAccessLog(app, observe)
+  const connections = createConnections({
+    max: maxConnections,
+    keepAliveMs: config.keepAliveMs,
+    isTrusted: membershipOf(config.trustProxy),
+    observe,
+  })
+  const slowReaders = createSlowReaders({
+    connections,
+    readerTimeoutMs: timeouts.readerMs,
+    maxWaitingBytes: Math.max(8 * config.maxResponseBytes, minWaitingBytes),
+  })
+  const cors = createCors(config.corsOrigins)
+  const draining = createDraining(lifecycle)
+  const { authenticate, cancel } = createAuthentication(app, { callers: config.callers, open: upstream.open })
+  const steps: RequestSteps = {
+    onRequest: [
+      setCommonHeaders,
+      openRequest,
+      accessLog.start,
+      ...cors.onRequest,
+      draining.refuse,
+      refuseMalformed,
+      createRouteCheck(app),
+      authenticate,
+      createRequestLimit(count),
+      authorize,
+    ],
+    onSend: [completeEtag, slowReaders.complete, ...cors.onSend, draining.endKeepAlive, lingerAfterHalfRequest],
+    onClose: [closeRequest, slowReaders.release, draining.release, cancel, accessLog.report],
+  }
+
+  app.server.on('connection', connections.accept)
+  app.server.on('connect', (request, socket) => rawAnswers.onConnect(app, request, socket as Socket)) // of a TCP listener
+  // Node answers an unknown Expect with a bare 417; here it goes the way of every request.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  const sweep = setInterval(() => {
+    slowReaders.closeSlowConnections()
+    connections.closeIdle()
+  }, timeouts.checkEveryMs).unref()
+  app.addHook('onClose', async () => clearInterval(sweep))
+
   for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
-  await app.register(fastifyRateLimit, { global: false })
-  await app.register(problems, { base, observe, instead: limitMistakes(app, count) })
+  await app.register(errorHandler, { base, observe, instead: limitMistakes(mistakes, key => app.callerOf(key) !== undefined) })
   if (tracing) await app.register(tracing)
-  await app.register(answers, { readerTimeoutMs: readerMs, maxWaitingBytes: Math.max(8 * config.maxResponseBytes, leastWaitingBytes) })
-  await app.register(cors, { origins: config.corsOrigins })
-  await app.register(accessLog, { observe })
-  await app.register(draining, { lifecycle })
-  await app.register(http, { base, observe })
-  await app.register(json)
-  await app.register(auth, { callers: config.callers, open: upstream.open })
-  await app.register(callerLimit, { count })
-  await app.register(rights)
+  await app.register(requestSteps, steps)
+  await app.register(jsonBody)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   await app.register(health, { lifecycle, state })
 
@@ -121,4 +143,28 @@ export async function createApp({
   await app.register(files, { upstream, route })
   await app.register(sendLedger, { sends })
   return app
+}
+
+function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, requestMs, checkEveryMs }: Timeouts) {
+  return {
+    loggerInstance: logger,
+    childLoggerFactory: (parent: FastifyBaseLogger) => parent, // the lines of a request name it themselves
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 65_536,
+    routerOptions: { maxParamLength: 8_192 },
+    requestIdHeader: false,
+    trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
+    genReqId: ({ headers }: IncomingMessage) => requestIdOf(headers),
+    return503OnClosing: false, // `draining` answers 503 with a problem
+    keepAliveTimeout: config.keepAliveMs,
+    requestTimeout: requestMs,
+    http: {
+      requestTimeout: requestMs,
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: checkEveryMs,
+      requireHostHeader: false,
+      maxHeaderSize: 16_384,
+    },
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+  } as const
 }

@@ -24,7 +24,17 @@ export type Events = {
     upstreamCode: string | undefined
   }
   /** What could not even be read as a request was refused. */
-  connectionRefused: { requestId: string; status: number; code: ProblemCode }
+  connectionRefused: {
+    requestId: string
+    status: number
+    code: ProblemCode
+    /** Whether to log it. */
+    sampled: boolean
+    /** How many before it were not logged. */
+    skipped?: number
+  }
+  /** A connection was closed or refused so that others find room: beyond the share of its address, or idle while few are free. */
+  connectionShed: { reason: 'share' | 'idle' }
   /** Something of ours went wrong. */
   internalError: { requestId: string; traceId: string | undefined; err: unknown }
   /** A call to Afilnet is over; without a fault it gave a result. */

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, isLoopbackHost } from './admin.ts'
-import { baseOf, createApp, type Patience } from './app.ts'
+import { baseOf, createApp, type Timeouts } from './app.ts'
 import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
 import { watchConfig } from './config/watch.ts'
 import { createLifecycle } from './lib/lifecycle.ts'
@@ -32,7 +32,7 @@ export type Gateway = {
 const leastStoreMs = 2_000
 
 /** Opens the ledger, the pools and the public listener of a configuration. */
-export async function startGateway(config: Config, logger: FastifyBaseLogger, patience?: Partial<Patience>): Promise<Gateway> {
+export async function startGateway(config: Config, logger: FastifyBaseLogger, timeouts?: Partial<Timeouts>): Promise<Gateway> {
   let storeOk = true
   let storeLost = () => {}
   const lifecycle = createLifecycle()
@@ -73,7 +73,7 @@ export async function startGateway(config: Config, logger: FastifyBaseLogger, pa
     logger,
     observe,
     lifecycle,
-    patience,
+    timeouts,
     tracing: tracing?.plugin,
   })
   metrics.begin(app.routes)

@@ -54,7 +54,7 @@ const upstreamAnswers = [
 
 describe('The log', () => {
   test('repeats nothing that was said, at level trace', async ({ start, sandbox }) => {
-    const gateway = await start({ patience: { headersMs: 200, requestMs: 200, checkEveryMs: 25 } })
+    const gateway = await start({ timeouts: { headersMs: 200, requestMs: 200, checkEveryMs: 25 } })
 
     for (const answer of upstreamAnswers) {
       sandbox.answer({ ...answer, times: 4 })

@@ -116,7 +116,7 @@ describe('callers in great number', () => {
   test.skipIf(tooFew)(
     `that connect and stay idle, ${sockets} of them, are closed in time while others are served`,
     async ({ start }) => {
-      const gateway = await start({ patience: { headersMs: 8_000, checkEveryMs: 200 } })
+      const gateway = await start({ timeouts: { headersMs: 8_000, checkEveryMs: 200 } })
       let open = 0
       let closed = 0
       // In batches that fit the backlog, beyond which the kernel makes them try again after seconds.

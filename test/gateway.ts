@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 import { test as base, expect } from 'vitest'
 import { type Scope, scopes } from '../src/access.ts'
-import type { Patience } from '../src/app.ts'
+import type { Timeouts } from '../src/app.ts'
 import type { AccountConfig, CallerConfig } from '../src/config/accounts.ts'
 import { type Config, readConfig } from '../src/config/config.ts'
 import type { Environment } from '../src/config/variables.ts'
@@ -65,7 +65,7 @@ export type StartOptions = {
   callers?: Record<string, Partial<CallerConfig> & { key: string; scopes?: readonly Scope[] }>
   /** Accounts beside `default`, which they resemble in all that they do not say. */
   accounts?: Record<string, Partial<AccountConfig>>
-  patience?: Partial<Patience>
+  timeouts?: Partial<Timeouts>
 }
 
 /** `sandbox` and `gateway` are fresh for each test and close themselves; `start` opens gateways of another configuration. */
@@ -103,7 +103,7 @@ export const environment = (sandbox: { url: string; user: string }): Environment
   LOG_LEVEL: 'trace',
 })
 
-async function open(sandbox: Sandbox, { env = {}, callers, accounts, patience }: StartOptions) {
+async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }: StartOptions) {
   const config = { ...readConfig({ ...environment(sandbox), ...env }) } as Config
   for (const [name, { key, ...rest }] of Object.entries(callers ?? {})) {
     config.callers = { ...config.callers, [name]: { account: 'default', scopes, keySha256: [hash('sha256', key)], ...rest } }
@@ -121,7 +121,7 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, patience }:
       for (const look of waiting) look()
     },
   })
-  const gateway = await startGateway(config, logger, patience)
+  const gateway = await startGateway(config, logger, timeouts)
   const pool = new Pool(gateway.url, { connections: 256, headersTimeout: 0, bodyTimeout: 0 })
 
   async function request(path: string, { method = 'GET', headers, body, key = canaries.key }: RequestOptions = {}): Promise<Reply> {

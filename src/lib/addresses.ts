@@ -74,3 +74,24 @@ export function membershipOf(blocks: readonly string[]): (address: string | unde
   }
   return (address = '') => listed(list, address.replace(/%.*/, ''))
 }
+
+/**
+ * The name under which an address is counted: IPv4 alone, IPv6 by the 64 bits that one subscriber has.
+ *
+ * Some proxies add a port; a text that is no address is its own name.
+ */
+export function networkOf(address: string): string {
+  const bare = address.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$|^\[(.+)\](:\d+)?$/, '$1$2').replace(/%.*/, '')
+  if (isIP(bare) !== 6) return bare
+  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical(bare)) ?? []
+  if (high !== undefined && low !== undefined) {
+    const [a, b] = [Number.parseInt(high, 16), Number.parseInt(low, 16)]
+    return [a >> 8, a & 255, b >> 8, b & 255].join('.')
+  }
+  const [head = '', tail] = canonical(bare).split('::')
+  const [before, after] = [head, tail ?? ''].map(part => (part === '' ? [] : part.split(':')))
+  const zeros = tail === undefined ? [] : Array<string>(8 - (before?.length ?? 0) - (after?.length ?? 0)).fill('0')
+  return `${[...(before ?? []), ...zeros, ...(after ?? [])].slice(0, 4).join(':')}::/64`
+}
+
+const canonical = (ipv6: string) => URL.parse(`http://[${ipv6}]`)?.hostname.slice(1, -1) ?? ipv6

@@ -1,45 +1,41 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import fp from 'fastify-plugin'
+import type { FastifyInstance } from 'fastify'
 import type { Observe } from '../events.ts'
+import type { Check, Cleanup } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The routes that requests are told by: methods and patterns. */
+    /** Methods and patterns of all routes. */
     routes: { method: string; url: string }[]
   }
   interface FastifyRequest {
-    /** Where the request is found among the traces; only while there are any. */
+    startedAt: number
+    /** Where to find the request among the traces; only if it is traced. */
     traceId?: string | undefined
   }
 }
 
-/** Tells of each request: by its route's pattern, never by its URL. */
-export const accessLog = fp<{ observe: Observe }>(async function accessLog(app, { observe }) {
+/** Reports each request when it is over: by the pattern of its route, never by its URL. */
+export function createAccessLog(app: FastifyInstance, observe: Observe) {
   app.decorate('routes', [])
   app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
-  app.addHook('onRequest', (request, reply, done) => {
-    tellWhenClosed(observe, request, reply)
-    done()
-  })
-})
 
-/** Tells of a request once it is answered or given up. */
-export function tellWhenClosed(observe: Observe, request: FastifyRequest, reply: FastifyReply) {
-  const startedAt = performance.now()
-  reply.raw.once('close', () => {
-    const { id, traceId, method, routeOptions, caller, call } = request
-    const { writableFinished, statusCode } = reply.raw
+  const start: Check = request => {
+    request.startedAt = performance.now()
+    return undefined
+  }
+  const report: Cleanup = ({ id, traceId, method, routeOptions, caller, call, startedAt }, { raw, problemCode }) => {
     observe('requestEnded', {
       requestId: id,
       traceId,
       method,
       route: routeOptions.url,
-      status: writableFinished ? statusCode : undefined,
-      code: reply.problemCode,
+      status: raw.writableFinished ? raw.statusCode : undefined,
+      code: problemCode,
       caller: caller?.name,
       ms: performance.now() - startedAt,
       upstreamMs: call?.upstreamMs,
       upstreamCode: call?.upstreamCode,
     })
-  })
+  }
+  return { start, report }
 }

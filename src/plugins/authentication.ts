@@ -1,14 +1,19 @@
-import { hash, timingSafeEqual } from 'node:crypto'
-import type { RouteOptions } from 'fastify'
-import fp from 'fastify-plugin'
+import { hash } from 'node:crypto'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { Scope } from '../access.ts'
 import type { CallerConfig } from '../config/accounts.ts'
 import { Cancellation } from '../lib/cancellation.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Account, Call } from '../upstream/call.ts'
+import type { Check, Cleanup } from './request-steps.ts'
 
 /** Who is calling, and what the key permits. */
-export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes'> & { name: string; scopes: ReadonlySet<Scope> }
+export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes'> & {
+  name: string
+  scopes: ReadonlySet<Scope>
+  /** Bytes of answers that the caller has yet to read. */
+  waitingBytes: number
+}
 
 /** What the operator may see of a caller: never more than the first digits of a digest, and no chat. */
 export type CallerReport = Pick<CallerConfig, 'account' | 'scopes' | 'expires' | 'rateLimit'> & {
@@ -38,75 +43,70 @@ declare module 'fastify' {
   }
 }
 
-type AuthOptions = { callers: Record<string, CallerConfig>; open: (account: string) => Account; now?: () => number }
+type AuthenticationOptions = { callers: Record<string, CallerConfig>; open: (account: string) => Account; now?: () => number }
+
+type Key = { caller: Caller; expiresAt: number; lastUsedAt: number | undefined }
 
 const minKeyLength = 20
 const dayMs = 86_400_000
 
-const keysOf = (callers: Record<string, CallerConfig>) =>
-  Object.entries(callers).flatMap(([name, { keySha256, scopes, ...rest }]) => {
-    const caller: Caller = { ...rest, name, scopes: new Set(scopes) }
-    return keySha256.map(sha256 => ({ sha256, digest: Buffer.from(sha256, 'hex'), caller }))
-  })
+/** The keys by their digests; one that was there before keeps its last use. */
+function keysOf(callers: Record<string, CallerConfig>, before?: ReadonlyMap<string, Key>) {
+  const keys = new Map<string, Key>()
+  for (const [name, { keySha256, scopes, ...rest }] of Object.entries(callers)) {
+    const caller: Caller = { ...rest, name, scopes: new Set(scopes), waitingBytes: 0 }
+    const expiresAt = rest.expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(rest.expires)
+    for (const sha256 of keySha256) keys.set(sha256, { caller, expiresAt, lastUsedAt: before?.get(sha256)?.lastUsedAt })
+  }
+  return keys
+}
 
-/** Turns `Authorization: Bearer <key>` into `request.caller`, so that every route knows who asks. */
-export const auth = fp<AuthOptions>(async function auth(app, { callers: given, open, now = Date.now }) {
+/** Turns `Authorization: Bearer <key>` into `request.caller`, and refuses requests without a valid key. */
+export function createAuthentication(app: FastifyInstance, { callers: given, open, now = Date.now }: AuthenticationOptions) {
   let callers = given
   let keys = keysOf(callers)
-  const lastUsed = new Map<string, number>()
 
   app.decorate('useCallers', (next: Record<string, CallerConfig>) => {
     callers = next
-    keys = keysOf(callers)
-    for (const sha256 of lastUsed.keys()) if (!keys.some(key => key.sha256 === sha256)) lastUsed.delete(sha256)
+    keys = keysOf(callers, keys)
   })
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {
-    const caller = keyOf(authorization)?.caller
-    return caller && refusalOf(caller) === undefined ? caller : undefined
+    const key = keyOf(authorization)
+    return key && issueOf(key) === undefined ? key.caller : undefined
   })
   app.decorateRequest('caller', undefined)
   app.decorateRequest('call')
+  requireScopes(app)
 
-  const routes: RouteOptions[] = []
-  app.addHook('onRoute', route => void routes.push(route))
-  app.addHook('onReady', async () => {
-    const unscoped = routes.filter(({ config }) => !config?.scope).map(({ method, url }) => `${method} ${url}`)
-    if (unscoped.length > 0) throw new Error(`routes without a scope: ${unscoped.join(', ')}`)
-  })
-
-  app.addHook('onRequest', (request, reply, done) => {
-    const { scope } = request.routeOptions.config
-    if (scope === 'public') return done()
+  const authenticate: Check = request => {
+    if (request.routeOptions.config.scope === 'public') return undefined
     const { authorization } = request.headers
     const key = keyOf(authorization)
-    if (key) lastUsed.set(key.sha256, now())
-    const refused = key ? refusalOf(key.caller) : authorization === undefined ? 'The request has no Authorization header' : undefined
-    if (!key || refused !== undefined) {
-      return done(new Problem('unauthenticated', { detail: refused, headers: { 'www-authenticate': 'Bearer' } }))
-    }
+    if (key) key.lastUsedAt = now()
+    const detail = key ? issueOf(key) : authorization === undefined ? 'The request has no Authorization header' : undefined
+    if (!key || detail !== undefined) return new Problem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer' } })
     const { caller } = key
     request.caller = caller
-    const cancellation = new Cancellation()
-    reply.raw.once('close', () => reply.raw.writableFinished || cancellation.cancel(new Error('the caller has left')))
-    request.call = { caller: caller.name, account: open(caller.account), cancellation }
-    done()
-  })
-
-  /** Looks at every digest, so that the time taken says nothing about any of them. */
-  function keyOf(authorization = '') {
-    const key = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
-    if (key === undefined || key.length < minKeyLength) return undefined
-    const presented = hash('sha256', key, 'buffer')
-    let found: (typeof keys)[number] | undefined
-    for (const candidate of keys) if (timingSafeEqual(presented, candidate.digest)) found = candidate
-    return found
+    request.call = { caller: caller.name, account: open(caller.account), cancellation: new Cancellation() }
+    return undefined
   }
 
-  /** Why a caller is not let in now. */
-  function refusalOf({ disabled, expires }: Caller) {
-    if (disabled) return 'This key is disabled'
-    return expires !== undefined && Date.parse(expires) <= now() ? 'This key has expired' : undefined
+  /** Ends what only this caller waits for. */
+  const cancel: Cleanup = ({ call }, { raw }) => {
+    if (call && !raw.writableFinished) call.cancellation.cancel(new Error('the caller has left'))
+  }
+
+  /** The time of the lookup says nothing about a key: nobody can choose the digest of a guess. */
+  function keyOf(authorization = '') {
+    const key = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+    return key === undefined || key.length < minKeyLength ? undefined : keys.get(hash('sha256', key))
+  }
+
+  /** Why a key is not valid now. */
+  function issueOf({ caller, expiresAt }: Key) {
+    if (caller.disabled) return 'This key is disabled'
+    return expiresAt <= now() ? 'This key has expired' : undefined
   }
 
   function report(name: string, { keySha256, disabled = false, ...rest }: CallerConfig): CallerReport {
@@ -119,9 +119,21 @@ export const auth = fp<AuthOptions>(async function auth(app, { callers: given, o
       disabled,
       ...(expires !== undefined && { expires, daysToExpiry: Math.floor((Date.parse(expires) - now()) / dayMs) }),
       keys: keySha256.map(sha256 => {
-        const at = lastUsed.get(sha256)
+        const at = keys.get(sha256)?.lastUsedAt
         return { sha256: sha256.slice(0, 8), lastUsedAt: at === undefined ? null : new Date(at).toISOString() }
       }),
     }
   }
-})
+
+  return { authenticate, cancel }
+}
+
+/** A route without a scope would be open to everybody, so the server does not start. */
+function requireScopes(app: FastifyInstance) {
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', route => void routes.push(route))
+  app.addHook('onReady', async () => {
+    const unscoped = routes.filter(({ config }) => !config?.scope).map(({ method, url }) => `${method} ${url}`)
+    if (unscoped.length > 0) throw new Error(`routes without a scope: ${unscoped.join(', ')}`)
+  })
+}

@@ -1,4 +1,4 @@
-import fp from 'fastify-plugin'
+import type { Check, Completion } from './request-steps.ts'
 
 const readable = ['ETag', 'Location', 'Retry-After', 'RateLimit', 'RateLimit-Policy', 'Idempotency-Replayed', 'X-Request-Id']
 const writable = ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-None-Match', 'X-Request-Id']
@@ -9,20 +9,21 @@ const preflightHeaders = {
   'access-control-max-age': '600',
 }
 
-/** Lets pages of the configured origins call from a browser: with a key in the header, never with cookies. */
-export const cors = fp<{ origins: readonly string[] }>(async function cors(app, { origins }) {
-  if (origins.length === 0) return
+/** Lets pages of these origins call from a browser: with a key in the header, never with cookies. No steps without origins. */
+export function createCors(origins: readonly string[]): { onRequest: Check[]; onSend: Completion[] } {
+  if (origins.length === 0) return { onRequest: [], onSend: [] }
 
-  app.addHook('onRequest', async ({ method, headers }, reply) => {
+  const allowOrigin: Check = ({ method, headers }, reply) => {
     const { origin } = headers
-    if (origin === undefined || !origins.includes(origin)) return
+    if (origin === undefined || !origins.includes(origin)) return undefined
     reply.headers({ 'access-control-allow-origin': origin, 'access-control-expose-headers': readable.join(', ') })
-    if (method === 'OPTIONS' && headers['access-control-request-method'] !== undefined) {
-      return reply.code(204).headers(preflightHeaders).send()
-    }
-  })
-  app.addHook('onSend', async (_, reply) => {
+    if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return undefined
+    return reply.code(204).headers(preflightHeaders).send()
+  }
+  const varyByOrigin: Completion = (_, reply, payload) => {
     const vary = reply.getHeader('vary')
     reply.header('vary', vary === undefined ? 'Origin' : `${vary}, Origin`)
-  })
-})
+    return payload
+  }
+  return { onRequest: [allowOrigin], onSend: [varyByOrigin] }
+}

@@ -1,19 +1,33 @@
-import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import type { Lifecycle } from '../lib/lifecycle.ts'
 import { Problem } from '../problem/problem.ts'
+import type { Check, Cleanup, Completion } from './request-steps.ts'
 
-/** Refuses new requests once the process drains, whatever they ask for, and counts those that are owed an answer. */
-export const draining = fp<{ lifecycle: Lifecycle }>(async function draining(app: FastifyInstance, { lifecycle }) {
-  app.addHook('onRequest', (request, reply, done) => {
-    if (lifecycle.phase === 'draining' && !request.routeOptions.url?.startsWith('/health/')) return done(new Problem('draining'))
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route answers until the process ends. */
+    whileDraining?: true
+  }
+  interface FastifyRequest {
+    /** Whether the request was accepted, so that the process waits for its answer. */
+    accepted?: boolean
+  }
+}
+
+/** Refuses new requests while the process drains, and counts the accepted ones that wait for an answer. */
+export function createDraining(lifecycle: Lifecycle) {
+  const refuse: Check = request => {
+    if (lifecycle.phase === 'draining' && !request.routeOptions.config.whileDraining) return new Problem('draining')
+    request.accepted = true
     lifecycle.unanswered++
-    reply.raw.once('close', () => lifecycle.unanswered--)
-    done()
-  })
-  // Callers that keep connections are sent to another process before these are closed under their hands.
-  app.addHook('onSend', (_, reply, payload, done) => {
+    return undefined
+  }
+  const release: Cleanup = ({ accepted }) => {
+    if (accepted) lifecycle.unanswered--
+  }
+  /** Sends callers that keep their connection to another process, before this one closes it. */
+  const endKeepAlive: Completion = (_, reply, payload) => {
     if (lifecycle.phase !== 'serving') reply.header('connection', 'close')
-    done(null, payload)
-  })
-})
+    return payload
+  }
+  return { refuse, release, endKeepAlive }
+}

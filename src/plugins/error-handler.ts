@@ -15,15 +15,15 @@ const byStatus: Record<number, ProblemCode> = {
   415: 'unsupported-media-type',
 }
 
-type ProblemsOptions = {
+type ErrorHandlerOptions = {
   base: string
   observe: Observe
-  /** May answer with another problem than the one at hand. */
-  instead?: (problem: Problem, request: FastifyRequest) => Promise<Problem>
+  /** May choose another problem to answer with. */
+  instead?: (problem: Problem, request: FastifyRequest) => Problem | Promise<Problem>
 }
 
-/** The only place that writes an error answer, whoever threw it. */
-export const problems = fp<ProblemsOptions>(async function problems(app, { base, observe, instead = async problem => problem }) {
+/** The only place that writes an error answer. */
+export const errorHandler = fp<ErrorHandlerOptions>(async function errorHandler(app, { base, observe, instead = problem => problem }) {
   app.decorate('sendProblem', (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = toProblem(error, request)
     if (problem.code === 'internal-error')
@@ -39,8 +39,11 @@ export const problems = fp<ProblemsOptions>(async function problems(app, { base,
   })
   app.decorateReply('problemCode')
   // For plugins that look further than the router: the docs know which of their files exist.
-  const answer = async (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
-    app.sendProblem(await instead(toProblem(error, request), request), request, reply)
+  const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const problem = instead(toProblem(error, request), request)
+    if (problem instanceof Promise) return problem.then(chosen => app.sendProblem(chosen, request, reply))
+    return app.sendProblem(problem, request, reply)
+  }
   app.decorate('answerProblem', answer)
   app.setNotFoundHandler((request, reply) => answer(new Problem('not-found'), request, reply))
   app.setErrorHandler(answer)
@@ -50,7 +53,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply
     /** The same, unless something else is to be answered instead. */
-    answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+    answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply | Promise<FastifyReply>
   }
   interface FastifyReply {
     problemCode?: ProblemCode

@@ -4,7 +4,7 @@ import { hasDuplicateKeys } from '../lib/duplicate-keys.ts'
 import { Problem } from '../problem/problem.ts'
 
 /** Bodies are JSON in UTF-8 and nothing else; bytes that are not UTF-8 would arrive as other text. */
-export const json = fp(async function json(app) {
+export const jsonBody = fp(async function jsonBody(app) {
   const parse = app.getDefaultJsonParser('error', 'error')
   const refused = (detail: string) => new Problem('invalid-request', { detail })
   app.removeAllContentTypeParsers()

@@ -1,80 +1,78 @@
-import { normalizeIP } from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import fp from 'fastify-plugin'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { networkOf } from '../lib/addresses.ts'
+import { createRateWindows, type RateStatus } from '../lib/rate-windows.ts'
 import { limitHeaders } from '../lib/ratelimit-headers.ts'
 import { Problem } from '../problem/problem.ts'
 import type { SharedCounter } from '../store/store.ts'
+import type { Check } from './request-steps.ts'
 
-const minuteMs = 60_000
+const windowMs = 60_000
 
-/** Answers of these kinds that one address gets in a minute, before it gets 429 instead. */
-const mostMistakes = 900
-const mistakes = new Set([400, 401, 404])
+/** How many answers of these kinds an address gets in a minute, before it gets 429 instead. */
+const maxMistakes = 900
+const mistakeStatuses = new Set([400, 401, 404])
+
+/** Counts requests of a key. */
+export type Limit = {
+  /** Over all processes if they share a counter and it answers: a lost store is neither a free pass nor an error. */
+  count(key: string, max?: number): RateStatus | Promise<RateStatus>
+  /** In this process alone. */
+  countHere(key: string, max?: number): RateStatus
+}
+
+function createLimit(name: string, shared: SharedCounter | undefined): Limit {
+  const windows = createRateWindows({ windowMs, maxKeys: 5_000 })
+  const countHere = (key: string, max = maxMistakes) => windows.count(key, max)
+  const countShared = async (counter: SharedCounter, key: string, max = maxMistakes): Promise<RateStatus> => {
+    const counted = await counter(name, key, windowMs).catch(() => undefined)
+    if (!counted) return countHere(key, max)
+    return { max, remaining: Math.max(0, max - counted.count), resetMs: counted.leftMs, isExceeded: counted.count > max }
+  }
+  return { countHere, count: (key, max) => (shared ? countShared(shared, key, max) : countHere(key, max)) }
+}
+
+/** Counts the mistakes of an address. */
+export const createMistakeLimit = (shared?: SharedCounter): Limit => createLimit('mistakes', shared)
 
 /**
- * Bounds how often an address is told that it got something wrong: gives the problem to answer with instead.
+ * Bounds how many mistakes an address may make: returns the problem to answer with instead.
  *
  * Only such answers count and only they are withheld, so a valid key is served however many wrong ones come from behind the same proxy.
  */
 export function limitMistakes(
-  app: FastifyInstance,
-  count?: SharedCounter,
-): (problem: Problem, request: FastifyRequest) => Promise<Problem> {
-  const standingOf = createLimit(app, {
-    name: 'mistakes',
-    maxOf: () => mostMistakes,
-    keyOf: ({ ip }) => normalizeIP(ip.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$|^\[(.+)\](:\d+)?$/, '$1$2'), 64), // some proxies tell the port too
-    count,
-  })
-  return async (problem, request) => {
-    if (!mistakes.has(problem.row.status) || app.callerOf(request.headers.authorization)) return problem
-    const standing = await standingOf(request)
-    return standing.isExceeded ? tooMany('mistakes', standing) : problem
+  { count }: Limit,
+  isKnownKey: (authorization: string | undefined) => boolean,
+): (problem: Problem, request: FastifyRequest) => Problem | Promise<Problem> {
+  return (problem, request) => {
+    if (!mistakeStatuses.has(problem.row.status) || isKnownKey(request.headers.authorization)) return problem
+    const instead = (status: RateStatus) => (status.isExceeded ? tooManyRequests('mistakes', status) : problem)
+    const status = count(networkOf(request.ip))
+    return status instanceof Promise ? status.then(instead) : instead(status)
   }
 }
 
 /** Holds each caller to its requests per minute. */
-export const callerLimit = fp<{ count?: SharedCounter | undefined }>(async function callerLimit(app, { count }) {
-  const standingOf = createLimit(app, {
-    name: 'requests',
-    maxOf: ({ caller }) => caller?.rateLimit?.requestsPerMinute ?? Number.POSITIVE_INFINITY,
-    keyOf: ({ caller }) => caller?.name ?? '',
-    count,
-  })
-  app.addHook('onRequest', async (request, reply) => {
-    if (request.caller?.rateLimit?.requestsPerMinute === undefined) return
-    const standing = await standingOf(request)
-    if (standing.isExceeded) throw tooMany('requests', standing)
-    reply.headers(headersOf('requests', standing))
-  })
-})
-
-type Standing = { max: number; remaining: number; ttlInSeconds: number; isExceeded: boolean }
-
-type LimitOptions = {
-  name: string
-  maxOf: (request: FastifyRequest) => number
-  keyOf: (request: FastifyRequest) => string
-  count: SharedCounter | undefined
-}
-
-/** Counts over all processes if it can; else, and while that fails, alone: a lost store is neither a free pass nor an error. */
-function createLimit(app: FastifyInstance, { name, maxOf, keyOf, count }: LimitOptions): (request: FastifyRequest) => Promise<Standing> {
-  const countAlone = app.createRateLimit({ timeWindow: minuteMs, max: maxOf, keyGenerator: keyOf })
-  return async request => {
-    const counted = await count?.(name, keyOf(request), minuteMs).catch(() => undefined)
-    const max = maxOf(request)
-    if (counted) {
-      const remaining = Math.max(0, max - counted.count)
-      return { max, remaining, ttlInSeconds: Math.ceil(counted.leftMs / 1000), isExceeded: counted.count > max }
-    }
-    const alone = await countAlone(request)
-    return alone.isAllowed ? { max, remaining: max, ttlInSeconds: 0, isExceeded: false } : alone // there is no list of whom it allows all
+export function createRequestLimit(shared?: SharedCounter): Check {
+  const { count } = createLimit('requests', shared)
+  return ({ caller }, reply) => {
+    const max = caller?.rateLimit?.requestsPerMinute
+    if (!caller || max === undefined) return undefined
+    const status = count(caller.name, max)
+    return status instanceof Promise ? status.then(counted => holdTo(counted, reply)) : holdTo(status, reply)
   }
 }
 
-const headersOf = (name: string, { max, remaining, ttlInSeconds }: Standing) =>
-  limitHeaders({ name, quota: max, windowS: minuteMs / 1000, remaining, resetS: ttlInSeconds })
+function holdTo(status: RateStatus, reply: FastifyReply) {
+  if (status.isExceeded) return tooManyRequests('requests', status)
+  reply.headers(headersOf('requests', status))
+  return undefined
+}
 
-const tooMany = (name: string, standing: Standing) =>
-  new Problem('rate-limited', { retryAfterS: Math.max(1, standing.ttlInSeconds), headers: headersOf(name, standing) })
+const secondsOf = ({ resetMs }: RateStatus) => Math.ceil(resetMs / 1_000)
+
+const headersOf = (name: string, status: RateStatus) =>
+  limitHeaders({ name, quota: status.max, windowS: windowMs / 1_000, remaining: status.remaining, resetS: secondsOf(status) })
+
+/** The refusal of a request beyond a limit. */
+export const tooManyRequests = (name: string, status: RateStatus) =>
+  new Problem('rate-limited', { retryAfterS: Math.max(1, secondsOf(status)), headers: headersOf(name, status) })

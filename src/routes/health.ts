@@ -23,7 +23,7 @@ export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { li
   app.get(
     '/health/live',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', whileDraining: true },
       schema: { operationId: 'getLiveness', summary: 'Whether the process lives', tags: ['Gateway'], response: { 200: Live } },
     },
     async (_, reply): Promise<Static<typeof Live>> => {
@@ -34,7 +34,7 @@ export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { li
   app.get(
     '/health/ready',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', whileDraining: true },
       schema: {
         operationId: 'getReadiness',
         summary: 'Whether the process takes requests',

@@ -10,7 +10,9 @@ const lines: Lines = {
     const aborted = status === undefined || undefined
     log.info({ requestId, traceId, method, route, status, aborted, code, caller, ms: Math.round(ms), upstreamMs, upstreamCode }, 'request')
   },
-  connectionRefused: (log, details) => log.info(details, 'connection refused'),
+  connectionRefused(log, { sampled, ...details }) {
+    if (sampled) log.info(details, 'connection refused')
+  },
   internalError: (log, details) => log.error(details, 'internal error'),
   circuitStateChanged(log, { open, ...whose }) {
     if (open) log.warn(whose, 'circuit breaker opened')

@@ -107,6 +107,12 @@ export function createMetrics({ accounts, storeOk, requestsInFlight }: MetricsOp
     'status',
   )
   const problems = counter('gateway_problems_total', 'Answers that were errors, by their code', 'code')
+  const unreadable = counter(
+    'gateway_connections_refused_total',
+    'Connections that sent no readable request, by the code of the answer',
+    'code',
+  )
+  const shed = counter('gateway_connections_shed_total', 'Connections closed so that others find room', 'reason')
   const limited = counter('gateway_rate_limited_total', 'Requests beyond a limit', 'limit')
   const calls = timer('gateway_upstream_duration_seconds', 'Calls to Afilnet, from the moment they leave', 'operation', 'result')
   const codes = counter('gateway_upstream_answers_total', 'How calls to Afilnet ended', 'account', 'code')
@@ -124,6 +130,17 @@ export function createMetrics({ accounts, storeOk, requestsInFlight }: MetricsOp
     registers,
   })
 
+  for (const code of [
+    'invalid-request',
+    'request-timeout',
+    'payload-too-large',
+    'uri-too-long',
+    'headers-too-large',
+    'method-not-allowed',
+  ]) {
+    unreadable.inc({ code }, 0)
+  }
+  for (const reason of ['share', 'idle']) shed.inc({ reason }, 0)
   current.set(1)
   for (const code of Object.keys(catalogue)) problems.inc({ code }, 0)
   for (const limit of limits) limited.inc({ limit }, 0)
@@ -154,7 +171,12 @@ export function createMetrics({ accounts, storeOk, requestsInFlight }: MetricsOp
         if (code === 'send-quota-exceeded') limited.inc({ limit: 'sends' })
         if (code === 'rate-limited') limited.inc({ limit: caller === undefined ? 'mistakes' : 'requests' })
       },
-      connectionRefused: ({ code }) => problems.inc({ code }),
+      connectionRefused({ code }) {
+        problems.inc({ code })
+        unreadable.inc({ code })
+        if (code === 'rate-limited') limited.inc({ limit: 'mistakes' })
+      },
+      connectionShed: details => shed.inc(details),
       upstreamAnswered({ account, operation, ms, fault, upstreamCode }) {
         const documented = upstreamCode !== undefined && Object.hasOwn(faults, upstreamCode)
         const refused = documented ? upstreamCode : fault === faults.INCORRECT_USER_PASSWORD ? 'INCORRECT_USER_PASSWORD' : undefined // a bare HTTP 401

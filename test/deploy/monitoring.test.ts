@@ -36,6 +36,8 @@ const metrics: Record<string, readonly string[]> = {
   gateway_request_duration_seconds: ['route', 'method', 'status'],
   gateway_problems_total: ['code'],
   gateway_rate_limited_total: ['limit'],
+  gateway_connections_refused_total: ['code'],
+  gateway_connections_shed_total: ['reason'],
   gateway_upstream_duration_seconds: ['operation', 'result'],
   gateway_upstream_answers_total: ['account', 'code'],
   gateway_upstream_unmapped_total: ['account'],

@@ -35,7 +35,7 @@ describe('The line of a request', () => {
       { method: 'POST', route: `${pattern}/messages`, status: 408, code: 'request-timeout', caller: 'default' },
     ],
   ] as const)('tells of %s', async ([, bytes, line], { start }) => {
-    const gateway = await start({ patience: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
+    const gateway = await start({ timeouts: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
 
     await gateway.raw(bytes)
 
@@ -50,7 +50,7 @@ describe('The line of a request', () => {
     ['headers that are too large', wire('GET /', `X: ${'x'.repeat(20_000)}\r\n`), { status: 431, code: 'headers-too-large' }],
     ['a tunnel', wire('CONNECT host:1'), { status: 405, code: 'method-not-allowed' }],
   ] as const)('tells of %s', async ([, bytes, line], { start }) => {
-    const gateway = await start({ patience: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
+    const gateway = await start({ timeouts: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
 
     await gateway.raw(bytes)
 

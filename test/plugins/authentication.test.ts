@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import Fastify from 'fastify'
 import { describe, expect } from 'vitest'
 import { scopes } from '../../src/access.ts'
-import { auth } from '../../src/plugins/authentication.ts'
+import { createAuthentication } from '../../src/plugins/authentication.ts'
 import { canaries, test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
@@ -116,7 +116,7 @@ describe('GET /me', () => {
 describe('A route without a scope', () => {
   test('does not boot', async () => {
     const app = Fastify()
-    await app.register(auth, { callers: {}, open: name => ({ name, user: '' }) })
+    createAuthentication(app, { callers: {}, open: name => ({ name, user: '' }) })
     app.get('/forgotten', async () => 'everyone may read this')
 
     await expect(app.ready()).rejects.toThrow('routes without a scope: GET /forgotten')

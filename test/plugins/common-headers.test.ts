@@ -74,7 +74,7 @@ describe('A caller who does not take its answer', () => {
   const large = 24 * 1024 * 1024 // more than the kernel keeps for one connection
 
   test('is let go after a while', async ({ start, sandbox }) => {
-    const gateway = await start({ env: room, patience: { readerMs: 200 } })
+    const gateway = await start({ env: room, timeouts: { readerMs: 200 } })
     sandbox.answer({ body: listOf(large) })
 
     gateway
@@ -86,7 +86,7 @@ describe('A caller who does not take its answer', () => {
   })
 
   test('is let go even in the docs', async ({ start }) => {
-    const gateway = await start({ patience: { readerMs: 200 } })
+    const gateway = await start({ timeouts: { readerMs: 200 } })
 
     gateway.open().pause().write(line('/docs/static/swagger-ui-bundle.js').repeat(8))
 
@@ -94,7 +94,7 @@ describe('A caller who does not take its answer', () => {
   })
 
   test('is not mistaken for one who waits for Afilnet', async ({ start, sandbox }) => {
-    const gateway = await start({ patience: { readerMs: 50 } })
+    const gateway = await start({ timeouts: { readerMs: 50 } })
     sandbox.latencyMs = 300
 
     const reply = await gateway.get('/channels')

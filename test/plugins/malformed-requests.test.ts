@@ -253,7 +253,7 @@ describe('What Node or Fastify would refuse in words of their own', () => {
 })
 
 describe('A caller who is too slow', () => {
-  const patience = { headersMs: 200, requestMs: 400, checkEveryMs: 25 }
+  const timeouts = { headersMs: 200, requestMs: 400, checkEveryMs: 25 }
 
   test.for([
     ['half a request line', 'GET /chan'],
@@ -261,7 +261,7 @@ describe('A caller who is too slow', () => {
     ['half of the body', json('{"message":"Hello"}').slice(0, -5)],
     ['half of a chunk', post('Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n', '20\r\n{"message')],
   ] as const)('with %s gets 408', async ([, bytes], { start, sandbox }) => {
-    const gateway = await start({ patience })
+    const gateway = await start({ timeouts })
 
     const answers = readAnswers(await gateway.raw(bytes))
 
@@ -271,7 +271,7 @@ describe('A caller who is too slow', () => {
   })
 
   test('gets 408 even if a byte comes now and then', async ({ start, sandbox }) => {
-    const gateway = await start({ patience })
+    const gateway = await start({ timeouts })
     const socket = gateway.open()
     const drip = setInterval(() => socket.write('x'), 50)
 
@@ -284,7 +284,7 @@ describe('A caller who is too slow', () => {
   })
 
   test('gets no second answer after one that came before the body', async ({ start }) => {
-    const gateway = await start({ patience })
+    const gateway = await start({ timeouts })
 
     const answers = readAnswers(await gateway.raw(json('{"message":"Hello"}').replace(canaries.key, 'x'.repeat(40)).slice(0, -5)))
 

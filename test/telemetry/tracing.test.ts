@@ -191,7 +191,7 @@ describe('A request', () => {
     vi.stubEnv('OTEL_RESOURCE_ATTRIBUTES', 'cn9environment=cn9environment')
     onTestFinished(() => void vi.unstubAllEnvs())
     const collector = await startCollector()
-    const gateway = await start({ env: collector.env, patience: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
+    const gateway = await start({ env: collector.env, timeouts: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
     const headers = {
       'idempotency-key': 'cn4idempotency',
       'user-agent': 'cn7header',

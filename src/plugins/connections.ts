@@ -1,0 +1,103 @@
+import type { Socket } from 'node:net'
+import type { FastifyReply } from 'fastify'
+import { networkOf } from '../lib/addresses.ts'
+import type { Check, Cleanup } from './request-steps.ts'
+
+/** A caller's connection. */
+export type Connection = {
+  socket: Socket
+  /** The answers that are not written as a whole yet, oldest first. */
+  open: FastifyReply[]
+  idleSince: number
+  /** Bytes came that are no request: nothing more is read. */
+  unreadable: boolean
+}
+
+export type Connections = { all: ReadonlySet<Connection> }
+
+const property = Symbol('connection')
+
+/** What is known of a socket; a property of it, since a map would keep the requests of lost connections in memory. */
+export function connectionOf(socket: Socket & { [property]?: Connection }): Connection {
+  socket[property] ??= { socket, open: [], idleSince: performance.now(), unreadable: false }
+  return socket[property]
+}
+
+/** Remembers which requests of a connection wait for their answers. */
+export const openRequest: Check = ({ raw }, reply) => {
+  connectionOf(raw.socket).open.push(reply)
+  return undefined
+}
+
+/** Forgets an answered request. */
+export const closeRequest: Cleanup = ({ raw }, reply) => {
+  const connection = connectionOf(raw.socket)
+  const { open } = connection
+  const at = open.indexOf(reply)
+  if (at >= 0) open.splice(at, 1)
+  connection.idleSince = performance.now()
+}
+
+type ConnectionLimits = {
+  max: number
+  keepAliveMs: number
+  /** Of the proxies in front, each of which speaks for many callers. */
+  isTrusted: (address: string | undefined) => boolean
+  observe: (event: 'connectionShed', details: { reason: 'share' | 'idle' }) => void
+}
+
+/**
+ * Keeps one address from taking every connection.
+ *
+ * An address may hold as many as are still free: alone half of them, and the next address always finds some. Beyond its share it loses
+ * the one that has been idle longest, and if none is idle the new one. When more than half are taken, idle ones are kept for less time.
+ */
+export function createConnections({ max, keepAliveMs, isTrusted, observe }: ConnectionLimits) {
+  const all = new Set<Connection>()
+  const byNetwork = new Map<string, Set<Connection>>()
+
+  function accept(socket: Socket) {
+    const network = networkOf(socket.remoteAddress ?? '')
+    const own = byNetwork.get(network) ?? new Set()
+    const share = isTrusted(socket.remoteAddress) ? max - (all.size - own.size) : max - all.size
+    if (own.size >= share && !shedIdlest(own)) {
+      observe('connectionShed', { reason: 'share' })
+      return void socket.destroy()
+    }
+    const connection = connectionOf(socket)
+    byNetwork.set(network, own.add(connection))
+    all.add(connection)
+    socket.once('close', () => {
+      all.delete(connection)
+      own.delete(connection)
+      if (own.size === 0 && byNetwork.get(network) === own) byNetwork.delete(network)
+    })
+  }
+
+  function shedIdlest(own: Set<Connection>) {
+    let idlest: Connection | undefined
+    for (const connection of own) {
+      if (connection.open.length === 0 && connection.idleSince < (idlest?.idleSince ?? Number.POSITIVE_INFINITY)) idlest = connection
+    }
+    if (!idlest) return false
+    observe('connectionShed', { reason: 'share' })
+    all.delete(idlest)
+    own.delete(idlest)
+    idlest.socket.destroy()
+    return true
+  }
+
+  /** Runs about once a second. */
+  function closeIdle() {
+    const free = max - all.size
+    if (free >= max / 2) return // Node closes them after `keepAliveMs`
+    const latest = performance.now() - keepAliveMs * (free / (max / 2))
+    for (const { socket, open, idleSince } of all) {
+      if (open.length > 0 || idleSince >= latest) continue
+      observe('connectionShed', { reason: 'idle' })
+      socket.destroy()
+    }
+  }
+
+  return { all, accept, closeIdle }
+}

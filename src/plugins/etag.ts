@@ -1,0 +1,28 @@
+import { hash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Completion } from './request-steps.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The caller may keep the answer and revalidate it by its `ETag`. */
+    revalidate?: true
+  }
+}
+
+/** Gives the answers of such routes an `ETag`, and answers 304 without a body if the caller has that one already. */
+export const completeEtag: Completion = (request, reply, payload) => {
+  if (!request.routeOptions.config.revalidate || reply.statusCode !== 200) return payload
+  if (typeof payload !== 'string' && !(payload instanceof Uint8Array)) return payload
+  const etag = String(reply.getHeader('etag') ?? `"${hash('sha256', payload, 'base64url')}"`)
+  reply.header('etag', etag).header('cache-control', 'private, no-cache').header('vary', 'Authorization')
+  const ifNoneMatch = request.headers['if-none-match']
+  if (ifNoneMatch === undefined || !names(ifNoneMatch, etag)) return payload
+  reply.code(304).removeHeader('content-type')
+  return request.method === 'HEAD' ? Readable.from([]) : null // Fastify's HEAD counts a text as the answer's length, and fails at null
+}
+
+/** Whether an `If-None-Match` header names the tag; a weak tag is as good. */
+function names(ifNoneMatch: string, etag: string) {
+  if (ifNoneMatch === etag || ifNoneMatch.trim() === '*') return true
+  return ifNoneMatch.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag)
+}

@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ConnectionError, FastifyInstance } from 'fastify'
+import type { Observe } from '../events.ts'
+import { networkOf } from '../lib/addresses.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
+import { Problem, problemBody } from '../problem/problem.ts'
+import { requestIdOf, securityHeaders } from './common-headers.ts'
+import { connectionOf } from './connections.ts'
+import { type Limit, tooManyRequests } from './rate-limit.ts'
+import type { Completion } from './request-steps.ts'
+
+/** How long a refused caller may go on sending: a socket closed at once loses the answer before the caller reads it. */
+const lingerMs = 15_000
+
+/** Lines a second; one address alone could write megabytes. */
+const maxLogLines = 20
+
+type RawAnswerOptions = { base: string; observe: Observe; mistakes: Limit }
+
+/** Answers what never becomes a request of Fastify's, straight to the socket: unreadable bytes and CONNECT. */
+export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) {
+  const sample = createSample(maxLogLines)
+
+  /** Answers a connection whose bytes Node cannot read, after the requests that came before. */
+  function onClientError(this: FastifyInstance, error: ConnectionError, socket: Socket) {
+    const connection = connectionOf(socket)
+    if (connection.unreadable) return // Node reports every further piece that it cannot read
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    connection.unreadable = true
+    const code = codeOf(error)
+    // What came in the same packet has to pass its checks first.
+    setImmediate(() => {
+      const half = connection.open.find(({ request }) => !request.raw.complete)
+      if (half && !half.sent && !half.request.call?.unsafeStarted) {
+        this.sendProblem(new Problem(code, { headers: { connection: 'close' } }), half.request, half)
+        return
+      }
+      afterOpenRequests(socket, () => (half ? lingeringClose(socket) : answer(socket, new Problem(code), randomUUID())))
+    })
+  }
+
+  /** Refuses a tunnel with all methods of its target, after the requests that came before. */
+  function onConnect(app: FastifyInstance, { url = '', headers }: IncomingMessage, socket: Socket) {
+    connectionOf(socket).unreadable = true
+    socket.on('error', () => socket.destroy()) // Node no longer looks after the socket
+    const allow = app.allowedMethods(url) ?? 'GET, HEAD, POST'
+    setImmediate(() =>
+      afterOpenRequests(socket, () => answer(socket, new Problem('method-not-allowed', { headers: { allow } }), requestIdOf(headers))),
+    )
+  }
+
+  function answer(socket: Socket, refusal: Problem, requestId: string) {
+    if (!socket.writable) return void socket.destroy()
+    const status = refusal.row.status === 400 ? mistakes.countHere(networkOf(socket.remoteAddress ?? '')) : undefined
+    const problem = status?.isExceeded ? tooManyRequests('mistakes', status) : refusal
+    const { code, row, headers } = problem
+    observe('connectionRefused', { status: row.status, code, requestId, ...(status?.isExceeded ? { sampled: false } : sample()) })
+    socket.write(bytesOf(problem, headers, { base, requestId }))
+    lingeringClose(socket)
+  }
+
+  return { onClientError, onConnect }
+}
+
+/** Says of each of many events whether to log it; the next logged one says how many were not. */
+function createSample(maxPerSecond: number) {
+  let second = 0
+  let lines = 0
+  let skipped = 0
+  return () => {
+    const now = Math.floor(performance.now() / 1_000)
+    if (now !== second) {
+      second = now
+      lines = 0
+    }
+    if (lines++ >= maxPerSecond) {
+      skipped++
+      return { sampled: false }
+    }
+    const counted = { sampled: true, ...(skipped > 0 && { skipped }) }
+    skipped = 0
+    return counted
+  }
+}
+
+function afterOpenRequests(socket: Socket, work: () => void) {
+  const closed = connectionOf(socket).open.map(({ raw }) => new Promise(resolve => raw.once('close', resolve)))
+  void Promise.all(closed).then(work)
+}
+
+function codeOf({ code, rawPacket }: ConnectionError): ProblemCode {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request-timeout'
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return 'payload-too-large'
+  if (code !== 'HPE_HEADER_OVERFLOW') return 'invalid-request'
+  return /^[A-Z]+ \S{8193}/.test(String(rawPacket ?? '')) ? 'uri-too-long' : 'headers-too-large'
+}
+
+function bytesOf(problem: Problem, own: Record<string, string>, { base, requestId }: { base: string; requestId: string }) {
+  const body = problemBody(problem, { base, requestId, instance: randomUUID() })
+  const payload = JSON.stringify(body)
+  const headers = {
+    ...securityHeaders,
+    'x-request-id': requestId,
+    'cache-control': 'no-store',
+    'content-type': 'application/problem+json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(payload)),
+    connection: 'close',
+    ...own,
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${body.status} ${STATUS_CODES[body.status]}\r\n${lines.join('')}\r\n${payload}`
+}
+
+/** Makes Node close the connection of a half-sent request slowly enough for the caller to read the answer. */
+export const lingerAfterHalfRequest: Completion = ({ raw }, _, payload) => {
+  if (!raw.complete) raw.socket.destroySoon = () => lingeringClose(raw.socket)
+  return payload
+}
+
+/** Ends a connection, and drops what the caller still sends, for a while. */
+function lingeringClose(socket: Socket) {
+  socket.end()
+  socket.resume()
+  const timer = setTimeout(() => socket.destroy(), lingerMs).unref()
+  socket.once('close', () => clearTimeout(timer))
+}

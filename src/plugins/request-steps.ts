@@ -1,0 +1,51 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Problem } from '../problem/problem.ts'
+
+/** Lets a request pass (`undefined`), refuses it (a `Problem`), or has answered it already (the reply). */
+export type Check = (request: FastifyRequest, reply: FastifyReply) => Problem | FastifyReply | undefined | Promise<Problem | undefined>
+
+/** Completes an answer before it leaves; returns its payload, or throws a `Problem` to answer instead. */
+export type Completion = (request: FastifyRequest, reply: FastifyReply, payload: unknown) => unknown
+
+/** Runs once an answer is written as a whole, or its connection is lost. */
+export type Cleanup = (request: FastifyRequest, reply: FastifyReply) => void
+
+export type RequestSteps = { onRequest: readonly Check[]; onSend: readonly Completion[]; onClose: readonly Cleanup[] }
+
+/** Runs three lists for each request, in order. One hook and one listener each: a hook for every step cost more than the steps. */
+export const requestSteps = fp<RequestSteps>(async function requestSteps(app, { onRequest, onSend, onClose }) {
+  app.addHook('onRequest', (request, reply, done) => {
+    cleanUpAfter(request, reply, onClose)
+    runChecks(onRequest, 0, request, reply, done)
+  })
+  app.addHook('onSend', (request, reply, payload, done) => {
+    let body: unknown = payload
+    try {
+      for (const complete of onSend) body = complete(request, reply, body)
+    } catch (problem) {
+      return done(problem as Error) // completions throw nothing else
+    }
+    done(null, body)
+  })
+})
+
+/** Runs the clean-up of a request that no hook sees. */
+export function cleanUpAfter(request: FastifyRequest, reply: FastifyReply, onClose: readonly Cleanup[]) {
+  reply.raw.on('close', () => {
+    for (const cleanUp of onClose) cleanUp(request, reply)
+  })
+}
+
+/** Waits only for a check that returns a promise. */
+function runChecks(checks: readonly Check[], from: number, request: FastifyRequest, reply: FastifyReply, done: (problem?: Error) => void) {
+  for (let i = from; i < checks.length; i++) {
+    const result = checks[i]?.(request, reply)
+    if (result === undefined) continue
+    if (result === reply) return
+    if (!(result instanceof Promise)) return done(result as Problem)
+    result.then(problem => (problem ? done(problem) : runChecks(checks, i + 1, request, reply, done)), done)
+    return
+  }
+  done()
+}

@@ -1,0 +1,60 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Problem } from '../problem/problem.ts'
+import type { Connections } from './connections.ts'
+import type { Cleanup, Completion } from './request-steps.ts'
+
+type SlowReaderOptions = { connections: Connections; readerTimeoutMs: number; maxWaitingBytes: number }
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /** When the answer began to leave. */
+    sentAt?: number
+    /** Bytes of the answer, until the caller has taken all of them. */
+    waitingBytes?: number
+  }
+}
+
+/** Smaller answers are never refused for want of room. */
+const alwaysSentBytes = 65_536
+
+/**
+ * Bounds how much memory answers may take while their callers read them, and closes the connections of callers that do not read.
+ *
+ * A caller may hold as many bytes as are still free: one alone gets half of the room, and the next caller always finds some.
+ */
+export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingBytes }: SlowReaderOptions) {
+  const withoutKey = { waitingBytes: 0 }
+  let waitingBytes = 0
+  const holderOf = ({ caller }: FastifyRequest): { waitingBytes: number } => caller ?? withoutKey
+
+  const complete: Completion = (request, reply, payload) => {
+    // A stream, such as a file of the docs, is never whole in memory.
+    const bytes = typeof payload === 'string' || payload instanceof Uint8Array ? Buffer.byteLength(payload) : 0
+    const holder = holderOf(request)
+    const tooMuch = bytes > alwaysSentBytes && holder.waitingBytes + bytes > maxWaitingBytes - waitingBytes
+    // Afilnet may have marked unread messages as read: the caller cannot ask for them again.
+    if (tooMuch && !request.call?.unsafeStarted) {
+      throw new Problem('overloaded', { detail: 'Too many answers wait for slow readers' })
+    }
+    reply.sentAt = performance.now()
+    reply.waitingBytes = bytes
+    holder.waitingBytes += bytes
+    waitingBytes += bytes
+    return payload
+  }
+
+  const release: Cleanup = (request, reply) => {
+    const { waitingBytes: bytes = 0 } = reply
+    holderOf(request).waitingBytes -= bytes
+    waitingBytes -= bytes
+  }
+
+  /** Runs about once a second; a timer for each answer cost more. */
+  function closeSlowConnections() {
+    const latest = performance.now() - readerTimeoutMs
+    const isLate = ({ sentAt }: FastifyReply) => sentAt !== undefined && sentAt < latest
+    for (const { socket, open } of connections.all) if (open.some(isLate)) socket.destroy()
+  }
+
+  return { complete, release, closeSlowConnections }
+}
