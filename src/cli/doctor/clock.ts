@@ -1,16 +1,16 @@
 import type { Check } from './report.ts'
 
-/** When Afilnet says that it answered, and the two moments of this machine between which that was. */
+/** The date in a response of Afilnet, and the start and end of the call by this machine's clock. */
 export type Reading = { date: string | undefined; startedAt: number; endedAt: number }
 
 const section = 'clock'
 
-// Half a lease of the ledger: more, and processes on one store begin to take each other for dead.
+// Half a lease of the ledger. Beyond a whole one, processes on one store take each other for dead.
 const warnMs = 5_000
-// No synchronised machine is that far off. Days of quotas, expiries and the order of ids are then wrong too.
+// No synchronised machine is that far off. Daily quotas, expiries and the order of ids are wrong then, too.
 const brokenMs = 60_000
 
-/** The clock of this machine against Afilnet's; a `Date` has whole seconds, and the call itself takes a while. */
+/** Compares this machine's clock with Afilnet's. A `Date` has whole seconds, and the call itself takes time. */
 export function checkClock(readings: readonly Reading[]): Check {
   const differences = readings.flatMap(({ date, startedAt, endedAt }) => {
     const theirs = Date.parse(date ?? '')
@@ -19,15 +19,16 @@ export function checkClock(readings: readonly Reading[]): Check {
   })
   const [leastMs] = differences.toSorted((a, b) => Math.abs(a) - Math.abs(b))
   const named = { section, check: 'difference' }
-  if (leastMs === undefined) return { ...named, verdict: 'skipped', detail: 'not checked: no answer of Afilnet told the time' }
+  if (leastMs === undefined) return { ...named, verdict: 'skipped', detail: 'not checked: no response of Afilnet had a date' }
   const apartS = Math.round(Math.abs(leastMs) / 1000)
   const facts = { differenceMs: leastMs }
-  if (Math.abs(leastMs) <= warnMs) return { ...named, verdict: 'ok', detail: `within ${warnMs / 1000} s of Afilnet's`, facts }
+  if (Math.abs(leastMs) <= warnMs)
+    return { ...named, verdict: 'ok', detail: `differs from Afilnet's clock by ${warnMs / 1000} s at most`, facts }
   return {
     ...named,
     verdict: Math.abs(leastMs) > brokenMs ? 'broken' : 'warning',
-    detail: `this machine is ${apartS} s ${leastMs > 0 ? 'ahead of' : 'behind'} Afilnet`,
-    todo: 'Synchronise the clock (NTP): ids, daily quotas and how long sends are kept go by it',
+    detail: `the clock of this machine is ${apartS} s ${leastMs > 0 ? 'ahead of' : 'behind'} Afilnet's`,
+    todo: 'Synchronise the clock (NTP): ids, daily quotas and the time that sends are kept depend on it',
     facts,
   }
 }

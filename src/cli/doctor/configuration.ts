@@ -3,14 +3,14 @@ import { type Config, ConfigError, readConfig } from '../../config/config.ts'
 import { type Environment, Variables } from '../../config/variables.ts'
 import type { Check } from './report.ts'
 
-/** The configuration, or every mistake in it. */
+/** Reads the configuration and reports every issue in it. */
 export function checkConfiguration(environment: Environment): { config?: Config; checks: Check[] } {
   const section = 'configuration'
   try {
     const config = readConfig(environment)
     const accounts = Object.keys(config.accounts).length
     const callers = Object.keys(config.callers).length
-    const sound: Check = {
+    const valid: Check = {
       section,
       check: 'values',
       verdict: 'ok',
@@ -19,7 +19,7 @@ export function checkConfiguration(environment: Environment): { config?: Config;
     }
     return {
       config,
-      checks: [sound, ...Object.entries(config.accounts).flatMap(checkTransport), ...Object.entries(config.callers).flatMap(checkExpiry)],
+      checks: [valid, ...Object.entries(config.accounts).flatMap(checkTransport), ...Object.entries(config.callers).flatMap(checkExpiry)],
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
@@ -29,7 +29,7 @@ export function checkConfiguration(environment: Environment): { config?: Config;
         check: path,
         verdict: 'broken',
         detail: message,
-        todo: 'Correct it; until then the gateway does not start (.env.example explains every variable)',
+        todo: 'Correct it: the gateway does not start with it. .env.example explains every variable',
       }),
     )
     return { checks }
@@ -44,7 +44,7 @@ function checkTransport([account, { transport }]: [string, Config['accounts'][st
       account,
       check: 'transport',
       verdict: 'warning',
-      detail: 'get puts the password into the URL of every call, where proxies log it',
+      detail: 'the transport get puts the password into the URL of every call, where proxies log it',
       todo: 'Use post or basic',
     },
   ]
@@ -53,7 +53,7 @@ function checkTransport([account, { transport }]: [string, Config['accounts'][st
 const dayMs = 86_400_000
 const soonDays = 21
 
-/** An expiry refuses callers without a word in the log, so it is worth one before. */
+/** Expired keys get 401 without a line in the log, so the doctor warns before. */
 function checkExpiry([caller, { expires, disabled }]: [string, Config['callers'][string]]): Check[] {
   if (expires === undefined || disabled) return []
   const daysLeft = Math.floor((Date.parse(expires) - Date.now()) / dayMs)
@@ -64,23 +64,23 @@ function checkExpiry([caller, { expires, disabled }]: [string, Config['callers']
       check: 'expiry',
       verdict: 'warning',
       detail: daysLeft < 0 ? `the keys of caller ${caller} have expired` : `the keys of caller ${caller} expire in ${daysLeft} days`,
-      todo: 'Give it a later `expires`, or new keys; or set `disabled` if it is to stay out',
+      todo: 'Set a later `expires`, or give the caller new keys. Set `disabled` if it should stay refused',
       facts: { caller, daysLeft },
     },
   ]
 }
 
-/** The files that hold secrets: those that the configuration read, or those that the environment names where it is not valid. */
+/** The files with secrets: those that the configuration read, or, if it is not valid, those that the environment names. */
 export function secretFiles(environment: Environment, config: Config | undefined): string[] {
-  if (config) return Object.keys(config.files).filter(path => path !== environment.GATEWAY_CONFIG) // which holds digests only
+  if (config) return Object.keys(config.files).filter(path => path !== environment.GATEWAY_CONFIG) // it contains digests only
   const secrets = Object.entries(Variables.properties).filter(([, schema]) => 'secret' in schema)
   return secrets.flatMap(([name]) => environment[`${name}_FILE`] || [])
 }
 
 /**
- * Whether anybody on this machine may read a secret.
+ * Whether every user of this machine can read a secret.
  *
- * What is no file is passed over: the configuration has said so, and a path that leads nowhere may be a secret in the wrong variable.
+ * Skips a path without a file: the configuration reports it, and the path may be a secret in the wrong variable.
  */
 export function checkModes(paths: readonly string[]): Check[] {
   const checks = paths.flatMap((path): Check[] => {
@@ -93,7 +93,7 @@ export function checkModes(paths: readonly string[]): Check[] {
       {
         ...found,
         verdict: 'warning',
-        detail: `${path} has ${shown}: every user of this machine can get at it`,
+        detail: `${path} has ${shown}: every user of this machine can read or change it`,
         todo: `chmod o-rwx ${quoted(path)} (Kubernetes: defaultMode 0440 with an fsGroup)`,
       },
     ]

@@ -9,7 +9,7 @@ const section = 'network'
 const dayMs = 86_400_000
 const soonDays = 21
 
-/** Names, and certificates with their days left, of every server behind these URLs. */
+/** Resolves the name of every server in these URLs, and checks its certificate. */
 export async function checkNetwork(urls: readonly URL[], timeoutMs: number): Promise<Check[]> {
   const servers = new Map(urls.map(url => [url.origin, url]))
   const checks = await Promise.all(Array.from(servers.values(), url => checkServer(url, Math.min(timeoutMs, 5_000))))
@@ -19,23 +19,26 @@ export async function checkNetwork(urls: readonly URL[], timeoutMs: number): Pro
 async function checkServer(url: URL, withinMs: number): Promise<Check[]> {
   const name = await checkName(url.hostname, withinMs)
   if (url.protocol === 'http:') {
-    return [name, { section, check: 'TLS', verdict: 'ok', detail: `${url.host}: not used, as is fine on this machine or for the sandbox` }]
+    return [
+      name,
+      { section, check: 'TLS', verdict: 'ok', detail: `${url.host}: not used, which is allowed for this machine and the sandbox` },
+    ]
   }
   if (name.verdict === 'broken')
-    return [name, { section, check: 'TLS', verdict: 'skipped', detail: `${url.host}: not checked: no address` }]
+    return [name, { section, check: 'TLS', verdict: 'skipped', detail: `${url.host}: not checked, since DNS has no address` }]
   return [name, await checkCertificate(url, withinMs)]
 }
 
 async function checkName(hostname: string, withinMs: number): Promise<Check> {
   const named = { section, check: 'DNS' }
-  if (isIP(bare(hostname))) return { ...named, verdict: 'ok', detail: `${hostname}: is an address, nothing to resolve` }
+  if (isIP(bare(hostname))) return { ...named, verdict: 'ok', detail: `${hostname}: an address, nothing to resolve` }
   const startedAt = performance.now()
   const late = sleep(withinMs, undefined, { ref: false })
   const found = await Promise.race([lookup(hostname, { all: true }).catch(codeOf), late])
   const ms = Math.round(performance.now() - startedAt)
   if (!Array.isArray(found)) {
     const why = found === undefined ? `no answer within ${withinMs} ms` : `no address (${found})`
-    const todo = 'Check the spelling of the URL, and the name servers that this machine uses'
+    const todo = 'Check the host in the URL, and the name servers of this machine'
     return { ...named, verdict: 'broken', detail: `${hostname}: ${why}`, todo, facts: { ms } }
   }
   const count = (wanted: number) => found.filter(({ family }) => family === wanted).length
@@ -44,29 +47,35 @@ async function checkName(hostname: string, withinMs: number): Promise<Check> {
 }
 
 const untrusted = [
-  'is vouched for by nobody whom this machine trusts',
-  'Something between here and there may answer for that server; if it is a proxy of yours, give its CA in NODE_EXTRA_CA_CERTS',
+  'is not signed by a CA that this machine trusts',
+  'A proxy or an attacker may answer instead of that server. If it is your own proxy, set NODE_EXTRA_CA_CERTS to its CA',
 ] as const
 
-/** Why a certificate is refused, by the code of Node or OpenSSL. */
+/** Why a certificate is refused, by the error code of Node or OpenSSL. */
 const refusals: Record<string, readonly [detail: string, todo: string]> = {
-  CERT_HAS_EXPIRED: ['has expired', 'Tell whoever runs that server; if its days are not over, mend the clock of this machine'],
-  CERT_NOT_YET_VALID: ['is not valid yet', 'Mend the clock of this machine'],
-  ERR_TLS_CERT_ALTNAME_INVALID: ['is for another host', 'Correct the URL; if it is right, something between here and there answers for it'],
+  CERT_HAS_EXPIRED: [
+    'has expired',
+    'Ask the operator of that server to renew it. If it has not expired, correct the clock of this machine',
+  ],
+  CERT_NOT_YET_VALID: ['is not valid yet', 'Correct the clock of this machine'],
+  ERR_TLS_CERT_ALTNAME_INVALID: [
+    'is for another host',
+    'Correct the URL. If it is right, a proxy or an attacker answers instead of that server',
+  ],
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
   SELF_SIGNED_CERT_IN_CHAIN: untrusted,
   UNABLE_TO_GET_ISSUER_CERT: untrusted,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
 }
-const noTls = 'Check the port in the URL, and whether a firewall lets this machine out'
+const noTls = 'Check the port in the URL, and whether a firewall blocks this machine'
 
-/** Shakes hands as the gateway does, and says nothing on that connection. */
+/** Opens a TLS connection as the gateway does, and sends nothing on it. */
 async function checkCertificate({ hostname, port, host }: URL, withinMs: number): Promise<Check> {
   const named = { section, check: 'TLS' }
   const name = bare(hostname)
   const socket = connect({ host: name, port: Number(port || 443), ...(!isIP(name) && { servername: name }), minVersion: 'TLSv1.2' })
-  socket.on('error', () => {}) // also after it was waited for
+  socket.on('error', () => {}) // also after the wait below
   try {
     await once(socket, 'secureConnect', { signal: AbortSignal.timeout(withinMs) })
     const protocol = socket.getProtocol()
@@ -77,11 +86,11 @@ async function checkCertificate({ hostname, port, host }: URL, withinMs: number)
       facts: { protocol, daysLeft },
     }
     if (daysLeft >= soonDays) return { ...found, verdict: 'ok' }
-    return { ...found, verdict: 'warning', todo: 'Ask whoever runs that server to renew it; once it has expired, no call gets through' }
+    return { ...found, verdict: 'warning', todo: 'Ask the operator of that server to renew it: once it has expired, every call fails' }
   } catch (error) {
     const fault = codeOf(error)
     const [why, todo] = refusals[fault] ?? []
-    const detail = why ? `its certificate ${why}; the gateway refuses it` : `no TLS connection came about (${fault})`
+    const detail = why ? `its certificate ${why}, so the gateway refuses it` : `a TLS connection could not be opened (${fault})`
     return { ...named, verdict: 'broken', detail: `${host}: ${detail}`, todo: todo ?? noTls, facts: { fault } }
   } finally {
     socket.destroy()
@@ -90,7 +99,7 @@ async function checkCertificate({ hostname, port, host }: URL, withinMs: number)
 
 const bare = (hostname: string) => hostname.replace(/^\[(.*)\]$/, '$1')
 
-/** The code of a system error, which has no words of its own. */
+/** The code of a system error; its message may contain anything. */
 function codeOf(error: unknown): string {
   const { code, name } = error as NodeJS.ErrnoException // what Node's own functions reject with
   return name === 'AbortError' ? 'timeout' : /^[A-Z0-9_]{1,64}$/.test(String(code)) ? String(code) : 'unknown'

@@ -3,22 +3,30 @@ import type { Dispatcher } from 'undici'
 import type { UpstreamError } from '../../afilnet/faults.ts'
 import type { Operation, Row } from '../../afilnet/operations.ts'
 
-/** An answer as it was on the wire; `complete` once its last byte had come. */
-export type Answer = { status: number; headers: IncomingHttpHeaders; chunks: Uint8Array[]; complete: boolean }
+/** A response as it was on the wire; `complete` once its last byte has arrived. */
+export type RecordedResponse = { status: number; headers: IncomingHttpHeaders; chunks: Uint8Array[]; complete: boolean }
 
-/** One call, what came back on the wire, and what the gateway's own reader made of it. */
-export type Asked = { operation: Operation; check: string; ms: number; answer?: Answer | undefined; rows?: Row[]; error?: UpstreamError }
+/** One call, the response on the wire, and what the gateway's own reader made of it. */
+export type RecordedCall = {
+  operation: Operation
+  params: Record<string, string | undefined>
+  check: string
+  ms: number
+  response?: RecordedResponse | undefined
+  rows?: Row[]
+  error?: UpstreamError
+}
 
-/** Records the answer to each call that passes through a client, until it is taken. */
-export function createTape() {
-  let answer: Answer | undefined
+/** Records the response to each call of a client, until it is taken. */
+export function createRecorder() {
+  let response: RecordedResponse | undefined
 
   const watch: Dispatcher.DispatcherComposeInterceptor = dispatch => (options, handler) => {
-    let own: Answer | undefined // of this call: the end of one that was given up must not reach the next
+    let own: RecordedResponse | undefined // the end of a call that was given up must not be recorded for the next one
     return dispatch(options, {
       ...handler,
       onResponseStart(controller, status, headers, text) {
-        if (status >= 200) answer = own = { status, headers, chunks: [], complete: false }
+        if (status >= 200) response = own = { status, headers, chunks: [], complete: false }
         handler.onResponseStart?.(controller, status, headers, text)
       },
       onResponseData(controller, chunk) {
@@ -35,8 +43,8 @@ export function createTape() {
   return {
     watch,
     take() {
-      const taken = answer
-      answer = undefined
+      const taken = response
+      response = undefined
       return taken
     },
   }

@@ -1,4 +1,4 @@
-/** `note` is worth knowing and asks for nothing; `skipped` could not be looked at. */
+/** `note` is worth knowing and needs no action; `skipped` could not be checked. */
 export type Verdict = 'ok' | 'note' | 'warning' | 'broken' | 'skipped'
 
 /** One line of the report. */
@@ -7,17 +7,17 @@ export type Check = {
   account?: string
   check: string
   verdict: Verdict
-  /** What was found: never a secret, never what a person wrote. */
+  /** What was found: never a secret, never a text or number of a person. */
   detail: string
-  /** What the operator can do about it. */
+  /** What the operator can do. */
   todo?: string
   facts?: Record<string, unknown>
 }
 
-/** The whole examination, as `--json` shows it. */
+/** The whole report, as `--json` prints it. */
 export type Report = { verdict: keyof typeof exitCodes; checks: readonly Check[]; node: string; version: string; at: string }
 
-/** What the process says by ending. */
+/** The exit code of each verdict. */
 export const exitCodes = { ok: 0, warning: 1, broken: 2 } as const
 
 /** The worst of all verdicts. */
@@ -27,7 +27,7 @@ export function worst(checks: readonly Check[]): Report['verdict'] {
 
 const titleOf = ({ section, account }: Check) => (account === undefined ? section : `${section}, account ${account}`)
 
-/** The report for a person: a line to a check, what to do below it. */
+/** The report for a person: a line for each check, and below it what to do. */
 export function render({ checks, verdict }: Report): string {
   const width = Math.max(...checks.map(({ check }) => check.length))
   const lines = checks.flatMap((check, index) => {

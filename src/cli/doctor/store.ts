@@ -14,20 +14,20 @@ const section = 'store'
 const verbMs = 5_000
 const readMs = 15_000
 
-/** Whether sends can be written down, without leaving anything behind. */
+/** Checks whether sends can be recorded, and leaves the store as it was. */
 export async function checkStore(config: Config): Promise<Check[]> {
   const { storeUrl, storeMaxMb } = config
   const place = readStoreUrl(storeUrl)
   const path = place?.kind === 'sqlite' ? place.path : undefined
-  const words = path === undefined ? serverAdvice : fileAdvice
+  const advice = path === undefined ? serverAdvice : fileAdvice
   if (path === ':memory:') {
-    const detail = 'in memory only: sends and their keys are forgotten when the gateway ends'
-    return [{ section, check: 'place', verdict: 'warning', detail, todo: 'Set STORE_URL to a file that lasts: sqlite:/a/path' }]
+    const detail = 'in memory only: the gateway forgets sends and their keys when it ends'
+    return [{ section, check: 'place', verdict: 'warning', detail, todo: 'Set STORE_URL to a file: sqlite:/a/path' }]
   }
   if (path !== undefined && isNew(path)) return [checkFolder(dirname(path))]
 
-  const waits = path === undefined ? undefined : checkVersion(path)
-  if (waits) return [waits]
+  const older = path === undefined ? undefined : checkVersion(path)
+  if (older) return [older]
   const server = place?.kind === 'server' ? await checkServer(place) : { checks: [], usable: true }
   if (!server.usable) return server.checks
 
@@ -38,23 +38,23 @@ export async function checkStore(config: Config): Promise<Check[]> {
       fault = ok ? undefined : why
     },
   }).catch((error: unknown) => error)
-  if (opened instanceof StoreVersionError) return [broken(words, 'opening', 'version', opened.message)]
+  if (opened instanceof StoreVersionError) return [broken(advice, 'opening', 'version', opened.message)]
   if (opened instanceof Error) throw opened
   const store = opened as Store // openStore rejects with errors only
   try {
-    const checks = [...server.checks, ...(await exercise(store, storeMaxMb, words))]
-    return fault === 'limit' ? [broken(words, 'size', fault), ...checks] : checks
+    const checks = [...server.checks, ...(await exercise(store, storeMaxMb, advice))]
+    return fault === 'limit' ? [broken(advice, 'size', fault), ...checks] : checks
   } finally {
     await store.close()
   }
 }
 
-/** What the server says of itself; nothing is begun where a gateway has yet to begin it. */
+/** What the server reports about itself. A server without a ledger stays as it is. */
 async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usable: boolean }> {
   const found = await peekValkey(place)
   if (typeof found === 'string') return { checks: [broken(serverAdvice, 'server', found)], usable: false }
   const { server, usedBytes, maxBytes, replicas, schema, known, warnings } = found
-  const memory = `${megabytes(usedBytes)} MB in use${maxBytes > 0 ? ` of ${megabytes(maxBytes)}` : ''}`
+  const memory = `${megabytes(usedBytes)} MB used${maxBytes > 0 ? ` of ${megabytes(maxBytes)}` : ''}`
   const facts = { server, usedBytes, maxBytes, replicas, ...(schema !== undefined && { schema }) }
   const checks: Check[] = [{ section, check: 'server', verdict: 'ok', detail: `${server}, ${memory}, replicas: ${replicas}`, facts }]
   for (const detail of warnings)
@@ -63,69 +63,69 @@ async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usabl
       check: 'durability',
       verdict: 'warning',
       detail,
-      todo: 'Change it with CONFIG SET, and in the file of the server',
+      todo: 'Change it with CONFIG SET and in the configuration file of the server',
     })
   if (maxBytes > 0 && usedBytes >= maxBytes) checks.push(broken(serverAdvice, 'memory', 'full'))
   if (schema === undefined)
-    checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway will begin one' })
+    checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway creates one when it starts' })
   const newer = schema !== undefined && schema > known
   if (newer) checks.push(broken(serverAdvice, 'version', 'version', `The store has schema version ${schema}, this release knows ${known}`))
   return { checks, usable: schema !== undefined && !newer }
 }
 
-/** A store of an older release stays as it is: to open it would migrate it, under a gateway that may be running with it. */
+/** A store of an older release stays closed: opening would migrate it, and a gateway of that release may be using it. */
 function checkVersion(path: string): Check | undefined {
   try {
     const { found, known } = peek(path)
     if (found === 0 || found >= known) return undefined
-    const detail = `it has schema version ${found}; the gateway of this release makes it ${known} when it starts, and older ones cannot use it then. Not opened`
+    const detail = `not opened: it has schema version ${found}. The gateway of this release migrates it to ${known} when it starts; older releases cannot use it then`
     return { section, check: 'version', verdict: 'note', detail, facts: { found, known } }
   } catch {
-    return undefined // opening it will say what ails it
+    return undefined // opening the file reports what is wrong with it
   }
 }
 
 /**
- * Writes a heartbeat of nobody, reads the whole store with the other connection, and takes the heartbeat back.
+ * Writes a heartbeat, reads the whole store with the other connection, and releases the lease of the heartbeat.
  *
- * A lease is all that the store deletes again on demand; a claimed send would stay in the ledger. It stands for no send, so no other
- * process does anything about it, and if this one dies in between, the next gateway buries it after ten seconds.
+ * A lease is the only row that the store deletes on demand; a claimed send would stay in the ledger. No send belongs to this lease, so no
+ * other process acts on it. If this process dies in between, it expires after ten seconds.
  */
-async function exercise(store: Store, maxMb: number, words: Advice): Promise<Check[]> {
+async function exercise(store: Store, maxMb: number, advice: Advice): Promise<Check[]> {
   const owner = `doctor-${randomUUID()}`
-  const written = await attempt(words, 'writing', verbMs, store.heartbeat(owner), ms => ({
-    detail: `a heartbeat written in ${ms} ms, and taken back`,
+  const written = await attempt(advice, 'writing', verbMs, store.heartbeat(owner), ms => ({
+    detail: `wrote a heartbeat in ${ms} ms, and deleted it`,
   }))
-  const read = await attempt(words, 'reading', readMs, store.check(), (ms, { problems, bytes }) => {
+  const read = await attempt(advice, 'reading', readMs, store.check(), (ms, { problems, bytes }) => {
     const facts = { bytes, maxMb, problems: problems.length }
-    if (problems.length > 0) return { ...broken(words, 'reading', 'corrupt'), facts }
-    return { detail: `all of it in ${ms} ms, and intact; ${megabytes(bytes)} of ${maxMb} MB in use`, facts }
+    if (problems.length > 0) return { ...broken(advice, 'reading', 'corrupt'), facts }
+    return { detail: `read all of it in ${ms} ms, no damage; ${megabytes(bytes)} of ${maxMb} MB used`, facts }
   })
-  const erased = await attempt(words, 'erasing', verbMs, store.release(owner), () => ({}))
+  const erased = await attempt(advice, 'erasing', verbMs, store.release(owner), () => ({}))
   return [written.verdict === 'ok' && erased.verdict !== 'ok' ? erased : written, read]
 }
 
 async function attempt<T>(
-  words: Advice,
+  advice: Advice,
   check: string,
   withinMs: number,
   verb: Promise<T>,
-  tell: (ms: number, value: T) => Partial<Check>,
+  describe: (ms: number, value: T) => Partial<Check>,
 ): Promise<Check> {
   const startedAt = performance.now()
   try {
     const value = await within(withinMs, verb)
     const ms = Math.round(performance.now() - startedAt)
-    const { facts, ...told } = tell(ms, value)
-    return { section, check, verdict: 'ok', detail: '', ...told, facts: { ms, ...facts } }
+    const { facts, ...result } = describe(ms, value)
+    return { section, check, verdict: 'ok', detail: '', ...result, facts: { ms, ...facts } }
   } catch (error) {
     if (!(error instanceof StoreUnavailableError)) throw error
-    return broken(words, check, error.cause)
+    return broken(advice, check, error.cause)
   }
 }
 
-function broken(words: Advice, check: string, fault: StoreFault, message?: string): Check {
-  const [detail, todo] = words[fault]
+function broken(advice: Advice, check: string, fault: StoreFault, message?: string): Check {
+  const [detail, todo] = advice[fault]
   return { section, check, verdict: 'broken', detail: message ?? detail, todo, facts: { fault } }
 }
 
@@ -134,9 +134,9 @@ function checkFolder(wanted: string): Check {
     const folder = existing(wanted)
     if (!statSync(folder).isDirectory()) throw new Error('not a folder')
     accessSync(folder, constants.W_OK | constants.X_OK)
-    return { section, check: 'place', verdict: 'note', detail: 'there is none yet; the gateway will create it, and may do so there' }
+    return { section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway can create it there when it starts' }
   } catch {
-    return broken(fileAdvice, 'place', 'readonly', 'there is none yet, and the gateway cannot create it there')
+    return broken(fileAdvice, 'place', 'readonly', 'there is no ledger yet, and the gateway cannot create it there')
   }
 }
 

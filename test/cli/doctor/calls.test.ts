@@ -1,0 +1,94 @@
+import { describe, expect } from 'vitest'
+import type { Fault } from '../../../src/sandbox/scripted-responses.ts'
+import { everyRead, methodsOf, test } from './doctor.ts'
+
+describe('a call to Afilnet', () => {
+  const env = { AFILNET_TIMEOUT_MS: '700', AFILNET_MAX_RESPONSE_BYTES: '65536' }
+  const faults: Record<Fault, string> = {
+    silent: 'upstream-timeout',
+    stall: 'upstream-timeout',
+    drip: 'upstream-timeout',
+    drop: 'upstream-connection-lost',
+    reset: 'upstream-connection-lost',
+    truncated: 'upstream-invalid-response',
+    html: 'upstream-invalid-response',
+    empty: 'upstream-invalid-response',
+    ssh: 'upstream-invalid-response',
+    'two-lengths': 'upstream-invalid-response',
+    endless: 'upstream-response-too-large',
+    'gzip-bomb': 'upstream-response-too-large',
+  }
+
+  test.for(Object.entries(faults) as [Fault, string][])('that ends as %s is broken: %s', async ([fault, code], { examine, sandbox }) => {
+    sandbox.answer({ fault })
+    const patience = code === 'upstream-timeout' ? {} : { AFILNET_TIMEOUT_MS: '10000' }
+    const bytes = fault === 'gzip-bomb' ? { AFILNET_MAX_RESPONSE_BYTES: '1024' } : {}
+    const { named, wrong } = await examine({ env: { ...env, ...patience, ...bytes } })
+
+    expect(wrong).toEqual(['getchatchannels'])
+    expect(named('getchatchannels')).toMatchObject([{ verdict: 'broken', todo: expect.any(String), facts: { fault: code } }])
+    expect(named('getmessages')).toMatchObject([{ verdict: 'skipped', detail: 'not called: an earlier call failed' }])
+    expect(named('wire format').length).toBe(['html', 'empty'].includes(fault) ? 0 : 1)
+    expect(methodsOf(sandbox)).toEqual(['getchatchannels'])
+  })
+
+  test.for([
+    [{ status: 302, headers: { location: 'https://cn1.example/' } }, 'broken', 'upstream-redirect'],
+    [{ status: 404, body: 'cn1' }, 'broken', 'upstream-error'],
+    [{ status: 503, body: 'cn1' }, 'broken', 'upstream-error'],
+    [{ status: 429, headers: { 'retry-after': 'cn1' } }, 'warning', 'upstream-rate-limited'],
+    [{ status: 401, headers: { 'www-authenticate': 'Basic realm="cn1"' } }, 'broken', 'upstream-credentials-rejected'],
+  ] as const)('answered with %j is %s', async ([answer, verdict, fault], { examine, sandbox }) => {
+    sandbox.answer(answer)
+    const { named } = await examine()
+
+    expect(named('getchatchannels')).toMatchObject([{ verdict, facts: { fault, http: answer.status } }])
+    expect(named('HTTP status')).toEqual([])
+    expect(methodsOf(sandbox)).toEqual(['getchatchannels'])
+  })
+
+  test.for([
+    ['post', 'HTTP 200, INCORRECT_USER_PASSWORD'],
+    ['basic', 'HTTP 401'],
+  ] as const)('with a wrong password is made once (%s)', async ([transport, said], { doctor, sandbox }) => {
+    const AFILNET_URL = `${sandbox.url}/api/${transport === 'basic' ? 'basic' : 'http'}/`
+
+    const { code, out } = await doctor({ env: { AFILNET_PASSWORD: 'cn1-wrong', AFILNET_TRANSPORT: transport, AFILNET_URL } })
+
+    expect(code).toBe(2)
+    expect(out).toMatch(/^ {2}broken +getchatchannels .*\n +→ Correct user and password/m)
+    expect(out).toContain(`(${said})`)
+    expect(methodsOf(sandbox)).toEqual(['getchatchannels'])
+  })
+
+  test('stops with the account as soon as its credentials are no longer taken', async ({ examine, sandbox }) => {
+    sandbox.answer({ method: 'getchats', body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
+    const { wrong } = await examine()
+
+    expect(wrong).toEqual(['getchats webchat'])
+    expect(methodsOf(sandbox)).toEqual(['getchatchannels', 'getchats'])
+  })
+
+  test.for([
+    ['NO_CREDITS', 'broken', 'upstream-out-of-credit'],
+    ['MISSING_CLASS', 'broken', 'upstream-contract-mismatch'],
+    ['NEVER_HEARD_OF', 'broken', 'upstream-unknown-error'],
+    ['CHANNEL_NOT_FOUND', 'warning', 'channel-not-found'],
+    ['CHAT_NOT_FOUND', 'warning', 'chat-not-found'],
+  ] as const)('refused with %s is %s, and others are made', async ([error, verdict, fault], { examine, sandbox }) => {
+    sandbox.answer({ method: 'getchats', body: JSON.stringify({ status: 'error', error }) })
+    const { named } = await examine()
+
+    expect(named('getchats webchat')).toMatchObject([{ verdict, todo: expect.any(String), facts: { fault, code: error } }])
+    expect(named('getchats webchat')[0]?.detail).toContain(error)
+    expect(named('status')).toMatchObject([{ facts: { seen: { 'upper case': 5, 'lower case': 1 } } }])
+    expect(methodsOf(sandbox)).toEqual(everyRead)
+  })
+
+  test.for(['cn1 is no code', { cn1: 1 }, null])('refused with %j is told without it', async (error, { examine, sandbox }) => {
+    sandbox.answer({ body: JSON.stringify({ status: 'ERROR', error }) })
+    const { named } = await examine()
+
+    expect(named('getchatchannels')).toMatchObject([{ verdict: 'broken', facts: { fault: 'upstream-unknown-error' } }])
+  })
+})

@@ -1,0 +1,75 @@
+import { writeFileSync } from 'node:fs'
+import { createServer as createHttps } from 'node:https'
+import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect } from 'vitest'
+import { selfSigned } from '../../afilnet/certificate.ts'
+import { fullBacklog, listen } from '../../afilnet/listeners.ts'
+import { test } from './doctor.ts'
+
+describe('the network', () => {
+  const freed = async () => {
+    const server = createServer()
+    const port = await new Promise<number>(resolve => server.listen(0, '127.0.0.1', () => resolve(Object(server.address()).port)))
+    await new Promise(resolve => server.close(resolve))
+    return port
+  }
+  // No resolver asks the network for a name whose label is too long for DNS.
+  const nameless = `${'a'.repeat(64)}.localhost`
+  const api = (origin: string) => ({ AFILNET_URL: `${origin}/api/http/`, AFILNET_TIMEOUT_MS: '700' })
+
+  test('may not know the name', async ({ examine }) => {
+    const { named, wrong } = await examine({ env: api(`https://${nameless}`) })
+
+    expect(wrong).toEqual(['DNS', 'getchatchannels'])
+    expect(named('TLS')).toMatchObject([{ verdict: 'skipped' }])
+    expect(named('getchatchannels')).toMatchObject([{ facts: { fault: 'upstream-unreachable' } }])
+    expect(named('difference')).toMatchObject([{ verdict: 'skipped' }])
+    expect(named('wire format')).toMatchObject([{ verdict: 'skipped' }])
+  })
+
+  test.for([
+    ['refuses', freed],
+    ['never accepts', fullBacklog],
+    ['accepts and is silent', () => listen(createServer(socket => socket.resume()))],
+    ['speaks no TLS', () => listen(createServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))],
+  ] as const)('may lead to a server that %s', async ([, port], { doctor }) => {
+    const { code, out } = await doctor({ env: api(`https://127.0.0.1:${await port()}`) })
+
+    expect(code).toBe(2)
+    expect(out).toMatch(/^ {2}broken +TLS +.*a TLS connection could not be opened \([\w]+\)\n +→ /m)
+    expect(out).toMatch(/^ {2}broken +getchatchannels +Afilnet cannot be reached/m)
+  })
+
+  /** A server of TLS that answers every call with an empty list. */
+  const answering = (identity: { key: string; cert: string }, seen: string[]) =>
+    createHttps(identity, ({ url }, response) => {
+      seen.push(String(url))
+      response.end('{"status":"SUCCESS","result":{"list":[]}}')
+    }) as Server
+
+  const localhost = (to: number) => selfSigned('localhost', { from: -9, to })
+  const elsewhere = selfSigned('elsewhere.invalid')
+
+  test.for([
+    ['that is not signed by a trusted CA', localhost(90), false, 'broken', /not signed by a CA that this machine trusts/],
+    ['for another host', elsewhere, true, 'broken', /for another host/],
+    ['that has expired', localhost(-1), true, 'broken', /has expired/],
+    ['that is not valid yet', selfSigned('localhost', { from: 1, to: 90 }), true, 'broken', /not valid yet/],
+    ['that ends soon', localhost(20.5), true, 'warning', /TLSv1\.3, trusted, 20 days left/],
+    ['that is right', localhost(21.5), true, 'ok', /TLSv1\.3, trusted, 21 days left/],
+  ] as const)('may show a certificate %s', async ([, identity, trusted, verdict, detail], { examine, dir }) => {
+    const seen: string[] = []
+    const port = await listen(answering(identity, seen))
+    writeFileSync(join(dir, 'ca.pem'), identity.cert)
+    const trust = trusted ? { NODE_EXTRA_CA_CERTS: join(dir, 'ca.pem') } : {}
+
+    const env = { ...api(`https://localhost:${port}`), AFILNET_TIMEOUT_MS: '5000', ...trust }
+    const { named, wrong } = await examine({ env, ...(trusted && { under: [] }) }) // a process reads NODE_EXTRA_CA_CERTS when it starts
+
+    expect(named('TLS')).toMatchObject([{ verdict, detail: expect.stringMatching(detail) }])
+    expect(wrong).toEqual({ ok: [], warning: ['TLS'], broken: ['TLS', 'getchatchannels'] }[verdict])
+    expect(seen).toEqual(verdict === 'broken' ? [] : ['/api/http/'])
+    expect(named('DNS')).toMatchObject([{ verdict: 'ok', detail: expect.stringMatching(/^localhost: \d IPv4 and \d IPv6 addresses/) }])
+  })
+})
