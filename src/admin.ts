@@ -1,7 +1,7 @@
-import { isIPv6, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { type Observe, unobserved } from './events.ts'
-import { isLoopback } from './lib/addresses.ts'
+import { isLoopbackHost } from './lib/addresses.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
 import type { CallerReport } from './plugins/authentication.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
@@ -76,10 +76,4 @@ function createHostCheck(host: string): Check {
     isLoopbackHost(headers.host)
       ? undefined
       : new Problem('invalid-request', { detail: 'This listener answers only to localhost and loopback addresses in the Host header' })
-}
-
-/** Whether a host, with or without a port, is this machine itself. */
-export function isLoopbackHost(host = ''): boolean {
-  const url = URL.parse(`http://${isIPv6(host) ? `[${host}]` : host}`)
-  return url !== null && isLoopback(url)
 }

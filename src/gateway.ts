@@ -1,143 +1,189 @@
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { createAdmin, isLoopbackHost } from './admin.ts'
+import { createAdmin } from './admin.ts'
 import { baseOf, createApp, type Timeouts } from './app.ts'
 import { type Config, storePolicyOf, warningsOf } from './config/config.ts'
 import { watchConfig } from './config/watch.ts'
-import { createLifecycle } from './lib/lifecycle.ts'
+import type { Observe } from './events.ts'
+import { isLoopbackHost } from './lib/addresses.ts'
+import { createDeadline } from './lib/deadline.ts'
+import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
+import { createSteadyState } from './lib/steady-state.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
+import type { Store, StoreFault } from './store/store.ts'
 import { timed } from './store/timed.ts'
 import { createObserver } from './telemetry/log-lines.ts'
 import { createMetrics } from './telemetry/metrics.ts'
-import { createUpstream } from './upstream/upstream.ts'
+import type { Tracing } from './telemetry/tracing.ts'
+import { createUpstream, type Upstream } from './upstream/upstream.ts'
 
 /** A gateway that listens. */
 export type Gateway = {
   /** Where it listens, with the port that it really got. */
   url: string
-  /** Where the operator looks in; none if its port was not asked for and is taken. */
+  /** The operator's listener; none if its port is the default one and in use. */
   adminUrl: string | undefined
   /** Applies the accounts, the callers and the collector's headers of another configuration; the rest needs a restart. */
   reload(config: Config): void
   /** Reloads the configuration when the content of one of its files changes; returns a function that reloads at once. */
   watch(read: () => Config, pollMs?: number): () => void
-  /** Leaves without losing an accepted request: not ready, then no new requests, then the end, all within `DRAIN_MS`. */
-  drain(): Promise<void>
+  /**
+   * Stops without losing an accepted request: not ready, then no new requests, then the end, all within `DRAIN_MS`.
+   *
+   * `false` if something did not end in time, such as a thread that waits for a disk: it would hold up the end of the process too.
+   */
+  drain(): Promise<boolean>
 }
 
-/** A busy disk is worth a wait, however little time Afilnet is given: what cannot be written down is told as unknown. */
+/** A slow disk gets this long, however short `AFILNET_TIMEOUT_MS` is: a send that cannot be recorded ends as unknown. */
 const leastStoreMs = 2_000
 
-/** Opens the ledger, the pools and the public listener of a configuration. */
-export async function startGateway(config: Config, logger: FastifyBaseLogger, timeouts?: Partial<Timeouts>): Promise<Gateway> {
-  let storeOk = true
-  let storeLost = () => {}
+/** What remains of `DRAIN_MS` for closing, after the last request. */
+const closeMs = 500
+
+type Parts = {
+  config: Config
+  logger: FastifyBaseLogger
+  observe: Observe
+  lifecycle: Lifecycle
+  store: Store
+  upstream: Upstream
+  sends: Sends
+  app: FastifyInstance
+  admin: FastifyInstance
+  tracing: Tracing | undefined
+}
+
+/** Opens the ledger, the connections to Afilnet and both listeners of a configuration. `droppedLines` counts what the log has lost. */
+export async function startGateway(
+  config: Config,
+  logger: FastifyBaseLogger,
+  timeouts?: Partial<Timeouts>,
+  droppedLines: () => number = () => 0,
+): Promise<Gateway> {
+  const parts = await assemble(config, logger, timeouts, droppedLines)
+  const { app, admin } = parts
+  const adminListens = await listen(parts)
+  let stopWatching = () => {}
+
+  return {
+    url: urlOf(app),
+    adminUrl: adminListens ? urlOf(admin) : undefined,
+    reload: next => reload(parts, next),
+    watch(read, pollMs) {
+      const watching = watch(parts, read, pollMs)
+      stopWatching = watching.stop
+      return watching.reload
+    },
+    drain: () => drain(parts, () => stopWatching()),
+  }
+}
+
+/** Makes every part and connects it with those that it needs; none listens yet. */
+async function assemble(
+  config: Config,
+  logger: FastifyBaseLogger,
+  timeouts: Partial<Timeouts> | undefined,
+  droppedLines: () => number,
+): Promise<Parts> {
   const lifecycle = createLifecycle()
   const metrics = createMetrics({
     accounts: () => upstream.report(),
-    storeOk: () => storeOk,
+    storeOk: () => storeState.ok,
     requestsInFlight: () => lifecycle.unanswered,
+    droppedLines,
   })
   const observe = createObserver(logger, metrics)
-  const store = timed(
-    await openStore(config.storeUrl, {
-      ...storePolicyOf(config),
-      onState(ok, fault) {
-        storeOk = ok
-        if (!ok) storeLost()
-        observe('storeStateChanged', { ok, fault })
-      },
-      onWarning: warning => logger.warn(warning),
-    }),
-    (verb, ms) => observe('storeAnswered', { verb, ms }),
-  )
-  const base = baseOf(config)
-  // Not one module of OpenTelemetry is loaded unless it is asked for.
+  const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
+  let storeLost = () => {}
+  const opened = await openStore(config.storeUrl, {
+    ...storePolicyOf(config),
+    onState(ok, fault) {
+      storeState.set(ok, fault)
+      if (!ok) storeLost()
+    },
+    onWarning: warning => logger.warn(warning),
+  })
+  const store = timed(opened, (verb, ms) => observe('storeAnswered', { verb, ms }))
+  // No module of OpenTelemetry is loaded unless it is configured.
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, observe, around: tracing?.around })
-  const sends = new Sends({ store, base, observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
+  const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   storeLost = () => sends.storeLost()
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
-    return { store: storeOk ? 'ok' : 'unavailable', credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
+    return {
+      store: storeState.ok ? 'ok' : 'unavailable',
+      credentials: credentialsRejected ? 'rejected' : 'ok',
+      ...(sandbox && { sandbox }),
+    }
   }
-  const app = await createApp({
-    config,
-    upstream,
-    sends,
-    state,
-    count: store.count,
-    logger,
-    observe,
-    lifecycle,
-    timeouts,
-    tracing: tracing?.plugin,
-  })
+  const { count } = store
+  const { plugin } = tracing ?? {}
+  const app = await createApp({ config, upstream, sends, state, count, logger, observe, lifecycle, timeouts, tracing: plugin })
   metrics.begin(app.routes)
-  await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  const adminListens = await listenForAdmin(admin, config, logger).catch(async error => {
+  return { config, logger, observe, lifecycle, store, upstream, sends, app, admin, tracing }
+}
+
+/** Listens on both ports; `false` if the admin port is the default one and in use. */
+async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
+  await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+  return listenForAdmin(admin, config, logger).catch(async error => {
     app.server.closeAllConnections()
     await app.close()
     throw error
   })
-  let stopWatching = () => {}
+}
 
-  /** What was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both. */
-  const callMs = config.timeoutMs + 1_000
+function reload({ upstream, app, tracing }: Parts, { accounts, callers, tracing: next }: Config) {
+  upstream.reload(accounts)
+  app.useCallers(callers)
+  if (next) tracing?.useHeaders(next.headers)
+}
 
-  async function drain() {
-    const startedAt = performance.now()
-    lifecycle.phase = 'leaving'
-    await sleep(Math.min(config.drainDelayMs, config.drainMs - callMs))
-    lifecycle.phase = 'draining'
-    const deadline = startedAt + config.drainMs
-    // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
-    while (lifecycle.unanswered > 0 && performance.now() < deadline) await sleep(20)
-    // Who is connected now has no whole request here: it is half sent, or refused and still being sent.
-    const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, Math.max(0, deadline - performance.now())))
-    await app.close()
-    clearTimeout(end)
-    stopWatching()
-    // A send goes on without its caller, who is not waited for above.
-    await Promise.race([sends.idle(), sleep(Math.max(0, deadline - performance.now()), undefined, { ref: false })])
-    await upstream.close()
-    await sends.stop()
-    const flushed = tracing?.stop(Math.min(1_000, Math.max(0, deadline - performance.now())))
-    await store.close()
-    await admin.close()
-    await flushed
-  }
+function watch(parts: Parts, read: () => Config, pollMs?: number) {
+  const { config, logger, observe } = parts
+  return watchConfig({
+    config,
+    read,
+    ...(pollMs !== undefined && { pollMs }),
+    applied(next, changes) {
+      reload(parts, next)
+      observe('configurationReloaded', changes)
+      for (const warning of warningsOf(next)) logger.warn(warning)
+    },
+    refused({ issues }) {
+      observe('configurationReloadFailed', { issues })
+    },
+  })
+}
 
-  function reload({ accounts, callers, tracing: next }: Config) {
-    upstream.reload(accounts)
-    app.useCallers(callers)
-    if (next) tracing?.useHeaders(next.headers)
-  }
-
-  function watch(read: () => Config, pollMs?: number) {
-    const watching = watchConfig({
-      config,
-      read,
-      ...(pollMs !== undefined && { pollMs }),
-      applied(next, changes) {
-        reload(next)
-        observe('configurationReloaded', changes)
-        for (const warning of warningsOf(next)) logger.warn(warning)
-      },
-      refused({ issues }) {
-        observe('configurationReloadFailed', { issues })
-      },
-    })
-    stopWatching = watching.stop
-    return watching.reload
-  }
-
-  return { url: urlOf(app), adminUrl: adminListens ? urlOf(admin) : undefined, reload, watch, drain }
+async function drain({ config, lifecycle, app, admin, upstream, sends, store, tracing }: Parts, stopWatching: () => void) {
+  const answered = createDeadline(config.drainMs - closeMs)
+  const closed = createDeadline(config.drainMs - closeMs / 2) // the rest is for the log
+  lifecycle.phase = 'leaving'
+  // The request that was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both.
+  await sleep(Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000))
+  lifecycle.phase = 'draining'
+  // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
+  while (lifecycle.unanswered > 0 && answered.leftMs() > 0) await sleep(20)
+  // Connections that remain have no whole request here: it is half sent, or refused and still being sent.
+  const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, answered.leftMs()))
+  const steps = [await closed.wait(app.close())]
+  clearTimeout(end)
+  stopWatching()
+  await answered.wait(sends.idle()) // a send goes on when its caller has hung up
+  steps.push(await closed.wait(upstream.close()))
+  await closed.wait(sends.stop())
+  const flushed = tracing?.stop(Math.min(1_000, closed.leftMs()))
+  steps.push(await closed.wait(store.close()), await closed.wait(admin.close()))
+  await flushed
+  return steps.every(Boolean)
 }
 
 /** Where a server listens, with the port that it really got. */
@@ -148,7 +194,7 @@ function urlOf({ server }: FastifyInstance) {
 
 const usualAdminPort = 3001
 
-/** A port that was not asked for must not keep the gateway from starting. */
+/** The default admin port in use must not keep the gateway from starting: it was not chosen. */
 async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger): Promise<boolean> {
   try {
     await admin.listen({ host, port: adminPort ?? usualAdminPort })
@@ -159,13 +205,4 @@ async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPo
   }
   if (!isLoopbackHost(host)) logger.warn({ host }, 'admin listener reachable from other machines; it requires no key')
   return true
-}
-
-/** Asks a plain-http upstream, which can only be a local one, whether it is the sandbox. No credential is sent. */
-export async function isSandbox({ accounts }: Config): Promise<boolean> {
-  const local = Object.values(accounts).find(({ url }) => url.protocol === 'http:')
-  if (!local) return false
-  const answer = await fetch(local.url.origin, { redirect: 'manual', signal: AbortSignal.timeout(500) }).catch(() => undefined)
-  await answer?.body?.cancel()
-  return answer?.headers.get('x-sandbox') === 'true'
 }

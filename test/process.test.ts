@@ -46,6 +46,9 @@ const get = async (url: string) => {
   return { status: statusCode, text: await body.text() }
 }
 
+const warningOfSwitch =
+  'started because of ALLOW_DEBUG: NODE_OPTIONS: --insecure-http-parser opens the process or turns off checks; remove it, or set ALLOW_DEBUG=true to start all the same'
+
 describe('The program', { timeout: 30_000 }, () => {
   test.for(['SIGTERM', 'SIGINT'] as const)(
     'says in one line where it listens and for whom, serves, and leaves on %s',
@@ -109,6 +112,40 @@ describe('The program', { timeout: 30_000 }, () => {
 
     expect(await ended).toEqual([78, null])
     expect(said.err).toContain('--check')
+  })
+
+  test('does not start with a switch that opens the process, and names it beside every other mistake', async ({ sandbox }) => {
+    const env = { ...environment(sandbox), NODE_DEBUG: 'tls', NODE_OPTIONS: '--insecure-http-parser', PORT: 'http' }
+    const { said, ended } = launch(env)
+
+    expect(await ended).toEqual([78, null])
+    for (const name of ['NODE_DEBUG', 'NODE_OPTIONS', 'PORT']) expect(said.err).toMatch(new RegExp(`^${name}: `, 'm'))
+    expect(said.out).toBe('')
+  })
+
+  test('starts with such a switch only if ALLOW_DEBUG is set, and warns', async ({ sandbox }) => {
+    const { line } = launch({ ...environment(sandbox), NODE_OPTIONS: '--insecure-http-parser', ALLOW_DEBUG: 'true' })
+
+    expect(await line('gateway is ready')).toMatchObject({ level: 30 })
+    expect(await line(warningOfSwitch)).toMatchObject({ level: 40 })
+  })
+
+  test.for([
+    ['ioredis:*,express:*', 1],
+    ['false', 0],
+  ] as const)('prints nothing for DEBUG=%s', { timeout: 20_000 }, async ([DEBUG, warnings], { sandbox }) => {
+    const { child, said, ended, line, lines } = launch({
+      ...environment(sandbox),
+      DEBUG,
+      STORE_URL: 'redis://user:fake-canary-store@127.0.0.1:1/0',
+    })
+
+    await line('gateway is ready')
+    child.kill('SIGTERM')
+    await ended
+
+    expect(said.err).toBe('')
+    expect(lines().filter(({ msg }) => msg.startsWith('DEBUG is ignored'))).toHaveLength(warnings)
   })
 
   test('says clearly that its port is taken', async ({ gateway, sandbox }) => {

@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
@@ -95,3 +95,9 @@ export function networkOf(address: string): string {
 }
 
 const canonical = (ipv6: string) => URL.parse(`http://[${ipv6}]`)?.hostname.slice(1, -1) ?? ipv6
+
+/** Whether a host, with or without a port, is this machine itself. */
+export function isLoopbackHost(host = ''): boolean {
+  const url = URL.parse(`http://${isIPv6(host) ? `[${host}]` : host}`)
+  return url !== null && isLoopback(url)
+}

@@ -1,28 +1,26 @@
 import pino, { type DestinationStream, type Logger } from 'pino'
 import type { Config } from '../config/config.ts'
+import { createLogDestination, type LogDestination, sinkOf } from './log-destination.ts'
 
-const bufferBytes = 8_192
-const flushMs = 100
-
-/**
- * Lines leave together, since a system call for each would cost more than all the rest of a line; at the latest after `flushMs`, and at
- * the end of the process, whose last words they must not be overtaken by. Only `kill -9` loses those of the last moment.
- */
-function standardOutput() {
-  const destination = pino.destination({ dest: 1, sync: true, minLength: bufferBytes })
-  setInterval(() => destination.flushSync(), flushMs).unref()
-  process.on('exit', () => destination.flushSync())
+/** Standard output as a log destination. The last lines of the process still leave, where the sink takes them at once. */
+export function openStandardOutput(): LogDestination {
+  const destination = createLogDestination(sinkOf(1))
+  process.on('exit', () => destination.flushNow())
   return destination
 }
 
 /**
- * The process's log: JSON lines of facts.
+ * The process's log: JSON lines of events.
  *
  * A URL, a chat, a text or an error's message can carry what must not be logged, so no serializer lets one through.
  */
-export function createLogger(level: Config['logLevel'], destination: DestinationStream = standardOutput()): Logger {
+export function createLogger(level: Config['logLevel'], destination: DestinationStream | LogDestination = openStandardOutput()): Logger {
   const options = { level, base: null, serializers: { err: describeError, req: () => undefined, res: () => undefined } }
-  return pino(options, destination)
+  const logger = pino(options, destination)
+  if ('onResumed' in destination) {
+    destination.onResumed = dropped => logger.warn({ dropped }, 'log lines dropped because the output was blocked or failed')
+  }
+  return logger
 }
 
 /** An error without its message: what it is, its code, and where it arose. */

@@ -56,6 +56,7 @@ const metrics: Record<string, readonly string[]> = {
   gateway_store_up: [],
   gateway_config_reloads_total: ['result'],
   gateway_config_current: [],
+  gateway_log_lines_dropped_total: [],
 }
 const ofPrometheus = ['job', 'instance', 'le']
 

@@ -55,7 +55,7 @@ describe('the store', () => {
   })
 
   /** A ledger that a gateway has left. */
-  const ledger = async (start: () => Promise<{ drain(): Promise<void> }>) => (await start()).drain()
+  const ledger = async (start: () => Promise<{ drain(): Promise<unknown> }>) => (await start()).drain()
 
   test.for([
     ['is of a newer release', 'PRAGMA user_version = 99', /schema version 99/],

@@ -1,0 +1,35 @@
+import type { Issue } from './config.ts'
+import type { Environment } from './variables.ts'
+
+/** Parts of Node that print what passes through them: headers, bodies, URLs. */
+const printing = ['http', 'https', 'http2', 'net', 'tls', 'undici', 'fetch', 'websocket']
+
+/** Options of Node that open the memory of the process, print what passes through it, or turn checks off; also any longer name of the kind. */
+const options =
+  /^--(inspect|debug-port|insecure-http-parser|tls-keylog|trace-tls|tls-min-v1\.[01]|heapsnapshot|report-(on|uncaught)|abort-on-uncaught|trace-event|security-revert)/
+
+/**
+ * What in the process's surroundings would print or open what must stay secret, an issue for each switch that is on.
+ *
+ * Node acts on them before any code of the gateway runs, so the only remedy is not to start.
+ */
+export function debugSwitches(environment: Environment, execArgv: readonly string[]): Issue[] {
+  const parts = (environment.NODE_DEBUG ?? '').split(',').map(part => part.trim())
+  const named = parts.filter(part => part !== '' && printing.some(name => wildcard(part).test(name)))
+  const inEnvironment = (environment.NODE_OPTIONS ?? '').match(/"(?:\\.|[^"])*"|\S+/g) ?? []
+  const advice = 'remove it, or set ALLOW_DEBUG=true to start all the same'
+  const found = (words: readonly string[]) => words.map(optionOf).filter(word => options.test(word))
+  return [
+    ...named.map(part => ({ path: 'NODE_DEBUG', message: `"${part}" prints credentials and messages; ${advice}` })),
+    ...found(inEnvironment).map(option => ({
+      path: 'NODE_OPTIONS',
+      message: `${option} opens the process or turns off checks; ${advice}`,
+    })),
+    ...found(execArgv).map(option => ({ path: 'command line', message: `${option} opens the process or turns off checks; ${advice}` })),
+  ]
+}
+
+/** The option without its value, as Node reads it: underscores count as dashes. */
+const optionOf = (word: string) => word.replace(/^"|"$/g, '').replace(/=.*$/s, '').replaceAll('_', '-')
+
+const wildcard = (part: string) => new RegExp(`^${part.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 'i')

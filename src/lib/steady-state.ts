@@ -1,0 +1,27 @@
+/**
+ * Reports a loss at once and a recovery only after it has lasted `steadyMs`, so that a state that flaps is reported once.
+ *
+ * The state itself is current at any time: only its reports wait.
+ */
+export function createSteadyState<D>(report: (ok: boolean, detail: D) => void, steadyMs = 3_000) {
+  let ok = true
+  let reported = true
+  let timer: NodeJS.Timeout | undefined
+
+  return {
+    get ok() {
+      return ok
+    },
+    set(next: boolean, detail: D) {
+      ok = next
+      clearTimeout(timer)
+      if (next === reported) return
+      const tell = () => {
+        reported = next
+        report(next, detail)
+      }
+      if (next) timer = setTimeout(tell, steadyMs).unref()
+      else tell()
+    },
+  }
+}

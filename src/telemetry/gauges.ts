@@ -1,0 +1,62 @@
+import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import type { AccountReport } from '../upstream/upstream.ts'
+import { version } from '../version.ts'
+
+/** The states that gauges show, each read at a scrape. */
+export type States = {
+  accounts: () => readonly AccountReport[]
+  storeOk: () => boolean
+  requestsInFlight: () => number
+}
+
+/** One number for each account. An account without a value shows NaN, and one that was removed disappears. */
+const ofAccounts: Record<string, { help: string; value: (report: AccountReport) => number | undefined }> = {
+  gateway_calls_in_flight: { help: 'Calls to Afilnet that are running', value: ({ inFlight }) => inFlight },
+  gateway_calls_queued: { help: 'Calls to Afilnet that wait in the queue', value: ({ queued }) => queued },
+  gateway_calls_capacity: {
+    help: 'Most calls to Afilnet at a time; the queue has room for as many again',
+    value: ({ capacity }) => capacity,
+  },
+  gateway_credentials_accepted: {
+    help: '0 while Afilnet rejects the credentials',
+    value: ({ credentials }) => Number(credentials.accepted !== false),
+  },
+  gateway_last_answer_timestamp_seconds: {
+    help: 'Time of the last answer of Afilnet; NaN before the first',
+    value: ({ lastAnswer }) => lastAnswer && Date.parse(lastAnswer.at) / 1_000,
+  },
+}
+
+/** Registers every gauge; returns the one that follows the configuration. */
+export function createGauges(registry: Registry, { accounts, storeOk, requestsInFlight }: States): { configCurrent: Gauge } {
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const gauge = (name: string, help: string, labelNames: string[], collect: (this: Gauge) => void) =>
+    new Gauge({ name, help, labelNames, registers, collect })
+
+  gauge('gateway_requests_in_flight', 'Requests that are not answered yet', [], function collect() {
+    this.set(requestsInFlight())
+  })
+  gauge('gateway_store_up', '1 if the ledger can record sends', [], function collect() {
+    this.set(Number(storeOk()))
+  })
+  gauge('gateway_info', 'Always 1', ['version', 'node'], function collect() {
+    this.set({ version, node: process.version }, 1)
+  })
+  for (const [name, { help, value }] of Object.entries(ofAccounts)) {
+    gauge(name, help, ['account'], function collect() {
+      this.reset()
+      for (const report of accounts()) this.set({ account: report.account }, value(report) ?? Number.NaN)
+    })
+  }
+  gauge('gateway_breaker_open', '1 while the circuit breaker of an operation is open', ['account', 'operation'], function collect() {
+    this.reset()
+    for (const { account, breakers } of accounts()) {
+      for (const { operation, open } of breakers) this.set({ account, operation }, Number(open))
+    }
+  })
+  const help = '1 if the configuration in use is the one on disk, 0 if that one was refused'
+  const configCurrent = new Gauge({ name: 'gateway_config_current', help, registers })
+  configCurrent.set(1)
+  return { configCurrent }
+}

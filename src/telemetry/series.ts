@@ -1,0 +1,73 @@
+import type { Metric, Registry } from 'prom-client'
+
+/** Finds one series of a metric by the values of its labels, in order, and creates it with zero if it is new. */
+export type Series<C> = (...values: string[]) => C
+
+export type Count = { value: number }
+export type Timing = { observe(seconds: number): void }
+
+type Sample = { labels: Record<string, string | number>; value: number; metricName?: string }
+type Family<C> = { name: string; help: string; type: 'counter' | 'histogram'; labelNames: readonly string[]; create: () => C }
+
+const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/**
+ * A counter of prom-client's registry whose series are plain numbers.
+ *
+ * prom-client validates, sorts and hashes the labels at each observation, which took 2 µs of each request; here it is one lookup.
+ */
+export function createCounter(registry: Registry, name: string, help: string, ...labelNames: string[]): Series<Count> {
+  const samples = ({ value }: Count, labels: Sample['labels']) => [{ labels, value }]
+  return createFamily({ name, help, type: 'counter', labelNames, create: () => ({ value: 0 }) }, samples, registry)
+}
+
+/** A histogram of seconds, likewise. */
+export function createTimer(registry: Registry, name: string, help: string, ...labelNames: string[]): Series<Timing> {
+  return createFamily(
+    { name, help, type: 'histogram', labelNames, create: createTiming },
+    (timing, labels) => timing.samples(name, labels),
+    registry,
+  )
+}
+
+function createFamily<C>(
+  { create, labelNames, ...family }: Family<C>,
+  samples: (cell: C, labels: Sample['labels']) => Sample[],
+  registry: Registry,
+): Series<C> {
+  const cells = new Map<string, { labels: Sample['labels']; cell: C }>()
+  const values = () => [...cells.values()].flatMap(({ labels, cell }) => samples(cell, labels))
+  // The registry asks a metric for its name and its values only; prom-client's types know no metric but its own.
+  registry.registerMetric({ name: family.name, get: async () => ({ ...family, aggregator: 'sum', values: values() }) } as unknown as Metric)
+  const find: Series<C> = (...values) => {
+    const key = values.join('\n')
+    const found = cells.get(key)
+    if (found) return found.cell
+    const cell = create()
+    cells.set(key, { labels: Object.fromEntries(labelNames.map((name, i) => [name, values[i] ?? ''])), cell })
+    return cell
+  }
+  if (labelNames.length === 0) find() // it has one series, which begins with zero
+  return find
+}
+
+function createTiming() {
+  const counts = new Float64Array(bounds.length + 1)
+  let sum = 0
+  return {
+    observe(seconds: number) {
+      let i = 0
+      while (i < bounds.length && seconds > (bounds[i] as number)) i++ // within bounds
+      counts[i] = (counts[i] as number) + 1
+      sum += seconds
+    },
+    samples(name: string, labels: Sample['labels']): Sample[] {
+      let total = 0
+      const buckets = [...bounds, '+Inf'].map((le, i) => {
+        total += counts[i] as number // as many counts as bounds, and one more
+        return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: total }
+      })
+      return [...buckets, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: total }]
+    },
+  }
+}

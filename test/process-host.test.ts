@@ -1,0 +1,189 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants, createReadStream, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { constants as os, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { describe, expect, onTestFinished } from 'vitest'
+import type { Sandbox } from '../src/sandbox/app.ts'
+import { canaries, environment, test } from './gateway.ts'
+import { startProgram } from './program.ts'
+
+type Output = number | 'pipe'
+
+/** The real program with an output of the test's choice; it is asked over HTTP, since its log may lead nowhere. */
+async function launch(sandbox: Sandbox, stdout: Output, env: Record<string, string> = {}) {
+  const given = { PATH: process.env.PATH, ...environment(sandbox), PORT: String(await freePort()), ...env }
+  const child = spawn(process.execPath, ['src/main.ts'], { env: given, stdio: ['ignore', stdout, 'pipe'] })
+  const exited = once(child, 'exit')
+  onTestFinished(async () => {
+    child.kill('SIGKILL')
+    await exited
+  })
+  const url = `http://127.0.0.1:${given.PORT}`
+  const get = async (path: string) => (await fetch(url + path, { headers: { authorization: `Bearer ${canaries.key}` } })).status
+  await expect.poll(() => get('/health/live').catch(() => 0), { timeout: 40_000 }).toBe(200)
+  return { child, exited, url, get }
+}
+
+async function freePort() {
+  const { createServer } = await import('node:net')
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as { port: number } // a TCP listener has one
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+function folder() {
+  const path = mkdtempSync(join(tmpdir(), 'gateway-output-'))
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** A named pipe: its writing end for the program, and readers that come and go. */
+function namedPipe() {
+  const path = join(folder(), 'log')
+  execFileSync('mkfifo', [path])
+  const read = () => spawn('cat', [path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const reader = read()
+  onTestFinished(() => void reader.kill('SIGKILL'))
+  return { read, reader, writer: openSync(path, constants.O_WRONLY) }
+}
+
+function lineWith(stream: Readable, msg: string) {
+  return new Promise<Record<string, unknown>>(resolve => {
+    createInterface({ input: stream }).on('line', line => {
+      if (line.endsWith('}') && JSON.parse(line).msg === msg) resolve(JSON.parse(line))
+    })
+  })
+}
+
+/** Makes the gateway log far more than a pipe and its own bound hold together. */
+async function flood(url: string, lines: number) {
+  const { hostname, port } = new URL(url)
+  const head = `GET /me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`
+  const socket = connect(Number(port), hostname)
+  onTestFinished(() => void socket.destroy())
+  let answers = 0
+  socket.on('data', chunk => {
+    answers += chunk.toString().split('HTTP/1.1 200').length - 1
+  })
+  for (let sent = 0; sent < lines; sent += 500) {
+    socket.write(head.repeat(500))
+    await expect.poll(() => answers, { timeout: 20_000, interval: 5 }).toBeGreaterThanOrEqual(sent + 490)
+  }
+}
+
+const stop = async ({ child, exited }: { child: ChildProcess; exited: Promise<unknown[]> }) => {
+  child.kill('SIGTERM')
+  return exited
+}
+
+describe('Output that nobody takes', { timeout: 120_000 }, () => {
+  test('serves on and stops on SIGTERM when the reader of the log pipe has ended', async ({ sandbox }) => {
+    const { reader, read, writer } = namedPipe()
+    const gateway = await launch(sandbox, writer)
+    reader.kill('SIGKILL')
+    await once(reader, 'exit')
+
+    for (let i = 0; i < 20; i++) expect(await gateway.get('/channels')).toBe(200)
+    const again = read()
+    onTestFinished(() => void again.kill('SIGKILL'))
+    const drained = lineWith(again.stdout, 'drained')
+
+    expect(await stop(gateway)).toEqual([0, null])
+    expect(await drained).toMatchObject({ level: 30 })
+  })
+
+  test('serves on, drops lines and counts them when the log pipe is not read, and says so once it is', async ({ sandbox }) => {
+    const { reader, writer } = namedPipe()
+    reader.kill('SIGSTOP')
+    const adminPort = String(await freePort())
+    const gateway = await launch(sandbox, writer, { ADMIN_PORT: adminPort })
+    const dropped = async () => {
+      const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()
+      return Number(/^gateway_log_lines_dropped_total (\d+)/m.exec(text)?.[1])
+    }
+
+    while ((await dropped()) === 0) await flood(gateway.url, 5_000)
+    expect(await gateway.get('/health/live')).toBe(200)
+    const resumed = lineWith(reader.stdout, 'log lines dropped because the output was blocked or failed')
+    reader.kill('SIGCONT')
+
+    expect((await resumed).dropped).toBeGreaterThan(0)
+    expect(await stop(gateway)).toEqual([0, null])
+  })
+
+  test('ends on SIGTERM while the log pipe is not read', async ({ sandbox }) => {
+    const { reader, writer } = namedPipe()
+    reader.kill('SIGSTOP')
+    const gateway = await launch(sandbox, writer)
+    await flood(gateway.url, 1_000)
+
+    expect(await stop(gateway)).toEqual([0, null])
+  })
+
+  test('serves on and stops on SIGTERM when the disk of the log is full', async ({ sandbox }) => {
+    const gateway = await launch(sandbox, openSync('/dev/full', 'w'))
+
+    for (let i = 0; i < 20; i++) expect(await gateway.get('/channels')).toBe(200)
+
+    expect(await stop(gateway)).toEqual([0, null])
+  })
+
+  test('writes its last line to a file before it ends', async ({ sandbox }) => {
+    const path = join(folder(), 'log')
+    const gateway = await launch(sandbox, openSync(path, 'a'))
+
+    expect(await stop(gateway)).toEqual([0, null])
+    expect(await lineWith(createReadStream(path), 'drained')).toMatchObject({ level: 30 })
+  })
+})
+
+describe('Signals', { timeout: 120_000 }, () => {
+  const fatal = ['SIGKILL', 'SIGSTOP', 'SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL'] as const
+  const drains = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGXCPU', 'SIGPWR'] as const
+  const others = new Set([...fatal, ...drains].map(name => os.signals[name])) // some signals have two names
+  const harmless = (Object.keys(os.signals) as NodeJS.Signals[]).filter(name => !others.has(os.signals[name]))
+
+  test('neither end, stop nor open the process, unless they drain or reload it', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox)
+
+    for (const signal of harmless) {
+      gateway.kill(signal)
+      expect(await gateway.get('/me'), signal).toMatchObject({ status: 200 })
+    }
+
+    await gateway.logged('configuration reloaded')
+    expect(await fetch('http://127.0.0.1:9229/json/list').catch(() => 'no inspector')).toBe('no inspector')
+    gateway.kill('SIGTERM')
+    expect(await gateway.exited).toEqual([0, null])
+  })
+
+  test.for(['SIGQUIT', 'SIGABRT'] as const)('%s drains', async (signal, { sandbox }) => {
+    const gateway = await startProgram(sandbox)
+
+    gateway.kill(signal)
+
+    expect(await gateway.exited).toEqual([0, null])
+    expect(gateway.log.at(-1)).toMatchObject({ msg: 'drained' })
+  })
+
+  test('that arrive during the start are obeyed after it', async ({ sandbox }) => {
+    const env = { PATH: process.env.PATH, ...environment(sandbox) }
+    const child = spawn(
+      process.execPath,
+      ['--import', 'data:text/javascript,process.nextTick(()=>setImmediate(()=>process.kill(process.pid,"SIGTERM")))', 'src/main.ts'],
+      { env, stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    onTestFinished(() => void child.kill('SIGKILL'))
+    const drained = lineWith(child.stdout, 'drained')
+
+    expect(await once(child, 'exit')).toEqual([0, null])
+    expect(await drained).toMatchObject({ level: 30 })
+  })
+})
