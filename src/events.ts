@@ -1,4 +1,4 @@
-import type { Fault } from './afilnet/faults.ts'
+import type { Fault, ForeignField, Unreadable } from './afilnet/faults.ts'
 import type { ProblemCode } from './problem/catalogue.ts'
 
 /**
@@ -39,6 +39,12 @@ export type Events = {
   internalError: { requestId: string; traceId: string | undefined; err: unknown }
   /** A call to Afilnet is over; without a fault it gave a result. */
   upstreamAnswered: { account: string; operation: string; ms: number; fault?: Fault | undefined; upstreamCode?: string | undefined }
+  /** An answer of Afilnet is not a result that the gateway can read. */
+  answerUnreadable: { account: string; operation: string } & Unreadable
+  /** A row of an answer belongs to another chat than the one asked for. */
+  foreignRow: { account: string; operation: string; field: ForeignField }
+  /** Items of a list were left out because they are not rows. */
+  rowsSkipped: { account: string; operation: string; count: number }
   /** Nobody waits for a call any more. */
   upstreamAbandoned: { account: string; operation: string }
   /** A call to Afilnet was not made. */

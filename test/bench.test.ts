@@ -95,7 +95,7 @@ describe("The stub's answers", () => {
     const [destination = ''] = destinations('steady', 1)
     const bytes = Buffer.from(listAround(destination).join(stampOf(4711)), 'latin1')
 
-    const rows = readEnvelope(getMessages, bytes)
+    const { rows } = readEnvelope(getMessages, bytes)
 
     expect(bytes.byteLength).toBeGreaterThan(4000)
     expect(bytes.every(byte => byte < 0x80)).toBe(true)

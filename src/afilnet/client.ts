@@ -122,7 +122,7 @@ export function createClient(options: ClientOptions): Client {
   function prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O> {
     const request = write(operation, params)
     return async ({ late, ...call }) => {
-      const read = (bytes: Uint8Array) => readEnvelope(operation, bytes)
+      const read = (bytes: Uint8Array) => readEnvelope(operation, bytes).rows
       return read(await exchange(machinery, operation, request, { ...call, ...(late && { late: answer => late(answer.then(read)) }) }))
     }
   }

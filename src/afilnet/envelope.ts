@@ -1,95 +1,165 @@
+import { isAscii } from 'node:buffer'
 import { isObject } from '../lib/is-object.ts'
-import { type Fault, failures, faults, UpstreamError } from './faults.ts'
-import type { Operation, Row } from './operations.ts'
+import { type JsonMember, membersOf } from '../lib/json-members.ts'
+import { type Fault, failures, faults, type Unreadable, UpstreamError } from './faults.ts'
+import { getChatChannels, getMessages, type Operation, type Row } from './operations.ts'
+import { looksOf } from './unreadable.ts'
 
-// A byte order mark is kept, so that JSON.parse refuses it: no Afilnet answer has one.
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** An item of a list as Afilnet wrote it. */
+export type Item = Record<string, unknown>
+
+/** The items of an answer's list in Afilnet's order, and how many others were skipped because they are not objects. */
+export type Opened = { items: Item[]; skipped: number }
+
+type Answer = { operation: Operation; bytes: Uint8Array; text: string }
+type Reviver = typeof keepDigits
+
+const utf8 = new TextDecoder('utf-8', { fatal: true }) // drops a byte order mark
+const maxDepth = 64
+const plainStart = '{"status":"SUCCESS","result":{"list":'
 
 /**
- * Reads the one shape that all answers share: `{status, result}` or `{status, error}`.
+ * Reads the one shape that all answers share: `{status, result}` or `{status, error}`. Throws an `UpstreamError` if it is no success.
  *
  * Afilnet answers HTTP 200 to failed calls, so only this shape tells success from failure.
  */
-export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Array): Row<O>[] {
-  const text = decode(operation, bytes)
-  const { rows, large } = readRows(operation, parse(operation, text))
+export function openEnvelope(operation: Operation, bytes: Uint8Array): Opened {
+  const answer = { operation, bytes, text: decode(operation, bytes) }
+  let { items, skipped } = open(answer)
   // A double cannot hold every id of 16 digits or more: where one came along, all is read again with its digits kept as text.
-  return (large ? readRows(operation, parse(operation, text, keepDigits)).rows : rows) as Row<O>[] // readRow follows `row` by name
+  if (holdsLarge(answer, items, 1)) items = open(answer, keepDigits).items
+  const { text } = answer
+  if (text.includes('\\ud') || text.includes('\\uD')) items = items.map(toWellFormed) as Item[] // objects stay objects
+  return { items, skipped }
 }
 
-function readRows(operation: Operation, envelope: unknown) {
-  const status = isObject(envelope) && typeof envelope.status === 'string' ? envelope.status.toUpperCase() : undefined
-  if (isObject(envelope) && status === 'ERROR') throw refusal(operation, envelope.error)
-  if (!isObject(envelope) || status !== 'SUCCESS') throw new UpstreamError(failures.invalidResponse, operation)
-  const found = { rows: [] as Fields[], large: false }
-  if (operation.kind === 'send') return found
-  for (const item of list(operation, envelope.result)) found.rows.push(readRow(operation.row, item, found))
-  return found
+/** The same, as rows in Afilnet's words. */
+export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Array): { rows: Row<O>[]; skipped: number } {
+  const { items, skipped } = openEnvelope(operation, bytes)
+  return { rows: items.map(item => readRow(operation, item)) as Row<O>[], skipped } // readRow follows `row` by name
 }
+
+function open(answer: Answer, reviver?: Reviver): Opened {
+  const items = plainItems(answer, reviver) ?? itemsOf(answer, reviver)
+  const rows = items.every(isObject) ? items : items.filter(isObject)
+  return { items: rows, skipped: items.length - rows.length }
+}
+
+/** The list of an answer in its usual form. What begins and ends so, with one valid array between, cannot repeat a name. */
+function plainItems({ operation, text }: Answer, reviver?: Reviver): unknown[] | undefined {
+  if (operation.kind === 'send' || !text.startsWith(plainStart) || !text.endsWith('}}')) return undefined
+  try {
+    const list: unknown = JSON.parse(text.slice(plainStart.length, -2), reviver)
+    return Array.isArray(list) ? list : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The list of an answer in any other form that stands for one. */
+function itemsOf(answer: Answer, reviver?: Reviver): unknown[] {
+  const { operation, text } = answer
+  const envelope = parse(answer, text, reviver)
+  if (!isObject(envelope)) throw unreadable(answer, 'not an object')
+  const members = membersOf(text)
+  if (repeats(members, 'status', 'error', 'result')) throw unreadable(answer, 'a repeated name')
+  const status = typeof envelope.status === 'string' ? envelope.status.trim().toUpperCase() : undefined
+  if (status === 'ERROR') throw refusal(operation, envelope.error)
+  if (status !== 'SUCCESS') throw unreadable(answer, 'no usable status')
+  const { result } = envelope
+  if (operation.kind === 'send' || isNothing(result)) return []
+  if (!isObject(result)) throw unreadable(answer, 'no list')
+  const inner = membersOf(text, members.find(({ name }) => name === 'result')?.from)
+  if (repeats(inner, 'list')) throw unreadable(answer, 'a repeated name')
+  const { list } = result
+  if (isNothing(list)) return []
+  if (Array.isArray(list)) return list
+  // An object with a row's own fields is a row without a list around it.
+  if (!isObject(list) || operation.row.some(name => Object.hasOwn(list, name))) throw unreadable(answer, 'no list')
+  const byKey = membersOf(text, inner.find(({ name }) => name === 'list')?.from)
+  return byKey.map(({ from, to }) => parse(answer, text.slice(from, to), reviver))
+}
+
+/** Nothing, in each of PHP's ways of saying so. */
+const isNothing = (value: unknown) =>
+  value === undefined || value === null || value === false || value === '' || (Array.isArray(value) && value.length === 0)
+
+const repeats = (members: readonly JsonMember[], ...names: string[]) =>
+  names.some(wanted => members.filter(({ name }) => name === wanted).length > 1)
 
 /** The error for a code of Afilnet's, known or not. */
-export function refusal({ safe }: Operation, code: unknown): UpstreamError {
-  if (typeof code !== 'string' || !/^[A-Z0-9_]{1,64}$/.test(code)) return new UpstreamError(failures.unknownError, { safe })
+function refusal({ safe }: Operation, error: unknown): UpstreamError {
+  const code = typeof error === 'string' ? error.trim().toUpperCase().replace(/\s+/g, '_') : ''
+  if (!/^[A-Z0-9_]{1,64}$/.test(code)) return new UpstreamError(failures.unknownError, { safe })
   const fault: Fault = Object.hasOwn(faults, code) ? faults[code as keyof typeof faults] : failures.unknownError
   return new UpstreamError(fault, { safe, upstreamCode: code })
 }
 
+function unreadable({ operation: { safe }, bytes }: Omit<Answer, 'text'>, reason: Unreadable['reason']) {
+  return new UpstreamError(failures.invalidResponse, { safe, unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
+}
+
 function decode(operation: Operation, bytes: Uint8Array): string {
+  // PHP escapes what is not ASCII.
+  if (isAscii(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
   try {
     return utf8.decode(bytes)
   } catch {
-    throw new UpstreamError(failures.invalidResponse, operation)
+    throw unreadable({ operation, bytes }, 'not UTF-8')
   }
 }
 
-function parse(operation: Operation, text: string, reviver?: typeof keepDigits): unknown {
+function parse(answer: Answer, text: string, reviver?: Reviver): unknown {
   try {
     return JSON.parse(text, reviver)
   } catch {
-    throw new UpstreamError(failures.invalidResponse, operation) // never the parser's message: it quotes the answer
+    throw unreadable(answer, 'not JSON') // never the parser's message: it quotes the answer
   }
 }
 
-const isLarge = (value: unknown) => Number.isInteger(value) && !Number.isSafeInteger(value)
+const isLarge = (value: number) => !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value))
 
-function holdsLarge(value: unknown): boolean {
-  return typeof value === 'object' && value !== null ? Object.values(value).some(holdsLarge) : isLarge(value)
+/** Whether a structure holds a number that a double cannot; throws if it is nested too deep for what comes after. */
+function holdsLarge(answer: Answer, structure: object, depth: number): boolean {
+  if (depth > maxDepth) throw unreadable(answer, 'nested too deep')
+  let found = false
+  for (const name in structure) {
+    const value = (structure as Item)[name]
+    if (typeof value === 'number') found ||= isLarge(value)
+    else if (typeof value === 'object' && value !== null) found = holdsLarge(answer, value, depth + 1) || found
+  }
+  return found
 }
 
 function keepDigits(_key: string, value: unknown, { source }: { source?: string } = {}) {
-  return isLarge(value) && source && /^-?\d+$/.test(source) ? source : value
+  if (typeof value !== 'number' || source === undefined || !isLarge(value)) return value
+  return /^-?\d+$/.test(source) || !Number.isFinite(value) ? source : value
 }
 
-/** Nothing, in each of PHP's ways of saying so, is an empty list; an object keyed by index is a list too. */
-function list(operation: Operation, result: unknown): Record<string, unknown>[] {
-  const found = Array.isArray(result) && result.length === 0 ? null : (result ?? null)
-  const inner = isObject(found) ? (found.list ?? []) : found === null ? [] : undefined
-  const items = isObject(inner) ? Object.values(inner) : inner
-  if (!Array.isArray(items) || !items.every(isObject)) throw new UpstreamError(failures.invalidResponse, operation)
-  return items
+/** Halves of surrogate pairs, which UTF-8 cannot carry, become U+FFFD. */
+function toWellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (Array.isArray(value)) return value.map(toWellFormed)
+  if (!isObject(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name.toWellFormed(), toWellFormed(inner)]))
 }
 
-type Fields = Record<string, unknown>
+const messageFields: readonly string[] = [...getMessages.row, 'issent']
+const documented = { channels: new Set<string>(getChatChannels.row), messages: new Set(messageFields), send: new Set<string>() }
 
-function readRow(fields: readonly string[], item: Fields, found: { large: boolean }): Fields {
-  const row: Fields = {}
-  const extra: [string, unknown][] = []
-  const carriesSent = fields.includes('sent') || fields.includes('issent')
-  for (const field of fields) if (field !== 'sent' && field !== 'issent') row[field] = readText(item[field])
-  if (carriesSent) row.sent = readBoolean(item.sent ?? item.issent)
-  for (const name of Object.keys(item)) {
-    const value = item[name]
-    const nested = typeof value === 'object' && value !== null
-    if (nested || typeof value === 'number') found.large ||= holdsLarge(value)
-    // A structure where the manual has a text is nothing that it names, so it is not thrown away either.
-    const documented = fields.includes(name) || (carriesSent && (name === 'sent' || name === 'issent'))
-    if (!documented || nested) extra.push([name, value])
+function readRow({ kind, row: fields }: Operation, item: Item): Item {
+  const row: Item = {}
+  for (const field of fields) {
+    if (field === 'sent' || field === 'issent') row.sent = readSent(item)
+    else row[field] = readText(item[field])
   }
-  if (extra.length > 0) row.extra = Object.fromEntries(extra)
+  const extra = readExtra(kind, item)
+  if (extra) row.extra = extra
   return row
 }
 
-function readText(value: unknown): string | null {
+/** A field whose documented value is a text; ids and numbers become text, a structure is none. */
+export function readText(value: unknown): string | null {
   return typeof value === 'string' ? value : typeof value === 'number' || typeof value === 'boolean' ? String(value) : null
 }
 
@@ -98,6 +168,21 @@ const booleans = new Map<unknown, boolean>([
   ...([false, 0, '0', 'false'] as const).map(word => [word, false] as const),
 ])
 
-function readBoolean(value: unknown): boolean | null {
-  return booleans.get(typeof value === 'string' ? value.toLowerCase() : value) ?? null
+/** `sent` or `issent` as a boolean; `null` where it is none. */
+export function readSent({ sent, issent }: Item): boolean | null {
+  const value = sent ?? issent
+  return booleans.get(value) ?? (typeof value === 'string' ? booleans.get(value.toLowerCase()) : undefined) ?? null
+}
+
+/** What Afilnet wrote and its manual does not name: it is never thrown away. */
+export function readExtra(kind: Operation['kind'], item: Item): Record<string, unknown> | undefined {
+  let extra: [string, unknown][] | undefined
+  for (const name in item) {
+    const value = item[name]
+    // A structure where the manual has a text is nothing that it names.
+    if (documented[kind].has(name) && (typeof value !== 'object' || value === null)) continue
+    extra ??= []
+    extra.push([name, value])
+  }
+  return extra && Object.fromEntries(extra)
 }

@@ -52,6 +52,24 @@ export const failures = {
   requestTooLong: { code: 'payload-too-large', side: 'caller', outcome: 'not_applied' },
 } as const satisfies Record<string, Fault>
 
+/** Why an answer is not a result, for the log: nothing of its content. */
+export type Unreadable = {
+  reason: 'not UTF-8' | 'not JSON' | 'not an object' | 'a repeated name' | 'no usable status' | 'no list' | 'nested too deep'
+  bytes: number
+  looks: 'empty' | 'json' | 'html' | 'binary' | 'text'
+}
+
+/** A field by which a row can belong to another chat than the one asked for. */
+export type ForeignField = 'platform' | 'platformId' | 'destination'
+
+type UpstreamErrorOptions = {
+  safe: boolean
+  upstreamCode?: string | undefined
+  retryAfterS?: number | undefined
+  unreadable?: Unreadable | undefined
+  foreignField?: ForeignField | undefined
+}
+
 /** A call that did not succeed: which fault, and whether anything may have happened at Afilnet. */
 export class UpstreamError extends Error {
   readonly fault: Fault
@@ -59,16 +77,24 @@ export class UpstreamError extends Error {
   /** Afilnet's own code, where it has the form of one. */
   readonly upstreamCode: string | undefined
   readonly retryAfterS: number | undefined
+  /** Why the answer is not a result. */
+  readonly unreadable: Unreadable | undefined
+  /** The field of a row that belongs to another chat than the one asked for: the answer may be another request's. */
+  readonly foreignField: ForeignField | undefined
 
-  constructor(
-    fault: Fault,
-    { safe, upstreamCode, retryAfterS }: { safe: boolean; upstreamCode?: string | undefined; retryAfterS?: number | undefined },
-  ) {
+  constructor(fault: Fault, { safe, upstreamCode, retryAfterS, unreadable, foreignField }: UpstreamErrorOptions) {
     super(fault.code)
     this.name = 'UpstreamError'
     this.fault = fault
     this.outcome = safe ? 'not_applied' : fault.outcome
     this.upstreamCode = upstreamCode
     this.retryAfterS = retryAfterS
+    this.unreadable = unreadable
+    this.foreignField = foreignField
+  }
+
+  /** What else comes on this connection may be another request's answer too. */
+  get destroyConnection(): boolean {
+    return this.foreignField !== undefined
   }
 }

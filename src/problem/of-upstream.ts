@@ -6,7 +6,16 @@ import { Problem } from './problem.ts'
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (!(error instanceof UpstreamError)) return new Problem('internal-error', { outcome: 'unknown', cause: error })
-  const { fault, outcome, upstreamCode, retryAfterS } = error
+  const { fault, outcome, upstreamCode, retryAfterS, foreignField } = error
   const errors = fault.pointer === undefined ? undefined : [{ pointer: fault.pointer, detail: 'refused by Afilnet' }]
-  return new Problem(fault.code as ProblemCode, { outcome, upstreamCode, retryAfterS, errors }) // a test holds faults to the catalogue
+  return new Problem(fault.code as ProblemCode, {
+    outcome,
+    upstreamCode,
+    retryAfterS,
+    errors,
+    detail: foreignField && foreignDetail(foreignField),
+  }) // a test holds faults to the catalogue
 }
+
+const foreignDetail = (field: string) =>
+  `Afilnet answered with a row of another chat: its ${field} is not the one asked for. The gateway delivered nothing of that answer.`

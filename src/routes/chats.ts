@@ -18,9 +18,9 @@ export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (a
         response: { 200: Messages },
       },
     },
-    async ({ params, call }, reply) => {
+    async ({ params, call, caller }, reply) => {
       const { platform, platformId } = params
-      return sendList(reply, await upstream.read(getChats, { platform, platformid: platformId }, call))
+      return sendList(reply, await upstream.read(getChats, { platform, platformid: platformId }, call, caller?.chats))
     },
   )
 }

@@ -70,7 +70,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
         response: { 200: Messages },
       },
     },
-    async ({ params, call }, reply) => sendList(reply, await upstream.read(getMessages, chatOf(params), call)),
+    async ({ params, call, caller }, reply) => sendList(reply, await upstream.read(getMessages, chatOf(params), call, caller?.chats)),
   )
 
   app.get(
@@ -88,9 +88,9 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
         response: { 200: Messages },
       },
     },
-    async ({ params, call }, reply) => {
+    async ({ params, call, caller }, reply) => {
       reply.header('cache-control', 'no-store')
-      const { body } = await upstream.read(getUnreadMessages, chatOf(params), call)
+      const { body } = await upstream.read(getUnreadMessages, chatOf(params), call, caller?.chats)
       return sendList(reply, { body })
     },
   )

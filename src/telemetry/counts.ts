@@ -73,6 +73,8 @@ export function createCounts(registry: Registry, { configCurrent }: { configCurr
       for (const reason of reasons) of.refusals(account, reason)
       for (const kind of kinds) for (const state of states) of.sends(account, kind, state)
       of.unmapped(account)
+      of.foreign(account)
+      of.skipped(account)
       of.replays(account)
     },
     beginRoutes(routes: readonly { method: string; url: string }[]) {
@@ -103,6 +105,8 @@ function createFamilies(registry: Registry) {
     codes: counter('gateway_upstream_answers_total', 'How calls to Afilnet ended', 'account', 'code'),
     unmapped: counter('gateway_upstream_unmapped_total', 'Answers with a code that is not documented', 'account'),
     mismatches: counter('gateway_upstream_mismatches_total', 'Answers that do not have the documented shape', 'operation'),
+    foreign: counter('gateway_upstream_foreign_rows_total', 'Answers with a row of another chat than the one asked for', 'account'),
+    skipped: counter('gateway_upstream_rows_skipped_total', 'Items of lists that were skipped because they are not rows', 'account'),
     refusals: counter('gateway_calls_refused_total', 'Calls that were not made', 'account', 'reason'),
     sends: counter('gateway_sends_total', 'How sends ended; an unknown one may end again', 'account', 'kind', 'state'),
     replays: counter('gateway_send_replays_total', 'Repeated requests that got the stored result', 'account'),
@@ -128,7 +132,7 @@ const requestCounts = ({ requests, problems, limited, unreadable, shed }: Famili
   connectionShed: ({ reason }) => void shed(reason).value++,
 })
 
-const callCounts = ({ calls, codes, unmapped, mismatches, refusals }: Families): Counts => ({
+const callCounts = ({ calls, codes, unmapped, mismatches, foreign, skipped, refusals }: Families): Counts => ({
   upstreamAnswered({ account, operation, ms, fault, upstreamCode }) {
     const documented = upstreamCode !== undefined && Object.hasOwn(faults, upstreamCode)
     const refused = documented ? upstreamCode : fault === faults.INCORRECT_USER_PASSWORD ? 'INCORRECT_USER_PASSWORD' : undefined // a bare HTTP 401
@@ -136,6 +140,10 @@ const callCounts = ({ calls, codes, unmapped, mismatches, refusals }: Families):
     codes(account, fault ? (refused ?? failureOf(fault)) : 'ok').value++
     if (upstreamCode !== undefined && !documented) unmapped(account).value++
     if (fault === failures.invalidResponse) mismatches(operation).value++
+  },
+  foreignRow: ({ account }) => void foreign(account).value++,
+  rowsSkipped({ account, count }) {
+    skipped(account).value += count
   },
   upstreamAbandoned: ({ account }) => void codes(account, 'abandoned').value++,
   callRefused: ({ account, reason }) => void refusals(account, reason).value++,

@@ -22,6 +22,9 @@ const lines: Lines = {
     if (accepted) log.info({ account }, 'credentials accepted again')
     else log.error({ account }, 'credentials rejected, calls of this account are paused')
   },
+  answerUnreadable: (log, details) => log.warn(details, 'answer of Afilnet is not readable'),
+  foreignRow: (log, details) => log.error(details, 'answer of Afilnet has a row of another chat, its connection is closed'),
+  rowsSkipped: (log, details) => log.warn(details, 'items of a list of Afilnet skipped, they are not rows'),
   sendsInterrupted: (log, details) => log.warn(details, 'interrupted sends marked as unknown'),
   storeStateChanged(log, { ok, fault }) {
     if (ok) log.info('ledger available again')

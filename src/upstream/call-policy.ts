@@ -148,6 +148,9 @@ export function createAsking({ account, timeoutMs, observe }: AskingOptions): As
       } else if (error.fault === failures.overloaded) observe('callRefused', { account, reason: 'overloaded' })
       else if (startedAt !== undefined) {
         ended(error.fault, error.upstreamCode)
+        const { unreadable, foreignField } = error
+        if (unreadable) observe('answerUnreadable', { account, operation, ...unreadable })
+        if (foreignField) observe('foreignRow', { account, operation, field: foreignField })
         if (!unanswered.has(error.fault)) answered(error.upstreamCode ?? error.fault.code, error)
       }
       throw error

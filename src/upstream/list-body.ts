@@ -1,43 +1,106 @@
 import { hash } from 'node:crypto'
-import { allows } from '../access.ts'
+import { allows, normalizeDestination } from '../access.ts'
 import { instantOf } from '../afilnet/datetime.ts'
-import { readEnvelope } from '../afilnet/envelope.ts'
-import type { Operation, Row } from '../afilnet/operations.ts'
+import { type Item, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
+import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
+import type { Operation } from '../afilnet/operations.ts'
 
 /** What decides how an answer looks to a caller, beside its rows. */
-export type View = { timezone?: string | undefined; chats?: readonly string[] | undefined }
-
-/** The finished body of a list, and its ETag. */
-export type Rendered = { body: Uint8Array; etag: string }
-
-/** Reads Afilnet's bytes and writes what callers get; throws an `UpstreamError` if they are no result. */
-export function render(operation: Operation, bytes: Uint8Array, view: View): Rendered {
-  const rows = readEnvelope(operation, bytes) as Fields[]
-  const items = operation.kind === 'channels' ? channels(rows, view) : rows.map(row => message(row, view))
-  const body = Buffer.from(JSON.stringify({ items }))
-  return { body, etag: `"${hash('sha256', body, 'base64url')}"` }
+export type ViewOptions = {
+  timezone?: string | undefined
+  /** The chats of the caller, if it is limited to some. */
+  chats?: readonly string[] | undefined
+  /** The parameters of the call, by Afilnet's names: every row is compared with them. */
+  asked?: Asked
+  /** Rows may name another destination than the one asked for, where the caller is not limited to certain chats. */
+  rows?: 'destination-open' | undefined
 }
 
-/** A row of any list; the operation has decided which fields it has. */
-type Fields = Row & Record<string, string | null> & { sent: boolean | null; extra?: Record<string, unknown> }
+type Asked = { platform?: string; platformid?: string; destination?: string }
 
-function channels(rows: readonly Fields[], { chats }: View) {
-  const visible = rows.filter(({ platform, platformid }) => allows(chats, platform ?? null, platformid ?? null))
-  return visible.map(({ platform, platformid, name }) => ({ platform, platformId: platformid, name }))
+/** The finished body of a list, its ETag, and how many items of Afilnet's list it leaves out because they are no rows. */
+export type Body = { body: Uint8Array; etag: string; skipped: number }
+
+/** What tells two bodies of one answer apart; the time zone is the account's and the parameters are the answer's. */
+export function cacheKey({ kind }: Operation, { chats, rows }: ViewOptions): string {
+  if (chats === undefined) return ''
+  if (kind === 'channels') return JSON.stringify(chats)
+  return rows === 'destination-open' ? 'limited' : ''
 }
 
-function message({ platform, platformid, destination, messageid, message, sent, status, datetime, extra }: Fields, { timezone }: View) {
-  const timestamp = instantOf(datetime ?? null, timezone)
-  return {
-    platform,
-    platformId: platformid,
-    destination,
-    messageId: messageid,
-    message,
-    sent,
-    status,
-    datetime,
-    ...(timestamp !== undefined && { timestamp }),
-    ...(extra && { extra }),
+/**
+ * Reads Afilnet's bytes and writes what callers get.
+ *
+ * Throws an `UpstreamError` if they are no result, or if a row belongs to another chat than the one asked for: then the answer may be
+ * another request's.
+ */
+export function render(operation: Operation, bytes: Uint8Array, view: ViewOptions): Body {
+  const { items, skipped } = openEnvelope(operation, bytes)
+  const list = operation.kind === 'channels' ? channels(items, view) : messages(operation, items, view)
+  const body = Buffer.from(JSON.stringify({ items: list.items }))
+  return { body, etag: `"${hash('sha256', body, 'base64url')}"`, skipped: skipped + list.skipped }
+}
+
+function channels(rows: readonly Item[], { chats }: ViewOptions) {
+  const items = []
+  let skipped = 0
+  for (const row of rows) {
+    const platform = readText(row.platform)
+    const platformId = readText(row.platformid)
+    if (platform === null || platformId === null) skipped++
+    else if (allows(chats, platform.trim().toLowerCase(), platformId.trim())) items.push({ platform, platformId, name: readText(row.name) })
   }
+  return { items, skipped }
+}
+
+function messages(operation: Operation, rows: readonly Item[], { timezone, chats, asked, rows: open }: ViewOptions) {
+  const compared = asked && (open === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked)
+  const items = []
+  for (const row of rows) {
+    const foreignField = compared && foreignFieldOf(row, compared)
+    if (foreignField) throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, foreignField })
+    items.push(message(row, timezone))
+  }
+  return { items, skipped: 0 }
+}
+
+type MessageBody = Record<string, unknown> & { timestamp?: string; extra?: Record<string, unknown> }
+
+function message(row: Item, timezone: string | undefined) {
+  const datetime = readText(row.datetime)
+  const body: MessageBody = {
+    platform: readText(row.platform),
+    platformId: readText(row.platformid),
+    destination: readText(row.destination),
+    messageId: readText(row.messageid),
+    message: readText(row.message),
+    sent: readSent(row),
+    status: readText(row.status),
+    datetime,
+  }
+  const timestamp = instantOf(datetime, timezone)
+  if (timestamp !== undefined) body.timestamp = timestamp
+  const extra = readExtra('messages', row)
+  if (extra) body.extra = extra
+  return body
+}
+
+type Compared = { [K in keyof Asked]: string | undefined }
+
+/** The first field by which a row belongs to another chat; what is absent or written in another way is not foreign. */
+function foreignFieldOf({ platform, platformid, destination }: Item, asked: Compared): ForeignField | undefined {
+  if (differs(platform, asked.platform, fold)) return 'platform'
+  if (differs(platformid, asked.platformid, trim)) return 'platformId'
+  if (differs(destination, asked.destination, asked.platform === 'whatsapp' ? number : trim)) return 'destination'
+  return undefined
+}
+
+const trim = (text: string) => text.trim()
+const fold = (text: string) => text.trim().toLowerCase()
+const number = (text: string) => normalizeDestination('whatsapp', text.trim())
+
+function differs(value: unknown, asked: string | undefined, normalize: (text: string) => string) {
+  if (value === asked || asked === undefined || value === null || value === undefined) return false
+  const text = readText(value)
+  return text === null || normalize(text) !== normalize(asked)
 }

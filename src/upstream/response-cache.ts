@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
-import type { Rendered } from './list-body.ts'
+import type { Body } from './list-body.ts'
 
 /** An answer of Afilnet's with the bodies that were made of it, by how they look; `turn` ends when nobody reads the bytes. */
-export type Answer = { bytes: Uint8Array; bodies: Map<string, Rendered>; turn: Promise<unknown> }
+export type Answer = { bytes: Uint8Array; bodies: Map<string, Body>; turn: Promise<unknown> }
 
 export const newAnswer = (bytes: Uint8Array): Answer => ({ bytes, bodies: new Map(), turn: Promise.resolve() })
 

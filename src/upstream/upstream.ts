@@ -7,7 +7,7 @@ import type { Cancellation } from '../lib/cancellation.ts'
 import { joinRead, leavingAfter, type SharedRead, shareRead } from '../lib/single-flight.ts'
 import type { Account, Call } from './call.ts'
 import { type Asking, type Budget, createAsking, type Standing } from './call-policy.ts'
-import type { Rendered, View } from './list-body.ts'
+import type { Body, ViewOptions } from './list-body.ts'
 import { createRenderer } from './renderer.ts'
 import { type Answer, createRecentAnswers, newAnswer, type RecentAnswers } from './response-cache.ts'
 
@@ -16,8 +16,8 @@ type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void)
 
 /** Afilnet as the routes see it. */
 export type Upstream = {
-  /** A read, as callers get it; identical safe ones at one time share one call. A caller of certain `chats` sees only channels of theirs. */
-  read<O extends Operation>(operation: O, params: Params<O>, context: Call, chats?: readonly string[]): Promise<Rendered>
+  /** A read, as callers get it; identical safe ones at one time share one call. A caller that is limited to some `chats` sees only those channels. */
+  read<O extends Operation>(operation: O, params: Params<O>, context: Call, chats?: readonly string[]): Promise<Body>
   /** A send, ready to leave: never shared, never cancelled by its caller, repeated only if nothing left. Throws if it cannot be written. */
   prepareSend<O extends Operation>(operation: O, params: Params<O>, context: Call): SendAttempt
   /** The account of that name, as it stands now. */
@@ -129,7 +129,7 @@ export function createUpstream({
     )
 
   /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
-  function answerOf<O extends Operation>(operation: O, params: Params<O>, key: string, context: Call, view: View): Promise<Answer> {
+  function answerOf<O extends Operation>(operation: O, params: Params<O>, key: string, context: Call, view: ViewOptions): Promise<Answer> {
     const account = accountOf(context)
     // A read that begins after a send was answered must not be given an answer from before it.
     const since = `${account.sendsAnswered[channelOf(params)]} ${key}`
@@ -138,7 +138,8 @@ export function createUpstream({
     const fetchAnswer = (budget: Budget, cancellation: Cancellation) =>
       fetched(account, operation, params, { ...budget, cancellation }, async bytes => {
         const answer = account.recent.same(key, bytes)
-        await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
+        const { skipped } = await bodyOf(operation, answer, view) // what is no result must be known before anybody counts it as one
+        if (skipped > 0) observe('rowsSkipped', { account: account.name, operation: operation.method, count: skipped })
         account.recent.keepFresh(since, answer)
         return answer
       })
@@ -162,19 +163,23 @@ export function createUpstream({
   }
 
   /** What callers of that view get of an answer, made once. */
-  const bodyOf = (operation: Operation, answer: Answer, view: View) =>
-    renderer.render(operation, answer, view.chats === undefined ? '' : JSON.stringify(view.chats), view) // the time zone is the account's
+  const bodyOf = (operation: Operation, answer: Answer, view: ViewOptions) => renderer.render(operation, answer, view)
 
   return {
     async read(operation, params, context, chats) {
       const account = accountOf(context)
-      const view: View = { timezone: account.config.timezone, chats: operation.kind === 'channels' ? chats : undefined }
+      const { timezone, rows } = account.config
+      const view = { timezone, rows, chats, asked: params }
       if (!operation.safe) {
         context.unsafeStarted = true
         return observed(
           context,
           ask(context, operation, undefined, budget =>
-            fetched(account, operation, params, budget, bytes => bodyOf(operation, newAnswer(bytes), view)),
+            fetched(account, operation, params, budget, async bytes => {
+              const body = await bodyOf(operation, newAnswer(bytes), view)
+              if (body.skipped > 0) observe('rowsSkipped', { account: account.name, operation: operation.method, count: body.skipped })
+              return body
+            }),
           ),
         )
       }

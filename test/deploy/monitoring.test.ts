@@ -42,6 +42,8 @@ const metrics: Record<string, readonly string[]> = {
   gateway_upstream_answers_total: ['account', 'code'],
   gateway_upstream_unmapped_total: ['account'],
   gateway_upstream_mismatches_total: ['operation'],
+  gateway_upstream_foreign_rows_total: ['account'],
+  gateway_upstream_rows_skipped_total: ['account'],
   gateway_calls_in_flight: ['account'],
   gateway_calls_queued: ['account'],
   gateway_calls_capacity: ['account'],

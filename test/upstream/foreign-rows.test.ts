@@ -1,0 +1,111 @@
+import { describe, expect } from 'vitest'
+import { calls } from '../afilnet/calls.ts'
+import { test } from '../gateway.ts'
+
+const own = { platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Hello' }
+const list = (...rows: object[]) => JSON.stringify({ status: 'SUCCESS', result: { list: rows } })
+const limited = { key: 'a_key_that_is_limited_to_some_chats', chats: ['whatsapp/100/34600000000', 'whatsapp/100/*'] }
+const reads = ['getchats', 'getmessages', 'getunreadmessages'] as const
+
+describe('a row of another chat', () => {
+  const foreign: [field: string, row: object][] = [
+    ['platform', { platform: 'telegram' }],
+    ['platform', { platform: '' }],
+    ['platformId', { platformid: '101' }],
+    ['platformId', { platformid: 9_007_199_254_740_991 }],
+    ['platformId', { platformid: { id: '100' } }],
+    ['destination', { destination: '34600000001' }],
+    ['destination', { destination: '0034600000000' }],
+    ['destination', { destination: false }],
+  ]
+
+  test.for(foreign)('by its %s is delivered to nobody: %j', async ([field, other], { gateway, sandbox }) => {
+    sandbox.answer({ body: list(own, { ...own, ...other, message: 'not yours' }) })
+
+    const { status, json, text } = await calls.getmessages(gateway)
+
+    expect({ status, code: json.code, outcome: json.outcome }).toEqual({
+      status: 502,
+      code: 'upstream-invalid-response',
+      outcome: 'not_applied',
+    })
+    expect(json.detail).toContain(` ${field} `)
+    expect(text).not.toContain('not yours')
+    expect(gateway.log.find(line => 'field' in line)).toMatchObject({ level: 50, account: 'default', operation: 'getmessages', field })
+    const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    expect(metrics).toContain('gateway_upstream_foreign_rows_total{account="default"} 1')
+  })
+
+  test.for(reads)('is refused from %s, and the next answer is read', async (method, { gateway, sandbox }) => {
+    sandbox.answer({ method, body: list({ ...own, platformid: '7' }) })
+
+    expect((await calls[method](gateway)).json.code).toBe('upstream-invalid-response')
+    expect((await calls[method](gateway)).status).toBe(200)
+  })
+
+  test('is found in a large answer too', async ({ gateway, sandbox }) => {
+    sandbox.answer({ body: list(...Array(2_000).fill(own), { ...own, destination: '34600000001' }) })
+
+    const { json } = await calls.getmessages(gateway)
+
+    expect(json).toMatchObject({ code: 'upstream-invalid-response', detail: expect.stringContaining('destination') })
+  })
+})
+
+describe('a row of the chat asked for', () => {
+  const same = [
+    { platform: ' WhatsApp ', platformid: ' 100', destination: '34600000000\n' },
+    { platformid: 100, destination: 34600000000 },
+    { destination: '+34 600-00 00.00' },
+    { platform: null, platformid: null, destination: null },
+    { platform: undefined, platformid: undefined, destination: undefined },
+  ]
+
+  test.for(same)('may be written as %j', async (spelling, { gateway, sandbox }) => {
+    sandbox.answer({ body: list({ ...own, ...spelling }) })
+
+    const { status, json } = await calls.getmessages(gateway)
+
+    expect({ status, items: json.items?.length }).toEqual({ status: 200, items: 1 })
+  })
+
+  test('may have any destination in a list of conversations', async ({ gateway, sandbox }) => {
+    sandbox.answer({ body: list(own, { ...own, destination: '34600000001' }) })
+
+    expect((await calls.getchats(gateway)).json.items).toHaveLength(2)
+  })
+})
+
+describe('AFILNET_ROWS=destination-open', () => {
+  const env = { AFILNET_ROWS: 'destination-open' }
+  const body = list(own, { ...own, destination: 'the same person, by another name' })
+  const path = '/chats/whatsapp/100/34600000000/messages'
+
+  test('lets rows name another destination, but only for a caller without `chats`', async ({ start, sandbox }) => {
+    const gateway = await start({ env, callers: { limited } })
+    sandbox.answer({ body, times: 2 })
+
+    expect((await gateway.request(path)).json.items).toHaveLength(2)
+    expect((await gateway.request(path, { key: limited.key })).json.code).toBe('upstream-invalid-response')
+  })
+
+  test('compares a shared answer for each caller', async ({ start, sandbox }) => {
+    const gateway = await start({ env, callers: { limited } })
+    sandbox.answer({ body, delayMs: 200 })
+    const open = gateway.request(path)
+    await sandbox.called(1)
+
+    const [first, second] = await Promise.all([open, gateway.request(path, { key: limited.key })])
+
+    expect(first.json.items).toHaveLength(2)
+    expect(second.json).toMatchObject({ code: 'upstream-invalid-response', detail: expect.stringContaining('destination') })
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('still compares the platform and the channel', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    sandbox.answer({ body: list({ ...own, platformid: '7' }) })
+
+    expect((await gateway.request(path)).json.code).toBe('upstream-invalid-response')
+  })
+})
