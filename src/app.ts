@@ -24,6 +24,7 @@ import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
 import { cleanUpAfter, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
 import { createSlowReaders } from './plugins/slow-readers.ts'
+import { normalizeChat, strictRoutes } from './plugins/strict-routes.ts'
 import { ProblemBody } from './problem/problem.ts'
 import { Channel, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
@@ -31,6 +32,7 @@ import { files } from './routes/files.ts'
 import { health, type State } from './routes/health.ts'
 import { me } from './routes/me.ts'
 import { Message, messages } from './routes/messages.ts'
+import { Platform, wellFormed } from './routes/params.ts'
 import { problemPages } from './routes/problems.ts'
 import { Send, sendLedger } from './routes/sends.ts'
 import type { Sends } from './sends/sends.ts'
@@ -110,6 +112,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       createRouteCheck(app),
       authenticate,
       createRequestLimit(count),
+      normalizeChat,
       authorize,
     ],
     onSend: [completeEtag, slowReaders.complete, ...cors.onSend, draining.endKeepAlive, lingerAfterHalfRequest],
@@ -126,11 +129,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   }, timeouts.checkEveryMs).unref()
   app.addHook('onClose', async () => clearInterval(sweep))
 
-  for (const schema of [ProblemBody, Channel, Message, Send]) app.addSchema(schema)
+  for (const schema of [ProblemBody, Platform, Channel, Message, Send]) app.addSchema(schema)
   await app.register(errorHandler, { base, observe, instead: limitMistakes(mistakes, key => app.callerOf(key) !== undefined) })
   if (tracing) await app.register(tracing)
   await app.register(requestSteps, steps)
   await app.register(jsonBody)
+  await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   await app.register(health, { lifecycle, state })
 
@@ -143,6 +147,18 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(files, { upstream, route })
   await app.register(sendLedger, { sends })
   return app
+}
+
+/** Nothing is coerced, dropped or filled in. `verbose`, since an error names what was found. */
+const ajv = {
+  customOptions: {
+    coerceTypes: false,
+    removeAdditional: false,
+    useDefaults: false,
+    allErrors: false,
+    verbose: true,
+    keywords: [wellFormed],
+  },
 }
 
 function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, requestMs, checkEveryMs }: Timeouts) {
@@ -165,6 +181,6 @@ function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, r
       requireHostHeader: false,
       maxHeaderSize: 16_384,
     },
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: false } },
+    ajv,
   } as const
 }

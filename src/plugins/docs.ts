@@ -55,6 +55,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
       },
     },
     refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json.$id ?? `schema-${i}`) },
+    transformObject: document => published('openapiObject' in document ? document.openapiObject : document.swaggerObject) as never, // the same document
     transform: ({ schema, url, route }) => ({ schema: documented(schema, route, app.getSchemas()), url }),
   })
   if (!serve) return
@@ -126,6 +127,17 @@ function documented(schema: FastifySchema, { config, method, url }: RouteOptions
     { ...answer, headers: headersOf(Number(status), responses[status] ?? [], config) },
   ])
   return { ...schema, response: Object.fromEntries(described), ...(keyed ? { security: [{ apiKey: [] }] } : { security: [] }) }
+}
+
+/** Without the keywords of the gateway, which no other tool knows. */
+function published(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(published)
+  if (typeof part !== 'object' || part === null) return part
+  return Object.fromEntries(
+    Object.entries(part)
+      .filter(([name]) => name !== 'wellFormed')
+      .map(([name, value]) => [name, published(value)]),
+  )
 }
 
 const text = (description: string) => ({ type: 'string', description })

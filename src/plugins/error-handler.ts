@@ -5,7 +5,8 @@ import { UpstreamError } from '../afilnet/faults.ts'
 import type { Observe } from '../events.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import { problemOf } from '../problem/of-upstream.ts'
-import { type MemberError, Problem, problemBody } from '../problem/problem.ts'
+import { Problem, problemBody } from '../problem/problem.ts'
+import { schemaProblem } from './schema-errors.ts'
 
 /** Statuses that Fastify decides on before a handler runs, as our codes. */
 const byStatus: Record<number, ProblemCode> = {
@@ -13,6 +14,19 @@ const byStatus: Record<number, ProblemCode> = {
   413: 'payload-too-large',
   414: 'uri-too-long',
   415: 'unsupported-media-type',
+}
+
+const bytesOf = ({ headers }: FastifyRequest) => headers['content-length'] ?? 'more'
+
+/** What was found and what is expected, by Fastify's codes. */
+const fastifyDetails: Record<string, (request: FastifyRequest) => string> = {
+  FST_ERR_BAD_URL: () => 'The path contains a percent sign that does not begin the percent-encoding of UTF-8; write a percent sign as %25.',
+  FST_ERR_CTP_BODY_TOO_LARGE: request => `The body has ${bytesOf(request)} bytes; the gateway accepts 65,536.`,
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => 'The body has another length than the header Content-Length says.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ({ headers }) =>
+    headers['content-type'] === undefined
+      ? 'The body has no header Content-Type; send application/json.'
+      : 'The header Content-Type does not say application/json.',
 }
 
 type ErrorHandlerOptions = {
@@ -66,28 +80,9 @@ function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (error && (error === request.raw.errored || error === request.call?.cancellation.reason)) return new Problem('request-timeout')
   if (error instanceof UpstreamError) return problemOf(error)
   const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own, or a fault of ours without these
-  if (validation?.[0]) return fromValidation(validation[0], validationContext)
+  if (validation?.[0]) return schemaProblem(validation[0], validationContext, request)
   const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
-  if (known) return new Problem(known)
+  if (known) return new Problem(known, { detail: fastifyDetails[code ?? '']?.(request) })
   // Past the point where a call to Afilnet may have left, nobody can say that nothing happened.
   return new Problem('internal-error', { outcome: request.call?.unsafeStarted ? 'unknown' : 'not_applied', cause: error })
-}
-
-type Violation = { keyword: string; instancePath: string; params: Record<string, unknown>; message?: string }
-
-const details: Record<string, (params: Record<string, unknown>) => string> = {
-  required: () => 'is required',
-  additionalProperties: () => 'is not a documented member',
-  pattern: () => 'has characters that are not allowed here',
-  enum: ({ allowedValues }) => `must be one of ${(allowedValues as string[]).join(', ')}`,
-}
-
-function fromValidation(violation: Violation, context: string | undefined): Problem {
-  const { keyword, instancePath, params, message } = violation
-  const member = params.missingProperty ?? params.additionalProperty
-  const pointer = member === undefined ? instancePath : `${instancePath}/${String(member).replaceAll('~', '~0').replaceAll('/', '~1')}`
-  const detail = details[keyword]?.(params) ?? message ?? 'is not valid'
-  if (context !== 'body') return new Problem('invalid-request', { detail: `${context} ${pointer.slice(1)} ${detail}` })
-  const errors: MemberError[] | undefined = pointer === '' ? undefined : [{ pointer, detail }]
-  return new Problem('invalid-request', { detail: `The body${pointer === '' ? '' : `'s ${pointer}`} ${detail}`, errors })
 }

@@ -4,7 +4,8 @@ import { catalogue, type ProblemCode, type ProblemRow } from './catalogue.ts'
 
 export type Outcome = 'not_applied' | 'unknown'
 export type Retry = 'yes' | 'same-key' | 'no'
-export type MemberError = { pointer: string; detail: string }
+/** One part of a request to blame: a part of the body, or a parameter. */
+export type MemberError = { in?: 'path' | 'query' | 'header'; pointer: string; detail: string }
 
 type Details = {
   detail?: string | undefined

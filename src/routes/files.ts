@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { sendFile } from '../afilnet/operations.ts'
 import { isInternal } from '../lib/addresses.ts'
 import { oneOf } from '../lib/string-enum.ts'
-import { Problem } from '../problem/problem.ts'
+import { invalidBody } from '../problem/invalid-request.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
@@ -13,7 +13,7 @@ import { type Send, sendExample } from './sends.ts'
 const url = (description: string, example: string) =>
   text({
     minLength: 1,
-    maxLength: 2048,
+    maxLength: 8192,
     description: `${description}: an absolute http or https URL without credentials`,
     examples: [example],
   })
@@ -63,10 +63,21 @@ export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendR
 
 /** Afilnet fetches the URL, byte for byte as given; what only a lenient parser would read is refused. */
 function requirePublicUrl(pointer: string, value: string) {
-  const blame = (detail: string) =>
-    new Problem('invalid-request', { detail: `The body's ${pointer} ${detail}`, errors: [{ pointer, detail }] })
-  const url = /^https?:\/\/[^\s\p{Cc}\\]+$/iu.test(value) ? URL.parse(value) : null
-  if (!url) throw blame('must be an absolute http or https URL')
-  if (url.username || url.password || /^[^/]*\/\/[^/?#]*@/.test(value)) throw blame('must not contain credentials')
-  if (isInternal(url)) throw blame('must not point to a private or loopback address')
+  const issue = urlIssue(value)
+  if (issue !== undefined) throw invalidBody(pointer, issue)
+}
+
+function urlIssue(value: string): string | undefined {
+  const odd = /[\s\p{Cc}\\]/u.exec(value)
+  if (odd) {
+    const what = odd[0] === ' ' ? 'a blank' : odd[0] === '\\' ? 'a backslash' : 'a control character or line break'
+    return `contains ${what} at position ${odd.index + 1}; percent-encode it`
+  }
+  const scheme = /^([a-z][a-z0-9+.-]{0,19}):/i.exec(value)?.[1]
+  if (scheme === undefined) return 'is not an absolute URL; it begins with http:// or https://'
+  if (!/^https?$/i.test(scheme)) return `has the scheme ${scheme}; only http and https are allowed`
+  const url = /^[^:]*:\/\/./.test(value) ? URL.parse(value) : null
+  if (!url) return 'is not a URL with a valid host, such as https://example.com/menu.jpg'
+  if (url.username || url.password || /^[^/]*\/\/[^/?#]*@/.test(value)) return 'contains credentials before the host; remove them'
+  return isInternal(url) ? 'points to a private or loopback address, which Afilnet cannot reach; use a public one' : undefined
 }

@@ -1,43 +1,42 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { oneOf } from '../lib/string-enum.ts'
 
 export const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
 
-const Platform = oneOf(platforms, {
-  description: 'The messaging platform',
+/** A platform in a request; a string, so that a value from an answer can be passed on as it is. */
+export const Platform = Type.String({
+  $id: 'Platform',
+  pattern: `^(${platforms.join('|')})$`,
+  description: 'The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`.',
   examples: ['whatsapp'],
 })
 
-// No control characters, in words that mean the same with and without the `u` flag: Swagger UI checks without it.
-const printable = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$'
+const platform = Type.Unsafe<string>(Type.Ref('Platform'))
 
-const id = (description: string, example: string) =>
-  Type.String({ minLength: 1, maxLength: 128, pattern: printable, description, examples: [example] })
+const id = (pattern: string, description: string, example: string) =>
+  Type.String({ minLength: 1, maxLength: 128, pattern, description, examples: [example] })
 
-const platformId = id('Which of your numbers, bots or widgets', '100')
+// `\x` and no `\u`: the patterns mean the same in ECMA-262 with and without `u`, Python, Java, Go and .NET.
+const platformId = id('^[^\\x00-\\x1f\\x7f-\\x9f]*$', 'Which of your numbers, bots or widgets, as `GET /channels` lists it.', '100')
 const destination = id(
-  'The other side of the conversation; for WhatsApp a number with its country code and no plus sign, never a list. With the sandbox, one of its magic destinations.',
+  '^[^,;|\\x00-\\x1f\\x7f-\\x9f]*$',
+  'The other side of the conversation, one recipient. For WhatsApp a number with its country code; the gateway removes `+`, blanks, `-`, `.` and brackets from a number of 7 to 15 digits and answers with the digits. With the sandbox, also one of its magic destinations.',
   '34600000000',
 )
 
 /** The path of one channel. */
 export type ChannelParams = Static<typeof ChannelParams>
-export const ChannelParams = Type.Object({ platform: Platform, platformId })
+export const ChannelParams = Type.Object({ platform, platformId })
 
-/** The path of one conversation. A WhatsApp destination that reads like a list could reach more than one person. */
+/** The path of one conversation. */
 export type ChatParams = Static<typeof ChatParams>
-export const ChatParams = Type.Object(
-  { platform: Platform, platformId, destination },
-  {
-    if: { properties: { platform: { const: 'whatsapp' } } },
-    // biome-ignore lint/suspicious/noThenProperty: JSON Schema's own keyword
-    then: { properties: { destination: { type: 'string', pattern: '^[^,;|\\s]*$' } } },
-  },
-)
+export const ChatParams = Type.Object({ platform, platformId, destination })
 
-/** Text that UTF-8 can carry: no half of a surrogate pair. */
+/** Text that UTF-8 can carry; `wellFormed` is a keyword of the gateway, which the published document leaves out. */
 export const text = (options: { description: string; examples: string[]; minLength?: number; maxLength?: number }) =>
-  Type.String({ pattern: '^\\P{Cs}*$', ...options })
+  Type.String({ wellFormed: true, ...options })
+
+/** Knows half of a surrogate pair, for which no pattern is portable. */
+export const wellFormed = { keyword: 'wellFormed', type: 'string', validate: (_: true, text: string) => text.isWellFormed() } as const
 
 /** A field that Afilnet documents, and may leave out all the same. */
 export const Nullable = (options: { description?: string; examples?: (string | null)[] } = {}) =>

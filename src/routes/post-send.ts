@@ -12,13 +12,13 @@ export const reference = Type.Optional(
   text({ maxLength: 128, description: 'Your own label, kept with the send', examples: ['order-4711'] }),
 )
 
-const keyPattern = '^[\\x21-\\x7e]{1,255}$'
-
 /** The header of both POST routes. */
 export const SendHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
-      pattern: keyPattern,
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[\\x21-\\x7e]*$',
       description:
         'Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it is told how the first one ended.',
     }), // no example: Swagger UI would fill it in, and the second try would only replay the first

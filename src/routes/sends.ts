@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
+import { normalizeDestination } from '../access.ts'
 import { oneOf } from '../lib/string-enum.ts'
 import type { ProblemBody } from '../problem/problem.ts'
 import type { Sends } from '../sends/sends.ts'
@@ -103,9 +104,10 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
         if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
       },
     },
-    ({ query: { limit = 20, ...filters }, call }, reply) => {
+    ({ query: { limit = 20, destination, ...filters }, call }, reply) => {
       reply.header('cache-control', 'no-store')
-      return sends.list(call.caller, { ...filters, limit })
+      const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
+      return sends.list(call.caller, { ...filters, ...(name !== undefined && { destination: name }), limit })
     },
   )
 }

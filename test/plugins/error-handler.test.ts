@@ -5,7 +5,7 @@ import { Problem } from '../../src/problem/problem.ts'
 import { test } from '../gateway.ts'
 
 const codes = Object.keys(catalogue) as ProblemCode[] // the literal's own keys
-const operatorFirst = ['upstream-credentials-rejected', 'upstream-contract-mismatch', 'upstream-out-of-credit']
+const operatorFirst = ['upstream-credentials-rejected', 'upstream-contract-mismatch', 'upstream-out-of-credit', 'ledger-changed']
 
 describe('The catalogue', () => {
   plain.for(codes)('tells for %s whether to repeat, as the contract rules it', code => {
@@ -30,7 +30,7 @@ describe('The catalogue', () => {
   plain('says when to come back with every 503 that coming back can mend', () => {
     const silent = codes.filter(code => catalogue[code].status === 503 && !('retry-after' in new Problem(code).headers))
 
-    expect(silent).toEqual(['upstream-out-of-credit'])
+    expect(silent).toEqual(['upstream-out-of-credit', 'ledger-changed'])
   })
 
   plain('explains each error in words of its own', () => {

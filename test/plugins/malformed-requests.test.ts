@@ -127,7 +127,7 @@ describe('A path parameter', () => {
     ['a%2Fb', 'a/b'],
     ['a%252Fb', 'a%2Fb'],
     ['a%25b', 'a%b'],
-    ['a%20b%2Cc%3Bd%7Ce', 'a b,c;d|e'],
+    ['a%20b%3Fc%23d%26e', 'a b?c#d&e'],
     ['a+b', 'a+b'],
     ['..%2F..', '../..'],
     ['%26password%3Dx', '&password=x'],
@@ -222,7 +222,7 @@ describe('What Node or Fastify would refuse in words of their own', () => {
   })
 
   test('passes what is just within the limits', async ({ gateway }) => {
-    const url = await gateway.raw(wire(`GET /channels?${'a'.repeat(8_182)}`))
+    const url = await gateway.raw(wire(`GET /problems/not-found?${'a'.repeat(8_170)}`))
     const body = await gateway.raw(json(`{"message":"${'a'.repeat(65_536 - 14)}"}`))
     const http10 = await gateway.raw('GET /health/live HTTP/1.0\r\n\r\n')
 

@@ -37,7 +37,7 @@ const badUrls = [
   ['a line break', 'https://example.com/\nmenu.jpg'],
   ['a null byte', 'https://example.com/\0menu.jpg'],
   ['half a surrogate pair', 'https://example.com/\ud800'],
-  ['2,049 characters', `https://example.com/${'a'.repeat(2_029)}`],
+  ['8,193 characters', `https://example.com/${'a'.repeat(8_173)}`],
 ] as const
 
 const goodUrls = [

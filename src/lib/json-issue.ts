@@ -1,0 +1,71 @@
+/** Where a text stops being the JSON that every reader understands alike, and why. Lines and columns begin with 1. */
+export type JsonIssue = { line: number; column: number; issue: string }
+
+const string = String.raw`"(?:[^"\\\p{Cc}]|[\x7f-\x9f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*`
+const number = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])`
+const token = new RegExp(`${string}"|${number}|(?:true|false|null)(?!\\w)|[[\\]{},:]`, 'uy')
+const unclosed = new RegExp(string, 'uy')
+
+/** Looks for broken JSON and for a key that one object has twice: which of the two counts is for each reader to guess. */
+export function findJsonIssue(text: string): JsonIssue | undefined {
+  const open: (Set<unknown> | undefined)[] = [] // the keys of each open object; undefined for an array
+  let expected: 'value' | 'value or ]' | 'key' | 'key or }' | ':' | ', or end' = 'value'
+  for (let at = 0; ; ) {
+    while (' \t\n\r'.includes(text[at] || 'x')) at++
+    if (at === text.length) return expected === ', or end' && open.length === 0 ? undefined : place(text, at, 'the text ends too early')
+    token.lastIndex = at
+    const found = token.exec(text)?.[0]
+    if (found === undefined) return broken(text, at)
+    const inside = open.at(-1)
+    if (found === '}' || found === ']') {
+      const fits =
+        found === '}'
+          ? inside && (expected === 'key or }' || expected === ', or end')
+          : open.length > 0 && !inside && /\]|end/.test(expected)
+      if (!fits) return place(text, at, `unexpected ${found}`)
+      open.pop()
+      expected = ', or end'
+    } else if (found === ',' || found === ':') {
+      if (found === ':' ? expected !== ':' : expected !== ', or end' || open.length === 0) return place(text, at, `unexpected ${found}`)
+      expected = found === ',' && inside ? 'key' : 'value'
+    } else if (expected === 'key' || expected === 'key or }') {
+      if (found[0] !== '"') return place(text, at, 'expected a key in double quotes')
+      const key: unknown = JSON.parse(found)
+      if (inside?.has(key)) return place(text, at, 'a key occurs twice in one object')
+      inside?.add(key)
+      expected = ':'
+    } else if (expected.startsWith('value')) {
+      if (found === '{' || found === '[') open.push(found === '{' ? new Set() : undefined)
+      expected = found === '{' ? 'key or }' : found === '[' ? 'value or ]' : ', or end'
+    } else {
+      return place(
+        text,
+        at,
+        open.length === 0 ? 'there is more text after the value' : `expected ${expected === ':' ? 'a colon' : 'a comma'}`,
+      )
+    }
+    at += found.length
+  }
+}
+
+/** Says what is wrong with something that is no token; in a string, where. */
+function broken(text: string, at: number): JsonIssue {
+  if (text[at] !== '"') return place(text, at, text[at] === "'" ? 'strings need double quotes' : 'unexpected text')
+  unclosed.lastIndex = at
+  const end = at + (unclosed.exec(text)?.[0].length ?? 0)
+  if (end >= text.length) return place(text, at, 'a string is not closed')
+  const found = text[end]
+  if (found === '\\') return place(text, end, 'unknown escape in a string')
+  return place(
+    text,
+    end,
+    found === '\n' || found === '\r'
+      ? 'a string contains a raw line break; write \\n'
+      : 'a string contains a raw control character; escape it',
+  )
+}
+
+function place(text: string, at: number, issue: string): JsonIssue {
+  const before = text.slice(0, at).split('\n')
+  return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1, issue }
+}

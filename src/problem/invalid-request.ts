@@ -1,0 +1,21 @@
+import { Problem } from './problem.ts'
+
+/** Where a request names something. The body's parts have a pointer only. */
+export type Place = 'path' | 'query' | 'header'
+
+/** Refuses a parameter; the issue continues a sentence that begins with the parameter's name. */
+export const invalidParameter = (place: Place, name: string, issue: string) =>
+  new Problem('invalid-request', {
+    detail: `The ${place === 'header' ? 'header' : `${place} parameter`} ${name} ${issue}.`,
+    errors: [{ in: place, pointer: `/${escaped(name)}`, detail: issue }],
+  })
+
+/** Refuses a part of the body, or with an empty pointer the whole of it. */
+export const invalidBody = (pointer: string, issue: string) =>
+  new Problem('invalid-request', {
+    detail: `${pointer === '' ? 'The body' : `In the body, ${pointer}`} ${issue}.`,
+    errors: pointer === '' ? undefined : [{ pointer, detail: issue }],
+  })
+
+/** A name as a part of a JSON pointer. */
+export const escaped = (name: string) => name.replaceAll('~', '~0').replaceAll('/', '~1')
