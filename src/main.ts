@@ -17,8 +17,9 @@ delete process.env.DEBUG
 // Beside the code, where only its owner may write; read-only is fine. Everything else is imported after it, and so found in it.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
 const { configOrExit } = await import('./cli/config-or-exit.ts')
-const { ConfigError, maskConfig, readConfig, warningsOf } = await import('./config/config.ts')
+const { ConfigError, readConfig } = await import('./config/config.ts')
 const { debugSwitches } = await import('./config/debug-switches.ts')
+const { describeConfig, warningsOf } = await import('./config/describe.ts')
 const { startGateway } = await import('./gateway.ts')
 const { createLogger, openStandardOutput } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
@@ -37,7 +38,7 @@ const warnings = [
 ]
 if (argument === '--check') {
   for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`)
-  process.stdout.write(`${JSON.stringify(maskConfig(config), null, 2)}\n`)
+  process.stdout.write(`${JSON.stringify(describeConfig(config), null, 2)}\n`)
   process.exit(0)
 }
 

@@ -5,7 +5,7 @@ import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { generate } from '../src/cli/openapi.ts'
-import { schemaText } from '../src/config/file.ts'
+import { schemaText } from '../src/config/file-schema.ts'
 import { Variables } from '../src/config/variables.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

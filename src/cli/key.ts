@@ -10,12 +10,12 @@ const options = {
   expires: { type: 'string' },
 } as const
 
-const usage = `npm run key                                            a key for the one caller of the environment
+const usage = `npm run key                                            a key for the one caller in the environment
 npm run key -- --name crm --account main --scope messages:send [--scope …] [--chat 'whatsapp/100/*' …] [--expires 90d]
 
 --expires takes days (90d), hours (12h) or a time in RFC 3339.`
 
-/** The row of the configuration that goes with a digest, or what is wrong with the arguments. */
+/** The row of the configuration for a digest, or the issues of the arguments. */
 function rowOf(args: string[], sha256: string): { row: string } | { issues: string[] } {
   const given = attempt(() => parseArgs({ args, options, strict: true, allowPositionals: false }).values)
   if (!given) return { issues: [usage] }
@@ -28,9 +28,13 @@ function rowOf(args: string[], sha256: string): { row: string } | { issues: stri
     ...(chat && { chats: chat }),
     ...(expires !== undefined && { expires: instantOf(expires) }),
   }
-  const issues: string[] = []
-  readCaller(name, caller, (path, message) => issues.push(`${argumentOf(path, name)}: ${message}`))
-  return issues.length > 0 ? { issues: [...new Set(issues), '', usage] } : { row: `  ${JSON.stringify(name)}: ${JSON.stringify(caller)}` }
+  const issues = new Map<string, string>()
+  readCaller(name, caller, (path, message) => {
+    const argument = argumentOf(path, name)
+    issues.set(argument, issues.get(argument) ?? message)
+  })
+  if (issues.size === 0) return { row: `  ${JSON.stringify(name)}: ${JSON.stringify(caller)}` }
+  return { issues: [...[...issues].map(([argument, message]) => `${argument}: ${message}`), '', usage] }
 }
 
 /** The argument that a path in the file stands for. */
@@ -39,7 +43,7 @@ function argumentOf(path: string, name: string) {
   return `--${property?.replace(/s$/, property === 'expires' ? 's' : '') ?? 'name'}`
 }
 
-/** A time in RFC 3339, from one or from a number of days or hours; anything else is left for the schema to refuse. */
+/** A time in RFC 3339, from one or from a number of days or hours. The schema refuses anything else. */
 function instantOf(expires: string) {
   const [, count, unit] = /^(\d{1,5})([dh])$/.exec(expires) ?? []
   const ms = Number(count) * (unit === 'd' ? 86_400_000 : 3_600_000)
@@ -62,6 +66,6 @@ if (import.meta.main) {
     process.exit(78)
   }
   process.stdout.write(
-    `The key, shown this once; give it to the caller:\n\n  ${key}\n\nThe row of the configuration; it cannot be turned back into the key:\n\n${made.row}\n`,
+    `The API key. It is shown only once; give it to the caller:\n\n  ${key}\n\nThe line for the configuration. It holds only the digest of the key:\n\n${made.row}\n`,
   )
 }

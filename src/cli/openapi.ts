@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { createApp } from '../app.ts'
 import { readConfig } from '../config/config.ts'
-import { schemaText } from '../config/file.ts'
+import { schemaText } from '../config/file-schema.ts'
 import { unobserved } from '../events.ts'
 import { createLifecycle } from '../lib/lifecycle.ts'
 import { openapiText } from '../plugins/docs.ts'

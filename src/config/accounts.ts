@@ -1,10 +1,11 @@
-import type { Static } from '@sinclair/typebox'
-import { type Scope, scopes } from '../access.ts'
+import { normalizePattern, type Scope, scopes } from '../access.ts'
 import { documentedUrl } from '../afilnet/transports.ts'
-import { isLoopback } from '../lib/addresses.ts'
-import { type CallerRow, readRows } from './file.ts'
-import { isExampleDigest, isExampleSecret, sandboxPassword, withoutNewline } from './secrets.ts'
-import { type Environment, expectedTimezone, expectedUrl, Variables } from './variables.ts'
+import { readRows } from './file.ts'
+import type { CallerRow } from './file-schema.ts'
+import { isNot, quoted } from './quote.ts'
+import { digestIssue, passwordIssue, type ReadFile, sandboxPassword, withoutNewline } from './secrets.ts'
+import { isLocal, readUrl, urlIssue } from './url.ts'
+import { type Environment, type Report, type Values, Variables } from './variables.ts'
 
 export type AccountConfig = {
   user: string
@@ -23,15 +24,11 @@ export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' |
   chats?: readonly string[]
 }
 
-export type Report = (path: string, expected: string) => void
-
-/** Reads a file's text, if it can and if it is text in UTF-8. */
-export type ReadFile = (path: string) => string | undefined
-
-type Many = { accounts: Record<string, AccountConfig>; callers: Record<string, CallerConfig> }
+/** `used` are the environment variables that the file refers to. */
+type Many = { accounts: Record<string, AccountConfig>; callers: Record<string, CallerConfig>; warnings: string[]; used: string[] }
 
 /** The one account and the one caller of the environment. */
-export function readSingle(values: Partial<Static<typeof Variables>>, connections: number, report: Report): Many {
+export function readSingle(values: Partial<Values>, connections: number, report: Report): Many {
   const account = {
     user: values.AFILNET_USER,
     password: values.AFILNET_PASSWORD,
@@ -42,58 +39,85 @@ export function readSingle(values: Partial<Static<typeof Variables>>, connection
     connections,
   }
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
-  if (keySha256.some(isExampleDigest)) report('GATEWAY_KEY_SHA256', expectedKey)
+  const issue = keySha256.map(digestIssue).find(Boolean)
+  if (issue) report('GATEWAY_KEY_SHA256', issue)
   const requestsPerMinute = values.RATE_LIMIT_PER_MINUTE
   const rateLimit = requestsPerMinute !== undefined && { rateLimit: { requestsPerMinute } }
   return {
-    accounts: { default: accountOf(account, (property, expected) => report(`AFILNET_${property.toUpperCase()}`, expected)) },
+    accounts: { default: accountOf(account, (property, message) => report(`AFILNET_${property.toUpperCase()}`, message)) },
     callers: { default: { keySha256, account: 'default', scopes: [...scopes], ...rateLimit } },
+    warnings: [],
+    used: [],
   }
 }
 
 type ManyOptions = { environment: Environment; read: ReadFile; connections: number; report: Report }
 
 /** The accounts and callers of `GATEWAY_CONFIG`. */
-export function readFileOfMany(path: string, { environment, read, connections, report }: ManyOptions): Many {
-  const text = read(path)
-  if (text === undefined) report('GATEWAY_CONFIG', `expected ${Variables.properties.GATEWAY_CONFIG.expected}`)
+export function readMany(path: string, { environment, read, connections, report }: ManyOptions): Many {
+  const { text, issue } = read(path)
+  if (issue) report('GATEWAY_CONFIG', `the file ${issue}`)
   const rows = text === undefined ? { accounts: [], callers: [] } : readRows(text, report)
 
   const accounts = rows.accounts.map(({ name, path, row: { $comment, password, ...row } }) => {
-    const secret = password && readReference(password, environment, read, expected => report(`${path}.password`, expected))
-    const reportProperty: Report = (property, expected) => report(`${path}.${property}`, expected)
+    const secret = password && readReference(password, environment, read, message => report(`${path}.password`, message))
+    const reportProperty: Report = (property, message) => report(`${path}.${property}`, message)
     return [name, accountOf({ connections, ...row, password: secret }, reportProperty)] as const
   })
-  const names = new Set(accounts.map(([name]) => name))
+  const used = rows.accounts.flatMap(({ row: { password } }) => (password && 'env' in password ? [password.env] : []))
+  const names = accounts.map(([name]) => name)
   const owners = new Map<string, string>()
+  const warnings: string[] = []
   const callers = rows.callers.map(({ name, path, row: { $comment, ...row } }) => {
-    if (row.account !== undefined && !names.has(row.account)) report(`${path}.account`, 'expected the name of an account in this file')
+    if (row.account !== undefined && !names.includes(row.account)) report(`${path}.account`, noAccount(row.account, names))
     for (const [i, digest] of (row.keySha256 ?? []).entries()) {
+      const at = `${path}.keySha256[${i}]`
       const owner = owners.get(digest)
-      if (isExampleDigest(digest)) report(`${path}.keySha256[${i}]`, expectedKey)
-      if (owner !== undefined) report(`${path}.keySha256[${i}]`, `expected a key of its own: ${owner} has the same`)
-      owners.set(digest, `${path}.keySha256[${i}]`)
+      const issue =
+        digestIssue(digest) ?? (owner === undefined ? undefined : `is the digest of ${owner} too; each caller needs a key of its own`)
+      if (issue) report(at, issue)
+      owners.set(digest, at)
     }
-    return [name, row as CallerConfig] as const // complete, or reported already
+    const chats = row.chats && normalizeChats(row.chats, `${path}.chats`, warnings)
+    return [name, { ...row, ...(chats && { chats }) } as CallerConfig] as const // complete, or reported already
   })
-  return { accounts: Object.fromEntries(accounts), callers: Object.fromEntries(callers) }
+  return { accounts: Object.fromEntries(accounts), callers: Object.fromEntries(callers), warnings, used }
 }
 
-const expectedKey = 'expected the digest of a real key, not of an example'
+function noAccount(name: string, names: readonly string[]) {
+  // A long name may be a secret in the wrong place.
+  const shown = names.filter(name => /^[\w.-]{1,19}$/.test(name))
+  return `there is no account ${quoted(name).replace('the value', 'of that name')} (accounts: ${shown.join(', ') || 'none'})`
+}
+
+/** Chat patterns as requests are compared with them; adds a warning for each that is written otherwise. */
+function normalizeChats(patterns: readonly string[], path: string, warnings: string[]): string[] {
+  return patterns.flatMap((pattern, i) => {
+    const normalized = normalizePattern(pattern)
+    if (normalized.join() !== pattern)
+      warnings.push(`${path}[${i}]: WhatsApp numbers are compared by their digits; the pattern is read as ${normalized.at(-1)}`)
+    return normalized
+  })
+}
 
 function readReference(
   reference: { file: string } | { env: string },
   environment: Environment,
   read: ReadFile,
-  report: (expected: string) => void,
-) {
-  const named = 'env' in reference && Object.hasOwn(environment, reference.env) ? environment[reference.env] : undefined
-  const secret = 'env' in reference ? named : withoutNewline(read(reference.file))
-  if (secret === undefined)
-    report('env' in reference ? 'expected env to name a variable that is set' : 'expected file to name a file of text that can be read')
-  else if (!/\S/.test(secret)) report('expected a password that is not empty')
-  else return secret
-  return undefined
+  report: (message: string) => void,
+): string | undefined {
+  const found = 'env' in reference ? readEnvironment(reference.env, environment) : read(reference.file)
+  if (found.text === undefined) return void report('env' in reference ? `${found.issue}` : `the file ${found.issue}`)
+  const secret = 'env' in reference ? found.text : withoutNewline(found.text)
+  if (!/\S/.test(secret)) return void report('is empty')
+  return secret
+}
+
+function readEnvironment(name: string, environment: Environment) {
+  const text = Object.hasOwn(environment, name) ? environment[name] : undefined
+  // A name that no variable has may be the password itself.
+  const shown = /^[A-Z_][A-Z0-9_]{0,63}$/.test(name) ? `the environment variable ${name}` : 'the environment variable'
+  return { text, issue: `${shown} is not set` }
 }
 
 type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | undefined } & {
@@ -107,24 +131,21 @@ function accountOf(
   { user, password, transport = 'post', url: given, timezone, rows, connections }: Partial<AccountParts> & { connections: number },
   report: Report,
 ): AccountConfig {
+  const issue = given === undefined ? undefined : urlIssue(given)
   const url = readUrl(given ?? documentedUrl[transport])
-  const local = url !== undefined && (isLoopback(url) || url.hostname === 'sandbox')
-  if (!url || (url.protocol !== 'https:' && !local)) report('url', `expected ${expectedUrl}`)
-  if (password !== undefined && isExampleSecret(password)) report('password', 'expected a real password, not the value of an example')
-  if (password?.trim() === sandboxPassword && !local) {
-    report('password', "expected the account's password: the sandbox's is for a loopback host or one named sandbox")
-  }
-  if (transport === 'basic' && user?.includes(':')) report('user', 'expected no colon with the basic transport')
-  if (timezone !== undefined && !isTimeZone(timezone)) report('timezone', `expected ${expectedTimezone}`)
+  const local = url !== undefined && isLocal(url)
+  if (issue) report('url', issue)
+  else if (url?.protocol === 'http:' && !local)
+    report('url', 'is plain http; write https (http is for a loopback host or one named sandbox)')
+  const secretIssue = password === undefined ? undefined : passwordIssue(password)
+  if (secretIssue) report('password', secretIssue)
+  if (password?.trim() === sandboxPassword && !local)
+    report('password', 'is the password of the sandbox, which is for a loopback host or one named sandbox')
+  if (transport === 'basic' && user?.includes(':')) report('user', 'contains a colon, which the basic transport cannot carry')
+  if (timezone !== undefined && !isTimeZone(timezone))
+    report('timezone', isNot(timezone, String(Variables.properties.AFILNET_TIMEZONE.expected)))
   const account = { user, password, transport, url, connections, ...(timezone !== undefined && { timezone }), ...(rows && { rows }) }
   return account as AccountConfig // complete, or reported and never used
-}
-
-/** An absolute URL of nothing but host, port and path. */
-export function readUrl(value: string): URL | undefined {
-  const url = URL.parse(value)
-  const plain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !/[?#]/.test(value)
-  return plain ? url : undefined
 }
 
 function isTimeZone(name: string) {

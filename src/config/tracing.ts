@@ -1,7 +1,6 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import type { Static } from '@sinclair/typebox'
-import { readUrl } from './accounts.ts'
-import type { Variables } from './variables.ts'
+import { readUrl, urlIssue } from './url.ts'
+import { type Report, type Values, Variables } from './variables.ts'
 
 /** Where traces go, and how many of them. */
 export type TracingConfig = {
@@ -9,19 +8,17 @@ export type TracingConfig = {
   /** For the collector, which may ask for a key. */
   headers: Readonly<Record<string, string>>
   serviceName: string
-  sampler: Static<typeof Variables>['OTEL_TRACES_SAMPLER']
+  sampler: Values['OTEL_TRACES_SAMPLER']
   ratio: number
 }
 
-type ReportVariable = (path: keyof typeof Variables.properties) => void
-
 /** Reads the variables of OpenTelemetry; `undefined` if they name no collector. */
-export function readTracing(values: Partial<Static<typeof Variables>>, report: ReportVariable): TracingConfig | undefined {
+export function readTracing(values: Partial<Values>, report: Report): TracingConfig | undefined {
   const headers = readHeaders(values.OTEL_EXPORTER_OTLP_HEADERS ?? '')
-  if (!headers) report('OTEL_EXPORTER_OTLP_HEADERS')
+  if (!headers) report('OTEL_EXPORTER_OTLP_HEADERS', `the value is not ${Variables.properties.OTEL_EXPORTER_OTLP_HEADERS.expected}`)
   if (values.OTEL_EXPORTER_OTLP_ENDPOINT === undefined) return undefined
   const endpoint = readUrl(values.OTEL_EXPORTER_OTLP_ENDPOINT)
-  if (!endpoint) report('OTEL_EXPORTER_OTLP_ENDPOINT')
+  if (!endpoint) report('OTEL_EXPORTER_OTLP_ENDPOINT', String(urlIssue(values.OTEL_EXPORTER_OTLP_ENDPOINT)))
   const tracing = {
     endpoint,
     headers,

@@ -82,7 +82,7 @@ describe('npm run key', () => {
     const { status, stderr } = run('--name', 'crm', '--account', 'main', '--scope', 'messages:send', '--expires', '2027-02-30T00:00:00Z')
 
     expect(status).toBe(78)
-    expect(stderr).toContain('--expires: expected a day and time that exist')
+    expect(stderr).toContain('--expires: the value is not a day and time that exist')
   })
 
   test.for([['--nmae', 'crm'], ['crm'], ['--name'], ['--scope', 'messages:send']])('shows how it is used when it is not: %s', args => {

@@ -97,7 +97,7 @@ describe('A changed configuration', () => {
 
     expect(line).toMatchObject({
       level: 50,
-      issues: [{ path: 'GATEWAY_CONFIG', message: expect.stringMatching(/^expected valid JSON/) }],
+      issues: [{ path: 'GATEWAY_CONFIG', message: expect.stringMatching(/^is not valid JSON/) }],
     })
     expect(gateway.log.filter(({ level }) => level === 50)).toHaveLength(1)
     expect(JSON.stringify(gateway.log)).not.toContain('fake-canary')
@@ -145,7 +145,7 @@ describe('A changed configuration', () => {
     write('later', `${canaries.password}\n`)
     await reloaded()
 
-    expect(line.issues).toEqual([{ path: 'accounts.main.password', message: 'expected file to name a file of text that can be read' }])
+    expect(line.issues).toEqual([{ path: 'accounts.main.password', message: 'the file does not exist' }])
     expect([meanwhile.status, (await gateway.request('/channels', { key: keys.crm })).status]).toEqual([200, 200])
   })
 

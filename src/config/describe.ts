@@ -1,0 +1,105 @@
+import { isLoopback } from '../lib/addresses.ts'
+import { maskStoreUrl } from '../store/url.ts'
+import type { AccountConfig, CallerConfig } from './accounts.ts'
+import type { Config } from './config.ts'
+import type { VariableName } from './variables.ts'
+
+const set = '<set>'
+
+/** What `--check` shows for each variable; `undefined` if it is not set and has no default. */
+const shown: Record<VariableName, (config: Config) => unknown> = {
+  GATEWAY_CONFIG: config => config.configFile,
+  AFILNET_USER: config => only(config)?.account.user,
+  AFILNET_PASSWORD: config => only(config) && set,
+  AFILNET_TRANSPORT: config => only(config)?.account.transport,
+  AFILNET_URL: config => only(config)?.account.url,
+  AFILNET_TIMEOUT_MS: config => config.timeoutMs,
+  AFILNET_LATE_MS: config => config.lateMs,
+  AFILNET_CONNECTIONS: config => config.connections,
+  AFILNET_MAX_RESPONSE_BYTES: config => config.maxResponseBytes,
+  READ_CACHE_MS: config => config.readCacheMs,
+  AFILNET_TIMEZONE: config => only(config)?.account.timezone,
+  AFILNET_PROXY: ({ proxyUrl }) =>
+    proxyUrl && (proxyUrl.username || proxyUrl.password ? `${proxyUrl.protocol}//${set}@${proxyUrl.host}` : proxyUrl.origin),
+  AFILNET_ROWS: config => only(config)?.account.rows,
+  GATEWAY_KEY_SHA256: config => only(config)?.caller.keySha256.map(() => set),
+  RATE_LIMIT_PER_MINUTE: config => only(config)?.caller.rateLimit?.requestsPerMinute,
+  HOST: config => config.host,
+  PORT: config => config.port,
+  ADMIN_HOST: config => config.adminHost,
+  ADMIN_PORT: config => config.adminPort,
+  TRUST_PROXY: config => config.trustProxy,
+  CORS_ORIGINS: config => config.corsOrigins,
+  PUBLIC_URL: config => config.publicUrl,
+  DOCS: config => config.docs,
+  LOG_LEVEL: config => config.logLevel,
+  KEEP_ALIVE_MS: config => config.keepAliveMs,
+  ALLOW_DEBUG: config => config.allowDebug,
+  OTEL_EXPORTER_OTLP_ENDPOINT: ({ tracing }) => tracing?.endpoint,
+  OTEL_EXPORTER_OTLP_HEADERS: ({ tracing }) => tracing && mapValues(tracing.headers, () => set),
+  OTEL_SERVICE_NAME: ({ tracing }) => tracing?.serviceName,
+  OTEL_TRACES_SAMPLER: ({ tracing }) => tracing?.sampler,
+  OTEL_TRACES_SAMPLER_ARG: ({ tracing }) => tracing?.ratio,
+  STORE_URL: config => maskStoreUrl(config.storeUrl),
+  SENDS_KEEP_HOURS: config => config.keepHours,
+  STORE_MAX_MB: config => config.storeMaxMb,
+  IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
+  DRAIN_MS: config => config.drainMs,
+  DRAIN_DELAY_MS: config => config.drainDelayMs,
+}
+
+/** The one account and the one caller, where the environment configures them. */
+function only({ configFile, accounts, callers }: Config) {
+  const { default: account } = accounts
+  const { default: caller } = callers
+  return configFile === undefined && account && caller ? { account, caller } : undefined
+}
+
+/** The configuration by the names of variables and of the file's properties, without secrets. */
+export function describeConfig(config: Config): Record<string, unknown> {
+  const { accounts, callers, configFile, files } = config
+  return {
+    ...mapValues(shown, show => show(config)),
+    ...(configFile !== undefined && {
+      accounts: mapValues(accounts, account => ({ ...account, password: set })),
+      callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => set) })),
+    }),
+    files: Object.keys(files),
+  }
+}
+
+/** What is valid and yet probably not meant. */
+export function warningsOf(config: Config, now = Date.now()): string[] {
+  const { accounts, callers, tracing, publicUrl, trustProxy, keepAliveMs } = config
+  const inTheClear = tracing?.endpoint.protocol === 'http:' && !isLoopback(tracing.endpoint) && Object.keys(tracing.headers).length > 0
+  const isPublicInTheClear = publicUrl?.protocol === 'http:' && !isLoopback(publicUrl)
+  const wide = trustProxy.filter(block => Number(block.split('/')[1] ?? 128) < (block.includes(':') ? 7 : 8))
+  return [
+    ...config.warnings,
+    ...(inTheClear ? ['OTEL_EXPORTER_OTLP_HEADERS go to the collector over plain http'] : []),
+    ...(isPublicInTheClear ? ['PUBLIC_URL is plain http: callers send their API keys unencrypted'] : []),
+    ...wide.map(block => `TRUST_PROXY: ${block} lets many addresses of the internet choose the address that the gateway sees`),
+    ...(trustProxy.length > 0 && keepAliveMs < 60_000
+      ? [`KEEP_ALIVE_MS is ${keepAliveMs}: it must exceed the idle timeout of the proxy in front, which is often 60 seconds`]
+      : []),
+    ...Object.entries(accounts).flatMap(warningsOfAccount),
+    ...Object.entries(callers).flatMap(([name, { expires }]: [string, CallerConfig]) =>
+      expires !== undefined && Date.parse(expires) <= now ? [`caller ${name}: its keys have expired`] : [],
+    ),
+  ]
+}
+
+function warningsOfAccount([name, { transport, user, password }]: [string, AccountConfig]): string[] {
+  const blank = (text: string) => text !== text.trim() || /[\r\n]/.test(text)
+  return [
+    ...(transport === 'get'
+      ? [`account ${name}: the get transport puts the password into the URL of every call, where proxies log it`]
+      : []),
+    ...(blank(user) ? [`account ${name}: the user has blanks or line breaks that are probably not part of it`] : []),
+    ...(blank(password) ? [`account ${name}: the password has blanks or line breaks that are probably not part of it`] : []),
+  ]
+}
+
+function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]))
+}

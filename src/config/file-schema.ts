@@ -1,0 +1,127 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { chatPattern, scopes } from '../access.ts'
+
+const strict = { additionalProperties: false } as const
+const $comment = Type.Optional(Type.String({ description: 'For the people who read the file', expected: 'a string' }))
+const words = <const T extends string>(values: readonly T[], description: string) =>
+  Type.Unsafe<T>(
+    Type.Union(
+      values.map(value => Type.Literal(value)),
+      { description, expected: `one of ${values.join(', ')}` },
+    ),
+  )
+const limit = (description: string) =>
+  Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000, description, expected: 'a whole number (1 to 1000000000)' }))
+const named = <T extends TSchema>(pattern: string, row: T, description: string) =>
+  Type.Record(Type.String({ pattern }), row, { ...strict, minProperties: 1, description, expected: 'an object with at least one property' })
+
+export type AccountRow = Static<typeof AccountRow>
+export const AccountRow = Type.Object(
+  {
+    $comment,
+    user: Type.String({
+      pattern: '\\S',
+      description: 'The user (e-mail) of the Afilnet account',
+      expected: 'the user of the Afilnet account',
+    }),
+    password: Type.Union(
+      [
+        Type.Object({ file: Type.String({ minLength: 1, description: 'A file that holds nothing but the password' }) }, strict),
+        Type.Object({ env: Type.String({ minLength: 1, description: 'The environment variable that holds it' }) }, strict),
+      ],
+      {
+        description: 'Where the password is, never the password itself',
+        expected: '{ "file": … } or { "env": … }; never write the password itself here',
+        secret: true,
+      },
+    ),
+    transport: Type.Optional(words(['post', 'basic', 'get'], 'How the credentials travel')),
+    url: Type.Optional(Type.String({ description: 'Default: the documented URL of the transport', expected: 'a URL' })),
+    connections: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 65_535,
+        description: 'Concurrent calls to Afilnet; default: AFILNET_CONNECTIONS',
+        expected: 'a number of connections (1 to 65535)',
+      }),
+    ),
+    rows: Type.Optional(
+      Type.Literal('destination-open', {
+        description: 'destination-open: do not compare the destination of rows with the one asked for, for callers without chats',
+        expected: 'destination-open',
+      }),
+    ),
+    timezone: Type.Optional(
+      Type.String({ description: "The IANA time zone of Afilnet's datetimes", expected: 'an IANA time zone such as Europe/Madrid' }),
+    ),
+  },
+  { ...strict, description: 'One account at Afilnet', expected: 'an object' },
+)
+
+/** A caller as the configuration has it: everything but its name. */
+export type CallerRow = Static<typeof CallerRow>
+export const CallerRow = Type.Object(
+  {
+    $comment,
+    keySha256: Type.Array(
+      Type.String({
+        pattern: '^[0-9a-f]{64}$',
+        secret: true,
+        description: 'SHA-256 of an API key',
+        expected: 'a SHA-256 in lower-case hex',
+      }),
+      {
+        minItems: 1,
+        maxItems: 2,
+        description: 'The SHA-256 digest of the key, which `npm run key` makes; two of them during a rotation',
+        expected: 'a list of one or two digests',
+      },
+    ),
+    account: Type.String({ description: 'The name of the Afilnet account that the caller uses', expected: 'the name of an account' }),
+    scopes: Type.Array(words(scopes, 'What the key may do'), { description: 'What the key may do', expected: 'a list of scopes' }),
+    chats: Type.Optional(
+      Type.Array(
+        Type.String({
+          pattern: chatPattern,
+          description: 'platform/platformId/destination, each a literal, a literal prefix and *, or *',
+          expected: 'three segments such as whatsapp/100/34*, each a literal, a literal prefix and *, or *',
+        }),
+        { description: 'The chats that the caller may use; without it: all', expected: 'a list of chat patterns' },
+      ),
+    ),
+    expires: Type.Optional(
+      Type.String({
+        pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?(Z|[+-]\\d\\d:\\d\\d)$',
+        description: 'When its keys stop working, in RFC 3339',
+        expected: 'a time in RFC 3339 such as 2027-01-31T00:00:00Z',
+      }),
+    ),
+    rateLimit: Type.Optional(
+      Type.Object(
+        { requestsPerMinute: limit('Requests in a minute'), sendsPerDay: limit('Sends in a day (UTC); refused ones do not count') },
+        { ...strict, expected: 'an object' },
+      ),
+    ),
+    disabled: Type.Optional(Type.Boolean({ description: 'Its keys do not work now', expected: 'true or false' })),
+  },
+  { ...strict, description: 'One caller of the gateway', expected: 'an object' },
+)
+
+/** Names become labels of metrics and words in logs. */
+export const callerName = '^[a-z0-9][a-z0-9-]{0,62}$'
+export const accountName = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
+
+/** The file that `GATEWAY_CONFIG` names. */
+export const GatewayFile = Type.Object(
+  {
+    $schema: Type.Optional(Type.String({ description: 'Where editors find this schema', expected: 'a string' })),
+    $comment,
+    accounts: named(accountName, AccountRow, 'Accounts at Afilnet by name'),
+    callers: named(callerName, CallerRow, 'Callers of the gateway by name: a-z, 0-9 and -'),
+  },
+  { ...strict, title: 'Configuration of the Afilnet gateway', expected: 'a JSON object' },
+)
+
+/** The schema of the file, for editors. */
+export const schemaText = () =>
+  `${JSON.stringify({ $schema: 'https://json-schema.org/draft/2020-12/schema', ...GatewayFile }, (key, value) => (key === 'expected' || key === 'secret' ? undefined : value), 2)}\n`

@@ -1,0 +1,71 @@
+import { statSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { isBlock } from '../lib/addresses.ts'
+import { readStoreUrl } from '../store/url.ts'
+import { isNot, quoted } from './quote.ts'
+import { readProxyUrl, readUrl, urlIssue } from './url.ts'
+import { type Report, type Values, type VariableName, Variables } from './variables.ts'
+
+/** The settings that mean more than the form of their variable says. */
+export function readSettings(values: Partial<Values>, report: Report) {
+  const expected = (name: VariableName) => String(Variables.properties[name].expected)
+  const timeoutMs = values.AFILNET_TIMEOUT_MS ?? 10_000
+  const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 1_000)
+  if (drainMs < timeoutMs + 1_000) report('DRAIN_MS', `${drainMs} is less than AFILNET_TIMEOUT_MS + 1000 (${timeoutMs + 1_000})`)
+
+  const storeIssue = values.STORE_URL === undefined ? undefined : storeUrlIssue(values.STORE_URL)
+  if (storeIssue) report('STORE_URL', storeIssue)
+  const publicIssue = values.PUBLIC_URL === undefined ? undefined : urlIssue(values.PUBLIC_URL)
+  if (publicIssue) report('PUBLIC_URL', publicIssue)
+
+  const trustProxy = splitList(values.TRUST_PROXY)
+  const block = trustProxy.find(item => !isBlock(item))
+  if (block !== undefined)
+    report('TRUST_PROXY', /\/0$/.test(block) ? `${quoted(block)} would trust every address` : isNot(block, 'an address or a CIDR block'))
+  const corsOrigins = splitList(values.CORS_ORIGINS)
+  const origin = corsOrigins.find(item => readUrl(item)?.origin !== item)
+  if (origin !== undefined) report('CORS_ORIGINS', isNot(origin, 'an exact origin such as https://app.example.com'))
+
+  const proxy = values.AFILNET_PROXY === 'direct' ? undefined : values.AFILNET_PROXY
+  const proxyUrl = proxy === undefined ? undefined : readProxyUrl(proxy)
+  if (proxy !== undefined && !proxyUrl) report('AFILNET_PROXY', `the value is not ${expected('AFILNET_PROXY')}`)
+
+  const host = readHost('HOST', values.HOST, report)
+  const adminHost = readHost('ADMIN_HOST', values.ADMIN_HOST, report)
+  const { PORT: port, ADMIN_PORT: adminPort } = values
+  const isEverywhere = (address: string) => address === '0.0.0.0' || address === '::'
+  const isShared = host === adminHost || isEverywhere(host) || isEverywhere(adminHost)
+  if (port && port === adminPort && isShared) report('ADMIN_PORT', `${port} is the port of PORT too; use another one`)
+
+  const publicUrl = values.PUBLIC_URL === undefined ? undefined : readUrl(values.PUBLIC_URL)
+  return { host, adminHost, timeoutMs, drainMs, trustProxy, corsOrigins, ...(publicUrl && { publicUrl }), ...(proxyUrl && { proxyUrl }) }
+}
+
+/** What is wrong with the URL of a store, which must not be quoted: it may hold a password. */
+export function storeUrlIssue(url: string): string | undefined {
+  const location = readStoreUrl(url)
+  if (!location) return `the value is not ${Variables.properties.STORE_URL.expected}`
+  if (location.kind !== 'sqlite' || location.path === ':memory:') return undefined
+  const isDirectory = location.path.endsWith('/') || statSync(location.path, { throwIfNoEntry: false })?.isDirectory()
+  return isDirectory ? 'names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite' : undefined
+}
+
+/** An address or name to listen on, without the brackets of a URL. */
+function readHost(name: 'HOST' | 'ADMIN_HOST', value: string | undefined, report: Report): string {
+  if (value === undefined) return Variables.properties[name].default
+  const host = value.replace(/^\[(.*)\]$/, '$1')
+  if (!isHost(host) || (host !== value && isIP(host) !== 6)) {
+    const hasPort = /^[^:]+:\d+$|\]:\d+$/.test(value)
+    const advice = hasPort ? `; write the port into ${name.replace('HOST', 'PORT')}` : value === '*' ? '; write 0.0.0.0 or ::' : ''
+    report(name, `${isNot(value, 'an IP address or a host name')}${advice}`)
+  }
+  return host
+}
+
+const label = '[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?'
+
+/** Whether a text can be a host: a name that ends like a number, such as 999.1.1.1, is an address with a mistake. */
+const isHost = (host: string) =>
+  isIP(host) !== 0 || (host.length <= 253 && new RegExp(`^(${label}\\.)*${label}\\.?$`, 'i').test(host) && !/(^|\.)\d+\.?$/.test(host))
+
+const splitList = (value: string | undefined) => value?.split(',').map(item => item.trim()) ?? []

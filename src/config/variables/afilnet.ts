@@ -1,0 +1,95 @@
+import { Type } from '@sinclair/typebox'
+import { count, type Field, type Group, milliseconds, text } from './fields.ts'
+
+export const expectedTimezone = 'an IANA time zone such as Europe/Madrid'
+
+/** The connection to Afilnet. */
+export const afilnet = {
+  title: 'Afilnet',
+  variables: {
+    AFILNET_USER: Type.String({
+      pattern: '\\S',
+      secret: true,
+      single: true,
+      expected: 'the user (e-mail) of the Afilnet account',
+      description: 'The user (e-mail) of the Afilnet account. Required without GATEWAY_CONFIG.',
+      example: '',
+    } satisfies Field),
+    AFILNET_PASSWORD: Type.String({
+      pattern: '\\S',
+      secret: true,
+      single: true,
+      expected: 'the password of the Afilnet account',
+      description: 'The password of the Afilnet account. Required without GATEWAY_CONFIG. It stays on the server: no caller sees it.',
+      example: '',
+    } satisfies Field),
+    AFILNET_TRANSPORT: Type.Optional(
+      Type.Union([Type.Literal('post'), Type.Literal('basic'), Type.Literal('get')], {
+        single: true,
+        expected: 'one of post, basic, get',
+        description:
+          'How the credentials travel: post (form body), basic (Authorization header) or get (query string, where proxies log them; the gateway warns at start).',
+        example: 'post',
+      } satisfies Field),
+    ),
+    AFILNET_URL: text({
+      single: true,
+      expected: 'an absolute https URL without credentials, query or fragment; plain http only for a loopback host or "sandbox"',
+      description:
+        'Default: the documented URL of the transport. It must be https, unless the host is a loopback address or is named "sandbox".',
+      example: 'https://www.afilnet.com/api/http/',
+    }),
+    AFILNET_TIMEOUT_MS: milliseconds(
+      10_000,
+      1,
+      'The whole budget of one call in milliseconds, waiting in the queue and retries included. Then the caller gets 504, or 503 if nothing was sent.',
+    ),
+    AFILNET_LATE_MS: milliseconds(
+      20_000,
+      0,
+      'How much longer the call of a send may run after its 504, in milliseconds. If Afilnet answers in that time, the send gets its real result. At most a quarter of the connections are used for that.',
+    ),
+    AFILNET_CONNECTIONS: count(
+      256,
+      1,
+      65_535,
+      'a number of connections',
+      'Concurrent calls to Afilnet for each account that sets no other number: requests per second × seconds that Afilnet needs. As many calls again wait; further ones get 503. While one caller waits, no other holds more than half.',
+    ),
+    AFILNET_MAX_RESPONSE_BYTES: count(
+      8_388_608,
+      1_024,
+      134_217_728,
+      'a number of bytes',
+      'A larger answer is refused with 502. All answers in flight together are limited to eight times this.',
+    ),
+    READ_CACHE_MS: milliseconds(
+      0,
+      0,
+      'How long the answer of a read may be reused, in milliseconds; never that of unread, and never one from before an answered send. Identical concurrent reads share one call in any case. Each process has its own cache.',
+    ),
+    AFILNET_TIMEZONE: text({
+      single: true,
+      expected: expectedTimezone,
+      description:
+        'The IANA time zone of Afilnet’s datetimes. Afilnet does not document it, so there is no default. With it, messages carry a `timestamp` in RFC 3339 beside Afilnet’s own `datetime`.',
+      example: 'Europe/Madrid',
+    }),
+    AFILNET_PROXY: text({
+      secret: true,
+      expected: 'direct, or the URL of an http or https proxy such as http://user:password@proxy.internal:3128',
+      description:
+        'The egress proxy for calls to Afilnet. The gateway does not read HTTPS_PROXY and warns if only that is set; the value direct says that you want no proxy.',
+      example: 'http://user:password@proxy.internal:3128',
+    }),
+    AFILNET_ROWS: Type.Optional(
+      Type.Literal('destination-open', {
+        single: true,
+        expected: 'destination-open',
+        description:
+          'The gateway compares each row of a list with the platform, channel and destination of the request, and answers 502 if one differs. If Afilnet writes destinations in a form of its own (npm run doctor reports that), destination-open skips the destination, except for callers that are limited to certain chats.',
+        example: 'destination-open',
+      } satisfies Field),
+    ),
+  },
+} satisfies Group

@@ -1,0 +1,38 @@
+import { Type } from '@sinclair/typebox'
+import { expectedStoreUrl } from '../../store/url.ts'
+import { count, type Field, flag, type Group } from './fields.ts'
+
+/** The ledger of sends. */
+export const ledger = {
+  title: 'The ledger of sends',
+  intro: `For several gateways, STORE_URL names a Valkey or Redis server (7.0 or later) that they share. It also counts their rate limits:
+  redis://user:password@host:6379/0    or valkey://, with TLS rediss:// or valkeys://; escape @ : / ? # in user and password
+  redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary/0?sentinel_password=...
+A CA of your own goes into NODE_EXTRA_CA_CERTS, which must be set in the real environment and not in .env. The server needs appendonly yes,
+appendfsync always and maxmemory-policy noeviction; at start the log says what other settings can lose.`,
+  variables: {
+    STORE_URL: Type.String({
+      default: 'sqlite:./data/gateway.sqlite',
+      secret: true,
+      expected: expectedStoreUrl,
+      description:
+        'Where each send is recorded before it leaves: sqlite:<path>, sqlite::memory: (lost at the end of the process), or the URL of a Valkey or Redis server. Put a URL with a password into a file.',
+    } satisfies Field),
+    SENDS_KEEP_HOURS: Type.Integer({
+      default: 168,
+      minimum: 1,
+      maximum: 87_600,
+      unitMs: 3_600_000,
+      expected: 'a number of hours (1 to 87600)',
+      description: 'How long sends and their Idempotency-Keys are kept after they are settled; `unknown` ones at least 720 hours.',
+    } satisfies Field),
+    STORE_MAX_MB: count(
+      1_024,
+      1,
+      1_048_576,
+      'a number of megabytes',
+      'The size of the ledger: about one kilobyte for each send, two on a server. Beyond it sends get 503 until old ones expire; reads go on.',
+    ),
+    IDEMPOTENCY_REQUIRED: flag(false, 'Refuse sends without an Idempotency-Key: true or false.'),
+  },
+} satisfies Group

@@ -1,0 +1,218 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { describeConfig, warningsOf } from '../../src/config/describe.ts'
+import { type Environment, Variables } from '../../src/config/variables.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'gateway-config-messages-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+let files = 0
+
+const file = (content: string | Uint8Array) => {
+  const path = join(folder, `file-${++files}`)
+  writeFileSync(path, content)
+  return path
+}
+
+const digest = 'ab'.repeat(32)
+const valid = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'fake-canary', GATEWAY_KEY_SHA256: digest }
+const inFile = (content: Uint8Array) => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: file(content) })
+
+function issuesOf(environment: Environment): string[] {
+  try {
+    readConfig(environment)
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.issues.map(({ path, message }) => `${path}: ${message}`)
+  }
+}
+
+const milliseconds = 'a number of milliseconds (1 to 3600000)'
+const url = 'an absolute URL such as https://chat.example.com'
+
+describe('An issue', () => {
+  test.for<[Environment, string]>([
+    [{ PORT: 'abc' }, 'PORT: "abc" is not a port (0 to 65535)'],
+    [{ PORT: '3000/tcp' }, 'PORT: "3000/tcp" is not a port (0 to 65535); write 3000'],
+    [{ PORT: ' 3000 ' }, 'PORT: " 3000 " is not a port (0 to 65535); write 3000'],
+    [{ HOST: '999.1.1.1' }, 'HOST: "999.1.1.1" is not an IP address or a host name'],
+    [{ HOST: '*' }, 'HOST: "*" is not an IP address or a host name; write 0.0.0.0 or ::'],
+    [{ ADMIN_HOST: '[::1' }, 'ADMIN_HOST: "[::1" is not an IP address or a host name'],
+    [{ ADMIN_HOST: '[localhost]' }, 'ADMIN_HOST: the value is not an IP address or a host name'],
+    [{ ADMIN_HOST: '0.0.0.0:3001' }, 'ADMIN_HOST: "0.0.0.0:3001" is not an IP address or a host name; write the port into ADMIN_PORT'],
+    [{ PORT: '3001', ADMIN_PORT: '3001' }, 'ADMIN_PORT: 3001 is the port of PORT too; use another one'],
+    [{ AFILNET_TIMEOUT_MS: '10s' }, `AFILNET_TIMEOUT_MS: "10s" is not ${milliseconds}; write 10000`],
+    [{ AFILNET_TIMEOUT_MS: '10,000' }, `AFILNET_TIMEOUT_MS: "10,000" is not ${milliseconds}; write 10000`],
+    [{ SENDS_KEEP_HOURS: '7d' }, 'SENDS_KEEP_HOURS: "7d" is not a number of hours (1 to 87600); write 168'],
+    [{ KEEP_ALIVE_MS: '500' }, 'KEEP_ALIVE_MS: "500" is not a number of milliseconds (1000 to 620000)'],
+    [{ DRAIN_MS: '5000' }, 'DRAIN_MS: 5000 is less than AFILNET_TIMEOUT_MS + 1000 (11000)'],
+    [{ DOCS: 'yes' }, 'DOCS: "yes" is not true or false; write true'],
+    [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get; write post'],
+    [{ AFILNET_URL: 'https://u:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
+    [{ AFILNET_URL: 'https://example.com/?class=chat' }, 'AFILNET_URL: has a query or a fragment; remove it'],
+    [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
+    [{ TRUST_PROXY: '10.0.0.0/8,::/0' }, 'TRUST_PROXY: "::/0" would trust every address'],
+    [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY: "10.0.0.0/33" is not an address or a CIDR block'],
+    [{ STORE_URL: `sqlite:${folder}` }, 'STORE_URL: names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite'],
+    [{ STORE_URL: 'sqlite:./data/' }, 'STORE_URL: names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite'],
+    [
+      { GATEWAY_KEY_SHA256: 'afgw_fake-canary' },
+      'GATEWAY_KEY_SHA256: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
+    ],
+    [{ GATEWAY_KEY_SHA256: digest.toUpperCase() }, 'GATEWAY_KEY_SHA256: has upper-case letters; write the digest in lower-case hex'],
+    [{ GATEWAY_KEY_SHA256: `sha256:${digest}` }, 'GATEWAY_KEY_SHA256: has a prefix; write only the 64 hex digits'],
+    [
+      { GATEWAY_CONFIG: folder, AFILNET_USER: '', AFILNET_PASSWORD: '', GATEWAY_KEY_SHA256: '' },
+      'GATEWAY_CONFIG: the file is a directory, not a file',
+    ],
+  ])('says what was found and what to write: %j', ([environment, message]) => {
+    expect(issuesOf({ ...valid, ...environment })).toEqual([message])
+  })
+
+  test.for<[string, string]>([
+    ["'fake-canary'", 'is wrapped in quotes; remove them'],
+    ['"fake-canary"', 'is wrapped in quotes; remove them'],
+    ['fake-canary\\n', 'ends with \\n as two characters; remove them'],
+    ['$' + '{FAKE_CANARY}', 'contains a placeholder of a template that was not replaced'],
+    ['$(FAKE_CANARY)', 'contains a placeholder of a template that was not replaced'],
+    ['{{ .Values.password }}', 'contains a placeholder of a template that was not replaced'],
+    ['<your password>', 'is a placeholder such as <your password>, not a value'],
+    ['fake\u200bcanary', 'contains an invisible or broken character'],
+    ['changeme', 'is the value of an example, not a real password'],
+  ])('finds what is not part of a password: %s', ([password, message]) => {
+    const inEnvironment = issuesOf({ ...valid, AFILNET_PASSWORD: password })
+    const fromFile = issuesOf({ ...valid, ...inFile(Buffer.from(`${password}\n`)) })
+
+    expect(inEnvironment).toEqual([`AFILNET_PASSWORD: ${message}`])
+    expect(fromFile).toEqual(inEnvironment)
+  })
+
+  test.for<[string, () => Environment, string]>([
+    [
+      'with a byte order mark',
+      () => inFile(Buffer.from('\ufefffake-canary')),
+      'starts with a byte order mark; save it as UTF-8 without one',
+    ],
+    ['in UTF-16', () => inFile(Buffer.from('\ufefffake-canary', 'utf16le')), 'is UTF-16 or binary; save it as UTF-8'],
+    ['in UTF-16 without a mark', () => inFile(Buffer.from('fake-canary', 'utf16le')), 'is UTF-16 or binary; save it as UTF-8'],
+    ['in Latin-1', () => inFile(Buffer.from('contraseña', 'latin1')), 'is not UTF-8'],
+    ['that is a directory', () => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: folder }), 'is a directory, not a file'],
+    ['that does not exist', () => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: join(folder, 'none') }), 'does not exist'],
+  ])('says why a secret file cannot be used: one %s', ([, environment, fault]) => {
+    expect(issuesOf({ ...valid, ...environment() })).toEqual([`AFILNET_PASSWORD: the file that AFILNET_PASSWORD_FILE names ${fault}`])
+  })
+
+  test('of the configuration file quotes what is not secret', () => {
+    const content = {
+      accounts: { a: { user: 'x', password: { env: 'NOPE' } }, b: { user: 'x', pasword: 1, password: 'fake-canary' } },
+      callers: {
+        x: { keySha256: ['afgw_fake-canary'], account: 'q', scopes: ['messages:write'], surprise: true },
+        y: { keySha256: [digest], account: 'afgw_fake-canary-0123456789', scopes: [] },
+      },
+    }
+
+    expect(issuesOf({ GATEWAY_CONFIG: file(JSON.stringify(content)) }).sort()).toEqual(
+      [
+        'accounts.a.password: the environment variable NOPE is not set',
+        'accounts.b.password: the value is not { "file": … } or { "env": … }; never write the password itself here',
+        'accounts.b.pasword: unknown property; did you mean password?',
+        'callers.x.account: there is no account "q" (accounts: a, b)',
+        'callers.x.keySha256[0]: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
+        'callers.x.scopes[0]: "messages:write" is not one of channels:read, chats:read, messages:read, messages:send, files:send',
+        'callers.x.surprise: unknown property',
+        'callers.y.account: there is no account of that name (accounts: a, b)',
+      ].sort(),
+    )
+    expect(issuesOf({ GATEWAY_CONFIG: file('{"accounts":{},"accounts":{}}') })).toContain('GATEWAY_CONFIG: contains a duplicate key')
+  })
+})
+
+describe('A warning', () => {
+  test.for<[Environment, string]>([
+    [{ IDEMPOTENCY_REQUIRE: 'true' }, 'IDEMPOTENCY_REQUIRE is not a variable of the gateway; did you mean IDEMPOTENCY_REQUIRED?'],
+    [{ AFILNET_TIMEOUT: '5000' }, 'AFILNET_TIMEOUT is not a variable of the gateway; did you mean AFILNET_TIMEOUT_MS?'],
+    [{ AFILNET_USERNAME: 'x' }, 'AFILNET_USERNAME is not a variable of the gateway; did you mean AFILNET_USER?'],
+    [{ AFLINET_URL: 'x' }, 'AFLINET_URL is not a variable of the gateway; did you mean AFILNET_URL?'],
+    [{ AFILNET_URL_FILE: 'x' }, 'AFILNET_URL_FILE is not a variable of the gateway; did you mean AFILNET_URL?'],
+    [{ port: '3000' }, 'port is not a variable of the gateway; did you mean PORT?'],
+    [
+      { https_proxy: 'http://x' },
+      'https_proxy is set, but the gateway does not use it: set AFILNET_PROXY, or AFILNET_PROXY=direct for no proxy',
+    ],
+    [{ PUBLIC_URL: 'http://chat.example.com' }, 'PUBLIC_URL is plain http: callers send their API keys unencrypted'],
+    [{ TRUST_PROXY: '0.0.0.0/1' }, 'TRUST_PROXY: 0.0.0.0/1 lets many addresses of the internet choose the address that the gateway sees'],
+    [{ AFILNET_PASSWORD: 'fake-canary ' }, 'account default: the password has blanks or line breaks that are probably not part of it'],
+    [
+      { TRUST_PROXY: '10.0.0.0/8', KEEP_ALIVE_MS: '5000' },
+      'KEEP_ALIVE_MS is 5000: it must exceed the idle timeout of the proxy in front, which is often 60 seconds',
+    ],
+  ])('names what is probably not meant: %j', ([environment, warning]) => {
+    expect(warningsOf(readConfig({ ...valid, ...environment }))).toEqual([warning])
+  })
+
+  test('is not given for variables of the system, of Kubernetes, or of the configuration file', () => {
+    const system = {
+      HOME: '/root',
+      PATH: '/bin',
+      HOSTNAME: 'x',
+      PWD: '/',
+      LANG: 'C',
+      GATEWAY_PORT: 'tcp://10.0.0.1:3000',
+      GATEWAY_SERVICE_HOST: '10.0.0.1',
+    }
+    const proxied = { HTTPS_PROXY: 'http://x', AFILNET_PROXY: 'direct' }
+    const account = { user: 'x', password: { env: 'AFILNET_PASSWORD_2' } }
+    const caller = { keySha256: [digest], account: 'a', scopes: [], chats: ['whatsapp/100/*'] }
+    const GATEWAY_CONFIG = file(JSON.stringify({ accounts: { a: account }, callers: { x: caller } }))
+
+    expect(warningsOf(readConfig({ ...valid, ...system, ...proxied }))).toEqual([])
+    expect(warningsOf(readConfig({ GATEWAY_CONFIG, AFILNET_PASSWORD_2: 'fake-canary' }))).toEqual([])
+  })
+
+  test('is given for a chat pattern that is not in the normal form, and the pattern is normalized', () => {
+    const account = { user: 'x', password: { env: 'SECRET' } }
+    const caller = { keySha256: [digest], account: 'a', scopes: [], chats: ['whatsapp/100/+34 600-*', 'telegram/7/+34*'] }
+    const GATEWAY_CONFIG = file(JSON.stringify({ accounts: { a: account }, callers: { x: caller } }))
+
+    const config = readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' })
+
+    expect(config.callers.x?.chats).toEqual(['whatsapp/100/34600*', 'telegram/7/+34*'])
+    expect(warningsOf(config)).toEqual([
+      'callers.x.chats[0]: WhatsApp numbers are compared by their digits; the pattern is read as whatsapp/100/34600*',
+    ])
+  })
+})
+
+describe('The description of a configuration', () => {
+  test('uses the names of variables, and accepts an IPv6 address in brackets', () => {
+    const described = describeConfig(readConfig({ ...valid, HOST: '[::]', AFILNET_PROXY: 'http://u:fake-canary@proxy.internal:3128' }))
+
+    expect(described).toMatchObject({
+      HOST: '::',
+      AFILNET_PASSWORD: '<set>',
+      GATEWAY_KEY_SHA256: ['<set>'],
+      AFILNET_PROXY: 'http://<set>@proxy.internal:3128',
+    })
+    expect(Object.keys(described)).toEqual([...Object.keys(Variables.properties), 'files'])
+    expect(JSON.stringify(described)).not.toContain('fake-canary')
+  })
+
+  test('shows accounts and callers by the names of the file', () => {
+    const account = { user: 'x', password: { env: 'SECRET' } }
+    const GATEWAY_CONFIG = file(
+      JSON.stringify({ accounts: { a: account }, callers: { x: { keySha256: [digest], account: 'a', scopes: [] } } }),
+    )
+
+    const described = describeConfig(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' }))
+
+    expect(described).toMatchObject({
+      GATEWAY_CONFIG,
+      accounts: { a: { user: 'x', password: '<set>' } },
+      callers: { x: { keySha256: ['<set>'] } },
+    })
+    expect(described.AFILNET_USER).toBeUndefined()
+  })
+})
