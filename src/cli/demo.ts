@@ -38,7 +38,7 @@ process.stdout.write(`
 Gateway   ${gateway.url}
 Docs      ${gateway.url}/docs
 Key       ${key}
-Sandbox   ${sandbox.url} (Afilnet on your desk; what it received: ${sandbox.controlUrl}/calls)
+Sandbox   ${sandbox.url} (stands in for Afilnet; what it received: ${sandbox.controlUrl}/calls)
 
 The six operations, ready to paste:
 

@@ -48,7 +48,7 @@ function canCarry(headers: Body) {
 }
 
 /** All that is wrong with a body, never repeating a value of it. */
-export function mistakesIn(body: unknown, rules: Record<string, Rule>, required: readonly string[]): string[] {
+export function issuesIn(body: unknown, rules: Record<string, Rule>, required: readonly string[]): string[] {
   if (!isRecord(body)) return [`expected a JSON object with ${Object.keys(rules).join(', ')}`]
   const missing = required.filter(name => !Object.hasOwn(body, name)).map(name => `${name}: required`)
   const wrong = Object.entries(body).flatMap(([name, value]) => {

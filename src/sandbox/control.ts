@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type Body, mistakesIn, type Rule, rules } from './control-schema.ts'
+import { type Body, issuesIn, type Rule, rules } from './control-schema.ts'
 import type { Shape } from './response-format.ts'
 import type { Answer } from './scripted-responses.ts'
 import { type Handler, readBody } from './server.ts'
-import type { Desk } from './state.ts'
+import type { State } from './state.ts'
 
 const maxBodyBytes = 64 * 1024 * 1024
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i
@@ -17,61 +17,61 @@ class Refusal extends Error {
 }
 
 function check(body: unknown, rules: Record<string, Rule>, required: readonly string[] = []): Body {
-  const mistakes = mistakesIn(body, rules, required)
-  if (mistakes.length > 0) throw new Refusal(400, mistakes.join('; '))
-  return body as Body // without mistakes it is one
+  const issues = issuesIn(body, rules, required)
+  if (issues.length > 0) throw new Refusal(400, issues.join('; '))
+  return body as Body // without issues it is one
 }
 
-type Route = [about: string, run: (desk: Desk, body: unknown) => unknown]
+type Route = [about: string, run: (state: State, body: unknown) => unknown]
 
 const routes: Record<string, Record<string, Route>> = {
   '/': { GET: ['this list', () => listing()] },
   '/calls': {
-    GET: ['the calls received, in order', desk => desk.calls],
-    DELETE: ['forgets the calls', desk => void desk.calls.splice(0)],
+    GET: ['the calls received, in order', state => state.calls],
+    DELETE: ['forgets the calls', state => void state.calls.splice(0)],
   },
-  '/sent': { GET: ['the messages and files that were taken', desk => desk.world.sent] },
+  '/sent': { GET: ['the messages and files that were taken', state => state.world.sent] },
   '/answers': {
     POST: [
       `queues an answer for the next matching calls: ${Object.keys(rules.answer).join(', ')}`,
-      (desk, body) => {
+      (state, body) => {
         const { bodyBase64, ...answer } = check(body, rules.answer)
         const bytes = bodyBase64 === undefined ? {} : { body: Buffer.from(String(bodyBase64), 'base64') }
-        desk.queue({ ...answer, ...bytes } as Answer) // the rules above are those of the type
+        state.queue({ ...answer, ...bytes } as Answer) // the rules above are those of the type
       },
     ],
   },
   '/shape': {
     PUT: [
       `changes how regular answers look: ${Object.keys(rules.shape).join(', ')}`,
-      (desk, body) => {
+      (state, body) => {
         const partial = check(body, rules.shape) as Partial<Shape> // the rules above are those of the type
-        desk.shape = { ...desk.shape, ...partial }
-        return desk.shape
+        state.shape = { ...state.shape, ...partial }
+        return state.shape
       },
     ],
   },
   '/latency': {
     PUT: [
       'delays every answer by { "ms": n }',
-      (desk, body) => {
-        desk.latencyMs = Number(check(body, rules.latency, ['ms']).ms)
-        return { ms: desk.latencyMs }
+      (state, body) => {
+        state.latencyMs = Number(check(body, rules.latency, ['ms']).ms)
+        return { ms: state.latencyMs }
       },
     ],
   },
   '/messages': {
     POST: [
       'a customer writes in: platform, platformid, destination, message',
-      (desk, body) => {
+      (state, body) => {
         const names = Object.keys(rules.message)
-        const message = check(body, rules.message, names) as Parameters<Desk['receive']>[0] // four strings, as checked
-        const known = desk.world.channels().map(({ platform, platformid }) => `${platform}/${platformid}`)
-        if (!desk.receive(message)) throw new Refusal(400, `platform, platformid: expected one of ${known.join(', ')}`)
+        const message = check(body, rules.message, names) as Parameters<State['receive']>[0] // four strings, as checked
+        const known = state.world.channels().map(({ platform, platformid }) => `${platform}/${platformid}`)
+        if (!state.receive(message)) throw new Refusal(400, `platform, platformid: expected one of ${known.join(', ')}`)
       },
     ],
   },
-  '/reset': { POST: ['forgets everything that happened and that was told', desk => desk.reset()] },
+  '/reset': { POST: ['forgets everything that happened and that was told', state => state.reset()] },
 }
 
 const listing = () =>
@@ -95,7 +95,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-async function handle(desk: Desk, request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+async function handle(state: State, request: IncomingMessage, response: ServerResponse): Promise<unknown> {
   // A page in a browser can make its own name point here, but it cannot make the browser say another name.
   if (!sameMachine(request)) throw new Refusal(403, 'Only for callers who address this machine by a loopback name')
   const [path = ''] = (request.url ?? '').split('?')
@@ -107,18 +107,18 @@ async function handle(desk: Desk, request: IncomingMessage, response: ServerResp
     response.setHeader('allow', Object.keys(methods).join(', '))
     throw new Refusal(405, `Expected ${Object.keys(methods).join(' or ')}`)
   }
-  return route[1](desk, await readJson(request))
+  return route[1](state, await readJson(request))
 }
 
 /** What a person or another process sees and changes of the sandbox: the programmatic handle as JSON over HTTP. */
-export function createControl(desk: Desk): Handler {
+export function createControl(state: State): Handler {
   return async (request, response) => {
     const write = (status: number, body: unknown) => {
       response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
-      response.end(`${JSON.stringify(desk.censor.all(body))}\n`)
+      response.end(`${JSON.stringify(state.redactor.all(body))}\n`)
     }
     try {
-      const result = await handle(desk, request, response)
+      const result = await handle(state, request, response)
       if (result === undefined) response.writeHead(204).end()
       else write(200, result)
     } catch (error) {

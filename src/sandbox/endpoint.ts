@@ -1,36 +1,37 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { complaintAbout, decide } from './protocol.ts'
-import { type Arrival, readArrival } from './request.ts'
+import { decide, errorIn } from './protocol.ts'
+import { type ReceivedRequest, readRequest } from './request.ts'
 import { type Answer, type Exchange, faults } from './scripted-responses.ts'
 import { type Handler, plain, readBody } from './server.ts'
-import type { Call, Desk } from './state.ts'
+import type { Call, State } from './state.ts'
 
 /** As PHP labels what it prints; a client that looks at it is wrong. */
 const phpType = 'text/html; charset=UTF-8'
 const maxBodyBytes = 32 * 1024 * 1024
 
-const doors = new Map([
+/** Whether each path is the one with HTTP Basic. */
+const paths = new Map([
   ['/api/http', false],
   ['/api/http/', false],
   ['/api/basic', true],
   ['/api/basic/', true],
 ])
 
-const record = (desk: Desk, request: IncomingMessage, path: string, arrival: Arrival): Call => {
-  const { censor } = desk
-  const body = censor.body(arrival.bytes, arrival.contentType)
-  const headers = Object.entries(request.headers).map(([name, value]) => [censor.text(name), censor.header(name, String(value))])
-  return desk.record({
-    at: new Date(desk.now()).toISOString(),
+const record = (state: State, request: IncomingMessage, path: string, received: ReceivedRequest): Call => {
+  const { redactor } = state
+  const body = redactor.body(received.bytes, received.contentType)
+  const headers = Object.entries(request.headers).map(([name, value]) => [redactor.text(name), redactor.header(name, String(value))])
+  return state.record({
+    at: new Date(state.now()).toISOString(),
     httpMethod: request.method ?? '',
     path,
-    transport: arrival.transport,
-    contentType: censor.header('content-type', arrival.contentType),
+    transport: received.transport,
+    contentType: redactor.header('content-type', received.contentType),
     headers: Object.fromEntries(headers),
-    query: censor.query(arrival.query),
+    query: redactor.query(received.query),
     body: body.toString(),
     bodyBase64: body.toString('base64'),
-    params: arrival.params.map(censor.param),
+    params: received.params.map(redactor.param),
   })
 }
 
@@ -40,11 +41,11 @@ const isLiteral = ({ status, body }: Answer) => status !== undefined || body !==
 const takes = (answer: Answer) => answer.takes ?? (answer.fault ? answer.fault !== 'reset' : !isLiteral(answer))
 
 /** One call in progress: what a regular answer and every fault are made of, and the record of how it ended. */
-function openExchange(desk: Desk, call: Call, response: ServerResponse, status: number, headers: Record<string, string>) {
+function openExchange(state: State, call: Call, response: ServerResponse, status: number, headers: Record<string, string>) {
   let endedByUs = false
   const closed = () => {
     call.closedByPeer = !endedByUs && !response.writableFinished
-    desk.changed()
+    state.changed()
   }
   if (response.destroyed) closed()
   else response.on('close', closed)
@@ -59,7 +60,7 @@ function openExchange(desk: Desk, call: Call, response: ServerResponse, status: 
     begin,
     finish: (body: Buffer | string) => {
       begin(Buffer.byteLength(body)).end(body)
-      call.answer = desk.censor.all({ status, body: String(body) })
+      call.answer = state.redactor.all({ status, body: String(body) })
     },
     hangUp: (last = '') => {
       endedByUs = true
@@ -79,39 +80,44 @@ const after = (delayMs: number, response: ServerResponse, then: () => void) => {
   response.once('close', () => clearTimeout(timer))
 }
 
-/** Afilnet's two addresses. */
-export function createFace(desk: Desk): Handler {
+/** Path and query of a request target, in origin form or in the absolute form that a client behind a proxy sends. */
+const target = /^(?:https?:\/\/[^/?#]*)?([^?]*)\??(.*)$/is
+
+/** Afilnet's two paths. */
+export function createEndpoint(state: State): Handler {
   return async (request, response) => {
-    const [, path = '', query = ''] = /^([^?]*)\??(.*)$/s.exec(request.url ?? '') ?? []
-    const basic = doors.get(path)
+    const [, path = '', query = ''] = target.exec(request.url ?? '') ?? []
+    const basic = paths.get(path)
     if (basic === undefined) return plain(response, 404, 'This is a sandbox of Afilnet: it answers at /api/http/ and /api/basic/')
 
     const bytes = await readBody(request, maxBodyBytes)
     if (!bytes) return plain(response, 413, `A body has at most ${maxBodyBytes} bytes here`)
 
-    const arrival = await readArrival(request, query, bytes, basic)
-    const call = record(desk, request, path, arrival)
+    const received = await readRequest(request, query, bytes, basic)
+    const call = record(state, request, path, received)
     const wrongMethod = !['GET', 'POST'].includes(request.method ?? '')
-    const complaint = wrongMethod ? 'Afilnet takes GET and POST' : complaintAbout(arrival)
-    if (complaint !== undefined) {
+    const error = wrongMethod ? 'Afilnet takes GET and POST' : errorIn(received)
+    if (error !== undefined) {
       const headers = { 'content-type': 'text/plain; charset=utf-8', ...(wrongMethod && { allow: 'GET, POST' }) }
-      openExchange(desk, call, response, wrongMethod ? 405 : 400, headers).finish(`${complaint}\n`)
-      return desk.changed()
+      openExchange(state, call, response, wrongMethod ? 405 : 400, headers).finish(`${error}\n`)
+      return state.changed()
     }
 
-    const given = Object.fromEntries(arrival.params)
-    const plan = decide(arrival, desk, desk.world, desk.shape)
-    const answer = desk.queued(given.method, given.destination) ?? plan.magic ?? {}
+    const given = Object.fromEntries(received.params)
+    const plan = decide(received, state, state.world, state.shape)
+    const answer = state.queued(given.method, given.destination) ?? plan.magic ?? {}
     if (takes(answer)) plan.take()
 
     const status = answer.status ?? plan.status
     const challenge = plan.status === 401 ? { 'www-authenticate': 'Basic realm="Afilnet"' } : {}
     const body = Buffer.from(answer.body ?? (isLiteral(answer) && !answer.fault ? '' : plan.body))
-    const exchange = openExchange(desk, call, response, status, { ...challenge, ...answer.headers })
-    after((answer.delayMs ?? 0) + desk.latencyMs, response, () => {
+    // Tells the gateway that this answer says nothing about other calls.
+    const mark = plan.magic && !isLiteral(answer) ? { 'X-Sandbox-Magic': 'true' } : {}
+    const exchange = openExchange(state, call, response, status, { ...challenge, ...mark, ...answer.headers })
+    after((answer.delayMs ?? 0) + state.latencyMs, response, () => {
       if (answer.fault) faults[answer.fault]({ ...exchange, body })
       else exchange.finish(body)
     })
-    desk.changed()
+    state.changed()
   }
 }

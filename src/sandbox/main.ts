@@ -18,9 +18,9 @@ type Name = keyof typeof settings
 const value = (name: Name) => process.env[name] || settings[name][0]
 
 const names = Object.keys(settings) as Name[] // the table's own keys
-const mistakes = names.filter(name => !settings[name][2](value(name))).map(name => `${name}: expected ${settings[name][1]}`)
+const issues = names.filter(name => !settings[name][2](value(name))).map(name => `${name}: expected ${settings[name][1]}`)
 const [port, controlPort] = [Number(value('SANDBOX_PORT')), Number(value('SANDBOX_CONTROL_PORT'))]
-if (port !== 0 && port === controlPort) mistakes.push('SANDBOX_CONTROL_PORT: expected another port than SANDBOX_PORT')
+if (port !== 0 && port === controlPort) issues.push('SANDBOX_CONTROL_PORT: expected another port than SANDBOX_PORT')
 
 async function run(options: SandboxOptions) {
   const starting = startSandbox(options)
@@ -30,7 +30,7 @@ async function run(options: SandboxOptions) {
   const shown = password === fakePassword ? password : 'the one in SANDBOX_PASSWORD'
   process.stdout.write(
     [
-      'Afilnet on your desk: nothing here reaches anybody.',
+      'Sandbox of Afilnet: no message leaves this machine.',
       `  Afilnet   ${url}/api/http/  ${url}/api/basic/`,
       `  Control   ${controlUrl}/`,
       `  User      ${user}`,
@@ -45,7 +45,7 @@ const fail = (exitCode: number, lines: readonly string[]) => {
   process.exitCode = exitCode
 }
 
-if (mistakes.length > 0) fail(78, mistakes)
+if (issues.length > 0) fail(78, issues)
 else {
   const options = { host: value('SANDBOX_HOST'), port, controlPort, password: value('SANDBOX_PASSWORD'), replyAfterMs: 3000 }
   await run(options).catch((error: NodeJS.ErrnoException) => fail(1, [`The sandbox cannot start: ${error.code ?? error.message}`]))

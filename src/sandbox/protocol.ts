@@ -1,12 +1,18 @@
 import { magicCodes, magicWords } from './magic.ts'
 import { address, operations, type Params } from './operations.ts'
-import type { Arrival } from './request.ts'
+import type { ReceivedRequest } from './request.ts'
 import { errorBody, type Shape, successBody } from './response-format.ts'
 import type { Answer } from './scripted-responses.ts'
 import type { World } from './world.ts'
 
 /** What a call leads to: the regular answer, worked out before `take` changes the world. */
-export type Plan = { status: number; body: string; take(): void; magic?: Answer }
+export type Plan = {
+  status: number
+  body: string
+  take(): void
+  /** How a magic destination answers; empty for one that is an error code. */
+  magic?: Answer
+}
 
 type Account = { user: string; password: string }
 
@@ -26,8 +32,8 @@ const basicCredentials = (authorization: string): Params => {
 }
 
 /** What a careful client would not have sent, in words; Afilnet itself would let most of it pass. */
-export function complaintAbout({ params, basic, complaint }: Arrival): string | undefined {
-  if (complaint) return complaint
+export function errorIn({ params, basic, error }: ReceivedRequest): string | undefined {
+  if (error) return error
   const names = params.map(([name]) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return `Parameter ${twice} is there more than once`
@@ -69,17 +75,20 @@ function refusal(given: Params, account: Account, world: World): string | undefi
 }
 
 /** Decides what a call gets and does, and does nothing yet. */
-export function decide({ params, basic, authorization }: Arrival, account: Account, world: World, shape: Shape): Plan {
+export function decide({ params, basic, authorization }: ReceivedRequest, account: Account, world: World, shape: Shape): Plan {
   const present: Params = Object.fromEntries(params.filter(([, value]) => value !== ''))
   const given = basic ? { ...present, ...basicCredentials(authorization) } : present
   const operation = member(member(operations, given.class) ?? {}, given.method)
   const error = refusal(given, account, world)
-  const magic = !operation?.magicIn ? undefined : magicWords.get(given[operation.magicIn] ?? '')
+  const word = operation?.magicIn && given[operation.magicIn]
+  const accepted = given.user === account.user && given.password === account.password
+  const isMagicCode = accepted && error !== undefined && error === word
+  const magic = isMagicCode ? {} : magicWords.get(word ?? '')
 
   if (error || !operation) {
     const unauthorized = basic && /USER|PASSWORD/.test(error ?? '')
     const plan = { status: unauthorized ? 401 : 200, body: errorBody(error ?? '', shape), take: () => {} }
-    return magic && !/^MISSING|USER_PASSWORD/.test(error ?? '') ? { ...plan, magic } : plan
+    return magic && (isMagicCode || !/^MISSING|USER_PASSWORD/.test(error ?? '')) ? { ...plan, magic } : plan
   }
   return {
     status: 200,

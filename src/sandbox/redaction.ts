@@ -54,7 +54,7 @@ const traceOf = (password: string) => {
  *
  * Two nets: where a password belongs it is masked whatever it is, and the sandbox's own one is masked wherever it turns up.
  */
-export function createCensor(password: string) {
+export function createRedactor(password: string) {
   const trace = password === fakePassword ? undefined : traceOf(password)
   const sweep = (bytes: string) => (trace ? bytes.replace(trace, mask) : bytes)
   const sweepText = (text: string) => (trace ? Buffer.from(sweep(Buffer.from(text).toString('latin1')), 'latin1').toString() : text)

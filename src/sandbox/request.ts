@@ -5,8 +5,8 @@ export type Param = [name: string, value: string]
 
 export type Transport = 'get' | 'form' | 'multipart' | 'query' | 'basic'
 
-/** A call as it came in, secrets included; `complaint` is set where it cannot be read without guessing. */
-export type Arrival = {
+/** A call as it came in, secrets included; `error` is set where it cannot be read without guessing. */
+export type ReceivedRequest = {
   basic: boolean
   transport: Transport
   contentType: string
@@ -14,10 +14,10 @@ export type Arrival = {
   bytes: Buffer
   params: Param[]
   authorization: string
-  complaint?: string
+  error?: string
 }
 
-type Parsed = { params: Param[]; complaint?: string }
+type Parsed = { params: Param[]; error?: string }
 
 const decode = (raw: string) => {
   const spaced = raw.replaceAll('+', ' ')
@@ -40,21 +40,21 @@ function parsePairs(raw: string): Parsed {
   const broken = decoded.find(([name, value]) => !name.sound || !value.sound)
   return {
     params: decoded.map(([name, value]) => [name.text, value.text]),
-    ...(broken && { complaint: `Parameter ${broken[0].text} is not percent-encoded UTF-8` }),
+    ...(broken && { error: `Parameter ${broken[0].text} is not percent-encoded UTF-8` }),
   }
 }
 
 async function parseMultipart(bytes: Buffer, contentType: string): Promise<Parsed> {
-  if (!isUtf8(bytes)) return { params: [], complaint: 'The multipart body is not UTF-8' }
+  if (!isUtf8(bytes)) return { params: [], error: 'The multipart body is not UTF-8' }
   try {
     const form = await new Response(new Uint8Array(bytes), { headers: { 'content-type': contentType } }).formData()
     const file = [...form].find(([, value]) => typeof value !== 'string')
     return {
       params: [...form].flatMap(([name, value]): Param[] => (typeof value === 'string' ? [[name, value]] : [])),
-      ...(file && { complaint: `Parameter ${file[0]} is an uploaded file, which Afilnet takes as a URL` }),
+      ...(file && { error: `Parameter ${file[0]} is an uploaded file, which Afilnet takes as a URL` }),
     }
   } catch {
-    return { params: [], complaint: 'The multipart body is malformed' }
+    return { params: [], error: 'The multipart body is malformed' }
   }
 }
 
@@ -68,11 +68,11 @@ const parseBody = async (bytes: Buffer, contentType: string): Promise<Parsed & {
 }
 
 /** Takes a request apart: parameters of the query first, then those of the body, in their order, duplicates kept. */
-export async function readArrival(request: IncomingMessage, query: string, bytes: Buffer, basic: boolean): Promise<Arrival> {
+export async function readRequest(request: IncomingMessage, query: string, bytes: Buffer, basic: boolean): Promise<ReceivedRequest> {
   const contentType = request.headers['content-type'] ?? ''
   const fromQuery = parsePairs(query)
   const fromBody = await parseBody(bytes, contentType)
-  const complaint = fromQuery.complaint ?? fromBody.complaint
+  const error = fromQuery.error ?? fromBody.error
   return {
     basic,
     transport: basic ? 'basic' : request.method === 'GET' ? 'get' : fromBody.transport,
@@ -81,6 +81,6 @@ export async function readArrival(request: IncomingMessage, query: string, bytes
     bytes,
     params: [...fromQuery.params, ...fromBody.params],
     authorization: request.headers.authorization ?? '',
-    ...(complaint && { complaint }),
+    ...(error && { error }),
   }
 }

@@ -6,7 +6,7 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => Pr
 
 export type Listener = { port: number; close(): Promise<void> }
 
-/** What node:http would answer by itself, without our mark. */
+/** Answers that node:http would give without the mark of the sandbox. */
 const refusals: Record<string, string> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
@@ -45,11 +45,11 @@ export async function listen(handler: Handler, host: string, port: number): Prom
   })
   server.on('request', async (request, response) => {
     response.setHeader('X-Sandbox', 'true')
-    response.on('error', () => {}) // written to after the caller left: nobody to tell
+    response.on('error', () => {}) // written to after the caller left
     try {
       await handler(request, response)
     } catch {
-      // A caller who left while its body was being read ends here too: then there is nobody to tell.
+      // A caller that left while its body was being read ends here too.
       if (!response.headersSent && !response.destroyed) plain(response, 500, 'The sandbox itself failed')
     }
   })

@@ -1,7 +1,8 @@
-import { createCensor, fakePassword } from './redaction.ts'
+import { createRedactor, fakePassword } from './redaction.ts'
 import type { Param, Transport } from './request.ts'
 import { plainShape, type Shape } from './response-format.ts'
 import { type Answer, assertHeaders } from './scripted-responses.ts'
+import { createWatchers } from './watchers.ts'
 import { type Address, createWorld } from './world.ts'
 
 /** One call as it arrived, byte for byte but for passwords. */
@@ -23,50 +24,31 @@ export type Call = {
   closedByPeer: boolean
 }
 
-export type DeskOptions = { password?: string; replyAfterMs?: number; now?: () => number }
+export type StateOptions = { password?: string; replyAfterMs?: number; now?: () => number }
 
-export type Desk = ReturnType<typeof createDesk>
+export type State = ReturnType<typeof createState>
 
 /** Older calls are forgotten in batches, so that a sandbox can run for days. */
 const keepCalls = 100_000
 
-/** All that the sandbox knows: the world, what came in, and how it was told to answer. */
-export function createDesk({ password = fakePassword, replyAfterMs = 0, now = Date.now }: DeskOptions = {}) {
-  const world = createWorld(now, sent => sent.method === 'sendmessage' && desk.awaitReply(sent))
+/** All that the sandbox knows: the world, the calls, and how it answers. */
+export function createState({ password = fakePassword, replyAfterMs = 0, now = Date.now }: StateOptions = {}) {
+  const world = createWorld(now, sent => sent.method === 'sendmessage' && state.awaitReply(sent))
   const calls: Call[] = []
   const queue: { answer: Answer; left: number }[] = []
   const replies = new Set<NodeJS.Timeout>()
-  const watchers = new Set<() => void>()
   let lastId = 0
 
-  const desk = {
+  const state = {
     user: 'demo@sandbox.invalid',
     password,
     world,
     calls,
     now,
-    censor: createCensor(password),
+    redactor: createRedactor(password),
     shape: { ...plainShape } as Shape, // a copy, and as wide as the type
     latencyMs: 0,
-
-    /** Tells those who wait that something happened. */
-    changed: () => {
-      for (const watcher of watchers) watcher()
-    },
-
-    /** Resolves as soon as `condition` holds after a call, an answer, a hang-up or a message; rejects with `what` when it takes too long. */
-    until: (condition: () => boolean, what: () => string, timeoutMs = 5000) =>
-      new Promise<void>((resolve, reject) => {
-        const settle = (end: () => void) => {
-          clearTimeout(timer)
-          watchers.delete(watcher)
-          end()
-        }
-        const watcher = () => condition() && settle(resolve)
-        const timer = setTimeout(() => settle(() => reject(new Error(`${what()} within ${timeoutMs} ms`))), timeoutMs)
-        watchers.add(watcher)
-        watcher()
-      }),
+    ...createWatchers(),
 
     record: (call: Omit<Call, 'id' | 'closedByPeer'>): Call => {
       const recorded = { id: ++lastId, ...call, closedByPeer: false }
@@ -92,7 +74,7 @@ export function createDesk({ password = fakePassword, replyAfterMs = 0, now = Da
 
     receive: (message: Address & { message: string }) => {
       const received = world.receive(message)
-      desk.changed()
+      state.changed()
       return received
     },
 
@@ -101,7 +83,7 @@ export function createDesk({ password = fakePassword, replyAfterMs = 0, now = Da
       if (replyAfterMs <= 0) return
       const timer = setTimeout(() => {
         replies.delete(timer)
-        desk.receive({ platform, platformid, destination, message: 'Thanks, I got your message!' })
+        state.receive({ platform, platformid, destination, message: 'Thanks, I got your message!' })
       }, replyAfterMs)
       replies.add(timer.unref())
     },
@@ -112,14 +94,14 @@ export function createDesk({ password = fakePassword, replyAfterMs = 0, now = Da
     },
 
     reset: () => {
-      desk.stopReplies()
+      state.stopReplies()
       world.reset()
       calls.length = 0
       queue.length = 0
       lastId = 0
-      desk.shape = { ...plainShape }
-      desk.latencyMs = 0
+      state.shape = { ...plainShape }
+      state.latencyMs = 0
     },
   }
-  return desk
+  return state
 }

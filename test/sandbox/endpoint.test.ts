@@ -74,6 +74,20 @@ describe('a way in', () => {
   })
 })
 
+describe('a request target in absolute form', () => {
+  test.for(['http://www.afilnet.com', 'HTTPS://x:1'])('at %s is read like any other', async (origin, { sandbox }) => {
+    const query = form({ class: 'user', method: 'getbalance', user: sandbox.user, password: sandbox.password })
+    const reply = await raw(sandbox.url, `GET ${origin}/api/http/?${query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+
+    expect(reply).toContain('"status":"SUCCESS"')
+    expect(sandbox.calls).toMatchObject([{ path: '/api/http/' }])
+  })
+
+  test('of another path is unknown', async ({ sandbox }) => {
+    expect(await raw(sandbox.url, 'GET http://x/?a=/api/http/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).toContain(' 404 ')
+  })
+})
+
 describe('Basic', () => {
   const ask = (sandbox: Sandbox, authorization?: string) =>
     fetch(`${sandbox.url}/api/basic/?class=chat&method=getchatchannels`, { headers: authorization ? { authorization } : {} })

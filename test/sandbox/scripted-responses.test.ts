@@ -26,6 +26,16 @@ describe('a magic code', () => {
     expect(sandbox.sent).toEqual([])
   })
 
+  test('is marked, so that the gateway knows that it says nothing about other calls', async ({ sandbox }) => {
+    const markOf = async (params: Params) => (await post(sandbox, send(sandbox, params))).headers.get('x-sandbox-magic')
+
+    expect(await markOf({ destination: 'INCORRECT_USER_PASSWORD' })).toBe('true')
+    expect(await markOf({ destination: 'INCORRECT_USER_PASSWORD', password: 'x' })).toBe(null)
+    sandbox.answer({ body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
+    expect(await markOf({ destination: 'INCORRECT_USER_PASSWORD' })).toBe(null)
+    expect(await markOf({})).toBe(null)
+  })
+
   test('waits until all is there and the password is right', async ({ sandbox }) => {
     expect(await answerTo(sandbox, send(sandbox, { destination: 'NO_CREDITS', message: '' }))).toMatchObject({
       error: 'MISSING_COMPULSORY_PARAM',

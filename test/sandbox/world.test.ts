@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
-import { createDesk } from '../../src/sandbox/state.ts'
+import { createState } from '../../src/sandbox/state.ts'
 import { answerTo, call, chat, test } from './client.ts'
 
 type Row = Record<string, string>
@@ -73,16 +73,16 @@ describe('time', () => {
   })
 
   test('brings the customer’s reply to a message, and none to a file', async () => {
-    const desk = createDesk({ now, replyAfterMs: 1 })
+    const state = createState({ now, replyAfterMs: 1 })
     const guest = { platform: 'webchat', platformid: '10', destination: 'visitor-7f3a' }
-    desk.world.take({ method: 'sendfile', ...chat, type: 'image', fileurl: 'https://example.com/a.png' })
-    desk.world.take({ method: 'sendmessage', ...guest, message: 'Hello' })
+    state.world.take({ method: 'sendfile', ...chat, type: 'image', fileurl: 'https://example.com/a.png' })
+    state.world.take({ method: 'sendmessage', ...guest, message: 'Hello' })
 
-    await desk.until(
-      () => desk.world.unread(guest).length === 2,
+    await state.until(
+      () => state.world.unread(guest).length === 2,
       () => 'No reply',
     )
-    expect(desk.world.unread(chat)).toHaveLength(2)
+    expect(state.world.unread(chat)).toHaveLength(2)
   })
 
   test('runs out for a call that never comes', async ({ sandbox }) => {
