@@ -1,4 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { Variables } from '../../src/config/variables.ts'
 import { documentsIn, isVariable, packageVersion, publicPaths, read } from './files.ts'
 
@@ -40,7 +44,7 @@ describe('docker-compose.yml', () => {
   })
 
   test.for(Object.entries(services))('gives %s no right that it does not need', ([, one]) => {
-    expect(one).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
+    expect(one).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'], ulimits: { core: 0 } })
     if (one.image !== `afilnet-gateway:${packageVersion}`) {
       expect(one.image).toMatch(/:v?\d+\.\d+\.\d+(-[a-z]+)?$/)
       expect(one.user).toMatch(/^[1-9]\d*:\d+$/)
@@ -137,16 +141,46 @@ describe('Dockerfile', () => {
   const text = read('Dockerfile')
   const last = text.slice(text.lastIndexOf('\nFROM '))
 
-  test('runs as a user that is known by number, with node itself as the process', () => {
+  test('runs as a user that is known by number, with node itself as the process, without core dumps', () => {
+    const command: string[] = JSON.parse(/^CMD (.*)$/m.exec(last)?.[1] ?? '[]')
+
     expect(last.match(/^USER .*/gm)).toEqual(['USER 1000:1000'])
-    expect(last).toMatch(/^CMD \["node", .*"src\/main\.ts"\]$/m)
+    expect(command.slice(0, 3)).toEqual(['prlimit', '--core=0', 'node']) // prlimit becomes the program that it starts
+    expect(command).toContain('--disable-sigusr1')
+    expect(command).toContain('--enable-source-maps')
+    expect(command.at(-1)).toBe('dist/main.js')
     expect(last).not.toMatch(/^(ENTRYPOINT|SHELL)/m)
   })
 
-  test('asks for its health at a path that the gateway has, without another program', () => {
-    const path = /^HEALTHCHECK .*CMD \["node", "-e", .*PORT\}(\/[a-z/]+)`/m.exec(last)?.[1]
+  describe('asks for its health', () => {
+    const [program = '', ...args]: string[] = JSON.parse(/^HEALTHCHECK .*CMD (.*)$/m.exec(last)?.[1] ?? '[]')
+    const check = async (env: Record<string, string>) => {
+      const child = spawn(program === 'node' ? process.execPath : program, args, { env, stdio: 'inherit' })
+      return (await once(child, 'exit'))[0]
+    }
 
-    expect(publicPaths).toContain(path)
+    test.for([
+      ['127.0.0.1', '127.0.0.1'],
+      ['0.0.0.0', '0.0.0.0'],
+      ['::1', '::1'],
+      ['::', '::'],
+      ['127.0.0.2', '127.0.0.2'],
+      [undefined, '127.0.0.1'],
+    ] as const)('where it listens: HOST=%s', async ([HOST, address]) => {
+      const paths: (string | undefined)[] = []
+      const server = createServer((request, response) => {
+        paths.push(request.url)
+        response.statusCode = paths.length === 1 ? 200 : 503
+        response.end()
+      }).listen(0, address)
+      onTestFinished(() => void server.close())
+      await once(server, 'listening')
+      const { port } = server.address() as AddressInfo // a TCP listener has one
+      const env = { PORT: String(port), ...(HOST && { HOST }) }
+
+      expect([await check(env), await check(env)]).toEqual([0, 1])
+      for (const path of paths) expect(publicPaths).toContain(path)
+    })
   })
 
   test('carries the license of the package', () => {

@@ -49,6 +49,10 @@ describe('deploy/kubernetes', () => {
     }
   })
 
+  test('runs the command of the image, which turns core dumps off', () => {
+    for (const one of [container, patched()]) for (const key of ['command', 'args']) expect(one).not.toHaveProperty(key)
+  })
+
   test('sets only what the gateway reads', () => {
     const names = [...Object.keys(settings), ...namesOf(container.env), ...namesOf(patched().env)]
 

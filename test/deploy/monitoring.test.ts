@@ -149,12 +149,15 @@ describe('deploy/prometheus/alerts.yml', () => {
   test('leads from every alert to its page in the runbook, and from there to no other', () => {
     const pages = [...read('docs/runbook.md').matchAll(/^### (Gateway\w+)$/gm)].map(([, name]) => name)
 
+    const [{ global }] = documentsIn('deploy/prometheus/prometheus.yml')
+
+    expect(global.external_labels.runbook).toMatch(/^https:\/\/.*\/runbook\.md$/)
     expect(pages).toEqual(rules.map(({ alert }) => alert))
     for (const { alert, annotations, labels } of rules) {
       expect(annotations, alert).toEqual({
         summary: expect.any(String),
         description: expect.any(String),
-        runbook_url: `docs/runbook.md#${alert.toLowerCase()}`,
+        runbook_url: `{{ $externalLabels.runbook }}#${alert.toLowerCase()}`,
       })
       expect(labels.severity).toMatch(/^(critical|warning)$/)
     }
