@@ -16,13 +16,11 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
 }
 
 /** The row that a request is recorded as before it leaves. */
-export function newSend(
-  request: SendRequest,
-  { secret, owner, createdAt }: { secret: KeyObject; owner: string; createdAt: number },
-): NewSend {
+export function newSend(request: SendRequest, { secret, owner, now }: { secret: KeyObject; owner: string; now: () => number }): NewSend {
   const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey } = request
   const fingerprint = fingerprintOf(request, secret)
-  const row: NewSend = { id: uuid(), caller, account, user, kind, platform, platformId, destination, fingerprint, owner, createdAt }
+  const id = uuid() // first: its time is never later than `createdAt`
+  const row: NewSend = { id, caller, account, user, kind, platform, platformId, destination, fingerprint, owner, createdAt: now() }
   if (reference !== undefined) row.reference = reference
   if (idempotencyKey !== undefined) row.idempotencyKey = idempotencyKey
   return row

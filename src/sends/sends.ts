@@ -64,7 +64,7 @@ export class Sends {
 
       const startedAt = performance.now()
       const secret = await this.#readSecret()
-      const row = newSend(request, { secret, owner: this.#lease.owner, createdAt: this.#now() })
+      const row = newSend(request, { secret, owner: this.#lease.owner, now: this.#now })
       const existing = await this.#claim(row, request, Math.max(1, this.#claimMs - (performance.now() - startedAt)))
       return existing ? this.#replay(existing, row.fingerprint) : await this.#send(row, request)
     } finally {
