@@ -5,6 +5,7 @@ import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { generate } from '../src/cli/openapi.ts'
+import { configurationPage, envExample } from '../src/config/documentation.ts'
 import { schemaText } from '../src/config/file-schema.ts'
 import { Variables } from '../src/config/variables.ts'
 
@@ -12,7 +13,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 describe('openapi/openapi.json', () => {
-  test('is what the routes make (if not: npm run openapi)', async () => {
+  test('is what the routes make (if not: npm run generate)', async () => {
     expect(read('openapi/openapi.json')).toBe(await generate())
   })
 
@@ -34,15 +35,20 @@ describe('openapi/openapi.json', () => {
 })
 
 describe('openapi/gateway-config.schema.json', () => {
-  test('is what the configuration is read with (if not: npm run openapi)', () => {
+  test('is what the configuration is read with (if not: npm run generate)', () => {
     expect(read('openapi/gateway-config.schema.json')).toBe(schemaText())
   })
 })
 
-describe('.env.example', () => {
+describe('.env.example and docs/configuration.md', () => {
   const secrets = Object.entries(Variables.properties).filter(([, schema]) => 'secret' in schema)
   const ofGateway = [...Object.keys(Variables.properties), ...secrets.map(([name]) => `${name}_FILE`)]
   const ofSandbox = [...new Set(read('src/sandbox/main.ts').match(/\bSANDBOX_[A-Z_]+\b/g))]
+
+  test('is what the variables describe (if not: npm run generate)', () => {
+    expect(read('.env.example')).toBe(envExample())
+    expect(read('docs/configuration.md')).toBe(configurationPage())
+  })
 
   test('explains each variable, and no other', () => {
     const explained = read('.env.example').matchAll(/^# ?([A-Z][A-Z0-9_]+)=|^([A-Z][A-Z0-9_]+)=/gm)
@@ -153,7 +159,14 @@ describe('The import rules', () => {
   test('only programs read the environment', () => {
     const readers = sources.filter(path => /process\.env|node:process|loadEnvFile/.test(read(path)))
 
-    expect(readers.sort()).toEqual(['src/cli/demo.ts', 'src/cli/doctor.ts', 'src/cli/store.ts', 'src/main.ts', 'src/sandbox/main.ts'])
+    expect(readers.sort()).toEqual([
+      'src/cli/demo.ts',
+      'src/cli/doctor.ts',
+      'src/cli/env-file.ts',
+      'src/cli/store.ts',
+      'src/main.ts',
+      'src/sandbox/main.ts',
+    ])
   })
 
   test('only programs end the process', () => {

@@ -30,10 +30,17 @@ const config = configOrExit(() =>
 const gateway = await startGateway(config, createLogger(config.logLevel)).catch(giveUp)
 
 const chat = `${gateway.url}/chats/whatsapp/100/34600000000`
-const curl = (url: string, body?: object) => {
-  const send = body ? ` -H 'Content-Type: application/json' -d '${JSON.stringify(body)}'` : ''
-  return `curl -sS -H 'Authorization: Bearer ${key}'${send} '${url}'`
+const headersOf = (headers: object) =>
+  Object.entries({ Authorization: `Bearer ${key}`, ...headers })
+    .map(([name, value]) => ` -H '${name}: ${value}'`)
+    .join('')
+const get = (url: string) => `curl -sS${headersOf({})} '${url}'`
+const post = (url: string, idempotencyKey: string, body: object, options = '') => {
+  const headers = headersOf({ 'Content-Type': 'application/json', 'Idempotency-Key': idempotencyKey })
+  return `curl -sS${options}${headers} -d '${JSON.stringify(body)}' '${url}'`
 }
+const message = { message: 'Hello from the demo' }
+const picture = { type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' }
 process.stdout.write(`
 Gateway   ${gateway.url}
 Docs      ${gateway.url}/docs
@@ -42,12 +49,16 @@ Sandbox   ${sandbox.url} (stands in for Afilnet; what it received: ${sandbox.con
 
 The six operations, ready to paste:
 
-${curl(`${gateway.url}/channels`)}
-${curl(`${gateway.url}/chats/whatsapp/100`)}
-${curl(`${chat}/messages`)}
-${curl(`${chat}/unread`)}
-${curl(`${chat}/messages`, { message: 'Hello from the demo' })}
-${curl(`${chat}/files`, { type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' })}
+${get(`${gateway.url}/channels`)}
+${get(`${gateway.url}/chats/whatsapp/100`)}
+${get(`${chat}/messages`)}
+${get(`${chat}/unread`)}
+${post(`${chat}/messages`, 'demo-message', message)}
+${post(`${chat}/files`, 'demo-file', picture)}
+
+The same message again: the answer says Idempotency-Replayed: true, and the sandbox receives nothing.
+
+  ${post(`${chat}/messages`, 'demo-message', message, ' -i')}
 
 Ctrl-C ends both.
 `)

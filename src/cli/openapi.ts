@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { createApp } from '../app.ts'
 import { readConfig } from '../config/config.ts'
+import { configurationPage, envExample } from '../config/documentation.ts'
 import { schemaText } from '../config/file-schema.ts'
 import { unobserved } from '../events.ts'
 import { createLifecycle } from '../lib/lifecycle.ts'
@@ -33,4 +34,6 @@ export async function generate(): Promise<string> {
 if (import.meta.main) {
   await writeFile(new URL('../../openapi/openapi.json', import.meta.url), await generate())
   await writeFile(new URL('../../openapi/gateway-config.schema.json', import.meta.url), schemaText())
+  await writeFile(new URL('../../docs/configuration.md', import.meta.url), configurationPage())
+  await writeFile(new URL('../../.env.example', import.meta.url), envExample())
 }

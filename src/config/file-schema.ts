@@ -99,7 +99,11 @@ export const CallerRow = Type.Object(
     rateLimit: Type.Optional(
       Type.Object(
         { requestsPerMinute: limit('Requests in a minute'), sendsPerDay: limit('Sends in a day (UTC); refused ones do not count') },
-        { ...strict, expected: 'an object' },
+        {
+          ...strict,
+          description: 'Limits: requestsPerMinute, and sendsPerDay (UTC; refused sends do not count)',
+          expected: 'an object',
+        },
       ),
     ),
     disabled: Type.Optional(Type.Boolean({ description: 'Its keys do not work now', expected: 'true or false' })),

@@ -32,6 +32,11 @@ describe('The demo', () => {
     const answers = []
     for (const call of calls) answers.push((await run('bash', ['-c', `${call} -w '\\n%{http_code}'`])).stdout.split('\n'))
 
+    const seventh = said.split('\n').find(line => line.startsWith('  curl ')) ?? ''
+    const { stdout: again } = await run('bash', ['-c', seventh])
+
+    expect(again).toMatch(/^HTTP\/1\.1 201 /)
+    expect(again).toMatch(/^idempotency-replayed: true\r$/im)
     expect(said).toMatch(/^Docs +http:\/\/127\.0\.0\.1:\d+\/docs$/m)
     expect(said).toMatch(/^Key +afgw_[\w-]{43}$/m)
     expect(answers.map(answer => answer.at(-1))).toEqual(['200', '200', '200', '200', '201', '201'])
