@@ -103,7 +103,39 @@ export const environment = (sandbox: { url: string; user: string }): Environment
   LOG_LEVEL: 'trace',
 })
 
-async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }: StartOptions) {
+/** A gateway that serves one test after the other, and where its log goes just now. */
+type Pooled = { gateway: Gateway; writeTo: (write: (line: string) => void) => void }
+
+/**
+ * For tests that need the default configuration and look at neither the whole log nor all sends: they share one gateway.
+ *
+ * Each test has a sandbox of its own, with breakers, connections and cached answers of its own. Starting a gateway costs ten times as much.
+ */
+export const sharedTest = test.extend<{ pooled: Pooled; gateway: TestGateway }>({
+  pooled: [
+    // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+    async ({}, use) => {
+      let write = (_line: string) => {}
+      const config = readConfig(environment({ url: 'http://127.0.0.1:9', user: 'nobody@sandbox.invalid' }))
+      const gateway = await startGateway(config, createLogger(config.logLevel, { write: line => write(line) }))
+      await use({
+        gateway,
+        writeTo(next) {
+          write = next
+        },
+      })
+      await gateway.drain()
+    },
+    { scope: 'worker' },
+  ],
+  gateway: async ({ sandbox, pooled }, use) => {
+    const { gateway, end } = await open(sandbox, {}, pooled)
+    await use(gateway)
+    await end()
+  },
+})
+
+async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }: StartOptions, pooled?: Pooled) {
   const config = { ...readConfig({ ...environment(sandbox), ...env }) } as Config
   for (const [name, { key, ...rest }] of Object.entries(callers ?? {})) {
     config.callers = { ...config.callers, [name]: { account: 'default', scopes, keySha256: [hash('sha256', key)], ...rest } }
@@ -114,14 +146,14 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
   const output: string[] = []
   const log: LogLine[] = []
   const waiting = new Set<() => void>()
-  const logger = createLogger(config.logLevel, {
-    write: line => {
-      output.push(line)
-      log.push(JSON.parse(line))
-      for (const look of waiting) look()
-    },
-  })
-  const gateway = await startGateway(config, logger, timeouts)
+  const write = (line: string) => {
+    output.push(line)
+    log.push(JSON.parse(line))
+    for (const look of waiting) look()
+  }
+  const gateway = pooled?.gateway ?? (await startGateway(config, createLogger(config.logLevel, { write }), timeouts))
+  pooled?.writeTo(write)
+  pooled?.gateway.reload(config)
   const pool = new Pool(gateway.url, { connections: 256, headersTimeout: 0, bodyTimeout: 0 })
 
   async function request(path: string, { method = 'GET', headers, body, key = canaries.key }: RequestOptions = {}): Promise<Reply> {
@@ -148,7 +180,7 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
   async function end() {
     await pool.destroy()
     for (const socket of sockets) socket.destroy()
-    await gateway.drain()
+    if (!pooled) await gateway.drain()
     const said = output.join('\n')
     for (const canary of Object.values(canaries)) {
       for (const form of [canary, encodeURIComponent(canary), Buffer.from(canary).toString('base64')])

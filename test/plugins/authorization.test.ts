@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { scopes } from '../../src/access.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const mine = '/chats/whatsapp/100/34600000000'
 const body = { headers: { 'content-type': 'application/json' }, body: '{"message":"Hello"}' }

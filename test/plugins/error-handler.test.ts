@@ -2,7 +2,7 @@ import { describe, expect, test as plain } from 'vitest'
 import { failures, faults } from '../../src/afilnet/faults.ts'
 import { catalogue, type ProblemCode } from '../../src/problem/catalogue.ts'
 import { Problem } from '../../src/problem/problem.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const codes = Object.keys(catalogue) as ProblemCode[] // the literal's own keys
 const operatorFirst = ['upstream-credentials-rejected', 'upstream-contract-mismatch', 'upstream-out-of-credit', 'ledger-changed']

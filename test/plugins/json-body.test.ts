@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const path = '/chats/telegram/200/700100200/messages'
 const post = (body: string | Buffer, headers = {}) => ({

@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { describe, expect } from 'vitest'
-import { canaries, readAnswers, test } from '../gateway.ts'
+import { canaries, readAnswers, sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/telegram/200/700100200'
 const key = `Authorization: Bearer ${canaries.key}\r\n`

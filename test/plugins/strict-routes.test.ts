@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const chat = (destination: string, platform = 'whatsapp') => `/chats/${platform}/100/${encodeURIComponent(destination)}`
 const hello = { message: 'Hello' }

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 describe.for(['/channels', '/chats/whatsapp/100', '/chats/whatsapp/100/34600000000/messages'])('GET %s', path => {
   test('may be kept by its caller and nobody else', async ({ gateway }) => {

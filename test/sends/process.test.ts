@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
+import { createGatewayProcess, type GatewayProcess } from '../fault-injection/gateway-process.ts'
 import { test as base, canaries, environment } from '../gateway.ts'
-import { createProcess, type GatewayProcess } from '../torture/process.ts'
 
 type Here = {
   file: string
@@ -23,7 +23,7 @@ const test = base.extend<Here>({
     const made: GatewayProcess[] = []
     await use((env = {}) => {
       const all = { ...(environment(sandbox) as Record<string, string>), STORE_URL: `sqlite:${file}`, ...env } // strings without exception
-      const gateway = createProcess(all)
+      const gateway = createGatewayProcess(all)
       made.push(gateway)
       return gateway
     })

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
-import { openStage } from './model.ts'
+import { runRound } from './round.ts'
+import { openSetup } from './setup.ts'
 
 const { values } = parseArgs({
   options: {
@@ -14,9 +15,9 @@ let [sends, posts, broken] = [0, 0, 0]
 let seed = Number(values.seed)
 const usages: { rssMb: number; handles: number }[] = []
 
-const stage = await openStage({ replicas: values.replicas })
+const setup = await openSetup({ replicas: values.replicas })
 do {
-  const tally = await stage.play({ seed, sends: 2_000 })
+  const tally = await runRound(setup, { seed, sends: 2_000 })
   sends += tally.sends
   posts += tally.posts
   broken += tally.broken.length
@@ -25,7 +26,7 @@ do {
   process.stdout.write(`${JSON.stringify(tally)}\n`)
   seed++
 } while (Date.now() < until)
-await stage.close()
+await setup.close()
 
 // The first rounds are for the heap and the caches to find their size; sockets of callers may be open still, but a leak never shrinks.
 for (const name of ['rssMb', 'handles'] as const) {
@@ -35,7 +36,7 @@ for (const name of ['rssMb', 'handles'] as const) {
   process.stdout.write(`${name} has grown\n`)
 }
 process.stdout.write(`${JSON.stringify(total, null, 2)}\n`)
-process.stdout.write(`seeds ${values.seed} to ${seed - 1}: ${sends} sends in ${posts} posts, ${broken} promises broken\n`)
+process.stdout.write(`seeds ${values.seed} to ${seed - 1}: ${sends} sends in ${posts} posts, ${broken} broken invariants\n`)
 process.exitCode = broken === 0 ? 0 : 1
 
 function add(to: Record<string, number>, more: Record<string, number>) {

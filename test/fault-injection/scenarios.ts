@@ -1,13 +1,13 @@
-import type { Answer } from '../../src/sandbox/scripted-responses.ts'
+import type { Answer as SandboxAnswer } from '../../src/sandbox/scripted-responses.ts'
 
-/** What a caller was told, word for word. */
-export type Told = { status: number; text: string; json: Record<string, unknown>; replayed: boolean; retryAfter: string | undefined }
+/** What a caller received, byte for byte. */
+export type Answer = { status: number; text: string; json: Record<string, unknown>; replayed: boolean; retryAfter: string | undefined }
 
-/** One post of a plan; without `told` nobody heard how it ended. */
-export type Post = { gateway: number; startedAt: number; endedAt: number; hungUp: boolean; told?: Told }
+/** One post of a scenario; without `answer` the caller received none. */
+export type Post = { gateway: number; startedAt: number; endedAt: number; hungUp: boolean; answer?: Answer }
 
-/** One message to one recipient of its own, with all that shall happen to it. */
-export type Plan = {
+/** One message to a recipient of its own, and everything that happens to it. */
+export type Scenario = {
   destination: string
   keyed: boolean
   kind: 'messages' | 'files'
@@ -19,7 +19,7 @@ export type Plan = {
 }
 
 const refused = '{"status":"ERROR","error":"CHANNEL_NOT_FOUND"}'
-const broke = '{"status":"ERROR","error":"NO_CREDITS"}'
+const outOfCredit = '{"status":"ERROR","error":"NO_CREDITS"}'
 
 /** Each fault as the sandbox plays it; the weight says how often. Few enough count for the breaker to stay closed most of the time. */
 export const faults = {
@@ -27,7 +27,7 @@ export const faults = {
   slow: { weight: 6, answer: { delayMs: 150 } },
   late: { weight: 5, answer: { delayMs: 600 } },
   'late, refused': { weight: 2, answer: { delayMs: 600, body: refused } },
-  'late, out of credit': { weight: 2, answer: { delayMs: 600, body: broke } },
+  'late, out of credit': { weight: 2, answer: { delayMs: 600, body: outOfCredit } },
   silent: { weight: 2, answer: { fault: 'silent' } },
   stall: { weight: 1, answer: { fault: 'stall' } },
   drip: { weight: 1, answer: { fault: 'drip' } },
@@ -39,11 +39,11 @@ export const faults = {
   '500, taken': { weight: 2, answer: { status: 500, body: '', takes: true } },
   '500, not taken': { weight: 2, answer: { status: 500, body: '' } },
   refused: { weight: 4, answer: { body: refused } },
-  'out of credit': { weight: 4, answer: { body: broke } },
-} as const satisfies Record<string, { weight: number; answer: Answer }>
+  'out of credit': { weight: 4, answer: { body: outOfCredit } },
+} as const satisfies Record<string, { weight: number; answer: SandboxAnswer }>
 
-/** What one seed has in store; the same each time. */
-export function makePlans(seed: number, sends: number, random: () => number): Plan[] {
+/** The scenarios of a seed, the same each time. */
+export function makeScenarios(seed: number, sends: number, random: () => number): Scenario[] {
   return Array.from({ length: sends }, (_, i) => {
     const fault = pick(faults, random)
     const hangUp = random() < 0.1
