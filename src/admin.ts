@@ -5,12 +5,11 @@ import { isLoopbackHost } from './lib/addresses.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
 import type { CallerReport } from './plugins/authentication.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
-import { closeRequest, openRequest } from './plugins/connections.ts'
 import { errorHandler } from './plugins/error-handler.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
 import { createMistakeLimit } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
-import { type Check, cleanUpAfter, requestSteps } from './plugins/request-steps.ts'
+import { beginRequest, type Check, requestSteps } from './plugins/request-steps.ts'
 import { Problem } from './problem/problem.ts'
 import type { Metrics } from './telemetry/metrics.ts'
 import type { AccountReport } from './upstream/upstream.ts'
@@ -34,19 +33,18 @@ export async function createAdmin({
   observe,
 }: AdminOptions): Promise<FastifyInstance> {
   const rawAnswers = createRawAnswers({ base: '', observe: unobserved, mistakes: createMistakeLimit() })
-  const onClose = [closeRequest]
   const app = Fastify({
     loggerInstance: logger.child({}, { level: 'warn' }), // the start line says where it listens
     logController: new LogController({ disableRequestLogging: true }),
-    genReqId: ({ headers }) => requestIdOf(headers),
+    genReqId: requestIdOf,
     requestTimeout: 10_000,
     return503OnClosing: false,
     forceCloseConnections: true, // nobody's request is lost with them
     http: { requireHostHeader: false },
     clientErrorHandler: rawAnswers.onClientError,
     frameworkErrors: (error, request, reply) => {
-      cleanUpAfter(request, reply, onClose)
-      for (const check of [setCommonHeaders, openRequest]) check(request, reply)
+      beginRequest(request, reply, [])
+      setCommonHeaders(request, reply)
       app.sendProblem(error, request, reply)
     },
   })
@@ -54,9 +52,9 @@ export async function createAdmin({
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   await app.register(errorHandler, { base: '', observe })
   await app.register(requestSteps, {
-    onRequest: [setCommonHeaders, noStore, openRequest, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
+    onRequest: [setCommonHeaders, noStore, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
     onSend: [lingerAfterHalfRequest],
-    onClose,
+    onClose: [],
   })
   app.get('/metrics', async (_, reply) => reply.type(metrics.contentType).send(await metrics.text()))
   app.get('/health/upstream', async () => ({ items: reportAccounts() }))

@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
@@ -12,7 +11,7 @@ import { createRouteCheck } from './plugins/allowed-methods.ts'
 import { createAuthentication } from './plugins/authentication.ts'
 import { authorize } from './plugins/authorization.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
-import { closeRequest, createConnections, openRequest } from './plugins/connections.ts'
+import { createConnections } from './plugins/connections.ts'
 import { createCors } from './plugins/cors.ts'
 import { docs } from './plugins/docs.ts'
 import { createDraining } from './plugins/draining.ts'
@@ -22,7 +21,7 @@ import { jsonBody } from './plugins/json-body.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
 import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
-import { cleanUpAfter, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
+import { beginRequest, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
 import { createSlowReaders } from './plugins/slow-readers.ts'
 import { normalizeChat, strictRoutes } from './plugins/strict-routes.ts'
 import { ProblemBody } from './problem/problem.ts'
@@ -80,13 +79,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     clientErrorHandler: rawAnswers.onClientError,
     frameworkErrors: (error, request, reply) => {
       // No route matches a URL that cannot be decoded, so no hook runs.
-      cleanUpAfter(request, reply, steps.onClose)
-      for (const check of [setCommonHeaders, openRequest, accessLog.start]) check(request, reply)
+      beginRequest(request, reply, steps.onClose)
+      setCommonHeaders(request, reply)
       void app.answerProblem(error, request, reply)
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  const accessLog = createAccessLog(app, observe)
   const connections = createConnections({
     max: maxConnections,
     keepAliveMs: config.keepAliveMs,
@@ -104,8 +102,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const steps: RequestSteps = {
     onRequest: [
       setCommonHeaders,
-      openRequest,
-      accessLog.start,
       ...cors.onRequest,
       draining.refuse,
       refuseMalformed,
@@ -116,7 +112,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       authorize,
     ],
     onSend: [completeEtag, slowReaders.complete, ...cors.onSend, draining.endKeepAlive, lingerAfterHalfRequest],
-    onClose: [closeRequest, slowReaders.release, draining.release, cancel, accessLog.report],
+    onClose: [slowReaders.release, draining.release, cancel, createAccessLog(app, observe)],
   }
 
   app.server.on('connection', connections.accept)
@@ -170,7 +166,7 @@ function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, r
     routerOptions: { maxParamLength: 8_192 },
     requestIdHeader: false,
     trustProxy: config.trustProxy.length > 0 && [...config.trustProxy],
-    genReqId: ({ headers }: IncomingMessage) => requestIdOf(headers),
+    genReqId: requestIdOf,
     return503OnClosing: false, // `draining` answers 503 with a problem
     keepAliveTimeout: config.keepAliveMs,
     requestTimeout: requestMs,

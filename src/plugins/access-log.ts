@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Observe } from '../events.ts'
-import type { Check, Cleanup } from './request-steps.ts'
+import type { Cleanup } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -8,21 +8,16 @@ declare module 'fastify' {
     routes: { method: string; url: string }[]
   }
   interface FastifyRequest {
-    startedAt: number
     /** Where to find the request among the traces; only if it is traced. */
     traceId?: string | undefined
   }
 }
 
 /** Reports each request when it is over: by the pattern of its route, never by its URL. */
-export function createAccessLog(app: FastifyInstance, observe: Observe) {
+export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup {
   app.decorate('routes', [])
   app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
 
-  const start: Check = request => {
-    request.startedAt = performance.now()
-    return undefined
-  }
   const report: Cleanup = ({ id, traceId, method, routeOptions, caller, call, startedAt }, { raw, problemCode }) => {
     observe('requestEnded', {
       requestId: id,
@@ -37,5 +32,5 @@ export function createAccessLog(app: FastifyInstance, observe: Observe) {
       upstreamCode: call?.upstreamCode,
     })
   }
-  return { start, report }
+  return report
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Check } from './request-steps.ts'
 
 /** The headers of every answer. */
@@ -18,6 +18,7 @@ export const setCommonHeaders: Check = ({ id }, reply) => {
 }
 
 /** The caller's own request id if it is valid, else a new one. */
-export function requestIdOf({ 'x-request-id': given }: IncomingHttpHeaders): string {
+export function requestIdOf({ headers }: Pick<IncomingMessage, 'headers'>): string {
+  const given = headers['x-request-id']
   return typeof given === 'string' && /^[A-Za-z0-9_-]{8,64}$/.test(given) ? given : randomUUID()
 }

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import { networkOf } from '../lib/addresses.ts'
-import type { Check, Cleanup } from './request-steps.ts'
 
 /** A caller's connection. */
 export type Connection = {
@@ -17,25 +16,10 @@ export type Connections = { all: ReadonlySet<Connection> }
 
 const property = Symbol('connection')
 
-/** What is known of a socket; a property of it, since a map would keep the requests of lost connections in memory. */
+/** The connection of a socket: a property, since a long-lived map would promote the requests that its entries hold. */
 export function connectionOf(socket: Socket & { [property]?: Connection }): Connection {
   socket[property] ??= { socket, open: [], idleSince: performance.now(), unreadable: false }
   return socket[property]
-}
-
-/** Remembers which requests of a connection wait for their answers. */
-export const openRequest: Check = ({ raw }, reply) => {
-  connectionOf(raw.socket).open.push(reply)
-  return undefined
-}
-
-/** Forgets an answered request. */
-export const closeRequest: Cleanup = ({ raw }, reply) => {
-  const connection = connectionOf(raw.socket)
-  const { open } = connection
-  const at = open.indexOf(reply)
-  if (at >= 0) open.splice(at, 1)
-  connection.idleSince = performance.now()
 }
 
 type ConnectionLimits = {

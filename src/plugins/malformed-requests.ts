@@ -5,7 +5,11 @@ import type { Check } from './request-steps.ts'
 const maxTargetBytes = 8_192
 
 /** Of several, Node keeps the first one only, so that a proxy in front may have seen another request. */
-const singleHeaders = ['host', 'authorization', 'content-type']
+const singleHeaders = new Map([
+  ['host', 1],
+  ['authorization', 2],
+  ['content-type', 4],
+])
 
 /** A host with an optional port. */
 const hostPattern = /^(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d{0,5})?$/i
@@ -23,22 +27,24 @@ export const refuseMalformed: Check = request => {
 
 function issueOf({ headers, rawHeaders, httpVersion }: FastifyRequest['raw']): string | undefined {
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return `HTTP/${httpVersion} is not supported: use HTTP/1.1`
-  const repeated = singleHeaders.find(name => isRepeated(rawHeaders, name))
-  if (repeated !== undefined) return `The header ${repeated} is there more than once`
+  const repeated = repeatedHeader(rawHeaders)
+  if (repeated !== undefined) return `The header ${repeated} occurs more than once`
   const { host } = headers
-  if (host === undefined && httpVersion === '1.1') return 'HTTP/1.1 requires a Host header'
-  if (host !== undefined && !hostPattern.test(host)) return 'The header Host is not a host with an optional port'
+  if (host === undefined && httpVersion === '1.1') return 'HTTP/1.1 requires the header host'
+  if (host !== undefined && !hostPattern.test(host)) return 'The header host must be a host name or address with an optional port'
   const coding = headers['transfer-encoding']
   if (coding === undefined) return undefined
-  if (httpVersion === '1.0') return 'HTTP/1.0 has no Transfer-Encoding'
-  return coding.toLowerCase() === 'chunked' ? undefined : 'The header Transfer-Encoding must be "chunked"'
+  if (httpVersion === '1.0') return 'HTTP/1.0 does not know the header transfer-encoding'
+  return coding.toLowerCase() === 'chunked' ? undefined : 'The header transfer-encoding must be chunked'
 }
 
-function isRepeated(rawHeaders: readonly string[], name: string) {
-  let times = 0
+function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
+  let seen = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const header = rawHeaders[i]
-    if (header?.length === name.length && header.toLowerCase() === name) times++
+    const name = rawHeaders[i]?.toLowerCase() ?? ''
+    const bit = singleHeaders.get(name) ?? 0
+    if (seen & bit) return name
+    seen |= bit
   }
-  return times > 1
+  return undefined
 }

@@ -4,7 +4,6 @@ import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyInstance } from 'fastify'
 import type { Observe } from '../events.ts'
 import { networkOf } from '../lib/addresses.ts'
-import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
 import { requestIdOf, securityHeaders } from './common-headers.ts'
 import { connectionOf } from './connections.ts'
@@ -29,25 +28,25 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
     if (connection.unreadable) return // Node reports every further piece that it cannot read
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
     connection.unreadable = true
-    const code = codeOf(error)
+    const problem = problemOf(error)
     // What came in the same packet has to pass its checks first.
     setImmediate(() => {
       const half = connection.open.find(({ request }) => !request.raw.complete)
       if (half && !half.sent && !half.request.call?.unsafeStarted) {
-        this.sendProblem(new Problem(code, { headers: { connection: 'close' } }), half.request, half)
+        this.sendProblem(new Problem(problem.code, { ...problem.details, headers: { connection: 'close' } }), half.request, half)
         return
       }
-      afterOpenRequests(socket, () => (half ? lingeringClose(socket) : answer(socket, new Problem(code), randomUUID())))
+      afterOpenRequests(socket, () => (half ? lingeringClose(socket) : answer(socket, problem, randomUUID())))
     })
   }
 
   /** Refuses a tunnel with all methods of its target, after the requests that came before. */
-  function onConnect(app: FastifyInstance, { url = '', headers }: IncomingMessage, socket: Socket) {
+  function onConnect(app: FastifyInstance, request: IncomingMessage, socket: Socket) {
     connectionOf(socket).unreadable = true
     socket.on('error', () => socket.destroy()) // Node no longer looks after the socket
-    const allow = app.allowedMethods(url) ?? 'GET, HEAD, POST'
+    const allow = app.allowedMethods(request.url ?? '') ?? 'GET, HEAD, POST'
     setImmediate(() =>
-      afterOpenRequests(socket, () => answer(socket, new Problem('method-not-allowed', { headers: { allow } }), requestIdOf(headers))),
+      afterOpenRequests(socket, () => answer(socket, new Problem('method-not-allowed', { headers: { allow } }), requestIdOf(request))),
     )
   }
 
@@ -90,11 +89,14 @@ function afterOpenRequests(socket: Socket, work: () => void) {
   void Promise.all(closed).then(work)
 }
 
-function codeOf({ code, rawPacket }: ConnectionError): ProblemCode {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 'request-timeout'
-  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return 'payload-too-large'
-  if (code !== 'HPE_HEADER_OVERFLOW') return 'invalid-request'
-  return /^[A-Z]+ \S{8193}/.test(String(rawPacket ?? '')) ? 'uri-too-long' : 'headers-too-large'
+function problemOf({ code, reason, rawPacket }: ConnectionError & { reason?: string }): Problem {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem('request-timeout')
+  if (code === 'HPE_CHUNK_EXTENSIONS_OVERFLOW') return new Problem('payload-too-large')
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new Problem(/^[A-Z]+ \S{8193}/.test(String(rawPacket ?? '')) ? 'uri-too-long' : 'headers-too-large')
+  }
+  // The parser's reasons are constants; they repeat nothing of what came.
+  return new Problem('invalid-request', { detail: `The request is not valid HTTP/1.1${reason ? `: ${reason}` : ''}` })
 }
 
 function bytesOf(problem: Problem, own: Record<string, string>, { base, requestId }: { base: string; requestId: string }) {

@@ -1,6 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Problem } from '../problem/problem.ts'
+import { connectionOf } from './connections.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    startedAt: number
+  }
+}
 
 /** Lets a request pass (`undefined`), refuses it (a `Problem`), or has answered it already (the reply). */
 export type Check = (request: FastifyRequest, reply: FastifyReply) => Problem | FastifyReply | undefined | Promise<Problem | undefined>
@@ -16,7 +23,7 @@ export type RequestSteps = { onRequest: readonly Check[]; onSend: readonly Compl
 /** Runs three lists for each request, in order. One hook and one listener each: a hook for every step cost more than the steps. */
 export const requestSteps = fp<RequestSteps>(async function requestSteps(app, { onRequest, onSend, onClose }) {
   app.addHook('onRequest', (request, reply, done) => {
-    cleanUpAfter(request, reply, onClose)
+    beginRequest(request, reply, onClose)
     runChecks(onRequest, 0, request, reply, done)
   })
   app.addHook('onSend', (request, reply, payload, done) => {
@@ -30,9 +37,16 @@ export const requestSteps = fp<RequestSteps>(async function requestSteps(app, { 
   })
 })
 
-/** Runs the clean-up of a request that no hook sees. */
-export function cleanUpAfter(request: FastifyRequest, reply: FastifyReply, onClose: readonly Cleanup[]) {
+/** Notes the beginning of a request, and its end when that comes. */
+export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClose: readonly Cleanup[]) {
+  const connection = connectionOf(request.raw.socket)
+  const { open } = connection
+  request.startedAt = performance.now()
+  open.push(reply)
   reply.raw.on('close', () => {
+    if (open[0] === reply) open.shift()
+    else open.splice(open.indexOf(reply), 1)
+    connection.idleSince = performance.now()
     for (const cleanUp of onClose) cleanUp(request, reply)
   })
 }
@@ -44,7 +58,7 @@ function runChecks(checks: readonly Check[], from: number, request: FastifyReque
     if (result === undefined) continue
     if (result === reply) return
     if (!(result instanceof Promise)) return done(result as Problem)
-    result.then(problem => (problem ? done(problem) : runChecks(checks, i + 1, request, reply, done)), done)
+    result.then(problem => (problem ? done(problem) : runChecks(checks, i + 1, request, reply, done))).catch(done)
     return
   }
   done()

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { Problem } from '../problem/problem.ts'
 import type { Connections } from './connections.ts'
 import type { Cleanup, Completion } from './request-steps.ts'
@@ -25,12 +25,11 @@ const alwaysSentBytes = 65_536
 export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingBytes }: SlowReaderOptions) {
   const withoutKey = { waitingBytes: 0 }
   let waitingBytes = 0
-  const holderOf = ({ caller }: FastifyRequest): { waitingBytes: number } => caller ?? withoutKey
 
   const complete: Completion = (request, reply, payload) => {
     // A stream, such as a file of the docs, is never whole in memory.
     const bytes = typeof payload === 'string' || payload instanceof Uint8Array ? Buffer.byteLength(payload) : 0
-    const holder = holderOf(request)
+    const holder = request.caller ?? withoutKey
     const tooMuch = bytes > alwaysSentBytes && holder.waitingBytes + bytes > maxWaitingBytes - waitingBytes
     // Afilnet may have marked unread messages as read: the caller cannot ask for them again.
     if (tooMuch && !request.call?.unsafeStarted) {
@@ -43,9 +42,9 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
     return payload
   }
 
-  const release: Cleanup = (request, reply) => {
-    const { waitingBytes: bytes = 0 } = reply
-    holderOf(request).waitingBytes -= bytes
+  const release: Cleanup = ({ caller }, { waitingBytes: bytes = 0 }) => {
+    const holder = caller ?? withoutKey
+    holder.waitingBytes -= bytes
     waitingBytes -= bytes
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isInternal, isLoopback, membershipOf } from '../../src/lib/addresses.ts'
+import { isInternal, isLoopback, membershipOf, networkOf } from '../../src/lib/addresses.ts'
 
 /** Hosts as they may stand in a URL; the parser turns the odd ones into plain ones. */
 const loopback = [
@@ -131,4 +131,23 @@ describe('Blocks of addresses', () => {
       expect(membershipOf([])(address)).toBe(false)
     },
   )
+})
+
+describe('The network of an address', () => {
+  test.for([
+    ['198.51.100.9', '198.51.100.9'],
+    ['198.51.100.9:1024', '198.51.100.9'],
+    ['::ffff:198.51.100.9', '198.51.100.9'],
+    ['::ffff:c633:6409', '198.51.100.9'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:1:2::9', '2001:db8:1:2::/64'],
+    ['2001:db8::9', '2001:db8:0:0::/64'],
+    ['[2001:db8:1:2::9]:443', '2001:db8:1:2::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['unknown', 'unknown'],
+    ['', ''],
+  ] as const)('%s is %s', ([address, network]) => {
+    expect(networkOf(address)).toBe(network)
+  })
 })

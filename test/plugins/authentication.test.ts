@@ -101,6 +101,20 @@ describe('Two digests', () => {
   })
 })
 
+describe('Ten thousand keys', () => {
+  test('each open for their own caller', async ({ start }) => {
+    const keys = Array.from({ length: 10_000 }, (_, i) => `fake-key-of-many-${i}-0123456789`)
+    const gateway = await start({ callers: Object.fromEntries(keys.map((key, i) => [`caller-${i}`, { key }])) })
+
+    for (const i of [0, 4_999, 9_999]) {
+      const reply = await gateway.request('/me', { key: String(keys[i]) })
+
+      expect(reply).toMatchObject({ status: 200, json: { caller: `caller-${i}` } })
+    }
+    expect((await gateway.request('/me', { key: `${keys[0]}x` })).status).toBe(401)
+  })
+})
+
 describe('GET /me', () => {
   test('says what the key may do', async ({ start }) => {
     const reader = { key: 'fake-reader-key-0123456789', scopes: ['messages:read'] } as const

@@ -135,6 +135,27 @@ describe('A caller who does not take its answer', () => {
   })
 })
 
+describe('Callers who do not take their answers', () => {
+  const room = { AFILNET_MAX_RESPONSE_BYTES: '1048576' }
+
+  test('leave room for another caller', async ({ start, sandbox }) => {
+    const [slow, other] = [{ key: 'fake-slow-key-0123456789' }, { key: 'fake-other-key-0123456789' }]
+    const gateway = await start({ env: room, callers: { slow, other } })
+    sandbox.answer({ method: 'getmessages', body: listOf(1_000_000), times: 1_000 })
+    const read = (key: string) => gateway.request(`${chat}/messages`, { key })
+
+    for (let i = 0; i < 4; i++) {
+      gateway
+        .open()
+        .pause()
+        .write(line(`${chat}/messages`).replace(canaries.key, slow.key).repeat(20))
+    }
+    await vi.waitFor(async () => expect((await read(slow.key)).json.detail).toBe('Too many answers wait for slow readers'), patient)
+
+    expect((await read(other.key)).status).toBe(200)
+  })
+})
+
 describe('A caller who takes its answer slowly', () => {
   test('still gets all of it while the gateway drains', async ({ start, sandbox }) => {
     const gateway: TestGateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '33554432' } })

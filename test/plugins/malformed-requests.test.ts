@@ -192,6 +192,50 @@ describe('What Node or Fastify would refuse in words of their own', () => {
       400,
       'invalid-request',
     ],
+    ['two keys', wire('GET /me', `Authorization: Bearer ${'x'.repeat(40)}\r\n`), 400, 'invalid-request'],
+    ['one key twice', wire('GET /me', key), 400, 'invalid-request'],
+    ['no version', 'GET /health/live\r\n\r\n', 400, 'invalid-request'],
+    ['HTTP/0.9', wire('GET /health/live').replace('HTTP/1.1', 'HTTP/0.9'), 400, 'invalid-request'],
+    ['HTTP/1.2', wire('GET /health/live').replace('HTTP/1.1', 'HTTP/1.2'), 400, 'invalid-request'],
+    ['HTTP/2.0', wire('GET /health/live').replace('HTTP/1.1', 'HTTP/2.0'), 400, 'invalid-request'],
+    ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid-request'],
+    ['the hello of TLS', '\x16\x03\x01\x02\x00\x01\x00\x01', 400, 'invalid-request'],
+    ...[
+      'gzip',
+      'gzip, chunked',
+      'identity',
+      'xchunked',
+      'chunked;q=1',
+      'chunked, chunked',
+      'chunked\r\nTransfer-Encoding: chunked',
+      '',
+    ].map(
+      coding =>
+        [
+          `the transfer coding ${JSON.stringify(coding)}`,
+          post(`Transfer-Encoding: ${coding}\r\n`, '0\r\n\r\n'),
+          400,
+          'invalid-request',
+        ] as const,
+    ),
+    ['chunks under HTTP/1.0', post(chunked, '0\r\n\r\n').replace('HTTP/1.1', 'HTTP/1.0'), 400, 'invalid-request'],
+    ...['2, 2', '+2', '-2', '0x2', '', '99999999999999999999', '2\r\nContent-Length: 2'].map(
+      length => [`the length ${JSON.stringify(length)}`, post(`Content-Length: ${length}\r\n`, '{}'), 400, 'invalid-request'] as const,
+    ),
+    ...['a, b', 'a/b', 'u@a', 'a b', 'a:b', '\xe9', ''].map(
+      host => [`the host ${JSON.stringify(host)}`, wire('GET /me').replace('gateway', host), 400, 'invalid-request'] as const,
+    ),
+    ['a folded header', wire('GET /me', 'X: a\r\n b\r\n'), 400, 'invalid-request'],
+    ['a blank before a colon', wire('GET /me', 'X : a\r\n'), 400, 'invalid-request'],
+    ['a NUL in a header', wire('GET /me', 'X: a\0b\r\n'), 400, 'invalid-request'],
+    ['a bare line feed', wire('GET /me').replace('gateway\r\n', 'gateway\n'), 400, 'invalid-request'],
+    ['a bare carriage return', wire('GET /me', 'X: a\rb\r\n'), 400, 'invalid-request'],
+    ['an unknown method', wire('FOO /me'), 400, 'invalid-request'],
+    ['a method in lower case', wire('get /me'), 400, 'invalid-request'],
+    ['a target without a slash', wire('GET me'), 400, 'invalid-request'],
+    ['a target of another scheme', wire('GET ftp://elsewhere/me'), 404, 'not-found'],
+    ['OPTIONS for the whole server', wire('OPTIONS *'), 404, 'not-found'],
+    ['an odd Expect without a body', wire('GET /me', 'Expect: pie\r\n'), 417, 'expectation-failed'],
     ['two Hosts', wire('GET /channels', 'Host: other\r\n'), 400, 'invalid-request'],
     ['two lengths', post('Content-Length: 2\r\nContent-Length: 3\r\n', '{}'), 400, 'invalid-request'],
     ['a length and chunks', post('Content-Length: 2\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'), 400, 'invalid-request'],
@@ -289,6 +333,62 @@ describe('A caller who is too slow', () => {
     const answers = readAnswers(await gateway.raw(json('{"message":"Hello"}').replace(canaries.key, 'x'.repeat(40)).slice(0, -5)))
 
     expect(answers.map(({ status }) => status)).toEqual([401])
+  })
+})
+
+describe('What a server may ignore', () => {
+  test.for([
+    ['an upgrade to HTTP/2', 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n'],
+    ['an upgrade to WebSocket', 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n'],
+    ['a transfer coding that is accepted', 'TE: trailers\r\n'],
+  ] as const)('%s is not followed: the request is answered', async ([, headers], { gateway }) => {
+    const line = wire('GET /me', headers)
+
+    const answers = readAnswers(await gateway.raw(line.replace('Connection: close\r\n', '') + wire('GET /health/live')))
+
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+    expect(answers[0]?.json.caller).toBe('default')
+  })
+
+  test.for(['http://elsewhere/me', 'https://user@elsewhere:9/me'])('the host of the target %s is ignored', async (target, { gateway }) => {
+    const answers = readAnswers(await gateway.raw(wire(`GET ${target}`)))
+
+    expect(answers).toMatchObject([{ status: 200, json: { caller: 'default' } }])
+  })
+})
+
+describe('A request before a tunnel', () => {
+  test('gets its own answer first', async ({ gateway, sandbox }) => {
+    sandbox.latencyMs = 100
+    const first = wire('GET /channels').replace('Connection: close\r\n', '')
+
+    const answers = readAnswers(await gateway.raw(first + wire('CONNECT host:443')))
+
+    expect(answers.map(({ status }) => status)).toEqual([200, 405])
+    expect(answers[0]?.json.items).toHaveLength(4)
+    expect(answers[1]).toMatchObject(problem(405, 'method-not-allowed'))
+  })
+})
+
+describe('An address that sends bytes without a request', () => {
+  test('gets 429 in the end, and does not fill the log', async ({ gateway }) => {
+    const codes: string[] = []
+    for (let i = 0; i < 19; i++) {
+      const answers = await Promise.all(Array.from({ length: 50 }, () => gateway.raw('X\r\n\r\n')))
+      for (const bytes of answers) codes.push(readAnswers(bytes)[0]?.json.code)
+    }
+    const valid = await gateway.get('/me')
+    const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
+
+    expect(codes.filter(code => code === 'invalid-request')).toHaveLength(900)
+    expect(codes.filter(code => code === 'rate-limited')).toHaveLength(50)
+    expect(valid.status).toBe(200)
+    const lines = gateway.log.filter(({ msg }) => msg === 'connection refused')
+    const skipped = lines.reduce((sum, line) => sum + Number(line.skipped ?? 0), 0)
+    expect(lines.length + skipped).toBeLessThanOrEqual(900)
+    expect(lines.length).toBeLessThan(900)
+    expect(metrics).toMatch(/^gateway_connections_refused_total\{code="invalid-request"\} 900$/m)
+    expect(metrics).toMatch(/^gateway_connections_refused_total\{code="rate-limited"\} 50$/m)
   })
 })
 

@@ -1,0 +1,41 @@
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { createRateWindows } from '../../src/lib/rate-windows.ts'
+
+describe('A window', () => {
+  afterEach(() => void vi.useRealTimers())
+  const start = (maxKeys = 10) => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    return createRateWindows({ windowMs: 60_000, maxKeys })
+  }
+
+  test('begins with the first event of its key and ends a minute later', () => {
+    const windows = start()
+
+    expect(windows.count('a', 2)).toEqual({ max: 2, remaining: 1, resetMs: 60_000, isExceeded: false })
+    vi.advanceTimersByTime(40_000)
+    expect(windows.count('a', 2)).toEqual({ max: 2, remaining: 0, resetMs: 20_000, isExceeded: false })
+    expect(windows.count('a', 2)).toEqual({ max: 2, remaining: 0, resetMs: 20_000, isExceeded: true })
+    vi.advanceTimersByTime(20_000)
+    expect(windows.count('a', 2)).toEqual({ max: 2, remaining: 1, resetMs: 60_000, isExceeded: false })
+  })
+
+  test('is shared with no other key', () => {
+    const windows = start()
+    windows.count('a', 1)
+
+    expect(windows.count('b', 1).isExceeded).toBe(false)
+    expect(windows.count('__proto__', 1).isExceeded).toBe(false)
+    expect(windows.count('a', 1).isExceeded).toBe(true)
+  })
+
+  test('is forgotten beyond the most keys, the one that ends first', () => {
+    const windows = start(2)
+    windows.count('a', 1)
+    windows.count('b', 1)
+    windows.count('a', 1)
+    windows.count('c', 1)
+
+    expect(windows.count('b', 1).isExceeded).toBe(true)
+    expect(windows.count('a', 1).isExceeded, 'its window was the oldest').toBe(false)
+  })
+})
