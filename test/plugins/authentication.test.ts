@@ -102,16 +102,17 @@ describe('Two digests', () => {
 })
 
 describe('Ten thousand keys', () => {
-  test('each open for their own caller', async ({ start }) => {
+  test('each belong to their own caller', async () => {
     const keys = Array.from({ length: 10_000 }, (_, i) => `fake-key-of-many-${i}-0123456789`)
-    const gateway = await start({ callers: Object.fromEntries(keys.map((key, i) => [`caller-${i}`, { key }])) })
+    const row = { account: 'default', scopes: [] }
+    const callers = Object.fromEntries(keys.map((key, i) => [`caller-${i}`, { ...row, keySha256: [hash('sha256', key)] }]))
+    const app = Fastify()
+    createAuthentication(app, { callers, open: name => ({ name, user: '' }) })
 
-    for (const i of [0, 4_999, 9_999]) {
-      const reply = await gateway.request('/me', { key: String(keys[i]) })
+    const found = [...keys, `${keys[0]}x`].map(key => app.callerOf(`Bearer ${key}`)?.name)
 
-      expect(reply).toMatchObject({ status: 200, json: { caller: `caller-${i}` } })
-    }
-    expect((await gateway.request('/me', { key: `${keys[0]}x` })).status).toBe(401)
+    expect(found).toEqual([...Object.keys(callers), undefined])
+    await app.close()
   })
 })
 
