@@ -64,7 +64,7 @@ function readHost(name: 'HOST' | 'ADMIN_HOST', value: string | undefined, report
 
 const label = '[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?'
 
-/** Whether a text can be a host: a name that ends like a number, such as 999.1.1.1, is an address with a mistake. */
+/** Whether a text can be a host. A name whose last part is a number, such as 999.1.1.1, is an invalid address. */
 const isHost = (host: string) =>
   isIP(host) !== 0 || (host.length <= 253 && new RegExp(`^(${label}\\.)*${label}\\.?$`, 'i').test(host) && !/(^|\.)\d+\.?$/.test(host))
 
