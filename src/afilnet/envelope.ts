@@ -27,7 +27,7 @@ export function openEnvelope(operation: Operation, bytes: Uint8Array): Opened {
   const answer = { operation, bytes, text: decode(operation, bytes) }
   let { items, skipped } = open(answer)
   // A double cannot hold every id of 16 digits or more: where one came along, all is read again with its digits kept as text.
-  if (holdsLarge(answer, items, 1)) items = open(answer, keepDigits).items
+  if (holdLarge(answer, items)) items = open(answer, keepDigits).items
   const { text } = answer
   if (text.includes('\\ud') || text.includes('\\uD')) items = items.map(toWellFormed) as Item[] // objects stay objects
   return { items, skipped }
@@ -119,14 +119,21 @@ function parse(answer: Answer, text: string, reviver?: Reviver): unknown {
 
 const isLarge = (value: number) => !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value))
 
-/** Whether a structure holds a number that a double cannot; throws if it is nested too deep for what comes after. */
-function holdsLarge(answer: Answer, structure: object, depth: number): boolean {
+/** Whether the rows hold a number that a double cannot; throws if one is nested too deep for what comes after. */
+function holdLarge(answer: Answer, items: readonly Item[]): boolean {
+  let found = false
+  for (const item of items) if (holdsLarge(answer, item, 1)) found = true
+  return found
+}
+
+function holdsLarge(answer: Answer, structure: Item, depth: number): boolean {
   if (depth > maxDepth) throw unreadable(answer, 'nested too deep')
   let found = false
   for (const name in structure) {
-    const value = (structure as Item)[name]
+    const value = structure[name]
+    if (typeof value === 'string') continue // nearly always, in a loop that takes part in every read
     if (typeof value === 'number') found ||= isLarge(value)
-    else if (typeof value === 'object' && value !== null) found = holdsLarge(answer, value, depth + 1) || found
+    else if (typeof value === 'object' && value !== null) found = holdsLarge(answer, value as Item, depth + 1) || found // an array has names too
   }
   return found
 }
