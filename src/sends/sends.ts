@@ -154,11 +154,15 @@ export class Sends {
       problem = problemOf(error)
     }
     const outcome = problem ? this.#outcomeOf(problem, row, requestId) : accepted(this.#settledAt(row))
-    const settled = await this.#settle(row, outcome).catch(cause => {
+    let settled: SendRow
+    try {
+      settled = await this.#settle(row, outcome)
+    } catch (cause) {
       // `not_sent` is true with or without the ledger. Any other outcome must be recorded before a caller may rely on it.
-      if (outcome.state === 'not_sent') return { ...row, ...outcome }
-      throw new Problem('internal-error', { outcome: 'unknown', sendId: row.id, keyed: row.idempotencyKey !== undefined, cause })
-    })
+      if (outcome.state !== 'not_sent')
+        throw new Problem('internal-error', { outcome: 'unknown', sendId: row.id, keyed: row.idempotencyKey !== undefined, cause })
+      settled = { ...row, ...outcome }
+    }
     // The ledger may know better: a late answer came first, or other processes took this one for dead.
     const send = describeSend(settled, this.#base)
     if (send.problem) throw new Problem(send.problem.code, { ...problem?.details, recorded: send.problem })
