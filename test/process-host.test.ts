@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { constants, createReadStream, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { constants, createReadStream, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { constants as os, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +10,7 @@ import { describe, expect, onTestFinished } from 'vitest'
 import type { Sandbox } from '../src/sandbox/app.ts'
 import { canaries, environment, test } from './gateway.ts'
 import { startProgram } from './program.ts'
+import { installed } from './store/stores.ts'
 
 type Output = number | 'pipe'
 
@@ -185,5 +186,33 @@ describe('Signals', { timeout: 120_000 }, () => {
 
     expect(await once(child, 'exit')).toEqual([0, null])
     expect(await drained).toMatchObject({ level: 30 })
+  })
+})
+
+describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { timeout: 120_000 }, () => {
+  test('does not keep the process alive beyond DRAIN_MS', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox, { AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '6000' })
+    const hang = spawn('strace', [
+      '-f',
+      '-qq',
+      '-o',
+      '/dev/null',
+      '-e',
+      'inject=fsync,fdatasync:delay_enter=600s',
+      '-p',
+      String(gateway.pid),
+    ])
+    onTestFinished(() => void hang.kill('SIGKILL'))
+    await expect.poll(() => readFileSync(`/proc/${gateway.pid}/status`, 'utf8')).toMatch(/TracerPid:\t[1-9]/)
+
+    const refused = await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Hello' })
+    expect(refused).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
+    expect(await gateway.get('/channels')).toMatchObject({ status: 200 })
+    gateway.kill('SIGTERM')
+    const last = (msg: unknown) => /^drain incomplete/.test(String(msg))
+    await expect.poll(() => last(gateway.log.at(-1)?.msg), { timeout: 20_000 }).toBe(true)
+    hang.kill('SIGKILL') // strace keeps the threads that it delays from ending, which a disk does not
+    expect(await gateway.exited).toEqual([null, 'SIGKILL']) // by its own hand: a thread that waits for the disk cannot end
+    expect(gateway.log.at(-1)).toMatchObject({ level: 50, msg: expect.stringMatching(/^drain incomplete/) })
   })
 })

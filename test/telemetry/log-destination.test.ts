@@ -1,0 +1,80 @@
+import { describe, expect, test, vi } from 'vitest'
+import { createLogDestination, type Sink } from '../../src/telemetry/log-destination.ts'
+
+/** A sink that takes what the test lets it take. */
+function sinkThat(takes: (bytes: Buffer) => number | Error) {
+  const taken: Buffer[] = []
+  const sink: Sink = {
+    write(bytes, done) {
+      const result = takes(bytes)
+      if (typeof result === 'number') taken.push(bytes.subarray(0, result))
+      setImmediate(() => (typeof result === 'number' ? done(null, result) : done(result, 0)))
+    },
+  }
+  return { sink, text: () => Buffer.concat(taken).toString() }
+}
+
+const error = (code: string) => Object.assign(new Error(code), { code })
+
+describe('createLogDestination', () => {
+  test('writes lines together and in order, also where the sink takes a few bytes at a time', async () => {
+    let writes = 0
+    const { sink, text } = sinkThat(bytes => {
+      writes++
+      return Math.min(bytes.length, 7)
+    })
+    const destination = createLogDestination(sink)
+    const lines = Array.from({ length: 20 }, (_, i) => `line ${i} ñ€\n`)
+
+    for (const line of lines) destination.write(line)
+    expect(writes).toBe(0)
+
+    expect(await destination.flush(10_000)).toBe(true)
+    expect(text()).toBe(lines.join(''))
+    expect(destination.dropped).toBe(0)
+  })
+
+  test.for(['EAGAIN', 'EPIPE', 'ENOSPC', 'EIO'])('tries again after %s and loses nothing within its bound', async code => {
+    let failures = 3
+    const { sink, text } = sinkThat(bytes => (failures-- > 0 ? error(code) : bytes.length))
+    const destination = createLogDestination(sink, { flushMs: 1, retryMs: 5 })
+
+    destination.write('one\n')
+    destination.write('two\n')
+
+    await vi.waitFor(() => expect(text()).toBe('one\ntwo\n'), { timeout: 5_000 })
+  })
+
+  test('drops and counts what exceeds its bound, and reports it once when the sink takes lines again', async () => {
+    let blocked = true
+    const { sink, text } = sinkThat(bytes => (blocked ? error('EAGAIN') : bytes.length))
+    const destination = createLogDestination(sink, { flushMs: 1, retryMs: 5, maxBytes: 100 })
+    const resumed: number[] = []
+    destination.onResumed = dropped => void resumed.push(dropped)
+
+    for (let i = 0; i < 30; i++) destination.write('123456789\n')
+    expect(destination.dropped).toBe(20)
+    blocked = false
+
+    await vi.waitFor(() => expect(resumed).toEqual([20]), { timeout: 5_000 })
+    expect(text()).toBe('123456789\n'.repeat(10))
+    expect(destination.dropped).toBe(20)
+  })
+
+  test('does not wait for a write that never returns', async () => {
+    const destination = createLogDestination({ write: () => {} })
+    destination.write('one\n')
+
+    expect(await destination.flush(20)).toBe(false)
+  })
+
+  test('writes the last lines at once, unless the sink would block', () => {
+    const last: string[] = []
+    const destination = createLogDestination({ write: () => {}, writeNow: bytes => last.push(bytes.toString()) })
+    destination.write('last\n')
+
+    destination.flushNow()
+
+    expect(last).toEqual(['last\n'])
+  })
+})
