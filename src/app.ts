@@ -24,16 +24,16 @@ import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.
 import { beginRequest, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
 import { createSlowReaders } from './plugins/slow-readers.ts'
 import { normalizeChat, strictRoutes } from './plugins/strict-routes.ts'
-import { ProblemBody } from './problem/problem.ts'
-import { Channel, channels } from './routes/channels.ts'
+import { ProblemBody, ProblemCodeSchema } from './problem/problem.ts'
+import { Channel, ChannelList, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
-import { files } from './routes/files.ts'
+import { files, NewFile } from './routes/files.ts'
 import { health, type State } from './routes/health.ts'
-import { me } from './routes/me.ts'
-import { Message, messages } from './routes/messages.ts'
+import { Me, me } from './routes/me.ts'
+import { Message, MessageList, messages, NewMessage } from './routes/messages.ts'
 import { Platform, wellFormed } from './routes/params.ts'
 import { problemPages } from './routes/problems.ts'
-import { Send, sendLedger } from './routes/sends.ts'
+import { Send, SendPage, sendLedger } from './routes/sends.ts'
 import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
 import type { Upstream } from './upstream/upstream.ts'
@@ -125,7 +125,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   }, timeouts.checkEveryMs).unref()
   app.addHook('onClose', async () => clearInterval(sweep))
 
-  for (const schema of [ProblemBody, Platform, Channel, Message, Send]) app.addSchema(schema)
+  for (const schema of sharedSchemas) app.addSchema(schema)
   await app.register(errorHandler, { base, observe, instead: limitMistakes(mistakes, key => app.callerOf(key) !== undefined) })
   if (tracing) await app.register(tracing)
   await app.register(requestSteps, steps)
@@ -144,6 +144,22 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(sendLedger, { sends })
   return app
 }
+
+/** The schemas that the API document names. */
+const sharedSchemas = [
+  ProblemCodeSchema,
+  ProblemBody,
+  Platform,
+  Channel,
+  ChannelList,
+  Message,
+  MessageList,
+  NewMessage,
+  NewFile,
+  Send,
+  SendPage,
+  Me,
+]
 
 /** Nothing is coerced, dropped or filled in. `verbose`, since an error names what was found. */
 const ajv = {

@@ -4,7 +4,7 @@ import { builtinModules } from 'node:module'
 import { dirname, join, matchesGlob, normalize } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { generate } from '../src/cli/openapi.ts'
+import { errorsPage, generate } from '../src/cli/openapi.ts'
 import { configurationPage, envExample } from '../src/config/documentation.ts'
 import { schemaText } from '../src/config/file-schema.ts'
 import { Variables } from '../src/config/variables.ts'
@@ -31,6 +31,12 @@ describe('openapi/openapi.json', () => {
     expect(status, stdout + stderr).toBe(0)
     expect(stdout + stderr).toContain('valid')
     expect(stdout + stderr).not.toMatch(/warning\w* \d|\[\d+\]/)
+  })
+})
+
+describe('docs/errors.md', () => {
+  test('is what the catalogue makes (if not: npm run openapi)', () => {
+    expect(read('docs/errors.md')).toBe(errorsPage())
   })
 })
 

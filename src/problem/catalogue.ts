@@ -2,8 +2,10 @@
 export type ProblemRow = {
   status: number
   title: string
-  /** What it means and who must act, for `GET /problems/{code}`. */
+  /** What happened; the `detail` of an occurrence that says nothing more exact. */
   meaning: string
+  /** Who must act, and what to do. */
+  action: string
   /** Seconds, where the answer carries `Retry-After`. */
   retryAfterS?: number
   /** The same request will fail again until the operator has acted. */
@@ -15,225 +17,275 @@ export const catalogue = {
   'invalid-request': {
     status: 400,
     title: 'The request is not valid',
-    meaning:
-      'The path, the headers or the body do not have the documented form. `errors` names the member to blame, if there is one. Mend the request; the same one fails again.',
+    meaning: 'The path, the query, the headers or the body do not have the documented form.',
+    action:
+      'You must act: `detail` and, where one part is wrong, `errors` say what was found and what is expected. The same request fails again.',
   },
   'idempotency-key-required': {
     status: 400,
     title: 'An Idempotency-Key is required',
-    meaning: 'This gateway takes sends only with an `Idempotency-Key` header. Add one that is unique to the message.',
+    meaning: 'This gateway accepts a send only with the header `Idempotency-Key`.',
+    action: 'You must act: add a key that is unique to the message.',
   },
   unauthenticated: {
     status: 401,
     title: 'A valid API key is required',
-    meaning:
-      'No key, a wrong, an expired or a disabled one. Send `Authorization: Bearer <key>` with a key that the operator has configured.',
+    meaning: 'The API key is wrong.',
+    action:
+      'You must act: send `Authorization: Bearer <key>` with a key that the operator configured and that is neither expired nor disabled.',
   },
   'insufficient-scope': {
     status: 403,
     title: 'The key lacks the scope for this',
-    meaning: 'The key is valid, but was not given the scope that this operation needs. Ask the operator for it.',
+    meaning: 'The key is valid but lacks the scope of this operation.',
+    action: 'The operator must act: ask for the scope. `GET /me` lists those of your key.',
   },
   'chat-not-allowed': {
     status: 403,
     title: 'The key may not touch this chat',
-    meaning: 'The key is limited to certain chats and this is none of them. Ask the operator.',
+    meaning: 'The key is limited to certain chats, and this is none of them.',
+    action: 'The operator must act: ask for the chat. `GET /me` lists those of your key.',
   },
   'not-found': {
     status: 404,
     title: 'There is nothing at this path',
-    meaning: 'The path is not one of the gateway. Compare it with the API document.',
+    meaning: 'The gateway has no such path.',
+    action: 'You must act: compare the path with the API document.',
   },
   'send-not-found': {
     status: 404,
     title: 'There is no such send',
-    meaning: 'No send of this caller has that id, or it is older than sends are kept.',
+    meaning: 'No send of this caller has this id, or it is older than the gateway keeps sends.',
+    action: 'You must act: use the id of a send that you made with a key of the same caller.',
   },
   'channel-not-found': {
     status: 404,
     title: 'Afilnet knows no such channel',
-    meaning: 'The account has no channel with this platform and platform id. `GET /channels` lists those it has.',
+    meaning: 'The account has no channel with this platform and platform id.',
+    action: 'You must act: take both from `GET /channels`.',
   },
   'chat-not-found': {
     status: 404,
     title: 'Afilnet knows no such chat',
     meaning: 'The channel has no conversation with this destination.',
+    action: 'You must act: take the destination from the conversations of the channel.',
   },
   'method-not-allowed': {
     status: 405,
     title: 'The path does not take this method',
-    meaning: 'The `Allow` header lists the methods that it takes.',
+    meaning: 'The path does not accept this method.',
+    action: 'You must act: use one of the methods in the header `Allow`.',
   },
   'request-timeout': {
     status: 408,
     title: 'The request did not arrive in time',
-    meaning: 'The headers or the body came too slowly, so the request was not processed. It can be repeated.',
+    meaning: 'The headers or the body did not arrive in time, so the gateway did not process the request.',
+    action: 'Repeat the request.',
   },
   'idempotency-key-in-use': {
     status: 409,
     title: 'A send with this key is still running',
-    meaning:
-      'The first request with this `Idempotency-Key` has no answer yet. Repeat the same request after `Retry-After`: it asks for the outcome and never sends again.',
+    meaning: 'The first request with this `Idempotency-Key` still runs.',
+    action: 'Repeat the same request after `Retry-After`: it asks for the outcome and never sends again.',
     retryAfterS: 1,
   },
   'payload-too-large': {
     status: 413,
     title: 'The request is too large',
-    meaning: 'Bodies may have 64 KiB. With the `get` transport, the whole call to Afilnet may have 4,000 characters.',
+    meaning: "The body has more than 65,536 bytes, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
+    action: 'You must act: send less.',
   },
-  'uri-too-long': { status: 414, title: 'The request target is too long', meaning: 'Path and query may have 8,192 bytes together.' },
-  'unsupported-media-type': { status: 415, title: 'The body must be JSON', meaning: 'Send the body as `Content-Type: application/json`.' },
+  'uri-too-long': {
+    status: 414,
+    title: 'The request target is too long',
+    meaning: 'Path and query together have more than 8,192 bytes.',
+    action: 'You must act: shorten them.',
+  },
+  'unsupported-media-type': {
+    status: 415,
+    title: 'The body must be JSON',
+    meaning: 'The body is not declared as plain JSON.',
+    action: 'You must act: send JSON with `Content-Type: application/json` and without `Content-Encoding`.',
+  },
   'expectation-failed': {
     status: 417,
     title: 'The expectation cannot be met',
-    meaning: 'The only `Expect` that the gateway knows is `100-continue`.',
+    meaning: 'The header `Expect` asks for something other than `100-continue`.',
+    action: 'You must act: leave the header out.',
   },
   'file-type-rejected': {
     status: 422,
     title: 'Afilnet refused the type of the file',
-    meaning: 'Use one of the documented types for `type`.',
+    meaning: 'Afilnet rejected the `type` of the file.',
+    action: 'You must act: use a type that fits the file and the platform. Nothing was sent.',
   },
   'file-url-rejected': {
     status: 422,
     title: 'Afilnet refused the URL of the file',
-    meaning: 'Afilnet could not use `fileUrl`. It must be public: Afilnet fetches it, not the gateway.',
+    meaning: 'Afilnet could not use `fileUrl`.',
+    action: 'You must act: use a public URL, since Afilnet fetches the file itself. Nothing was sent.',
   },
   'thumb-url-rejected': {
     status: 422,
     title: 'Afilnet refused the URL of the thumbnail',
-    meaning: 'Afilnet could not use `thumbUrl`. It must be public: Afilnet fetches it, not the gateway.',
+    meaning: 'Afilnet could not use `thumbUrl`.',
+    action: 'You must act: use a public URL, since Afilnet fetches the file itself. Nothing was sent.',
   },
   'destination-unroutable': {
     status: 422,
     title: 'Afilnet has no route to this destination',
-    meaning: 'Nothing was sent, and nothing can be sent to this destination. Check it.',
+    meaning: 'Afilnet has no route to this destination. Nothing was sent.',
+    action: 'You must act: check the destination.',
   },
   'idempotency-key-reused': {
     status: 422,
     title: 'The key belongs to another request',
-    meaning: 'This `Idempotency-Key` was used with another route, recipient or body. Use a new key for a new message.',
+    meaning: 'This `Idempotency-Key` was used with another route, recipient or body. Nothing was sent now.',
+    action: 'You must act: use a new key for a new message, and the same request for a repetition.',
   },
   'rate-limited': {
     status: 429,
     title: 'Too many requests',
-    meaning:
-      'This key is over its requests per minute, or this address has sent too many requests without a valid key. Nothing was processed; repeat it after `Retry-After`.',
+    meaning: 'This key is over its requests per minute, or this address made too many mistakes. The gateway processed nothing.',
+    action: 'Repeat the request after `Retry-After`.',
     retryAfterS: 1,
   },
   'send-quota-exceeded': {
     status: 429,
     title: 'No sends left for today',
-    meaning: 'This key is over its sends of the day (UTC). Nothing was sent; the next day starts after `Retry-After`.',
+    meaning: 'This key is over its sends of the day (UTC). Nothing was sent.',
+    action: 'Repeat the request after `Retry-After`, when the next day starts, or ask the operator for a higher limit.',
     retryAfterS: 60,
   },
-  'headers-too-large': { status: 431, title: 'The request headers are too large', meaning: 'All headers together may have 16 KiB.' },
+  'headers-too-large': {
+    status: 431,
+    title: 'The request headers are too large',
+    meaning: 'The headers together have more than 16 KiB.',
+    action: 'You must act: send fewer or shorter headers.',
+  },
   'internal-error': {
     status: 500,
     title: 'The gateway made a mistake',
-    meaning: 'A fault of the gateway itself. Its operator finds it in the log by `requestId`.',
+    meaning: 'The gateway itself failed.',
+    action: 'The operator must act: the log has the error under `requestId`.',
   },
   'upstream-credentials-rejected': {
     status: 502,
     title: 'Afilnet rejected the credentials of the gateway',
-    meaning:
-      "Not the caller's key: the Afilnet user or password that the operator configured is wrong. Nothing was applied. The operator must act first.",
+    meaning: 'Afilnet rejected the user or password of the gateway; your API key is fine. Nothing was applied.',
+    action: 'The operator must act: correct the Afilnet credentials.',
     operatorFirst: true,
   },
   'upstream-contract-mismatch': {
     status: 502,
     title: 'Afilnet did not understand the gateway',
-    meaning: 'Afilnet misses or refuses a parameter that its manual documents otherwise. Nothing was applied. The operator must act first.',
+    meaning: 'Afilnet misses or rejects a parameter that its manual documents otherwise. Nothing was applied.',
+    action: 'The operator must act: `npm run doctor` shows what differs from the manual.',
     operatorFirst: true,
   },
   'upstream-unknown-error': {
     status: 502,
     title: 'Afilnet answered with an error that its manual does not name',
-    meaning: '`upstreamCode` has the code. Whether a send was applied cannot be known from it.',
+    meaning: 'Afilnet answered with an error code that its manual does not list.',
+    action: '`outcome` says whether a send may have been applied. The operator finds the code in the log.',
   },
   'upstream-redirect': {
     status: 502,
     title: 'Afilnet answered with a redirect',
-    meaning: 'Redirects are never followed, since they would carry the credentials along. The operator should check AFILNET_URL.',
+    meaning: 'Afilnet answered with a redirect, which the gateway never follows: that could give the credentials away.',
+    action: 'The operator must act: check AFILNET_URL.',
   },
   'upstream-error': {
     status: 502,
     title: 'Afilnet answered with an HTTP error',
-    meaning: 'Afilnet answered 4xx or 5xx instead of a result.',
+    meaning: 'Afilnet answered with an HTTP error instead of a result.',
+    action: '`outcome` says whether a send may have been applied. If it lasts, the operator must act.',
   },
   'upstream-invalid-response': {
     status: 502,
     title: 'The answer of Afilnet cannot be read',
-    meaning: 'What came back is not the documented form: not JSON, cut short, or without a status.',
+    meaning: "The gateway cannot use Afilnet's answer: it is not the documented JSON, it is cut short, or it is about another chat.",
+    action: '`outcome` says whether a send may have been applied. If it lasts, the operator must act.',
   },
   'upstream-response-too-large': {
     status: 502,
     title: 'The answer of Afilnet is too large',
-    meaning: 'The answer is over AFILNET_MAX_RESPONSE_BYTES. The operator can raise it.',
+    meaning: "Afilnet's answer is larger than AFILNET_MAX_RESPONSE_BYTES.",
+    action: 'The operator must act: raise the limit.',
   },
   'upstream-connection-lost': {
     status: 502,
     title: 'The connection to Afilnet broke',
-    meaning: 'The request had left, and the connection broke before an answer came.',
+    meaning: 'The connection to Afilnet broke after the request had left.',
+    action: '`outcome` says whether a send may have been applied. With an `Idempotency-Key` you can repeat it safely.',
   },
   'send-interrupted': {
     status: 502,
     title: 'The gateway stopped during the send',
-    meaning:
-      'The process ended between sending and recording. Whether the message was sent is not known; the gateway never sends it again.',
+    meaning: 'The gateway stopped between sending the message and recording the result. It never sends it again.',
+    action: 'You must decide: look in the conversation whether the message arrived before you send it under a new key.',
   },
   'upstream-rate-limited': {
     status: 503,
     title: 'Afilnet asks for fewer calls',
-    meaning: 'Afilnet answered 429. Nothing was applied; repeat after `Retry-After`.',
+    meaning: 'Afilnet asks for fewer calls (429). Nothing was applied.',
+    action: 'Repeat the request after `Retry-After`.',
     retryAfterS: 1,
   },
   'upstream-out-of-credit': {
     status: 503,
     title: 'The Afilnet account is out of credit',
-    meaning: 'Nothing was sent. The operator must act first.',
+    meaning: 'The Afilnet account has no credit left. Nothing was sent.',
+    action: 'The operator must act: buy credit.',
     operatorFirst: true,
   },
   'upstream-unreachable': {
     status: 503,
     title: 'Afilnet cannot be reached',
-    meaning: 'No connection came about (name, refusal, time, TLS), so nothing left the gateway. Repeat after `Retry-After`.',
+    meaning: 'The gateway could not connect to Afilnet. Nothing was applied.',
+    action: 'Repeat the request after `Retry-After`. If it lasts, the operator must act: check name, network and TLS.',
     retryAfterS: 1,
   },
   'upstream-circuit-open': {
     status: 503,
     title: 'Afilnet is failing; the gateway holds back',
-    meaning: 'Too many of the latest calls failed, so this one was not made. Repeat after `Retry-After`.',
+    meaning: 'Too many recent calls to Afilnet failed, so the gateway did not make this one.',
+    action: 'Repeat the request after `Retry-After`.',
     retryAfterS: 2,
   },
   'store-unavailable': {
     status: 503,
     title: 'The ledger of sends cannot be written',
-    meaning: 'A send that cannot be recorded is not made. Reads go on. Repeat after `Retry-After`.',
+    meaning: 'The gateway cannot record the send, so it did not make it.',
+    action: 'Repeat the request after `Retry-After`. If it lasts, the operator must act: the ledger is full or away. Reads go on.',
     retryAfterS: 5,
   },
   'ledger-changed': {
     status: 503,
     title: 'The ledger of sends was replaced',
-    meaning:
-      'The ledger is not the one that this gateway worked with, so it may have forgotten idempotency keys. Sends with a key are refused; nothing was sent. Sends without a key and reads go on. The operator must act first: `npm run store -- accept`, or a restart.',
+    meaning: 'The ledger of sends was replaced or set back, so it may have forgotten idempotency keys. Nothing was sent.',
+    action: 'The operator must act: `npm run store -- accept`, or a restart. Sends without a key and reads go on.',
     operatorFirst: true,
   },
   overloaded: {
     status: 503,
     title: 'The gateway is at its limit',
-    meaning: 'Too many calls are running or waiting. Nothing was applied; repeat after `Retry-After`.',
+    meaning: 'Too many calls run or wait. Nothing was applied.',
+    action: 'Repeat the request after `Retry-After`.',
     retryAfterS: 1,
   },
   draining: {
     status: 503,
     title: 'The gateway is shutting down',
-    meaning: 'This process takes no new requests. Nothing was applied; repeat after `Retry-After`, another one will answer.',
+    meaning: 'This process is shutting down and takes no new requests. Nothing was applied.',
+    action: 'Repeat the request after `Retry-After`; another process answers.',
     retryAfterS: 1,
   },
   'upstream-timeout': {
     status: 504,
     title: 'Afilnet did not answer in time',
-    meaning: 'The request had left, and no complete answer came within the budget.',
+    meaning: 'Afilnet gave no complete answer in time.',
+    action: '`outcome` says whether a send may have been applied. With an `Idempotency-Key` you can repeat it safely.',
   },
 } as const satisfies Record<string, ProblemRow>
 

@@ -64,6 +64,13 @@ const codes = Object.keys(catalogue) as ProblemCode[] // the literal's own keys
 
 /** The body of every error (RFC 9457). */
 export type ProblemBody = Static<typeof ProblemBody>
+/** Every known code. In answers it is open: later releases may add some. */
+export const ProblemCodeSchema = Type.String({
+  $id: 'ProblemCode',
+  description: 'Stable: decide on this one. The examples are the known values; later releases may add some.',
+  examples: codes,
+})
+
 export const ProblemBody = Type.Object(
   {
     type: Type.String({ description: 'Where the error is explained', examples: ['/problems/chat-not-found'] }),
@@ -71,7 +78,7 @@ export const ProblemBody = Type.Object(
     status: Type.Integer(),
     detail: Type.String({ description: 'What happened this time, for a person' }),
     instance: Type.String({ description: 'This one occurrence', examples: ['urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b'] }),
-    code: oneOf(codes, { description: 'Stable; decide on this one' }),
+    code: Type.Unsafe<ProblemCode>(Type.Ref('ProblemCode')),
     outcome: oneOf(['not_applied', 'unknown'], { description: '`not_applied`: provably nothing happened at Afilnet' }),
     retry: oneOf(['yes', 'same-key', 'no'], {
       description: 'Whether repeating the request is safe and of use; `same-key`: only with the same Idempotency-Key',
@@ -83,15 +90,16 @@ export const ProblemBody = Type.Object(
     ),
     errors: Type.Optional(
       Type.Array(
-        Type.Object(
-          { pointer: Type.String({ description: 'JSON pointer into the body' }), detail: Type.String() },
-          { additionalProperties: false },
-        ),
-        { description: 'The members to blame' },
+        Type.Object({
+          in: Type.Optional(oneOf(['path', 'query', 'header'], { description: 'Where the parameter is; absent for a part of the body' })),
+          pointer: Type.String({ description: 'JSON pointer into the body, or `/` and the name of the parameter', examples: ['/fileUrl'] }),
+          detail: Type.String({ description: 'What was found there and what is expected' }),
+        }),
+        { description: 'Each part of the request that is refused' },
       ),
     ),
   },
-  { $id: 'Problem', additionalProperties: false, description: 'An error, as RFC 9457 has it' },
+  { $id: 'Problem', description: 'An error (RFC 9457).' },
 )
 
 /** The body for one occurrence of a problem; `base` is the public URL, or empty. */

@@ -3,18 +3,21 @@ import { type Static, Type } from '@sinclair/typebox'
 import { getChatChannels } from '../afilnet/operations.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
-import { Nullable } from './params.ts'
+import { AnsweredPlatform, Nullable } from './params.ts'
 
 /** One of the account's numbers, bots or widgets. */
 export type Channel = Static<typeof Channel>
 export const Channel = Type.Object(
   {
-    platform: Nullable({ description: 'A platform; Afilnet may know more than it documents', examples: ['whatsapp'] }),
-    platformId: Nullable({ description: 'Names the channel on its platform', examples: ['100'] }),
+    platform: AnsweredPlatform,
+    platformId: Type.String({ description: 'Names the channel on its platform', examples: ['100'] }),
     name: Nullable({ examples: ['Support'] }),
   },
   { $id: 'Channel', examples: [{ platform: 'whatsapp', platformId: '100', name: 'Support' }] },
 )
+
+/** The channels of an account. */
+export const ChannelList = Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }, { $id: 'ChannelList' })
 
 export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
   app.get(
@@ -24,8 +27,10 @@ export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async
       schema: {
         operationId: 'listChannels',
         summary: 'Channels of the account that the key may reach',
+        description:
+          'Lists the numbers, bots and widgets of the Afilnet account behind your key. Start here: `platform` and `platformId` of a channel are the path of its conversations.',
         tags: ['Chats'],
-        response: { 200: Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }) },
+        response: { 200: Type.Unsafe<Static<typeof ChannelList>>(Type.Ref('ChannelList')) },
       },
     },
     async ({ call, caller }, reply) => sendList(reply, await upstream.read(getChatChannels, {}, call, caller?.chats)),

@@ -13,6 +13,8 @@ export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (a
       schema: {
         operationId: 'listChats',
         summary: 'The last message of each conversation of a channel',
+        description:
+          'Lists the conversations of one channel, each by its latest message. `destination` of a message is the path of its conversation.',
         tags: ['Chats'],
         params: ChannelParams,
         response: { 200: Messages },

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 import { sendFile } from '../afilnet/operations.ts'
 import { isInternal } from '../lib/addresses.ts'
 import { oneOf } from '../lib/string-enum.ts'
@@ -7,7 +7,7 @@ import { invalidBody } from '../problem/invalid-request.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
-import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute } from './post-send.ts'
+import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendDescription } from './post-send.ts'
 import { type Send, sendExample } from './sends.ts'
 
 const url = (description: string, example: string) =>
@@ -18,7 +18,9 @@ const url = (description: string, example: string) =>
     examples: [example],
   })
 
-const FileBody = Type.Object(
+/** The body of a file to send. */
+export type NewFile = Static<typeof NewFile>
+export const NewFile = Type.Object(
   {
     type: oneOf(['image', 'video', 'audio', 'voice', 'document', 'contact'], { examples: ['image'] }),
     fileUrl: url('Where Afilnet fetches the file', 'https://example.com/menu.jpg'),
@@ -26,7 +28,11 @@ const FileBody = Type.Object(
     message: Type.Optional(text({ description: 'A text that goes with the file', examples: ['Our menu'] })),
     reference,
   },
-  { additionalProperties: false, examples: [{ type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' }] },
+  {
+    $id: 'NewFile',
+    additionalProperties: false,
+    examples: [{ type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' }],
+  },
 )
 
 export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
@@ -37,10 +43,11 @@ export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendR
       schema: {
         operationId: 'sendFile',
         summary: 'Send a file to a conversation',
+        description: sendDescription('a file, which Afilnet fetches from its URL,'),
         tags: ['Sends'],
         params: ChatParams,
         headers: SendHeaders,
-        body: FileBody,
+        body: Type.Unsafe<NewFile>(Type.Ref('NewFile')),
         response: {
           201: {
             description: 'Afilnet took it',

@@ -1,14 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from '@sinclair/typebox'
+import { type Static, Type } from '@sinclair/typebox'
 import { scopes } from '../access.ts'
-import { oneOf } from '../lib/string-enum.ts'
+import { openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 
-const Me = Type.Object(
+/** A caller as it sees itself. */
+export type Me = Static<typeof Me>
+export const Me = Type.Object(
   {
     caller: Type.String({ description: 'The name of the caller that the key belongs to' }),
     account: Type.String({ description: 'The name of the Afilnet account that it uses' }),
-    scopes: Type.Array(oneOf(scopes)),
+    scopes: Type.Array(openWord(scopes, 'What the key may do.')),
     chats: Type.Optional(Type.Array(Type.String(), { description: 'The chats that it may touch; absent: all' })),
     expires: Type.Optional(Type.String({ format: 'date-time', description: 'When its keys stop working' })),
     rateLimit: Type.Optional(
@@ -19,6 +21,7 @@ const Me = Type.Object(
     ),
   },
   {
+    $id: 'Me',
     examples: [
       {
         caller: 'crm',
@@ -37,7 +40,13 @@ export const me: FastifyPluginAsyncTypebox = async app => {
     '/me',
     {
       config: { scope: 'any-key' },
-      schema: { operationId: 'getMe', summary: 'What this key may do', tags: ['Gateway'], response: { 200: Me } },
+      schema: {
+        operationId: 'getMe',
+        summary: 'What this key may do',
+        description: 'Says to which caller and account your key belongs, and what it may do. Use it to test a key.',
+        tags: ['Gateway'],
+        response: { 200: Type.Unsafe<Me>(Type.Ref('Me')) },
+      },
     },
     async ({ caller }, reply) => {
       if (!caller) throw new Problem('unauthenticated')

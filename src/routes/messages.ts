@@ -4,7 +4,7 @@ import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operatio
 import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { ChatParams, Nullable, text } from './params.ts'
-import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute } from './post-send.ts'
+import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendDescription } from './post-send.ts'
 import type { Send } from './sends.ts'
 
 /** One message of a conversation, in either direction. */
@@ -23,7 +23,11 @@ export const Message = Type.Object(
     status: Nullable({ description: "Afilnet's own word" }),
     datetime: Nullable({ description: "Afilnet's own text, in a time zone that it does not tell" }),
     timestamp: Type.Optional(
-      Type.String({ format: 'date-time', description: "The same instant, where the operator has configured Afilnet's time zone" }),
+      Type.String({
+        // No `format`: beside a property named `datetime`, generated Python does not load.
+        description: "The same instant in RFC 3339, where the operator has configured Afilnet's time zone",
+        examples: ['2026-01-31T08:30:00Z'],
+      }),
     ),
     extra: Type.Optional(
       Type.Unsafe<Record<string, unknown>>({
@@ -50,11 +54,15 @@ export const Message = Type.Object(
   },
 )
 
-export const Messages = Type.Object({ items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))) })
+/** Messages in Afilnet's order. */
+export const MessageList = Type.Object({ items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))) }, { $id: 'MessageList' })
+export const Messages = Type.Unsafe<Static<typeof MessageList>>(Type.Ref('MessageList'))
 
-const MessageBody = Type.Object(
+/** The body of a message to send. */
+export type NewMessage = Static<typeof NewMessage>
+export const NewMessage = Type.Object(
   { message: text({ minLength: 1, description: 'The text', examples: ['Hello'] }), reference },
-  { additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
+  { $id: 'NewMessage', additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
 )
 
 export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
@@ -65,6 +73,8 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
       schema: {
         operationId: 'listMessages',
         summary: 'The messages of a conversation',
+        description:
+          'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list costs almost nothing.',
         tags: ['Chats'],
         params: ChatParams,
         response: { 200: Messages },
@@ -102,10 +112,11 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
       schema: {
         operationId: 'sendMessage',
         summary: 'Send a text to a conversation',
+        description: sendDescription('a text'),
         tags: ['Sends'],
         params: ChatParams,
         headers: SendHeaders,
-        body: MessageBody,
+        body: Type.Unsafe<NewMessage>(Type.Ref('NewMessage')),
         response: { 201: Type.Unsafe<Send>(Type.Ref('Send')) },
       },
     },

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { openWord } from '../lib/string-enum.ts'
 
 export const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
 
@@ -18,10 +19,13 @@ const id = (pattern: string, description: string, example: string) =>
 // `\x` and no `\u`: the patterns mean the same in ECMA-262 with and without `u`, Python, Java, Go and .NET.
 const platformId = id('^[^\\x00-\\x1f\\x7f-\\x9f]*$', 'Which of your numbers, bots or widgets, as `GET /channels` lists it.', '100')
 const destination = id(
-  '^[^,;|\\x00-\\x1f\\x7f-\\x9f]*$',
-  'The other side of the conversation, one recipient. For WhatsApp a number with its country code; the gateway removes `+`, blanks, `-`, `.` and brackets from a number of 7 to 15 digits and answers with the digits. With the sandbox, also one of its magic destinations.',
+  '^[^,;\\|\\x00-\\x1f\\x7f-\\x9f]*$',
+  'One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.',
   '34600000000',
 )
+
+/** A platform in an answer. */
+export const AnsweredPlatform = openWord(platforms, 'The messaging platform, as requests take it.')
 
 /** The path of one channel. */
 export type ChannelParams = Static<typeof ChannelParams>

@@ -12,6 +12,10 @@ export const reference = Type.Optional(
   text({ maxLength: 128, description: 'Your own label, kept with the send', examples: ['order-4711'] }),
 )
 
+/** What a send means, for the API document. */
+export const sendDescription = (what: string) =>
+  `Sends ${what} to one recipient. Give each send its own \`Idempotency-Key\`: then you can repeat the request after a lost answer, and it never sends twice. 201 means that Afilnet accepted it, not that it was delivered; \`GET /sends/{id}\` says what became of it.`
+
 /** The header of both POST routes. */
 export const SendHeaders = Type.Object({
   'idempotency-key': Type.Optional(
@@ -20,8 +24,9 @@ export const SendHeaders = Type.Object({
       maxLength: 255,
       pattern: '^[\\x21-\\x7e]*$',
       description:
-        'Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it is told how the first one ended.',
-    }), // no example: Swagger UI would fill it in, and the second try would only replay the first
+        'Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one.',
+      examples: ['order-4711-shipped'],
+    }),
   ),
 })
 

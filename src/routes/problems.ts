@@ -8,7 +8,7 @@ const Explanation = Type.Object({
   code: Type.String(),
   status: Type.Integer(),
   title: Type.String(),
-  meaning: Type.String({ description: 'What it means and who must act' }),
+  meaning: Type.String({ description: 'What it means, who must act and what to do' }),
   retry: Type.String({ description: 'Whether repeating the request is safe and of use' }),
 })
 
@@ -44,17 +44,18 @@ export const problemPages: FastifyPluginAsyncTypebox = async app => {
   )
 }
 
-function explain(code: ProblemCode): Static<typeof Explanation> {
-  const { status, title, meaning } = catalogue[code]
-  return { code, status, title, meaning, retry: retryAdvice(code) }
+/** What an error means, for the page of the error and `docs/errors.md`. */
+export function explain(code: ProblemCode): Static<typeof Explanation> {
+  const { status, title, meaning, action } = catalogue[code]
+  return { code, status, title, meaning: `${meaning} ${action}`, retry: retryAdvice(code) }
 }
 
 function retryAdvice(code: ProblemCode): string {
   const { retry } = new Problem(code)
   if (retry === 'same-key') return 'Yes, with the same Idempotency-Key: it asks for the outcome and never sends again.'
-  if (retry === 'no') return 'No: the same request gets the same answer until something is changed.'
+  if (retry === 'no') return 'No: the same request gets the same answer until something changes.'
   return catalogue[code].status === 502 || catalogue[code].status === 504 || code === 'internal-error'
-    ? 'Yes where `outcome` says `not_applied`. Where it says `unknown`, a message may have been sent: look before you send again.'
+    ? 'Yes where `outcome` is `not_applied`. Where it is `unknown`, a message may have been sent: with an `Idempotency-Key`, repeat the same request; without one, look into the conversation first.'
     : 'Yes: nothing was applied. Wait for `Retry-After` where the answer has it.'
 }
 

@@ -1,17 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { normalizeDestination } from '../access.ts'
-import { oneOf } from '../lib/string-enum.ts'
+import { oneOf, openWord } from '../lib/string-enum.ts'
 import type { ProblemBody } from '../problem/problem.ts'
 import type { Sends } from '../sends/sends.ts'
-import { platforms } from './params.ts'
+import { AnsweredPlatform } from './params.ts'
 
 const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as const
-const State = oneOf(states, {
-  description:
-    '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
-  examples: ['accepted'],
-})
+const State = openWord(
+  states,
+  '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
+)
 
 export const sendExample = {
   id: '019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b',
@@ -32,7 +31,7 @@ export const Send = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     kind: oneOf(['message', 'file']),
-    platform: Type.String(),
+    platform: AnsweredPlatform,
     platformId: Type.String(),
     destination: Type.String(),
     state: State,
@@ -50,10 +49,19 @@ export const Send = Type.Object(
 
 const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
 
+/** A page of sends. */
+export const SendPage = Type.Object(
+  {
+    items: Type.Array(Type.Unsafe<Send>(Type.Ref('Send'))),
+    nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursorExample] })),
+  },
+  { $id: 'SendPage' },
+)
+
 const Filters = Type.Object(
   {
     state: Type.Optional(oneOf(states, { description: 'Only sends in this state' })),
-    platform: Type.Optional(oneOf(platforms, { description: 'Only those to this platform' })),
+    platform: Type.Optional(Type.Unsafe<string>(Type.Ref('Platform'))),
     platformId: Type.Optional(Type.String({ description: 'Only those from this channel' })),
     destination: Type.Optional(Type.String({ description: 'Only those to this destination' })),
     reference: Type.Optional(Type.String({ description: 'Only those with this label' })),
@@ -72,6 +80,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
       schema: {
         operationId: 'getSend',
         summary: 'What became of a send of this caller',
+        description: 'Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.',
         tags: ['Sends'],
         params: Type.Object({ id: Type.String({ description: 'The id of the send', examples: ['019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b'] }) }),
         response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
@@ -89,13 +98,11 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
       schema: {
         operationId: 'listSends',
         summary: 'The sends of this caller, newest first',
+        description: 'Lists what you sent, page by page. After a crash of your own, find a send by its `idempotencyKey` or `reference`.',
         tags: ['Sends'],
         querystring: Filters,
         response: {
-          200: Type.Object({
-            items: Type.Array(Type.Unsafe<Send>(Type.Ref('Send'))),
-            nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursorExample] })),
-          }),
+          200: Type.Unsafe<Static<typeof SendPage>>(Type.Ref('SendPage')),
         },
       },
       // The one number in a query, where everything is text; bodies are never coerced.

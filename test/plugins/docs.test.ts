@@ -1,6 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
-import { describe, expect, test as plain } from 'vitest'
+import { describe, expect, test as plain, vi } from 'vitest'
 import { generate } from '../../src/cli/openapi.ts'
 import { catalogue } from '../../src/problem/catalogue.ts'
 import { magicCodes, magicWords } from '../../src/sandbox/magic.ts'
@@ -12,6 +12,7 @@ type Operation = {
   operationId: string
   tags: string[]
   summary: string
+  description: string
   security: unknown[]
   parameters?: { name: string; in: string; schema: object; example?: unknown; description?: string }[]
   requestBody?: { required: boolean; content: Record<string, Media> }
@@ -19,7 +20,17 @@ type Operation = {
 }
 
 const text = await generate()
-const document = JSON.parse(text)
+const kept = JSON.parse(text)
+
+/** The document with what its responses and examples refer to in their place. */
+function dereferenced(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(dereferenced)
+  if (typeof part !== 'object' || part === null) return part
+  const [, kind, name] = /^#\/components\/(responses|examples|headers)\/(.+)$/.exec(String((part as { $ref?: string }).$ref)) ?? []
+  if (kind && name) return dereferenced(kept.components[kind][name])
+  return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, dereferenced(value)]))
+}
+const document = dereferenced(kept) as typeof kept // which is any JSON
 const operations = Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation] as const),
 )
@@ -95,7 +106,7 @@ describe('The OpenAPI document', () => {
     expect(bodies).toHaveLength(method === 'POST' ? 1 : 0)
     for (const [at, media] of [...bodies, ...answers]) {
       const examples = examplesOf(media)
-      expect(examples, at.join(' ')).not.toEqual([])
+      if (at[1] !== 'default') expect(examples, at.join(' ')).not.toEqual([])
       for (const example of examples) expect(wrong(example, ...place, ...at, 'schema'), at.join(' ')).toBeUndefined()
     }
     for (const [index, parameter] of (operation.parameters ?? []).entries())
@@ -130,16 +141,79 @@ describe('The OpenAPI document', () => {
   ] as const)('%s has all its statuses', ([name, statuses]) => {
     const operation = operations.find(([other]) => other === name)?.[1]
 
-    expect(Object.keys(operation?.responses ?? {}).sort()).toEqual([...statuses].sort())
+    expect(Object.keys(operation?.responses ?? {}).sort()).toEqual([...statuses, 'default'].sort())
   })
 
   plain('lists every code that there is', () => {
-    expect(document.components.schemas.Problem.properties.code.enum).toEqual(Object.keys(catalogue))
+    expect(document.components.schemas.ProblemCode.examples).toEqual(Object.keys(catalogue))
   })
 
   plain.for([...magicCodes, ...magicWords.keys()])('names the magic destination %s of the sandbox', word => {
     expect(document.info.description).toContain(`\`${word}\``)
   })
+
+  plain('is short, has an absolute server and patterns that every language reads alike', () => {
+    const patterns = [...text.matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)].map(([, pattern = '']) => JSON.parse(pattern) as string)
+
+    expect(text.length).toBeLessThan(90_000)
+    expect(URL.parse(kept.servers[0].url)?.protocol).toBe('https:')
+    expect(patterns.length).toBeGreaterThan(5)
+    for (const pattern of patterns) {
+      expect(pattern).not.toMatch(/\\[pPukGwdsbB]|\(\?/) // what differs between ECMA-262, Python, Java, Go and .NET
+      for (const flags of ['', 'u', 'v']) expect(() => new RegExp(pattern, flags)).not.toThrow()
+    }
+    expect(text).not.toContain('wellFormed')
+  })
+
+  plain('names every body, and closes none of its answers', () => {
+    const { schemas } = kept.components
+
+    expect(Object.keys(schemas).sort()).toEqual(
+      [
+        'Channel',
+        'ChannelList',
+        'Me',
+        'Message',
+        'MessageList',
+        'NewFile',
+        'NewMessage',
+        'Platform',
+        'Problem',
+        'ProblemCode',
+        'Send',
+        'SendPage',
+      ].sort(),
+    )
+    const closed = Object.entries<{ additionalProperties?: boolean }>(schemas).filter(([, schema]) => schema.additionalProperties === false)
+    expect(closed.map(([name]) => name).sort()).toEqual(['NewFile', 'NewMessage'])
+    for (const [name, property] of [
+      ['Channel', 'platform'],
+      ['Channel', 'platformId'],
+      ['Send', 'state'],
+      ['Send', 'platform'],
+    ] as const)
+      expect(schemas[name].properties[property]).toEqual({
+        type: 'string',
+        description: expect.any(String),
+        ...(property === 'platformId' && { examples: ['100'] }),
+      })
+    expect(schemas.Message.properties.timestamp).not.toHaveProperty('format') // beside `datetime`, generated Python would not load
+  })
+
+  plain.for(operations)(
+    '%s links each of its errors, and leads with the key where it sends',
+    ([name, { description, responses, parameters = [] }]) => {
+      const codes = Object.entries(responses)
+        .filter(([status]) => Number(status) >= 400)
+        .flatMap(([, { content }]) => Object.keys(content?.['application/problem+json']?.examples ?? {}))
+
+      for (const code of codes) expect(description + document.info.description, code).toContain(`[${code}](/problems/${code})`)
+      const key = parameters.find(parameter => parameter.name === 'Idempotency-Key')
+      expect(key !== undefined).toBe(name.startsWith('POST'))
+      if (key) expect(description).toContain('curl -H "Idempotency-Key: order-4711-shipped"')
+      expect(parameters.some(parameter => parameter.name === 'If-None-Match')).toBe('304' in responses)
+    },
+  )
 
   plain('has no word of the machine that made it', () => {
     expect(text).not.toMatch(/localhost|127\.0\.0\.1|\/work|not needed|def-0|undefined/)
@@ -156,7 +230,7 @@ describe('The OpenAPI document', () => {
     const reply = await gateway.request('/openapi.json', { key: null })
 
     expect(reply).toMatchObject({ status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } })
-    expect(reply.json).toEqual(document)
+    expect(reply.json).toEqual(kept)
   })
 
   test('has the public URL as its server', async ({ start }) => {
@@ -164,7 +238,7 @@ describe('The OpenAPI document', () => {
 
     const reply = await gateway.get('/openapi.json')
 
-    expect(reply.json.servers).toEqual([{ url: 'https://example.com/chat-api' }])
+    expect(reply.json.servers).toEqual([{ url: 'https://example.com/chat-api', description: 'This gateway' }])
   })
 
   test('can be switched off, with its page', async ({ start }) => {
@@ -281,5 +355,81 @@ describe('The answers', () => {
 
   plain('need a key exactly where the document says so', () => {
     expect(keyed).toHaveLength(9)
+  })
+})
+
+describe('An example of a problem', () => {
+  const operation = (name: string) => operations.find(([other]) => other === name)?.[1] as Operation // a missing one fails the test
+  const chats = '/chats/{platform}/{platformId}/{destination}'
+  const members = ({ detail, instance, requestId, sendId, title, type, ...rest }: Record<string, unknown>) => ({
+    ...rest,
+    ...(rest.errors !== undefined && { errors: 'some' }),
+    has: Object.entries({ detail, instance, requestId, sendId, title, type }).flatMap(([name, value]) =>
+      value === undefined ? [] : [name],
+    ),
+  })
+
+  test.for([
+    ...[
+      'CHANNEL_NOT_FOUND',
+      'INCORRECT_FILETYPE',
+      'INCORRECT_FILEURL',
+      'INCORRECT_THUMBURL',
+      'MISSING_USER',
+      'NO_CREDITS',
+      'NO_ROUTE_AVAILABLE',
+    ],
+    ...['INCORRECT_USER_PASSWORD', 'NOT_ACCESS_TO_TEMPLATE', 'html', 'drops', 'resets'],
+  ])('is what the gateway sends for %s', async (destination, { gateway }) => {
+    const sent = await gateway.post(
+      `/chats/whatsapp/100/${destination}/files`,
+      { type: 'image', fileUrl: 'https://example.com/a.jpg' },
+      { 'idempotency-key': 'k-1' },
+    )
+    const unread = await gateway.get(`/chats/whatsapp/100/${destination}/unread`)
+    const read = await gateway.get(`/chats/whatsapp/100/${destination}/messages`)
+
+    for (const [{ status, json }, name] of [
+      [sent, `POST ${chats}/files`],
+      [unread, `GET ${chats}/unread`],
+      [read, `GET ${chats}/messages`],
+    ] as const) {
+      const example = operation(name).responses[String(status)]?.content['application/problem+json']?.examples?.[json.code]?.value as
+        | Record<string, unknown>
+        | undefined
+      if (name.startsWith('GET') && ofSends.has(destination)) continue
+      expect(members(example ?? {}), name).toEqual({ ...members(json), ...(status < 300 && { has: [] }) })
+    }
+  })
+
+  test('is what the gateway sends for a key that is in use, reused, or refused', async ({ gateway, sandbox }) => {
+    const path = '/chats/whatsapp/100/slow/messages'
+    const key = { 'idempotency-key': 'k-1' }
+    const first = gateway.post(path, { message: 'Hello' }, key)
+    await vi.waitFor(() => expect(sandbox.calls).toHaveLength(1), { timeout: 10_000 })
+    const inUse = await gateway.post(path, { message: 'Hello' }, key)
+    const reused = await gateway.post(path, { message: 'Bye' }, key)
+    const twice = await gateway.request(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': ['a', 'b'] },
+      body: '{"message":"Hello"}',
+    })
+    await first
+
+    expect([inUse, reused, twice].map(({ status }) => status)).toEqual([409, 422, 400])
+    for (const { status, json } of [inUse, reused, twice]) {
+      const example = operation(`POST ${chats}/messages`).responses[String(status)]?.content['application/problem+json']?.examples?.[
+        json.code
+      ]?.value
+      expect(members(example as Record<string, unknown>)).toEqual(members(json))
+    }
+  })
+
+  plain('of a send that the process left behind leaves open what happened', () => {
+    const example = operation(`POST ${chats}/messages`).responses['502']?.content['application/problem+json']?.examples?.[
+      'send-interrupted'
+    ]?.value
+
+    expect(example).toMatchObject({ outcome: 'unknown', retry: 'same-key', sendId: expect.any(String) })
   })
 })
