@@ -12,7 +12,8 @@ const ms = expect.any(Number)
 
 describe('The line of a request', () => {
   test.for([
-    ['a read', wire('GET /channels?a=b'), { method: 'GET', route: '/channels', status: 200, caller: 'default', ms, upstreamMs: ms }],
+    ['a query', wire('GET /sends?limit=7'), { method: 'GET', route: '/sends', status: 200, caller: 'default' }],
+    ['a read', wire('GET /channels'), { method: 'GET', route: '/channels', status: 200, caller: 'default', ms, upstreamMs: ms }],
     ['a HEAD', wire('HEAD /channels'), { method: 'HEAD', route: '/channels', status: 200, caller: 'default', ms, upstreamMs: ms }],
     ['what is still the same', wire('GET /channels', 'If-None-Match: *\r\n'), { route: '/channels', status: 304, caller: 'default' }],
     [
