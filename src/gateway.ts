@@ -111,7 +111,7 @@ async function assemble(
   const store = timed(opened, (verb, ms) => observe('storeAnswered', { verb, ms }))
   // No module of OpenTelemetry is loaded unless it is configured.
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
-  const upstream = createUpstream({ ...config, observe, around: tracing?.around })
+  const upstream = createUpstream({ ...config, observe, traceAttempt: tracing?.traceAttempt })
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   storeLost = () => sends.storeLost()
   const state = (): State => {

@@ -1,11 +1,13 @@
-import { type Dispatcher, Pool } from 'undici'
-import type { Cancellation } from '../lib/cancellation.ts'
-import { createPlaces, type Places } from '../lib/fair-queue.ts'
+import type { Dispatcher } from 'undici'
+import { Admission } from './admission.ts'
+import { Connections } from './connections.ts'
+import { createConnector } from './connector.ts'
 import { readEnvelope } from './envelope.ts'
-import { exchange, hasPlace, type Machinery, overloaded } from './exchange.ts'
+import { type ClientState, Exchange, type ExchangeListener } from './exchange.ts'
 import { failures, UpstreamError } from './faults.ts'
+import type { LargeResponseSlots } from './large-responses.ts'
 import type { Operation, Params, Row } from './operations.ts'
-import { maxGetChars, type TransportName, transports } from './transports.ts'
+import { maxGetChars, type RequestWriter, type TransportName, transports, type WireRequest } from './transports.ts'
 
 export type ClientOptions = {
   url: URL
@@ -14,128 +16,88 @@ export type ClientOptions = {
   password: string
   /** Calls at one time; as many again may wait. */
   connections: number
-  /** Those of all accounts together, which share the room for answers. */
+  /** Those of all accounts together, which share the room for responses. */
   allConnections?: () => number
   /** The whole budget of one call, waiting included. */
   timeoutMs: number
-  /** How much longer a call may live whose answer is still of use after its deadline. */
+  /** How much longer a call may live whose result is still of use after its deadline. */
   lateMs: number
   maxResponseBytes: number
-  /** Shared by all accounts: who may hold an answer larger than its even share. */
-  largeAnswers: Places
-  /** Told at the first answer that bears the sandbox's mark. */
+  /** Who may hold a response larger than its even share. */
+  largeResponseSlots: LargeResponseSlots
+  /** The egress proxy, perhaps with credentials. */
+  proxyUrl?: URL | undefined
+  /** Called for each answer that bears the sandbox's mark. */
   onSandbox?: () => void
   /** Sees every exchange as it is on the wire. */
   watch?: Dispatcher.DispatcherComposeInterceptor
 }
 
-export type CallOptions = {
-  /** On whose behalf: places are shared fairly among callers. */
-  caller: string
-  /** What is left of the budget. */
-  timeoutMs: number
-  /** Asked when a place comes free after a wait; throws if the call is not to be made any more. */
-  recheck?: () => void
-  /** Told when the request leaves. */
-  begun?: (() => void) | undefined
-  /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
-  cancellation?: Cancellation | undefined
-  /** Given the answer to come, when the deadline passes after the request left; `undefined` ends the call then. */
-  late?: (answer: Promise<unknown>) => void
-  /** Given what makes room for other large answers, if this is one: to be called once its bytes are no longer needed. */
-  hold?: (leave: () => void) => void
-}
+/** Afilnet for one account: what it takes to make a call, without any policy about when to make one. */
+export class Client {
+  readonly #state: ClientState
+  readonly #url: URL
+  readonly #timeoutMs: number
+  readonly #write: RequestWriter
 
-/** An operation with its parameters, ready to leave. */
-export type Ready<O extends Operation> = (options: CallOptions) => Promise<Row<O>[]>
-
-export type Client = {
-  /** Writes the request; throws if the transport cannot carry it. */
-  prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O>
-  /** Throws if a call that began now would be refused for want of a place. */
-  admit(operation: Operation, caller: string): void
-  /** Calls that hold a place, and those that wait for one. */
-  load(): { inFlight: number; queued: number }
-  /** Runs one operation and gives the bytes of its answer, whatever they say. */
-  fetch<O extends Operation>(operation: O, params: Params<O>, options: CallOptions): Promise<Uint8Array>
-  /** Runs one operation; rejects with an `UpstreamError` that says what is known of its outcome. */
-  call<O extends Operation>(operation: O, params: Params<O>, options: CallOptions): Promise<Row<O>[]>
-  /** Lets calls under way end. */
-  close(): Promise<void>
-  /** Ends all calls at once. */
-  destroy(): Promise<void>
-}
-
-/** At most seven answers grow beyond an even share of one full answer: eight full answers in memory, and no deadlock. */
-export const createLargeAnswers = () => createPlaces(7, Number.POSITIVE_INFINITY)
-
-/** What one of several accounts gets of it: should its answers never come to an end, some room is left for those of the others. */
-export function shareLargeAnswers(all: Places): Places {
-  const own = createPlaces(4, Number.POSITIVE_INFINITY)
-  return {
-    ...own,
-    enter({ caller, go }) {
-      let leaveAll: (() => void) | undefined
-      const enterAll = () => {
-        leaveAll = all.enter({ caller, go })
-      }
-      const leaveOwn = own.enter({ caller, go: enterAll })
-      return () => {
-        leaveAll?.()
-        leaveOwn?.()
-      }
-    },
-  }
-}
-
-export function createClient(options: ClientOptions): Client {
-  const { url, transport, connections, timeoutMs, maxResponseBytes } = options
-  const pool = new Pool(url.origin, {
-    connections,
-    pipelining: 1,
-    allowH2: false,
-    maxResponseSize: maxResponseBytes,
-    headersTimeout: 0, // the deadline of the call ends it, a drip included
-    bodyTimeout: 0,
-    keepAliveTimeout: 4_000, // an idle connection that the far side closes fails the send on it
-    keepAliveMaxTimeout: 10_000,
-    connect: { timeout: Math.min(timeoutMs, 5_000), rejectUnauthorized: true, minVersion: 'TLSv1.2', autoSelectFamily: true },
-  })
-  const machinery: Machinery = {
-    ...options,
-    pool: options.watch ? pool.compose(options.watch) : pool,
-    places: createPlaces(connections, connections),
-    evenShare: () => Math.floor(maxResponseBytes / (options.allConnections?.() ?? connections)),
-    held: { ms: 0, of: 0 },
-    heldBy: new Map(),
-    lateCalls: 0,
+  constructor(options: ClientOptions) {
+    const { url, transport, connections, timeoutMs, maxResponseBytes, allConnections = () => connections, proxyUrl, watch } = options
+    this.#url = url
+    this.#timeoutMs = timeoutMs
+    this.#write = transports[transport](url.pathname, options)
+    const connect = createConnector(Math.min(timeoutMs, 5_000), proxyUrl)
+    this.#state = {
+      ...options,
+      admission: new Admission(options),
+      connections: new Connections({ origin: url.origin, connect, limit: connections, maxResponseBytes, watch }),
+      perCallBytes: () => Math.floor(maxResponseBytes / allConnections()),
+    }
   }
 
-  function write<O extends Operation>(operation: O, params: Params<O>) {
-    const request = transports[transport](url.pathname, options, operation, params)
-    if (request.method === 'GET' && url.origin.length + request.path.length > maxGetChars) {
+  /** Writes a request; throws an `UpstreamError` if the transport cannot carry it. */
+  write(operation: Operation, params: Record<string, string | undefined>): WireRequest {
+    const request = this.#write(operation, params)
+    if (request.method === 'GET' && this.#url.origin.length + request.path.length > maxGetChars) {
       throw new UpstreamError(failures.requestTooLong, operation)
     }
     return request
   }
 
-  function prepare<O extends Operation>(operation: O, params: Params<O>): Ready<O> {
-    const request = write(operation, params)
-    return async ({ late, ...call }) => {
-      const read = (bytes: Uint8Array) => readEnvelope(operation, bytes).rows
-      return read(await exchange(machinery, operation, request, { ...call, ...(late && { late: answer => late(answer.then(read)) }) }))
-    }
+  /** An exchange that is ready to `start`. */
+  exchange(operation: Operation, request: WireRequest, caller: string, timeoutMs: number, listener: ExchangeListener): Exchange {
+    return new Exchange(this.#state, { operation, request, caller, timeoutMs }, listener)
   }
 
-  return {
-    prepare,
-    admit(operation, caller) {
-      if (!hasPlace(machinery, operation, caller, timeoutMs)) throw overloaded(machinery, operation, caller)
-    },
-    load: () => machinery.places.load(),
-    fetch: async (operation, params, { late: _, ...call }) => exchange(machinery, operation, write(operation, params), call),
-    call: async (operation, params, call) => prepare(operation, params)(call),
-    close: () => pool.close(),
-    destroy: () => pool.destroy(),
+  /** Throws an `UpstreamError` if a call that began now would be refused for want of a slot. */
+  admit(operation: Operation, caller: string) {
+    const { admission } = this.#state
+    if (!admission.admits(operation, caller, this.#timeoutMs)) throw admission.overloaded(operation, caller)
+  }
+
+  /** Calls that hold a slot, and those that wait for one. */
+  load() {
+    return this.#state.admission.load()
+  }
+
+  /** Runs one operation; rejects with an `UpstreamError` that says what is known of its outcome. */
+  call<O extends Operation>(
+    operation: O,
+    params: Params<O>,
+    { caller, timeoutMs }: { caller: string; timeoutMs: number },
+  ): Promise<Row<O>[]> {
+    const request = this.write(operation, params)
+    return new Promise<Uint8Array>((resolve, reject) =>
+      this.exchange(operation, request, caller, timeoutMs, { onAnswer: resolve, onFailure: reject }).start(),
+    ).then(bytes => readEnvelope(operation, bytes).rows)
+  }
+
+  /** Lets calls under way end. */
+  close(): Promise<void> {
+    return this.#state.connections.close()
+  }
+
+  /** Ends all calls at once. */
+  destroy(): Promise<void> {
+    return this.#state.connections.destroy()
   }
 }

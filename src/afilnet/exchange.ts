@@ -1,216 +1,232 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Dispatcher, errors } from 'undici'
-import type { Cancellation } from '../lib/cancellation.ts'
-import type { Places } from '../lib/fair-queue.ts'
+import type { Waiter } from '../lib/fair-queue.ts'
+import type { Admission } from './admission.ts'
+import type { Connection, Connections } from './connections.ts'
 import { type Fault, failures, faults, UpstreamError } from './faults.ts'
+import { LargeResponse, type LargeResponseSlots } from './large-responses.ts'
 import type { Operation } from './operations.ts'
+import { decodeContent, ResponseBody } from './response-body.ts'
 import type { WireRequest } from './transports.ts'
 
-/** A moving mean of up to sixteen values; 0 while there was none. */
-export type Mean = { ms: number; of: number }
-
 /** What all calls of one account share. */
-export type Machinery = {
-  pool: Dispatcher
-  connections: number
-  timeoutMs: number
+export type ClientState = {
+  admission: Admission
+  connections: Connections
+  largeResponseSlots: LargeResponseSlots
+  /** Bytes that every response may have without waiting for room. */
+  perCallBytes: () => number
+  maxResponseBytes: number
+  /** How much longer a call may live whose result is still of use after its deadline. */
   lateMs: number
-  largeAnswers: Places
   onSandbox?: () => void
-  places: Places
-  /** Bytes that every answer may have without waiting for room. */
-  evenShare: () => number
-  /** How long a call holds its place. */
-  held: Mean
-  /** The same of each caller's calls. */
-  heldBy: Map<string, Mean>
-  /** Calls that live on after their deadline; at most a quarter of the places. */
-  lateCalls: number
 }
 
-type ExchangeOptions = {
-  caller: string
-  timeoutMs: number
-  recheck?: () => void
-  begun?: (() => void) | undefined
-  cancellation?: Cancellation | undefined
-  late?: (answer: Promise<Uint8Array>) => void
-  hold?: ((leave: () => void) => void) | undefined
+/** Is called once, when the exchange ends. */
+export type ExchangeListener = {
+  /** Called when a slot comes free after a wait; throws if the call must not be made any more. */
+  stillWanted?(): void
+  onAnswer(bytes: Buffer, exchange: Exchange): void
+  onFailure(error: unknown, exchange: Exchange): void
+  /** Called at the deadline: who takes the result that comes later, if it is of use. `onFailure` then tells of the timeout. */
+  continueLate?(): ExchangeListener | undefined
 }
 
-/** One request and its answer's bytes, inside one deadline. The place is kept until undici has let go of the request. */
-export function exchange(
-  machinery: Machinery,
-  operation: Operation,
-  request: WireRequest,
-  { caller, timeoutMs, recheck, begun, cancellation, late, hold }: ExchangeOptions,
-): Promise<Uint8Array> {
-  return new Promise((firstResolve, firstReject) => {
-    let resolve = firstResolve
-    let reject: (reason: unknown) => void = firstReject
-    const deadline = performance.now() + timeoutMs
-    const chunks: Uint8Array[] = []
-    let size = 0
-    let settled = false
-    let startedAt: number | undefined
-    let controller: Dispatcher.DispatchController | undefined // from the moment on which the request leaves
-    let answering = false
-    let isLate = false
-    let leaveLarge: (() => void) | undefined
+type ExchangeOptions = { operation: Operation; request: WireRequest; caller: string; timeoutMs: number }
 
-    const fail = (fault: Fault, retryAfterS?: number) =>
-      settle(() => reject(new UpstreamError(fault, { safe: operation.safe, retryAfterS })))
-    const settle = (tell: () => void) => {
-      if (settled) return
-      settled = true
-      tell()
-      chunks.length = 0
-      leaveLarge?.()
-    }
-    const abandon = () => {
-      settle(() => reject(cancellation?.reason))
-      stop()
-    }
-    const stop = () => (startedAt === undefined ? end() : controller?.abort(new Error('the call is over')))
-    const end = () => {
-      clearTimeout(timer)
-      stay?.()
-      if (isLate) machinery.lateCalls--
-      if (startedAt !== undefined) learn(machinery, caller, performance.now() - startedAt)
-      // Not inside undici's callback, where this connection still counts as busy, and not before whoever
-      // is next can know what this answer means for it.
-      setImmediate(() => leave?.())
-    }
+/**
+ * One request and its answer's bytes, inside one deadline: the waiter in the fair queue and the handler of undici.
+ *
+ * It keeps its slot until undici has let go of the request.
+ */
+export class Exchange implements Waiter, Dispatcher.DispatchHandler {
+  readonly caller: string
+  position: Waiter['position'] = 'none'
+  /** When the request left. */
+  startedAt: number | undefined = undefined
+  readonly #state: ClientState
+  readonly #operation: Operation
+  readonly #request: WireRequest
+  readonly #deadline: number
+  readonly #timeoutMs: number
+  readonly #body = new ResponseBody()
+  #listener: ExchangeListener
+  #timer: NodeJS.Timeout | undefined = undefined
+  #connection: Connection | undefined = undefined
+  #controller: Dispatcher.DispatchController | undefined = undefined // from the moment at which the request leaves
+  #coding: string | string[] | undefined = undefined
+  #large: LargeResponse | undefined = undefined
+  #settled = false
+  #answering = false
+  #late = false
+  #distrusted = false
+  #waits = false
 
-    const expire = () => {
-      if (late && controller && !settled && !isLate && machinery.lateCalls < maxLateCalls(machinery)) return liveOn(late)
-      if (startedAt === undefined) return refuse()
-      fail(controller ? failures.timeout : failures.unreachable)
-      stop()
-    }
-    /** Who cannot be served in time is better off elsewhere at once than after the whole budget. */
-    const refuse = () => {
-      settle(() => reject(overloaded(machinery, operation, caller)))
-      end()
-    }
-    /** The caller hears of the timeout; whatever comes later is for `late`. */
-    const liveOn = (tell: (answer: Promise<Uint8Array>) => void) => {
-      isLate = true
-      machinery.lateCalls++
-      timer = setTimeout(expire, machinery.lateMs)
-      const tooLate = new UpstreamError(failures.timeout, operation)
-      firstReject(tooLate)
-      tell(
-        new Promise((lateResolve, lateReject) => {
-          resolve = lateResolve
-          reject = lateReject
-        }),
-      )
-    }
-    const { places } = machinery
-    const waits = places.ahead(caller) > 0
-    let timer = setTimeout(expire, Math.max(0, waits ? timeoutMs - needsMs(machinery, operation, caller) : timeoutMs))
-    const stay = cancellation?.onCancel(abandon)
+  constructor(state: ClientState, { operation, request, caller, timeoutMs }: ExchangeOptions, listener: ExchangeListener) {
+    this.#state = state
+    this.#operation = operation
+    this.#request = request
+    this.caller = caller
+    this.#listener = listener
+    this.#timeoutMs = timeoutMs
+    this.#deadline = performance.now() + timeoutMs
+  }
 
-    const handler: Dispatcher.DispatchHandler = {
-      onRequestStart(begun) {
-        // undici neither cancels nor times out what waits for a connection, so what is over must be stopped here.
-        if (settled) return begun.abort(new Error('the call is over'))
-        controller = begun
-      },
-      onResponseStart(_, status, headers) {
-        if (status < 200) return
-        answering = true
-        if (headers['x-sandbox'] === 'true') machinery.onSandbox?.()
-        const fault = faultOfStatus(status)
-        if (fault) fail(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
-      },
-      onResponseData(flow, chunk) {
-        if (settled) return
-        chunks.push(chunk)
-        size += chunk.length
-        if (leaveLarge || size <= machinery.evenShare()) return
-        let granted = false
-        const go = () => {
-          granted = true
-          queueMicrotask(() => flow.resume()) // not inside undici's callback for the answer that made room
-        }
-        leaveLarge = machinery.largeAnswers.enter({ caller, go })
-        if (!granted) flow.pause()
-      },
-      onResponseEnd() {
-        const [first, ...more] = chunks
-        const bytes = first && more.length === 0 ? first : Buffer.concat(chunks)
-        if (leaveLarge && hold && !settled) {
-          hold(leaveLarge)
-          leaveLarge = undefined
-        }
-        settle(() => resolve(bytes))
-        end()
-      },
-      onResponseError(_, error) {
-        fail(controller ? faultOfError(error, answering) : failures.unreachable)
-        end()
-      },
-    }
+  /** The listener may be called before this returns. */
+  start() {
+    const { admission } = this.#state
+    this.#waits = admission.mustWait(this.caller)
+    if (!admission.admits(this.#operation, this.caller, this.#timeoutMs)) return this.onEvicted()
+    const patienceMs = this.#waits ? this.#timeoutMs - admission.minBudgetMs(this.#operation, this.caller) : this.#timeoutMs
+    this.#timer = setTimeout(expire, Math.max(0, patienceMs), this)
+    admission.acquire(this)
+  }
 
-    const enter = () => {
-      if (settled) return // given up in the same breath in which a place became free
-      if (waits) {
-        const leftMs = deadline - performance.now()
-        if (leftMs < needsMs(machinery, operation, caller)) return refuse()
-        try {
-          recheck?.()
-        } catch (error) {
-          settle(() => reject(error))
-          return end()
-        }
-        clearTimeout(timer)
-        timer = setTimeout(expire, Math.max(0, leftMs))
+  /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
+  cancel(reason: Error) {
+    this.#fail(reason)
+    this.#stop()
+  }
+
+  /** Closes the connection instead of using it again: what came over it cannot be the answer to this request. */
+  distrustConnection() {
+    this.#distrusted = true
+  }
+
+  onAcquired() {
+    const { admission, connections } = this.#state
+    if (this.#settled) return // given up in the same breath in which a slot became free
+    if (this.#waits) {
+      const leftMs = this.#deadline - performance.now()
+      if (leftMs < admission.minBudgetMs(this.#operation, this.caller)) return this.onEvicted()
+      try {
+        this.#listener.stillWanted?.()
+      } catch (error) {
+        this.#fail(error)
+        return this.#end()
       }
-      startedAt = performance.now()
-      begun?.()
-      machinery.pool.dispatch({ ...request }, handler)
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(expire, Math.max(0, leftMs), this)
     }
-    const leave = hasPlace(machinery, operation, caller, timeoutMs) ? places.enter({ caller, go: enter, evict: refuse }) : undefined
-    if (!leave) refuse()
-    if (cancellation?.reason) abandon()
-  })
-}
+    this.startedAt = performance.now()
+    this.#connection = connections.take(this.#operation.kind === 'send')
+    this.#connection.dispatch(this.#request, this)
+  }
 
-/** Late calls have their own bound, and would make the rest look slow. */
-function learn({ held, heldBy, timeoutMs }: Machinery, caller: string, heldMs: number) {
-  const own = heldBy.get(caller) ?? { ms: 0, of: 0 }
-  heldBy.set(caller, own)
-  for (const mean of [held, own]) {
-    mean.of = Math.min(mean.of + 1, 16)
-    mean.ms += (Math.min(heldMs, timeoutMs) - mean.ms) / mean.of
+  /** A caller that cannot be served in time is better off elsewhere at once than after the whole budget. */
+  onEvicted() {
+    this.#fail(this.#state.admission.overloaded(this.#operation, this.caller))
+    this.#end()
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController) {
+    if (this.#settled) return controller.abort(new Error('the call is over'))
+    this.#controller = controller
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders) {
+    if (status < 200) return
+    this.#answering = true
+    this.#coding = headers['content-encoding']
+    if (headers['x-sandbox'] === 'true') this.#state.onSandbox?.()
+    const fault = faultOfStatus(status)
+    if (fault) this.#failAs(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {
+    if (this.#settled) return
+    const { perCallBytes, maxResponseBytes, largeResponseSlots } = this.#state
+    const evenShare = perCallBytes()
+    this.#body.append(chunk, this.#large ? maxResponseBytes : evenShare)
+    if (!this.#large && this.#body.size > evenShare) this.#large = new LargeResponse(largeResponseSlots, this.caller, controller)
+  }
+
+  onResponseEnd() {
+    clearTimeout(this.#timer)
+    this.#connection?.markEnd()
+    // undici looks at bytes behind the answer only after this callback, and the connection counts as busy until then.
+    setImmediate(finish, this)
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error) {
+    this.#distrusted = true
+    this.#failAs(this.#controller ? faultOfError(error, this.#answering) : failures.unreachable)
+    this.#end()
+  }
+
+  /** The answer is complete, and undici has looked at what follows it. */
+  finish() {
+    if (this.#connection?.hasSurplus) {
+      this.#distrusted = true
+      this.#failAs(failures.connectionLost)
+    } else if (!this.#settled) {
+      const content = decodeContent(this.#body.take(), this.#coding, this.#state.maxResponseBytes)
+      if (Buffer.isBuffer(content)) {
+        this.#settled = true
+        this.#listener.onAnswer(content, this)
+        this.#large?.release()
+      } else this.#failAs(content)
+    }
+    this.#recordEnd()
+    this.release()
+  }
+
+  /** The deadline has passed. */
+  expire() {
+    const { admission, lateMs } = this.#state
+    const listener = this.#controller && !this.#settled && !this.#late ? this.#listener.continueLate?.() : undefined
+    if (listener && admission.startLate()) {
+      this.#late = true
+      this.#timer = setTimeout(expire, lateMs, this)
+      const caller = this.#listener
+      this.#listener = listener
+      return caller.onFailure(new UpstreamError(failures.timeout, this.#operation), this)
+    }
+    if (this.startedAt === undefined) return this.onEvicted()
+    this.#failAs(this.#controller ? failures.timeout : failures.unreachable)
+    this.#stop()
+  }
+
+  /** Gives everything back. */
+  release() {
+    const { admission, connections } = this.#state
+    if (this.#connection && this.#distrusted) connections.retire(this.#connection)
+    else if (this.#connection) connections.release(this.#connection)
+    admission.release(this)
+  }
+
+  #failAs(fault: Fault, retryAfterS?: number) {
+    if (!this.#settled) this.#fail(new UpstreamError(fault, { safe: this.#operation.safe, retryAfterS }))
+  }
+
+  #fail(error: unknown) {
+    if (this.#settled) return
+    this.#settled = true
+    this.#body.clear()
+    this.#large?.release()
+    this.#listener.onFailure(error, this)
+  }
+
+  #stop() {
+    if (this.startedAt === undefined) this.#end()
+    else this.#controller?.abort(new Error('the call is over')) // while it still connects, onRequestStart does this
+  }
+
+  #end() {
+    this.#recordEnd()
+    if (this.position !== 'none') setImmediate(release, this) // not inside a callback of undici
+  }
+
+  #recordEnd() {
+    clearTimeout(this.#timer)
+    if (this.#late) this.#state.admission.endLate()
+    if (this.startedAt !== undefined) this.#state.admission.recordHoldTime(this.caller, performance.now() - this.startedAt)
   }
 }
 
-/**
- * What must be left of the budget for a call that comes out of the queue: a send that leaves with less would end as unknown.
- *
- * As long as this caller's own calls take, so that those of others do not keep it out; a read can do no harm, and may try with half.
- */
-const needsMs = ({ heldBy, timeoutMs }: Machinery, { safe }: Operation, caller: string) =>
-  Math.min(heldBy.get(caller)?.ms ?? 0, safe ? timeoutMs / 2 : timeoutMs)
-
-const maxLateCalls = ({ connections }: Machinery) => Math.floor(connections / 4)
-
-/** How long one who comes now would wait for a place, as far as one can tell. */
-const waitMs = ({ places, held, connections, lateCalls }: Machinery, caller: string) =>
-  (places.ahead(caller) * held.ms) / (connections - lateCalls)
-
-/** Whether a place is free for the caller, or will be so early that the call can end within its budget. */
-export function hasPlace(machinery: Machinery, operation: Operation, caller: string, timeoutMs: number) {
-  const { places } = machinery
-  if (places.ahead(caller) === 0) return true
-  return places.admits(caller) && waitMs(machinery, caller) + needsMs(machinery, operation, caller) < timeoutMs
-}
-
-export const overloaded = (machinery: Machinery, { safe }: Operation, caller: string) =>
-  new UpstreamError(failures.overloaded, { safe, retryAfterS: Math.max(1, Math.ceil(waitMs(machinery, caller) / 1000)) })
+const finish = (exchange: Exchange) => exchange.finish()
+const expire = (exchange: Exchange) => exchange.expire()
+const release = (exchange: Exchange) => exchange.release()
 
 function faultOfStatus(status: number): Fault | undefined {
   if (status < 300) return undefined
@@ -229,9 +245,11 @@ function faultOfError(error: Error, answering: boolean): Fault {
 /** Ways in which undici says that an answer came and is none, even where its head was never complete. */
 const unreadable = [errors.HTTPParserError, errors.ResponseContentLengthMismatchError, errors.HeadersOverflowError]
 
+const maxRetryAfterS = 3_600
+
 /** Seconds from a `Retry-After` in either of its forms. */
 function retryAfter({ 'retry-after': value }: IncomingHttpHeaders): number | undefined {
   if (value === undefined) return undefined
   const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
-  return Number.isFinite(seconds) ? Math.max(1, seconds) : undefined
+  return Number.isFinite(seconds) ? Math.min(maxRetryAfterS, Math.max(1, seconds)) : undefined
 }

@@ -5,18 +5,37 @@ export type Credentials = { user: string; password: string }
 /** What undici needs to dispatch one call. */
 export type WireRequest = { method: 'GET' | 'POST'; path: string; headers: Record<string, string>; body: string | null }
 
-type Transport = (path: string, account: Credentials, operation: Operation, params: Record<string, string | undefined>) => WireRequest
+type Values = Record<string, string | undefined>
 
-const formHeaders = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' }
+/** Writes the request of an operation. */
+export type RequestWriter = (operation: Operation, params: Values) => WireRequest
 
-/** The form that Afilnet reads: only documented names, each once, in the manual's order. */
-function form(operation: Operation, params: Record<string, string | undefined>, account?: Credentials) {
-  let fields = `class=chat&method=${operation.method}`
-  if (account) fields += `&user=${encode(account.user)}&password=${encode(account.password)}`
-  for (const name of operation.required) fields += field(name, params[name])
-  for (const name of operation.optional) fields += field(name, params[name])
-  return fields
+type Transport = (path: string, account: Credentials) => RequestWriter
+
+// A coding that nobody asked for is decoded all the same, but some proxies compress unless they are asked not to.
+const accept = { accept: 'application/json', 'accept-encoding': 'identity' }
+const formHeaders = { 'content-type': 'application/x-www-form-urlencoded', ...accept }
+
+/**
+ * Writes the form that Afilnet reads: only documented names, each once, in the manual's order.
+ *
+ * The beginning of each operation's form is the same for all calls of an account, so it is kept.
+ */
+function formWriter(credentials = '') {
+  const beginnings = new Map<Operation, string>()
+  return (operation: Operation, params: Values) => {
+    let form = beginnings.get(operation)
+    if (form === undefined) {
+      form = `class=chat&method=${operation.method}${credentials}`
+      beginnings.set(operation, form)
+    }
+    for (const name of operation.required) form += field(name, params[name])
+    for (const name of operation.optional) form += field(name, params[name])
+    return form
+  }
 }
+
+const credentialFields = ({ user, password }: Credentials) => field('user', user) + field('password', password)
 
 const field = (name: string, value: string | undefined) => (value === undefined ? '' : `&${name}=${encode(value)}`)
 
@@ -25,24 +44,19 @@ const encode = (value: string) => (/^[A-Za-z0-9*._-]*$/.test(value) ? value : ne
 
 /** The ways into Afilnet, each turning an operation into one HTTP request. */
 export const transports = {
-  post: (path, { user, password }, operation, params) => ({
-    method: 'POST',
-    path,
-    headers: formHeaders,
-    body: form(operation, params, { user, password }),
-  }),
-  basic: (path, { user, password }, operation, params) => ({
-    method: 'POST',
-    path,
-    headers: { ...formHeaders, authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` },
-    body: form(operation, params),
-  }),
-  get: (path, { user, password }, operation, params) => ({
-    method: 'GET',
-    path: `${path}?${form(operation, params, { user, password })}`,
-    headers: { accept: 'application/json' },
-    body: null,
-  }),
+  post(path, account) {
+    const write = formWriter(credentialFields(account))
+    return (operation, params) => ({ method: 'POST', path, headers: formHeaders, body: write(operation, params) })
+  },
+  basic(path, { user, password }) {
+    const write = formWriter()
+    const headers = { ...formHeaders, authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
+    return (operation, params) => ({ method: 'POST', path, headers, body: write(operation, params) })
+  },
+  get(path, account) {
+    const write = formWriter(credentialFields(account))
+    return (operation, params) => ({ method: 'GET', path: `${path}?${write(operation, params)}`, headers: accept, body: null })
+  },
 } as const satisfies Record<string, Transport>
 
 export type TransportName = keyof typeof transports

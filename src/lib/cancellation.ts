@@ -1,19 +1,27 @@
-/** Says that nobody waits for a piece of work any more. An AbortSignal does the same at ten times the cost. */
+export type CancelListener = { onCancelled(reason: Error): void }
+
+/**
+ * Says that nobody waits for a piece of work any more. An AbortSignal does the same at ten times the cost.
+ *
+ * It has room for one listener: a request waits for one thing at a time.
+ */
 export class Cancellation {
   /** Why, once the work is cancelled. */
   reason: Error | undefined = undefined
-  readonly #listeners = new Set<() => void>()
+  #listener: CancelListener | undefined = undefined
 
-  /** Calls the listener on cancellation; returns `unsubscribe`. */
-  onCancel(listener: () => void): () => void {
-    this.#listeners.add(listener)
-    return () => void this.#listeners.delete(listener)
+  onCancel(listener: CancelListener) {
+    this.#listener = listener
+  }
+
+  unsubscribe() {
+    this.#listener = undefined
   }
 
   /** The first reason counts. */
   cancel(reason: Error) {
     if (this.reason) return
     this.reason = reason
-    for (const listener of this.#listeners) listener()
+    this.#listener?.onCancelled(reason)
   }
 }

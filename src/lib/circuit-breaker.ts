@@ -1,133 +1,133 @@
-import {
-  CircuitState,
-  circuitBreaker,
-  DelegateBackoff,
-  handleWhenResult,
-  type IBreaker,
-  type IHalfOpenAfterBackoffContext,
-} from 'cockatiel'
-
-export type Breaker = {
-  /** Seconds until another call may be tried, or `undefined` if one may be now. */
-  closedForS(): number | undefined
-  /** Whether calls failed, and none has proved since that they no longer do. */
-  tripped(): boolean
-  /** Runs the call and takes note of how it ends. Ask `closedForS` first. */
-  run<T>(call: () => Promise<T>): Promise<T>
-}
-
-/** What the end of a call proves: that calls fail, that they do not, or nothing, as where it was never made. */
+/** What the end of a call proves: that calls fail, that they are answered, or nothing, for example because it was never made. */
 export type Verdict = 'failed' | 'answered' | 'nothing'
 
-type BreakerOptions = {
-  /** What an error proves. */
-  verdict: (error: unknown) => Verdict
-  decides: IBreaker
+/** Decides when a closed circuit opens. */
+export type OpenRule = {
+  /** Counts the end of a call; returns whether the circuit must open. */
+  record(failed: boolean): boolean
+  reset(): void
+}
+
+type CircuitBreakerOptions = {
+  rule: OpenRule
   /** The wait before the first probe; it doubles with each probe that fails, up to `maxProbeMs`. */
   firstProbeMs: number
   maxProbeMs: number
   /** The wait after a probe that proved nothing. */
-  againMs: number
-  /** Told when calls begin to be held back, and when they no longer are. */
-  moved?: (open: boolean) => void
+  inconclusiveMs: number
+  /** Called when the circuit opens and when it closes. */
+  onStateChange?: (open: boolean) => void
 }
 
-type End<T> = { verdict: Verdict; tell: () => T }
-
-/** Holds calls back while they fail, and lets one probe at a time find out whether they still do. */
-export function createBreaker({ verdict, decides, firstProbeMs, maxProbeMs, againMs, moved = () => {} }: BreakerOptions): Breaker {
-  let openings = 0
-  let doubledMs = 0
-  let waitMs = 0
-  let probeAt = 0
-  const halfOpenAfter = new DelegateBackoff(({ attempt, result }: IHalfOpenAfterBackoffContext) => {
-    const failed = 'value' in result && (result.value as End<unknown>).verdict === 'failed' // run below gives it nothing else
-    if (failed) doubledMs = attempt === 1 ? firstProbeMs : Math.min(doubledMs * 2, maxProbeMs)
-    waitMs = failed ? doubledMs : againMs
-    return waitMs
-  })
-  const policy = circuitBreaker(
-    handleWhenResult(end => (end as End<unknown>).verdict !== 'answered'),
-    { breaker: decides, halfOpenAfter },
-  )
-  let held = false
-  policy.onBreak(() => {
-    openings++
-    if (!held) moved(true) // a probe that fails opens it again
-    held = true
-    probeAt = Date.now() + waitMs // the library has read its own clock by now, and would throw at a probe that is early
-  })
-  policy.onReset(() => {
-    held = false
-    moved(false)
-  })
-  return {
-    closedForS() {
-      // The library would let others wait for the probe; they are refused at once instead.
-      if (policy.state === CircuitState.HalfOpen) return 1
-      const leftMs = probeAt - Date.now()
-      return policy.state === CircuitState.Open && leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined
-    },
-    tripped: () => policy.state !== CircuitState.Closed,
-    async run<T>(call: () => Promise<T>) {
-      const probing = policy.state !== CircuitState.Closed
-      const begun = openings
-      const { tell } = await policy.execute(async (): Promise<End<T>> => {
-        try {
-          const value = await call()
-          return { verdict: 'answered', tell: () => value }
-        } catch (error) {
-          // What fails after an opening that it did not see is old news, which must neither end a probe nor open the circuit again.
-          const proved = begun === openings ? verdict(error) : 'nothing'
-          // The library takes a thrown error for no evidence while it is closed, but for a success of a probe.
-          if (proved === 'nothing' && !probing) throw error
-          return {
-            verdict: proved,
-            tell: () => {
-              throw error
-            },
-          }
-        }
-      })
-      return tell()
-    },
-  }
-}
+/** Names the state of the circuit in which a call began. */
+export type Ticket = number
 
 /**
- * Opens when, of at least `minCalls` calls that ended within `windowMs`, half or more failed.
+ * Holds calls back while they fail, and lets one probe at a time find out whether they still do.
  *
- * The library's own sampling keeps counts for longer than its window when calls are rare, and wants more than half.
+ * A call reports its beginning and its end synchronously: a promise and its closures for each call cost more than all the counting.
  */
-export function halfOfRecent({ windowMs, minCalls }: { windowMs: number; minCalls: number }): IBreaker {
-  let ended: { at: number; failed: boolean }[] = []
-  let begin = 0 // of what is recent in `ended`
-  let failures = 0
-  const forget = () => {
-    if (ended[begin++]?.failed) failures--
-    if (begin < 1_024) return
-    ended = ended.slice(begin)
-    begin = 0
+export class CircuitBreaker {
+  readonly #options: CircuitBreakerOptions
+  #state: 'closed' | 'open' | 'probing' = 'closed'
+  #openings = 0
+  #probeMs = 0
+  #probeAt = 0
+
+  constructor(options: CircuitBreakerOptions) {
+    this.#options = options
   }
-  const note = (failed: boolean) => {
-    const now = Date.now()
-    ended.push({ at: now, failed })
-    if (failed) failures++
-    while (now - (ended[begin]?.at ?? now) >= windowMs) forget()
+
+  /** Seconds until another call may be tried; `undefined` if one may be tried now. */
+  get retryAfterS(): number | undefined {
+    if (this.#state === 'closed') return undefined
+    if (this.#state === 'probing') return 1
+    const leftMs = this.#probeAt - Date.now()
+    return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined
+  }
+
+  /** Whether calls failed, and none has proved since that they no longer do. */
+  get isOpen(): boolean {
+    return this.#state !== 'closed'
+  }
+
+  /** A call begins. Ask `retryAfterS` first. The first one while the circuit is open is the probe. */
+  begin(): Ticket {
+    if (this.#state !== 'open') return this.#openings * 2
+    this.#state = 'probing'
+    return this.#openings * 2 + 1
+  }
+
+  /** A call ends. One that began before the circuit opened proves nothing any more. */
+  end(ticket: Ticket, verdict: Verdict) {
+    if (ticket >> 1 !== this.#openings) return
+    if (ticket & 1) return this.#endProbe(verdict)
+    if (this.#state !== 'closed' || verdict === 'nothing') return
+    const { rule, firstProbeMs, onStateChange } = this.#options
+    if (!rule.record(verdict === 'failed')) return
+    this.#probeMs = firstProbeMs
+    this.#open(firstProbeMs)
+    onStateChange?.(true)
+  }
+
+  #endProbe(verdict: Verdict) {
+    const { rule, maxProbeMs, inconclusiveMs, onStateChange } = this.#options
+    if (verdict === 'nothing') return this.#open(inconclusiveMs)
+    if (verdict === 'failed') {
+      this.#probeMs = Math.min(this.#probeMs * 2, maxProbeMs)
+      return this.#open(this.#probeMs)
+    }
+    this.#state = 'closed'
+    rule.reset()
+    rule.record(false)
+    onStateChange?.(false)
+  }
+
+  #open(waitMs: number) {
+    this.#state = 'open'
+    this.#openings++
+    this.#probeAt = Date.now() + waitMs
+  }
+}
+
+/** Opens when, of at least `minCalls` calls that ended within `windowMs`, half or more failed; counts in hundredths of the window. */
+export function halfOfRecent({ windowMs, minCalls }: { windowMs: number; minCalls: number }): OpenRule {
+  const parts = 100
+  const calls = new Uint32Array(parts)
+  const failures = new Uint32Array(parts)
+  let latest = 0
+  let allCalls = 0
+  let allFailures = 0
+  function reset() {
+    calls.fill(0)
+    failures.fill(0)
+    allCalls = allFailures = 0
+  }
+  function advance(now: number) {
+    if (now - latest >= parts || now < latest)
+      reset() // a clock that went back makes the counts worthless
+    else
+      for (let part = latest + 1; part <= now; part++) {
+        allCalls -= calls[part % parts] ?? 0
+        allFailures -= failures[part % parts] ?? 0
+        calls[part % parts] = failures[part % parts] = 0
+      }
+    latest = now
   }
   return {
-    state: undefined,
-    success(state) {
-      if (state === CircuitState.HalfOpen) while (begin < ended.length) forget()
-      note(false)
-    },
-    failure(state) {
-      note(true)
-      const calls = ended.length - begin
-      return state !== CircuitState.Closed || (calls >= minCalls && failures * 2 >= calls)
+    reset,
+    record(failed) {
+      const now = Math.floor((Date.now() * parts) / windowMs)
+      if (now !== latest) advance(now)
+      calls[now % parts] = (calls[now % parts] ?? 0) + 1
+      allCalls++
+      if (!failed) return false
+      failures[now % parts] = (failures[now % parts] ?? 0) + 1
+      allFailures++
+      return allCalls >= minCalls && allFailures * 2 >= allCalls
     },
   }
 }
 
 /** Opens at the first failure. */
-export const atOnce = (): IBreaker => ({ state: undefined, success() {}, failure: () => true })
+export const atFirstFailure: OpenRule = { record: failed => failed, reset() {} }

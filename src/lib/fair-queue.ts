@@ -1,122 +1,128 @@
-/** Somebody who asks for a place. */
-export type Visitor = {
-  caller: string
-  /** Called as soon as there is a place, at once if one is free. */
-  go: () => void
-  /** Called instead, if the place in the queue is needed for a caller who has less. */
-  evict?: () => void
+/** Something that asks for a slot. */
+export type Waiter = {
+  readonly caller: string
+  /** Belongs to the queue; `none` at first. */
+  position: 'none' | 'waiting' | 'acquired'
+  /** Called as soon as there is a slot, at once if one is free. */
+  onAcquired(): void
+  /** Called instead if a caller that has less needs the place in the queue. */
+  onEvicted(): void
 }
+
+/** What one caller has. It outlives the requests of the caller, whose waiters leave its array as soon as they are served. */
+type Share = { readonly caller: string; acquired: number; readonly waiting: Waiter[] }
+
+const total = ({ acquired, waiting }: Share) => acquired + waiting.length
 
 /**
- * A bounded number of places with a bounded queue in front, shared fairly.
+ * A bounded number of slots with a bounded queue in front, shared fairly among callers.
  *
- * A free place goes to the waiting caller who holds the fewest, so while several wait, none gets beyond an equal share. Whoever is
+ * A free slot goes to the waiting caller that holds the fewest, so while several wait, none gets beyond an equal share. A caller that is
  * alone may take all.
  */
-export type Places = {
-  /** Gives a function that leaves the place or the queue, once; `undefined` if the caller may not even wait. */
-  enter(visitor: Visitor): (() => void) | undefined
-  /** Whether `enter` would take the caller in. */
-  admits(caller: string): boolean
-  load(): { inFlight: number; queued: number }
-  /** How many leave, at most, before one of this caller's who comes now; 0 if there is a place. */
-  ahead(caller: string): number
-}
+export class FairQueue {
+  readonly #capacity: number
+  readonly #maxWaiting: number
+  readonly #shares = new Map<string, Share>()
+  /** Callers that wait; of those that hold equally many, the one comes first that was served longest ago. */
+  readonly #waiting: Share[] = []
+  #acquiredCount = 0
+  #waitingCount = 0
 
-export function createPlaces(capacity: number, queueLength: number): Places {
-  const held = new Map<string, number>()
-  /** Who waits, by caller; of those with equally many places the one comes first who was served longest ago. */
-  const queues = new Map<string, Set<Visitor>>()
-  let taken = 0
-  let waiting = 0
-
-  const holds = (caller: string) => held.get(caller) ?? 0
-  const waits = (caller: string) => queues.get(caller)?.size ?? 0
-
-  function count(caller: string, change: number) {
-    const now = holds(caller) + change
-    if (now === 0) held.delete(caller)
-    else held.set(caller, now)
+  constructor(capacity: number, maxWaiting: number) {
+    this.#capacity = capacity
+    this.#maxWaiting = maxWaiting
   }
 
-  function dequeue(visitor: Visitor) {
-    const queue = queues.get(visitor.caller)
-    if (!queue?.delete(visitor)) return
-    waiting--
-    if (queue.size === 0) queues.delete(visitor.caller)
+  load() {
+    return { inFlight: this.#acquiredCount, queued: this.#waitingCount }
   }
 
-  function admitNext() {
-    let fewest: string | undefined
-    for (const caller of queues.keys()) if (fewest === undefined || holds(caller) < holds(fewest)) fewest = caller
-    const queue = queues.get(fewest ?? '')
-    const [next] = queue ?? []
-    if (!queue || !next) return void taken--
-    queues.delete(next.caller)
-    queues.set(next.caller, queue)
-    dequeue(next)
-    count(next.caller, 1)
-    next.go()
+  /** How many slots must come free, at most, before a waiter of this caller that comes now gets one; 0 if one is free. */
+  positionOf(caller: string): number {
+    if (this.#acquiredCount < this.#capacity) return 0
+    const own = this.#shareOf(caller).waiting.length
+    let position = 1
+    for (const { waiting } of this.#waiting) position += Math.min(waiting.length, own + 1) // callers take turns
+    return position
   }
 
-  const has = (caller: string) => holds(caller) + waits(caller)
-
-  /** Whose last one would have to make room for a newcomer of this caller, if that is fair. */
-  function longestAgainst(caller: string) {
-    const [greediest, queue] = [...queues].reduce((a, b) => (has(b[0]) > has(a[0]) ? b : a))
-    return greediest !== caller && has(greediest) > has(caller) + 1 ? [...queue].at(-1) : undefined
+  /** Whether `acquire` would let a waiter of this caller in. */
+  admits(caller: string): boolean {
+    if (this.#acquiredCount < this.#capacity) return true
+    const own = this.#shareOf(caller).waiting.length
+    const withinHalf = own === 0 || (own + 1) * 2 <= this.#maxWaiting
+    if (this.#waitingCount < this.#maxWaiting) return own === this.#waitingCount || withinHalf
+    return this.#waitingCount > 0 && withinHalf && this.#largestAgainst(caller) !== undefined
   }
 
-  function admits(caller: string) {
-    if (taken < capacity) return true
-    const own = waits(caller)
-    const withinHalf = own === 0 || (own + 1) * 2 <= queueLength
-    if (waiting < queueLength) return own === waiting || withinHalf
-    return waiting > 0 && withinHalf && longestAgainst(caller) !== undefined
+  /** Takes a slot or a place in the queue; `false` if the caller may not even wait. */
+  acquire(waiter: Waiter): boolean {
+    const share = this.#shareOf(waiter.caller)
+    if (this.#acquiredCount < this.#capacity) {
+      this.#acquiredCount++
+      this.#grant(share, waiter)
+      return true
+    }
+    if (!this.admits(waiter.caller)) return false
+    const largest = this.#waitingCount >= this.#maxWaiting ? this.#largestAgainst(waiter.caller) : undefined
+    const evicted = largest?.waiting.at(-1)
+    if (evicted) this.#dequeue(evicted)
+    if (share.waiting.push(waiter) === 1) this.#waiting.push(share)
+    waiter.position = 'waiting'
+    this.#waitingCount++
+    evicted?.onEvicted()
+    return true
   }
 
-  return {
-    admits,
-    load: () => ({ inFlight: taken, queued: waiting }),
-    ahead(caller) {
-      if (taken < capacity) return 0
-      const own = waits(caller)
-      let ahead = 1
-      for (const queue of queues.values()) ahead += Math.min(queue.size, own + 1) // callers take turns
-      return ahead
-    },
-    enter(visitor) {
-      if (!admits(visitor.caller)) return undefined
-      let state: 'waiting' | 'inside' | 'gone' = 'waiting'
-      const inside: Visitor = {
-        caller: visitor.caller,
-        go() {
-          state = 'inside'
-          visitor.go()
-        },
-        evict() {
-          state = 'gone'
-          visitor.evict?.()
-        },
-      }
-      if (taken < capacity) {
-        taken++
-        count(visitor.caller, 1)
-        inside.go()
-      } else {
-        const loser = waiting >= queueLength ? longestAgainst(visitor.caller) : undefined
-        if (loser) dequeue(loser)
-        queues.set(visitor.caller, (queues.get(visitor.caller) ?? new Set()).add(inside))
-        waiting++
-        loser?.evict?.()
-      }
-      return () => {
-        if (state === 'inside') {
-          count(visitor.caller, -1)
-          admitNext()
-        } else if (state === 'waiting') dequeue(inside)
-        state = 'gone'
-      }
-    },
+  /** Gives the slot or the place in the queue back; the next waiter is called before this returns. */
+  release(waiter: Waiter) {
+    if (waiter.position === 'waiting') return this.#dequeue(waiter)
+    if (waiter.position === 'none') return
+    waiter.position = 'none'
+    this.#shareOf(waiter.caller).acquired--
+    if (this.#waitingCount === 0) this.#acquiredCount--
+    else this.#grantNext()
+  }
+
+  #shareOf(caller: string): Share {
+    let share = this.#shares.get(caller)
+    if (!share) {
+      share = { caller, acquired: 0, waiting: [] }
+      this.#shares.set(caller, share)
+    }
+    return share
+  }
+
+  #grant(share: Share, waiter: Waiter) {
+    share.acquired++
+    waiter.position = 'acquired'
+    waiter.onAcquired()
+  }
+
+  #grantNext() {
+    const next = this.#waiting.reduce((a, b) => (b.acquired < a.acquired ? b : a))
+    const [waiter] = next.waiting
+    if (!waiter) return
+    this.#dequeue(waiter)
+    if (next.waiting.length > 0) {
+      this.#waiting.splice(this.#waiting.indexOf(next), 1)
+      this.#waiting.push(next)
+    }
+    this.#grant(next, waiter)
+  }
+
+  #dequeue(waiter: Waiter) {
+    const share = this.#shareOf(waiter.caller)
+    share.waiting.splice(share.waiting.indexOf(waiter), 1)
+    if (share.waiting.length === 0) this.#waiting.splice(this.#waiting.indexOf(share), 1)
+    waiter.position = 'none'
+    this.#waitingCount--
+  }
+
+  /** The waiting caller whose last waiter would make room for one of this caller, if that is fair. */
+  #largestAgainst(caller: string): Share | undefined {
+    const largest = this.#waiting.reduce((a, b) => (total(b) > total(a) ? b : a))
+    return largest.caller !== caller && total(largest) > total(this.#shareOf(caller)) + 1 ? largest : undefined
   }
 }

@@ -1,27 +1,22 @@
-export type RetryBudget = {
-  /** Takes note of a call. */
-  called(): void
-  /** Whether one more repetition is allowed; it counts as made. */
-  take(): boolean
-}
+/** Allows retries for a tenth of the calls of the last ten seconds, and two in any case, so that retries do not amplify an outage. */
+export class RetryBudget {
+  #calls = 0
+  #retries = 0
+  #startedAt = Date.now()
 
-/** Allows repetitions for a tenth of the calls of the last ten seconds, and two in any case, so that an outage is not amplified. */
-export function createRetryBudget(): RetryBudget {
-  let calls = 0
-  let repetitions = 0
-  let startedAt = Date.now()
-  return {
-    called() {
-      if (Date.now() - startedAt > 10_000) {
-        startedAt = Date.now()
-        calls = repetitions = 0
-      }
-      calls++
-    },
-    take() {
-      if (repetitions + 1 > Math.max(2, calls / 10)) return false
-      repetitions++
-      return true
-    },
+  recordCall() {
+    const now = Date.now()
+    if (now - this.#startedAt > 10_000) {
+      this.#startedAt = now
+      this.#calls = this.#retries = 0
+    }
+    this.#calls++
+  }
+
+  /** Whether one more retry is allowed; it counts as made. */
+  take(): boolean {
+    if (this.#retries + 1 > Math.max(2, this.#calls / 10)) return false
+    this.#retries++
+    return true
   }
 }

@@ -1,57 +1,81 @@
-import { Cancellation } from './cancellation.ts'
+import { type CancelListener, Cancellation } from './cancellation.ts'
 
-/** A read under way, and how many wait for it. */
-export type SharedRead<T> = { answer: Promise<T>; waiting: number; leave: (reason: Error) => void }
+/** One piece of work that several wait for. */
+export abstract class Flight<T> {
+  readonly #waiters: Waiter<T>[] = []
 
-/** Begins a read that others with the same key can join until its answer is there. */
-export function shareRead<T>(
-  reads: Map<string, SharedRead<T>>,
-  key: string,
-  run: (cancellation: Cancellation) => Promise<T>,
-): SharedRead<T> {
-  const cancellation = new Cancellation()
-  const forget = () => void (reads.get(key) === shared && reads.delete(key))
-  const answer = run(cancellation)
-  const shared: SharedRead<T> = { answer, waiting: 0, leave: reason => cancellation.cancel(reason) }
-  reads.set(key, shared)
-  answer.then(forget, forget)
-  cancellation.onCancel(forget)
-  return shared
-}
+  /** Called when the last waiter has left. */
+  protected abstract abandon(reason: Error): void
 
-/** Waits for a shared answer on behalf of somebody who is still there; the last one to leave cancels the call. */
-export function joinRead<T>(shared: SharedRead<T>, cancellation: Cancellation): Promise<T> {
-  shared.waiting++
-  return new Promise((resolve, reject) => {
-    const stay = cancellation.onCancel(() => {
-      shared.waiting--
-      const reason = cancellation.reason ?? new Error('nobody waits any more')
-      if (shared.waiting === 0) shared.leave(reason)
-      reject(reason)
+  /** Resolves with the result, unless this waiter is cancelled before. */
+  join(cancellation: Cancellation): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (cancellation.reason) return reject(cancellation.reason)
+      const waiter = new Waiter(this, cancellation, resolve, reject)
+      cancellation.onCancel(waiter)
+      this.#waiters.push(waiter)
     })
-    shared.answer.then(
-      answer => {
-        stay()
-        resolve(answer)
-      },
-      error => {
-        stay()
-        reject(error)
-      },
-    )
-  })
+  }
+
+  leave(waiter: Waiter<T>, reason: Error) {
+    this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+    waiter.reject(reason)
+    if (this.#waiters.length === 0) this.abandon(reason)
+  }
+
+  succeed(value: T) {
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.cancellation.unsubscribe()
+      waiter.resolve(value)
+    }
+  }
+
+  fail(error: unknown) {
+    for (const waiter of this.#waiters.splice(0)) {
+      waiter.cancellation.unsubscribe()
+      waiter.reject(error)
+    }
+  }
 }
 
-/** Leaves with whoever leaves, or when the time is up. */
-export function leavingAfter(ms: number, other: Cancellation, reason: Error) {
-  const cancellation = new Cancellation()
-  const timer = setTimeout(() => cancellation.cancel(reason), ms)
-  const stay = other.onCancel(() => cancellation.cancel(other.reason ?? reason))
-  return {
-    cancellation,
-    stay() {
-      clearTimeout(timer)
-      stay()
-    },
+class Waiter<T> implements CancelListener {
+  readonly cancellation: Cancellation
+  readonly resolve: (value: T) => void
+  readonly reject: (error: unknown) => void
+  readonly #flight: Flight<T>
+
+  constructor(flight: Flight<T>, cancellation: Cancellation, resolve: (value: T) => void, reject: (error: unknown) => void) {
+    this.#flight = flight
+    this.cancellation = cancellation
+    this.resolve = resolve
+    this.reject = reject
+  }
+
+  onCancelled(reason: Error) {
+    this.#flight.leave(this, reason)
+  }
+}
+
+/** Cancelled with another cancellation, or after some time; `unsubscribe` ends both. */
+export class TimedCancellation extends Cancellation implements CancelListener {
+  readonly #other: Cancellation
+  readonly #timer: NodeJS.Timeout
+
+  constructor(ms: number, other: Cancellation, reason: Error) {
+    super()
+    this.#other = other
+    this.#timer = setTimeout(() => this.cancel(reason), ms)
+    other.onCancel(this)
+  }
+
+  onCancelled(reason: Error) {
+    clearTimeout(this.#timer)
+    this.cancel(reason)
+  }
+
+  override unsubscribe() {
+    super.unsubscribe()
+    clearTimeout(this.#timer)
+    this.#other.unsubscribe()
   }
 }

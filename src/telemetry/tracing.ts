@@ -17,15 +17,14 @@ import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
 import type { TracingConfig } from '../config/tracing.ts'
 import { membershipOf } from '../lib/addresses.ts'
-import type { Call } from '../upstream/call.ts'
-import type { Around } from '../upstream/upstream.ts'
+import type { Call, TraceAttempt } from '../upstream/call.ts'
 import { version } from '../version.ts'
 
 /** Spans of requests and of what they ask of Afilnet, on their way to a collector. */
 export type Tracing = {
   /** To be registered before all that may answer a request. */
   plugin: FastifyPluginAsync
-  around: Around
+  traceAttempt: TraceAttempt
   useHeaders(headers: TracingConfig['headers']): void
   /** Sends what there is, for as long as that. */
   stop(withinMs: number): Promise<void>
@@ -106,27 +105,24 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
     })
   })
 
-  const around: Around = async (context, { method }, attempt) => {
-    const attributes = { 'gateway.operation': method, 'gateway.caller': context.caller, 'gateway.account': context.account.name }
-    const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes }, contexts.get(context) ?? ROOT_CONTEXT)
-    try {
-      return await attempt()
-    } catch (error) {
+  const traceAttempt: TraceAttempt = (call, { method }) => {
+    const attributes = { 'gateway.operation': method, 'gateway.caller': call.caller, 'gateway.account': call.account.name }
+    const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes }, contexts.get(call) ?? ROOT_CONTEXT)
+    return error => {
       const known = error instanceof UpstreamError ? error : undefined
-      span.setStatus({ code: SpanStatusCode.ERROR }).setAttributes({
-        'error.type': known?.fault.code ?? '_OTHER',
-        'gateway.upstream_code': known?.upstreamCode,
-        'gateway.outcome': known?.outcome,
-      })
-      throw error
-    } finally {
+      if (error !== undefined)
+        span.setStatus({ code: SpanStatusCode.ERROR }).setAttributes({
+          'error.type': known?.fault.code ?? '_OTHER',
+          'gateway.upstream_code': known?.upstreamCode,
+          'gateway.outcome': known?.outcome,
+        })
       span.end()
     }
   }
 
   return {
     plugin,
-    around,
+    traceAttempt,
     useHeaders(next) {
       headers = next
     },

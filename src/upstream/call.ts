@@ -1,11 +1,6 @@
+import type { Operation, Params } from '../afilnet/operations.ts'
 import type { Cancellation } from '../lib/cancellation.ts'
-
-/** An account as it stood when a request arrived: a reload does not change it under the request. */
-export type Account = {
-  name: string
-  /** Afilnet's user of the account. */
-  user: string
-}
+import type { Body } from './list-body.ts'
 
 /** What one request brings along for its calls to Afilnet, and what is learnt of them for the log. */
 export type Call = {
@@ -18,3 +13,18 @@ export type Call = {
   upstreamMs?: number
   upstreamCode?: string
 }
+
+/** A send that is ready to leave; `sends/` declares what it needs of one. */
+export type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void): Promise<void> }
+
+/** An account as it stood when a request arrived: a reload does not change it under the request. */
+export type Account = {
+  readonly name: string
+  /** Afilnet's user of the account. */
+  readonly user: string
+  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body>
+  prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt
+}
+
+/** Sees one attempt at a call begin; what it returns is called with the end of the attempt. */
+export type TraceAttempt = (call: Call, operation: Operation) => (error?: unknown) => void

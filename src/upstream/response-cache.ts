@@ -1,37 +1,109 @@
+import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { Body } from './list-body.ts'
+import type { Operation } from '../afilnet/operations.ts'
+import { type Body, cacheKey, etagOf, render, type ViewOptions } from './list-body.ts'
 
-/** An answer of Afilnet's with the bodies that were made of it, by how they look; `turn` ends when nobody reads the bytes. */
-export type Answer = { bytes: Uint8Array; bodies: Map<string, Body>; turn: Promise<unknown> }
+/** An answer of Afilnet and the bodies that were made of it. */
+export class Answer {
+  readonly digest: string
+  /** Each with its key; most answers have one. */
+  readonly bodies: [key: string, Body][]
+  readonly #bytes: Buffer
 
-export const newAnswer = (bytes: Uint8Array): Answer => ({ bytes, bodies: new Map(), turn: Promise.resolve() })
+  constructor(digest: string, bytes: Buffer, bodies: Answer['bodies'] = []) {
+    this.digest = digest
+    this.#bytes = bytes
+    this.bodies = bodies
+  }
 
-/** The latest answer to each read, as far as there is room. */
-export type RecentAnswers = {
-  /** The latest answer if its bytes are these, so that what was made of it need not be made again; else a new one, which is kept. */
-  same(key: string, bytes: Uint8Array): Answer
-  /** An answer that came less than `freshMs` ago and was not forgotten. */
-  fresh(key: string): Answer | undefined
-  keepFresh(key: string, answer: Answer): void
+  /** What callers of this view get; throws an `UpstreamError` if the answer is no result for them. */
+  bodyFor(operation: Operation, view: ViewOptions): Body {
+    const key = cacheKey(operation, view)
+    const known = this.bodies.find(([name]) => name === key)
+    if (known) return known[1]
+    const body = { ...render(operation, this.#bytes, view), etag: etagOf(this.digest, key, view) }
+    this.bodies.push([key, body])
+    return body
+  }
+
+  get size() {
+    return this.#bytes.length
+  }
+}
+
+/** What is known of one read: the digest of its latest answer, and what is shared. It outlives the requests for it. */
+export class CacheEntry<F> {
+  digest = ''
+  /** Made of the latest answer, once it came twice: an answer that never comes again is not worth its memory. */
+  bodies: Answer['bodies'] | undefined = undefined
+  /** The read that is under way; emptied when it ends. */
+  flight: F | undefined = undefined
+  /** The number of writes that the read under way, and the answer, may have missed. */
+  flightVersion = 0
+  fresh: Answer | undefined = undefined
+  freshVersion = 0
+  freshUntil = 0
+  /** As the cache has counted it. */
+  size = emptySize
 }
 
 const maxBytes = 16_777_216 // of one account
 const maxEntries = 10_000
+const emptySize = 512
 
-export function createRecentAnswers(freshMs: number): RecentAnswers {
-  const size = ({ bytes, bodies }: Answer) => 2 * bytes.length + 1_024 + 256 * bodies.size // a body is about as large as its answer
-  const limits = { max: maxEntries, maxSize: maxBytes, maxEntrySize: maxBytes / 8, sizeCalculation: size }
-  const latest = new LRUCache<string, Answer>(limits)
-  const fresh = freshMs > 0 ? new LRUCache<string, Answer>({ ...limits, ttl: freshMs }) : undefined
-  return {
-    same(key, bytes) {
-      const known = latest.get(key)
-      if (known && Buffer.compare(known.bytes, bytes) === 0) return known
-      const answer = newAnswer(bytes)
-      latest.set(key, answer)
-      return answer
-    },
-    fresh: key => fresh?.get(key),
-    keepFresh: (key, answer) => void fresh?.set(key, answer),
+function sizeOf({ bodies, fresh }: CacheEntry<unknown>) {
+  let size = emptySize + (fresh?.size ?? 0)
+  const kept = fresh && fresh.bodies !== bodies ? [...(bodies ?? []), ...fresh.bodies] : (bodies ?? [])
+  for (const [key, { body }] of kept) size += key.length + body.length
+  return size
+}
+
+/** The latest answer to each read of an account, as far as there is room; `F` is what callers of a read under way wait for. */
+export class ResponseCache<F> {
+  readonly #entries = new LRUCache<string, CacheEntry<F>>({ max: maxEntries, maxSize: maxBytes, sizeCalculation: ({ size }) => size })
+  readonly #freshMs: number
+
+  constructor(freshMs: number) {
+    this.#freshMs = freshMs
+  }
+
+  entryOf(key: string): CacheEntry<F> {
+    let entry = this.#entries.get(key)
+    if (!entry) {
+      entry = new CacheEntry()
+      this.#entries.set(key, entry)
+    }
+    return entry
+  }
+
+  /** An answer that came so short a time ago that it may be used again, and no write after it. */
+  freshOf({ fresh, freshVersion, freshUntil }: CacheEntry<F>, version: number): Answer | undefined {
+    return fresh && freshVersion === version && performance.now() < freshUntil ? fresh : undefined
+  }
+
+  /** An answer with the bodies of the latest one, if its bytes are the same. */
+  reuseIfEqual(entry: CacheEntry<F>, bytes: Buffer): Answer {
+    const digest = hash('sha256', bytes, 'base64url')
+    if (digest === entry.digest) {
+      entry.bodies ??= []
+      return new Answer(digest, bytes, entry.bodies)
+    }
+    entry.digest = digest
+    entry.bodies = undefined
+    return new Answer(digest, bytes)
+  }
+
+  /** Keeps what was made of an answer, and the answer itself for as long as it is fresh. */
+  keep(key: string, entry: CacheEntry<F>, answer: Answer, version: number) {
+    if (this.#freshMs > 0) {
+      entry.fresh = answer
+      entry.freshVersion = version
+      entry.freshUntil = performance.now() + this.#freshMs
+    }
+    if (sizeOf(entry) > maxBytes / 8) entry.bodies = entry.fresh = undefined
+    const size = sizeOf(entry)
+    if (size === entry.size) return
+    entry.size = size
+    this.#entries.set(key, entry)
   }
 }

@@ -1,13 +1,13 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { describe, expect } from 'vitest'
-import { createClient } from '../../src/afilnet/client.ts'
+import { Client } from '../../src/afilnet/client.ts'
 import { getChats } from '../../src/afilnet/operations.ts'
-import { createPlaces } from '../../src/lib/fair-queue.ts'
+import { FairQueue, type Waiter } from '../../src/lib/fair-queue.ts'
 import { test } from '../gateway.ts'
 import { listen } from './listeners.ts'
 
 const limit = 1_048_576
-const answer = '{"status":"SUCCESS","result":{"list":[{"platformid":"1"}]}}'.padEnd(limit)
+const answer = '{"status":"SUCCESS","result":{"list":[{"messageid":"1"}]}}'.padEnd(limit)
 
 /** Answers a read of a channel's chats at length, keeping the last byte back until `finish`, and anything else shortly. */
 async function verbose() {
@@ -69,20 +69,22 @@ describe('large answers', () => {
     const afilnet = await verbose()
     afilnet.finish()
     const caller = 'someone'
-    const largeAnswers = createPlaces(1, 32)
-    const leave = largeAnswers.enter({ caller: 'another', go() {} })
+    const queue = new FairQueue(1, 32)
+    const other: Waiter = { caller: 'another', position: 'none', onAcquired() {}, onEvicted() {} }
+    queue.acquire(other)
+    const largeResponseSlots = [queue]
     const account = { url: new URL(afilnet.url), transport: 'post', user: 'u', password: 'fake', connections: 32, lateMs: 0 } as const
-    const hasty = createClient({ ...account, maxResponseBytes: limit, largeAnswers, timeoutMs: 1_000 })
-    const patient = createClient({ ...account, maxResponseBytes: limit, largeAnswers, timeoutMs: 10_000 })
+    const hasty = new Client({ ...account, maxResponseBytes: limit, largeResponseSlots, timeoutMs: 1_000 })
+    const patient = new Client({ ...account, maxResponseBytes: limit, largeResponseSlots, timeoutMs: 10_000 })
 
     await expect(hasty.call(getChats, { platform: 'whatsapp', platformid: '1' }, { caller, timeoutMs: 1_000 })).rejects.toThrow(
       'upstream-timeout',
     )
     const rows = patient.call(getChats, { platform: 'whatsapp', platformid: '2' }, { caller, timeoutMs: 10_000 })
     await afilnet.asked(2)
-    leave?.()
+    queue.release(other)
 
-    expect(await rows).toMatchObject([{ platformid: '1' }])
+    expect(await rows).toMatchObject([{ messageid: '1' }])
     await Promise.all([hasty.close(), patient.close()])
   })
 

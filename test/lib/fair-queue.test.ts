@@ -1,18 +1,24 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createPlaces } from '../../src/lib/fair-queue.ts'
+import { FairQueue, type Waiter } from '../../src/lib/fair-queue.ts'
+
+/** Takes a slot or waits for one; returns what gives it back, or `undefined` if it is refused. */
+function acquire(queue: FairQueue, options: Pick<Waiter, 'caller' | 'onAcquired'> & Partial<Waiter>) {
+  const waiter: Waiter = { position: 'none', onEvicted() {}, ...options }
+  return queue.acquire(waiter) ? () => queue.release(waiter) : undefined
+}
 
 /** Lets visitors in by name and remembers who got in, in order. */
 function door(capacity: number, queueLength: number) {
-  const places = createPlaces(capacity, queueLength)
+  const queue = new FairQueue(capacity, queueLength)
   const inside: string[] = []
   const evicted: string[] = []
   const enter = (name: string, caller = 'someone') =>
-    places.enter({ caller, go: () => void inside.push(name), evict: () => void evicted.push(name) })
+    acquire(queue, { caller, onAcquired: () => void inside.push(name), onEvicted: () => void evicted.push(name) })
   return { enter, inside, evicted }
 }
 
-describe('places', () => {
+describe('slots of a fair queue', () => {
   test('let in at once while there is room, and then in order', () => {
     const { enter, inside } = door(2, 2)
     const leaves = ['a', 'b', 'c', 'd'].map(name => enter(name))
@@ -59,15 +65,15 @@ describe('places', () => {
   })
 
   test('can be left and taken from within', () => {
-    const places = createPlaces(1, 1)
+    const queue = new FairQueue(1, 1)
     const inside: string[] = []
     const caller = 'someone'
-    const leave = places.enter({ caller, go: () => inside.push('a') })
-    places.enter({
+    const leave = acquire(queue, { caller, onAcquired: () => void inside.push('a') })
+    acquire(queue, {
       caller,
-      go() {
+      onAcquired() {
         inside.push('b')
-        expect(places.enter({ caller, go: () => inside.push('c') })).toBeTypeOf('function')
+        expect(acquire(queue, { caller, onAcquired: () => void inside.push('c') })).toBeTypeOf('function')
       },
     })
 
@@ -141,7 +147,7 @@ describe('places', () => {
         fc.integer({ min: 1, max: 3 }),
         steps,
         (capacity, queueLength, callers, steps) => {
-          const places = createPlaces(capacity, queueLength)
+          const queue = new FairQueue(capacity, queueLength)
           const guests: { caller: string; state: 'waiting' | 'inside' | 'gone' | 'evicted'; leave?: () => void }[] = []
           const count = (state: string, caller?: string) =>
             guests.filter(guest => guest.state === state && (caller === undefined || guest.caller === caller)).length
@@ -159,15 +165,15 @@ describe('places', () => {
               const own = count('waiting', caller)
               const others = count('waiting') - own
               const newcomer: (typeof guests)[number] = { caller, state: 'waiting' }
-              const admits = places.admits(caller)
+              const admits = queue.admits(caller)
               const full = count('inside') === capacity && own === queueLength
-              const go = () => {
+              const onAcquired = () => {
                 newcomer.state = 'inside'
               }
-              const evict = () => {
+              const onEvicted = () => {
                 newcomer.state = 'evicted'
               }
-              const leave = places.enter({ caller, go, evict })
+              const leave = acquire(queue, { caller, onAcquired, onEvicted })
               expect(leave !== undefined).toBe(admits)
               if (leave) guests.push(Object.assign(newcomer, { leave }))
               if (leave && newcomer.state === 'waiting' && others > 0)

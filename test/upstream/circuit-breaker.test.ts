@@ -1,6 +1,5 @@
-import { CircuitState } from 'cockatiel'
 import { afterEach, beforeEach, describe, expect, test as plain, vi } from 'vitest'
-import { createBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
+import { CircuitBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
 import type { Answer } from '../../src/sandbox/scripted-responses.ts'
 import { calls, chat } from '../afilnet/calls.ts'
 import { test } from '../gateway.ts'
@@ -14,13 +13,12 @@ beforeEach(() => {
 afterEach(() => void vi.useRealTimers())
 
 describe('halfOfRecent', () => {
-  const closed = CircuitState.Closed
   const counted = () => {
-    const decides = halfOfRecent({ windowMs: 10_000, minCalls: 20 })
+    const rule = halfOfRecent({ windowMs: 10_000, minCalls: 20 })
     return {
-      ...decides,
-      succeed: (times: number) => repeat(times, () => decides.success(closed)),
-      fail: (times: number) => repeat(times, () => decides.failure(closed)).at(-1),
+      ...rule,
+      succeed: (times: number) => repeat(times, () => rule.record(false)),
+      fail: (times: number) => repeat(times, () => rule.record(true)).at(-1),
     }
   }
 
@@ -59,146 +57,138 @@ describe('halfOfRecent', () => {
   })
 
   plain('forgets what was before a probe that succeeded', () => {
-    const { success, fail } = counted()
+    const { reset, fail } = counted()
     fail(3_000)
-    success(CircuitState.HalfOpen)
+    reset()
 
-    expect([fail(18), fail(1)]).toEqual([false, true]) // with the probe they are 19 and 20
+    expect([fail(19), fail(1)]).toEqual([false, true])
   })
 })
 
 describe('a breaker', () => {
-  const opened = (againMs = 0) => {
+  const opened = (inconclusiveMs = 0) => {
     const moves: boolean[] = []
-    const breaker = createBreaker({
-      verdict: error => (error as Error).message as Verdict, // thrown by `end` below
-      decides: halfOfRecent({ windowMs: 10_000, minCalls: 2 }),
+    const breaker = new CircuitBreaker({
+      rule: halfOfRecent({ windowMs: 10_000, minCalls: 2 }),
       firstProbeMs: 2_000,
       maxProbeMs: 30_000,
-      againMs,
-      moved: open => moves.push(open),
+      inconclusiveMs,
+      onStateChange: open => moves.push(open),
     })
-    const end = (how: Verdict | 'well') =>
-      breaker.run(async () => how === 'well' || Promise.reject(new Error(how))).catch(error => error.message)
     const underWay = () => {
-      const { promise, resolve, reject } = Promise.withResolvers<string>()
-      const ended = breaker.run(() => promise).catch(error => error.message)
-      return { ended, resolve, reject: (how: Verdict) => reject(new Error(how)) }
+      const ticket = breaker.begin()
+      return { end: (how: Verdict) => breaker.end(ticket, how) }
     }
-    return { ...breaker, moves, end, underWay, open: async () => [await end('failed'), await end('failed')] }
+    const end = (how: Verdict) => underWay().end(how)
+    return { breaker, moves, end, underWay, open: () => void repeat(2, () => end('failed')) }
   }
 
-  plain('opens, and lets one probe through that closes it', async () => {
-    const { open, closedForS, tripped, underWay } = opened()
-    await open()
+  plain('opens, and lets one probe through that closes it', () => {
+    const { breaker, open, underWay } = opened()
+    open()
 
-    expect([closedForS(), tripped()]).toEqual([2, true])
+    expect([breaker.retryAfterS, breaker.isOpen]).toEqual([2, true])
     at(1_001)
-    expect(closedForS()).toBe(1)
+    expect(breaker.retryAfterS).toBe(1)
     at(2_000)
-    expect([closedForS(), tripped()]).toEqual([undefined, true])
+    expect([breaker.retryAfterS, breaker.isOpen]).toEqual([undefined, true])
     const probe = underWay()
-    expect(closedForS()).toBe(1)
-    probe.resolve('well')
-    expect(await probe.ended).toBe('well')
-    expect([closedForS(), tripped()]).toEqual([undefined, false])
+    expect(breaker.retryAfterS).toBe(1)
+    probe.end('answered')
+    expect([breaker.retryAfterS, breaker.isOpen]).toEqual([undefined, false])
   })
 
-  plain('tells once that it opens, however many probes fail, and once that it closes', async () => {
+  plain('tells once that it opens, however many probes fail, and once that it closes', () => {
     const { open, end, moves } = opened()
-    await open()
+    open()
     at(2_000)
-    await end('failed')
+    end('failed')
     at(6_000)
     expect(moves).toEqual([true])
-    await end('well')
+    end('answered')
 
     expect(moves).toEqual([true, false])
   })
 
-  plain('doubles the wait with each probe that fails', async () => {
-    const { open, end, closedForS } = opened()
-    await open()
+  plain('doubles the wait with each probe that fails', () => {
+    const { breaker, open, end } = opened()
+    open()
     const waits: unknown[] = []
     for (let now = 0, i = 0; i < 6; i++) {
-      waits.push(closedForS())
-      now += Number(closedForS()) * 1000
+      waits.push(breaker.retryAfterS)
+      now += Number(breaker.retryAfterS) * 1000
       at(now - 1)
-      expect(closedForS()).toBe(1)
+      expect(breaker.retryAfterS).toBe(1)
       at(now)
-      await end('failed')
+      end('failed')
     }
 
     expect(waits).toEqual([2, 4, 8, 16, 30, 30])
   })
 
-  plain('begins anew once it was closed', async () => {
-    const { open, end, closedForS } = opened()
-    await open()
+  plain('begins anew once it was closed', () => {
+    const { breaker, open, end } = opened()
+    open()
     at(2_000)
-    await end('failed')
+    end('failed')
     at(6_000)
-    await end('well')
+    end('answered')
 
-    expect(await end('failed')).toBe('failed')
-    await end('failed')
-    expect(closedForS()).toBe(2)
+    end('failed')
+    expect(breaker.retryAfterS).toBe(2)
   })
 
-  plain('counts calls that were answered, however', async () => {
-    const { end, tripped } = opened()
-    for (const how of ['answered', 'answered', 'answered', 'failed', 'failed'] as const) await end(how)
+  plain('counts calls that were answered, however', () => {
+    const { breaker, end } = opened()
+    for (const how of ['answered', 'answered', 'answered', 'failed', 'failed'] as const) end(how)
 
-    expect(tripped()).toBe(false)
-    await end('failed')
-    expect(tripped()).toBe(true)
+    expect(breaker.isOpen).toBe(false)
+    end('failed')
+    expect(breaker.isOpen).toBe(true)
   })
 
-  plain('does not count what proves nothing', async () => {
-    const { end, tripped } = opened()
-    for (const how of ['failed', 'nothing', 'nothing', 'nothing'] as const) await end(how)
+  plain('does not count what proves nothing', () => {
+    const { breaker, end } = opened()
+    for (const how of ['failed', 'nothing', 'nothing', 'nothing'] as const) end(how)
 
-    expect(tripped()).toBe(false)
-    await end('failed')
-    expect(tripped()).toBe(true)
+    expect(breaker.isOpen).toBe(false)
+    end('failed')
+    expect(breaker.isOpen).toBe(true)
   })
 
-  plain.for([0, 60_000])('stays as it is after a probe that proved nothing, and tries again after %i ms', async againMs => {
-    const { open, end, closedForS, tripped } = opened(againMs)
-    await open()
+  plain.for([0, 60_000])('stays as it is after a probe that proved nothing, and tries again after %i ms', againMs => {
+    const { breaker, open, end } = opened(againMs)
+    open()
     at(2_000)
-    expect(await end('nothing')).toBe('nothing')
+    end('nothing')
 
-    expect([tripped(), closedForS()]).toEqual([true, againMs === 0 ? undefined : 60])
+    expect([breaker.isOpen, breaker.retryAfterS]).toEqual([true, againMs === 0 ? undefined : 60])
     at(2_000 + againMs)
-    await end('failed')
-    expect(closedForS()).toBe(4)
+    end('failed')
+    expect(breaker.retryAfterS).toBe(4)
   })
 
-  plain('closes with a probe that was answered', async () => {
-    const { open, end, tripped } = opened()
-    await open()
+  plain('closes with a probe that was answered', () => {
+    const { breaker, open, end } = opened()
+    open()
     at(2_000)
 
-    expect(await end('answered')).toBe('answered')
-    expect(tripped()).toBe(false)
+    end('answered')
+    expect(breaker.isOpen).toBe(false)
   })
 
-  plain('does not hear of failures of before', async () => {
-    const { open, underWay, closedForS, tripped } = opened()
+  plain('does not hear of failures of before', () => {
+    const { breaker, open, underWay } = opened()
     const old = Array.from({ length: 6 }, underWay)
-    await open()
+    open()
     at(2_000)
     const probe = underWay()
-    for (const call of old.slice(0, 3)) call.reject('failed')
-    await Promise.all(old.slice(0, 3).map(({ ended }) => ended))
+    for (const call of old.slice(0, 3)) call.end('failed')
 
-    expect(closedForS()).toBe(1)
-    probe.resolve('well')
-    await probe.ended
-    for (const call of old.slice(3)) call.reject('failed')
-    await Promise.all(old.map(({ ended }) => ended))
-    expect(tripped()).toBe(false)
+    expect(breaker.retryAfterS).toBe(1)
+    probe.end('answered')
+    for (const call of old.slice(3)) call.end('failed')
+    expect(breaker.isOpen).toBe(false)
   })
 })
 

@@ -1,7 +1,8 @@
 import { createServer } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
-import { createClient, createLargeAnswers } from '../../src/afilnet/client.ts'
+import { Client } from '../../src/afilnet/client.ts'
+import { createLargeResponseSlots } from '../../src/afilnet/large-responses.ts'
 import type { Operation } from '../../src/afilnet/operations.ts'
 import type { TransportName } from '../../src/afilnet/transports.ts'
 import { listen } from '../afilnet/listeners.ts'
@@ -18,8 +19,8 @@ async function make(transcript: Transcript, transport: TransportName) {
     }),
   )
   const url = new URL(`http://127.0.0.1:${port}/api/${transport === 'basic' ? 'basic' : 'http'}/`)
-  const limits = { connections: 1, timeoutMs: 5000, lateMs: 0, maxResponseBytes: 65_536, largeAnswers: createLargeAnswers() }
-  const client = createClient({ url, transport, ...account, ...limits })
+  const limits = { connections: 1, timeoutMs: 5000, lateMs: 0, maxResponseBytes: 65_536, largeResponseSlots: createLargeResponseSlots() }
+  const client = new Client({ url, transport, ...account, ...limits })
   const operation: Operation = transcript.operation
   const rows = await client.call(operation, transcript.params, { caller: 'someone', timeoutMs: 5000 })
   await client.close()
@@ -36,6 +37,7 @@ describe.for(transcripts)('our client, asking for $operation.method', transcript
       host,
       connection: 'keep-alive',
       accept: 'application/json',
+      'accept-encoding': 'identity',
       'content-type': 'application/x-www-form-urlencoded',
       'content-length': String(body.length),
     })
@@ -53,7 +55,7 @@ describe.for(transcripts)('our client, asking for $operation.method', transcript
     const { seen, rows, host } = await make(transcript, 'get')
 
     expect(seen).toMatchObject([{ method: 'GET', target: `/api/http/?${formOf(transcript, true)}`, body: '' }])
-    expect(seen[0]?.headers).toEqual({ host, connection: 'keep-alive', accept: 'application/json' })
+    expect(seen[0]?.headers).toEqual({ host, connection: 'keep-alive', accept: 'application/json', 'accept-encoding': 'identity' })
     expect(rows).toEqual(transcript.rows)
   })
 })

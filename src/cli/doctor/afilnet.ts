@@ -1,5 +1,6 @@
-import { createClient, createLargeAnswers } from '../../afilnet/client.ts'
+import { Client } from '../../afilnet/client.ts'
 import { failures, faults, UpstreamError } from '../../afilnet/faults.ts'
+import { createLargeResponseSlots } from '../../afilnet/large-responses.ts'
 import { getChatChannels, getChats, getMessages, type Operation, type Params, type Row } from '../../afilnet/operations.ts'
 import { platformName } from '../../afilnet/response-shape.ts'
 import type { AccountConfig } from '../../config/accounts.ts'
@@ -27,7 +28,7 @@ const finalFaults = new Set<unknown>([
   failures.rateLimited,
 ])
 
-type Limits = Pick<Config, 'timeoutMs' | 'maxResponseBytes'>
+type Limits = Pick<Config, 'timeoutMs' | 'maxResponseBytes' | 'proxyUrl'>
 
 /** Reads the channels of an account, some conversations and the messages of one, and describes the responses. */
 export async function checkAccount(
@@ -67,10 +68,18 @@ export async function checkAccount(
 /** The gateway's own client of an account, with a recorder. */
 function openAccount(config: AccountConfig, limits: Limits) {
   const timeoutMs = Math.min(limits.timeoutMs, maxMs)
-  const { maxResponseBytes } = limits
+  const { maxResponseBytes, proxyUrl } = limits
   const recorder = createRecorder()
-  const largeAnswers = createLargeAnswers()
-  const client = createClient({ ...config, connections: 1, timeoutMs, lateMs: 0, maxResponseBytes, largeAnswers, watch: recorder.watch })
+  const client = new Client({
+    ...config,
+    connections: 1,
+    timeoutMs,
+    lateMs: 0,
+    maxResponseBytes,
+    largeResponseSlots: createLargeResponseSlots(),
+    proxyUrl,
+    watch: recorder.watch,
+  })
   const calls: RecordedCall[] = []
   const readings: Reading[] = []
 

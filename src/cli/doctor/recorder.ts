@@ -24,7 +24,9 @@ export function createRecorder() {
   const watch: Dispatcher.DispatcherComposeInterceptor = dispatch => (options, handler) => {
     let own: RecordedResponse | undefined // the end of a call that was given up must not be recorded for the next one
     return dispatch(options, {
-      ...handler,
+      // One by one: a handler may be an instance of a class, whose methods a spread leaves behind.
+      onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
+      onResponseError: (controller, error) => handler.onResponseError?.(controller, error),
       onResponseStart(controller, status, headers, text) {
         if (status >= 200) response = own = { status, headers, chunks: [], complete: false }
         handler.onResponseStart?.(controller, status, headers, text)

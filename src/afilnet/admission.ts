@@ -1,0 +1,90 @@
+import { FairQueue, type Waiter } from '../lib/fair-queue.ts'
+import { failures, UpstreamError } from './faults.ts'
+import type { Operation } from './operations.ts'
+
+/** A moving mean of up to sixteen values; 0 while there was none. */
+type Mean = { ms: number; count: number }
+
+/** Decides which calls of one account may be made now, wait, or are refused because they could not end in time. */
+export class Admission {
+  readonly #queue: FairQueue
+  readonly #connections: number
+  readonly #timeoutMs: number
+  /** How long a call holds its slot. */
+  readonly #holdTime: Mean = { ms: 0, count: 0 }
+  readonly #holdTimeByCaller = new Map<string, Mean>()
+  /** Calls that continue after their deadline. */
+  #lateCalls = 0
+
+  constructor({ connections, timeoutMs }: { connections: number; timeoutMs: number }) {
+    this.#queue = new FairQueue(connections, connections)
+    this.#connections = connections
+    this.#timeoutMs = timeoutMs
+  }
+
+  load = () => this.#queue.load()
+
+  mustWait(caller: string): boolean {
+    return this.#queue.positionOf(caller) > 0
+  }
+
+  /** Whether a slot is free for the caller, or will be so early that the call can end within its budget. */
+  admits(operation: Operation, caller: string, timeoutMs: number): boolean {
+    if (this.#queue.positionOf(caller) === 0) return true
+    return this.#queue.admits(caller) && this.#waitMs(caller) + this.minBudgetMs(operation, caller) < timeoutMs
+  }
+
+  acquire(waiter: Waiter) {
+    this.#queue.acquire(waiter)
+  }
+
+  release(waiter: Waiter) {
+    this.#queue.release(waiter)
+  }
+
+  overloaded({ safe }: Operation, caller: string): UpstreamError {
+    return new UpstreamError(failures.overloaded, { safe, retryAfterS: Math.max(1, Math.ceil(this.#waitMs(caller) / 1000)) })
+  }
+
+  /**
+   * What must be left of the budget for a call that comes out of the queue: a send that leaves with less would end as unknown.
+   *
+   * As long as this caller's own calls take, so that those of others do not keep it out; a read can do no harm, and may try with half.
+   */
+  minBudgetMs({ safe }: Operation, caller: string): number {
+    return Math.min(this.#holdTimeByCaller.get(caller)?.ms ?? 0, safe ? this.#timeoutMs / 2 : this.#timeoutMs)
+  }
+
+  /** Late calls have their own bound, and would make the rest look slow. */
+  recordHoldTime(caller: string, heldMs: number) {
+    let own = this.#holdTimeByCaller.get(caller)
+    if (!own) {
+      own = { ms: 0, count: 0 }
+      this.#holdTimeByCaller.set(caller, own)
+    }
+    const ms = Math.min(heldMs, this.#timeoutMs)
+    addTo(this.#holdTime, ms)
+    addTo(own, ms)
+  }
+
+  /** Lets a call continue after its deadline, if less than a quarter of the slots belong to such calls; it counts from now on. */
+  startLate(): boolean {
+    if (this.#lateCalls >= Math.floor(this.#connections / 4)) return false
+    this.#lateCalls++
+    return true
+  }
+
+  endLate() {
+    this.#lateCalls--
+  }
+
+  /** How long a call that comes now would wait for a slot, as far as one can tell. */
+  #waitMs(caller: string): number {
+    return (this.#queue.positionOf(caller) * this.#holdTime.ms) / (this.#connections - this.#lateCalls)
+  }
+}
+
+function addTo(mean: Mean, ms: number) {
+  mean.count = Math.min(mean.count + 1, 16)
+  mean.ms += (ms - mean.ms) / mean.count
+}

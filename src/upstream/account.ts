@@ -1,0 +1,152 @@
+import { Client, type ClientOptions } from '../afilnet/client.ts'
+import { failures, UpstreamError } from '../afilnet/faults.ts'
+import type { Operation, Params } from '../afilnet/operations.ts'
+import type { AccountConfig } from '../config/accounts.ts'
+import type { Observe } from '../events.ts'
+import { TimedCancellation } from '../lib/single-flight.ts'
+import type { Account, Call, SendAttempt, TraceAttempt } from './call.ts'
+import { CallPolicy } from './call-policy.ts'
+import type { Body, ViewOptions } from './list-body.ts'
+import { type Answer, type CacheEntry, ResponseCache } from './response-cache.ts'
+import { recordCall, Sending, SharedRead, type TaskContext, UnsharedRead } from './tasks.ts'
+
+export type AccountOptions = Pick<
+  ClientOptions,
+  'allConnections' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'
+> & {
+  readCacheMs: number
+  observe: Observe
+  traceAttempt: TraceAttempt | undefined
+}
+
+type Values = Record<string, string | undefined>
+
+/** Counters of writes; several channels may share one. */
+const buckets = 1_024
+
+/** One account at Afilnet: its connections, its policy and its latest answers. */
+export class OpenAccount implements Account, TaskContext {
+  readonly name: string
+  readonly user: string
+  readonly config: AccountConfig
+  readonly client: Client
+  readonly policy: CallPolicy
+  readonly traceAttempt: TraceAttempt | undefined
+  readonly cache: ResponseCache<SharedRead>
+  isSandbox = false
+  readonly #observe: Observe
+  readonly #timeoutMs: number
+  readonly #maxBodyBytes: number
+  /** How many sends to a channel were answered. */
+  readonly #writeVersions = new Uint32Array(buckets)
+
+  constructor(name: string, config: AccountConfig, { readCacheMs, observe, traceAttempt, ...rest }: AccountOptions) {
+    this.name = name
+    this.user = config.user
+    this.config = config
+    this.client = new Client({ ...config, ...rest, onSandbox: () => this.#markSandbox() })
+    this.policy = new CallPolicy({ account: name, timeoutMs: rest.timeoutMs, observe })
+    this.cache = new ResponseCache(readCacheMs)
+    this.traceAttempt = traceAttempt
+    this.#observe = observe
+    this.#timeoutMs = rest.timeoutMs
+    this.#maxBodyBytes = rest.maxResponseBytes * 1.25 // a body has names and instants that Afilnet does not send
+  }
+
+  async read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body> {
+    const { timezone, rows } = this.config
+    const view: ViewOptions = { timezone, rows, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
+    const startedAt = performance.now()
+    try {
+      const body = operation.safe
+        ? (await this.#answer(operation, params, call, view)).bodyFor(operation, view)
+        : await new UnsharedRead(this, { operation, request: this.client.write(operation, params), call, view }).run()
+      recordCall(call, startedAt)
+      return body
+    } catch (error) {
+      recordCall(call, startedAt, error)
+      throw error
+    }
+  }
+
+  prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt {
+    return new Sending(this, { operation, request: this.client.write(operation, params), call, bucket: bucketOf(params) })
+  }
+
+  admit(operation: Operation, caller: string) {
+    this.policy.admit(operation)
+    try {
+      this.client.admit(operation, caller)
+    } catch (error) {
+      this.#observe('callRefused', { account: this.name, reason: 'overloaded' })
+      throw error
+    }
+  }
+
+  recordWrite(bucket: number) {
+    this.#writeVersions[bucket] = (this.#writeVersions[bucket] ?? 0) + 1
+  }
+
+  reportSkipped({ method: operation }: Operation, { skipped: count }: Body) {
+    if (count > 0) this.#observe('rowsSkipped', { account: this.name, operation, count })
+  }
+
+  /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
+  #answer(operation: Operation, params: Values, call: Call, view: ViewOptions): Promise<Answer> {
+    if (call.cancellation.reason) return Promise.reject(call.cancellation.reason)
+    const key = keyOf(operation, params)
+    const entry = this.cache.entryOf(key)
+    // A read that begins after a send was answered must not be given an answer from before it.
+    const version = this.#writeVersions[bucketOf(params)] ?? 0
+    const fresh = this.cache.freshOf(entry, version)
+    if (fresh) return Promise.resolve(fresh)
+    const start = (cancellation = call.cancellation) => {
+      const read = new SharedRead(this, { operation, request: this.client.write(operation, params), call, view, key, entry, version })
+      const answer = read.join(cancellation)
+      read.start()
+      return answer
+    }
+    return flightOf(entry, version) ? this.#join(operation, call, entry, version, start) : start()
+  }
+
+  /** Waits for a read that another caller began, and reads itself if that one ended for a reason that says nothing about this caller. */
+  async #join(
+    operation: Operation,
+    call: Call,
+    entry: CacheEntry<SharedRead>,
+    version: number,
+    start: (cancellation: Call['cancellation']) => Promise<Answer>,
+  ): Promise<Answer> {
+    const deadline = performance.now() + this.#timeoutMs
+    try {
+      return await (flightOf(entry, version)?.join(call.cancellation) ?? start(call.cancellation))
+    } catch (error) {
+      const leftMs = deadline - performance.now()
+      const fault = error instanceof UpstreamError ? error.fault : undefined
+      if (fault !== failures.overloaded && (fault !== failures.timeout || leftMs <= 0)) throw error
+      const cancellation = new TimedCancellation(leftMs, call.cancellation, new UpstreamError(failures.timeout, operation))
+      return await (flightOf(entry, version)?.join(cancellation) ?? start(cancellation))
+    }
+  }
+
+  #markSandbox() {
+    this.isSandbox = true
+  }
+}
+
+/** The read under way that a caller may join. */
+const flightOf = ({ flight, flightVersion }: CacheEntry<SharedRead>, version: number) => (flightVersion === version ? flight : undefined)
+
+/** Names a read by what it asks; the lengths keep two reads apart whatever the values hold. */
+function keyOf({ method, required }: Operation, params: Values) {
+  let key = method
+  for (const name of required) key += ` ${params[name]?.length}:${params[name]}`
+  return key
+}
+
+/** The counter of writes for a channel or for one of its chats. */
+function bucketOf({ platform = '', platformid = '' }: Values) {
+  let hash = 0
+  for (const text of [platform, platformid]) for (let i = 0; i < text.length; i++) hash = (hash * 31 + text.charCodeAt(i)) | 0
+  return hash & (buckets - 1)
+}

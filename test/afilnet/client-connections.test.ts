@@ -1,0 +1,164 @@
+import { createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect } from 'vitest'
+import { type TestGateway, test } from '../gateway.ts'
+import { listen } from './listeners.ts'
+
+const http = (body: string, more = '', headers = '') =>
+  `HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${headers}\r\n${body}${more}`
+const listOf = (destination: string) =>
+  JSON.stringify({
+    status: 'SUCCESS',
+    result: { list: [{ platform: 'whatsapp', platformid: '100', destination, message: `of ${destination}` }] },
+  })
+const accepted = '{"status":"SUCCESS"}'
+const refused = '{"status":"ERROR","error":"CHAT_NOT_FOUND"}'
+
+type Request = { socket: Socket; connection: number; form: URLSearchParams }
+
+/** A server that answers each request with the bytes that `respond` makes of it. */
+async function wire(respond: (request: Request) => void) {
+  const requests: Request[] = []
+  let connections = 0
+  const port = await listen(
+    createServer(socket => {
+      const connection = ++connections
+      let pending = ''
+      socket
+        .on('error', () => {})
+        .on('data', bytes => {
+          pending += bytes
+          const [head = '', body] = pending.split('\r\n\r\n')
+          if (body === undefined || body.length < Number(/content-length: (\d+)/i.exec(head)?.[1])) return
+          pending = ''
+          const request = { socket, connection, form: new URLSearchParams(body) }
+          requests.push(request)
+          respond(request)
+        })
+    }),
+  )
+  return { url: `http://127.0.0.1:${port}/api/http/`, requests, connections: () => connections }
+}
+
+const chat = (destination: string | number) => `/chats/whatsapp/100/${destination}/messages`
+const send = (gateway: TestGateway, destination: string | number) => gateway.post(chat(destination), { message: 'Hello' })
+
+describe('A connection over which more came than was asked for', () => {
+  test.for([
+    ['in the same packet', (answer: string, extra: string, socket: Socket) => socket.write(answer + extra)],
+    [
+      'a little later',
+      (answer: string, extra: string, socket: Socket) => {
+        socket.write(answer)
+        setTimeout(() => socket.write(extra), 5)
+      },
+    ],
+  ] as const)('delivers no stray answer to another caller: %s', async ([, write], { start }) => {
+    const afilnet = await wire(({ socket, form }) => write(http(listOf(form.get('destination') ?? '')), http(listOf('stray')), socket))
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url, AFILNET_CONNECTIONS: '4' } })
+
+    const replies = []
+    for (let i = 0; i < 40; i++) replies.push({ i, ...(await gateway.get(chat(34600000000 + i))) })
+
+    for (const { i, status, text, json } of replies) {
+      expect(text).not.toContain('stray')
+      if (status === 200) expect(json.items).toMatchObject([{ message: `of ${34600000000 + i}` }])
+      else expect(json.code).toMatch(/^upstream-(invalid-response|connection-lost|circuit-open)$/)
+    }
+  })
+
+  test.for([
+    ['an answer', http(accepted)],
+    ['a line break', '\r\n'],
+    ['garbage', 'xyz'],
+  ])('is not used again after %s while it was idle', async ([, extra], { start }) => {
+    const afilnet = await wire(({ socket, form }) => socket.write(http(listOf(form.get('destination') ?? ''))))
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url } })
+    await gateway.get(chat(1_000_000))
+    const [first] = afilnet.requests
+    await new Promise<void>(resolve => first?.socket.write(String(extra), () => resolve()))
+    await sleep(20) // the bytes are on their way through the kernel
+
+    const reply = await gateway.get(chat(1_000_001))
+
+    expect(reply.status).toBe(200)
+    expect(afilnet.requests.map(({ connection }) => connection)).toEqual([1, 2])
+  })
+
+  test.for(['', 'Connection: close\r\n'])('loses a send whose answer is longer than promised (%j)', async (headers, { start }) => {
+    const afilnet = await wire(({ socket }) => socket.write(http(accepted, 'and more', headers)))
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url } })
+
+    const reply = await send(gateway, 34600000000)
+
+    expect(reply.json).toMatchObject({ status: 502, code: 'upstream-connection-lost', outcome: 'unknown' })
+  })
+
+  test('never turns a refused send into an accepted one', async ({ start }) => {
+    const afilnet = await wire(({ socket, form }) => {
+      socket.write(http(form.get('method') === 'sendmessage' ? refused : listOf(form.get('destination') ?? '')))
+      setTimeout(() => socket.write(http(accepted)), Math.random() * 20)
+    })
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url, AFILNET_CONNECTIONS: '8' } })
+
+    const replies = []
+    for (let i = 0; i < 30; i++) {
+      const [, reply] = await Promise.all([gateway.get(chat(34600000000 + i)), send(gateway, 34600000000 + i)])
+      replies.push(reply)
+    }
+
+    expect(replies.map(({ status }) => status)).not.toContain(201)
+  })
+})
+
+describe('A connection', () => {
+  const echo = ({ socket, form }: Request) =>
+    socket.write(http(form.get('method') === 'sendmessage' ? accepted : listOf(form.get('destination') ?? '')))
+
+  test('is used again by reads, the latest one first', async ({ start }) => {
+    const afilnet = await wire(echo)
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url } })
+
+    await Promise.all([1_000_000, 1_000_001, 1_000_002].map(i => gateway.get(chat(i))))
+    const opened = afilnet.connections()
+    for (let i = 0; i < 10; i++) await gateway.get(chat(1_000_003 + i))
+
+    expect(afilnet.connections()).toBe(opened)
+    expect(new Set(afilnet.requests.slice(3).map(({ connection }) => connection)).size).toBe(1)
+  })
+
+  test('carries a send only if it is new or has been silent for a while', async ({ start }) => {
+    const afilnet = await wire(echo)
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url } })
+
+    await send(gateway, 34600000000)
+    await send(gateway, 34600000000)
+    await sleep(300) // longer than a connection must be silent
+    await send(gateway, 34600000000)
+
+    const [first, second, third] = afilnet.requests.map(({ connection }) => connection)
+    expect([first, second]).toEqual([1, 2])
+    expect(third).toBeLessThanOrEqual(2)
+  })
+
+  test('makes room for a new one where there may be no more', async ({ start }) => {
+    const afilnet = await wire(echo)
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url, AFILNET_CONNECTIONS: '2' } })
+
+    const replies = []
+    for (let i = 0; i < 6; i++) replies.push(await send(gateway, 34600000000))
+
+    expect(replies.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 201])
+    await expect.poll(() => afilnet.requests.filter(({ socket }) => !socket.destroyed).length).toBeLessThanOrEqual(2)
+  })
+
+  test('is closed after a row of another chat', async ({ start }) => {
+    const afilnet = await wire(({ socket }) => socket.write(http(listOf('34611111111'))))
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url } })
+
+    const replies = [await gateway.get(chat(34600000000)), await gateway.get(chat(34611111111))]
+
+    expect(replies.map(({ status }) => status)).toEqual([502, 200])
+    expect(afilnet.requests.map(({ connection }) => connection)).toEqual([1, 2])
+  })
+})

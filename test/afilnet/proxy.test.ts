@@ -1,0 +1,83 @@
+import { once } from 'node:events'
+import { createServer as createHttp, type IncomingMessage } from 'node:http'
+import { createServer as createHttps } from 'node:https'
+import { connect, type Socket } from 'node:net'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
+import { afterEach, describe, expect } from 'vitest'
+import { test } from '../gateway.ts'
+import { calls } from './calls.ts'
+import { selfSigned } from './certificate.ts'
+import { listen } from './listeners.ts'
+
+const ordinary = getCACertificates()
+afterEach(() => setDefaultCACertificates(ordinary))
+
+const password = 'fake-proxy-pässword'
+const authorization = `Basic ${Buffer.from(`ops:${password}`).toString('base64')}`
+
+/** A proxy of a few lines, which opens tunnels to whoever knows its password. */
+async function openProxy() {
+  const seen: { target: string | undefined; authorization: string | undefined }[] = []
+  const server = createHttp((_, response) => response.writeHead(400).end())
+  server.on('connect', (request: IncomingMessage, socket: Socket) => {
+    socket.on('error', () => {})
+    seen.push({ target: request.url, authorization: request.headers['proxy-authorization'] })
+    if (request.headers['proxy-authorization'] !== authorization) {
+      return void socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n')
+    }
+    const [host = '', port] = String(request.url).split(':')
+    const target = connect(Number(port), host).on('error', () => socket.destroy())
+    void once(target, 'connect').then(() => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      socket.pipe(target).pipe(socket)
+    })
+  })
+  return { port: await listen(server), seen }
+}
+
+const urlOf = (port: number, secret = password) => `http://ops:${encodeURIComponent(secret)}@127.0.0.1:${port}`
+
+describe('AFILNET_PROXY', () => {
+  test('carries every call in a tunnel', async ({ start, sandbox }) => {
+    const proxy = await openProxy()
+    const gateway = await start({ env: { AFILNET_PROXY: urlOf(proxy.port) } })
+
+    const replies = [await calls.getchatchannels(gateway), await calls.sendmessage(gateway)]
+
+    expect(replies.map(({ status }) => status)).toEqual([200, 201])
+    expect(sandbox.calls).toHaveLength(2)
+    expect(new Set(proxy.seen.map(({ target }) => target))).toEqual(new Set([new URL(sandbox.url).host]))
+    expect(JSON.stringify(sandbox.calls.map(({ headers }) => headers))).not.toContain('proxy')
+  })
+
+  test('checks the certificate of Afilnet behind it', async ({ start }) => {
+    const proxy = await openProxy()
+    const identity = selfSigned('localhost')
+    const port = await listen(createHttps(identity, (_, response) => response.end('{"status":"SUCCESS"}')))
+    const env = { AFILNET_PROXY: urlOf(proxy.port), AFILNET_URL: `https://localhost:${port}/api/http/` }
+    const distrusting = await start({ env })
+    const before = await calls.sendmessage(distrusting)
+
+    setDefaultCACertificates([...ordinary, identity.cert])
+    const after = await calls.sendmessage(await start({ env }))
+
+    expect(before.json).toMatchObject({ status: 503, code: 'upstream-unreachable', outcome: 'not_applied' })
+    expect(after.status).toBe(201)
+  })
+
+  test.for([
+    ['refuses the credentials', async () => urlOf((await openProxy()).port, 'fake-wrong-password')],
+    ['cannot be reached', async () => urlOf(1)],
+    ['hangs up', async () => urlOf(await listen(createHttp().on('connect', (_, socket) => socket.destroy())))],
+    ['speaks no HTTP', async () => urlOf(await listen(createHttp().on('connect', (_, socket) => socket.end('SSH-2.0\r\n'))))],
+  ] as const)('that %s leaves nothing at Afilnet and no trace of its password', async ([, url], { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_PROXY: await url() } })
+
+    const replies = await Promise.all([calls.getchats(gateway), calls.sendmessage(gateway)])
+
+    for (const { json } of replies) expect(json).toMatchObject({ status: 503, code: 'upstream-unreachable', outcome: 'not_applied' })
+    expect(sandbox.calls).toEqual([])
+    const said = JSON.stringify([gateway.log, replies])
+    for (const secret of [password, 'fake-wrong-password', encodeURIComponent(password), authorization]) expect(said).not.toContain(secret)
+  })
+})
