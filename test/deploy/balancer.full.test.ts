@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { Agent, request } from 'undici'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -37,6 +38,7 @@ async function balance(...ports: number[]) {
     await close()
   })
   return {
+    url,
     log,
     complaints,
     async ask(method: 'GET' | 'POST', path: string, { headers = {}, body }: { headers?: Record<string, string>; body?: string } = {}) {
@@ -80,6 +82,39 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
 
     expect(one.arrivals).toHaveLength(1)
     expect(Object.keys(one.arrivals[0]?.headers ?? {}).filter(name => name.startsWith('trace'))).toEqual([])
+  })
+
+  test.for([
+    ['a request line without HTTP', 'hello world\r\n\r\n', 400, 'invalid-request'],
+    ['two lengths', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400, 'invalid-request'],
+    ['TRACE', 'TRACE / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 405, 'method-not-allowed'],
+    ['a body of 200 kB', 'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n', 413, 'payload-too-large'],
+    ['a target of 40 kB', `GET /${'x'.repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 414, 'uri-too-long'],
+    ['a path of its own', 'GET /problem/400 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 404, 'not-found'],
+    ['a header of 40 kB', `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(40_000)}\r\n\r\n`, 431, 'headers-too-large'],
+    ['a gateway that is gone', 'GET /me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 502, 'upstream-connection-lost'],
+  ] as const)('answers %s with a complete problem', async ([, bytes, status, code]) => {
+    const { url } = await balance(await freePort(), await freePort())
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname).on('error', () => {})
+    socket.write(bytes)
+    const [head = '', body = ''] = (await text(socket)).split('\r\n\r\n', 2)
+
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(head).toMatch(/content-type: application\/problem\+json/i)
+    const problem = JSON.parse(body)
+    expect(problem).toEqual({
+      type: `/problems/${code}`,
+      title: expect.any(String),
+      status,
+      detail: expect.any(String),
+      instance: expect.stringMatching(/^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/),
+      code,
+      outcome: 'not_applied',
+      retry: status === 502 ? 'yes' : 'no',
+      requestId: expect.stringMatching(/^[0-9a-f]{32}$/),
+    })
+    expect(head.toLowerCase()).toContain(`x-request-id: ${problem.requestId}`)
   })
 
   test('refuses a target beyond all measure as a problem', async () => {

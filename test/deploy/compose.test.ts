@@ -14,6 +14,7 @@ type Service = {
   ports?: string[]
   volumes?: string[]
   secrets?: string[]
+  depends_on?: string[] | object
   networks: string[] | Record<string, { ipv4_address?: string } | null>
   command?: string[]
   stop_grace_period?: string
@@ -28,11 +29,11 @@ const portsOf = ({ ports = [] }: Service) => ports
 const addressIn = (network: string, { networks }: Service) => (Array.isArray(networks) ? undefined : networks[network]?.ipv4_address)
 
 describe('docker-compose.yml', () => {
-  test('has a gateway by itself, and the rest in profiles', () => {
+  test('has every service in a profile, so that each profile starts what it needs and nothing else', () => {
     const profiles = Object.entries(services).map(([name, { profiles }]) => [name, profiles?.join() ?? ''])
 
     expect(Object.fromEntries(profiles)).toEqual({
-      gateway: '',
+      gateway: 'single,demo',
       sandbox: 'demo',
       'gateway-1': 'scale',
       'gateway-2': 'scale',
@@ -55,6 +56,15 @@ describe('docker-compose.yml', () => {
     const published = Object.values(services).flatMap(portsOf)
 
     expect(published).toEqual(['127.0.0.1:3000:3000', '127.0.0.1:3000:8080', '127.0.0.1:9090:9090', '127.0.0.1:3030:3000'])
+  })
+
+  test.for(['single', 'demo', 'scale'])('publishes each port once in the profile %s, with all that its services depend on', profile => {
+    const started = Object.entries(services).filter(([, { profiles }]) => profiles?.includes(profile))
+    const ports = started.flatMap(([, one]) => portsOf(one))
+    const needed = started.flatMap(([, { depends_on = [] }]) => (Array.isArray(depends_on) ? depends_on : Object.keys(depends_on)))
+
+    expect(ports).toEqual([expect.stringContaining('127.0.0.1:3000:')])
+    expect(needed.filter(name => !started.some(([one]) => one === name))).toEqual([])
   })
 
   test('sets only what the gateway and the sandbox read', () => {
