@@ -42,6 +42,8 @@ type ExchangeOptions = { operation: Operation; request: WireRequest; caller: str
 export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   readonly caller: string
   position: Waiter['position'] = 'none'
+  /** The sandbox answers so to a magic destination only: it says nothing about other calls. */
+  isMagic = false
   /** When the request left. */
   startedAt: number | undefined = undefined
   readonly #state: ClientState
@@ -128,7 +130,10 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     if (status < 200) return
     this.#answering = true
     this.#coding = headers['content-encoding']
-    if (headers['x-sandbox'] === 'true') this.#state.onSandbox?.()
+    if (headers['x-sandbox'] === 'true') {
+      this.#state.onSandbox?.()
+      this.isMagic = headers['x-sandbox-magic'] === 'true'
+    }
     const fault = faultOfStatus(status)
     if (fault) this.#failAs(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
   }

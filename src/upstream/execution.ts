@@ -90,7 +90,7 @@ export class Execution implements ExchangeListener {
   onFailure(error: unknown, exchange: Exchange) {
     this.#observe(exchange, error)
     const pauseMs = this.#pauseBeforeRetryMs(error)
-    if (pauseMs === undefined) return this.#end(error)
+    if (pauseMs === undefined) return this.#end(error, exchange.isMagic)
     this.#lastError = error
     this.#timer = setTimeout(retry, pauseMs, this)
   }
@@ -144,8 +144,9 @@ export class Execution implements ExchangeListener {
     return isInTime && !this.#isHeldBack() && this.#context.policy.retries.take() ? pauseMs : undefined
   }
 
-  #end(error?: unknown) {
-    if (this.#breaker) this.#context.policy.endCall(this.#breaker, this.#ticket, this.#credentialsTicket, error)
+  #end(error?: unknown, isMagic = false) {
+    const counted = isMagic ? undefined : error
+    if (this.#breaker) this.#context.policy.endCall(this.#breaker, this.#ticket, this.#credentialsTicket, counted)
     this.#task.done(error)
   }
 }
