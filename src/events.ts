@@ -2,20 +2,20 @@ import type { Fault, ForeignField, Unreadable } from './afilnet/faults.ts'
 import type { ProblemCode } from './problem/catalogue.ts'
 
 /**
- * Everything that is worth counting about a gateway at work. Its log lines and metrics are both made here; what a process says of its own
- * beginning and end is not among it.
+ * The events of a running gateway, from which both its log lines and its metrics are made. The start and the end of the process are not
+ * among them.
  *
- * A fact names accounts, callers and routes by their names; it never holds a URL, a chat, a number, a text, a key or Afilnet's user.
+ * An event contains names of accounts, callers and routes; never a URL, a chat, a number, a text, a key or Afilnet's user.
  */
 export type Events = {
-  /** A request is over: answered, or given up by its caller. */
+  /** A request has ended: it was answered, or its caller hung up. */
   requestEnded: {
     requestId: string
     traceId: string | undefined
     method: string
     /** The route's pattern. */
     route: string | undefined
-    /** None if the caller has gone before it had the whole answer. */
+    /** Absent if the caller hung up before it had the whole answer. */
     status: number | undefined
     code: ProblemCode | undefined
     caller: string | undefined
@@ -23,7 +23,7 @@ export type Events = {
     upstreamMs: number | undefined
     upstreamCode: string | undefined
   }
-  /** What could not even be read as a request was refused. */
+  /** A connection was refused because it sent no readable request. */
   connectionRefused: {
     requestId: string
     status: number
@@ -35,9 +35,9 @@ export type Events = {
   }
   /** A connection was closed or refused so that others find room: beyond the share of its address, or idle while few are free. */
   connectionShed: { reason: 'share' | 'idle' }
-  /** Something of ours went wrong. */
+  /** An unexpected error in the gateway's own code. */
   internalError: { requestId: string; traceId: string | undefined; err: unknown }
-  /** A call to Afilnet is over; without a fault it gave a result. */
+  /** A call to Afilnet has ended; without a fault it gave a result. */
   upstreamAnswered: { account: string; operation: string; ms: number; fault?: Fault | undefined; upstreamCode?: string | undefined }
   /** An answer of Afilnet is not a result that the gateway can read. */
   answerUnreadable: { account: string; operation: string } & Unreadable
@@ -45,19 +45,19 @@ export type Events = {
   foreignRow: { account: string; operation: string; field: ForeignField }
   /** Items of a list were left out because they are not rows. */
   rowsSkipped: { account: string; operation: string; count: number }
-  /** Nobody waits for a call any more. */
+  /** A call was cancelled because no caller waits for it any more. */
   upstreamAbandoned: { account: string; operation: string }
   /** A call to Afilnet was not made. */
   callRefused: { account: string; reason: 'overloaded' | 'circuit-open' | 'credentials' }
-  /** Calls of an operation are held back, or no longer. */
+  /** The circuit breaker of an operation opened or closed. */
   circuitStateChanged: { account: string; operation: string; open: boolean }
-  /** All calls of an account are held back since Afilnet does not take its credentials, or no longer. */
+  /** Afilnet rejected the credentials of an account, or accepts them again. Its calls are paused in between. */
   credentialsStateChanged: { account: string; accepted: boolean }
   /** How a send ended; one that was unknown may end again. */
   sendSettled: { account: string; kind: 'message' | 'file'; state: 'accepted' | 'rejected' | 'not_sent' | 'unknown' }
-  /** A key was used again, and told how its send had ended. */
+  /** A key was used again and got the stored result. */
   sendReplayed: { account: string }
-  /** Sends of processes that have died became unknown. */
+  /** Sends of processes that died became unknown. */
   sendsInterrupted: { count: number }
   storeAnswered: { verb: string; ms: number }
   storeStateChanged: { ok: boolean; fault: string | undefined }
@@ -65,8 +65,8 @@ export type Events = {
   configurationReloadFailed: { issues: readonly { path: string; message: string }[] }
 }
 
-/** Takes note of a fact. */
-export type Observe = <F extends keyof Events>(fact: F, details: Events[F]) => void
+/** Reports an event. */
+export type Observe = <E extends keyof Events>(event: E, details: Events[E]) => void
 
-/** For whoever has nobody to tell. */
+/** For parts whose events are not of interest. */
 export const unobserved: Observe = () => {}

@@ -13,6 +13,7 @@ export function createSteadyState<D>(report: (ok: boolean, detail: D) => void, s
       return ok
     },
     set(next: boolean, detail: D) {
+      if (next === ok) return
       ok = next
       clearTimeout(timer)
       if (next === reported) return

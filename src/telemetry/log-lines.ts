@@ -34,10 +34,10 @@ const lines: Lines = {
   configurationReloadFailed: (log, details) => log.error(details, 'configuration reload failed, keeping the previous one'),
 }
 
-/** Makes log lines and metrics of facts. */
+/** Turns events into log lines and metrics. */
 export function createObserver(log: Parameters<NonNullable<Lines['requestEnded']>>[0], { counts }: Pick<Metrics, 'counts'>): Observe {
-  return (fact, details) => {
-    lines[fact]?.(log, details)
-    counts[fact]?.(details)
+  return (event, details) => {
+    lines[event]?.(log, details)
+    counts[event]?.(details)
   }
 }

@@ -17,21 +17,22 @@ import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
 import type { TracingConfig } from '../config/tracing.ts'
 import { membershipOf } from '../lib/addresses.ts'
+import { createSteadyState } from '../lib/steady-state.ts'
 import type { Call, TraceAttempt } from '../upstream/call.ts'
 import { version } from '../version.ts'
 
-/** Spans of requests and of what they ask of Afilnet, on their way to a collector. */
+/** Exports spans of requests and of their calls to Afilnet to a collector. */
 export type Tracing = {
-  /** To be registered before all that may answer a request. */
+  /** Register it before every plugin that may answer a request. */
   plugin: FastifyPluginAsync
   traceAttempt: TraceAttempt
   useHeaders(headers: TracingConfig['headers']): void
-  /** Sends what there is, for as long as that. */
+  /** Exports the remaining spans, within that time. */
   stop(withinMs: number): Promise<void>
 }
 
-/** All that leaves with a span. The plugin's own attributes have the URL among them. */
-const told = [
+/** Every attribute that is exported. The plugin's own attributes contain the URL. */
+const exported = [
   'http.request.method',
   'http.route',
   'http.response.status_code',
@@ -49,7 +50,7 @@ const samplers = {
   traceidratio: (ratio: number) => new TraceIdRatioBasedSampler(ratio),
 }
 
-/** Begins to trace. What a caller says of its own trace counts only if it comes straight from an address in `trusted`. */
+/** Starts tracing. A caller's `traceparent` counts only if the connection comes from an address in `trusted`. */
 export function startTracing(config: TracingConfig, trusted: readonly string[], logger: FastifyBaseLogger): Tracing {
   let { headers } = config
   const exporter = new OTLPTraceExporter({
@@ -59,9 +60,9 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
   })
   const provider = new NodeTracerProvider({
     sampler: samplerOf(config),
-    spanProcessors: [new BatchSpanProcessor(onlyWhatIsTold(exporter, config, logger))],
+    spanProcessors: [new BatchSpanProcessor(withoutSecrets(exporter, config, logger))],
   })
-  // Contexts are handed over by hand, since those of Node do not survive the reading of a body.
+  // Contexts are passed explicitly, since Node's do not survive the reading of a body.
   provider.register({ contextManager: null })
   const tracer = provider.getTracer('afilnet-gateway')
   const requests = new FastifyOtelInstrumentation({
@@ -142,14 +143,17 @@ function samplerOf({ sampler, ratio }: TracingConfig) {
     : samplers[sampler as typeof root](ratio)
 }
 
-/** What a caller writes into `tracestate` is a text like any other. */
+/** A caller can write any text into `tracestate`. */
 const withoutState = ({ traceState: _, ...context }: SpanContext): SpanContext => context
 
-/** The last door: nothing leaves that is not listed, and the log hears once that the collector does not take it, and once that it does again. */
-function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, logger: FastifyBaseLogger): SpanExporter {
+/** Strips each span to the listed attributes, and logs once when the collector rejects spans and once when it accepts them again. */
+function withoutSecrets(exporter: SpanExporter, { serviceName }: TracingConfig, logger: FastifyBaseLogger): SpanExporter {
   const attributes = { 'service.name': serviceName, 'service.version': version }
   const resource: ReadableSpan['resource'] = { attributes, merge: () => resource, getRawAttributes: () => Object.entries(attributes) }
-  let taken = true
+  const collector = createSteadyState<Error | undefined>((ok, error) => {
+    if (ok) logger.info('trace collector accepts spans again')
+    else logger.warn({ code: (error as NodeJS.ErrnoException | undefined)?.code }, 'trace collector rejects spans')
+  })
 
   // A copy, field by field: one that inherits from its span costs ten times as much, here and in the exporter.
   const strip = (span: ReadableSpan): ReadableSpan => ({
@@ -162,7 +166,7 @@ function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, 
     duration: span.duration,
     ended: span.ended,
     status: { code: statusOf(span) },
-    attributes: Object.fromEntries(told.filter(key => span.attributes[key] !== undefined).map(key => [key, span.attributes[key]])),
+    attributes: Object.fromEntries(exported.filter(key => span.attributes[key] !== undefined).map(key => [key, span.attributes[key]])),
     events: [],
     links: [],
     droppedAttributesCount: 0,
@@ -176,9 +180,7 @@ function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, 
     export(spans, done) {
       exporter.export(spans.map(strip), result => {
         const ok = result.code === 0 // SUCCESS; the enum is in a package that is not ours to import
-        if (ok && !taken) logger.info('trace collector accepts spans again')
-        if (!ok && taken) logger.warn({ code: (result.error as NodeJS.ErrnoException | undefined)?.code }, 'trace collector rejects spans')
-        taken = ok
+        collector.set(ok, result.error)
         done(result)
       })
     },
@@ -186,6 +188,6 @@ function onlyWhatIsTold(exporter: SpanExporter, { serviceName }: TracingConfig, 
   }
 }
 
-/** A request that its caller got wrong is no error of ours, and the plugin takes every exception for one. */
+/** A caller's mistake is not an error of the server, but the plugin marks every exception as one. */
 const statusOf = ({ kind, status, attributes }: ReadableSpan) =>
   kind === SpanKind.SERVER && Number(attributes['http.response.status_code']) < 500 ? SpanStatusCode.UNSET : status.code
