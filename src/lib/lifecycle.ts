@@ -1,7 +1,7 @@
-/** Where the process is in its life: it serves until `draining`, and says that it is leaving before. */
+/** The phase of the process: while `leaving` it still serves, but readiness says 503; while `draining` it refuses new requests. */
 export type Lifecycle = {
   phase: 'serving' | 'leaving' | 'draining'
-  /** Accepted requests whose answers are not yet on their way as a whole. */
+  /** Accepted requests whose answers are not written as a whole. */
   unanswered: number
 }
 

@@ -1,7 +1,7 @@
-/** A bounded number of something in a window of time, and what is left of it. */
+/** A quota for a window of time, and what is left of it. */
 export type Limit = { name: string; quota: number; windowS: number; remaining: number; resetS: number }
 
-/** The headers that tell a caller of a limit, as draft-ietf-httpapi-ratelimit-headers-10 has them. */
+/** The headers of a limit, as in draft-ietf-httpapi-ratelimit-headers-10. */
 export function limitHeaders({ name, quota, windowS, remaining, resetS }: Limit): Record<string, string> {
   return { 'ratelimit-policy': `"${name}";q=${quota};w=${windowS}`, ratelimit: `"${name}";r=${remaining};t=${resetS}` }
 }

@@ -13,8 +13,7 @@ const security = {
 }
 
 /** An answer of Afilnet's with a message of that many characters. */
-const listOf = (characters: number) =>
-  JSON.stringify({ status: 'SUCCESS', result: { list: [{ message: 'x'.repeat(characters), destination: '1' }] } })
+const listOf = (characters: number) => JSON.stringify({ status: 'SUCCESS', result: { list: [{ message: 'x'.repeat(characters) }] } })
 
 const line = (path: string, headers = '') =>
   `GET ${path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n${headers}\r\n`
