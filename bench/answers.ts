@@ -1,6 +1,6 @@
 import type { Message } from '../src/routes/messages.ts'
 
-/** The account whose credentials every contestant must add to a call. */
+/** The account whose credentials every target must add to a call. */
 export const account = { user: 'bench@example.com', password: 'fake-bench-password' }
 
 /** Conversations by what the stub makes of them; the rest of a destination's digits is free. */
@@ -60,7 +60,7 @@ export const taken = php({ status: 'SUCCESS', result: [] })
 export const refused = (code: string) => php({ status: 'ERROR', error: code })
 export const stampOf = (number: number) => String(number).padStart(12, '0')
 
-/** The messages that every contestant must make of it, whatever the stamp. */
+/** The messages that every target must make of it, whatever the stamp. */
 export const messagesOf = (destination: string, stamp: string): Message[] =>
   rowsOf(destination).map(({ platformid, messageid, sent, ...row }) => ({
     ...row,

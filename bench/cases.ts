@@ -1,11 +1,11 @@
 import { destinations, messagesOf, stampOf } from './answers.ts'
+import type { Ask } from './endpoint.ts'
 import { load } from './load.ts'
-import type { Performer, Stub } from './setup.ts'
+import type { RunningTarget, Stub } from './setup.ts'
 import { mean } from './statistics.ts'
-import type { Ask } from './target.ts'
 
-/** How long things take: long enough to be believed, or just long enough to see that they work. */
-export type Pace = {
+/** How long and how often a run measures. */
+export type RunOptions = {
   rounds: number
   seconds: number
   warmSeconds: number
@@ -20,16 +20,16 @@ export type Figure = {
   title: string
   unit: '/s' | 'ms' | 'µs' | 'MB' | '%' | ''
   digits?: number
-  /** Which way is better, where contestants are compared by their ratio to nginx+lua. */
+  /** Which way is better, where targets are compared by their ratio to nginx+lua. */
   better?: 'more' | 'less'
-  /** What the same took with nobody between loader and stub is taken off. */
+  /** Subtract what the same request takes without a target between loader and stub. */
   added?: true
   /** Of this gateway: at least so many times nginx+lua's, or at most so much. */
   goal?: { timesNginx: number } | { atMost: number }
 }
 
-/** Who is measured, and what stands around it. */
-export type Scene = Performer & { stub: Stub; pace: Pace }
+/** A running target with its stub and the options of the run. */
+export type Setup = RunningTarget & { stub: Stub; runOptions: RunOptions }
 
 /** Numbers by the names of figures, and what was wrong with the answers behind them. */
 export type Outcome = { numbers: Record<string, number>; mistakes: string[] }
@@ -37,16 +37,16 @@ export type Outcome = { numbers: Record<string, number>; mistakes: string[] }
 export type Case = {
   title: string
   asks: readonly Ask[]
-  /** Of the loader, where it runs at its own pace. */
+  /** How many connections the loader opens. */
   connections?: number
-  /** Measured with nobody between loader and stub too. */
-  straight?: true
+  /** Also measured without a target between loader and stub. */
+  direct?: true
   /** One round is enough, or all that there is time for. */
   once?: true
   /** The first one decides whether a set of rounds is steady enough. */
   figures: Record<string, Figure>
-  warm(scene: Scene): Promise<unknown>
-  measure(scene: Scene): Promise<Outcome>
+  warm(setup: Setup): Promise<unknown>
+  measure(setup: Setup): Promise<Outcome>
 }
 
 const lists = (kind: 'steady' | 'changing' | 'late', count: number): Ask[] =>
@@ -59,16 +59,16 @@ const many = 256
 /** Connections that each send their next request as soon as the last one is answered. */
 function loadCase(given: Omit<Case, 'warm' | 'measure'> & { connections: number; shared?: true }): Case {
   const { asks, connections, shared } = given
-  const run = ({ target, folder, pace }: Scene, seconds: number) =>
-    load(target, { asks, connections: Math.ceil(connections * pace.part), seconds, folder })
+  const run = ({ endpoint, folder, runOptions }: Setup, seconds: number) =>
+    load(endpoint, { asks, connections: Math.ceil(connections * runOptions.part), seconds, folder })
   const shortest = Math.min(...asks.map(({ destination, send }) => (send ? 0 : listBytes(destination))))
   return {
     ...given,
-    warm: scene => run(scene, scene.pace.warmSeconds),
-    async measure(scene) {
-      const { stub, program, pace, target } = scene
+    warm: setup => run(setup, setup.runOptions.warmSeconds),
+    async measure(setup) {
+      const { stub, program, runOptions, endpoint } = setup
       const [before, cpuBefore] = [await stub.counts(), program.cpuSeconds()]
-      const { requests, seconds, bytes, failed, broken, p50, p99 } = await run(scene, pace.seconds)
+      const { requests, seconds, bytes, failed, broken, p50, p99 } = await run(setup, runOptions.seconds)
       const [after, cpuAfter] = [await stub.counts(), program.cpuSeconds()]
       const calls = after.calls - before.calls
       const cpuSeconds = cpuAfter - cpuBefore
@@ -78,7 +78,7 @@ function loadCase(given: Omit<Case, 'warm' | 'measure'> & { connections: number;
         'calls were not as Afilnet wants them': after.wrong - before.wrong,
         'runs had no answer at all': requests === 0 ? 1 : 0,
         'answers came without a call': shared || calls >= 0.98 * requests ? 0 : requests - calls,
-        'answers were too short on average': target.straight || bytes >= requests * shortest ? 0 : requests,
+        'answers were too short on average': endpoint.direct || bytes >= requests * shortest ? 0 : requests,
       }
       return {
         numbers: {
@@ -95,23 +95,23 @@ function loadCase(given: Omit<Case, 'warm' | 'measure'> & { connections: number;
   }
 }
 
-const restart = async (scene: Scene): Promise<Outcome> => ({ numbers: { ms: await scene.restart() }, mistakes: [] })
+const restart = async (setup: Setup): Promise<Outcome> => ({ numbers: { ms: await setup.restart() }, mistakes: [] })
 
 const listBytes = (destination: string) => Buffer.byteLength(JSON.stringify({ items: messagesOf(destination, stampOf(0)) }))
 
 const cpu: Figure = { title: 'processor time of each', unit: 'µs' }
 const perSecond = (timesNginx: number): Figure => ({ title: '', unit: '/s', better: 'more', goal: { timesNginx } })
 
-/** Whatever a caller may ask, for as long as it takes; memory is looked at every second. */
-async function measureMemory({ target, folder, program, pace }: Scene): Promise<Outcome> {
-  const { requests, minSeconds, maxSeconds, sliceSeconds } = pace.mixed
+/** Sends mixed requests until there are enough of them, and samples memory meanwhile. */
+async function measureMemory({ endpoint, folder, program, runOptions }: Setup): Promise<Outcome> {
+  const { requests, minSeconds, maxSeconds, sliceSeconds } = runOptions.mixed
   const samples: { second: number; mb: number }[] = []
   const startedAt = performance.now()
   const second = () => (performance.now() - startedAt) / 1000
   const timer = setInterval(() => samples.push({ second: second(), mb: program.memoryMb() }), 250)
   const total = { requests: 0, failed: 0, broken: 0 }
   while ((total.requests < requests || second() < minSeconds) && second() < maxSeconds) {
-    const slice = await load(target, { asks: mixed, connections: Math.ceil(64 * pace.part), seconds: sliceSeconds, folder })
+    const slice = await load(endpoint, { asks: mixed, connections: Math.ceil(64 * runOptions.part), seconds: sliceSeconds, folder })
     for (const name of ['requests', 'failed', 'broken'] as const) total[name] += slice[name]
   }
   clearInterval(timer)
@@ -136,21 +136,21 @@ export const cases = {
     title: 'GET, answers mostly unchanged',
     asks: lists('steady', many),
     connections: 64,
-    straight: true,
+    direct: true,
     figures: { perSecond: perSecond(1.5), cpu },
   }),
   'get-different': loadCase({
     title: 'GET, every answer different',
     asks: lists('changing', many),
     connections: 64,
-    straight: true,
+    direct: true,
     figures: { perSecond: perSecond(0.85), cpu },
   }),
   'post-ledger': loadCase({
     title: 'POST, an Idempotency-Key on each',
     asks: sends(many),
     connections: 64,
-    straight: true,
+    direct: true,
     figures: { perSecond: perSecond(0.35), cpu },
   }),
   'identical-polls': loadCase({
@@ -174,7 +174,7 @@ export const cases = {
     title: 'p50 added to an upstream of 20 ms, 64 connections',
     asks: lists('late', many),
     connections: 64,
-    straight: true,
+    direct: true,
     figures: { p50: { title: '', unit: 'ms', digits: 2, added: true, goal: { atMost: 1 } } },
   }),
   start: {

@@ -1,23 +1,23 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Case, type CaseName, cases, type Pace } from './cases.ts'
+import { type Case, type CaseName, cases, type RunOptions } from './cases.ts'
 import { machine } from './machine.ts'
 import { has, leaveOnSignals, pinMyself, pinned } from './programs.ts'
 import { mistakesIn, notesOn, table } from './report.ts'
-import { type CaseResult, gather, run } from './run.ts'
+import { type CaseResult, run, startTargets } from './run.ts'
 import { outFolder, startStub } from './setup.ts'
-import { type Contestant, type ContestantName, contestants } from './targets.ts'
+import { type Target, type TargetName, targets } from './targets.ts'
 
 const usage = `npm run bench                    everything, about half an hour; writes docs/benchmarks.md
 npm run bench -- --quick         whether everything works; the figures mean nothing, and no file is written
   --only a,b                     some cases: ${Object.keys(cases).join(', ')}
-  --contestants a,b              some contestants: ${Object.keys(contestants).join(', ')}
+  --targets a,b              some targets: ${Object.keys(targets).join(', ')}
   --rounds 5 --seconds 10        other lengths
-With --only or --contestants no file is written either.
+With --only or --targets no file is written either.
 `
 
-const paces = {
+const presets = {
   full: {
     rounds: 3,
     seconds: 6,
@@ -34,15 +34,15 @@ const paces = {
     part: 0.1,
     mixed: { requests: 1, minSeconds: 0, maxSeconds: 1, sliceSeconds: 1 },
   },
-} satisfies Record<string, Pace>
+} satisfies Record<string, RunOptions>
 
-const quickNote = 'Quick: nothing was warmed, a second each, a tenth of the connections. It says what works; the figures mean nothing.'
+const quickNote = 'Quick: no warm-up, a second each, a tenth of the connections. It says what works; the figures mean nothing.'
 
 const { values: given } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
-    contestants: { type: 'string' },
+    targets: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -56,16 +56,16 @@ else process.exitCode = await main()
 
 async function main() {
   const chosenCases = choose('case', Object.keys(cases) as CaseName[], given.only)
-  const chosen = choose('contestant', Object.keys(contestants) as ContestantName[], given.contestants)
+  const chosen = choose('target', Object.keys(targets) as TargetName[], given.targets)
   if (!chosenCases || !chosen) return 1
   if (!has('wrk')) {
     say('wrk is missing (Debian: apt-get install wrk): nothing can be measured')
     return 1
   }
-  const pace: Pace = { ...paces[given.quick ? 'quick' : 'full'], ...numeric('rounds'), ...numeric('seconds') }
+  const runOptions: RunOptions = { ...presets[given.quick ? 'quick' : 'full'], ...numeric('rounds'), ...numeric('seconds') }
   const lacking = chosen.flatMap(name => {
-    const program = (contestants[name] as Contestant).lacks?.()
-    return program ? [{ name, note: `${contestants[name].title} was left out: ${program} is missing.` }] : []
+    const program = (targets[name] as Target).lacks?.()
+    return program ? [{ name, note: `${targets[name].title} was left out: ${program} is missing.` }] : []
   })
   const names = chosen.filter(name => !lacking.some(lack => lack.name === name))
 
@@ -73,11 +73,11 @@ async function main() {
   pinMyself()
   const stub = await startStub()
   const results: [Case, CaseResult][] = []
-  const kept = given.quick ? await gather(names, stub) : undefined
+  const kept = given.quick ? await startTargets(names, stub) : undefined
   for (const name of chosenCases) {
-    const company = kept ?? (await gather(names, stub)) // a case must not profit from what another one has warmed
-    results.push([cases[name], await run(cases[name], company, stub, pace, say)])
-    if (!kept) await company.close()
+    const started = kept ?? (await startTargets(names, stub)) // the warm-up of one case must not help the next
+    results.push([cases[name], await run(cases[name], started, stub, runOptions, say)])
+    if (!kept) await started.close()
   }
   await kept?.close()
   await stub.program.stop()
@@ -91,8 +91,8 @@ async function main() {
   ]
   const report = `${table(results, names, !given.quick)}\n\n${notes.map(note => `- ${note}\n`).join('')}`
   process.stdout.write(`\n${report}`)
-  if (!given.quick && !given.only && !given.contestants) writeReport(report, pace)
-  const measured = results.every(([, { entrants }]) => (entrants.gateway?.rounds.length ?? 0) > 0)
+  if (!given.quick && !given.only && !given.targets) writeReport(report, runOptions)
+  const measured = results.every(([, { subjects }]) => (subjects.gateway?.rounds.length ?? 0) > 0)
   return mistakes.length > 0 || (chosen.includes('gateway') && !measured) ? 1 : 0
 }
 
@@ -109,14 +109,14 @@ function numeric(name: 'rounds' | 'seconds') {
 }
 
 /** Replaces what was measured last time, and keeps what people wrote around it. */
-function writeReport(report: string, { rounds, seconds, warmSeconds }: Pace) {
+function writeReport(report: string, { rounds, seconds, warmSeconds }: RunOptions) {
   const [begin, end] = ['<!-- measured: npm run bench writes from here -->', '<!-- to here -->']
   const path = join(import.meta.dirname, '../docs/benchmarks.md')
   const old = existsSync(path) ? readFileSync(path, 'utf8') : `# Benchmarks\n\n${begin}\n${end}\n`
   const how = readFileSync(join(import.meta.dirname, 'method.md'), 'utf8')
   const command = ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')
   const text = [
-    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: the median of ${rounds} runs of ${seconds} s for each figure, ${warmSeconds} s of warming before each.`,
+    `Measured on ${new Date().toISOString().slice(0, 10)} by \`${command}\`: the median of ${rounds} runs of ${seconds} s for each figure, ${warmSeconds} s of warm-up before each.`,
     ...machine(),
     report.trimEnd(),
     how.trimEnd(),

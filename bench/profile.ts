@@ -4,8 +4,8 @@ import { parseArgs } from 'node:util'
 import { type Case, cases } from './cases.ts'
 import { load } from './load.ts'
 import { has, leaveOnSignals, pinMyself } from './programs.ts'
-import { enter, outFolder, startStub } from './setup.ts'
-import { contestants } from './targets.ts'
+import { outFolder, startStub, startTarget } from './setup.ts'
+import { targets } from './targets.ts'
 
 // A flame graph of this gateway in one case, as pages that need neither a network nor a server.
 
@@ -33,9 +33,9 @@ async function main(name: string) {
   pinMyself()
   const stub = await startStub()
   const flags = ['--cpu-prof', `--cpu-prof-dir=${recorded}`, '--cpu-prof-interval=500']
-  const gateway = await enter(contestants.gateway, stub.url, flags)
+  const gateway = await startTarget(targets.gateway, stub.url, flags)
   const { asks, connections } = profiled
-  const { requests, seconds } = await load(gateway.target, { asks, connections, seconds: Number(values.seconds), folder: gateway.folder })
+  const { requests, seconds } = await load(gateway.endpoint, { asks, connections, seconds: Number(values.seconds), folder: gateway.folder })
   await gateway.program.stop() // Node writes what it has recorded when it ends
   await stub.program.stop()
 

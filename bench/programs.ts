@@ -8,15 +8,15 @@ import { availableParallelism } from 'node:os'
 export type Program = { ended(): boolean; memoryMb(): number; cpuSeconds(): number; stop(): Promise<void> }
 
 type Core = keyof typeof cores
-const cores = { contestant: '0', loader: '1' }
+const cores = { target: '0', loader: '1' }
 
 /** Whether a program is installed. */
 export const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
 
-/** Whether contestant and loader have a core of their own each. */
+/** Whether target and loader have a core of their own each. */
 export const pinned = availableParallelism() > 1 && has('taskset')
 
-/** Puts this process, and what it starts elsewhere than on the contestants' core, on the loader's. */
+/** Puts this process, and what it starts elsewhere than on the targets' core, on the loader's. */
 export function pinMyself() {
   if (pinned) spawnSync('taskset', ['-a', '-c', '-p', cores.loader, String(process.pid)])
 }
@@ -38,7 +38,7 @@ export function leaveOnSignals() {
 export const onCore = (core: Core, command: readonly string[]): [string, ...string[]] =>
   (pinned ? ['taskset', '-c', cores[core], ...command] : command) as [string, ...string[]] // a command is never empty
 
-/** Starts a program; what it says about itself is not kept, what it complains about is shown. */
+/** Starts a program; shows what it writes to stderr, and drops its stdout. */
 export function start(core: Core, command: readonly string[], env: Record<string, string> = {}): Program {
   const [file, ...args] = onCore(core, command)
   const child = spawn(file, args, {
@@ -80,7 +80,7 @@ function cpuTicks(stat: string) {
   return Number(user) + Number(system)
 }
 
-/** A port that nobody listens on. */
+/** A free port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

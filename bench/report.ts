@@ -1,20 +1,20 @@
 import type { Case, Figure } from './cases.ts'
-import { type CaseResult, type EntrantName, mostSets, mostSpread, type Result } from './run.ts'
+import { type CaseResult, mostSets, mostSpread, type Result, type SubjectName } from './run.ts'
 import { median, spread } from './statistics.ts'
-import { type ContestantName, contestants } from './targets.ts'
+import { type TargetName, targets } from './targets.ts'
 
-/** A figure of an entrant: the median of its rounds, and how far apart they were. */
+/** A figure of a subject: the median of its rounds, and how far apart they were. */
 export type Value = { median: number; spread: number }
 
-const titleOf = (name: EntrantName) => (name === 'straight' ? 'no gateway' : contestants[name].title)
+const titleOf = (name: SubjectName) => (name === 'direct' ? 'no gateway' : targets[name].title)
 
-/** The medians of a figure for everybody who was measured and answered rightly. */
-export function valuesOf(figure: string, { added }: Figure, { entrants }: CaseResult): Partial<Record<EntrantName, Value>> {
+/** The medians of a figure, for each target that was measured and answered correctly. */
+export function valuesOf(figure: string, { added }: Figure, { subjects }: CaseResult): Partial<Record<SubjectName, Value>> {
   const rounds = (result: Result | undefined) => result?.rounds.map(numbers => numbers[figure] ?? Number.NaN) ?? []
-  const straight = rounds(entrants.straight)
-  const found = Object.entries(entrants).flatMap(([name, result]) => {
+  const direct = rounds(subjects.direct)
+  const found = Object.entries(subjects).flatMap(([name, result]) => {
     if (result.mistakes.length > 0 || result.rounds.length === 0) return []
-    const values = rounds(result).map((value, i) => (added && name !== 'straight' ? value - (straight[i] ?? Number.NaN) : value))
+    const values = rounds(result).map((value, i) => (added && name !== 'direct' ? value - (direct[i] ?? Number.NaN) : value))
     return [[name, { median: median(values), spread: spread(values) }]]
   })
   return Object.fromEntries(found)
@@ -39,7 +39,7 @@ function number(value: number, { unit, digits = 0 }: Figure) {
 
 const percent = (part: number) => `${(100 * part).toFixed(0)} %`
 
-function cell(name: EntrantName, figure: Figure, values: ReturnType<typeof valuesOf>, result: Result | undefined) {
+function cell(name: SubjectName, figure: Figure, values: ReturnType<typeof valuesOf>, result: Result | undefined) {
   const value = values[name]
   if (result && result.mistakes.length > 0) return 'failed, see below'
   if (!value) return '–'
@@ -52,8 +52,8 @@ const goalOf = ({ goal, ...figure }: Figure) =>
   goal ? ('atMost' in goal ? `≤ ${number(goal.atMost, { ...figure, digits: 0 })}` : `≥ ${goal.timesNginx} × nginx+lua`) : ''
 
 /** One row for each figure of each case; `judged` ones say whether they meet their goal. */
-export function table(results: readonly (readonly [Case, CaseResult])[], names: readonly ContestantName[], judged: boolean): string {
-  const columns: EntrantName[] = [...names, ...(results.some(([of]) => of.straight) ? (['straight'] as const) : [])]
+export function table(results: readonly (readonly [Case, CaseResult])[], names: readonly TargetName[], judged: boolean): string {
+  const columns: SubjectName[] = [...names, ...(results.some(([of]) => of.direct) ? (['direct'] as const) : [])]
   const rows = results.flatMap(([of, result]) =>
     Object.entries(of.figures).map(([name, figure]) => {
       const values = valuesOf(name, figure, result)
@@ -62,7 +62,7 @@ export function table(results: readonly (readonly [Case, CaseResult])[], names: 
       const met = meets(figure, gateway, nginx)
       return [
         figure.title ? `… ${figure.title}` : of.title,
-        ...columns.map(column => cell(column, figure, values, result.entrants[column])),
+        ...columns.map(column => cell(column, figure, values, result.subjects[column])),
         timesExpress,
         `${goalOf(figure)}${!judged || met === undefined ? '' : met ? ', met' : ', **missed**'}`,
       ]
@@ -77,25 +77,25 @@ function aligned([head = [], ...rows]: readonly string[][]) {
   return [line(head), line(widths.map(width => '-'.repeat(width))), ...rows.map(line)].join('\n')
 }
 
-/** Everything that was wrong, with its case and its culprit. */
+/** Everything that was wrong, with its case and its subject. */
 export const mistakesIn = (results: readonly (readonly [Case, CaseResult])[]): string[] =>
-  results.flatMap(([of, { entrants }]) =>
-    Object.entries(entrants).flatMap(([name, { mistakes }]) =>
-      mistakes.map(mistake => `${of.title}, ${titleOf(name as EntrantName)}: ${mistake}`),
+  results.flatMap(([of, { subjects }]) =>
+    Object.entries(subjects).flatMap(([name, { mistakes }]) =>
+      mistakes.map(mistake => `${of.title}, ${titleOf(name as SubjectName)}: ${mistake}`),
     ),
   )
 
-/** What a reader must know besides the figures: sets that were not steady, and who was not bounded by a core of its own. */
+/** Notes for the reader: sets that were not steady, and targets that something other than their core bounded. */
 export function notesOn(results: readonly (readonly [Case, CaseResult])[]): string[] {
-  return results.flatMap(([of, { spread, entrants }]) => [
+  return results.flatMap(([of, { spread, subjects }]) => [
     ...(spread > mostSpread
       ? [`${of.title}: nginx+lua's own runs were ${percent(spread)} apart after ${mostSets} sets; take these figures with care.`]
       : []),
-    ...Object.entries(entrants).flatMap(([name, { rounds }]) => {
+    ...Object.entries(subjects).flatMap(([name, { rounds }]) => {
       const busy = median(rounds.map(({ busy = 1 }) => busy))
-      return 'perSecond' in of.figures && busy < 0.9 && name !== 'straight'
+      return 'perSecond' in of.figures && busy < 0.9 && name !== 'direct'
         ? [
-            `${of.title}: ${titleOf(name as EntrantName)} used ${percent(busy)} of its core; something else bounded it (the loader, the disk, or waiting).`,
+            `${of.title}: ${titleOf(name as SubjectName)} used ${percent(busy)} of its core; something else bounded it (the loader, the disk, or waiting).`,
           ]
         : []
     }),

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import { destinations } from './answers.ts'
+import { type Endpoint, requestFor } from './endpoint.ts'
 import { freePort, type Program, start } from './programs.ts'
-import { requestFor, type Target } from './target.ts'
-import type { Contestant } from './targets.ts'
+import type { Target } from './targets.ts'
 
 /** Where everything goes that a run writes; git does not look at it. */
 export const outFolder = join(import.meta.dirname, 'out')
@@ -18,9 +18,9 @@ export type Stub = {
   counts(): Promise<{ calls: number; wrong: number }>
 }
 
-/** Whoever answers at a target, in a folder of its own. */
-export type Performer = {
-  target: Target
+/** A program that answers at an endpoint, in a folder of its own. */
+export type RunningTarget = {
+  endpoint: Endpoint
   program: Program
   folder: string
   /** Starts another one beside it, always with the same ledger, for the milliseconds until its first answer. */
@@ -36,42 +36,42 @@ export async function startStub(): Promise<Stub> {
   return { program, url: new URL('/api/http/', origin), counts }
 }
 
-/** Nobody between the loader and the stub. */
-export const nobody = ({ program, url }: Stub): Performer => ({
-  target: { url, straight: true },
+/** The stub without a target before it. */
+export const direct = ({ program, url }: Stub): RunningTarget => ({
+  endpoint: { url, direct: true },
   program,
   folder: newFolder(),
   restart: async () => Number.NaN,
 })
 
-/** Starts a contestant and waits for its first answer. */
-export async function enter(contestant: Contestant, upstream: URL, nodeFlags: readonly string[] = []): Promise<Performer> {
+/** Starts a target and waits for its first answer. */
+export async function startTarget(target: Target, upstream: URL, nodeFlags: readonly string[] = []): Promise<RunningTarget> {
   const folder = newFolder()
   const again = join(folder, 'again')
   mkdirSync(again)
   return {
-    ...(await open(contestant, upstream, folder, nodeFlags)),
+    ...(await open(target, upstream, folder, nodeFlags)),
     folder,
     restart: async () => {
-      const { program, startedMs } = await open(contestant, upstream, again, nodeFlags)
+      const { program, startedMs } = await open(target, upstream, again, nodeFlags)
       await program.stop()
       return startedMs
     },
   }
 }
 
-async function open(contestant: Contestant, upstream: URL, folder: string, nodeFlags: readonly string[]) {
+async function open(target: Target, upstream: URL, folder: string, nodeFlags: readonly string[]) {
   const port = await freePort()
-  const target = { url: new URL(`http://127.0.0.1:${port}/`), straight: false }
-  const { path, headers } = requestFor({ destination: destinations('steady', 1)[0] ?? '' }, target)
+  const endpoint = { url: new URL(`http://127.0.0.1:${port}/`), direct: false }
+  const { path, headers } = requestFor({ destination: destinations('steady', 1)[0] ?? '' }, endpoint)
   const startedAt = performance.now()
-  const program = contestant.start({ port, upstream, folder, nodeFlags })
+  const program = target.start({ port, upstream, folder, nodeFlags })
   await untilAnswered(program, async () => {
-    const { statusCode, body } = await request(new URL(path, target.url), { headers })
+    const { statusCode, body } = await request(new URL(path, endpoint.url), { headers })
     await body.dump()
     if (statusCode !== 200) throw new Error(`it answered its first request with ${statusCode}`)
   })
-  return { target, program, startedMs: performance.now() - startedAt }
+  return { endpoint, program, startedMs: performance.now() - startedAt }
 }
 
 const runFolder = join(outFolder, String(process.pid))

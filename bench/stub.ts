@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import { account, conversations, listAround, refused, sameInARow, stampOf, taken } from './answers.ts'
 
-// Afilnet as a bare socket that writes prepared text: cheaper than every contestant, and it looks at what it gets.
+// Afilnet as a bare socket that writes prepared text: cheaper than every target, and it looks at what it gets.
 
 const lateMs = 20
 const required = ['class=chat', `user=${encodeURIComponent(account.user)}`, `password=${account.password}`]

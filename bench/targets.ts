@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import { scopes } from '../src/access.ts'
 import { failures, faults } from '../src/afilnet/faults.ts'
 import { account } from './answers.ts'
+import { keySha256 } from './endpoint.ts'
 import { has, type Program, start } from './programs.ts'
-import { keySha256 } from './target.ts'
 
 export type Start = { port: number; upstream: URL; folder: string; nodeFlags?: readonly string[] }
 
-/** One way to put a REST face before Afilnet. */
-export type Contestant = {
+/** One way to serve Afilnet as REST. */
+export type Target = {
   title: string
   /** Says which program it lacks on this machine. */
   lacks?(): string | undefined
@@ -35,7 +35,7 @@ function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
       callers: { bench: { keySha256: [keySha256], account: 'main', scopes, rateLimit: { requestsPerMinute: 100_000_000 } } },
     }),
   )
-  return start('contestant', [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], {
+  return start('target', [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], {
     GATEWAY_CONFIG: config,
     PORT: String(port),
     ADMIN_PORT: '0',
@@ -47,7 +47,7 @@ function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
 const startNode =
   (file: string) =>
   ({ port, upstream }: Start) =>
-    start('contestant', [process.execPath, join(here, 'contestants', file)], {
+    start('target', [process.execPath, join(here, 'targets', file)], {
       BENCH_PORT: String(port),
       BENCH_UPSTREAM: upstream.href,
       BENCH_USER: account.user,
@@ -65,13 +65,13 @@ const cjson = ['/usr/lib/*/lua/5.1/cjson.so', '/usr/lib/lua/5.1/cjson.so', '/usr
 function writeNginx({ port, upstream, folder }: Start) {
   const names: Record<string, string> = {
     MODULES: modulesOfNginx(),
-    SOURCES: join(here, 'contestants'),
+    SOURCES: join(here, 'targets'),
     FOLDER: folder,
     UPSTREAM: upstream.host,
     PATH: upstream.pathname,
     PORT: String(port),
   }
-  const template = readFileSync(join(here, 'contestants/nginx.conf'), 'utf8')
+  const template = readFileSync(join(here, 'targets/nginx.conf'), 'utf8')
   writeFileSync(
     join(folder, 'nginx.conf'),
     template.replace(/@([A-Z]+)@/g, (_, name) => names[name] ?? ''),
@@ -82,10 +82,10 @@ function writeNginx({ port, upstream, folder }: Start) {
 }
 
 function startNginx(options: Start) {
-  return start('contestant', writeNginx(options))
+  return start('target', writeNginx(options))
 }
 
-export const contestants = {
+export const targets = {
   gateway: {
     title: 'this gateway',
     start: startGateway,
@@ -106,6 +106,6 @@ export const contestants = {
   },
   express: { title: 'express + axios', start: startNode('express.ts') },
   'reply-from': { title: '@fastify/reply-from', start: startNode('reply-from.ts') },
-} as const satisfies Record<string, Contestant>
+} as const satisfies Record<string, Target>
 
-export type ContestantName = keyof typeof contestants
+export type TargetName = keyof typeof targets

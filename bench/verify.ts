@@ -2,23 +2,23 @@ import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Pool } from 'undici'
 import { destinations, messagesOf } from './answers.ts'
-import { type Ask, type Request, requestFor, type Target } from './target.ts'
-import type { Contestant } from './targets.ts'
+import { type Ask, type Endpoint, type Request, requestFor } from './endpoint.ts'
+import type { Target } from './targets.ts'
 
 type Reply = { status: number; headers: Record<string, string | string[] | undefined>; body: unknown }
 
 const atOnce = 64
 
 /** Asks so many times, 64 at once, and holds every answer to what the stub has said, whole; gives what is wrong, each once. */
-export async function verify({ headers }: Contestant, target: Target, asks: readonly Ask[], count: number): Promise<string[]> {
-  return withPool(target, async send => {
+export async function verify({ headers }: Target, endpoint: Endpoint, asks: readonly Ask[], count: number): Promise<string[]> {
+  return withPool(endpoint, async send => {
     const mistakes = new Set<string>()
     let next = 0
     const worker = async () => {
       for (let turn = next++; turn < count; turn = next++) {
         const ask = asks[turn % asks.length]
         if (!ask) return
-        for (const mistake of mistakesIn(ask, await send(requestFor(ask, target)), headers)) mistakes.add(mistake)
+        for (const mistake of mistakesIn(ask, await send(requestFor(ask, endpoint)), headers)) mistakes.add(mistake)
       }
     }
     await Promise.all(Array.from({ length: atOnce }, worker))
@@ -26,7 +26,7 @@ export async function verify({ headers }: Contestant, target: Target, asks: read
   })
 }
 
-function mistakesIn(ask: Ask, { status, headers, body }: Reply, promised: Contestant['headers']): string[] {
+function mistakesIn(ask: Ask, { status, headers, body }: Reply, promised: Target['headers']): string[] {
   const name = ask.send ? 'a send' : 'a list'
   const expected = ask.send ? 201 : 200
   if (status !== expected) return [`${name} was answered with ${status}`]
@@ -50,10 +50,10 @@ function isSend({ destination }: Ask, body: unknown) {
   return isDeepStrictEqual({ kind, platform, platformId, destination: to, state }, expected)
 }
 
-/** What is refused, and how: the same of every contestant. */
+/** What is refused, and how: the same of every target. */
 const refusals: [why: string, status: number, change: (get: Request, post: Request) => Request][] = [
   ['no key', 401, get => ({ ...get, headers: {} })],
-  ['a wrong key', 401, get => ({ ...get, headers: { authorization: 'Bearer fake_bench_key_that_nobody_was_given' } })],
+  ['a wrong key', 401, get => ({ ...get, headers: { authorization: 'Bearer fake_bench_key_without_an_owner' } })],
   ['an unknown platform', 400, get => ({ ...get, path: get.path.replace('whatsapp', 'fax') })],
   ['a list of recipients', 400, get => ({ ...get, path: get.path.replace('/messages', ',34600000001/messages') })],
   ['an empty text', 400, (_, post) => ({ ...post, body: '{"message":""}' })],
@@ -65,11 +65,11 @@ const refusals: [why: string, status: number, change: (get: Request, post: Reque
   ],
 ]
 
-/** Holds a contestant to the contract's refusals; gives what is wrong. */
-export async function verifyRefusals(target: Target): Promise<string[]> {
+/** Holds a target to the contract's refusals; gives what is wrong. */
+export async function verifyRefusals(endpoint: Endpoint): Promise<string[]> {
   const [destination = ''] = destinations('steady', 1)
-  const [get, post] = [requestFor({ destination }, target), requestFor({ destination, send: true }, target)]
-  return withPool(target, async send => {
+  const [get, post] = [requestFor({ destination }, endpoint), requestFor({ destination, send: true }, endpoint)]
+  return withPool(endpoint, async send => {
     const replies = await Promise.all(refusals.map(([, , change]) => send(change(get, post))))
     return refusals.flatMap(([why, status], i) =>
       replies[i]?.status === status ? [] : [`${why} was answered with ${replies[i]?.status}, not ${status}`],
@@ -77,7 +77,7 @@ export async function verifyRefusals(target: Target): Promise<string[]> {
   })
 }
 
-async function withPool<T>({ url }: Target, use: (send: (request: Request) => Promise<Reply>) => Promise<T>): Promise<T> {
+async function withPool<T>({ url }: Endpoint, use: (send: (request: Request) => Promise<Reply>) => Promise<T>): Promise<T> {
   const pool = new Pool(url.origin, { connections: atOnce })
   try {
     return await use(async request => {

@@ -27,12 +27,12 @@ describe('The arithmetic of the benchmark', () => {
 
   test('takes off, round by round, what the stub alone needs', () => {
     const of = (...values: number[]) => ({ rounds: values.map(p50 => ({ p50 })), mistakes: [] })
-    const result = { entrants: { straight: of(20, 21, 22), gateway: of(20.5, 21.6, 22.7) }, spread: 0 }
+    const result = { subjects: { direct: of(20, 21, 22), gateway: of(20.5, 21.6, 22.7) }, spread: 0 }
 
-    const { gateway, straight } = valuesOf('p50', cases['added-latency'].figures.p50 ?? expect.fail(), result)
+    const { gateway, direct } = valuesOf('p50', cases['added-latency'].figures.p50 ?? expect.fail(), result)
 
     expect(gateway?.median).toBeCloseTo(0.6)
-    expect(straight?.median).toBe(21)
+    expect(direct?.median).toBe(21)
   })
 
   test.for([
@@ -50,7 +50,7 @@ describe('The arithmetic of the benchmark', () => {
 describe('The table of the benchmark', () => {
   const of: Case = { ...cases['get-different'], figures: { perSecond: cases['get-different'].figures.perSecond ?? expect.fail() } }
   const result: CaseResult = {
-    entrants: {
+    subjects: {
       gateway: perSecond(900, 1000, 1010),
       nginx: perSecond(990, 1000, 1010),
       express: { rounds: [{ perSecond: 5000, busy: 1 }], mistakes: ['a list was answered with 500'] },
@@ -74,10 +74,10 @@ describe('The table of the benchmark', () => {
     ])
   })
 
-  test('names who answered wrongly, and who was bounded by something else', () => {
+  test('names targets that answered wrongly, and those that something else bounded', () => {
     const idle = {
       ...result,
-      entrants: { ...result.entrants, nginx: { rounds: [{ perSecond: 1, busy: 0.5 }], mistakes: [] } },
+      subjects: { ...result.subjects, nginx: { rounds: [{ perSecond: 1, busy: 0.5 }], mistakes: [] } },
       spread: 0.2,
     }
 
@@ -91,7 +91,7 @@ describe('The table of the benchmark', () => {
 })
 
 describe("The stub's answers", () => {
-  test('are what Afilnet would write, and what contestants are held to is what they say', () => {
+  test('are what Afilnet would write, and what targets must answer is what they say', () => {
     const [destination = ''] = destinations('steady', 1)
     const bytes = Buffer.from(listAround(destination).join(stampOf(4711)), 'latin1')
 

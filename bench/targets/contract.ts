@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { failures, faults } from '../../src/afilnet/faults.ts'
 import { catalogue } from '../../src/problem/catalogue.ts'
 
-// What a contestant in Node has to do, in the few lines that it takes without a gateway's care; both of them share it.
+// What a target in Node has to do, in the few lines that it takes without a gateway's care; both of them share it.
 
 const { BENCH_PORT, BENCH_UPSTREAM = '', BENCH_USER = '', BENCH_PASSWORD = '', BENCH_KEY_SHA256 = '' } = process.env
 export const port = Number(BENCH_PORT)

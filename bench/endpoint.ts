@@ -4,8 +4,8 @@ import { account } from './answers.ts'
 /** One thing that a caller wants: the messages of a conversation, or one more in it. */
 export type Ask = { destination: string; send?: true }
 
-/** Where requests go: to a contestant, or straight to the stub in Afilnet's own words. */
-export type Target = { url: URL; straight: boolean }
+/** Where requests go: to a target, or directly to the stub in Afilnet's own format. */
+export type Endpoint = { url: URL; direct: boolean }
 
 export const key = 'fake_bench_key_0123456789abcdefghijklmnopqrstuvw'
 export const keySha256 = hash('sha256', key)
@@ -14,9 +14,9 @@ export const text = 'Hello, your order 4711 is on its way and will be there at n
 export type Request = { method: 'GET' | 'POST'; path: string; headers: Record<string, string>; body: string }
 
 /** What a caller sends. `@KEY@` stands for a number of its own on each request. */
-export function requestFor({ destination, send }: Ask, { url, straight }: Target): Request {
+export function requestFor({ destination, send }: Ask, { url, direct }: Endpoint): Request {
   const chat = { platform: 'whatsapp', platformid: '100', destination }
-  if (straight) {
+  if (direct) {
     const form = { class: 'chat', method: send ? 'sendmessage' : 'getmessages', ...account, ...chat, ...(send && { message: text }) }
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
     return { method: 'POST', path: url.pathname, headers, body: new URLSearchParams(form).toString() }
