@@ -60,6 +60,8 @@ export type Events = {
   /** Sends of processes that died became unknown. */
   sendsInterrupted: { count: number }
   storeAnswered: { verb: string; ms: number }
+  /** The ledger is another one than this process worked with, or that has been accepted. */
+  ledgerChanged: { changed: boolean }
   storeStateChanged: { ok: boolean; fault: string | undefined }
   configurationReloaded: Record<'accounts' | 'callers', { added: string[]; removed: string[]; changed: string[] }>
   configurationReloadFailed: { issues: readonly { path: string; message: string }[] }

@@ -94,17 +94,24 @@ async function assemble(
   const metrics = createMetrics({
     accounts: () => upstream.report(),
     storeOk: () => storeState.ok,
+    ledgerChanged: () => ledgerChanged,
     requestsInFlight: () => lifecycle.unanswered,
     droppedLines,
   })
   const observe = createObserver(logger, metrics)
   const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
   let storeLost = () => {}
+  let ledgerChanged = false
   const opened = await openStore(config.storeUrl, {
     ...storePolicyOf(config),
     onState(ok, fault) {
       storeState.set(ok, fault)
       if (!ok) storeLost()
+    },
+    onLedger(changed) {
+      ledgerChanged = changed
+      storeLost() // another ledger has another secret
+      observe('ledgerChanged', { changed })
     },
     onWarning: warning => logger.warn(warning),
   })
@@ -117,7 +124,7 @@ async function assemble(
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return {
-      store: storeState.ok ? 'ok' : 'unavailable',
+      store: !storeState.ok ? 'unavailable' : ledgerChanged ? 'changed' : 'ok',
       credentials: credentialsRejected ? 'rejected' : 'ok',
       ...(sandbox && { sandbox }),
     }

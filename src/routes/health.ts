@@ -9,7 +9,10 @@ const Live = Type.Object({ status: Type.Literal('live') }, { examples: [{ status
 /** What works, beside the process itself. */
 export type State = Static<typeof State>
 const State = Type.Object({
-  store: oneOf(['ok', 'unavailable'], { description: 'Whether sends can be written down; reads do without' }),
+  store: oneOf(['ok', 'changed', 'unavailable'], {
+    description:
+      '`unavailable`: no send can be recorded. `changed`: the ledger was replaced, and sends with a key are refused. Reads go on.',
+  }),
   credentials: oneOf(['ok', 'rejected'], { description: 'Whether Afilnet took those of every account' }),
   sandbox: Type.Optional(Type.Boolean({ description: "Afilnet's answers come from the sandbox, not from Afilnet" })),
 })

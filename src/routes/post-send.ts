@@ -49,6 +49,7 @@ export const ledgerErrors = [
   'send-interrupted',
   'send-quota-exceeded',
   'store-unavailable',
+  'ledger-changed',
 ] as const
 
 /** Records and runs a send: what both POST routes do. */

@@ -88,7 +88,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
     },
     ({ params, call }, reply) => {
       reply.header('cache-control', 'no-store')
-      return sends.find(call.caller, params.id)
+      return sends.find({ caller: call.caller, account: call.account.name }, params.id)
     },
   )
   app.get(
@@ -114,7 +114,8 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
     ({ query: { limit = 20, destination, ...filters }, call }, reply) => {
       reply.header('cache-control', 'no-store')
       const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
-      return sends.list(call.caller, { ...filters, ...(name !== undefined && { destination: name }), limit })
+      const sender = { caller: call.caller, account: call.account.name }
+      return sends.list(sender, { ...filters, ...(name !== undefined && { destination: name }), limit })
     },
   )
 }

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { type Outcome, type Store, within } from '../store/store.ts'
+import { type Outcome, type SendRef, type Store, within } from '../store/store.ts'
 
 /** The lease of this process in the store, and the outcomes that the store has not taken yet. */
 export type Lease = {
   owner: string
   /** Offers an outcome that the store refused four times a second, until the store has it. */
-  retryLater(id: string, outcome: Outcome): void
+  retryLater(send: SendRef, outcome: Outcome): void
   /** Offers these outcomes once more and ends the lease: sends that are still pending become `unknown`. */
   end(): Promise<void>
 }
@@ -21,7 +21,7 @@ const flushMs = 250
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
 export function holdLease(store: Store, { timeoutMs, heartbeatMs = 2_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
   const owner = randomUUID()
-  const waiting = new Map<string, Outcome>()
+  const waiting = new Map<string, { send: SendRef; outcome: Outcome }>()
   const jobs = [
     repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner))),
     repeat(heartbeatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && onExpired(count)))),
@@ -33,9 +33,9 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 2_000, delete
   async function flush() {
     for (let rest = [...waiting]; rest.length > 0; rest = rest.slice(batchSize)) {
       await Promise.all(
-        rest.slice(0, batchSize).map(async ([id, outcome]) => {
-          await within(timeoutMs, store.settle(id, outcome))
-          if (waiting.get(id) === outcome) waiting.delete(id)
+        rest.slice(0, batchSize).map(async ([id, { send, outcome }]) => {
+          await within(timeoutMs, store.settle(send, outcome))
+          if (waiting.get(id)?.outcome === outcome) waiting.delete(id)
         }),
       )
     }
@@ -43,10 +43,10 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 2_000, delete
 
   return {
     owner,
-    retryLater(id, outcome) {
+    retryLater({ caller, account, id }, outcome) {
       const known = waiting.get(id)
       if (known && outcome.state === 'unknown') return // a late answer says more
-      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, outcome)
+      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, { send: { caller, account, id }, outcome })
     },
     async end() {
       for (const stop of jobs) stop()

@@ -1,9 +1,10 @@
 import { limitHeaders } from '../lib/ratelimit-headers.ts'
 import { Problem } from '../problem/problem.ts'
-import { StoreUnavailableError } from '../store/store.ts'
+import { LedgerChangedError, StoreUnavailableError } from '../store/store.ts'
 
 /** Throws what a caller may know of an error of the store. */
 export function throwUnavailable(error: unknown): never {
+  if (error instanceof LedgerChangedError) throw new Problem('ledger-changed')
   throw error instanceof StoreUnavailableError ? new Problem('store-unavailable') : error
 }
 

@@ -2,7 +2,16 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { problemOf } from '../problem/of-upstream.ts'
 import { Problem } from '../problem/problem.ts'
-import { type NewSend, type Outcome, type SendFilter, type SendRow, type Store, StoreUnavailableError, within } from '../store/store.ts'
+import {
+  type NewSend,
+  type Outcome,
+  type Sender,
+  type SendFilter,
+  type SendRow,
+  type Store,
+  StoreUnavailableError,
+  within,
+} from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
 import { cursorOf, idOf } from './cursor.ts'
 import { holdLease, type Lease } from './lease.ts'
@@ -73,16 +82,16 @@ export class Sends {
   }
 
   /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
-  async find(caller: string, id: string): Promise<Send> {
-    const row = await within(this.#timeoutMs, this.#store.find(caller, id)).catch(throwUnavailable)
+  async find(sender: Sender, id: string): Promise<Send> {
+    const row = await within(this.#timeoutMs, this.#store.find(sender, id)).catch(throwUnavailable)
     if (!row) throw new Problem('send-not-found')
     return describeSend(row, this.#base)
   }
 
   /** A page of the caller's sends, newest first. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
-  async list(caller: string, { cursor, limit, ...filters }: SendFilters): Promise<{ items: Send[]; nextCursor?: string }> {
+  async list(sender: Sender, { cursor, limit, ...filters }: SendFilters): Promise<{ items: Send[]; nextCursor?: string }> {
     const before = cursor === undefined ? undefined : idOf(cursor)
-    const page = this.#store.list(caller, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) })
+    const page = this.#store.list(sender, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) })
     const rows = await within(this.#timeoutMs, page).catch(throwUnavailable)
     const items = rows.slice(0, limit).map(row => describeSend(row, this.#base))
     const last = items.at(-1)
@@ -134,10 +143,10 @@ export class Sends {
       if (claim.claimed) return undefined
       if (claim.existing) return claim.existing
     } catch (error) {
-      if (error instanceof StoreUnavailableError && error.cause === 'limit') return throwUnavailable(error)
+      if (error instanceof StoreUnavailableError && (error.cause === 'limit' || error.cause === 'changed')) return throwUnavailable(error)
       this.#secret = undefined
       // A claim that was refused may have reached the store, or may still do so; it must not hold its key.
-      const release = () => this.#lease.retryLater(row.id, this.#outcomeOf(new Problem('store-unavailable'), row, requestId))
+      const release = () => this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId))
       release()
       claiming.then(release, () => {})
       return throwUnavailable(error)
@@ -173,10 +182,10 @@ export class Sends {
   async #settle(row: NewSend, outcome: Outcome): Promise<SendRow> {
     this.#observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
     try {
-      const settled = await within(this.#timeoutMs, this.#store.settle(row.id, outcome))
+      const settled = await within(this.#timeoutMs, this.#store.settle(row, outcome))
       return settled.row ?? { ...row, ...outcome }
     } catch (error) {
-      this.#lease.retryLater(row.id, outcome)
+      this.#lease.retryLater(row, outcome)
       throw error
     }
   }
@@ -193,9 +202,9 @@ export class Sends {
 
   /** The stored result of the request's key while Afilnet cannot be called; throws the refusal if there is none. */
   async #replayHeld(request: SendRequest, refusal: unknown) {
-    const { caller, idempotencyKey } = request
+    const { idempotencyKey } = request
     if (idempotencyKey === undefined) throw refusal
-    const rows = await within(this.#timeoutMs, this.#store.list(caller, { idempotencyKey, limit: 100 })).catch(throwUnavailable)
+    const rows = await within(this.#timeoutMs, this.#store.list(request, { idempotencyKey, limit: 100 })).catch(throwUnavailable)
     const holder = rows.find(({ state }) => state !== 'not_sent') // others may come first, since clocks of gateways differ
     if (!holder) throw refusal
     return this.#replay(holder, fingerprintOf(request, await this.#readSecret()))

@@ -12,6 +12,10 @@ export const fileAdvice: Advice = {
   busy: ['another process has kept it locked', 'See which process does: a backup that locks the file, or a disk that hangs'],
   io: ['the disk or the path failed', 'Check the path and the log of the system'],
   version: ['it belongs to a newer release or to another program', 'Install the newer release, or set STORE_URL to another file'],
+  changed: [
+    'it is another ledger, or an old copy, than the one that this gateway worked with, so it may have forgotten keys',
+    'Read "GatewayLedgerChanged" in docs/runbook.md, then run: npm run -s store -- accept',
+  ],
   worker: ['its thread died', 'Give the process more memory'],
   away: ['it is not there', 'Check STORE_URL'],
   denied: ['it refuses us', 'Check STORE_URL'],

@@ -1,9 +1,14 @@
 import { openSqlite } from './sqlite/sqlite.ts'
-import { type Archive, type Store, type StoreListener, type StorePolicy, StoreUrlError } from './store.ts'
+import { type Archive, type LedgerListener, type Store, type StoreListener, type StorePolicy, StoreUrlError } from './store.ts'
 import { expectedStoreUrl, readStoreUrl } from './url.ts'
 
 /** What every adapter needs to know; `onWarning` hears in words what the operator should know before a crash does. */
-export type StoreOptions = StorePolicy & { maxBytes: number; onState?: StoreListener; onWarning?: (warning: string) => void }
+export type StoreOptions = StorePolicy & {
+  maxBytes: number
+  onState?: StoreListener
+  onLedger?: LedgerListener
+  onWarning?: (warning: string) => void
+}
 
 /**
  * Opens the store that a URL names, as `readStoreUrl` has it.
@@ -11,10 +16,10 @@ export type StoreOptions = StorePolicy & { maxBytes: number; onState?: StoreList
  * Resolves also while the store is out of order: `onState` tells, and its verbs reject until it heals. Only a store that must not be
  * touched rejects, with `StoreVersionError`.
  */
-export async function openStore(url: string, { onWarning, ...options }: StoreOptions): Promise<Store & Archive> {
+export async function openStore(url: string, options: StoreOptions): Promise<Store & Archive> {
   const place = readStoreUrl(url)
   if (!place) throw new StoreUrlError(`Expected ${expectedStoreUrl}`)
   if (place.kind === 'sqlite') return openSqlite({ ...options, path: place.path })
   const { openValkey } = await import('./valkey/valkey.ts') // most gateways have no need of it
-  return openValkey(place, { ...options, ...(onWarning && { onWarning }) })
+  return openValkey(place, options)
 }

@@ -1,4 +1,5 @@
 import { withTimeout } from '../lib/timeout.ts'
+
 /** Where a send stands; only `pending` and `unknown` may still change. */
 export type SendState = 'pending' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
 
@@ -23,6 +24,12 @@ export type NewSend = {
   createdAt: number
 }
 
+/** Whose sends they are: rows and keys belong to a caller on an account, so that a name given to somebody else does not give them away. */
+export type Sender = Pick<NewSend, 'caller' | 'account'>
+
+/** Names one row; any row will do. */
+export type SendRef = Sender & Pick<NewSend, 'id'>
+
 /** One line of the ledger; times are epoch milliseconds, `answer` is opaque text to replay. */
 export type SendRow = NewSend & { state: SendState; settledAt?: number; answer?: string }
 
@@ -32,7 +39,7 @@ export type Claim = { claimed: true } | { claimed: false; existing: SendRow } | 
 /** How a send ended. */
 export type Outcome = { state: Exclude<SendState, 'pending'>; settledAt: number; answer: string }
 
-/** `false` leaves the row as it stands; no row at all means that the store does not know the id. */
+/** `settled: false` leaves the row as it stands, and gives it; no row means that the store does not know it. */
 export type Settlement = { settled: boolean; row?: SendRow }
 
 /** Members are joined by "and"; `before` is the id of the last row of the page before. */
@@ -41,8 +48,8 @@ export type SendFilter = Partial<Pick<SendRow, 'state' | 'platform' | 'platformI
   before?: string
 }
 
-/** What an inspection found: no problems means intact; `commits` counts from when this process opened the store. */
-export type StoreCheck = { problems: string[]; bytes: number; commits: number }
+/** What an inspection found: no problems means intact. */
+export type StoreCheck = { problems: string[]; bytes: number }
 
 /** How long things last, and whose clock says so: the same for every process on one store. */
 export type StorePolicy = {
@@ -51,10 +58,18 @@ export type StorePolicy = {
   keepUnknownMs: number
   leaseMs: number
   now?: () => number
+  /** A clock that never jumps, in milliseconds: the wall clock is believed only where both agree. */
+  monotonic?: () => number
 }
 
 /** Told when the store is lost and when a write succeeds again, not on every failure; `limit` stops claims only. */
 export type StoreListener = (ok: boolean, fault?: StoreFault) => void
+
+/** Told when the ledger turns out to be another one than this process worked with, and when that has been accepted. */
+export type LedgerListener = (changed: boolean) => void
+
+/** Says that nobody waits for a read any more; `lib/cancellation.ts` has one. */
+export type ReadCancellation = { readonly reason: Error | undefined }
 
 /**
  * A durable ledger of sends; each verb is one atomic round trip, durable when it resolves.
@@ -68,24 +83,36 @@ export type Store = {
    * Takes the row as `pending` if its key is free; neither `not_sent` nor expired rows hold their key. Also a heartbeat of its owner.
    *
    * With `perDay`, no more than that many of the caller's sends of the row's day (UTC) are taken; `rejected` and `not_sent` ones do not
-   * count, and deleted ones still do.
+   * count, and deleted ones still do. Of attempts, these included, ten times as many and a hundred more are taken.
+   *
+   * A ledger over its size limit first deletes `not_sent` and `rejected` rows, of the caller with the most. With a key, rejects with
+   * `LedgerChangedError` while the ledger is not the one that this process worked with.
    */
   claim(row: NewSend, perDay?: number): Promise<Claim>
   /** Ends a pending send, or gives an `unknown` one its late `accepted` or `rejected`. */
-  settle(id: string, outcome: Outcome): Promise<Settlement>
-  find(caller: string, id: string): Promise<SendRow | undefined>
-  /** The caller's own rows, newest first. */
-  list(caller: string, filter: SendFilter): Promise<SendRow[]>
+  settle(send: SendRef, outcome: Outcome): Promise<Settlement>
+  find(sender: Sender, id: string, cancellation?: ReadCancellation): Promise<SendRow | undefined>
+  /**
+   * The sender's own rows, newest first. Callers take turns, and a list that is cancelled stops.
+   *
+   * A destination of digits also finds WhatsApp rows that an earlier release stored as the caller wrote the number (`+34 600 …`).
+   */
+  list(sender: Sender, filter: SendFilter, cancellation?: ReadCancellation): Promise<SendRow[]>
   /** Keeps the owner's pending sends from expiring for another `leaseMs`. */
   heartbeat(owner: string): Promise<void>
   /** Ends a lease at once: what its owner left pending becomes `unknown`, without an answer; returns how many. */
   release(owner: string): Promise<number>
-  /** Turns pending sends of owners without a live lease into `unknown`, without an answer; returns how many. */
+  /** Turns pending sends of owners without a live lease into `unknown`, without an answer; returns how many. None while the clock jumps. */
   expireLeases(): Promise<number>
-  /** Deletes expired rows, in slices that let other writers in between; returns how many. Until then they only look gone. */
+  /**
+   * Deletes expired rows, in slices that let other writers in between and never all of a large ledger at once; returns how many. Until then
+   * they only look gone. Deletes nothing until the clock has been steady for ten minutes.
+   */
   deleteExpired(): Promise<number>
   /** The 32 bytes that key every fingerprint, made once per store. */
   secret(): Promise<Uint8Array>
+  /** Accepts the ledger as it is now: processes that refuse claims with a key because it has changed take them again after their next heartbeat. */
+  accept(): Promise<void>
   /** Reads the whole store: for the operator's command, not for a health probe. */
   check(): Promise<StoreCheck>
   /** Only of a store that processes of several machines share. */
@@ -112,8 +139,20 @@ export type Archive = {
  */
 export type SharedCounter = (name: string, key: string, windowMs: number) => Promise<{ count: number; leftMs: number }>
 
-/** Why the store is not there; `limit` is its own size limit, `full` the disk's or the server's, `denied` a password or right that it misses. */
-export type StoreFault = 'limit' | 'full' | 'readonly' | 'corrupt' | 'busy' | 'io' | 'version' | 'worker' | 'away' | 'denied' | 'closed'
+/** Why the store is not there; `limit` is its own size limit, `changed` another ledger or an old copy of it, `full` the disk's or the server's, `denied` a password or right that it misses. */
+export type StoreFault =
+  | 'limit'
+  | 'changed'
+  | 'full'
+  | 'readonly'
+  | 'corrupt'
+  | 'busy'
+  | 'io'
+  | 'version'
+  | 'worker'
+  | 'away'
+  | 'denied'
+  | 'closed'
 
 /** The store cannot do it now; `cause` is a short code and never a value. */
 export class StoreUnavailableError extends Error {
@@ -121,6 +160,15 @@ export class StoreUnavailableError extends Error {
   declare readonly cause: StoreFault
   constructor(cause: StoreFault) {
     super(`The store is unavailable (${cause})`, { cause })
+  }
+}
+
+/** The ledger is another one, or an older copy, than this process worked with: it may have forgotten keys. Nothing was applied. */
+export class LedgerChangedError extends StoreUnavailableError {
+  override readonly name: string = 'LedgerChangedError'
+  constructor() {
+    super('changed')
+    this.message = 'The ledger is not the one that this process worked with'
   }
 }
 

@@ -6,6 +6,7 @@ import { version } from '../version.ts'
 export type States = {
   accounts: () => readonly AccountReport[]
   storeOk: () => boolean
+  ledgerChanged: () => boolean
   requestsInFlight: () => number
 }
 
@@ -28,7 +29,7 @@ const ofAccounts: Record<string, { help: string; value: (report: AccountReport) 
 }
 
 /** Registers every gauge; returns the one that follows the configuration. */
-export function createGauges(registry: Registry, { accounts, storeOk, requestsInFlight }: States): { configCurrent: Gauge } {
+export function createGauges(registry: Registry, { accounts, storeOk, ledgerChanged, requestsInFlight }: States): { configCurrent: Gauge } {
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
   const gauge = (name: string, help: string, labelNames: string[], collect: (this: Gauge) => void) =>
@@ -39,6 +40,9 @@ export function createGauges(registry: Registry, { accounts, storeOk, requestsIn
   })
   gauge('gateway_store_up', '1 if the ledger can record sends', [], function collect() {
     this.set(Number(storeOk()))
+  })
+  gauge('gateway_ledger_changed', '1 while sends with a key are refused because the ledger is another one', [], function collect() {
+    this.set(Number(ledgerChanged()))
   })
   gauge('gateway_info', 'Always 1', ['version', 'node'], function collect() {
     this.set({ version, node: process.version }, 1)

@@ -30,6 +30,10 @@ const lines: Lines = {
     if (ok) log.info('ledger available again')
     else log.error({ fault }, 'ledger unavailable, sends get 503')
   },
+  ledgerChanged(log, { changed }) {
+    if (changed) log.error('ledger changed, sends with an idempotency key get 503 until npm run store -- accept or a restart')
+    else log.warn('changed ledger accepted, sends with an idempotency key go on')
+  },
   configurationReloaded: (log, changes) => log.info(changes, 'configuration reloaded'),
   configurationReloadFailed: (log, details) => log.error(details, 'configuration reload failed, keeping the previous one'),
 }

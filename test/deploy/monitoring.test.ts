@@ -56,6 +56,7 @@ const metrics: Record<string, readonly string[]> = {
   gateway_sends_interrupted_total: [],
   gateway_store_duration_seconds: ['verb'],
   gateway_store_up: [],
+  gateway_ledger_changed: [],
   gateway_config_reloads_total: ['result'],
   gateway_config_current: [],
   gateway_log_lines_dropped_total: [],

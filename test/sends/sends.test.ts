@@ -6,7 +6,7 @@ import type { SendRequest } from '../../src/sends/request.ts'
 import { Sends } from '../../src/sends/sends.ts'
 import { openStore } from '../../src/store/open.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../../src/store/store.ts'
-import { ended, policy, send } from '../store/sends.ts'
+import { crm, ended, policy, send } from '../store/sends.ts'
 
 type Here = {
   store: Store & Archive
@@ -64,7 +64,7 @@ async function problem(work: Promise<unknown>) {
   return { status: row.status, ...(details.recorded ?? { code, outcome, retry, sendId: details.sendId }) }
 }
 
-const rows = (store: Store) => store.list('crm', { limit: 100 })
+const rows = (store: Store) => store.list(crm, { limit: 100 })
 const becomes = (store: Store, state: SendRow['state']) =>
   expect.poll(async () => (await rows(store)).map(row => row.state), { interval: 5 }).toEqual([state])
 
@@ -279,8 +279,8 @@ describe('Reading', () => {
   test('gives up on a store that hangs', async ({ sends, trouble }) => {
     trouble.find = trouble.list = never
 
-    expect(await problem(sends.find('crm', 'x'))).toMatchObject(unavailable)
-    expect(await problem(sends.list('crm', { limit: 1 }))).toMatchObject(unavailable)
+    expect(await problem(sends.find(crm, 'x'))).toMatchObject(unavailable)
+    expect(await problem(sends.list(crm, { limit: 1 }))).toMatchObject(unavailable)
   })
 })
 

@@ -1,7 +1,7 @@
 import { test as base, describe, expect } from 'vitest'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, NewSend, SendRow, SendState, Store } from '../../src/store/store.ts'
-import { ended, policy, send } from './sends.ts'
+import { crm, ended, policy, send, shop } from './sends.ts'
 
 type Both = Store & Archive
 
@@ -29,7 +29,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
     // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
     clock: async ({}, use) => use({ ms: 3_000 }),
     store: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms })
+      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
       await use(store)
       await store.close()
     },
@@ -51,7 +51,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       const [settled, pending] = [send({ reference: 'NUL \0, \u{1F600}', idempotencyKey: 'k', kind: 'file' }), send()]
       await store.claim(settled)
       await store.claim(pending)
-      await store.settle(settled.id, ended('rejected'))
+      await store.settle(settled, ended('rejected'))
 
       expect(await store.dump()).toEqual([
         { ...settled, ...ended('rejected') },
@@ -63,7 +63,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       await store.load([row('accepted')])
       clock.ms = 2_000 + policy.keepMs
 
-      expect(await store.list('crm', { limit: 10 })).toEqual([])
+      expect(await store.list(crm, { limit: 10 })).toEqual([])
       expect(await store.dump()).toHaveLength(1)
       await store.deleteExpired()
       expect(await store.dump()).toEqual([])
@@ -75,10 +75,10 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       const taken = row(state, { reference: 'r', idempotencyKey: 'k' })
 
       expect(await store.load([taken])).toBe(1)
-      expect(await store.find('crm', taken.id)).toEqual(taken)
+      expect(await store.find(crm, taken.id)).toEqual(taken)
       const { platform, platformId, destination } = taken
       for (const filter of [{}, { state }, { reference: 'r' }, { idempotencyKey: 'k' }, { platform, platformId, destination }])
-        expect(await store.list('crm', { ...filter, limit: 10 })).toEqual([taken])
+        expect(await store.list(crm, { ...filter, limit: 10 })).toEqual([taken])
       const again = await store.claim(send({ idempotencyKey: 'k' }))
       expect(again).toEqual(state === 'not_sent' ? { claimed: true } : { claimed: false, existing: taken })
     })
@@ -122,9 +122,9 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       const [late, dead] = [row('pending'), row('pending')]
       await store.load([late, dead])
 
-      expect(await store.settle(late.id, ended('accepted'))).toMatchObject({ settled: true })
+      expect(await store.settle(late, ended('accepted'))).toMatchObject({ settled: true })
       expect(await store.expireLeases()).toBe(1)
-      expect(await store.find('crm', dead.id)).toMatchObject({ state: 'unknown' })
+      expect(await store.find(crm, dead.id)).toMatchObject({ state: 'unknown' })
     })
 
     test('lets what it took expire and be swept', async ({ store, clock }) => {
@@ -165,7 +165,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       expect(await store.forget(destination)).toEqual({ gone: 3, pending: 0 })
       expect(await store.dump()).toEqual(others)
       for (const filter of [{ destination }, { reference: 'r' }, { idempotencyKey: 'k' }])
-        for (const caller of ['crm', 'shop']) expect(await store.list(caller, { ...filter, limit: 10 })).toEqual([])
+        for (const sender of [crm, shop]) expect(await store.list(sender, { ...filter, limit: 10 })).toEqual([])
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
       expect(await store.forget(destination)).toEqual({ gone: 0, pending: 0 })
     })
@@ -183,7 +183,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       await store.claim(running)
 
       expect(await store.forget(destination)).toEqual({ gone: 0, pending: 1 })
-      expect(await store.settle(running.id, ended('accepted'))).toMatchObject({ settled: true })
+      expect(await store.settle(running, ended('accepted'))).toMatchObject({ settled: true })
       expect(await store.forget(destination)).toEqual({ gone: 1, pending: 0 })
     })
 

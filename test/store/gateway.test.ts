@@ -95,7 +95,7 @@ describe.for(Object.entries(troubles))('A ledger out of order: %s', ([, { fault,
     end(file)
     await expect.poll(async () => (await say(gateway, 'k')).status).toBe(201)
     await expect.poll(() => health(gateway)).toEqual({ status: 200, store: 'ok' })
-    await gateway.logged(line => line.level === 30 && /can be written again/.test(String(line.msg)))
+    await gateway.logged(line => line.level === 30 && /ledger available again/.test(String(line.msg)))
     expect((await say(gateway, 'before')).text).toBe(before.text)
     expect(sandbox.sent).toHaveLength(2)
   })

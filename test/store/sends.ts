@@ -5,6 +5,10 @@ const hour = 3_600_000
 /** One policy for all store tests. */
 export const policy = { keepMs: 168 * hour, keepUnknownMs: 720 * hour, leaseMs: 10_000, maxBytes: 2 ** 30 }
 
+/** Who sends in these tests. */
+export const crm = { caller: 'crm', account: 'main' }
+export const shop = { caller: 'shop', account: 'main' }
+
 let made = 0
 /** A send like any other; its id sorts after those made before it. */
 export function send(over: Partial<NewSend> = {}): NewSend {

@@ -7,7 +7,7 @@ import { openStore } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError, within } from '../../store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../store/url.ts'
-import { peekValkey } from '../../store/valkey/valkey.ts'
+import { peekValkey } from '../../store/valkey/peek.ts'
 import type { Check } from './report.ts'
 
 const section = 'store'

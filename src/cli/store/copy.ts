@@ -59,15 +59,17 @@ async function* rowsOf(target: Ledger): AsyncGenerator<SendRow, undefined> {
   for await (const page of pagesOf(after => target.dump(after).catch(target.fail))) yield* page
 }
 
-async function update(target: Ledger, { id, state, settledAt, answer = '' }: SendRow, there: SendRow) {
+async function update(target: Ledger, row: SendRow, there: SendRow) {
+  const { state, settledAt, answer = '' } = row
   if (state === 'pending' || state === there.state || settledAt === undefined) return 0
-  const { settled } = await target.settle(id, { state, settledAt, answer }).catch(target.fail)
+  const { settled } = await target.settle(row, { state, settledAt, answer }).catch(target.fail)
   return Number(settled)
 }
 
-async function isHeld(target: Ledger, { caller, idempotencyKey, state }: SendRow) {
+async function isHeld(target: Ledger, row: SendRow) {
+  const { idempotencyKey, state } = row
   if (idempotencyKey === undefined || state === 'not_sent') return false
-  const rows = await target.list(caller, { idempotencyKey, limit: 100 }).catch(target.fail)
+  const rows = await target.list(row, { idempotencyKey, limit: 100 }).catch(target.fail)
   return rows.some(({ state }) => state !== 'not_sent')
 }
 

@@ -4,7 +4,7 @@ import { openStore, type StoreOptions } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
 import { readStoreUrl } from '../../store/url.ts'
-import { peekValkey } from '../../store/valkey/valkey.ts'
+import { peekValkey } from '../../store/valkey/peek.ts'
 import { describeConfigError } from '../config-or-exit.ts'
 
 /** An open ledger; `fail` throws an error of it as one that names the ledger and says what to do. */

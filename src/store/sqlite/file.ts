@@ -2,18 +2,18 @@ import { accessSync, chmodSync, closeSync, constants, fchmodSync, mkdirSync, ope
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { StoreUnavailableError, StoreVersionError } from '../store.ts'
-import { migrate, migrations, recognise, versionOf } from './schema.ts'
+import { migrate, migrations, recognise } from './schema.ts'
 
 /** An open ledger file; statements are prepared once each. */
 export type SqliteFile = {
-  get(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue> | undefined
-  all(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue>[]
+  /** The values of the first row. */
+  row(sql: string, ...values: SQLInputValue[]): SQLOutputValue[] | undefined
+  /** The values of every row. */
+  rows(sql: string, ...values: SQLInputValue[]): SQLOutputValue[][]
   /** Returns how many rows changed. */
   run(sql: string, ...values: SQLInputValue[]): number
   /** Runs the work as one durable transaction, or not at all. */
   transaction<T>(work: () => T): T
-  /** Runs a part of a transaction that may fail without the rest. */
-  part<T>(work: () => T): T
   /** Bytes in use: free pages do not count, they are filled before the file grows; of the log only what a long reader has piled up. */
   bytes(): number
   /**
@@ -22,10 +22,13 @@ export type SqliteFile = {
    * What is deleted is overwritten at once, but not what a row left behind where it lay before its page was split.
    */
   rewrite(): void
-  /** How many transactions it has committed since it was opened: far fewer than writes, where they come together. */
-  commits(): number
-  /** True once the path names another file: SQLite would go on writing to the one that was deleted. */
-  moved(): boolean
+  /**
+   * `file` once the path names another file: SQLite would go on writing to the one that was deleted. `log` once that of its log does, which
+   * no connection removes while another one is open.
+   */
+  moved(): 'file' | 'log' | undefined
+  /** Tells this file from another one of the same path. */
+  inode: string
   /** Whether the file could be written when it was opened. A file that could not must not be kept open: it would stay so for this process. */
   writable: boolean
   close(): void
@@ -40,61 +43,62 @@ export function openFile(path: string, busyMs: number): SqliteFile {
   const writable = memory || mayWrite(path)
   if (writable && !memory) alignModes(path)
   const db = new DatabaseSync(path, { timeout: busyMs })
-  const inode = inodeOf(path)
   try {
     recognise(db)
     if (!memory) spillBeside(db, dirname(resolve(path)))
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON')
     db.exec(`PRAGMA journal_size_limit = ${logBytes}`)
     migrate(db)
+    db.prepare('SELECT 1 FROM sends LIMIT 1').get() // opens the log
   } catch (error) {
     db.close()
     throw error
   }
 
-  let commits = 0
+  const [inode, log] = memory ? [] : [inodeOf(path), inodeOf(`${path}-wal`)]
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string) => {
-    const statement = statements.get(sql) ?? db.prepare(sql)
-    statements.set(sql, statement)
+    let statement = statements.get(sql)
+    if (!statement) {
+      statement = db.prepare(sql)
+      statement.setReturnArrays(true)
+      statements.set(sql, statement)
+    }
     return statement
   }
-  const bracket = <T>(begin: string, commit: string, rollback: string, work: () => T) => {
-    prepared(begin).run()
-    try {
-      const result = work()
-      prepared(commit).run()
-      return result
-    } catch (error) {
-      if (db.isTransaction) db.exec(rollback) // a full disk has rolled back by itself
-      throw error
-    }
-  }
   const file: SqliteFile = {
-    get: (sql, ...values) => prepared(sql).get(...values),
-    all: (sql, ...values) => prepared(sql).all(...values),
+    row: (sql, ...values) => prepared(sql).get(...values) as unknown as SQLOutputValue[] | undefined, // see setReturnArrays
+    rows: (sql, ...values) => prepared(sql).all(...values) as unknown as SQLOutputValue[][], // as above
     run: (sql, ...values) => Number(prepared(sql).run(...values).changes),
     transaction(work) {
-      const result = bracket('BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK', () => {
-        if (versionOf(db) !== migrations.length) throw new StoreVersionError('A newer release has migrated the store')
-        return work()
-      })
-      commits++
-      return result
+      prepared('BEGIN IMMEDIATE').run()
+      try {
+        if (Number(file.row('PRAGMA user_version')?.[0]) !== migrations.length)
+          throw new StoreVersionError('A newer release has migrated the store')
+        const result = work()
+        prepared('COMMIT').run()
+        return result
+      } catch (error) {
+        if (db.isTransaction) db.exec('ROLLBACK') // a full disk has rolled back already
+        throw error
+      }
     },
-    part: work => bracket('SAVEPOINT part', 'RELEASE part', 'ROLLBACK TO part; RELEASE part', work),
     bytes() {
       const pages =
         'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size'
       const log = memory ? 0 : (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
-      return Number(file.get(pages)?.bytes) + Math.max(0, log - logBytes)
+      return Number(file.row(pages)?.[0]) + Math.max(0, log - logBytes)
     },
     rewrite() {
       db.exec('VACUUM')
       if (db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy) throw new StoreUnavailableError('busy')
     },
-    commits: () => commits,
-    moved: () => !memory && inodeOf(path) !== inode,
+    moved() {
+      if (memory) return undefined
+      if (inodeOf(path) !== inode) return 'file'
+      return log !== undefined && inodeOf(`${path}-wal`) !== log ? 'log' : undefined
+    },
+    inode: String(inode),
     writable,
     close: () => db.close(),
   }
@@ -140,12 +144,23 @@ function inodeOf(path: string) {
  * An existing file is not opened here: closing any descriptor of it would drop the locks that SQLite holds in this process.
  */
 function create(path: string) {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(resolve(path)))
   if (statSync(path, { throwIfNoEntry: false })) return
   try {
     const descriptor = openSync(path, 'ax', 0o600)
     fchmodSync(descriptor, 0o600) // the umask may have taken away even what is ours
     closeSync(descriptor)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error // node:fs throws nothing else
+  }
+}
+
+/** One level after the other: `recursive` never returns where the system lets nothing be made, as in /proc. */
+function makeFolder(folder: string) {
+  if (statSync(folder, { throwIfNoEntry: false })) return
+  if (dirname(folder) !== folder) makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder, { mode: 0o700 })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error // node:fs throws nothing else
   }

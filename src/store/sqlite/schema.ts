@@ -1,16 +1,25 @@
 import { statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { formatting } from '../destinations.ts'
 import { StoreVersionError } from '../store.ts'
 
 /** "AfGw": how we recognise a file of ours. */
 export const applicationId = 0x41664777
+
+/** A WhatsApp number as a release before the third schema may have stored it, in its caller's own spelling. */
+export const formatted = `platform = 'whatsapp' AND destination GLOB '*[^0-9]*'`
+
+/** What an index of rare states asks for; SQLite does not conclude it from `state = 'pending'`. */
+export const rare = `state <> 'accepted'`
+
+/** The digits of such a number, in SQL that an index can hold. */
+export const digitsOf = (column: string) => [...formatting].reduce((sql, character) => `replace(${sql}, '${character}', '')`, column)
 
 /**
  * One step a schema version; released steps are never edited, a change is a new step.
  *
  * Columns are named like the fields of `SendRow`. An index of a filter ends in `id`, so that a page needs no sorting; of two that fit
  * equally SQLite takes the later one, so the more selective comes later.
- * A row that was not sent takes itself out of the way of its key by adding its id to the unique index.
  */
 export const migrations: readonly string[] = [
   `CREATE TABLE sends (
@@ -32,6 +41,28 @@ export const migrations: readonly string[] = [
   // How many sends of a day (UTC) count against a caller's quota; in the transaction of each change, so that it is never off.
   `CREATE TABLE counts (caller TEXT, day INTEGER, sends INTEGER NOT NULL, PRIMARY KEY (caller, day)) STRICT, WITHOUT ROWID;
    INSERT INTO counts SELECT caller, createdAt / 86400000, count(*) FROM sends WHERE state NOT IN ('rejected', 'not_sent') GROUP BY 1, 2;`,
+  // Keys and rows belong to a caller on an account. Fewer trees to write for each send: those of rare states are partial. Who the ledger is.
+  `CREATE TABLE sendsOfAccounts (
+     caller TEXT NOT NULL, account TEXT NOT NULL, id TEXT NOT NULL, user TEXT NOT NULL, kind TEXT NOT NULL,
+     platform TEXT NOT NULL, platformId TEXT NOT NULL, destination TEXT NOT NULL, reference TEXT, idempotencyKey TEXT,
+     fingerprint TEXT NOT NULL, state TEXT NOT NULL, owner TEXT NOT NULL, createdAt INTEGER NOT NULL, settledAt INTEGER, answer TEXT,
+     PRIMARY KEY (caller, account, id)
+   ) STRICT, WITHOUT ROWID;
+   INSERT INTO sendsOfAccounts SELECT caller, account, id, user, kind, platform, platformId, destination, reference, idempotencyKey,
+     fingerprint, state, owner, createdAt, settledAt, answer FROM sends ORDER BY caller, account, id;
+   DROP TABLE sends;
+   ALTER TABLE sendsOfAccounts RENAME TO sends;
+   CREATE UNIQUE INDEX sendsByKey ON sends (caller, account, idempotencyKey) WHERE idempotencyKey IS NOT NULL AND state <> 'not_sent';
+   CREATE INDEX sendsByDestination ON sends (caller, account, destination, id);
+   CREATE INDEX sendsByReference ON sends (caller, account, reference, id) WHERE reference IS NOT NULL;
+   CREATE INDEX sendsByState ON sends (state, caller, account, id) WHERE ${rare};
+   CREATE INDEX sendsFormatted ON sends (caller, account, ${digitsOf('destination')}, id) WHERE ${formatted};
+   CREATE INDEX sendsSettled ON sends (state = 'unknown', settledAt) WHERE settledAt IS NOT NULL;
+   ALTER TABLE counts ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+   UPDATE counts SET attempts = sends;
+   CREATE TABLE ledger (identity TEXT NOT NULL, claims INTEGER NOT NULL, acceptance TEXT NOT NULL, acceptedAt INTEGER NOT NULL,
+     clock INTEGER NOT NULL) STRICT;
+   INSERT INTO ledger VALUES (lower(hex(randomblob(16))), 0, '', 0, 0);`,
 ]
 
 /** The schema version of an open file. */
@@ -42,7 +73,7 @@ export function isNew(path: string) {
   try {
     return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0
   } catch {
-    return false // the store will say what ails it
+    return false // the store says what is wrong with it
   }
 }
 

@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { createClock } from '../clock.ts'
+import type { SendFilter, SendRow } from '../store.ts'
 import {
   type Archive,
+  type LedgerListener,
+  type Sender,
   type Store,
   type StoreFault,
   type StoreListener,
@@ -9,58 +13,108 @@ import {
   StoreVersionError,
   within,
 } from '../store.ts'
+import { createTurns } from '../turns.ts'
+import { type FlatRow, flatten, toRow } from './rows.ts'
 import { createThread } from './thread.ts'
 
-const openMs = 5_000
-
 /** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
-export type SqliteOptions = StorePolicy & { path: string; maxBytes: number; busyMs?: number; onState?: StoreListener }
+export type SqliteOptions = StorePolicy & {
+  path: string
+  maxBytes: number
+  busyMs?: number
+  /** How long a call waits for a disk that hangs. */
+  hungMs?: number
+  onState?: StoreListener
+  onLedger?: LedgerListener
+  onWarning?: (warning: string) => void
+}
 
-const sliceRows = 1000 // one slice holds up other writes for some 20 ms
+const openMs = 5_000
+const sliceRows = 500 // one slice holds up other writes for some 10 ms
+const deleteMax = 20_000 // never all of a large ledger at once: what else is expired waits for the next time
+
+const beginsEmpty =
+  'the ledger is new and empty: if there was one before, it has forgotten every key, and a send whose request is repeated is sent again'
 
 /**
  * A ledger in one SQLite file, kept by worker threads: the event loop waits neither for a disk nor for a lock.
  *
- * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, since a filter that
- * few rows match may take a second, which no send should wait for. A lost thread or file is replaced by the next call.
+ * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, where callers take
+ * turns. A lost thread or file is replaced by the next call. Rejects with `StoreVersionError` if the file must not be touched.
  */
-export async function openSqlite({ now = Date.now, onState = () => {}, busyMs = 2000, ...rest }: SqliteOptions): Promise<Store & Archive> {
+export async function openSqlite(options: SqliteOptions): Promise<Store & Archive> {
+  const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
+  const { path, maxBytes, busyMs = 1_500, hungMs = 1_800, keepMs, keepUnknownMs, leaseMs } = options
+  const clock = createClock(now, monotonic)
   let known: StoreFault | undefined
   function report(fault?: StoreFault) {
     if (fault !== known) onState(!fault, fault)
     known = fault
   }
+  const common = {
+    settings: { path, maxBytes, busyMs, keepMs, keepUnknownMs, leaseMs },
+    clock,
+    hungMs,
+    report,
+  }
+  const writer = createThread({ ...common, onLedger })
+  const reader = path === ':memory:' ? writer : createThread(common)
+  const turns = createTurns(2)
 
-  const settings = { ...rest, busyMs }
-  const writer = createThread(settings, now, report)
-  const reader = settings.path === ':memory:' ? writer : createThread(settings, now, report)
+  async function list(sender: Sender, filter: SendFilter, read: typeof turns): Promise<SendRow[]> {
+    const { caller, account } = sender
+    const found: FlatRow[] = []
+    let next: string | undefined = filter.before ?? ''
+    while (next !== undefined && found.length < filter.limit) {
+      const step: SendFilter = { ...filter, limit: filter.limit - found.length, ...(next && { before: next }) }
+      const [rows, after] = await read(caller, () => reader.call('list', [caller, account, step]))
+      found.push(...rows)
+      next = after
+    }
+    return found.map(toRow)
+  }
 
   const store: Store & Archive = {
-    claim: (row, perDay) => writer.call('claim', row, perDay),
-    settle: (id, outcome) => writer.call('settle', id, outcome),
-    find: (caller, id) => reader.call('find', caller, id),
-    list: (caller, filter) => reader.call('list', caller, filter),
-    heartbeat: owner => writer.call('heartbeat', owner),
-    release: owner => writer.call('release', owner),
-    expireLeases: () => writer.call('expireLeases'),
+    async claim(row, perDay) {
+      const claim = await writer.call('claim', [flatten({ ...row, state: 'pending' } as SendRow), perDay ?? null])
+      if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' } as { claimed: true } | { claimed: false }
+      return { claimed: false, existing: toRow(claim) }
+    },
+    async settle({ caller, account, id }, { state, settledAt, answer }) {
+      const row = await writer.call('settle', [caller, account, id, state, settledAt, answer])
+      if (row === true) return { settled: true }
+      return row ? { settled: false, row: toRow(row) } : { settled: false }
+    },
+    async find({ caller, account }, id, cancellation) {
+      if (cancellation?.reason) throw cancellation.reason
+      const row = await reader.call('find', [caller, account, id])
+      return row && toRow(row)
+    },
+    list: (sender, filter, cancellation) => list(sender, filter, (caller, step) => turns(caller, step, cancellation)),
+    heartbeat: owner => writer.call('heartbeat', [owner]),
+    release: owner => writer.call('release', [owner]),
+    expireLeases: () => writer.call('expireLeases', []),
     async deleteExpired() {
-      const gone = await writer.call('deleteSlice', sliceRows)
-      return gone < sliceRows ? gone : gone + (await store.deleteExpired())
+      for (let deleted = 0; ; ) {
+        const slice = await writer.call('deleteSlice', [sliceRows])
+        deleted += slice
+        if (slice < sliceRows || deleted >= deleteMax) return deleted
+      }
     },
-    secret: () => writer.call('secret', randomBytes(32)),
-    async check() {
-      const [found, commits] = await Promise.all([reader.call('inspect'), writer.call('commits')])
-      return { ...found, commits }
+    secret: () => writer.call('secret', [randomBytes(32)]),
+    accept: () => writer.call('accept', []),
+    check: () => reader.call('inspect', [], true),
+    async dump(after = '') {
+      return (await reader.call('dump', [after], true)).map(toRow)
     },
-    dump: after => reader.call('dump', after),
-    load: rows => writer.call('load', rows),
-    adopt: secret => writer.call('adopt', secret),
+    load: rows => writer.call('load', [rows.map(flatten)], true),
+    adopt: secret => writer.call('adopt', [secret]),
     async forget(destination) {
       for (let gone = 0; ; ) {
-        const slice = await writer.call('forgetSlice', destination, sliceRows)
+        const slice = await writer.call('forgetSlice', [destination, sliceRows], true)
         gone += slice.gone
         if (slice.gone === sliceRows) continue
-        await writer.call('scrub')
+        await writer.call('scrub', [], true)
         return { gone, pending: slice.pending }
       }
     },
@@ -70,10 +124,12 @@ export async function openSqlite({ now = Date.now, onState = () => {}, busyMs = 
   }
 
   // A disk that hangs must not hold up the start: the store is away until it answers.
-  await within(openMs, writer.call('open')).catch(async error => {
-    if (error instanceof StoreUnavailableError && !(error instanceof StoreVersionError)) return
+  const opening = within(openMs, writer.call('open', []))
+  const isNew = await opening.catch(async error => {
+    if (error instanceof StoreUnavailableError && !(error instanceof StoreVersionError)) return false
     await store.close()
     throw error
   })
+  if (isNew && path !== ':memory:') onWarning(beginsEmpty)
   return store
 }

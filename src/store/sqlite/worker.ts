@@ -1,96 +1,131 @@
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { Batch } from '../../lib/worker-client.ts'
+import { compareLedger, type LedgerMemory } from '../identity.ts'
 import type { StoreFault, StorePolicy } from '../store.ts'
 import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
-import { reads, type Scope, upkeep, writes } from './verbs.ts'
+import { reads, upkeep } from './reads.ts'
+import { flush, markOf, type Scope } from './scope.ts'
+import { writes } from './writes.ts'
 
-/** What the worker is told at birth. */
-export type WorkerSettings = Omit<StorePolicy, 'now'> & { path: string; maxBytes: number; busyMs: number }
+/** What the worker gets at its start; `memory` is what its predecessor knew of the ledger. */
+export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
+  path: string
+  maxBytes: number
+  busyMs: number
+  memory?: LedgerMemory | undefined
+}
+
+/** The clock of the main thread, with each batch. */
+export type Times = Pick<Scope, 'now' | 'trusted' | 'mayDelete' | 'mayExpireLeases'>
+
+/** What a batch has learnt: how the store is, and what this process is to remember of its ledger. */
+export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined }
+
+/** What is wrong with a call: without a `fault` the call itself. */
+export type Refusal = { fault?: StoreFault | undefined; message: string }
 
 const verbs = { ...writes, ...reads, ...upkeep, close: () => disconnect() }
 
 /** Everything that the worker can be asked. */
 export type Verbs = typeof verbs
 
-/** A verb on its way in, with the time at its caller; `call` in sqlite.ts has checked the arguments against the verb. */
-export type Call = { seq: number; now: number; verb: keyof Verbs; args: unknown[] }
+type Call = { name: keyof Verbs; args: unknown[] }
+type Answer = { error: Refusal | null; value?: unknown }
 
-/** How a call ended: a `message` without a `fault` says that the call itself was wrong. */
-export type Answer = { seq: number; value?: unknown; fault?: StoreFault | undefined; message?: string }
-
-/** The answers of a batch, and how the store is where the batch has learnt it. */
-export type Reply = { answers: Answer[]; state?: { fault?: StoreFault } }
-
-const settings = workerData as WorkerSettings // sqlite.ts passes nothing else
+const { memory: remembered, ...settings } = workerData as WorkerSettings // sqlite.ts passes nothing else
 const port = parentPort as MessagePort // this file runs as a worker only
-const batchMax = 512 // bounds how long one transaction keeps other processes waiting
 
 let file: SqliteFile | undefined
+let memory = remembered
 
-port.on('message', (first: Call[]) => {
-  const batch = first
-  while (batch.length < batchMax) {
-    const next = receiveMessageOnPort(port)
-    if (!next) break
-    batch.push(...(next.message as Call[]))
-  }
-  for (let at = 0; at < batch.length; at += batchMax) port.postMessage(serve(batch.slice(at, at + batchMax)))
+port.on('message', ([times, ...flat]: Batch) => {
+  const calls: Call[] = []
+  for (let n = 0; n < flat.length; n += 2) calls.push({ name: flat[n] as keyof Verbs, args: flat[n + 1] as unknown[] }) // typed by `call` in sqlite.ts
+  const { learnt, answers } = serve(calls, times as Times)
+  const reply: Batch = [learnt]
+  for (const { error, value } of answers) reply.push(error, value)
+  port.postMessage(reply)
 })
 
-/** Commits all writes of a batch at once, then reads: what ails the store fails the writes together, a wrong call fails alone. */
-function serve(batch: Call[]): Reply {
-  if (file?.moved()) disconnect()
-  const writing = batch.filter(({ verb }) => verb in writes)
-  const reply: Reply = { answers: [] }
-  try {
-    if (writing.length > 0) {
-      const { transaction, part, bytes } = connect()
-      const over = bytes() > settings.maxBytes
-      reply.answers = transaction(() => writing.map(call => attempt(call, over, part)))
-      reply.state = over ? { fault: 'limit' } : {}
-    }
-  } catch (error) {
-    reply.state = { fault: lost(error) }
-    reply.answers = writing.map(call => refusal(call, error))
-  }
-  for (const call of batch.filter(({ verb }) => !(verb in writes))) {
+/** Commits all writes of a batch at once, then reads: a fault of the store fails the writes together, a wrong call fails alone. */
+function serve(calls: Call[], times: Times): { learnt: Learnt; answers: Answer[] } {
+  const moved = file?.moved()
+  if (moved === 'log' && memory) memory = { ...memory, identity: '' } // what was in it may be lost: like no other ledger
+  if (moved) disconnect()
+  const answers: Answer[] = []
+  const learnt: Learnt = {}
+  const writing = calls.some(({ name }) => name in writes)
+  if (writing) {
     try {
-      reply.answers.push(attempt(call, false, work => work()))
+      const { transaction, bytes } = connect()
+      const over = bytes() > settings.maxBytes
+      const found = transaction(() => {
+        const mark = markOf(connect())
+        const next = compareLedger(memory, mark, times.now)
+        const scope = scopeOf(times, next, mark.clock, over)
+        for (const [n, call] of calls.entries()) if (call.name in writes) answers[n] = attempt(call, scope)
+        flush(scope)
+        return { ...next, claims: next.claims + (next.refused === undefined ? scope.claims : 0), over: scope.over }
+      })
+      const { over: full, ...known } = found
+      memory = known
+      learnt.state = full ? { fault: 'limit' } : {}
     } catch (error) {
-      reply.state = { fault: lost(error) }
-      reply.answers.push(refusal(call, error))
+      learnt.state = { fault: lost(error) }
+      for (const [n, { name }] of calls.entries()) if (name in writes) answers[n] = { error: refusalOf(error) }
+    }
+  }
+  for (const [n, call] of calls.entries()) {
+    if (call.name in writes) continue
+    try {
+      answers[n] = attempt(call, scopeOf(times, memory, memory?.clock ?? 0, false))
+    } catch (error) {
+      learnt.state = { fault: lost(error) }
+      answers[n] = { error: refusalOf(error) }
     }
   }
   if (file && !file.writable) disconnect()
-  return reply
+  return { learnt: { ...learnt, memory }, answers }
 }
 
-/** Throws only what ails the whole store. */
-function attempt(call: Call, over: boolean, bracket: SqliteFile['part']): Answer {
-  const { keepMs, keepUnknownMs, leaseMs } = settings
-  const { seq, now, verb, args } = call
-  const run = verbs[verb] as (scope: Scope, ...args: unknown[]) => unknown // see Call
-  try {
-    const scope: Scope = {
-      now,
-      horizon: [now - keepUnknownMs, now - keepMs],
-      leaseUntil: now + leaseMs,
-      over,
-      get file() {
-        return connect()
-      },
-    }
-    return { seq, value: bracket(() => run(scope, ...args)) }
-  } catch (error) {
-    const fault = faultOf(error)
-    if (fault && fault !== 'limit') throw error
-    return refusal(call, error)
+/** Until the main thread knows what time the ledger remembers, rows do not expire by a later time: see clock.ts. */
+function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): Scope {
+  const { keepMs, keepUnknownMs, leaseMs, maxBytes } = settings
+  const trusted = memory === undefined && clock > 0 ? Math.min(times.trusted, clock) : times.trusted
+  return {
+    ...times,
+    get file() {
+      return connect()
+    },
+    trusted,
+    horizon: [trusted - keepUnknownMs, trusted - keepMs],
+    leaseMs,
+    maxBytes,
+    over,
+    madeRoom: false,
+    changed: known?.refused !== undefined,
+    claims: 0,
+    counts: new Map(),
   }
 }
 
-function refusal({ seq }: Call, error: unknown): Answer {
-  return { seq, fault: faultOf(error), message: error instanceof Error ? error.message : 'Unknown error' }
+/** Throws only faults of the whole store. */
+function attempt({ name, args }: Call, scope: Scope): Answer {
+  const run = verbs[name] as (scope: Scope, ...args: unknown[]) => unknown // see Call
+  try {
+    return { error: null, value: run(scope, ...args) }
+  } catch (error) {
+    const fault = faultOf(error)
+    if (fault && fault !== 'limit' && fault !== 'changed') throw error
+    return { error: refusalOf(error) }
+  }
 }
+
+const refusalOf = (error: unknown): Refusal => ({
+  fault: faultOf(error),
+  message: error instanceof Error ? error.message : 'Unknown error',
+})
 
 function connect(): SqliteFile {
   file ??= openFile(settings.path, settings.busyMs)

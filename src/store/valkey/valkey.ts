@@ -1,9 +1,10 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { createClock, type LedgerClock } from '../clock.ts'
 import {
   type Archive,
   type Claim,
+  type LedgerListener,
   type SendRow,
-  type Settlement,
   type Store,
   type StoreFault,
   type StoreListener,
@@ -12,11 +13,22 @@ import {
   StoreVersionError,
   within,
 } from '../store.ts'
+import { createTurns } from '../turns.ts'
 import type { ServerPlace } from '../url.ts'
-import { type Connection, connect, type Reply, type ServerReport } from './connection.ts'
-import { type Script, scripts } from './scripts.ts'
+import { createArchive } from './archive.ts'
+import { type Connection, connect, type Reply } from './connection.ts'
+import { createLedgerWatch, type LedgerWatch, markOf } from './ledger.ts'
+import { fieldsOf, toRow } from './rows.ts'
+import { scripts } from './scripts.ts'
+import type { ServerReport } from './server-report.ts'
+import { createSession, type Session } from './session.ts'
 
-export type ValkeyOptions = StorePolicy & { maxBytes: number; onState?: StoreListener; onWarning?: (warning: string) => void }
+export type ValkeyOptions = StorePolicy & {
+  maxBytes: number
+  onState?: StoreListener
+  onLedger?: LedgerListener
+  onWarning?: (warning: string) => void
+}
 
 const openMs = 2_000
 const countMs = 75 // beside the 400 that a claim may wait for a silent server: half a second in all
@@ -26,210 +38,61 @@ const walkMs = 10_000
 /** How many rows one script handles: a few milliseconds in which the server does nothing else. */
 const slice = 200
 const pageRows = 1_000
+const deleteMax = 20_000 // never all of a large ledger at once
 
 const tooSmall =
   'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones are not told how the first one ended'
+const beginsEmpty =
+  'the ledger is new and empty: if there was one before, it has forgotten every key, and a send whose request is repeated is sent again'
 
 /** A send of an old day may still be settled, by a late answer; nobody asks for its count any more. */
 const keepCountsMs = 7 * 86_400_000
 
+/** Each attempt leaves a row, also one that does not count for the quota: so there are bounds to them, too. */
+const attemptsOf = (perDay: number) => 10 * perDay + 100
+
 /**
  * A ledger on a Valkey or Redis server (7.0 or later), shared by all processes that are given its URL.
  *
- * Writes have one connection, reads and counters another: WAIT, where there is a replica, blocks its own.
+ * Writes have one connection, reads and counters another: WAIT, where there is a replica, blocks its own. Rejects with `StoreVersionError`
+ * if the ledger belongs to a newer release.
  */
-export async function openValkey(
-  place: ServerPlace,
-  { now = Date.now, onState = () => {}, onWarning = () => {}, ...policy }: ValkeyOptions,
-): Promise<Store & Archive> {
-  let known: StoreFault | undefined
-  /** What claims meet, while everything else may still get through: a full server, a replica that hangs. */
-  let refused: StoreFault | undefined
+export async function openValkey(place: ServerPlace, options: ValkeyOptions): Promise<Store & Archive> {
+  const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
+  const clock = createClock(now, monotonic)
+  const ledger = createLedgerWatch(now, onLedger)
+  const warned = new Set<string>()
   let closing: Promise<void> | undefined
-  let commits = 0
-  const told = new Set<string>()
-  const running = new Set<Promise<unknown>>()
 
+  let known: StoreFault | undefined
   function report(fault?: StoreFault) {
     if (!fault !== !known && !closing) onState(!fault, fault)
     known = fault
   }
-  function onReady({ warnings, maxBytes }: ServerReport) {
-    const small = maxBytes > 0 && maxBytes < policy.maxBytes
+  function onReady({ warnings, maxBytes, evictions }: ServerReport) {
+    ledger.evictions(evictions)
+    const small = maxBytes > 0 && maxBytes < options.maxBytes
     for (const warning of [...warnings, ...(small ? [tooSmall] : [])]) {
-      if (!told.has(warning)) onWarning(warning)
-      told.add(warning)
+      if (!warned.has(warning)) onWarning(warning)
+      warned.add(warning)
     }
   }
 
-  const writer = connect(place, { onReady, lost: report })
+  const writer = connect(place, { onReady, onLost: report })
   const reader = connect(place)
-
-  function track<T>(work: () => Promise<T>): Promise<T> {
-    if (closing) return Promise.reject(new StoreUnavailableError('closed'))
-    const verb = work()
-    running.add(verb)
-    const done = () => void running.delete(verb)
-    verb.then(done, done)
-    return verb
-  }
-
-  const given = () => [now(), policy.keepMs, policy.keepUnknownMs, policy.leaseMs, policy.maxBytes]
-
-  /** What a script that reads answers. */
-  const read = (script: Script, ...args: (string | number)[]) => track(() => reader.ask(script, [...given(), ...args]))
-
-  /** What a script that writes answers; the state of the store follows from it. */
-  async function write(ask: Connection['ask'], script: Script, ...args: (string | number)[]): Promise<Reply[]> {
-    try {
-      const [over, ...answer] = (await track(() => ask(script, [...given(), ...args]))) as Reply[] // they answer lists
-      report(over === 1 ? 'limit' : refused)
-      commits++
-      return answer
-    } catch (error) {
-      report(error instanceof StoreUnavailableError ? error.cause : 'io')
-      throw error
-    }
-  }
-
-  /** What a failover could take back is not taken for done: a replica has to have it. */
-  const confirmedWrite: Connection['ask'] = async (script, args) => {
-    const { reply, confirmed } = await writer.askConfirmed(script, args)
-    if (confirmed) return reply
-    await writer.countReplicas()
-    throw new StoreUnavailableError('busy')
-  }
-
-  /** Only what is as demanding as a claim tells that claims are taken again. */
-  const claimWrite: Connection['ask'] = async (script, args) => {
-    const reply = await confirmedWrite(script, args)
-    refused = undefined
-    return reply
-  }
-  const claiming = (script: Script, ...args: (string | number)[]) =>
-    write(claimWrite, script, ...args).catch(error => {
-      refused = error instanceof StoreUnavailableError ? error.cause : 'io'
-      throw error
-    })
-
-  /** An end that a failover takes back makes a send `unknown` and never a second one, so it need not wait for the replica in vain. */
-  const bestEffortConfirm: Connection['ask'] = async (script, args) => (await writer.askConfirmed(script, args)).reply
-
-  /** Long walks take turns, a slice each, so that many of them do not keep sends waiting. */
-  let turn: Promise<unknown> = Promise.resolve()
-  function serialized<T>(step: (from: string) => Promise<T>, from: string): Promise<T> {
-    const mine = turn.then(() => step(from))
-    turn = mine.catch(() => {})
-    return mine
-  }
-
-  /** Repeats a step of so many rows until there are no more. */
-  async function all(rows: number, step: () => Promise<number>): Promise<number> {
-    const some = await step()
-    return some < rows ? some : some + (await all(rows, step))
-  }
+  const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
   const store: Store & Archive = {
-    async claim(row, perDay) {
-      const [what, existing] = await claiming(scripts.claim, perDay ?? '', ...fieldsOf(row))
-      if (what === 'void') throw new StoreUnavailableError('busy') // it was given up before it got here
-      if (what === 'known') throw new Error('There is a send of that id')
-      if (what === 'limit') throw new StoreUnavailableError('limit')
-      return (what === 'held' ? { claimed: false, existing: toRow(existing) } : { claimed: what === 'claimed' }) as Claim // as the script says it
-    },
-
-    async settle(id, { state, settledAt, answer }): Promise<Settlement> {
-      const [settled, row] = await write(bestEffortConfirm, scripts.settle, id, state, settledAt, answer)
-      return row ? { settled: settled === 1, row: toRow(row) } : { settled: false }
-    },
-
-    async find(caller, id) {
-      const row = await read(scripts.find, caller, id)
-      return row ? toRow(row) : undefined
-    },
-
-    async list(caller, { limit, before = '', ...filter }) {
-      const found: SendRow[] = []
-      const until = performance.now() + walkMs
-      const step = (from: string) => read(scripts.list, caller, limit - found.length, from, slice, ...fieldsOf(filter))
-      for (let from: string | undefined = before, first = true; from !== undefined && found.length < limit; first = false) {
-        if (performance.now() > until) throw new StoreUnavailableError('busy') // whoever asked has gone
-        const [rows, last] = (await (first ? step(from) : serialized(step, from))) as [Reply[], string]
-        found.push(...rows.map(toRow))
-        from = last === '' ? undefined : last
-      }
-      return found
-    },
-
-    async heartbeat(owner) {
-      await write(confirmedWrite, scripts.heartbeat, owner)
-      if (refused) await claiming(scripts.room)
-      await track(writer.countReplicas)
-    },
-
-    release: owner => all(slice, async () => Number((await write(writer.ask, scripts.release, owner, slice))[0])),
-    expireLeases: () => all(slice, async () => Number((await write(writer.ask, scripts.expireLeases, slice))[0])),
-    deleteExpired: () => all(slice, async () => Number((await write(writer.ask, scripts.deleteExpired, slice, keepCountsMs))[0])),
-
-    async secret() {
-      const [secret] = await write(confirmedWrite, scripts.secret, randomBytes(32).toString('hex'))
-      return Buffer.from(String(secret), 'hex')
-    },
-
-    async check() {
-      let [lost, bytes] = [0, 0]
-      for (let from: string | undefined = ''; from !== undefined; ) {
-        const [missing, last, used] = (await read(scripts.inspect, from, pageRows)) as [number, string, number]
-        lost += missing
-        bytes = used
-        from = last === '' ? undefined : last
-      }
-      return { problems: lost === 0 ? [] : [`sends that an index names and that are gone: ${lost}`], bytes, commits }
-    },
-
+    ...createSends(session, ledger, clock, writer),
+    ...createReads(session),
+    ...createArchive(session),
     async count(name, key, windowMs) {
-      const [count, leftMs] = (await within(
-        countMs,
-        track(() => reader.ask(scripts.count, [`${name}:${key}`, windowMs])),
-      )) as [number, number]
+      const counting = session.track(() => reader.ask(scripts.count, [`${name}:${key}`, windowMs]))
+      const [count, leftMs] = (await within(countMs, counting)) as [number, number]
       return { count, leftMs }
     },
-
-    async dump(after = '') {
-      const rows = (await read(scripts.dump, after, pageRows)) as Reply[]
-      return rows.map(toRow).filter(({ state }) => state !== undefined)
-    },
-
-    async load(rows) {
-      let taken = 0
-      for (let at = 0; at < rows.length; at += slice) {
-        const some = rows.slice(at, at + slice).map(row => write(writer.ask, scripts.load, ...fieldsOf(row)))
-        for (const [one] of await Promise.all(some)) taken += Number(one)
-      }
-      return taken
-    },
-
-    async adopt(secret) {
-      const wanted = Buffer.from(secret).toString('hex')
-      const [found] = await write(confirmedWrite, scripts.secret, wanted)
-      return found === wanted
-    },
-
-    async forget(destination) {
-      const sum = { gone: 0, pending: 0 }
-      for (const caller of (await read(scripts.callers)) as string[]) {
-        for (let from: string | undefined = ''; from !== undefined; ) {
-          const [gone, pending, last] = await write(writer.ask, scripts.forget, caller, destination, from, slice)
-          sum.gone += Number(gone)
-          sum.pending += Number(pending)
-          from = last === '' ? undefined : String(last)
-        }
-      }
-      return sum
-    },
-
     close() {
-      closing ??= within(closeMs, Promise.allSettled(running))
+      closing ??= within(closeMs, session.end())
         .catch(() => {})
         .then(() => {
           for (const { close } of [writer, reader]) close()
@@ -240,38 +103,130 @@ export async function openValkey(
 
   const [fault] = await within(openMs, Promise.all([writer.opened, reader.opened])).catch((): [StoreFault] => ['busy'])
   if (fault) report(fault)
-  else
-    await write(writer.ask, scripts.open).catch(async error => {
-      if (!(error instanceof StoreVersionError)) return
+  else {
+    const isNew = await lookAt(session, ledger, clock).catch(async error => {
+      if (!(error instanceof StoreVersionError)) return false
       await store.close()
       throw error
     })
+    if (isNew) onWarning(beginsEmpty)
+    void spellDestinations(session).catch(() => {}) // the next process tries again
+  }
   return store
 }
 
-/** What a server says of itself, or why it cannot be asked; changes nothing. */
-export async function peekValkey(place: ServerPlace): Promise<ServerReport | StoreFault> {
-  const seen = Promise.withResolvers<ServerReport>()
-  const connection = connect(place, { onReady: seen.resolve })
-  try {
-    const fault = await within(openMs, connection.opened)
-    return fault ?? (await within(1, seen.promise).catch((): StoreFault => 'readonly')) // it is heard before, or never
-  } catch {
-    return 'away'
-  } finally {
-    connection.close()
+/** Looks who the ledger is, and whether it is new. */
+async function lookAt({ write }: Session, ledger: LedgerWatch, clock: LedgerClock): Promise<boolean> {
+  const [callers, ...found] = await write(scripts.open)
+  const mark = markOf(found)
+  if (mark.clock > 0) clock.anchor(mark.clock)
+  ledger.seen(mark)
+  return callers === 0 && mark.claims === 0 && mark.clock === 0
+}
+
+/** Has rows of an earlier release found by the digits of their destination, a slice at a time. */
+async function spellDestinations({ write }: Session) {
+  for (let from: string | undefined = ''; from !== undefined; ) {
+    const [last] = await write(scripts.spell, from, slice)
+    from = last === '' ? undefined : String(last)
   }
 }
 
-const fieldsOf = (members: object) => Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
-
-// A hash has the members of SendRow, as texts; those of a later release besides
-function toRow(flat: Reply | undefined): SendRow {
-  const texts = flat as string[]
-  const row: Record<string, string | number> = {}
-  for (let at = 0; at < texts.length; at += 2) {
-    const [name = '', value = ''] = texts.slice(at, at + 2)
-    row[name] = name === 'createdAt' || name === 'settledAt' ? Number(value) : value
+/** Repeats a step of so many rows until there are no more, or `most` are done. */
+async function repeat(step: () => Promise<Reply[]>, most = Number.POSITIVE_INFINITY): Promise<number> {
+  for (let done = 0; ; ) {
+    const some = Number((await step())[0])
+    done += some
+    if (some < slice || done >= most) return done
   }
-  return row as SendRow
+}
+
+/** The verbs that write. */
+function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, writer: Connection) {
+  const { write, confirmedWrite, bestEffortWrite, claimWrite, track } = session
+  const sends: Pick<Store, 'claim' | 'settle' | 'heartbeat' | 'release' | 'expireLeases' | 'deleteExpired' | 'secret' | 'accept'> = {
+    async claim(row, perDay) {
+      if (row.idempotencyKey !== undefined) {
+        if (!ledger.isKnown()) await lookAt(session, ledger, clock)
+        ledger.check()
+      }
+      const limits = perDay === undefined ? ['', ''] : [perDay, attemptsOf(perDay)]
+      const [what, ...more] = await claimWrite(scripts.claim, ...limits, ledger.tolerant() ? 1 : 0, ...fieldsOf(row))
+      if (what === 'changed') ledger.seen(markOf(more))
+      if (what === 'evicted') ledger.lostRows()
+      if (what === 'changed' || what === 'evicted') {
+        ledger.check()
+        throw new StoreUnavailableError('busy') // somebody has accepted it meanwhile
+      }
+      if (what === 'void') throw new StoreUnavailableError('busy') // it was given up before it got here
+      if (what === 'known') throw new Error('There is a send of that id')
+      if (what === 'limit') throw new StoreUnavailableError('limit')
+      if (what === 'claimed') ledger.claimed(Number(more[0]))
+      return (what === 'held' ? { claimed: false, existing: toRow(more[0]) } : { claimed: what === 'claimed' }) as Claim // as the script says it
+    },
+
+    async settle({ id }, { state, settledAt, answer }) {
+      const [settled, row] = await bestEffortWrite(scripts.settle, id, state, settledAt, answer)
+      if (settled === 1) return { settled: true }
+      return row ? { settled: false, row: toRow(row) } : { settled: false }
+    },
+
+    async heartbeat(owner) {
+      const found = await confirmedWrite(scripts.heartbeat, owner, Math.floor(clock.trusted()))
+      ledger.seen(markOf(found))
+      if (session.claimsRefused()) await claimWrite(scripts.room)
+      ledger.evictions(await track(writer.refresh))
+    },
+
+    release: owner => repeat(() => write(scripts.release, owner, slice)),
+    expireLeases: async () => (clock.agrees() ? repeat(() => write(scripts.expireLeases, slice)) : 0),
+    deleteExpired: async () => (clock.steady() ? repeat(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
+
+    async secret() {
+      const [secret] = await confirmedWrite(scripts.secret, randomBytes(32).toString('hex'))
+      return Buffer.from(String(secret), 'hex')
+    },
+
+    async accept() {
+      await confirmedWrite(scripts.accept, randomUUID())
+    },
+  }
+  return sends
+}
+
+/** The verbs that read. */
+function createReads({ read }: Session) {
+  const turns = createTurns(2)
+  const reads: Pick<Store, 'find' | 'list' | 'check'> = {
+    async find({ caller, account }, id, cancellation) {
+      if (cancellation?.reason) throw cancellation.reason
+      const row = await read(scripts.find, caller, account, id)
+      return row ? toRow(row) : undefined
+    },
+
+    async list({ caller, account }, { limit, before = '', ...filter }, cancellation) {
+      const found: SendRow[] = []
+      const until = performance.now() + walkMs
+      for (let from: string | undefined = before; from !== undefined && found.length < limit; ) {
+        if (performance.now() > until) throw new StoreUnavailableError('busy') // whoever asked has gone
+        const args = [caller, account, limit - found.length, from, slice, ...fieldsOf(filter)]
+        const [rows, last] = (await turns(caller, () => read(scripts.list, ...args), cancellation)) as [Reply[], string]
+        found.push(...rows.map(toRow))
+        from = last === '' ? undefined : last
+      }
+      return found
+    },
+
+    async check() {
+      let [lost, bytes] = [0, 0]
+      for (let from: string | undefined = ''; from !== undefined; ) {
+        const [missing, last, used] = (await read(scripts.inspect, from, pageRows)) as [number, string, number]
+        lost += missing
+        bytes = used
+        from = last === '' ? undefined : last
+      }
+      return { problems: lost === 0 ? [] : [`sends that an index names and that are gone: ${lost}`], bytes }
+    },
+  }
+  return reads
 }

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
-import { ended, send } from '../../store/sends.ts'
+import { crm, ended, send } from '../../store/sends.ts'
 import { dumpOf, figures, fill, say, settled, test } from './command.ts'
 
 describe('npm run store -- copy', () => {
@@ -54,8 +54,8 @@ describe('npm run store -- copy', () => {
     await source.claim(running)
     await source.claim(other)
     const early = await run(['copy', url, `sqlite:${path}.copy`])
-    await source.settle(running.id, ended('accepted', Date.now()))
-    await source.settle(other.id, ended('rejected', Date.now()))
+    await source.settle(running, ended('accepted', Date.now()))
+    await source.settle(other, ended('rejected', Date.now()))
     const late = await run(['copy', url, `sqlite:${path}.copy`])
 
     expect(early).toMatchObject({ code: 0, stdout: expect.stringContaining('Warning: 2 sends of FROM are pending') })
@@ -75,7 +75,7 @@ describe('npm run store -- copy', () => {
       while (running) {
         const row = send({ createdAt: Date.now() })
         await source.claim(row)
-        await source.settle(row.id, ended('accepted', Date.now()))
+        await source.settle(row, ended('accepted', Date.now()))
       }
     })()
     const during = await run(['copy', url, `sqlite:${path}.copy`])
@@ -103,7 +103,7 @@ describe('npm run store -- copy', () => {
     expect(code).toBe(0)
     expect(figures(stdout)).toMatchObject({ read: 2, copied: 1, left: 0 })
     expect(stdout).toContain('1 whose key another send holds in TO')
-    expect(await target.list('crm', { idempotencyKey: 'k', limit: 10 })).toEqual([holder])
+    expect(await target.list(crm, { idempotencyKey: 'k', limit: 10 })).toEqual([holder])
   })
 
   test('refuses a ledger with a secret of its own, and leaves it as it is', async ({ url, path, open, run }) => {

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import { StoreUnavailableError } from '../../../src/store/store.ts'
-import { ended, send } from '../sends.ts'
+import { type Archive, type Store, StoreUnavailableError } from '../../../src/store/store.ts'
+import { crm, ended, send } from '../sends.ts'
 import { installed, refused, test, unavailable } from '../stores.ts'
 
 describe('faults of the file', () => {
@@ -19,10 +19,10 @@ describe('faults of the file', () => {
     const store = await open()
     expect(states).toEqual(['corrupt'])
     expect(await refused(store.claim(send()))).toEqual(unavailable('corrupt'))
-    expect(await refused(store.find('crm', row.id))).toEqual(unavailable('corrupt'))
+    expect(await refused(store.find(crm, row.id))).toEqual(unavailable('corrupt'))
     expect(readFileSync(path)).toEqual(garbage)
     writeFileSync(path, intact)
-    expect(await store.find('crm', row.id)).toMatchObject({ state: 'pending' })
+    expect(await store.find(crm, row.id)).toMatchObject({ state: 'pending' })
     expect(await store.claim(send())).toEqual({ claimed: true })
     expect(states).toEqual(['corrupt', 'ok'])
   })
@@ -50,7 +50,7 @@ describe('faults of the file', () => {
 
     expect(await store.claim(row)).toEqual({ claimed: true })
     expect(existsSync(path)).toBe(true)
-    expect(await store.list('crm', { limit: 10 })).toMatchObject([{ id: row.id }])
+    expect(await store.list(crm, { limit: 10 })).toMatchObject([{ id: row.id }])
   })
 
   const limited = process.platform === 'linux' && installed('prlimit')
@@ -75,7 +75,7 @@ describe('faults of the file', () => {
       expect(faults.size).toBeGreaterThan(0)
       spawnSync('prlimit', ['--pid', String(pid), '--fsize=unlimited'])
       expect(await store.claim(send())).toEqual({ claimed: true })
-      for (const id of answered) expect(await store.find('crm', id)).toMatchObject({ state: 'pending' })
+      for (const id of answered) expect(await store.find(crm, id)).toMatchObject({ state: 'pending' })
       expect((await store.check()).problems).toEqual([])
     },
   )
@@ -90,9 +90,9 @@ describe('faults of the file', () => {
       const { store } = await remote(['unshare', '-m', 'sh', '-c', readOnly])
       const rows = Array.from({ length: 2_000 }, () => send())
       await Promise.all(rows.map(row => store.claim(row)))
-      await Promise.all(rows.map(row => store.settle(row.id, ended('accepted'))))
+      await Promise.all(rows.map(row => store.settle(row, ended('accepted'))))
 
-      expect(await store.deleteExpired()).toBe(2_000)
+      expect(await (store as Store & Archive).forget('34600000000')).toEqual({ gone: 2_000, pending: 0 })
     },
   )
 
@@ -110,10 +110,10 @@ describe('faults of the file', () => {
 
       const { store } = await remote(barred)
       expect(await refused(store.claim(send()))).toEqual(unavailable('readonly'))
-      expect(await store.find('crm', row.id)).toMatchObject({ state: 'pending' })
+      expect(await store.find(crm, row.id)).toMatchObject({ state: 'pending' })
       chmodSync(path, 0o600)
       expect(await store.claim(send())).toEqual({ claimed: true })
-      expect(await store.list('crm', { limit: 10 })).toHaveLength(2)
+      expect(await store.list(crm, { limit: 10 })).toHaveLength(2)
     },
   )
 
@@ -149,7 +149,7 @@ describe('what was forgotten', () => {
     const numbers = Array.from({ length: 3_000 }, (_, n) => String(346_000_000_000 + ((n * 7_919) % 3_000)))
     const sends = numbers.map(destination => send({ destination, idempotencyKey: `k${destination}`.slice(-5) }))
     await Promise.all(sends.map(row => store.claim(row)))
-    await Promise.all(sends.map(row => store.settle(row.id, { ...ended('unknown'), answer: 'x'.repeat(300) })))
+    await Promise.all(sends.map(row => store.settle(row, { ...ended('unknown'), answer: 'x'.repeat(300) })))
     const theirs = sends.filter((_, n) => n % 60 === 0).map(({ destination }) => destination)
     expect(theirs.filter(destination => traces(path, destination))).toEqual(theirs)
 
@@ -167,7 +167,7 @@ describe('what was forgotten', () => {
     await store.heartbeat('gateway')
 
     expect(await refused(store.forget('34699999999'))).toEqual(unavailable('busy'))
-    expect(await store.list('crm', { destination: '34699999999', limit: 1 })).toEqual([])
+    expect(await store.list(crm, { destination: '34699999999', limit: 1 })).toEqual([])
     await store.release('gateway')
     expect(await store.forget('34699999999')).toEqual({ gone: 0, pending: 0 })
     expect(traces(path, '34699999999')).toBe(false)

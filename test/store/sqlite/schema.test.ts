@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { migrate, migrations, recognise, versionOf } from '../../../src/store/sqlite/schema.ts'
-import { StoreVersionError } from '../../../src/store/store.ts'
-import { ended, send } from '../sends.ts'
+import { type Sender, StoreVersionError } from '../../../src/store/store.ts'
+import { crm, ended, send, shop } from '../sends.ts'
 import { refused, test } from '../stores.ts'
 
 describe('versions', () => {
@@ -44,10 +44,10 @@ describe('versions', () => {
     copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-1.sqlite'), path)
     const store = await open({ now: () => 10_000 })
 
-    const states = (await store.list('crm', { limit: 10 })).map(({ state }) => state)
+    const states = (await store.list(crm, { limit: 10 })).map(({ state }) => state)
     expect(states).toEqual(['unknown', 'not_sent', 'rejected', 'accepted', 'pending'])
     const reference = 'first release'
-    expect(await store.list('crm', { reference, limit: 10 })).toEqual([
+    expect(await store.list(crm, { reference, limit: 10 })).toEqual([
       { ...send({ id: '0196a000-0000-7000-8000-000000000002', idempotencyKey: 'k2', reference }), ...ended('accepted') },
     ])
     expect(await store.claim(send({ idempotencyKey: 'k2' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
@@ -55,6 +55,31 @@ describe('versions', () => {
     expect(await store.claim(send({ id }), 3), 'the sends of that day count').toEqual({ claimed: false })
     expect(await store.claim(send({ id }), 4)).toEqual({ claimed: true })
     expect(Buffer.from(await store.secret()).toString('hex')).toBe('5'.repeat(64))
+  })
+
+  test('the file of the release before opens with all that was in it, numbers in any spelling included', async ({ open, path }) => {
+    copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-2.sqlite'), path)
+    const store = await open({ now: () => 10_000, monotonic: () => 10_000 })
+    const numberOf = async (sender: Sender, destination: string) =>
+      (await store.list(sender, { destination, limit: 10 })).map(({ id }) => Number(id.slice(-3)))
+
+    expect(await store.dump()).toHaveLength(10)
+    expect((await store.list(crm, { idempotencyKey: 'k4', limit: 10 })).map(({ state }) => state)).toEqual(['accepted', 'not_sent'])
+    for (const [key, state] of [
+      ['k1', 'pending'],
+      ['k2', 'accepted'],
+      ['k3', 'rejected'],
+      ['k5', 'unknown'],
+    ] as const)
+      expect(await store.claim(send({ idempotencyKey: key }))).toMatchObject({ claimed: false, existing: { state } })
+    expect([await numberOf(crm, '34600000001'), await numberOf(shop, '34600000001')]).toEqual([[9, 7], [8]])
+    expect(await numberOf(crm, '+34 600-000-001')).toEqual([10, 7])
+    expect(await store.claim(send({ id: '0196a000-0000-7000-8000-999999999999' }), 7), 'the sends of that day count').toEqual({
+      claimed: false,
+    })
+    expect(Buffer.from(await store.secret()).toString('hex')).toBe('5'.repeat(64))
+    expect(await store.forget('34600000001')).toEqual({ gone: 3, pending: 0 })
+    expect((await store.check()).problems).toEqual([])
   })
 
   test('migrations run all or none', ({ path }) => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
@@ -8,7 +8,7 @@ import { afterAll, describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
-import { policy, send } from '../sends.ts'
+import { crm, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
 for (const contract of [storeContract, archiveContract]) contract('sqlite in memory', options => openStore('sqlite::memory:', options))
@@ -51,7 +51,7 @@ describe('several processes on one file', () => {
 
       const survivor = await open({ now: () => Date.now() + policy.leaseMs })
       expect((await survivor.check()).problems).toEqual([])
-      const states = await Promise.all(answered.map(async id => (await survivor.find('crm', id))?.state))
+      const states = await Promise.all(answered.map(async id => (await survivor.find(crm, id))?.state))
       expect(states).toEqual(Array(answered.length).fill('pending'))
       expect(await survivor.expireLeases()).toBeGreaterThanOrEqual(answered.length)
       expect(await survivor.expireLeases()).toBe(0)
@@ -64,13 +64,13 @@ describe('several processes on one file', () => {
     const row = send({ owner: 'remote' })
     await store.claim(row)
     const clock = { ms: Date.now() + policy.leaseMs - 2_000 }
-    const other = await open({ now: () => clock.ms })
+    const other = await open({ now: () => clock.ms, monotonic: () => clock.ms })
 
     expect(await other.expireLeases()).toBe(0)
     await end()
     clock.ms += 2_000 + policy.leaseMs
     expect(await other.expireLeases()).toBe(1)
-    expect(await other.find('crm', row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
+    expect(await other.find(crm, row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
   })
 
   test('a lock held elsewhere is waited for in vain without blocking the event loop, and then gone', async ({ path, open, states }) => {
@@ -85,7 +85,7 @@ describe('several processes on one file', () => {
     expect(await refused(store.claim(send()))).toEqual(unavailable('busy'))
     clearInterval(turning)
     expect(turns).toBeGreaterThan(20)
-    expect(await store.list('crm', { limit: 1 })).toEqual([])
+    expect(await store.list(crm, { limit: 1 })).toEqual([])
     holder.kill('SIGKILL')
     await once(holder, 'exit')
     expect(await store.claim(send())).toEqual({ claimed: true })
@@ -93,21 +93,32 @@ describe('several processes on one file', () => {
   })
 })
 
+/** How many transactions stand in the log of a file: the last page of each says how large the file is then. */
+function commitsIn(path: string) {
+  const log = readFileSync(`${path}-wal`)
+  const pageBytes = log.readUInt32BE(8)
+  const salt = log.readBigUInt64BE(16)
+  let commits = 0
+  for (let at = 32; at < log.length && log.readBigUInt64BE(at + 8) === salt; at += 24 + pageBytes)
+    commits += Number(log.readUInt32BE(at + 4) > 0)
+  return commits
+}
+
 describe('the worker', () => {
-  test('however many arrive together, no transaction has more than 512 of them', async ({ open }) => {
+  test('however many arrive together, no transaction has more than 512 of them', async ({ open, path }) => {
     const store = await open()
-    const before = (await store.check()).commits
+    const before = commitsIn(path)
     await Promise.all(Array.from({ length: 1_536 }, () => store.claim(send())))
 
-    expect((await store.check()).commits - before).toBeGreaterThanOrEqual(3)
+    expect(commitsIn(path) - before).toBeGreaterThanOrEqual(3)
   })
 
-  test('writes that arrive together share their transactions', async ({ open }) => {
+  test('writes that arrive together share their transactions', async ({ open, path }) => {
     const store = await open()
-    const before = (await store.check()).commits
+    const before = commitsIn(path)
     await Promise.all(Array.from({ length: 1_000 }, () => store.claim(send())))
 
-    expect((await store.check()).commits - before).toBeLessThan(100)
+    expect(commitsIn(path) - before).toBeLessThan(50)
   })
 
   test('each write is on the disk when it is answered', async ({ open, path, dir }) => {
@@ -118,7 +129,7 @@ describe('the worker', () => {
     for (const suffix of ['', '-wal']) copyFileSync(path + suffix, copy + suffix)
 
     const copied = await open({ path: copy })
-    expect(await copied.find('crm', row.id)).toMatchObject({ state: 'pending' })
+    expect(await copied.find(crm, row.id)).toMatchObject({ state: 'pending' })
   })
 
   test('a dead worker fails what it had, and the next call has another', async ({ open, states }) => {
@@ -131,7 +142,7 @@ describe('the worker', () => {
 
     expect(await Promise.all(cut)).toContainEqual(unavailable('worker'))
     expect(await store.claim(send())).toEqual({ claimed: true })
-    expect(await store.find('crm', row.id)).toMatchObject({ state: 'pending' })
+    expect(await store.find(crm, row.id)).toMatchObject({ state: 'pending' })
     expect(states).toEqual(['worker', 'ok'])
   })
 })

@@ -9,7 +9,7 @@ import { openValkey, type ValkeyOptions } from '../../../src/store/valkey/valkey
 import { selfSigned } from '../../afilnet/certificate.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
-import { ended, policy, send } from '../sends.ts'
+import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
 
@@ -19,7 +19,7 @@ async function open(url: string, over: Partial<ValkeyOptions> = {}) {
   const warnings: string[] = []
   const told = {
     onState: (ok: boolean, fault?: StoreFault) => states.push(ok ? 'ok' : (fault ?? 'io')),
-    onWarning: (text: string) => warnings.push(text),
+    onWarning: (text: string) => !text.startsWith('the ledger is new') && warnings.push(text), // as every store of a test is
   }
   const store = await openValkey(readStoreUrl(url) as ServerPlace, { ...policy, now: () => 1_000, ...told, ...over }) // the tests name servers only
   onTestFinished(store.close)
@@ -29,7 +29,7 @@ async function open(url: string, over: Partial<ValkeyOptions> = {}) {
 async function put(store: Store, over: Parameters<typeof send>[0] = {}, end?: Parameters<typeof ended>[0]) {
   const row = send(over)
   await store.claim(row)
-  if (end) await store.settle(row.id, ended(end))
+  if (end) await store.settle(row, ended(end))
   return row
 }
 
@@ -80,12 +80,12 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const row = await put(remote.store, { owner: 'killed' })
       await remote.end('SIGKILL')
       const clock = { ms: Date.now() + policy.leaseMs - 2_000 }
-      const { store } = await open(url, { now: () => clock.ms })
+      const { store } = await open(url, { now: () => clock.ms, monotonic: () => clock.ms })
 
       expect(await store.expireLeases()).toBe(0)
       clock.ms += 2_000 + policy.leaseMs
       expect(await store.expireLeases()).toBe(1)
-      expect(await store.find('crm', row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
+      expect(await store.find(crm, row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
     })
 
     test('a release that adds something runs beside one that does not know it', async () => {
@@ -95,7 +95,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await store.claim(row)
 
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: row })
-      expect(await store.settle(row.id, ended('accepted'))).toMatchObject({ settled: true, row: { ...row, state: 'accepted' } })
+      expect(await store.settle(row, ended('accepted'))).toEqual({ settled: true })
+      expect(await store.find(crm, row.id)).toMatchObject({ ...row, state: 'accepted' })
     })
 
     test('one of a newer schema is refused, at the start and later, and left alone', async () => {
@@ -109,7 +110,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const error = await refused(openStore(url, policy))
       expect(error).toBeInstanceOf(StoreVersionError)
       expect(error.message).toContain('schema version 2')
-      const verbs = [store.claim(send()), store.settle(row.id, ended('accepted')), store.find('crm', row.id), store.deleteExpired()]
+      const verbs = [store.claim(send()), store.settle(row, ended('accepted')), store.find(crm, row.id), store.heartbeat('first')]
       for (const refusal of await Promise.all(verbs.map(refused))) expect(refusal).toBeInstanceOf(StoreVersionError)
       expect(states).toEqual(['version'])
       expect(shared.cli('-n', db, 'DEBUG', 'DIGEST')).toBe(before)
@@ -120,13 +121,19 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const db = url.split('/').at(-1) ?? ''
       shared.cli('-n', db, 'SET', 'theirs', '1')
       const clock = { ms: 1_000 }
-      const { store } = await open(url, { now: () => clock.ms })
+      const { store } = await open(url, { now: () => clock.ms, monotonic: () => clock.ms })
       await put(store, { idempotencyKey: 'k', reference: 'r' }, 'unknown')
       clock.ms += policy.keepUnknownMs + 8 * 86_400_000
       await store.deleteExpired()
       await store.release('first')
 
-      expect(shared.cli('-n', db, 'KEYS', '*').split('\n').sort()).toEqual(['afg:bytes', 'afg:callers', 'afg:schema', 'theirs'])
+      expect(shared.cli('-n', db, 'KEYS', '*').split('\n').sort()).toEqual([
+        'afg:bytes',
+        'afg:callers',
+        'afg:ledger',
+        'afg:schema',
+        'theirs',
+      ])
       expect(shared.cli('-n', db, 'GET', 'afg:bytes')).toBe('0')
     })
   })
@@ -138,8 +145,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await put(store, { caller: 'a:b', reference: 'c', idempotencyKey: 'y' })
       await put(store, { caller: 'a', reference: '', idempotencyKey: 'ñ\u{1F600}' })
 
-      expect(await store.list('a', { reference: 'b:c', limit: 9 })).toMatchObject([{ id: mine.id }])
-      expect(await store.list('a', { reference: '', limit: 9 })).toHaveLength(1)
+      expect(await store.list({ ...crm, caller: 'a' }, { reference: 'b:c', limit: 9 })).toMatchObject([{ id: mine.id }])
+      expect(await store.list({ ...crm, caller: 'a' }, { reference: '', limit: 9 })).toHaveLength(1)
       expect(await store.claim(send({ caller: 'a', idempotencyKey: 'ñ\u{1F600}' }))).toMatchObject({ claimed: false })
       expect(await store.claim(send({ caller: 'a:x', idempotencyKey: '1:y' }))).toEqual({ claimed: true })
     })
@@ -152,7 +159,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await Promise.all(rows.map(row => store.claim(row)))
       const wanted = rows.filter(({ platform, platformId }) => platform === 'telegram' && platformId === '7').map(({ id }) => id)
 
-      const found = await store.list('crm', { platform: 'telegram', platformId: '7', limit: 2_000 })
+      const found = await store.list(crm, { platform: 'telegram', platformId: '7', limit: 2_000 })
       expect(found.map(({ id }) => id)).toEqual(wanted.reverse())
     })
 
@@ -160,9 +167,9 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const { store } = await open(shared.fresh())
       const [early, late] = [send({ idempotencyKey: 'k' }), send({ idempotencyKey: 'k' })]
       await store.claim(late)
-      await store.settle(late.id, ended('not_sent'))
+      await store.settle(late, ended('not_sent'))
       await store.claim(early)
-      await store.settle(early.id, ended('accepted'))
+      await store.settle(early, ended('accepted'))
 
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { id: early.id } })
     })
@@ -171,10 +178,10 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
   test('does not take a claim that arrives after it was given up', async () => {
     const { store } = await open(shared.fresh())
     const row = send({ idempotencyKey: 'k' })
-    await store.settle(row.id, ended('not_sent'))
+    await store.settle(row, ended('not_sent'))
 
     expect(await refused(store.claim(row))).toEqual(unavailable('busy'))
-    expect(await store.list('crm', { limit: 10 })).toEqual([])
+    expect(await store.list(crm, { limit: 10 })).toEqual([])
     expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
   })
 
@@ -220,7 +227,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     test('comes in order and in pages, of all callers', async () => {
       const { store } = await open(shared.fresh())
       const rows = Array.from({ length: 2_300 }, (_, n) => send({ caller: `c${n % 3}` }))
-      await Promise.all(rows.map(row => store.claim(row)))
+      for (let n = 0; n < rows.length; n += 500) await Promise.all(rows.slice(n, n + 500).map(row => store.claim(row)))
 
       expect(await store.dump()).toHaveLength(1_000)
       expect((await everything(store)).map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
@@ -234,8 +241,48 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       expect(await store.forget('34600000000')).toEqual({ gone: 450, pending: 1 })
       expect((await everything(store)).map(({ id }) => id)).toEqual([other.id, running.id])
-      await store.settle(running.id, ended('accepted'))
+      await store.settle(running, ended('accepted'))
       expect(await store.forget('34600000000')).toEqual({ gone: 1, pending: 0 })
+    })
+  })
+
+  describe('a ledger that changes under a running process', () => {
+    const changes: Record<string, (server: Server, rowId: string) => void> = {
+      'is flushed': server => server.cli('FLUSHALL'),
+      'is an older copy': server => server.cli('HSET', 'afg:ledger', 'claims', '0'),
+      'is another one': server => server.cli('HSET', 'afg:ledger', 'identity', 'other'),
+      'has lost a row': (server, rowId) => server.cli('DEL', `afg:send:${rowId}`),
+    }
+    test.for(Object.entries(changes))('%s: takes no key until that is accepted, and everything else', async ([, change]) => {
+      const server = await start()
+      const ledgers: boolean[] = []
+      const { store } = await open(server.url(), { now: Date.now, onLedger: changed => ledgers.push(changed) })
+      const row = await put(store, { idempotencyKey: 'k' }, 'accepted')
+      change(server, row.id)
+
+      for (const key of ['k', 'k', 'new'])
+        expect(await refused(store.claim(send({ idempotencyKey: key })))).toMatchObject({ name: 'LedgerChangedError', cause: 'changed' })
+      expect(await store.claim(send())).toEqual({ claimed: true })
+      expect(await store.list(crm, { limit: 1 })).toHaveLength(1)
+      await store.heartbeat('first')
+      expect(ledgers).toEqual([true])
+
+      await store.accept()
+      await store.heartbeat('first')
+      expect(ledgers).toEqual([true, false])
+      expect(await store.claim(send({ idempotencyKey: 'new' }))).toEqual({ claimed: true })
+    })
+
+    test('that the server has evicted from is noticed by the next heartbeat', async () => {
+      const server = await start({ settings: { 'maxmemory-policy': 'allkeys-random' } })
+      const { store } = await open(server.url())
+      for (let n = 0; n < 50; n++) await put(store, { idempotencyKey: `k${n}` })
+      server.cli('CONFIG', 'SET', 'maxmemory', '1')
+      server.cli('SET', 'theirs', '1') // evicts
+      server.cli('CONFIG', 'SET', 'maxmemory', '0')
+      await store.heartbeat('first')
+
+      expect(await refused(store.claim(send({ idempotencyKey: 'new' })))).toMatchObject({ name: 'LedgerChangedError' })
     })
   })
 
@@ -247,10 +294,10 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await server.kill()
 
       expect(await refused(store.claim(send()))).toEqual(unavailable('away'))
-      expect(await refused(store.list('crm', { limit: 1 }))).toEqual(unavailable('away'))
+      expect(await refused(store.list(crm, { limit: 1 }))).toEqual(unavailable('away'))
       await server.restart()
       await back(store)
-      expect(await store.list('crm', { limit: 1_000 })).toHaveLength(rows.length)
+      expect(await store.list(crm, { limit: 1_000 })).toHaveLength(rows.length)
       expect(await store.claim(send())).toEqual({ claimed: true })
       expect(
         states.filter(state => state !== 'busy'),
@@ -264,7 +311,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await put(store)
       server.stop()
 
-      const verbs = [store.claim(send()), store.find('crm', 'x'), store.settle('x', ended('accepted'))]
+      const verbs = [store.claim(send()), store.find(crm, 'x'), store.settle({ ...crm, id: 'x' }, ended('accepted'))]
       for (const error of await Promise.all(verbs.map(refused))) expect(error).toEqual(unavailable('busy'))
       for (let n = 0; n < 100; n++) expect(await refused(store.claim(send())), 'at once').toEqual(unavailable('busy'))
       server.go()
@@ -290,7 +337,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await put(store)
       shared.cli('SCRIPT', 'FLUSH')
 
-      expect(await Promise.all([store.claim(send()), store.claim(send()), store.list('crm', { limit: 0 })])).toMatchObject([
+      expect(await Promise.all([store.claim(send()), store.claim(send()), store.list(crm, { limit: 0 })])).toMatchObject([
         { claimed: true },
         { claimed: true },
         [],
@@ -306,7 +353,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       }
 
       expect(await refused(full())).toEqual(unavailable('full'))
-      expect(await store.settle(row.id, ended('accepted'))).toMatchObject({ settled: true })
+      expect(await store.settle(row, ended('accepted'))).toMatchObject({ settled: true })
       await store.heartbeat('first').catch(() => {})
       expect(states, 'that other things get through is no news of claims').toEqual(['full'])
       server.cli('CONFIG', 'SET', 'maxmemory', '0')
@@ -331,7 +378,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const row = await put(store)
       server.cli('REPLICAOF', '127.0.0.1', String(other.port))
 
-      expect(await refused(store.settle(row.id, ended('accepted')))).toEqual(unavailable('readonly'))
+      expect(await refused(store.settle(row, ended('accepted')))).toEqual(unavailable('readonly'))
       server.cli('REPLICAOF', 'NO', 'ONE')
       await back(store)
       expect(states).toContain('readonly')
@@ -358,12 +405,15 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
         '~afg:* resetchannels +evalsha +eval +wait +info +config|get +select +@connection +get +set +setnx +del +exists +incr +incrby +decrby +hget +hset +hgetall +hincrby +zadd +zrem +zrange +zrangebyscore +zcard +sadd +srem +scard +smembers +srandmember +pttl +pexpire'
       expect(server.cli('ACL', 'SETUSER', 'gateway', 'on', '>fake-store-password', ...rights.split(' '))).toBe('OK')
       const clock = { ms: 1_000 }
-      const { store, warnings } = await open(server.url().replace('//', '//gateway:fake-store-password@'), { now: () => clock.ms })
+      const { store, warnings } = await open(server.url().replace('//', '//gateway:fake-store-password@'), {
+        now: () => clock.ms,
+        monotonic: () => clock.ms,
+      })
       await put(store, { idempotencyKey: 'k' }, 'accepted')
       await put(store, { idempotencyKey: 'free' }, 'not_sent')
       await put(store, { owner: 'dead' })
 
-      expect(await store.list('crm', { idempotencyKey: 'k', limit: 1 })).toHaveLength(1)
+      expect(await store.list(crm, { idempotencyKey: 'k', limit: 1 })).toHaveLength(1)
       expect(await store.secret()).toHaveLength(32)
       expect(await store.count?.('requests', 'crm', 1_000)).toMatchObject({ count: 1 })
       clock.ms += policy.leaseMs + policy.keepMs
@@ -441,7 +491,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       expect(await refused(store.claim(send()))).toEqual(unavailable('away'))
       await back(store)
-      expect(await store.list('crm', { limit: 100 })).toHaveLength(rows.length)
+      expect(await store.list(crm, { limit: 100 })).toHaveLength(rows.length)
       expect(replica.cli('ROLE')).toContain('master')
     })
   })
@@ -468,7 +518,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       replica.stop()
       expect(await refused(store.claim(send({ idempotencyKey: 'k' })))).toEqual(unavailable('busy'))
-      const settled = await store.settle(rows[0]?.id ?? '', ended('accepted'))
+      const settled = await store.settle(rows[0] ?? send(), ended('accepted'))
       expect(settled).toMatchObject({ settled: true })
       replica.go()
       await back(store)

@@ -1,0 +1,59 @@
+/** The time of the ledger. */
+export type LedgerClock = {
+  /** The wall clock, as it is. */
+  now(): number
+  /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
+  trusted(): number
+  /** Whether wall clock and monotonic clock agree now, which is enough to expire leases. */
+  agrees(): boolean
+  /** Whether they have agreed for ten minutes, which is enough to delete rows. */
+  steady(): boolean
+  /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
+  anchor(lastSeen: number): void
+}
+
+const toleranceMs = 2_000
+const settleMs = 600_000
+
+/**
+ * Watches the wall clock by the monotonic one.
+ *
+ * A clock that jumps forward would make rows look expired, and their keys would be free to send again. A new offset between the two clocks
+ * therefore counts only after ten minutes. A process that starts while the clock is wrong has nothing to compare it with: so the first ten
+ * minutes delete nothing, and count from the time that the ledger remembers.
+ */
+export function createClock(now: () => number, monotonic: () => number): LedgerClock {
+  let offset = now() - monotonic()
+  let steadyAt = monotonic() + settleMs
+  let ceiling = Number.POSITIVE_INFINITY
+  let candidate: { offset: number; until: number } | undefined
+
+  function read() {
+    const at = monotonic()
+    const found = now() - at
+    if (candidate && Math.abs(found - candidate.offset) <= toleranceMs && at >= candidate.until) offset = found
+    if (Math.abs(found - offset) <= toleranceMs) {
+      offset = found
+      candidate = undefined
+    } else if (!candidate || Math.abs(found - candidate.offset) > toleranceMs) {
+      steadyAt = at + settleMs
+      candidate = { offset: found, until: steadyAt }
+    }
+    if (at >= steadyAt) ceiling = Number.POSITIVE_INFINITY
+    return at
+  }
+
+  return {
+    now,
+    trusted: () => read() + Math.min(offset, ceiling),
+    agrees() {
+      read()
+      return candidate === undefined
+    },
+    steady: () => read() >= steadyAt && candidate === undefined,
+    anchor(lastSeen) {
+      const at = read()
+      if (at < steadyAt && ceiling === Number.POSITIVE_INFINITY) ceiling = lastSeen - at
+    },
+  }
+}

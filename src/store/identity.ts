@@ -1,0 +1,24 @@
+/**
+ * What a ledger says of itself: who it is, how many claims with a key it has taken, and when an operator last accepted it.
+ *
+ * The identity is random and made with the ledger; the number of claims only grows. `clock` is what time it was at the last heartbeat.
+ */
+export type LedgerMark = { identity: string; claims: number; acceptance: string; acceptedAt: number; clock: number }
+
+/** What a process remembers of its ledger; `refused` is the acceptance that the changed ledger had when the change was found. */
+export type LedgerMemory = LedgerMark & { seenAt: number; refused?: string }
+
+/**
+ * Compares the ledger with what the process remembers: another identity, or fewer claims, is another ledger or an old copy, which may have
+ * forgotten keys. Returns what to remember; `refused` in it means that the ledger has changed and nobody has accepted that.
+ *
+ * The ledger itself may come back, too. An operator may accept before the process notices the change: then `acceptedAt` is later than its last look at the old ledger.
+ */
+export function compareLedger(memory: LedgerMemory | undefined, found: LedgerMark, now: number): LedgerMemory {
+  if (!memory) return { ...found, seenAt: now }
+  const { identity, claims, seenAt, refused } = memory
+  const changed = found.identity !== identity || found.claims < claims
+  const accepted = found.acceptedAt > seenAt || (refused !== undefined && found.acceptance !== refused)
+  if (changed && !accepted) return { ...memory, refused: refused ?? found.acceptance }
+  return { ...found, seenAt: now }
+}

@@ -1,0 +1,95 @@
+import type { SQLInputValue } from 'node:sqlite'
+import { mayBeFormatted } from '../destinations.ts'
+import { type SendFilter, StoreUnavailableError } from '../store.ts'
+import { at, columns, type FlatRow } from './rows.ts'
+import { digitsOf, formatted, rare } from './schema.ts'
+import { type Scope, sendersOf } from './scope.ts'
+
+/** Rows of a list, and the id from which to go on; without one there are no more. */
+export type FlatPage = [rows: FlatRow[], next?: string]
+
+const all = columns.join(', ')
+const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey'] as const
+const live = `(settledAt IS NULL OR settledAt > iif(state = 'unknown', ?, ?))`
+const dumpRows = 1_000
+const sliceRows = 1_000 // what one step of a list looks at: a few milliseconds
+
+/** Verbs that only read: they go on while the file cannot be written. */
+export const reads = {
+  find({ file, horizon }: Scope, caller: string, account: string, id: string): FlatRow | undefined {
+    const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id = ? AND ${live}`
+    return file.row(sql, caller, account, id, ...horizon) as FlatRow | undefined // as the columns are
+  },
+
+  /** One step of a list: looks at so many rows of an index that fits, so that a filter which few rows match keeps nobody waiting. */
+  list({ file, horizon }: Scope, caller: string, account: string, filter: SendFilter): FlatPage {
+    const { limit, before = '~' } = filter // every id is less
+    const named = filters.filter(name => filter[name] !== undefined)
+    const sources = sourcesOf(caller, account, filter)
+    let next = ''
+    for (const [where, ...values] of sources) {
+      const boundary = `SELECT id FROM sends ${where} AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ${sliceRows - 1}`
+      const [id] = file.row(boundary, ...values, before) ?? []
+      if (id !== undefined && String(id) > next) next = String(id)
+    }
+    const found: FlatRow[] = []
+    for (const [where, ...values] of sources) {
+      const others = named.filter(name => !(name === 'destination' && where.includes(formatted)))
+      const clauses = [...others.map(name => `${name} = ?`), live].join(' AND ')
+      const rows = `SELECT ${all} FROM sends ${where} AND id < ? AND id >= ? AND ${clauses} ORDER BY id DESC LIMIT ?`
+      const given = others.map(name => filter[name] as string)
+      found.push(...(file.rows(rows, ...values, before, next, ...given, ...horizon, limit) as FlatRow[])) // as the columns are
+    }
+    found.sort((a, b) => (String(a[at.id]) < String(b[at.id]) ? 1 : -1))
+    return [found.slice(0, limit), ...(next === '' ? [] : [next])] as FlatPage
+  },
+
+  /** In order of id over all callers: each has few others beside it, so that an index over all of them would cost more than it saves. */
+  dump({ file }: Scope, after: string): FlatRow[] {
+    const own = `SELECT id, caller, account FROM sends WHERE caller = ? AND account = ? AND id > ? ORDER BY id LIMIT ${dumpRows}`
+    const ids = sendersOf(file).flatMap(sender => file.rows(own, ...sender, after) as string[][]) // as the columns are
+    ids.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
+    const row = `SELECT ${all} FROM sends WHERE id = ? AND caller = ? AND account = ?`
+    return ids.slice(0, dumpRows).map(id => file.row(row, ...id) as FlatRow) // as above
+  },
+
+  inspect({ file }: Scope): { problems: string[]; bytes: number } {
+    const found = file.rows('PRAGMA integrity_check').map(([line]) => String(line))
+    return { problems: found.filter(line => line !== 'ok'), bytes: file.bytes() }
+  },
+}
+
+type Source = [where: string, ...values: SQLInputValue[]]
+
+/** The indexes that together have every row of a filter; each is walked in order of id. */
+function sourcesOf(caller: string, account: string, { idempotencyKey, destination, reference, state }: SendFilter): Source[] {
+  const own = 'WHERE caller = ? AND account = ?'
+  if (idempotencyKey !== undefined)
+    return [
+      [`INDEXED BY sendsByKey ${own} AND idempotencyKey = ? AND state <> 'not_sent'`, caller, account, idempotencyKey],
+      [`INDEXED BY sendsByState ${own} AND state = 'not_sent' AND ${rare}`, caller, account],
+    ]
+  if (destination !== undefined)
+    return [
+      [`INDEXED BY sendsByDestination ${own} AND destination = ?`, caller, account, destination],
+      ...(mayBeFormatted(destination)
+        ? [[`INDEXED BY sendsFormatted ${own} AND ${formatted} AND ${digitsOf('destination')} = ?`, caller, account, destination] as Source]
+        : []),
+    ]
+  if (reference !== undefined) return [[`INDEXED BY sendsByReference ${own} AND reference = ?`, caller, account, reference]]
+  if (state !== undefined && state !== 'accepted')
+    return [[`INDEXED BY sendsByState ${own} AND state = '${state}' AND ${rare}`, caller, account]] // one of five words, as the routes have checked
+  return [[own, caller, account]]
+}
+
+const waitBytes = 2 ** 26 // written anew in less than a second, and a write waits for longer
+
+/** Verbs that no transaction can hold; for the writer's thread. */
+export const upkeep = {
+  /** Leaves of deleted rows nothing that could be read from the disk; refuses where a gateway that runs would have to wait too long. */
+  scrub({ file, now }: Scope) {
+    if (file.bytes() > waitBytes && file.row('SELECT 1 FROM leases WHERE expiresAt > ? LIMIT 1', now))
+      throw new StoreUnavailableError('busy')
+    file.rewrite()
+  },
+}

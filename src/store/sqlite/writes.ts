@@ -1,0 +1,209 @@
+import { randomUUID } from 'node:crypto'
+import type { Outcome } from '../store.ts'
+import { LedgerChangedError, StoreUnavailableError } from '../store.ts'
+import { at, columns, type FlatRow } from './rows.ts'
+import { digitsOf, formatted, rare } from './schema.ts'
+import { count, counted, dayOf, keepCountsMs, type Scope, sendersOf } from './scope.ts'
+
+/** What a claim answers: `held` comes with the row that holds the key. */
+export type FlatClaim = 'claimed' | 'quota' | FlatRow
+
+const all = columns.join(', ')
+const insert = `INSERT INTO sends (${all}) VALUES (${columns.map(() => '?')}) ON CONFLICT DO NOTHING`
+const named = 'caller = ? AND account = ? AND id = ?'
+const holder = `caller = ? AND account = ? AND idempotencyKey = ? AND state <> 'not_sent'`
+const gone = `settledAt <= iif(state = 'unknown', ?, ?)`
+const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ? WHERE state = 'pending' AND ${rare}`
+const roomRows = 1_000
+
+/** Each attempt leaves a row, also one that does not count for the quota: so there are bounds to them, too. */
+const attemptsOf = (perDay: number) => 10 * perDay + 100
+
+/** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
+const slackMs = 3_600_000
+
+/**
+ * Verbs that write. Those that arrive together run in one transaction; a wrong call fails alone, since each of its statements is done or not.
+ */
+export const writes = {
+  /** Proves that the file can be written; says whether the ledger is new. */
+  open: ({ file }: Scope): boolean =>
+    file.row('SELECT 1 FROM ledger WHERE claims = 0 AND clock = 0') !== undefined && !file.row('SELECT 1 FROM sends LIMIT 1'),
+
+  claim(scope: Scope, row: FlatRow, perDay: number | null): FlatClaim {
+    const { file } = scope
+    const [caller, account, key, createdAt] = [row[at.caller], row[at.account], row[at.idempotencyKey], row[at.createdAt]] as [
+      string,
+      string,
+      string | null,
+      number,
+    ]
+    if (key !== null && scope.changed) throw new LedgerChangedError()
+    if (perDay !== null) {
+      const { sends, attempts } = counted(scope, caller, createdAt)
+      if (sends >= perDay || attempts >= attemptsOf(perDay)) return held(scope, caller, account, key) ?? 'quota'
+    }
+    if (isFull(scope)) {
+      const existing = held(scope, caller, account, key)
+      if (existing) return existing
+      throw new StoreUnavailableError('limit')
+    }
+    if (file.run(insert, ...row) === 0) {
+      const existing = held(scope, caller, account, key)
+      if (existing) return existing
+      if (key === null || file.run(`DELETE FROM sends WHERE ${holder} AND ${gone}`, caller, account, key, ...scope.horizon) === 0)
+        throw new Error('There is a send of that id')
+      file.run(insert, ...row)
+    }
+    if (key !== null) scope.claims++
+    count(scope, caller, createdAt, 1, 1)
+    keepAlive(scope, row[at.owner] as string)
+    return 'claimed'
+  },
+
+  /** The row comes back only where it was left as it stands. */
+  settle(
+    scope: Scope,
+    caller: string,
+    account: string,
+    id: string,
+    state: Outcome['state'],
+    settledAt: number,
+    answer: string,
+  ): true | FlatRow | undefined {
+    const { file, trusted } = scope
+    const may = state === 'accepted' || state === 'rejected' ? `state IN ('pending', 'unknown')` : `state = 'pending'`
+    const at = settledAt < trusted - slackMs ? trusted : settledAt
+    if (
+      file.run(
+        `UPDATE sends SET state = ?, settledAt = ?, answer = ? WHERE ${named} AND ${may}`,
+        state,
+        at,
+        answer,
+        caller,
+        account,
+        id,
+      ) === 0
+    )
+      return file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined
+    if (state === 'rejected' || state === 'not_sent') {
+      const [createdAt] = file.row(`SELECT createdAt FROM sends WHERE ${named}`, caller, account, id) ?? []
+      count(scope, caller, Number(createdAt), -1, 0)
+    }
+    return true
+  },
+
+  heartbeat(scope: Scope, owner: string) {
+    const { file, now, trusted } = scope
+    beat(scope, owner)
+    beats.set(owner, now)
+    file.run('UPDATE ledger SET clock = ? WHERE clock < ?', Math.floor(trusted), Math.floor(trusted))
+  },
+
+  release({ file, now }: Scope, owner: string): number {
+    beats.delete(owner)
+    file.run('DELETE FROM leases WHERE owner = ?', owner)
+    return file.run(`${orphaned} AND owner = ?`, now, owner)
+  },
+
+  expireLeases({ file, now, leaseMs, mayExpireLeases }: Scope): number {
+    if (!mayExpireLeases) return 0
+    // A lease that was taken under a clock that was ahead would last until the time it showed.
+    file.run('UPDATE leases SET expiresAt = ? WHERE expiresAt > ?', now + leaseMs, now + leaseMs)
+    file.run('DELETE FROM leases WHERE expiresAt <= ?', now)
+    return file.run(`${orphaned} AND owner NOT IN (SELECT owner FROM leases)`, now)
+  },
+
+  deleteSlice({ file, trusted, mayDelete, horizon: [unknown, other] }: Scope, rows: number): number {
+    if (!mayDelete) return 0
+    file.run('DELETE FROM counts WHERE day < ?', dayOf(trusted - keepCountsMs))
+    const slice = `DELETE FROM sends WHERE (caller, account, id) IN
+      (SELECT caller, account, id FROM sends WHERE (state = 'unknown') = ? AND settledAt <= ? ORDER BY settledAt LIMIT ?)`
+    const deleted = file.run(slice, 0, other, rows)
+    return deleted + file.run(slice, 1, unknown, rows - deleted)
+  },
+
+  secret({ file }: Scope, fresh: Uint8Array): Uint8Array {
+    file.run(`INSERT OR IGNORE INTO secrets VALUES ('fingerprint', ?)`, fresh)
+    return file.row(`SELECT value FROM secrets WHERE name = 'fingerprint'`)?.[0] as Uint8Array // the column is a BLOB
+  },
+
+  accept({ file, now }: Scope) {
+    file.run('UPDATE ledger SET acceptance = ?, acceptedAt = ?', randomUUID(), now)
+  },
+
+  load(scope: Scope, rows: readonly FlatRow[]): number {
+    const { file, horizon } = scope
+    let taken = 0
+    for (const row of rows) {
+      const [caller, account, key, state] = [row[at.caller], row[at.account], row[at.idempotencyKey], row[at.state]] as string[]
+      const freeing = `DELETE FROM sends WHERE ${holder} AND ${gone} AND id <> ?`
+      if (key != null && state !== 'not_sent') file.run(freeing, String(caller), String(account), key, ...horizon, row[at.id] as string)
+      if (file.run(insert, ...row) === 0) continue
+      taken++
+      count(scope, String(caller), Number(row[at.createdAt]), state === 'rejected' || state === 'not_sent' ? 0 : 1, 1)
+    }
+    return taken
+  },
+
+  adopt: (scope: Scope, secret: Uint8Array) => Buffer.compare(writes.secret(scope, secret), secret) === 0,
+
+  forgetSlice({ file }: Scope, destination: string, rows: number): { gone: number; pending: number } {
+    let [deleted, pending] = [0, 0]
+    for (const [index, which] of [
+      ['sendsByDestination', 'destination = ?'],
+      ['sendsFormatted', `${formatted} AND ${digitsOf('destination')} = ?`],
+    ]) {
+      const own = `SELECT caller, account, id FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ? AND ${which}`
+      for (const sender of sendersOf(file)) {
+        const slice = `DELETE FROM sends WHERE (caller, account, id) IN (${own} AND state <> 'pending' LIMIT ?)`
+        deleted += file.run(slice, ...sender, destination, rows - deleted)
+        pending += file.rows(`${own} AND state = 'pending'`, ...sender, destination).length
+      }
+    }
+    return { gone: deleted, pending }
+  },
+}
+
+/** When this thread last renewed a lease. */
+const beats = new Map<string, number>()
+
+/** A claim renews the lease of its owner if that is due: the first claim may come before the first heartbeat. */
+function keepAlive(scope: Scope, owner: string) {
+  if (Math.abs(scope.now - (beats.get(owner) ?? Number.NEGATIVE_INFINITY)) < scope.leaseMs / 4) return
+  beat(scope, owner)
+  beats.set(owner, scope.now)
+}
+
+function beat({ file, now, leaseMs }: Scope, owner: string) {
+  file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = excluded.expiresAt', owner, now + leaseMs)
+}
+
+/** The row that holds a key and has not expired. */
+function held({ file, horizon }: Scope, caller: string, account: string, key: string | null): FlatRow | undefined {
+  if (key === null) return undefined
+  const found = `SELECT ${all} FROM sends WHERE ${holder} AND NOT coalesce(${gone}, 0)`
+  return file.row(found, caller, account, key, ...horizon) as FlatRow | undefined // as the columns are
+}
+
+/** Whether a claim has no room, even after sends that nobody received have made some. */
+function isFull(scope: Scope): boolean {
+  if (scope.over && !scope.madeRoom) makeRoom(scope)
+  return scope.over
+}
+
+/** Sends that were not sent go first, then rejected ones, of the caller who has most of them. */
+function makeRoom(scope: Scope) {
+  const { file, maxBytes } = scope
+  scope.madeRoom = true
+  for (const state of ['not_sent', 'rejected']) {
+    for (let rounds = 0; scope.over && rounds < 5; rounds++) {
+      const most = `SELECT caller, account FROM sends WHERE state = ? AND ${rare} GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1`
+      const [caller, account] = file.row(most, state) ?? []
+      if (caller === undefined || account === undefined) break
+      const slice = `SELECT caller, account, id FROM sends WHERE state = ? AND ${rare} AND caller = ? AND account = ? ORDER BY id LIMIT ?`
+      file.run(`DELETE FROM sends WHERE (caller, account, id) IN (${slice})`, state, caller, account, roomRows)
+      scope.over = file.bytes() > maxBytes
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import type { Archive } from '../store.ts'
+import type { Reply } from './connection.ts'
+import { fieldsOf, toRow } from './rows.ts'
+import { scripts } from './scripts.ts'
+import type { Session } from './session.ts'
+
+const slice = 200
+const pageRows = 1_000
+
+/** What an operator does to a whole ledger on a server. */
+export function createArchive({ read, write, confirmedWrite }: Session): Archive {
+  return {
+    async dump(after = '') {
+      const rows = (await read(scripts.dump, after, pageRows)) as Reply[]
+      return rows.map(toRow).filter(({ state }) => state !== undefined)
+    },
+
+    async load(rows) {
+      let taken = 0
+      for (let at = 0; at < rows.length; at += slice) {
+        const some = rows.slice(at, at + slice).map(row => write(scripts.load, ...fieldsOf(row)))
+        for (const [one] of await Promise.all(some)) taken += Number(one)
+      }
+      return taken
+    },
+
+    async adopt(secret) {
+      const wanted = Buffer.from(secret).toString('hex')
+      const [found] = await confirmedWrite(scripts.secret, wanted)
+      return found === wanted
+    },
+
+    async forget(destination) {
+      const sum = { gone: 0, pending: 0 }
+      for (const caller of (await read(scripts.callers)) as string[]) {
+        for (let from: string | undefined = ''; from !== undefined; ) {
+          const [gone, pending, last] = await write(scripts.forget, caller, destination, from, slice)
+          sum.gone += Number(gone)
+          sum.pending += Number(pending)
+          from = last === '' ? undefined : String(last)
+        }
+      }
+      return sum
+    },
+  }
+}

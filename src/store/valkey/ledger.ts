@@ -1,0 +1,69 @@
+import { compareLedger, type LedgerMark, type LedgerMemory } from '../identity.ts'
+import { LedgerChangedError, type LedgerListener } from '../store.ts'
+import type { Reply } from './connection.ts'
+import type { Evictions } from './server-report.ts'
+
+/** What this process knows of its ledger: who it is, and whether it is still the same. */
+export type LedgerWatch = {
+  /** The identity and the number of claims that a script is to compare; empty until the ledger has been seen. */
+  known(): [identity: string, claims: number]
+  /** Whether the ledger has been seen. */
+  isKnown(): boolean
+  /** Whether a key without its row is no surprise. */
+  tolerant(): boolean
+  /** Throws `LedgerChangedError` while the ledger is not the one that this process worked with. */
+  check(): void
+  seen(mark: LedgerMark): void
+  claimed(claims: number): void
+  /** Keys of the ledger are gone. */
+  lostRows(): void
+  evictions(found: Evictions): void
+}
+
+export function createLedgerWatch(now: () => number, onLedger: LedgerListener): LedgerWatch {
+  let memory: LedgerMemory | undefined
+  let evicted: number | undefined
+  let tolerant = false
+
+  function remember(next: LedgerMemory) {
+    const was = memory?.refused !== undefined
+    const is = next.refused !== undefined
+    memory = next
+    if (was && !is) tolerant = true // rows that were lost have been accepted as lost
+    if (was !== is) onLedger(is)
+  }
+  const watch: LedgerWatch = {
+    known: () => (memory ? [memory.identity, memory.claims] : ['', 0]),
+    isKnown: () => memory !== undefined,
+    tolerant: () => tolerant,
+    check() {
+      if (memory?.refused !== undefined) throw new LedgerChangedError()
+    },
+    seen: mark => remember(compareLedger(memory, mark, now())),
+    claimed(claims) {
+      if (memory && memory.refused === undefined) memory.claims = Math.max(memory.claims, claims)
+    },
+    lostRows() {
+      // No identity is like the one of a ledger that was whole: only an operator ends this.
+      if (memory && memory.refused === undefined) remember({ ...memory, identity: '', refused: memory.acceptance })
+    },
+    evictions(found) {
+      const before = evicted
+      evicted = found.evicted
+      if (before === undefined) tolerant ||= found.evicted > 0
+      else if (found.ofLedger && found.evicted > before) watch.lostRows()
+    },
+  }
+  return watch
+}
+
+/** Who the ledger says it is, as the scripts answer it. */
+export function markOf([identity, claims, acceptance, acceptedAt, clock]: Reply[]): LedgerMark {
+  return {
+    identity: String(identity),
+    claims: Number(claims),
+    acceptance: String(acceptance),
+    acceptedAt: Number(acceptedAt),
+    clock: Number(clock),
+  }
+}

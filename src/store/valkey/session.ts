@@ -1,0 +1,114 @@
+import type { LedgerClock } from '../clock.ts'
+import type { StoreFault } from '../store.ts'
+import { StoreUnavailableError } from '../store.ts'
+import type { Connection, Reply } from './connection.ts'
+import type { LedgerWatch } from './ledger.ts'
+import type { Script } from './lua.ts'
+
+type Args = (string | number)[]
+
+/** How scripts are run on the two connections of a store, and how its state follows from their answers. */
+export type Session = {
+  /** What a script that reads answers. */
+  read(script: Script, ...args: Args): Promise<Reply>
+  /** What a script that writes answers; confirmed writes reject unless a replica has them, where there is one. */
+  write(script: Script, ...args: Args): Promise<Reply[]>
+  confirmedWrite(script: Script, ...args: Args): Promise<Reply[]>
+  /** Waits for a replica, but takes the write for done without it. */
+  bestEffortWrite(script: Script, ...args: Args): Promise<Reply[]>
+  /** A confirmed write whose refusal stops claims until another one succeeds. */
+  claimWrite(script: Script, ...args: Args): Promise<Reply[]>
+  /** Whether claims are refused while everything else may get through: a full server, a replica that hangs. */
+  claimsRefused(): boolean
+  /** Runs work that `end` waits for; refused afterwards. */
+  track<T>(work: () => Promise<T>): Promise<T>
+  /** Refuses further work; resolves once what runs has ended. */
+  end(): Promise<unknown>
+}
+
+export type SessionOptions = {
+  writer: Connection
+  reader: Connection
+  clock: LedgerClock
+  ledger: LedgerWatch
+  policy: { keepMs: number; keepUnknownMs: number; leaseMs: number; maxBytes: number }
+  /** The identity of a ledger that has none. */
+  identity: string
+  report: (fault?: StoreFault) => void
+}
+
+export function createSession({ writer, reader, clock, ledger, policy, identity, report }: SessionOptions): Session {
+  const running = new Set<Promise<unknown>>()
+  let refused: StoreFault | undefined
+  let ended = false
+
+  function track<T>(work: () => Promise<T>): Promise<T> {
+    if (ended) return Promise.reject(new StoreUnavailableError('closed'))
+    const verb = work()
+    running.add(verb)
+    const done = () => void running.delete(verb)
+    verb.then(done, done)
+    return verb
+  }
+
+  function common(): Args {
+    const trusted = clock.trusted()
+    return [
+      clock.now(),
+      trusted - policy.keepMs,
+      trusted - policy.keepUnknownMs,
+      policy.leaseMs,
+      policy.maxBytes,
+      identity,
+      ...ledger.known(),
+    ]
+  }
+
+  async function write(ask: Connection['ask'], script: Script, args: Args): Promise<Reply[]> {
+    try {
+      const [over, ...answer] = (await track(() => ask(script, [...common(), ...args]))) as Reply[] // they answer lists
+      report(over === 1 ? 'limit' : refused)
+      return answer
+    } catch (error) {
+      report(error instanceof StoreUnavailableError ? error.cause : 'io')
+      throw error
+    }
+  }
+
+  /** A write that a failover could take back is not taken for done: a replica has to have it. */
+  const confirmed: Connection['ask'] = async (script, args) => {
+    const { reply, confirmed } = await writer.askConfirmed(script, args)
+    if (confirmed) return reply
+    await writer.refresh()
+    throw new StoreUnavailableError('busy')
+  }
+
+  /** Only what is as demanding as a claim tells that claims are taken again. */
+  const claiming: Connection['ask'] = async (script, args) => {
+    try {
+      const reply = await confirmed(script, args)
+      refused = undefined
+      return reply
+    } catch (error) {
+      refused = error instanceof StoreUnavailableError ? error.cause : 'io'
+      throw error
+    }
+  }
+
+  /** An end that a failover takes back makes a send `unknown` and never a second one, so it need not wait for the replica in vain. */
+  const bestEffortConfirm: Connection['ask'] = async (script, args) => (await writer.askConfirmed(script, args)).reply
+
+  return {
+    track,
+    read: (script, ...args) => track(() => reader.ask(script, [...common(), ...args])),
+    write: (script, ...args) => write(writer.ask, script, args),
+    confirmedWrite: (script, ...args) => write(confirmed, script, args),
+    bestEffortWrite: (script, ...args) => write(bestEffortConfirm, script, args),
+    claimWrite: (script, ...args) => write(claiming, script, args),
+    claimsRefused: () => refused !== undefined,
+    end() {
+      ended = true
+      return Promise.allSettled(running)
+    },
+  }
+}

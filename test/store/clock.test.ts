@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest'
+import { createClock } from '../../src/store/clock.ts'
+import { openStore } from '../../src/store/open.ts'
+import { crm, ended, policy, send } from './sends.ts'
+
+const minute = 60_000
+const day = 86_400_000
+
+/** Both clocks of a machine; `pass` moves both, `jump` the wall clock alone. */
+function machine() {
+  const clocks = { wall: 1_000 * day, monotonic: 5_000 }
+  return {
+    now: () => clocks.wall,
+    monotonic: () => clocks.monotonic,
+    pass(ms: number) {
+      clocks.wall += ms
+      clocks.monotonic += ms
+    },
+    jump(ms: number) {
+      clocks.wall += ms
+    },
+  }
+}
+/** A ledger on that machine with a send that ended just now. */
+async function ledger(clocks = machine(), url = 'sqlite::memory:') {
+  const store = await openStore(url, { ...policy, now: clocks.now, monotonic: clocks.monotonic })
+  const row = send({ idempotencyKey: 'k', createdAt: clocks.now() })
+  await store.claim(row)
+  return { ...clocks, clocks, store, row, end: () => store.settle(row, ended('accepted', clocks.now())) }
+}
+
+describe('A wall clock that jumps', () => {
+  test.for([8 * day, 40 * day, -8 * day])('by %d ms, and back a minute later, forgets no key', async ms => {
+    const { store, row, end, pass, jump } = await ledger()
+    await end()
+    pass(11 * minute)
+    jump(ms)
+    for (let seconds = 0; seconds < 60; seconds += 10) {
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { id: row.id } })
+      expect(await store.deleteExpired()).toBe(0)
+      pass(10_000)
+    }
+    jump(-ms)
+
+    expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { id: row.id } })
+    expect(await store.deleteExpired()).toBe(0)
+    await store.close()
+  })
+
+  test('does not make a send expire that ended while the clock was behind', async () => {
+    const { store, end, pass, jump } = await ledger()
+    pass(11 * minute)
+    jump(-30 * day)
+    await end()
+    jump(30 * day)
+    pass(minute)
+
+    expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false })
+    await store.close()
+  })
+
+  test('expires no lease while it lasts, and leaves none that lasts longer than others', async () => {
+    const { store, row, pass, jump } = await ledger()
+    pass(9_000)
+    await store.heartbeat('first')
+    jump(2 * day)
+    expect(await store.expireLeases()).toBe(0)
+    await store.heartbeat('first') // until the day after tomorrow
+    jump(-2 * day)
+    expect(await store.expireLeases()).toBe(0)
+
+    pass(policy.leaseMs)
+    expect(await store.expireLeases()).toBe(1)
+    expect(await store.find(crm, row.id)).toMatchObject({ state: 'unknown' })
+    await store.close()
+  })
+})
+
+test('Rows expire once a new time has lasted for ten minutes', async () => {
+  const { store, end, pass, jump } = await ledger()
+  await end()
+  jump(8 * day)
+  await store.find(crm, 'x') // notices
+  pass(11 * minute)
+
+  expect(await store.deleteExpired()).toBe(1)
+  await store.close()
+})
+
+test('A process that starts under a clock that is ahead counts from the time that the ledger remembers', () => {
+  const { now, monotonic, pass, jump } = machine()
+  const last = now()
+  jump(8 * day)
+  const clock = createClock(now, monotonic)
+  clock.anchor(last)
+  pass(minute)
+
+  expect([clock.trusted(), clock.steady(), clock.agrees()]).toEqual([last + minute, false, true])
+  pass(9 * minute)
+  expect([clock.trusted(), clock.steady()]).toEqual([now(), true])
+})
