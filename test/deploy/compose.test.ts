@@ -2,9 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import bundle from '../../rolldown.config.ts'
 import { Variables } from '../../src/config/variables.ts'
-import { documentsIn, isVariable, packageVersion, publicPaths, read } from './files.ts'
+import { documentsIn, find, isVariable, packageVersion, publicPaths, read } from './files.ts'
 
 type Service = {
   profiles?: string[]
@@ -191,6 +193,15 @@ describe('Dockerfile', () => {
       expect([await check(env), await check(env)]).toEqual([0, 1])
       for (const path of paths) expect(publicPaths).toContain(path)
     })
+  })
+
+  test('bundles every file that is started by its path', () => {
+    const started = find('src/**/*.ts').flatMap(path =>
+      [...read(path).matchAll(/new URL\('(.+\.ts)', import\.meta\.url\)/g)].map(([, name = '']) => join(dirname(path), name)),
+    )
+
+    expect(started.length).toBeGreaterThan(0)
+    expect(bundle).toMatchObject({ input: ['src/main.ts', ...started] })
   })
 
   test('carries the license of the package', () => {
