@@ -88,7 +88,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
     },
     ({ params, call }, reply) => {
       reply.header('cache-control', 'no-store')
-      return sends.find({ caller: call.caller, account: call.account.name }, params.id)
+      return sends.find({ caller: call.caller, account: call.account.name }, params.id, call.cancellation)
     },
   )
   app.get(
@@ -115,7 +115,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
       reply.header('cache-control', 'no-store')
       const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
       const sender = { caller: call.caller, account: call.account.name }
-      return sends.list(sender, { ...filters, ...(name !== undefined && { destination: name }), limit })
+      return sends.list(sender, { ...filters, ...(name !== undefined && { destination: name }), limit }, call.cancellation)
     },
   )
 }

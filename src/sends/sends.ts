@@ -5,6 +5,7 @@ import { Problem } from '../problem/problem.ts'
 import {
   type NewSend,
   type Outcome,
+  type ReadCancellation,
   type Sender,
   type SendFilter,
   type SendRow,
@@ -62,7 +63,7 @@ export class Sends {
    * Sends, or replays the result of an earlier request with the same key.
    *
    * Throws the `UpstreamError` of `admit`, and these problems, which carry the send's id where there is one: `idempotency-key-in-use`,
-   * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, the problem of a send that failed (now, or recorded earlier;
+   * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, `ledger-changed`, the problem of a send that failed (now, or recorded earlier;
    * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded.
    */
   async run(request: SendRequest): Promise<{ send: Send; replayed: boolean }> {
@@ -82,16 +83,20 @@ export class Sends {
   }
 
   /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
-  async find(sender: Sender, id: string): Promise<Send> {
-    const row = await within(this.#timeoutMs, this.#store.find(sender, id)).catch(throwUnavailable)
+  async find(sender: Sender, id: string, cancellation?: ReadCancellation): Promise<Send> {
+    const row = await within(this.#timeoutMs, this.#store.find(sender, id, cancellation)).catch(throwUnavailable)
     if (!row) throw new Problem('send-not-found')
     return describeSend(row, this.#base)
   }
 
-  /** A page of the caller's sends, newest first. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
-  async list(sender: Sender, { cursor, limit, ...filters }: SendFilters): Promise<{ items: Send[]; nextCursor?: string }> {
+  /** A page of the caller's sends, newest first; the query stops if the caller leaves. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
+  async list(
+    sender: Sender,
+    { cursor, limit, ...filters }: SendFilters,
+    cancellation?: ReadCancellation,
+  ): Promise<{ items: Send[]; nextCursor?: string }> {
     const before = cursor === undefined ? undefined : idOf(cursor)
-    const page = this.#store.list(sender, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) })
+    const page = this.#store.list(sender, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) }, cancellation)
     const rows = await within(this.#timeoutMs, page).catch(throwUnavailable)
     const items = rows.slice(0, limit).map(row => describeSend(row, this.#base))
     const last = items.at(-1)

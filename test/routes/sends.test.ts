@@ -1,6 +1,18 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { test as base } from '../gateway.ts'
 import { error, hello, list, other, type Page, say, sayAs } from './sending.ts'
+
+const test = base.extend<{ dir: string }>({
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+  dir: async ({}, use) => {
+    const dir = await mkdtemp(join(tmpdir(), 'sends-'))
+    await use(dir)
+    await rm(dir, { recursive: true })
+  },
+})
 
 describe('GET /sends/{id}', () => {
   test("is 404 for another caller's send and for anything that is not an id", async ({ start }) => {
@@ -118,5 +130,27 @@ describe('GET /sends', () => {
 
   test('needs a key', async ({ gateway }) => {
     for (const path of ['/sends', '/sends/x']) expect((await gateway.request(path, { key: null })).status).toBe(401)
+  })
+})
+
+describe('A caller name that moves to another account', () => {
+  test('does not get the sends and keys of the old account', async ({ start, sandbox, dir }) => {
+    const env = { STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}` }
+    const accounts = { second: {} }
+    const before = await start({ env, callers: { other }, accounts })
+    const first = (await sayAs(before, other.key)).json
+    await before.drain()
+    const moved = await start({ env, callers: { other: { ...other, account: 'second' } }, accounts })
+    const found = await moved.request(`/sends/${first.id}`, { key: other.key })
+    const listed = await moved.request('/sends?idempotencyKey=order-4711', { key: other.key })
+    const again = await sayAs(moved, other.key)
+    await moved.drain()
+    const back = await sayAs(await start({ env, callers: { other }, accounts }), other.key)
+
+    expect(found).toMatchObject({ status: 404, json: { code: 'send-not-found' } })
+    expect(listed.json.items).toEqual([])
+    expect(again).toMatchObject({ status: 201, json: { id: expect.not.stringContaining(first.id) } })
+    expect(back).toMatchObject({ status: 201, json: { id: first.id }, headers: { 'idempotency-replayed': 'true' } })
+    expect(sandbox.sent).toHaveLength(2)
   })
 })

@@ -282,6 +282,12 @@ describe('Reading', () => {
     expect(await problem(sends.find(crm, 'x'))).toMatchObject(unavailable)
     expect(await problem(sends.list(crm, { limit: 1 }))).toMatchObject(unavailable)
   })
+
+  test('drops the query of a caller that has left', async ({ sends }) => {
+    const reason = new Error('the caller has left')
+
+    await expect(sends.list(crm, { limit: 1 }, { reason })).rejects.toBe(reason)
+  })
 })
 
 describe('An attempt that fails with an error of the gateway', () => {

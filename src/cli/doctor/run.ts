@@ -3,6 +3,7 @@ import type { Environment } from '../../config/variables.ts'
 import { checkAccount } from './afilnet.ts'
 import { checkClock } from './clock.ts'
 import { checkConfiguration, checkModes, secretFiles } from './configuration.ts'
+import { checkGateway } from './gateway.ts'
 import { checkNetwork } from './network.ts'
 import type { Check } from './report.ts'
 import { checkStore } from './store.ts'
@@ -28,8 +29,9 @@ export async function runChecks(environment: Environment): Promise<Check[]> {
 async function checkSurroundings(config: Config): Promise<Check[]> {
   const accounts = Object.entries(config.accounts)
   const urls = accounts.map(([, { url }]) => url)
-  const [store, network, checked] = await Promise.all([
+  const [store, gateway, network, checked] = await Promise.all([
     checkStore(config).catch(internalFault('store')),
+    checkGateway(config),
     checkNetwork(urls, config.timeoutMs).catch(internalFault('network')),
     Promise.all(
       accounts.map(([account, own]) =>
@@ -38,7 +40,7 @@ async function checkSurroundings(config: Config): Promise<Check[]> {
     ),
   ])
   const clock = checkClock(checked.flatMap(({ readings }) => readings))
-  return [...store, ...network, clock, ...checked.flatMap(({ checks }) => checks)]
+  return [...store, gateway, ...network, clock, ...checked.flatMap(({ checks }) => checks)]
 }
 
 /** An error of the doctor itself, without its message, which may contain anything. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type readStoreConfig, storePolicyOf } from '../../config/config.ts'
 import { withoutNewline } from '../../config/secrets.ts'
+import { accept } from './accept.ts'
 import { check } from './check.ts'
 import { copy } from './copy.ts'
 import { exportRows } from './export.ts'
@@ -12,6 +13,7 @@ const usage = `npm run -s store -- copy FROM TO               copies every send 
 npm run -s store -- check                      looks for damage and counts the sends in the ledger
 npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination
 npm run -s store -- export [--destination …]   prints every send, or those to a destination, as JSON Lines: personal data
+npm run -s store -- accept                     accepts a ledger that was replaced: gateways take sends with a key again within 5 seconds
 
 FROM and TO are URLs like STORE_URL. Give @FILE instead if the URL has a password: all users of a machine can see the arguments of a command.
 The other commands work on STORE_URL. Before the last copy, stop every gateway; afterwards, start them with TO as STORE_URL.
@@ -53,6 +55,7 @@ const commands: Record<string, { operands: number; run: (context: Context) => Pr
       return forget(await open('STORE_URL', config.storeUrl), destination, terminal.print)
     },
   },
+  accept: { operands: 0, run: async ({ open, config, terminal }) => accept(await open('STORE_URL', config.storeUrl), terminal.print) },
   export: {
     operands: 0,
     async run({ destination: option, open, config, terminal }) {

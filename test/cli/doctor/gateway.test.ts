@@ -1,0 +1,29 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect } from 'vitest'
+import { test } from './doctor.ts'
+
+describe('a gateway that runs beside the doctor', () => {
+  test('is asked whether its ledger is still the same', async ({ examine, start, dir }) => {
+    const file = join(dir, 'ledger.sqlite')
+    const gateway = await start({ env: { STORE_URL: `sqlite:${file}` } })
+    const send = () => gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'cn1' }, { 'idempotency-key': 'k' })
+    const env = { ADMIN_PORT: new URL(gateway.adminUrl ?? '').port }
+    await send()
+    const same = await examine({ env })
+    for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true })
+    await send()
+    const replaced = await examine({ env })
+    await gateway.drain() // before its folder is removed: it would create a deleted ledger again
+
+    expect(same.named('running gateway')).toMatchObject([{ verdict: 'ok' }])
+    expect(replaced.named('running gateway')).toMatchObject([{ verdict: 'broken', todo: expect.stringContaining('store -- accept') }])
+  })
+
+  test('may not be there', async ({ examine }) => {
+    const { named, wrong } = await examine()
+
+    expect(named('running gateway')).toMatchObject([{ verdict: 'skipped' }])
+    expect(wrong).toEqual([])
+  })
+})
