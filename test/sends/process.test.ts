@@ -54,7 +54,7 @@ async function pending(gateway: GatewayProcess): Promise<number> {
 }
 
 describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
-  test('killed before, in and after a send: what is not known is unknown within 15 s, and never sent again', async ({
+  test('that is killed before, during and after a send marks it as unknown within 15 s, and never sends it again', async ({
     make,
     sandbox,
     expect,
@@ -88,7 +88,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     expect(gateway.complaints).toEqual([])
   })
 
-  test('ends in time though Afilnet never answers, and remembers that it does not know', async ({ make, sandbox }) => {
+  test('ends within DRAIN_MS although Afilnet never answers, and keeps the send as unknown', async ({ make, sandbox }) => {
     const gateway = make({ AFILNET_TIMEOUT_MS: '1500', DRAIN_MS: '4000' })
     await gateway.start()
     sandbox.answer({ fault: 'silent' })
@@ -103,7 +103,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
-  test('is not taken for dead by another one while it is only slow', async ({ make, sandbox }) => {
+  test('is not taken for dead by another process while it is only slow', async ({ make, sandbox }) => {
     const [slow, other] = [make({ AFILNET_TIMEOUT_MS: '13000' }), make()]
     await Promise.all([slow.start(), other.start()])
     sandbox.answer({ fault: 'silent' })
@@ -117,7 +117,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
-  test('lets one of many posts send, whichever process they go to', async ({ make, sandbox }) => {
+  test('sends once, whichever of two processes get the same request', async ({ make, sandbox }) => {
     const gateways = [make(), make()]
     await Promise.all(gateways.map(gateway => gateway.start()))
     sandbox.latencyMs = 100
@@ -128,7 +128,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
-  test('refuses a ledger of a newer release, and says so', async ({ make, file }) => {
+  test('refuses a ledger of a newer release and logs its version', async ({ make, file }) => {
     const first = make()
     await first.start()
     await first.stop('SIGTERM')

@@ -10,9 +10,9 @@ import { crm, ended, policy, send } from '../store/sends.ts'
 
 type Here = {
   store: Store & Archive
-  /** Verbs that stand in for those of the store, until they are deleted again. */
+  /** Verbs that replace those of the store until they are deleted. */
   trouble: Partial<Store>
-  /** The verbs that the store was asked for. */
+  /** The verbs that were called. */
   asked: string[]
   sends: Sends
 }
@@ -71,7 +71,7 @@ const becomes = (store: Store, state: SendRow['state']) =>
 const unavailable = { status: 503, code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' }
 
 describe('A key', () => {
-  test('is told by who holds it while Afilnet is not to be asked, whichever clock was ahead', async ({ sends, store }) => {
+  test('replays the stored result while Afilnet cannot be called, even with clock skew', async ({ sends, store }) => {
     const { send: sent } = await sends.run(request())
     const ahead = send({ id: 'ffffffff-0000-7000-8000-000000000000', idempotencyKey: 'k' })
     // Of another gateway, whose clock is ahead: refused, and not sent, before the one above
@@ -88,7 +88,7 @@ describe('A key', () => {
 })
 
 describe('The secret', () => {
-  test('is asked for again once the store was lost, since another one may be in its place', async ({ sends, asked }) => {
+  test('is read again once the store was lost, since another store may be in its place', async ({ sends, asked }) => {
     await sends.run(request())
     sends.storeLost()
     await sends.run(request()).catch(() => {})
@@ -98,7 +98,7 @@ describe('The secret', () => {
 })
 
 describe('A claim', () => {
-  test('that hangs is given up, and never sent if it gets through', async ({ sends, store, trouble }) => {
+  test('that hangs is given up, and nothing is sent if it gets through later', async ({ sends, store, trouble }) => {
     const stuck = Promise.withResolvers<void>()
     trouble.claim = row => stuck.promise.then(() => store.claim(row))
     let calls = 0
@@ -125,7 +125,7 @@ describe('A claim', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: false })
   })
 
-  test('that found the key taken, and was refused, changes nothing', async ({ sends, store, trouble, asked }) => {
+  test('that found its key taken, and was refused, changes nothing', async ({ sends, store, trouble, asked }) => {
     const { send } = await sends.run(request())
     trouble.claim = async row => {
       await store.claim(row)
@@ -139,7 +139,7 @@ describe('A claim', () => {
     expect(await sends.run(request())).toEqual({ replayed: true, send })
   })
 
-  test('refused for want of room costs no further write', async ({ sends, trouble, asked }) => {
+  test('that was refused because the ledger is full causes no further write', async ({ sends, trouble, asked }) => {
     trouble.claim = () => Promise.reject(new StoreUnavailableError('limit'))
 
     expect(await problem(sends.run(request()))).toMatchObject(unavailable)
@@ -151,7 +151,7 @@ describe('A claim', () => {
   test.for([
     ['hangs', never],
     ['is refused', refuse],
-  ] as const)('is not made while the secret %s', async ([, verb], { sends, store, trouble }) => {
+  ] as const)('is not sent while reading the secret %s', async ([, verb], { sends, store, trouble }) => {
     trouble.secret = verb
 
     expect(await problem(sends.run(request()))).toMatchObject(unavailable)
@@ -160,13 +160,13 @@ describe('A claim', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: false })
   })
 
-  test('that is wrong is a fault of ours, and nothing was sent', async ({ sends, trouble }) => {
+  test('that fails with an error of the gateway sends nothing', async ({ sends, trouble }) => {
     trouble.claim = () => Promise.reject(new TypeError('wrong'))
 
     await expect(sends.run(request())).rejects.toThrow(TypeError)
   })
 
-  test('refused again and again does not fill the memory', async ({ sends, trouble, asked }) => {
+  test('that is refused again and again does not fill the memory', async ({ sends, trouble, asked }) => {
     trouble.claim = refuse
     trouble.settle = refuse
     for (let n = 0; n < 12_000; n += 1_000) await Promise.all(Array.from({ length: 1_000 }, () => sends.run(request()).catch(() => {})))
@@ -181,12 +181,12 @@ describe('A claim', () => {
   })
 })
 
-describe('An end that the store does not take', () => {
+describe('An outcome that the store does not take', () => {
   test.for([
     ['hangs', never],
     ['is refused', refuse],
     ['goes wrong', () => Promise.reject(new TypeError('wrong'))],
-  ] as const)('is told as unknown, and written down once it can be: it %s', async ([, verb], { sends, store, trouble }) => {
+  ] as const)('is answered as unknown, and recorded as soon as possible: it %s', async ([, verb], { sends, store, trouble }) => {
     trouble.settle = verb
     const told = await problem(sends.run(request()))
     const during = await problem(sends.run(request()))
@@ -199,7 +199,7 @@ describe('An end that the store does not take', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: true, send: { id: row?.id, state: 'accepted' } })
   })
 
-  test('may be told where nothing happened', async ({ sends, store, trouble }) => {
+  test('is answered as it is if nothing was sent', async ({ sends, store, trouble }) => {
     trouble.settle = refuse
     const told = await problem(sends.run(request(fails(faults.NO_CREDITS))))
     delete trouble.settle
@@ -260,14 +260,14 @@ describe('A send whose process was taken for dead', () => {
   test.for([
     ['did not happen', fails(faults.NO_CREDITS)],
     ['is not known', fails(failures.timeout)],
-  ] as const)('tells what the ledger tells from then on: it %s', async ([, attempt], { sends, store }) => {
+  ] as const)('gets the answer that the ledger gives from then on: it %s', async ([, attempt], { sends, store }) => {
     const told = await problem(sends.run(buried(store, attempt)))
 
     expect(told).toMatchObject({ status: 502, code: 'send-interrupted', outcome: 'unknown', retry: 'same-key' })
     expect(await problem(sends.run(request()))).toEqual(told)
   })
 
-  test('still brings home that it was taken', async ({ sends, store }) => {
+  test('is still accepted if Afilnet accepted it', async ({ sends, store }) => {
     const { send } = await sends.run(buried(store, accepted))
 
     expect(send.state).toBe('accepted')
