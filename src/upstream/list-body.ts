@@ -4,6 +4,8 @@ import { instantOf } from '../afilnet/datetime.ts'
 import { type Item, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
 import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
+import { looksOf } from '../afilnet/unreadable.ts'
+import { shapeOf } from '../lib/json-shape.ts'
 import { version } from '../version.ts'
 
 /** What decides how an answer looks to a caller, beside its rows. */
@@ -39,8 +41,10 @@ export function cacheKey({ kind }: Operation, { chats, rows }: ViewOptions): str
  */
 export function render(operation: Operation, bytes: Uint8Array, view: ViewOptions): Omit<Body, 'etag'> {
   const { maxBodyBytes = Number.POSITIVE_INFINITY } = view
+  const maxItems = maxBodyBytes / minItemBytes[operation.kind]
+  if (bytes.length > alwaysParsedBytes) checkShape(operation, bytes, maxItems)
   const { items, skipped } = openEnvelope(operation, bytes)
-  if (items.length * minItemBytes[operation.kind] > maxBodyBytes) throw new UpstreamError(failures.responseTooLarge, operation)
+  if (items.length > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
   const list = operation.kind === 'channels' ? channels(items, view) : messages(operation, items, view)
   const body = Buffer.from(JSON.stringify({ items: list.items }))
   if (body.length > maxBodyBytes) throw new UpstreamError(failures.responseTooLarge, operation)
@@ -48,7 +52,18 @@ export function render(operation: Operation, bytes: Uint8Array, view: ViewOption
 }
 
 /** What an item without any value takes in a body: rows of `{}` grow fortyfold. */
-const minItemBytes = { channels: 50, messages: 130, send: 0 }
+const minItemBytes = { channels: 50, messages: 130, send: 1 }
+const alwaysParsedBytes = 65_536
+const maxDepth = 70 // the reader's own bound of 64 for an item, and what is around it
+
+/** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty. */
+function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
+  const { depth, items } = shapeOf(bytes)
+  if (items > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
+  if (depth <= maxDepth) return
+  const unreadable = { reason: 'nested too deep', bytes: bytes.length, looks: looksOf(bytes) } as const
+  throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, unreadable })
+}
 
 const viewTags = new Map<string, string>() // one for each time zone and list of chats in the configuration
 
