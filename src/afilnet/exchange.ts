@@ -1,12 +1,14 @@
+// Longer than 200 lines, because the states of one exchange are changed by four parties: queue, undici, timer and caller.
 import type { IncomingHttpHeaders } from 'node:http'
-import { type Dispatcher, errors } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Waiter } from '../lib/fair-queue.ts'
 import type { Admission } from './admission.ts'
 import type { Connection, Connections } from './connections.ts'
-import { type Fault, failures, faults, UpstreamError } from './faults.ts'
+import { type Fault, failures, UpstreamError } from './faults.ts'
 import { LargeResponse, type LargeResponseSlots } from './large-responses.ts'
 import type { Operation } from './operations.ts'
 import { decodeContent, ResponseBody } from './response-body.ts'
+import { faultOfError, faultOfStatus, retryAfter } from './response-faults.ts'
 import type { WireRequest } from './transports.ts'
 
 /** What all calls of one account share. */
@@ -232,29 +234,3 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
 const finish = (exchange: Exchange) => exchange.finish()
 const expire = (exchange: Exchange) => exchange.expire()
 const release = (exchange: Exchange) => exchange.release()
-
-function faultOfStatus(status: number): Fault | undefined {
-  if (status < 300) return undefined
-  if (status < 400) return failures.redirect
-  if (status === 401) return faults.INCORRECT_USER_PASSWORD
-  if (status === 429) return failures.rateLimited
-  return status < 500 ? failures.clientError : failures.serverError
-}
-
-/** What went wrong after the request left. Anything unfamiliar must count as a lost connection: nothing of it is known. */
-function faultOfError(error: Error, answering: boolean): Fault {
-  if (error instanceof errors.ResponseExceededMaxSizeError) return failures.responseTooLarge
-  return answering || unreadable.some(kind => error instanceof kind) ? failures.invalidResponse : failures.connectionLost
-}
-
-/** Ways in which undici says that an answer came and is none, even where its head was never complete. */
-const unreadable = [errors.HTTPParserError, errors.ResponseContentLengthMismatchError, errors.HeadersOverflowError]
-
-const maxRetryAfterS = 3_600
-
-/** Seconds from a `Retry-After` in either of its forms. */
-function retryAfter({ 'retry-after': value }: IncomingHttpHeaders): number | undefined {
-  if (value === undefined) return undefined
-  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
-  return Number.isFinite(seconds) ? Math.min(maxRetryAfterS, Math.max(1, seconds)) : undefined
-}

@@ -1,0 +1,30 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { errors } from 'undici'
+import { type Fault, failures, faults } from './faults.ts'
+
+/** What an HTTP status says, whatever the body. */
+export function faultOfStatus(status: number): Fault | undefined {
+  if (status < 300) return undefined
+  if (status < 400) return failures.redirect
+  if (status === 401) return faults.INCORRECT_USER_PASSWORD
+  if (status === 429) return failures.rateLimited
+  return status < 500 ? failures.clientError : failures.serverError
+}
+
+/** What went wrong after the request left. Anything unfamiliar must count as a lost connection: nothing of it is known. */
+export function faultOfError(error: Error, answering: boolean): Fault {
+  if (error instanceof errors.ResponseExceededMaxSizeError) return failures.responseTooLarge
+  return answering || unreadable.some(kind => error instanceof kind) ? failures.invalidResponse : failures.connectionLost
+}
+
+/** Ways in which undici says that an answer came and is none, even where its head was never complete. */
+const unreadable = [errors.HTTPParserError, errors.ResponseContentLengthMismatchError, errors.HeadersOverflowError]
+
+const maxRetryAfterS = 3_600
+
+/** Seconds from a `Retry-After` in either of its forms. */
+export function retryAfter({ 'retry-after': value }: IncomingHttpHeaders): number | undefined {
+  if (value === undefined) return undefined
+  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
+  return Number.isFinite(seconds) ? Math.min(maxRetryAfterS, Math.max(1, seconds)) : undefined
+}
