@@ -39,7 +39,7 @@ export async function createAdmin({
     genReqId: requestIdOf,
     requestTimeout: 10_000,
     return503OnClosing: false,
-    forceCloseConnections: true, // nobody's request is lost with them
+    forceCloseConnections: true, // no caller's request is lost with them
     http: { requireHostHeader: false },
     clientErrorHandler: rawAnswers.onClientError,
     frameworkErrors: (error, request, reply) => {

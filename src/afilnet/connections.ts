@@ -91,7 +91,7 @@ export class Connections {
     await Promise.all([...this.#all].map(connection => connection.destroy()))
   }
 
-  /** The Client of an exchange that has not left yet connects again by itself. */
+  /** The Client of an exchange that has not left yet reconnects without our help. */
   #onDisconnect(connection: Connection) {
     if (this.#idle.includes(connection)) this.retire(connection)
   }

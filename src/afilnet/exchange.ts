@@ -86,7 +86,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     admission.acquire(this)
   }
 
-  /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
+  /** Ends a call without waiting callers. Never with an operation that is not safe. */
   cancel(reason: Error) {
     this.#fail(reason)
     this.#stop()

@@ -7,7 +7,7 @@ export type Operation = {
   optional: readonly string[]
   /** The documented fields of a `result.list` row. */
   row: readonly string[]
-  /** Repeating or sharing it changes nothing at Afilnet. `false` also where nobody knows. */
+  /** Repeating or sharing it changes nothing at Afilnet. `false` also if that is unknown. */
   safe: boolean
   /** The error codes that the manual lists for it, beyond `everyOperation`. */
   errors: readonly string[]

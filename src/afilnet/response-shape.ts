@@ -132,7 +132,7 @@ function formatOf(datetime: unknown) {
   return /^9[9 :./,+TZ-]{0,39}$/.test(shape) ? shape : kindOf(datetime)
 }
 
-/** How the rows of one list follow each other by one field; nothing where that cannot be told. */
+/** How the rows of one list follow each other by one field; `undefined` if that cannot be seen. */
 function orderOf(rows: readonly Row[], of: string): Observation[] {
   const values = rows.map(row => row[of])
   const comparable = values.map(value => (of === 'messageid' && /^\d{1,40}$/.test(String(value)) ? BigInt(String(value)) : value))

@@ -12,7 +12,7 @@ export type RequestWriter = (operation: Operation, params: Values) => WireReques
 
 type Transport = (path: string, account: Credentials) => RequestWriter
 
-// A coding that nobody asked for is decoded all the same, but some proxies compress unless they are asked not to.
+// The gateway decodes a coding that it did not ask for, but some proxies compress unless they are asked not to.
 const accept = { accept: 'application/json', 'accept-encoding': 'identity' }
 const formHeaders = { 'content-type': 'application/x-www-form-urlencoded', ...accept }
 

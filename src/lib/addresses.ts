@@ -44,7 +44,7 @@ export function isLoopback({ hostname }: URL): boolean {
   return isLocalName(hostname) || listed(loopback, hostname)
 }
 
-/** Whether a URL's host is a literal, or the name `localhost`, that nobody outside this network can reach. */
+/** Whether a URL's host is a literal, or the name `localhost`, that is out of reach from outside this network. */
 export function isInternal({ hostname }: URL): boolean {
   return isLocalName(hostname) || listed(internal, hostname)
 }

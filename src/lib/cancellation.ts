@@ -1,7 +1,7 @@
 export type CancelListener = { onCancelled(reason: Error): void }
 
 /**
- * Says that nobody waits for a piece of work any more. An AbortSignal does the same at ten times the cost.
+ * Says that no caller waits for a piece of work any more. An AbortSignal does the same at ten times the cost.
  *
  * It has room for one listener: a request waits for one thing at a time.
  */

@@ -97,7 +97,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     if (call && !raw.writableFinished) call.cancellation.cancel(new Error('the caller has left'))
   }
 
-  /** The time of the lookup says nothing about a key: nobody can choose the digest of a guess. */
+  /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */
   function keyOf(authorization = '') {
     const key = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
     return key === undefined || key.length < minKeyLength ? undefined : keys.get(hash('sha256', key))

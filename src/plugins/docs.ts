@@ -18,7 +18,7 @@ declare module 'fastify' {
   }
 }
 
-/** Tools want an absolute URL, and nobody listens at this one. */
+/** Tools want an absolute URL; no server listens at this one. */
 const exampleUrl = 'https://your-gateway.invalid'
 
 type DocsOptions = { publicUrl: URL | undefined; base: string; serve: boolean }

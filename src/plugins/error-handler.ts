@@ -76,13 +76,13 @@ declare module 'fastify' {
 
 function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof Problem) return error
-  // The caller has left: nobody reads this answer, and nothing of ours went wrong.
+  // The caller has left and does not read this answer; the gateway has no fault.
   if (error && (error === request.raw.errored || error === request.call?.cancellation.reason)) return new Problem('request-timeout')
   if (error instanceof UpstreamError) return problemOf(error)
-  const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own, or a fault of ours without these
+  const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own error, or an internal fault without these
   if (validation?.[0]) return schemaProblem(validation[0], validationContext, request)
   const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
   if (known) return new Problem(known, { detail: fastifyDetails[code ?? '']?.(request) })
-  // Past the point where a call to Afilnet may have left, nobody can say that nothing happened.
+  // Past the point where a call to Afilnet may have left, the gateway cannot promise that nothing happened.
   return new Problem('internal-error', { outcome: request.call?.unsafeStarted ? 'unknown' : 'not_applied', cause: error })
 }

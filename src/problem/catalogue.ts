@@ -248,7 +248,7 @@ export const catalogue = {
   },
   'upstream-circuit-open': {
     status: 503,
-    title: 'Afilnet is failing; the gateway holds back',
+    title: 'Afilnet is failing; the gateway pauses calls to it',
     meaning: 'Too many recent calls to Afilnet failed, so the gateway did not make this one.',
     action: 'Repeat the request after `Retry-After`.',
     retryAfterS: 2,

@@ -2,7 +2,7 @@ import { UpstreamError } from '../afilnet/faults.ts'
 import type { ProblemCode } from './catalogue.ts'
 import { Problem } from './problem.ts'
 
-/** Says what an error means to the caller; what is none of ours is a fault of ours, of unknown outcome. */
+/** Says what an error means to the caller. An error of an unknown kind is an internal fault with an unknown outcome. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (!(error instanceof UpstreamError)) return new Problem('internal-error', { outcome: 'unknown', cause: error })

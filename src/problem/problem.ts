@@ -18,7 +18,7 @@ type Details = {
   sendId?: string
   /** The request bore an Idempotency-Key, so that asking again with it never sends again. */
   keyed?: boolean
-  /** The body that was written down for this send; it is told again word for word. */
+  /** The body that was recorded for this send; a replay repeats it word for word. */
   recorded?: ProblemBody
   cause?: unknown
 }

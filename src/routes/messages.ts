@@ -92,7 +92,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
         operationId: 'listUnreadMessages',
         summary: 'The unread messages of a conversation (may mark them as read)',
         description:
-          'Not a safe read: nobody knows whether Afilnet marks what it returns as read. The answer is never shared or kept, the gateway never repeats the call, and it runs to its end even if the caller leaves.',
+          'Not a safe read: Afilnet may mark the messages that it returns as read. The gateway never shares or keeps the answer, never repeats the call, and finishes it even if the caller leaves.',
         tags: ['Chats'],
         params: ChatParams,
         response: { 200: Messages },

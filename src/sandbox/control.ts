@@ -71,7 +71,7 @@ const routes: Record<string, Record<string, Route>> = {
       },
     ],
   },
-  '/reset': { POST: ['forgets everything that happened and that was told', state => state.reset()] },
+  '/reset': { POST: ['forgets everything that happened and every scripted response', state => state.reset()] },
 }
 
 const listing = () =>

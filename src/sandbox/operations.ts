@@ -60,7 +60,7 @@ export const operations: Record<string, Record<string, Operation>> = {
       magicIn: 'destination',
       opened: true,
       result: (world, params, shape) => listResult(world.unread(address(params)), shape, 'issent'),
-      // Nobody knows whether Afilnet does this. It is the harsher possibility, so a client that survives it survives both.
+      // Unknown of Afilnet. It is the harsher possibility, so a client that survives it survives both.
       take: (world, params) => world.markRead(address(params)),
     },
   },

@@ -27,7 +27,7 @@ const maskBody = (text: string, contentType: string) => {
   const boundary = /^multipart\/form-data.*?;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(contentType)
   const delimiter = boundary && `--${boundary[1] ?? boundary[2]}`
   if (delimiter && text.includes(delimiter)) return text.split(delimiter).map(maskPart).join(delimiter)
-  // A body in a form that nobody agreed on cannot be taken apart, so it is kept whole or not at all.
+  // A body in an unknown form cannot be taken apart, so it is kept whole or not at all.
   return secret(text) ? mask : text
 }
 

@@ -10,7 +10,7 @@ export type LedgerMemory = LedgerMark & { seenAt: number; refused?: string }
 
 /**
  * Compares the ledger with what the process remembers: another identity, or fewer claims, is another ledger or an old copy, which may have
- * forgotten keys. Returns what to remember; `refused` in it means that the ledger has changed and nobody has accepted that.
+ * forgotten keys. Returns what to remember; `refused` in it means that the ledger has changed and no operator has accepted that.
  *
  * The ledger itself may come back, too. An operator may accept before the process notices the change: then `acceptedAt` is later than its last look at the old ledger.
  */

@@ -62,13 +62,13 @@ export type StorePolicy = {
   monotonic?: () => number
 }
 
-/** Told when the store is lost and when a write succeeds again, not on every failure; `limit` stops claims only. */
+/** Called when the store is lost and when a write succeeds again, not on every failure; `limit` stops claims only. */
 export type StoreListener = (ok: boolean, fault?: StoreFault) => void
 
-/** Told when the ledger turns out to be another one than this process worked with, and when that has been accepted. */
+/** Called when the ledger turns out to be another one than this process worked with, and when that has been accepted. */
 export type LedgerListener = (changed: boolean) => void
 
-/** Says that nobody waits for a read any more; `lib/cancellation.ts` has one. */
+/** Says that no caller waits for a read any more; `lib/cancellation.ts` has one. */
 export type ReadCancellation = { readonly reason: Error | undefined }
 
 /**
@@ -120,7 +120,7 @@ export type Store = {
   close(): Promise<void>
 }
 
-/** What an operator does to a whole ledger, whoever its callers are. */
+/** What an operator does to a whole ledger, for all callers. */
 export type Archive = {
   /** All rows of all callers in order of id, a thousand at most, expired ones that are still there included; `after` is the id of the last row of the page before. */
   dump(after?: string): Promise<SendRow[]>
@@ -128,14 +128,14 @@ export type Archive = {
   load(rows: readonly SendRow[]): Promise<number>
   /** Makes another store's secret this one's; `false` if this one has another already. */
   adopt(secret: Uint8Array): Promise<boolean>
-  /** Deletes every row of a destination that is not pending, whoever sent it; `pending` ones stay and are counted. */
+  /** Deletes every row of a destination that is not pending, of every caller; `pending` ones stay and are counted. */
   forget(destination: string): Promise<{ gone: number; pending: number }>
 }
 
 /**
  * Counts one more of something in a window of time that begins with the first of them, over all processes on the store.
  *
- * Rejects soon rather than late, so that whoever asks can count alone instead.
+ * Rejects soon rather than late, so that the process can count alone instead.
  */
 export type SharedCounter = (name: string, key: string, windowMs: number) => Promise<{ count: number; leftMs: number }>
 

@@ -114,7 +114,7 @@ export function createLogDestination(
 /**
  * A file descriptor as a sink.
  *
- * A pipe is opened anew as non-blocking: a write into one that nobody reads would otherwise block a thread, and with it the end of the
+ * A pipe is opened anew as non-blocking: a write into one without a reader would otherwise block a thread, and with it the end of the
  * process. Its flags cannot be changed in place, since other processes share them.
  */
 export function sinkOf(fd: number): Sink {

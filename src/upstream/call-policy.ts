@@ -7,7 +7,7 @@ import { RetryBudget } from '../lib/retry-budget.ts'
 /** What the calls of one account tell of Afilnet; never its user. */
 export type UpstreamHealth = {
   lastAnswer?: { at: string; operation: string; code: string }
-  /** `null` before an answer has told; `since` when it became so. */
+  /** `null` before the first answer that shows it; `since` when it last changed. */
   credentials: { accepted: boolean | null; since?: string }
   breakers: { operation: string; open: boolean }[]
 }

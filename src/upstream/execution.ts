@@ -65,7 +65,7 @@ export class Execution implements ExchangeListener {
     this.#attempt()
   }
 
-  /** Ends a call that nobody waits for any more. Never with an operation that is not safe. */
+  /** Ends a call without waiting callers. Never with an operation that is not safe. */
   cancel(reason: Error) {
     clearTimeout(this.#timer)
     if (this.#exchange) this.#exchange.cancel(reason)

@@ -67,7 +67,7 @@ export class SharedRead extends Flight<Answer> implements Task {
     this.#execution.cancel(reason)
   }
 
-  /** From now on nobody can join. */
+  /** From now on no caller can join. */
   #leaveEntry() {
     const { entry } = this.#options
     if (entry.flight === this) entry.flight = undefined

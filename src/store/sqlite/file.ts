@@ -119,7 +119,7 @@ function mayWrite(path: string) {
   }
 }
 
-/** Whoever read the file while it was read-only has left a -shm that is read-only too, and with it no writer gets in. */
+/** A process that read the file while it was read-only leaves a read-only -shm behind, which keeps writers out. */
 function alignModes(path: string) {
   for (const suffix of ['-wal', '-shm']) {
     try {

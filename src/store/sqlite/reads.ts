@@ -21,7 +21,7 @@ export const reads = {
     return file.row(sql, caller, account, id, ...horizon) as FlatRow | undefined // as the columns are
   },
 
-  /** One step of a list: looks at so many rows of an index that fits, so that a filter which few rows match keeps nobody waiting. */
+  /** One step of a list: looks at so many rows of a matching index, so that a filter with few matches blocks no other call. */
   list({ file, horizon }: Scope, caller: string, account: string, filter: SendFilter): FlatPage {
     const { limit, before = '~' } = filter // every id is less
     const named = filters.filter(name => filter[name] !== undefined)

@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { formatting } from '../destinations.ts'
 import { StoreVersionError } from '../store.ts'
 
-/** "AfGw": how we recognise a file of ours. */
+/** "AfGw": marks a file as a ledger of the gateway. */
 export const applicationId = 0x41664777
 
 /** A WhatsApp number as a release before the third schema may have stored it, in its caller's own spelling. */

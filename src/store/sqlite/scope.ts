@@ -29,7 +29,7 @@ export type Scope = {
 
 const dayMs = 86_400_000
 
-/** A send of an old day may still be settled, by a late answer; nobody asks for its count any more. */
+/** A late answer may still settle a send of an old day, but its count is no longer needed. */
 export const keepCountsMs = 7 * dayMs
 
 export const dayOf = (createdAt: number) => Math.floor(createdAt / dayMs)

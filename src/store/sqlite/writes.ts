@@ -186,7 +186,7 @@ function held({ file, horizon }: Scope, caller: string, account: string, key: st
   return file.row(found, caller, account, key, ...horizon) as FlatRow | undefined // as the columns are
 }
 
-/** Whether a claim has no room, even after sends that nobody received have made some. */
+/** Whether a claim has no room, even after the deletion of sends that were not delivered. */
 function isFull(scope: Scope): boolean {
   if (scope.over && !scope.madeRoom) makeRoom(scope)
   return scope.over

@@ -31,7 +31,7 @@ type ConnectionOptions = {
 const waitMs = 100
 const againMs = 200
 
-/** A server that says nothing for so long, and is owed answers of, is dialled again; meanwhile nobody waits for it. */
+/** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
 const silentMs = 400
 
 /** Opens a connection; resolves nothing and throws nothing: `opened` and `onLost` say how it goes. */
@@ -132,7 +132,7 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
   return link
 }
 
-/** What ioredis needs to know to reach a place; nothing that it does by itself may repeat or delay a claim. */
+/** The options of ioredis for a server; none of its own features may repeat or delay a claim. */
 function optionsOf({ tls, hosts: [first, ...others], master, db, ...credentials }: ServerPlace): RedisOptions {
   const { username, password, sentinelUsername, sentinelPassword } = credentials
   const at = { host: 'localhost', ...first }
@@ -145,7 +145,7 @@ function optionsOf({ tls, hosts: [first, ...others], master, db, ...credentials 
     ...(sentinelUsername !== undefined && { sentinelUsername }),
     ...(sentinelPassword !== undefined && { sentinelPassword }),
     db,
-    // Nothing is kept for later or sent twice: whoever asked has had an answer by then
+    // Nothing is kept for later or sent twice: the caller has had an answer by then
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

@@ -116,7 +116,7 @@ export const scripts = {
     local row, flat = read(ARGV[11])
     if row and row.caller == ARGV[9] and row.account == ARGV[10] and live(row) then return flat end`),
 
-  /** Walks the shortest index that fits, a slice at a time, so that nobody waits for a filter that few rows match. */
+  /** Walks the shortest matching index, a slice at a time, so that a filter with few matches blocks no other call. */
   list: read(`
     local caller, account, limit, before, slice = ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], tonumber(ARGV[13])
     local index, wanted = of(caller), {}

@@ -8,7 +8,7 @@ type Client = {
   config(verb: 'GET', name: string): Promise<unknown>
 }
 
-/** What a server says of itself; `schema` is absent where nothing of ours is in it yet. */
+/** What a server reports; `schema` is absent where the gateway has written nothing yet. */
 export type ServerReport = {
   server: string
   usedBytes: number

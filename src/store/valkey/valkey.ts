@@ -41,11 +41,11 @@ const pageRows = 1_000
 const deleteMax = 20_000 // never all of a large ledger at once
 
 const tooSmall =
-  'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones are not told how the first one ended'
+  'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones do not get the result of the first'
 const beginsEmpty =
   'the ledger is new and empty: if there was one before, it has forgotten every key, and a send whose request is repeated is sent again'
 
-/** A send of an old day may still be settled, by a late answer; nobody asks for its count any more. */
+/** A late answer may still settle a send of an old day, but its count is no longer needed. */
 const keepCountsMs = 7 * 86_400_000
 
 /** Each attempt leaves a row, also one that does not count for the quota: so there are bounds to them, too. */
@@ -208,7 +208,7 @@ function createReads({ read }: Session) {
       const found: SendRow[] = []
       const until = performance.now() + walkMs
       for (let from: string | undefined = before; from !== undefined && found.length < limit; ) {
-        if (performance.now() > until) throw new StoreUnavailableError('busy') // whoever asked has gone
+        if (performance.now() > until) throw new StoreUnavailableError('busy') // its caller has gone
         const args = [caller, account, limit - found.length, from, slice, ...fieldsOf(filter)]
         const [rows, last] = (await turns(caller, () => read(scripts.list, ...args), cancellation)) as [Reply[], string]
         found.push(...rows.map(toRow))

@@ -1,6 +1,6 @@
-/** Watches whether a server that owes answers says anything at all. */
+/** Watches whether a server from which answers are due sends anything at all. */
 export type Watchdog = {
-  /** Waits for an answer, but rejects with `onSilent`'s error once the server is silent for too long, however many answers it owes. */
+  /** Waits for an answer, but rejects with `onSilent`'s error once the server is silent for too long, however many answers are due. */
   listen<T>(answer: Promise<T>): Promise<T>
   markAlive(): void
 }
