@@ -55,9 +55,9 @@ export function errorTable(route: DocumentedRoute, base: string) {
   const codes = codesOf(route).filter(code => !alwaysPossible.has(code))
   const byStatus = Object.groupBy(codes, code => catalogue[code].status)
   const rows = Object.entries(byStatus).map(([status, codes = []]) => {
-    return `| ${status} | ${codes.map(code => `[${code}](${base}/problems/${code})`).join(', ')} |`
+    return `|${status}|${codes.map(code => `[${code}](${base}/problems/${code})`).join(', ')}|`
   })
-  return ['| status | errors |', '| --- | --- |', ...rows].join('\n')
+  return ['|status|errors|', '|-|-|', ...rows].join('\n')
 }
 
 const sendId = '019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b'

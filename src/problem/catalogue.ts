@@ -192,7 +192,7 @@ export const catalogue = {
   'upstream-redirect': {
     status: 502,
     title: 'Afilnet answered with a redirect',
-    meaning: 'Afilnet answered with a redirect, which the gateway never follows: that could give the credentials away.',
+    meaning: 'Afilnet answered with a redirect, which the gateway never follows.',
     action: 'The operator must act: check AFILNET_URL.',
   },
   'upstream-error': {
@@ -204,7 +204,7 @@ export const catalogue = {
   'upstream-invalid-response': {
     status: 502,
     title: 'The answer of Afilnet cannot be read',
-    meaning: "The gateway cannot use Afilnet's answer: it is not the documented JSON, it is cut short, or it is about another chat.",
+    meaning: "The gateway cannot use Afilnet's answer: it is not the documented JSON, is cut short, or is about another chat.",
     action: '`outcome` says whether a send may have been applied. If it lasts, the operator must act.',
   },
   'upstream-response-too-large': {
@@ -248,7 +248,7 @@ export const catalogue = {
   },
   'upstream-circuit-open': {
     status: 503,
-    title: 'Afilnet is failing; the gateway pauses calls to it',
+    title: 'Afilnet is failing; calls are paused',
     meaning: 'Too many recent calls to Afilnet failed, so the gateway did not make this one.',
     action: 'Repeat the request after `Retry-After`.',
     retryAfterS: 2,

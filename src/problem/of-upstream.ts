@@ -25,4 +25,4 @@ const foreignDetail = (field: string) =>
   `Afilnet answered with a row of another chat: its ${field} is not the one asked for. The gateway delivered nothing of that answer.`
 
 export const unlistedCodeDetail = (upstreamCode: string | undefined) =>
-  `Afilnet answered with ${upstreamCode === undefined ? 'an error without a readable code' : `the error code ${upstreamCode}`}, which its manual does not list. Ask the operator to look into the log.`
+  `Afilnet answered with ${upstreamCode === undefined ? 'an error without a readable code' : `the error code ${upstreamCode}`}, which its manual does not list. Ask the operator.`
