@@ -24,7 +24,7 @@ export function valuesOf(figure: string, { added }: Figure, { subjects }: CaseRe
 export const ratioOf = ({ better }: Figure, value: Value, other: Value): number =>
   better === 'less' ? other.median / value.median : value.median / other.median
 
-/** Whether the goal is met; nothing where it cannot be told. */
+/** Whether the goal is met; `undefined` if that is unknown. */
 export function meets(figure: Figure, gateway: Value | undefined, nginx: Value | undefined): boolean | undefined {
   if (!figure.goal || !gateway || Number.isNaN(gateway.median)) return undefined
   if ('atMost' in figure.goal) return gateway.median <= figure.goal.atMost

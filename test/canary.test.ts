@@ -221,7 +221,7 @@ describe('What the programs say', () => {
     Sentinel: port => `redis+sentinel://${store.user}:${store.password}@127.0.0.1:${port}/ours?sentinel_password=${store.sentinel}`,
   }
   const places: Record<string, () => Promise<number>> = {
-    'is not there': async () => 1, // nobody listens there
+    'is not there': async () => 1, // no server listens there
     'wants another password': async () => {
       const server = await startServer({ settings: { requirepass: 'fake-other-password' } })
       onTestFinished(server.end)

@@ -16,16 +16,16 @@ beforeAll(async () => {
 })
 afterAll(() => browser?.close())
 
-/** Opens a page, and takes note of where it turned and of what it complained about. */
+/** Opens a page, and records its requests and its errors. */
 async function visit(url: string) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
   onTestFinished(() => context.close())
   const page = await context.newPage()
-  const seen = { requests: [] as URL[], complaints: [] as string[] }
+  const seen = { requests: [] as URL[], errors: [] as string[] }
   page.on('request', asked => seen.requests.push(new URL(asked.url())))
-  page.on('console', message => seen.complaints.push(`${message.type()}: ${message.text()}`))
-  page.on('pageerror', error => seen.complaints.push(error.message))
-  page.on('requestfailed', failed => seen.complaints.push(`failed: ${failed.url()}`))
+  page.on('console', message => seen.errors.push(`${message.type()}: ${message.text()}`))
+  page.on('pageerror', error => seen.errors.push(error.message))
+  page.on('requestfailed', failed => seen.errors.push(`failed: ${failed.url()}`))
   await page.goto(url)
   await page.locator('.opblock').first().waitFor()
   return { page, seen }
@@ -92,7 +92,7 @@ describe('The docs page', { timeout: 60_000 }, () => {
     expect(statuses).toEqual(six)
     expect(sandbox.calls).toHaveLength(6)
     expect(sandbox.sent.map(({ method }) => method)).toEqual(['sendmessage', 'sendfile'])
-    expect(seen.complaints).toEqual([])
+    expect(seen.errors).toEqual([])
     expect(new Set(seen.requests.map(({ protocol, host }) => `${protocol}//${host}`))).toEqual(new Set([gateway.url]))
     expect(await page.title()).toBe('Afilnet gateway')
   })
@@ -117,7 +117,7 @@ describe('The docs page', { timeout: 60_000 }, () => {
 
     expect(await page.locator('.info .title').innerText()).toContain('Afilnet gateway')
     expect(seen.requests.filter(({ host }) => host !== new URL(gateway.url).host)).toEqual([])
-    expect(seen.complaints).toEqual([])
+    expect(seen.errors).toEqual([])
   })
 
   test.skipIf(missing)('works under a path behind a proxy (needs Chromium)', async ({ start }) => {
@@ -133,7 +133,7 @@ describe('The docs page', { timeout: 60_000 }, () => {
     const explained = await fetch(refused.type)
 
     expect(statuses).toEqual(two)
-    expect(seen.complaints).toEqual([])
+    expect(seen.errors).toEqual([])
     expect(seen.requests.filter(({ href }) => !href.startsWith(`${url}/`) && !href.startsWith('data:'))).toEqual([])
     expect(refused.type).toBe(`${url}/problems/not-found`)
     expect(await explained.json()).toMatchObject({ code: 'not-found' })
@@ -141,17 +141,17 @@ describe('The docs page', { timeout: 60_000 }, () => {
 })
 
 describe('A problem’s page', { timeout: 60_000 }, () => {
-  test.skipIf(missing)('is a page that the browser does not complain about (needs Chromium)', async ({ gateway }) => {
+  test.skipIf(missing)('is a page without errors in the browser (needs Chromium)', async ({ gateway }) => {
     const context = await browser.newContext()
     onTestFinished(() => context.close())
     const page = await context.newPage()
-    const complaints: string[] = []
-    page.on('console', message => complaints.push(message.text()))
+    const errors: string[] = []
+    page.on('console', message => errors.push(message.text()))
 
     await page.goto(`${gateway.url}/problems/upstream-timeout`)
 
     expect(await page.locator('h1').innerText()).toBe('Afilnet did not answer in time')
     expect(await page.evaluate('getComputedStyle(document.body).maxWidth')).toBe('640px')
-    expect(complaints.filter(text => !text.includes('favicon.ico'))).toEqual([])
+    expect(errors.filter(text => !text.includes('favicon.ico'))).toEqual([])
   })
 })

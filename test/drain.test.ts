@@ -22,7 +22,7 @@ function caller(url: string, bytes: string) {
 }
 
 describe('SIGTERM', () => {
-  test('loses no accepted request, whoever else is connected', async ({ sandbox }) => {
+  test('loses no accepted request, whatever else is connected', async ({ sandbox }) => {
     const gateway = await startProgram(sandbox, { AFILNET_TIMEOUT_MS: '3000', DRAIN_MS: '5000' })
     const pool = new Pool(gateway.url, { connections: 32 })
     onTestFinished(() => pool.destroy())
@@ -167,7 +167,7 @@ describe('callers in great number', () => {
       most = Math.max(most, rss() - before)
     }
 
-    process.stdout.write(`50 answers of ${(large.length / 1_048_576).toFixed(1)} MiB that nobody reads: ${most.toFixed()} MB more\n`)
+    process.stdout.write(`50 answers of ${(large.length / 1_048_576).toFixed(1)} MiB without a reader: ${most.toFixed()} MB more\n`)
     expect(most).toBeLessThan(600)
   })
 })

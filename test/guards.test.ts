@@ -64,7 +64,7 @@ describe('.env.example and docs/configuration.md', () => {
   })
 })
 
-/** The import rules: which room may import what of ours (`types` only as types), and which packages. */
+/** The import rules: which other rooms (`types` only as types) and which packages a room may import. */
 const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]; packages?: string[] }> = {
   lib: { files: ['src/lib/**', 'src/access.ts', 'src/version.ts'], ours: ['src/lib/**'], packages: ['@sinclair/typebox'] },
   problem: { files: ['src/problem/**'], ours: ['src/lib/**', 'src/afilnet/faults.ts'], packages: ['@sinclair/typebox'] },

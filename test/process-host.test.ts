@@ -84,7 +84,7 @@ const stop = async ({ child, exited }: { child: ChildProcess; exited: Promise<un
   return exited
 }
 
-describe('Output that nobody takes', { timeout: 120_000 }, () => {
+describe('Output without a reader', { timeout: 120_000 }, () => {
   test('serves on and stops on SIGTERM when the reader of the log pipe has ended', async ({ sandbox }) => {
     const { reader, read, writer } = namedPipe()
     const gateway = await launch(sandbox, writer)

@@ -161,7 +161,7 @@ describe('The program', { timeout: 30_000 }, () => {
   })
 })
 
-describe('A process that is told to go while it is busy', { timeout: 30_000 }, () => {
+describe('A process that gets a signal while it is busy', { timeout: 30_000 }, () => {
   test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
     const env = { ...environment(sandbox), AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '3500', DRAIN_DELAY_MS: '1000' }
     const { child, ended, line, lines } = launch(env)

@@ -121,10 +121,7 @@ describe('SIGHUP', () => {
       }),
     )
 
-  test('takes over a new password and a new key, and keeps the old ones where the new ones are broken', async ({
-    sandbox,
-    onTestFinished,
-  }) => {
+  test('reloads a new password and a new key, and keeps the old ones if the new ones are invalid', async ({ sandbox, onTestFinished }) => {
     const { mkdtempSync, rmSync } = await import('node:fs')
     const folder = mkdtempSync('/tmp/gateway-secrets-')
     onTestFinished(() => rmSync(folder, { recursive: true }))
@@ -316,19 +313,19 @@ describe('a late answer', () => {
       sandbox.latencyMs = 0
       sandbox.answer({ ...answer, times: 4 })
       expect(await fill()).toEqual([504, 504, 504, 504])
-      sandbox.latencyMs = 50 // all four at one time, since nobody waits while calls last as long as their budget
+      sandbox.latencyMs = 50 // all four at one time, since no call waits while calls last as long as their budget
       await expect.poll(fill).toEqual([201, 201, 201, 201])
       expect(await fill()).toEqual([201, 201, 201, 201]) // and the circuit stays closed
     }
     const closed = sandbox.calls.filter(({ closedByPeer }) => closedByPeer).length
-    // One of four lived on each time. What Afilnet ends by itself it may have ended, on a busy machine, before the other three are cut.
+    // One of four lived on each time. On a busy machine Afilnet may have ended its own part before the other three are cut.
     if ('delayMs' in answer) expect(closed).toBeLessThanOrEqual(cut)
     else expect(closed).toBe(cut)
   })
 })
 
 describe('a key whose send is not known', () => {
-  test('is told so even while the circuit is open', async ({ start, sandbox }) => {
+  test('gets the same answer even while the circuit is open', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '200', AFILNET_LATE_MS: '0' } })
     const post = () => gateway.post(`${chat}/messages`, { message: 'Hello' }, { 'idempotency-key': 'key' })
     sandbox.answer({ fault: 'silent' })

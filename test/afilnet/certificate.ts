@@ -10,7 +10,7 @@ const oid = (hex: string) => der(0x06, Buffer.from(hex, 'hex'))
 const bits = (bytes: Uint8Array) => der(0x03, Buffer.from([0]), bytes)
 const time = (date: Date) => der(0x18, Buffer.from(date.toISOString().replace(/[-:T]|\.\d+/g, '')))
 
-/** A key and a certificate for one host name that nobody has signed but itself; Node makes keys, not certificates. */
+/** A key and a self-signed certificate for one host name; Node makes keys, not certificates. */
 export function selfSigned(name: string, days = { from: -1, to: 1 }) {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const ecdsaWithSha256 = sequence(oid('2a8648ce3d040302'))

@@ -32,7 +32,7 @@ describe('an Afilnet that cannot be reached', () => {
     ['refuses', async () => `http://127.0.0.1:${await freed()}`],
     ['has no address', async () => `http://${nameless}:${await freed()}`],
     ['never accepts', async () => `http://127.0.0.1:${await fullBacklog()}`],
-    ['never greets over TLS', async () => `https://localhost:${await silent()}`],
+    ['never completes a TLS handshake', async () => `https://localhost:${await silent()}`],
     ['speaks no TLS', async () => `https://localhost:${await plain()}`],
   ] as const)('because it %s gets nothing', async ([, origin], { start }) => {
     const gateway = await start({ env: { AFILNET_URL: `${await origin()}/api/http/`, AFILNET_TIMEOUT_MS: '500' } })
@@ -61,7 +61,7 @@ describe('an Afilnet that cannot be reached', () => {
   const early = selfSigned('localhost', { from: 1, to: 2 })
 
   test.for([
-    ['nobody vouches for', localhost, []],
+    ['no known CA has signed', localhost, []],
     ['is for another name', elsewhere, [elsewhere.cert]],
     ['has expired', expired, [expired.cert]],
     ['is not valid yet', early, [early.cert]],
@@ -89,7 +89,7 @@ describe('an Afilnet that cannot be reached', () => {
 })
 
 describe('a connection that comes about too late', () => {
-  /** Accepts at once, but shakes hands only when told to. */
+  /** Accepts at once, but completes the TLS handshake only on request. */
   async function hesitant() {
     const identity = selfSigned('localhost')
     trust(identity.cert)

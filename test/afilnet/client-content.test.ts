@@ -5,7 +5,7 @@ import { calls, chat } from './calls.ts'
 
 const body = JSON.stringify({ status: 'SUCCESS', result: { list: [{ messageid: '1', message: 'ñ' }] } })
 
-describe('An answer in a coding that nobody asked for', () => {
+describe('An answer in a coding that the gateway did not ask for', () => {
   test.for([
     ['gzip', gzipSync(body)],
     ['x-gzip', gzipSync(body)],

@@ -36,7 +36,7 @@ describe.concurrent('a caller who hangs up', () => {
     ['GET', `${chat}/unread`, ''],
     ['POST', `${chat}/messages`, '{"message":"Hello"}'],
     ['POST', `${chat}/files`, '{"type":"image","fileUrl":"https://example.com/menu.jpg"}'],
-  ] as const)('on %s %s lets the call to Afilnet end by itself', async ([method, path, body], { gateway, sandbox }) => {
+  ] as const)('on %s %s lets the call to Afilnet run to its end', async ([method, path, body], { gateway, sandbox }) => {
     sandbox.answer({ delayMs: 300 })
     const { hangUp } = ask(gateway, method, path, body)
     await sandbox.called(1)

@@ -53,7 +53,7 @@ describe('an error code of Afilnet', () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
-  test.for(methods)('that nobody knows is shown by %s, and proves nothing about a send', async (method, { gateway, sandbox }) => {
+  test.for(methods)('that is undocumented is shown by %s, and proves nothing about a send', async (method, { gateway, sandbox }) => {
     sandbox.answer({ method, body: '{"status":"ERROR","error":"NOT_ACCESS_TO_TEMPLATE"}' })
 
     const { status, json } = await calls[method](gateway)

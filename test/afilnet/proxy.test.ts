@@ -15,7 +15,7 @@ afterEach(() => setDefaultCACertificates(ordinary))
 const password = 'fake-proxy-pässword'
 const authorization = `Basic ${Buffer.from(`ops:${password}`).toString('base64')}`
 
-/** A proxy of a few lines, which opens tunnels to whoever knows its password. */
+/** A small proxy that opens tunnels to clients with its password. */
 async function openProxy() {
   const seen: { target: string | undefined; authorization: string | undefined }[] = []
   const server = createHttp((_, response) => response.writeHead(400).end())

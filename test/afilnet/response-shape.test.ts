@@ -172,8 +172,8 @@ describe('describeShape', () => {
 
     fc.assert(
       fc.property(answer, fc.constantFrom(getMessages, getChatChannels), (answer, operation) => {
-        const told = JSON.stringify(describeShape(operation, bytesOf(answer)))
-        expect(told).not.toContain('34699')
+        const reported = JSON.stringify(describeShape(operation, bytesOf(answer)))
+        expect(reported).not.toContain('34699')
       }),
     )
   })

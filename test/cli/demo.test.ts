@@ -15,13 +15,13 @@ async function start() {
   child.stdout.on('data', chunk => {
     said += chunk
   })
-  let complaints = ''
+  let errors = ''
   child.stderr.on('data', chunk => {
-    complaints += chunk
+    errors += chunk
   })
   const ended = once(child, 'close')
-  while (!said.includes('Ctrl-C')) await Promise.race([once(child.stdout, 'data'), ended.then(() => expect.fail(complaints))])
-  return { child, ended, said, complaints: () => complaints }
+  while (!said.includes('Ctrl-C')) await Promise.race([once(child.stdout, 'data'), ended.then(() => expect.fail(errors))])
+  return { child, ended, said, errors: () => errors }
 }
 
 describe('The demo', () => {
@@ -45,8 +45,8 @@ describe('The demo', () => {
     expect(docs.status).toBe(200)
   })
 
-  test('ends on Ctrl-C, even with a call under way that nobody will ever answer', async () => {
-    const { child, ended, said, complaints } = await start()
+  test('ends on Ctrl-C, even with a running call that never gets an answer', async () => {
+    const { child, ended, said, errors } = await start()
     const [first = ''] = said.split('\n').filter(line => line.startsWith('curl '))
     const [, key = '', url = ''] = /Bearer (\S+)' '(\S+)'/.exec(first) ?? []
     const path = url.replace('/channels', '/chats/whatsapp/100/silent/messages')
@@ -59,7 +59,7 @@ describe('The demo', () => {
 
     expect(await ended).toEqual([0, null])
     expect([502, 503, 'cut off']).toContain(await silent)
-    expect(complaints()).toBe('')
+    expect(errors()).toBe('')
   })
 
   test('says clearly that a port is taken', async () => {

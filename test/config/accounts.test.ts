@@ -117,7 +117,10 @@ describe('Two callers of one account', () => {
       if (status !== answered) expect(json).toMatchObject({ code: 'overloaded', outcome: 'not_applied' })
   })
 
-  test('do not keep each other out of a full queue, and who has to give way is told that nothing happened', async ({ sandbox, start }) => {
+  test('do not keep each other out of a full queue, and the evicted caller gets an answer that nothing happened', async ({
+    sandbox,
+    start,
+  }) => {
     const gateway = await start(crowded)
     sandbox.latencyMs = 100
     const send = (to: string, key: string) =>

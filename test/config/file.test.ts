@@ -215,7 +215,7 @@ describe('A mistake in the file', () => {
     expect(Object.keys(issues)).toEqual(paths)
   })
 
-  test('is told by its number where its name may be a secret that went astray', () => {
+  test('is named by its number if its name may be a misplaced secret', () => {
     const key = 'afgw_fake-canary_0123456789abcdefghijklmnopqrstuv'
 
     expect(Object.keys(issuesIn({ ...valid(), callers: { crm: caller(), [key]: caller(2) } }))).toEqual(['callers[#2]'])

@@ -51,7 +51,7 @@ const open = async (start: (options: StartOptions) => Promise<TestGateway>, env:
 const none = { added: [], removed: [], changed: [] }
 
 describe('A changed configuration', () => {
-  test('is taken over as soon as the file is another, and the log says what changed by name', async ({ sandbox, start }) => {
+  test('is reloaded as soon as the file changes, and the log names what changed', async ({ sandbox, start }) => {
     const { config, caller, env } = files(sandbox)
     const { gateway, reloaded } = await open(start, env)
 
@@ -83,7 +83,7 @@ describe('A changed configuration', () => {
     expect([before.status, after.status]).toEqual([200, 401])
   })
 
-  test('that is broken leaves the old one, is told once in log and metrics, and readiness stays', async ({ sandbox, start }) => {
+  test('that is invalid keeps the previous one, is reported once in log and metrics, and readiness stays', async ({ sandbox, start }) => {
     const { write, config, env } = files(sandbox)
     const { gateway, reloaded } = await open(start, env)
     const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
@@ -256,7 +256,7 @@ describe('A changed configuration', () => {
 })
 
 describe('The program', () => {
-  test('takes over a changed file by itself and with SIGHUP, and stays with the old one if it is broken', async ({ sandbox }) => {
+  test('reloads a changed file, without and with SIGHUP, and keeps the previous one if it is invalid', async ({ sandbox }) => {
     const { write, config, caller, env } = files(sandbox)
     const program = await startProgram(sandbox, { ...env, ...single })
     const logged = (count: number, msg: string) => expect.poll(() => program.log.filter(line => line.msg === msg).length).toBe(count)

@@ -19,7 +19,7 @@ const answer = (status: number) => (response: ServerResponse) =>
   void response.writeHead(status, { 'content-type': 'application/problem+json' }).end(`{"status":${status}}`)
 const drop: Behaviour = ({ socket }) => void socket?.destroy()
 
-/** What stands for a gateway: says what reached it, and behaves as it is told. */
+/** A stand-in for a gateway: shows which requests reached it, and behaves as the test says. */
 async function gateway(behave: Behaviour) {
   const arrivals: Arrival[] = []
   const server = createServer({ maxHeaderSize: 65_536 }, async (request, response) => {
@@ -31,7 +31,7 @@ async function gateway(behave: Behaviour) {
 }
 
 async function balance(...ports: number[]) {
-  const { url, log, complaints, close } = await startBalancer(ports)
+  const { url, log, errors, close } = await startBalancer(ports)
   const agent = new Agent()
   onTestFinished(async () => {
     await agent.destroy()
@@ -40,7 +40,7 @@ async function balance(...ports: number[]) {
   return {
     url,
     log,
-    complaints,
+    errors,
     async ask(method: 'GET' | 'POST', path: string, { headers = {}, body }: { headers?: Record<string, string>; body?: string } = {}) {
       const reply = await request(`${url}${path}`, { method, headers, body: body ?? null, dispatcher: agent })
       return { status: reply.statusCode, type: reply.headers['content-type'], text: await reply.body.text() }
@@ -199,7 +199,7 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
 
   test('writes down what became of each call, and never for whom it was', async () => {
     const one = await gateway(drop)
-    const { ask, log, complaints } = await balance(one.port, await freePort())
+    const { ask, log, errors } = await balance(one.port, await freePort())
 
     await ask('POST', messages, {
       headers: { authorization: 'Bearer fake_canary_key_0123456789abcdef' },
@@ -207,6 +207,6 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
     })
     await vi.waitFor(() => expect(log()).toMatch(/ POST 502 /))
 
-    expect(log() + complaints()).not.toMatch(/34600000000|whatsapp|canary/)
+    expect(log() + errors()).not.toMatch(/34600000000|whatsapp|canary/)
   })
 })

@@ -33,20 +33,20 @@ export async function startBalancer(ports: readonly number[]) {
   write()
   const nginx = spawn('nginx', [...command, '-g', 'daemon off;'], { stdio: ['ignore', 'ignore', 'pipe'] })
   const exited = once(nginx, 'exit')
-  let complaints = ''
+  let errors = ''
   nginx.stderr.on('data', chunk => {
-    complaints += chunk
+    errors += chunk
   })
   while (!(await listens(port))) {
-    if (nginx.exitCode !== null) throw new Error(`nginx does not start: ${complaints}`)
+    if (nginx.exitCode !== null) throw new Error(`nginx does not start: ${errors}`)
     await sleep(20)
   }
 
   return {
     url: `http://127.0.0.1:${port}`,
     log: () => readFileSync(join(folder, 'access.log'), 'utf8'),
-    complaints: () => complaints,
-    /** Sends nobody to these gateways any more; resolves once requests that were sent there before are over. */
+    errors: () => errors,
+    /** Sends no more requests to these gateways; resolves once earlier requests have ended. */
     async takeOut(out: readonly number[]) {
       const before = childrenOf(nginx.pid)
       write(out)

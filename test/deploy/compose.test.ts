@@ -113,7 +113,7 @@ describe('docker-compose.yml', () => {
     }
   })
 
-  test('has the gateways believe the balancer, and nobody else, whose request it is', () => {
+  test('has the gateways trust only the balancer for the address of a request', () => {
     const [replica, other] = [service('gateway-1'), service('gateway-2')]
     const balancer = addressIn('front', service('balancer'))
 

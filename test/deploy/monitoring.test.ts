@@ -147,7 +147,7 @@ describe('GET /metrics', () => {
 })
 
 describe('deploy/prometheus/alerts.yml', () => {
-  test('leads from every alert to its page in the runbook, and from there to no other', () => {
+  test('leads from every alert to its entry in the runbook, which has no other entries', () => {
     const pages = [...read('docs/runbook.md').matchAll(/^### (Gateway\w+)$/gm)].map(([, name]) => name)
 
     const [{ global }] = documentsIn('deploy/prometheus/prometheus.yml')
@@ -184,7 +184,7 @@ describe('deploy/prometheus/alerts.yml', () => {
 })
 
 describe('deploy/grafana/dashboard.json', () => {
-  test('puts each error of ours on exactly one side', () => {
+  test('puts each error of the gateway on exactly one side', () => {
     const sides = panels.filter(({ title, type }) => type === 'stat' && /^(Afilnet|Us: .*)$/.test(title))
     const patterns = sides.map(({ targets = [] }) => new RegExp(`^(?:${/code=~"([^"]+)"/.exec(targets[0]?.expr ?? '')?.[1]})$`))
 
@@ -194,7 +194,7 @@ describe('deploy/grafana/dashboard.json', () => {
     }
   })
 
-  test('is where Grafana is told to look for it, with its data', () => {
+  test("is where Grafana's provisioning looks for it, with its data", () => {
     const [{ services }] = documentsIn('docker-compose.yml')
     const [{ providers }] = documentsIn('deploy/grafana/provisioning/dashboards/afilnet-gateway.yml')
     const mounted = services.grafana.volumes.find((volume: string) => volume.startsWith('./deploy/grafana/dashboard.json:'))

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 export type FaultyProxy = Awaited<ReturnType<typeof openFaultyProxy>>
 
-/** An answer that nobody asked for, well-formed and a success. */
+/** A stray answer, well-formed and a success. */
 const strayAnswer = 'HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 32\r\n\r\n{"status":"SUCCESS","result":""}'
 
 /** HTTP/1.1 cannot tell an answer from a stray one that comes later than this, when the next request may have left. */

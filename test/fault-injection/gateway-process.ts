@@ -24,10 +24,10 @@ export function createGatewayProcess(env: Record<string, string>, port = 0) {
   let child: ChildProcess | undefined
   let serving = false
   const outages: Outage[] = []
-  const complaints: { at: number; line: string }[] = []
+  const errors: { at: number; line: string }[] = []
   let url = `http://127.0.0.1:${port}`
 
-  const complain = (line: string) => void complaints.push({ at: Date.now(), line })
+  const report = (line: string) => void errors.push({ at: Date.now(), line })
   const alive = () => child !== undefined && child.exitCode === null && child.signalCode === null
 
   function served() {
@@ -51,7 +51,7 @@ export function createGatewayProcess(env: Record<string, string>, port = 0) {
     pid: () => child?.pid ?? 0,
     outages,
     /** What a healthy process never does: an error in its log, anything on stderr, an exit without a signal from here. */
-    complaints,
+    errors,
 
     async start({ logTo, env: more = {} }: StartOptions = {}) {
       const sink = logTo === undefined ? undefined : openSync(logTo, 'w')
@@ -65,16 +65,16 @@ export function createGatewayProcess(env: Record<string, string>, port = 0) {
       if (started.stdout)
         createInterface({ input: started.stdout }).on('line', text => {
           const line = JSON.parse(text) as LogLine // the gateway writes nothing else
-          if (line.level >= 50) complain(text)
+          if (line.level >= 50) report(text)
           if (line.msg !== 'gateway is ready') return
           url = String(line.url)
           ready.resolve()
         })
       else answers(started).then(ready.resolve, ready.reject)
-      createInterface({ input: started.stderr as Readable }).on('line', complain)
+      createInterface({ input: started.stderr as Readable }).on('line', report)
       started.on('exit', (code, signal) => {
         ready.reject(new Error(`the gateway ended with ${signal ?? code}`))
-        if (child === started && serving) complain(`the gateway exited without a signal, with ${signal ?? code}`)
+        if (child === started && serving) report(`the gateway exited without a signal, with ${signal ?? code}`)
       })
       await ready.promise
       served()

@@ -93,16 +93,16 @@ export async function runRound(setup: Setup, { seed, sends, concurrency = 32, di
   }
   tally.posts = scenarios.reduce((sum, { posts }) => sum + posts.length, 0)
   tally.usage = witness.usage()
-  for (const { complaints } of gateways)
-    for (const { at, line } of complaints.splice(0))
+  for (const { errors } of gateways)
+    for (const { at, line } of errors.splice(0))
       if (![...victim.outages, ...storeOutages].some(outage => heldUp(outage, at, at)))
-        tally.broken.push(`a healthy process does not complain: ${line}`)
+        tally.broken.push(`a healthy process logs no error: ${line}`)
   return tally
 }
 
 /** On a busy machine the store may be silent for too long without a disturbance; what follows from that is no fault of a gateway. */
 function noticeStalls({ server, gateways, storeOutages }: Setup, { disturbances }: Tally) {
-  for (const { at, line } of gateways.flatMap(({ complaints }) => complaints)) {
+  for (const { at, line } of gateways.flatMap(({ errors }) => errors)) {
     if (!server || !/"fault":"(busy|away)"/.test(line) || storeOutages.some(outage => heldUp(outage, at, at))) continue
     disturbances['store stalls'] = (disturbances['store stalls'] ?? 0) + 1
     storeOutages.push({ signal: 'SIGSTOP', at: at - 1_000, upAgainAt: at + 1_000 })

@@ -40,7 +40,7 @@ describe('slots of a fair queue', () => {
     expect(inside).toEqual(['a'])
   })
 
-  test('forget whoever leaves the queue', () => {
+  test('forget a waiter that leaves the queue', () => {
     const { enter, inside } = door(1, 2)
     const [leaveA, leaveB] = ['a', 'b', 'c'].map(name => enter(name))
 
@@ -82,7 +82,7 @@ describe('slots of a fair queue', () => {
     expect(inside).toEqual(['a', 'b'])
   })
 
-  test('go to the caller who has the fewest, whoever came first', () => {
+  test('go to the caller with the fewest, not to the one that came first', () => {
     const { enter, inside } = door(4, 10)
     const greedy = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6'].map(name => enter(name, 'a'))
     for (const name of ['b1', 'b2', 'b3']) enter(name, 'b')

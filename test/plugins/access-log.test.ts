@@ -27,7 +27,7 @@ describe('The line of a request', () => {
       { route: '/chats/:platform/:platformId', status: 502, code: 'upstream-invalid-response', upstreamMs: ms },
     ],
     ['no key', wire('GET /channels').replace(key, ''), { route: '/channels', status: 401, code: 'unauthenticated' }],
-    ['a path that nobody knows', wire('GET /nothing'), { method: 'GET', status: 404, code: 'not-found' }],
+    ['an unknown path', wire('GET /nothing'), { method: 'GET', status: 404, code: 'not-found' }],
     ['a wrong method', wire('DELETE /channels'), { method: 'DELETE', status: 405, code: 'method-not-allowed' }],
     ['a bad URL', wire('GET /%zz'), { method: 'GET', status: 400, code: 'invalid-request' }],
     [

@@ -176,7 +176,7 @@ describe('A caller of certain chats', () => {
     expect(json).toEqual({ caller: 'limited', account: 'default', ...rights })
   })
 
-  test('is told that its key is expired or disabled, which nobody else is', async ({ start }) => {
+  test('learns that its key is expired or disabled, which no other caller does', async ({ start }) => {
     const gateway = await start({ callers })
 
     const replies = await Promise.all([callers.expired.key, callers.disabled.key].map(key => gateway.request('/me', { key })))

@@ -62,7 +62,7 @@ describe('Another origin', () => {
     expect(read.headers.vary).toBe('Authorization, Origin')
   })
 
-  test('that asks without asking for a method is told what the path knows', async ({ start }) => {
+  test('that names no method gets the methods of the path', async ({ start }) => {
     const gateway = await start({ env: { CORS_ORIGINS: origin } })
 
     const asked = await gateway.request('/channels', { method: 'OPTIONS', headers: { origin } })
@@ -70,7 +70,7 @@ describe('Another origin', () => {
     expect(asked).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD', 'access-control-allow-origin': origin } })
   })
 
-  test('is told of what went wrong before there was a route', async ({ start }) => {
+  test('can read an error from before there was a route', async ({ start }) => {
     const gateway = await start({ env: { CORS_ORIGINS: origin } })
 
     for (const path of ['/nowhere', '/channels/x', '/chats/whatsapp']) {

@@ -27,7 +27,7 @@ describe('The catalogue', () => {
     }
   })
 
-  plain('says when to come back with every 503 that coming back can mend', () => {
+  plain('has Retry-After on every 503 that a retry can fix', () => {
     const silent = codes.filter(code => catalogue[code].status === 503 && !('retry-after' in new Problem(code).headers))
 
     expect(silent).toEqual(['upstream-out-of-credit', 'ledger-changed'])
@@ -76,7 +76,7 @@ describe('A problem', () => {
     })
   })
 
-  test('points where PUBLIC_URL says, whoever writes it', async ({ start }) => {
+  test('points where PUBLIC_URL says, in every problem', async ({ start }) => {
     const gateway = await start({ env: { PUBLIC_URL: 'https://example.com/chat-api/' } })
 
     const routed = await gateway.get('/nothing')

@@ -13,7 +13,7 @@ const wire = (line: string, headers = '', body = '') =>
 const post = (headers: string, body: string) => wire(`POST ${chat}/messages`, headers, body)
 const json = (body: string) => post(`Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`, body)
 
-/** What every problem has, whoever writes it. */
+/** What every problem has. */
 const problem = (status: number, code: string) => ({
   status,
   headers: {
@@ -82,7 +82,7 @@ describe('A tunnel', () => {
     expect(answers[0]?.headers.allow).toBe('GET, HEAD, POST')
   })
 
-  test('whose caller leaves at once takes nobody along', async ({ gateway }) => {
+  test('whose caller leaves at once affects no other caller', async ({ gateway }) => {
     for (let i = 0; i < 20; i++) {
       const socket = gateway.open()
       await new Promise<void>(resolve => socket.write(wire('CONNECT host:443'), () => resolve()))
@@ -93,7 +93,7 @@ describe('A tunnel', () => {
   })
 })
 
-describe('A path that nobody knows', () => {
+describe('An unknown path', () => {
   test.for([
     '/',
     '*',
@@ -398,7 +398,7 @@ describe('An address that sends bytes without a request', () => {
   })
 })
 
-describe('Bytes that nobody can read after a request that is still open', () => {
+describe('Unreadable bytes after a request that is still open', () => {
   const call = (line: string) => `${line} HTTP/1.1\r\nHost: gateway\r\n${key}`
 
   test('are answered after it', async ({ gateway, sandbox }) => {

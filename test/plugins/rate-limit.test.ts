@@ -22,7 +22,7 @@ describe('Requests per minute', () => {
     expect(replies[3]?.json).toMatchObject({ code: 'rate-limited', outcome: 'not_applied', retry: 'yes' })
   })
 
-  test('are told in the headers of the current draft, with every answer', async ({ start }) => {
+  test('are in the headers of the current draft, with every answer', async ({ start }) => {
     const gateway = await start({ callers: { limited, free } })
 
     const replies = []
@@ -40,7 +40,7 @@ describe('Requests per minute', () => {
     ])
     expect(Number(over?.['retry-after'])).toBe(seconds(over?.ratelimit))
     expect(seconds(over?.ratelimit)).toBeGreaterThan(30)
-    expect(unknown?.ratelimit, 'an unknown path is nobody’s').toBeUndefined()
+    expect(unknown?.ratelimit, 'an unknown path belongs to no caller').toBeUndefined()
     expect(Object.keys(other.headers).filter(name => /ratelimit/i.test(name))).toEqual([])
     expect(Object.keys(over ?? {}).filter(name => /^x-ratelimit|^ratelimit-(limit|remaining|reset)/i.test(name))).toEqual([])
   })

@@ -30,7 +30,7 @@ const badUrls = [
   ['a third private address', 'https://172.31.255.255/menu.jpg'],
   ['a link-local address', 'http://169.254.169.254/latest/meta-data'],
   ['a private address of version 6', 'http://[fd00::1]/menu.jpg'],
-  ['the address of nobody', 'http://0.0.0.0/menu.jpg'],
+  ['the unspecified address', 'http://0.0.0.0/menu.jpg'],
   ['a backslash', 'https://example.com\\menu.jpg'],
   ['a blank', 'https://example.com/a menu.jpg'],
   ['a blank at its end', 'https://example.com/menu.jpg '],

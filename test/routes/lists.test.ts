@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest'
 import { sharedTest as test } from '../gateway.ts'
 
 describe.for(['/channels', '/chats/whatsapp/100', '/chats/whatsapp/100/34600000000/messages'])('GET %s', path => {
-  test('may be kept by its caller and nobody else', async ({ gateway }) => {
+  test('may be cached only by its caller', async ({ gateway }) => {
     const reply = await gateway.get(path)
 
     expect(reply.json.items.length).toBeGreaterThan(0)

@@ -128,7 +128,7 @@ describe('GET /chats/{platform}/{platformId}/{destination}/messages', () => {
 })
 
 describe('GET /chats/{platform}/{platformId}/{destination}/unread', () => {
-  test('shows what nobody has read yet', async ({ gateway }) => {
+  test('shows unread messages', async ({ gateway }) => {
     const reply = await gateway.get(`${chat}/unread`)
 
     expect(reply.status).toBe(200)

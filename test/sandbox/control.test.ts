@@ -88,12 +88,12 @@ describe('bad input', () => {
     ['PUT', '/latency', [], ['JSON object']],
     ['POST', '/messages', { ...chat }, ['message: required']],
     ['POST', '/messages', { ...chat, platformid: '9', message: 'x' }, ['whatsapp/100']],
-  ] as const)('%s %s %j gets 400 with what was expected', async ([method, path, body, told], { sandbox }) => {
+  ] as const)('%s %s %j gets 400 with what was expected', async ([method, path, body, reported], { sandbox }) => {
     const reply = await ask(sandbox, method, path, body)
     const { error } = (await reply.json()) as { error: string }
 
     expect(reply.status).toBe(400)
-    for (const words of told) expect(error).toContain(words)
+    for (const words of reported) expect(error).toContain(words)
     expect(error).not.toMatch(/nonsense|canary/)
   })
 

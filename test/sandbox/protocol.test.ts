@@ -117,7 +117,7 @@ describe('strictness', () => {
     ['an upload', 'name="fileurl"; filename="a"', 'x', 'fileurl'],
     ['bytes that are no UTF-8', 'name="message"', '\xe9', 'UTF-8'],
     ['a part without a name', 'nothing', 'x', 'malformed'],
-  ] as const)('refuses %s in multipart', async ([, disposition, value, told], { sandbox }) => {
+  ] as const)('refuses %s in multipart', async ([, disposition, value, reported], { sandbox }) => {
     const body = Buffer.from(`--cut-here\r\nContent-Disposition: form-data; ${disposition}\r\n\r\n${value}\r\n--cut-here--\r\n`, 'latin1')
     const reply = await fetch(`${sandbox.url}/api/http/`, {
       method: 'POST',
@@ -126,7 +126,7 @@ describe('strictness', () => {
     })
 
     expect(reply.status).toBe(400)
-    expect(await reply.text()).toContain(told)
+    expect(await reply.text()).toContain(reported)
   })
 
   test('leaves a body of another type unread, and takes no other method', async ({ sandbox }) => {

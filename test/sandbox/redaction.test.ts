@@ -117,7 +117,7 @@ describe('a password', () => {
     expect(JSON.stringify(sandbox.calls)).not.toContain('<redacted>')
   })
 
-  test('is told apart from a text that speaks of one', async ({ sandbox }) => {
+  test('is distinguished from a text that mentions one', async ({ sandbox }) => {
     const message = 'my password=x&password=y'
     await fetch(`${sandbox.url}/api/http/`, { ...formHead, body: form(call(sandbox, 'sendmessage', { ...chat, message })) })
 

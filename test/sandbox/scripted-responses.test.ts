@@ -125,7 +125,7 @@ describe('a fault', () => {
     expect(sandbox.sent).toHaveLength(1)
   })
 
-  test('ssh greets in another language', async ({ sandbox }) => {
+  test('ssh speaks another protocol', async ({ sandbox }) => {
     expect(await fail(sandbox, 'ssh')).toBe('SSH-2.0-OpenSSH_9.2\r\n')
   })
 
@@ -185,7 +185,7 @@ describe('a queued answer', () => {
     expect(sandbox.sent).toEqual([])
   })
 
-  test('waits for the call it is meant for, as often as it was told', async ({ sandbox }) => {
+  test('waits for its call, as often as scripted', async ({ sandbox }) => {
     sandbox.answer({ method: 'sendmessage', destination: '34600000000', times: 2, status: 503 })
     sandbox.answer({ method: 'getchatchannels', status: 500 })
     const statuses = [send(sandbox, { destination: '1' }), send(sandbox), call(sandbox, 'getchatchannels'), send(sandbox), send(sandbox)]

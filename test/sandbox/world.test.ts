@@ -44,7 +44,7 @@ describe('the world', () => {
     expect(await list(sandbox, 'getunreadmessages')).toMatchObject([{ ...hello, issent: '0' }])
   })
 
-  test('lets nobody write to a channel that is not there', ({ sandbox }) => {
+  test('refuses to write to a channel that does not exist', ({ sandbox }) => {
     expect(() => sandbox.receive({ ...hello, platformid: '999' })).toThrow('whatsapp/999')
   })
 

@@ -85,7 +85,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     }
     expect(await say(gateway, 'after')).toEqual({ ...after, replayed: true })
     expect(sandbox.calls).toHaveLength(2)
-    expect(gateway.complaints).toEqual([])
+    expect(gateway.errors).toEqual([])
   })
 
   test('ends within DRAIN_MS although Afilnet never answers, and keeps the send as unknown', async ({ make, sandbox }) => {
@@ -138,7 +138,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     const gateway = make()
 
     await expect(gateway.start()).rejects.toThrow('78')
-    expect(JSON.parse(gateway.complaints.at(-1)?.line ?? '')).toMatchObject({
+    expect(JSON.parse(gateway.errors.at(-1)?.line ?? '')).toMatchObject({
       msg: 'cannot start',
       store: expect.stringContaining('schema version 99'),
     })
@@ -150,6 +150,6 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     await gateway.start()
 
     expect((await say(gateway, 'k')).status).toBe(201)
-    expect(gateway.complaints).toEqual([])
+    expect(gateway.errors).toEqual([])
   })
 })

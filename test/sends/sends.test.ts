@@ -188,31 +188,31 @@ describe('An outcome that the store does not take', () => {
     ['goes wrong', () => Promise.reject(new TypeError('wrong'))],
   ] as const)('is answered as unknown, and recorded as soon as possible: it %s', async ([, verb], { sends, store, trouble }) => {
     trouble.settle = verb
-    const told = await problem(sends.run(request()))
+    const reported = await problem(sends.run(request()))
     const during = await problem(sends.run(request()))
     delete trouble.settle
     await becomes(store, 'accepted')
 
     const [row] = await rows(store)
-    expect(told).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key', sendId: row?.id })
+    expect(reported).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key', sendId: row?.id })
     expect(during).toMatchObject({ status: 409, sendId: row?.id })
     expect(await sends.run(request())).toMatchObject({ replayed: true, send: { id: row?.id, state: 'accepted' } })
   })
 
   test('is answered as it is if nothing was sent', async ({ sends, store, trouble }) => {
     trouble.settle = refuse
-    const told = await problem(sends.run(request(fails(faults.NO_CREDITS))))
+    const reported = await problem(sends.run(request(fails(faults.NO_CREDITS))))
     delete trouble.settle
     await becomes(store, 'not_sent')
 
     const [row] = await rows(store)
-    expect(told).toMatchObject({ status: 503, code: 'upstream-out-of-credit', outcome: 'not_applied', retry: 'no', sendId: row?.id })
+    expect(reported).toMatchObject({ status: 503, code: 'upstream-out-of-credit', outcome: 'not_applied', retry: 'no', sendId: row?.id })
   })
 
   test('gives way to a late answer', async ({ sends, store, trouble }) => {
     const late = Promise.withResolvers<void>()
     trouble.settle = refuse
-    const told = await problem(
+    const reported = await problem(
       sends.run(
         request(
           attempt(async onLateResult => {
@@ -227,7 +227,7 @@ describe('An outcome that the store does not take', () => {
     delete trouble.settle
     await becomes(store, 'accepted')
 
-    expect(told).toMatchObject({ status: 500, outcome: 'unknown' })
+    expect(reported).toMatchObject({ status: 500, outcome: 'unknown' })
   })
 
   test('does not hold up the heartbeat', async ({ sends, trouble, asked }) => {
@@ -247,8 +247,8 @@ describe('An outcome that the store does not take', () => {
 })
 
 describe('A send whose process was taken for dead', () => {
-  /** While it runs, others bury it. */
-  const buried = (store: Store, { run }: SendAttempt) =>
+  /** Its lease expires while it runs. */
+  const expired = (store: Store, { run }: SendAttempt) =>
     request(
       attempt(async onLateResult => {
         const [row] = await rows(store)
@@ -261,14 +261,14 @@ describe('A send whose process was taken for dead', () => {
     ['did not happen', fails(faults.NO_CREDITS)],
     ['is not known', fails(failures.timeout)],
   ] as const)('gets the answer that the ledger gives from then on: it %s', async ([, attempt], { sends, store }) => {
-    const told = await problem(sends.run(buried(store, attempt)))
+    const reported = await problem(sends.run(expired(store, attempt)))
 
-    expect(told).toMatchObject({ status: 502, code: 'send-interrupted', outcome: 'unknown', retry: 'same-key' })
-    expect(await problem(sends.run(request()))).toEqual(told)
+    expect(reported).toMatchObject({ status: 502, code: 'send-interrupted', outcome: 'unknown', retry: 'same-key' })
+    expect(await problem(sends.run(request()))).toEqual(reported)
   })
 
   test('is still accepted if Afilnet accepted it', async ({ sends, store }) => {
-    const { send } = await sends.run(buried(store, accepted))
+    const { send } = await sends.run(expired(store, accepted))
 
     expect(send.state).toBe('accepted')
     expect(await sends.run(request())).toEqual({ replayed: true, send })
@@ -292,10 +292,10 @@ describe('Reading', () => {
 
 describe('An attempt that fails with an error of the gateway', () => {
   test('is unknown, and replayed as that', async ({ sends, store }) => {
-    const told = await problem(sends.run(request(attempt(() => Promise.reject(new TypeError('wrong'))))))
+    const reported = await problem(sends.run(request(attempt(() => Promise.reject(new TypeError('wrong'))))))
 
-    expect(told).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key' })
-    expect(await problem(sends.run(request()))).toEqual(told)
+    expect(reported).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key' })
+    expect(await problem(sends.run(request()))).toEqual(reported)
     expect(await rows(store)).toMatchObject([{ state: 'unknown' }])
   })
 })

@@ -118,7 +118,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: false, existing: taken })
     })
 
-    test('leaves a pending send to whoever settles it first, its owner or the reaper', async ({ store }) => {
+    test('leaves a pending send to the first that settles it, its owner or expireLeases', async ({ store }) => {
       const [late, dead] = [row('pending'), row('pending')]
       await store.load([late, dead])
 
@@ -157,7 +157,7 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
   describe(`${name}: forget`, () => {
     const destination = '34699999999'
 
-    test('deletes what was sent to a destination, whoever sent it, and frees its keys', async ({ store }) => {
+    test("deletes every caller's sends to a destination, and frees their keys", async ({ store }) => {
       const theirs = [row('accepted', { destination, idempotencyKey: 'k' }), ...rows(2, { destination, caller: 'shop', reference: 'r' })]
       const others = [...rows(2), row('accepted', { destination: `${destination}0`, caller: 'shop' })]
       await store.load([...theirs, ...others])

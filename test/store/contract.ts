@@ -55,7 +55,7 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.claim(send({ idempotencyKey: 'k', caller: 'shop' }))).toEqual({ claimed: true })
     })
 
-    test('takes no more of a caller’s sends of a day than it is told, whatever else is going on', async ({ store }) => {
+    test('takes no more of a caller’s sends of a day than the quota, whatever else runs', async ({ store }) => {
       const claims = await Promise.all(Array.from({ length: 50 }, () => store.claim(send(), 3)))
 
       expect(claims.filter(({ claimed }) => claimed)).toHaveLength(3)

@@ -17,7 +17,7 @@ type Here = {
   open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive>
   remote: (program?: string[]) => ReturnType<typeof remoteStore>
 }
-/** A directory, a path in it and openers for it; all that was opened closes by itself. */
+/** A directory, a path in it and openers for it; everything opened is closed after the test. */
 export const test = base.extend<Here>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
   dir: async ({}, use) => {

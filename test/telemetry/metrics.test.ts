@@ -155,7 +155,7 @@ describe('GET /metrics', () => {
     })
   })
 
-  test('tells how sends ended, and which were only told again', async ({ start, sandbox }) => {
+  test('shows how sends ended, and which were replays', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '300', AFILNET_LATE_MS: '5000' } })
     const post = (key: string, kind = 'messages') =>
       gateway.post(`${chat}/${kind}`, kind === 'files' ? { type: 'image', fileUrl: 'https://example.com/a.jpg' } : { message: 'Hello' }, {

@@ -7,7 +7,7 @@ import { listen } from '../afilnet/listeners.ts'
 import { canaries, environment, type TestGateway, test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 
-process.env.OTEL_BSP_SCHEDULE_DELAY = '10' // OpenTelemetry reads it by itself; five seconds otherwise
+process.env.OTEL_BSP_SCHEDULE_DELAY = '10' // OpenTelemetry's own variable; five seconds otherwise
 
 const chat = '/chats/whatsapp/100/34600000000'
 const pattern = '/chats/:platform/:platformId/:destination'
@@ -20,7 +20,7 @@ type Export = { resourceSpans: { resource: { attributes: Attribute[] }; scopeSpa
 
 const flat = (attributes: Attribute[]) => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
 
-/** A collector: keeps what it gets, and answers as it is told. */
+/** A collector: keeps what it gets, and answers as the test says. */
 async function startCollector(answer = (response: ServerResponse): unknown => response.end('{}')) {
   const collector = {
     port: 0,
@@ -74,7 +74,7 @@ describe('A request', () => {
       { name: 'sendmessage', status: unset, attributes: { 'gateway.operation': 'sendmessage', ...byUs } },
     ],
     [
-      'a send of which nobody knows the end',
+      'a send with an unknown end',
       gateway => gateway.post('/chats/whatsapp/100/silent/messages', message),
       `POST ${pattern}/messages`,
       {
@@ -138,7 +138,7 @@ describe('A request', () => {
       undefined,
     ],
     [
-      'a path that nobody knows',
+      'an unknown path',
       gateway => gateway.get('/nothing'),
       'GET',
       { 'http.request.method': 'GET', 'http.response.status_code': 404, 'error.type': 'not-found' },
@@ -274,7 +274,7 @@ describe('The trace of a caller', () => {
   })
 
   test.for([
-    ['nobody is trusted', {}],
+    ['no address is trusted', {}],
     ['others are trusted, whatever a header says', { TRUST_PROXY: '192.0.2.0/24' }],
   ] as const)('counts for nothing where %s', async ([, env], { start }) => {
     const collector = await startCollector()
@@ -313,7 +313,7 @@ describe('The collector', () => {
     expect(JSON.stringify(gateway.log)).not.toMatch(/fake-(first|second)/)
   })
 
-  test('that refuses is told of once, and once when it takes traces again', async ({ start }) => {
+  test('that rejects spans is reported once, and once when it accepts them again', async ({ start }) => {
     const collector = await startCollector(response => response.writeHead(400).end('cn6collector'))
     const gateway = await start({ env: collector.env })
 
@@ -343,7 +343,7 @@ describe('The collector', () => {
     expect(other.requests).toEqual([])
   })
 
-  test('that is not there delays nobody', async ({ sandbox }) => {
+  test('that is not there delays no request', async ({ sandbox }) => {
     const gateway = await startProgram(sandbox, {
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1',
       OTEL_EXPORTER_OTLP_TIMEOUT: '100',

@@ -65,7 +65,7 @@ async function report(method: string, request: () => Promise<Response>) {
   if (process.argv.includes('--list')) for (const i of steps) process.stdout.write(`  ${entered[i]?.file} ${entered[i]?.name}\n`)
 }
 
-/** Functions of ours that a request enters, each with the first place in it where V8 can stop. */
+/** Functions of the gateway that a request enters, each with the first place in it where V8 can stop. */
 async function functionsEnteredBy(request: () => Promise<Response>): Promise<Entered[]> {
   await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true })
   await session.post('Profiler.takePreciseCoverage')

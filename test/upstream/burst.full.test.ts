@@ -45,7 +45,7 @@ describe('ten times the capacity', () => {
     const replies = await burst('full', 3_000)
     const afterwards = await arrive('after')
 
-    const accepted = replies.filter(({ status }) => status === 201 || status === 404) // nobody knows these chats
+    const accepted = replies.filter(({ status }) => status === 201 || status === 404) // these chats are unknown
     const refused = replies.filter(({ status }) => status === 503)
     const acceptedMs = accepted.map(({ tookMs }) => tookMs)
     const refusedMs = refused.map(({ tookMs }) => tookMs)

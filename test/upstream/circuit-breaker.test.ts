@@ -245,7 +245,7 @@ describe('the circuit of an operation', () => {
     expect(sandbox.calls).toHaveLength(25)
   })
 
-  test('stays closed while less than half of the calls fail, whatever the others are told', async ({ gateway, sandbox }) => {
+  test('stays closed while less than half of the calls fail, whatever the others are answered', async ({ gateway, sandbox }) => {
     sandbox.answer({ ...bodyOf('CHANNEL_NOT_FOUND'), times: 21 })
     sandbox.answer({ status: 500, times: 21 })
 

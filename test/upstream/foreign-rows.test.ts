@@ -19,7 +19,7 @@ describe('a row of another chat', () => {
     ['destination', { destination: false }],
   ]
 
-  test.for(foreign)('by its %s is delivered to nobody: %j', async ([field, other], { gateway, sandbox }) => {
+  test.for(foreign)('by its %s is not delivered: %j', async ([field, other], { gateway, sandbox }) => {
     sandbox.answer({ body: list(own, { ...own, ...other, message: 'not yours' }) })
 
     const { status, json, text } = await calls.getmessages(gateway)

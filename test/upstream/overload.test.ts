@@ -6,13 +6,13 @@ describe('a call that has to wait', () => {
   const reads = (gateway: TestGateway, from: number, to: number) =>
     Array.from({ length: to - from }, (_, i) => gateway.get(`/chats/whatsapp/100/${from + i}/messages`))
 
-  test('is admitted while nobody knows how long calls last', async ({ start, sandbox }) => {
+  test('is admitted while the duration of calls is unknown', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_CONNECTIONS: '2' } })
     sandbox.latencyMs = 100
 
     const replies = await Promise.all(reads(gateway, 0, 4))
 
-    expect(replies.map(({ status }) => status)).toEqual([404, 404, 404, 404]) // nobody knows these chats
+    expect(replies.map(({ status }) => status)).toEqual([404, 404, 404, 404]) // these chats are unknown
   })
 
   test('is refused at once if it could not end in time', async ({ start, sandbox }) => {
@@ -48,7 +48,7 @@ describe('a call that has to wait', () => {
     expect(sandbox.calls).toHaveLength(2)
   })
 
-  test('is told to come back the later, the longer the queue is', async ({ start, sandbox }) => {
+  test('gets a Retry-After that grows with the queue', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_CONNECTIONS: '8', AFILNET_TIMEOUT_MS: '5000' } })
     sandbox.latencyMs = 1_500
     await gateway.get(`${chat}/messages`)

@@ -45,7 +45,7 @@ describe('A shared read', () => {
     const joined = await gateway.get(`${chat}/messages`)
 
     expect([(await first).json.code, joined.json.code]).toEqual(['upstream-timeout', 'upstream-timeout'])
-    await expect.poll(() => sandbox.calls.at(-1)?.closedByPeer).toBe(true) // nobody waits for the second call any more
+    await expect.poll(() => sandbox.calls.at(-1)?.closedByPeer).toBe(true) // no caller waits for the second call any more
     expect(sandbox.calls).toHaveLength(3)
   })
 })
@@ -85,7 +85,7 @@ describe('An answer', () => {
     [`{"status":"ERROR","error":"SOMETHING_NEW","pad":"${'x'.repeat(200_000)}"}`, 502, 'upstream-unknown-error', 'not_applied'],
     [`<html>${'x'.repeat(200_000)}`, 502, 'upstream-invalid-response', 'not_applied'],
     [`{"status":"SUCCESS","result":{"list":"${'x'.repeat(200_000)}"}}`, 502, 'upstream-invalid-response', 'not_applied'],
-  ])('that is large and no result is told as a small one: %s', async ([body, status, code, outcome], { gateway, sandbox }) => {
+  ])('that is large and no result is reported like a small one: %s', async ([body, status, code, outcome], { gateway, sandbox }) => {
     sandbox.answer({ method: 'getmessages', body })
 
     const reply = await gateway.get(`${chat}/messages`)
@@ -118,7 +118,7 @@ describe('An answer', () => {
     expect(replies.map(({ json }) => json.items[0].message)).toEqual(['one 0', 'one 0', 'two 0', 'one 0'])
   })
 
-  test('of many sizes at once reaches whoever asked for it', async ({ gateway, sandbox }) => {
+  test('of many sizes at once reaches its own caller', async ({ gateway, sandbox }) => {
     const sizes = [1, 3_000, 2, 2_000, 1_000, 4_000, 3, 2_500]
     for (const size of sizes) sandbox.answer({ ...answer(rows(size, `of ${size}`)), method: 'getunreadmessages' })
 
@@ -215,7 +215,7 @@ describe('READ_CACHE_MS', () => {
     }
   })
 
-  test('comes to an end by itself', async ({ start, sandbox }) => {
+  test('ends without help', async ({ start, sandbox }) => {
     const gateway = await start({ env: { READ_CACHE_MS: '1' } })
 
     await expect.poll(() => gateway.get('/channels').then(() => sandbox.calls.length)).toBeGreaterThan(1)

@@ -35,7 +35,7 @@ const asked = ({ calls }: Sandbox, ...names: string[]) =>
   })
 
 describe('identical reads at one time', () => {
-  test('share one call, whoever asks', async ({ upstream, sandbox }) => {
+  test('share one call for all callers', async ({ upstream, sandbox }) => {
     const reads = Array.from({ length: 100 }, () => upstream.read(getChats, channel, caller(upstream).context))
 
     const answers = await Promise.all(reads)
@@ -54,7 +54,7 @@ describe('identical reads at one time', () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
-  test('share a failure, and nobody after them does', async ({ upstream, sandbox }) => {
+  test('share a failure, which later reads do not', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'drop', times: 3 }) // a read is asked up to three times
     const reads = [1, 2].map(() => upstream.read(getChats, channel, caller(upstream).context))
 
@@ -237,7 +237,7 @@ describe('an account', () => {
     expect([before, upstream.state().sandbox]).toEqual([false, true])
   })
 
-  test('that is closed fails what is open, and calls nobody any more', async ({ upstream, sandbox }) => {
+  test('that is closed fails open calls, and makes no more', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
     const open = send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
     await sandbox.called(1)

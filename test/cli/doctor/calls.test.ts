@@ -85,7 +85,7 @@ describe('a call to Afilnet', () => {
     expect(methodsOf(sandbox)).toEqual(everyRead)
   })
 
-  test.for(['cn1 is no code', { cn1: 1 }, null])('refused with %j is told without it', async (error, { examine, sandbox }) => {
+  test.for(['cn1 is no code', { cn1: 1 }, null])('refused with %j is reported without it', async (error, { examine, sandbox }) => {
     sandbox.answer({ body: JSON.stringify({ status: 'ERROR', error }) })
     const { named } = await examine()
 

@@ -6,7 +6,7 @@ import { canaries } from '../../gateway.ts'
 import { everyRead, methodsOf, test } from './doctor.ts'
 
 describe('a configuration', () => {
-  test('that is wrong is told in full, and nobody is asked', async ({ doctor, examine, sandbox, dir }) => {
+  test('that is invalid is reported in full, without a call to Afilnet', async ({ doctor, examine, sandbox, dir }) => {
     const file = join(dir, 'secret')
     writeFileSync(file, 'cn1')
     const env = { PORT: 'http', AFILNET_USER: '', AFILNET_PASSWORD_FILE: file, GATEWAY_KEY_SHA256: 'cn1', DOCS: 'cn1' }

@@ -18,16 +18,19 @@ describe('the shape of the answers', () => {
     [{ omit: ['datetime'] }, 'datetime', 'note', { missing: 8 }],
   ]
 
-  test.for(shapes)('%j is told in a line, to people and machines', async ([shape, check, verdict, seen], { doctor, examine, sandbox }) => {
-    sandbox.shape(shape)
-    const { named, wrong } = await examine()
-    const { code, out } = await doctor()
+  test.for(shapes)(
+    '%j is reported in a line, to people and machines',
+    async ([shape, check, verdict, seen], { doctor, examine, sandbox }) => {
+      sandbox.shape(shape)
+      const { named, wrong } = await examine()
+      const { code, out } = await doctor()
 
-    expect(named(check)).toMatchObject([{ verdict, facts: { seen } }])
-    expect(wrong).toEqual([])
-    expect(code).toBe(0)
-    expect(out).toContain(` ${named(check)[0]?.detail}\n`)
-  })
+      expect(named(check)).toMatchObject([{ verdict, facts: { seen } }])
+      expect(wrong).toEqual([])
+      expect(code).toBe(0)
+      expect(out).toContain(` ${named(check)[0]?.detail}\n`)
+    },
+  )
 
   test('has the type of each field in it', async ({ examine, sandbox }) => {
     sandbox.shape({ ids: 'number', nulls: ['message'], omit: ['status'] })
@@ -62,7 +65,7 @@ describe('the shape of the answers', () => {
     [[], undefined],
     [null, undefined],
     [undefined, undefined],
-  ] as const)('of an account without channels is told: %j', async ([result, list], { examine, sandbox }) => {
+  ] as const)('of an account without channels is reported: %j', async ([result, list], { examine, sandbox }) => {
     sandbox.answer({ body: JSON.stringify({ status: 'SUCCESS', result }) })
     const { named, wrong } = await examine()
 
@@ -143,7 +146,7 @@ describe('the shape of the answers', () => {
     ['status', 'missing', '{"cn1":1}'],
     ['result.list', 'array with items that are no rows', '{"status":"SUCCESS","result":{"list":["cn1"]}}'],
     ['result', 'string', '{"status":"SUCCESS","result":"cn1"}'],
-  ] as const)('is told where the reader refuses it: %s, %s', async ([check, seen, body], { examine, sandbox }) => {
+  ] as const)('is reported where the reader refuses it: %s, %s', async ([check, seen, body], { examine, sandbox }) => {
     sandbox.answer({ body })
     const { named, wrong } = await examine()
 

@@ -139,7 +139,7 @@ describe('faults of the file', () => {
 })
 
 describe('what was forgotten', () => {
-  /** Everything on the disk, as whoever finds the disk reads it. */
+  /** Everything on the disk, as a finder of the disk would read it. */
   const bytesOf = (path: string) => ['', '-wal', '-shm'].map(suffix => readFileSync(path + suffix))
   const traces = (path: string, word: string) => bytesOf(path).some(bytes => bytes.includes(word))
 

@@ -30,7 +30,7 @@ describe('several processes on one file', () => {
     expect(won.map(({ key }) => key).sort()).toEqual(keys.sort())
   })
 
-  test('share one secret, whoever asks first', async ({ remote, open }) => {
+  test('share one secret, in whichever order they ask', async ({ remote, open }) => {
     const [one, two] = await Promise.all([remote(), remote()])
     const secrets = await Promise.all([one.store.secret(), two.store.secret(), (await open()).secret()])
 

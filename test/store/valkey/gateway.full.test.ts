@@ -25,7 +25,7 @@ describe.skipIf(noServer)('Two gateways on one server (needs redis-server)', () 
     return [await start(options), await start(options)] as const
   }
 
-  test('send once for a key, whoever is asked, and show each other’s sends', async ({ start, sandbox }) => {
+  test('send once for a key, whichever gateway gets the request, and show each other’s sends', async ({ start, sandbox }) => {
     const [one, other] = await two(start, shared.fresh())
     const replies = await Promise.all(times(10).map(n => say(n % 2 ? one : other, 'k')))
     const replays = await Promise.all([say(one, 'k'), say(other, 'k')])

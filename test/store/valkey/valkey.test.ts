@@ -13,15 +13,15 @@ import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
 
-/** A store with what it has told, closed at the end of the test. */
+/** A store with the warnings and faults that it reported, closed at the end of the test. */
 async function open(url: string, over: Partial<ValkeyOptions> = {}) {
   const states: (StoreFault | 'ok')[] = []
   const warnings: string[] = []
-  const told = {
+  const reported = {
     onState: (ok: boolean, fault?: StoreFault) => states.push(ok ? 'ok' : (fault ?? 'io')),
     onWarning: (text: string) => !text.startsWith('the ledger is new') && warnings.push(text), // as every store of a test is
   }
-  const store = await openValkey(readStoreUrl(url) as ServerPlace, { ...policy, now: () => 1_000, ...told, ...over }) // the tests name servers only
+  const store = await openValkey(readStoreUrl(url) as ServerPlace, { ...policy, now: () => 1_000, ...reported, ...over }) // the tests name servers only
   onTestFinished(store.close)
   return { store, states, warnings }
 }
@@ -116,7 +116,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(shared.cli('-n', db, 'DEBUG', 'DIGEST')).toBe(before)
     })
 
-    test('other keys of the server are nobody’s business', async () => {
+    test('other keys of the server are left alone', async () => {
       const url = shared.fresh()
       const db = url.split('/').at(-1) ?? ''
       shared.cli('-n', db, 'SET', 'theirs', '1')
@@ -213,7 +213,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
         expect((await to.claim(send({ caller, idempotencyKey }))).claimed, state).toBe(state === 'not_sent')
       expect(await to.claim(send({ caller: 'accepted' }), 1)).toEqual({ claimed: false })
       expect(await to.claim(send({ caller: 'rejected' }), 1)).toEqual({ claimed: true })
-      expect(await to.expireLeases(), 'nobody runs the pending one any more').toBe(1)
+      expect(await to.expireLeases(), 'no process runs the pending one any more').toBe(1)
       expect(await to.check()).toMatchObject({ problems: [] })
     })
 
@@ -233,7 +233,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect((await everything(store)).map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
     })
 
-    test('forgets a destination, whoever sent there, but nothing that is still running', async () => {
+    test('forgets a destination for all callers, but nothing that is still running', async () => {
       const { store } = await open(shared.fresh())
       const other = await put(store, { destination: '34600000001' }, 'accepted')
       const running = await put(store)
@@ -437,7 +437,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       ['of one that writes it later', { appendfsync: 'everysec' }, [/appendfsync everysec.*two seconds.*sent again/]],
       ['of one that never says write', { appendfsync: 'no' }, [/appendfsync no.*sent again/]],
       ['of one that evicts', { 'maxmemory-policy': 'allkeys-lru' }, [/allkeys-lru.*noeviction/]],
-      ['none of one that evicts only what expires, which is nothing of ours', { 'maxmemory-policy': 'volatile-lru' }, []],
+      ['none of one that evicts only keys with an expiry, which the ledger has not', { 'maxmemory-policy': 'volatile-lru' }, []],
       ['of everything at once', { appendonly: 'no', 'maxmemory-policy': 'allkeys-random' }, [/appendonly/, /allkeys/]],
     ])('%s', async ([, settings, expected]) => {
       const server = await start({ settings })
@@ -446,7 +446,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(warnings).toEqual(expected.map(pattern => expect.stringMatching(pattern)))
     })
 
-    test('are told once, however often the server is found again', async () => {
+    test('are reported once, however often the server comes back', async () => {
       const server = await start({ settings: { appendfsync: 'everysec' } })
       const { store, warnings } = await open(server.url())
       await server.kill()
@@ -458,7 +458,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
   })
 
   describe('TLS', () => {
-    test('is checked: a certificate that nobody vouches for is refused, and one of a known CA is not', async () => {
+    test('is checked: a certificate of an unknown CA is refused, and one of a known CA is not', async () => {
       const { key, cert } = selfSigned('localhost')
       const dir = mkdtempSync(join(tmpdir(), 'valkey-tls-'))
       onTestFinished(() => rmSync(dir, { recursive: true }))
@@ -481,9 +481,9 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
       await following(primary)
       const sentinel = await start({ sentinelOf: primary.port })
-      const nobody = await start()
-      await nobody.kill() // one of several Sentinels may be away
-      const url = `redis+sentinel://127.0.0.1:${nobody.port},127.0.0.1:${sentinel.port}/ours`
+      const away = await start()
+      await away.kill() // one of several Sentinels may be away
+      const url = `redis+sentinel://127.0.0.1:${away.port},127.0.0.1:${sentinel.port}/ours`
       const { store } = await open(url)
       const rows = await Promise.all(Array.from({ length: 50 }, () => put(store)))
       await expect.poll(() => sentinel.cli('SENTINEL', 'replicas', 'ours'), { interval: 50 }).toContain(String(replica.port))
@@ -497,7 +497,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
   })
 
   describe('a replica', () => {
-    test('that is still being sent the data keeps nobody waiting', async () => {
+    test('that still receives the data delays no claim', async () => {
       const primary = await start({ settings: { 'repl-diskless-sync-delay': '600' } })
       const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
       await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toMatch(/slave0:.*state=wait_bgsave/)
