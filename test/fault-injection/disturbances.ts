@@ -93,7 +93,8 @@ const kinds = {
     return broken
   },
 
-  async 'ledger vanishes'({ folder, storeUrl, server, storeOutages }) {
+  async 'ledger vanishes'({ folder, storeUrl, server, storeOutages, ledgerGaps }) {
+    const at = Date.now()
     await during(storeOutages, async () => {
       const path = join(folder, 'ledger.sqlite')
       const files = ['', '-wal', '-shm'].map(suffix => path + suffix)
@@ -105,6 +106,7 @@ const kinds = {
       spawnSync(process.execPath, ['src/cli/store.ts', 'accept'], { env: { PATH: process.env.PATH, STORE_URL: storeUrl } })
       await sleep(5_000) // within which running processes see it
     })
+    ledgerGaps.push({ at, until: Date.now() })
   },
 
   async 'store dies'({ server, storeOutages }) {

@@ -22,6 +22,7 @@ export async function openSetup({ replicas = false } = {}) {
   const server = replicas ? await startServer() : undefined
   const storeOutages: Outage[] = []
   const clockJumps: { at: number; until: number }[] = []
+  const ledgerGaps: { at: number; until: number }[] = []
   const folder = await mkdtemp(join(tmpdir(), 'gateway-faults-'))
   const storeUrl = server?.url() ?? `sqlite:${join(folder, 'ledger.sqlite')}`
   const proxies = [await openFaultyProxy(), await openFaultyProxy()] as const
@@ -61,5 +62,5 @@ export async function openSetup({ replicas = false } = {}) {
     await close()
     throw error
   }
-  return { folder, storeUrl, server, storeOutages, clockJumps, proxies, ports, victim, witness, gateways, balancer, close }
+  return { folder, storeUrl, server, storeOutages, clockJumps, ledgerGaps, proxies, ports, victim, witness, gateways, balancer, close }
 }
