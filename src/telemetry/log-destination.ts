@@ -1,4 +1,5 @@
 import { constants, fstatSync, openSync, write, writeSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Takes some bytes and reports how many it wrote, as `fs.write` does. */
 export type Sink = {
@@ -19,6 +20,9 @@ export type LogDestination = {
   /** Writes what is left without waiting, for the `exit` event. */
   flushNow(): void
 }
+
+/** A write that takes longer than this at the end of the process counts as stuck. */
+const stuckMs = 1_000
 
 type Limits = { flushBytes?: number; flushMs?: number; maxBytes?: number; retryMs?: number }
 
@@ -62,6 +66,8 @@ export function createLogDestination(
           setTimeout(resolve, Math.min(retryMs, end - performance.now()))
         })
       }
+      // On a busy machine a write may take long without being stuck.
+      if (writing) await Promise.race([new Promise<void>(resolve => waiters.push(resolve)), sleep(stuckMs, undefined, { ref: false })])
       return !writing
     },
     flushNow() {

@@ -40,8 +40,12 @@ const kinds = {
     await proxies[random() < 0.5 ? 0 : 1].refuse(150)
   },
 
-  async 'stray answers'({ proxies }) {
-    for (const proxy of proxies) proxy.slipIn(20)
+  async 'stray answers'({ proxies, strays }) {
+    const at = Date.now()
+    for (const proxy of proxies) proxy.slipIn(40)
+    await sleep(1_000)
+    for (const proxy of proxies) proxy.slipIn(0)
+    strays.push({ at, until: Date.now() })
   },
 
   async 'log stalls'({ victim }) {

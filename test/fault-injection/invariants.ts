@@ -14,6 +14,7 @@ export type Evidence = {
   outagesOf: (gateway: number) => Outage[]
   clockJumps: Span[]
   ledgerGaps: Span[]
+  strays: Span[]
 }
 
 export const timings = { timeoutMs: 400, lateMs: 2_000, deathMs: 15_000 }
@@ -72,7 +73,7 @@ function holdLedger({ keyed, posts }: Scenario, { rows, taken, outagesOf, clockJ
 }
 
 /** Only the end of its process cuts a send short, and a late answer counts. */
-function holdCalls({ fault, posts }: Scenario, { rows, calls: [call], outagesOf }: Evidence, expect: Expect) {
+function holdCalls({ fault, posts }: Scenario, { rows, calls: [call], outagesOf, strays }: Evidence, expect: Expect) {
   const ran = posts.find(({ answer }) => answer && !answer.replayed && answer.status !== 409 && sendOf(answer) !== undefined)
   const sound = fault === 'none' || fault === 'slow'
   const at = Date.parse(call?.at ?? '')
@@ -82,6 +83,8 @@ function holdCalls({ fault, posts }: Scenario, { rows, calls: [call], outagesOf 
   const outages = [...runners, 2].flatMap(outagesOf)
   if (!call || posts.some(post => mayBeUnrecorded(post, outagesOf)) || outages.some(outage => outage.upAgainAt >= at && outage.at <= over))
     return
+  // With more bytes behind it than it promised, an answer counts as lost.
+  if (strays.some(stray => stray.until >= at - 1_000 && stray.at <= over)) return
   const taken = !call.closedByPeer && rows.some(({ state }) => state === 'accepted')
   expect(!sound || taken, 'a caller that hangs up does not cancel the send')
 

@@ -42,7 +42,7 @@ export async function runRound(setup: Setup, { seed, sends, concurrency = 32, di
   async function disturbOnce() {
     const kind = kinds[nth++ % kinds.length] ?? 'kill -9'
     count(tally.disturbances, kind)
-    tally.broken.push(...((await disturb(kind, setup, random)) ?? []))
+    for (const broken of (await disturb(kind, setup, random)) ?? []) tally.broken.push(`${broken} (${kind})`)
   }
 
   async function play(scenario: Scenario) {
@@ -111,7 +111,7 @@ function noticeStalls({ server, gateways, storeOutages }: Setup, { disturbances 
 
 /** Compares the ledger, the answers and what the sandbox took, send by send. */
 async function compare(
-  { gateways, storeOutages, clockJumps, ledgerGaps, victim }: Setup,
+  { gateways, storeOutages, clockJumps, ledgerGaps, strays, victim }: Setup,
   scenarios: Scenario[],
   sandbox: Sandbox,
   caller: ReturnType<typeof createCaller>,
@@ -127,7 +127,7 @@ async function compare(
     const ledger = rows.get(destination) ?? []
     const times = taken.get(destination)?.length ?? 0
     for (const { state } of ledger) onState(state)
-    const evidence = { rows: ledger, taken: times, calls: calls.get(destination) ?? [], outagesOf, clockJumps, ledgerGaps }
+    const evidence = { rows: ledger, taken: times, calls: calls.get(destination) ?? [], outagesOf, clockJumps, ledgerGaps, strays }
     const details = JSON.stringify({ times, ledger, scenario, outages: victim.outages.slice(-3) })
     return brokenInvariants(scenario, evidence).map(invariant => `${invariant}: ${details}`)
   })

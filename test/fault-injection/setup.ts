@@ -23,6 +23,7 @@ export async function openSetup({ replicas = false } = {}) {
   const storeOutages: Outage[] = []
   const clockJumps: { at: number; until: number }[] = []
   const ledgerGaps: { at: number; until: number }[] = []
+  const strays: { at: number; until: number }[] = []
   const folder = await mkdtemp(join(tmpdir(), 'gateway-faults-'))
   const storeUrl = server?.url() ?? `sqlite:${join(folder, 'ledger.sqlite')}`
   const proxies = [await openFaultyProxy(), await openFaultyProxy()] as const
@@ -62,5 +63,20 @@ export async function openSetup({ replicas = false } = {}) {
     await close()
     throw error
   }
-  return { folder, storeUrl, server, storeOutages, clockJumps, ledgerGaps, proxies, ports, victim, witness, gateways, balancer, close }
+  return {
+    folder,
+    storeUrl,
+    server,
+    storeOutages,
+    clockJumps,
+    ledgerGaps,
+    strays,
+    proxies,
+    ports,
+    victim,
+    witness,
+    gateways,
+    balancer,
+    close,
+  }
 }
