@@ -24,7 +24,7 @@ function throughProxy(proxyUrl: URL, connect: Connector, timeoutMs: number): Con
       if (statusCode === 200) return socket as Socket // an HTTP proxy is reached over TCP or TLS
       socket.on('error', () => {}).destroy()
     } catch {
-      // undici would try a lost connection again for ever; the error below ends the call
+      // undici would retry a lost connection endlessly; the error below ends the call
     } finally {
       void proxy.close()
     }

@@ -17,7 +17,7 @@ export type Question =
   | 'platform'
   | 'extra'
 
-/** One thing that an answer shows of its form, never a value that somebody chose; `of` names the field. */
+/** One property of an answer's form, never a value that a person chose; `of` names the field. */
 export type Observation = { question: Question; of?: string; seen: string }
 
 type Row = Record<string, unknown>
@@ -25,7 +25,7 @@ type Row = Record<string, unknown>
 /** The platforms that the manual names. */
 export const platforms: readonly string[] = ['webchat', 'whatsapp', 'telegram', 'operator']
 
-/** Stands for a name or word that is not one of a program's and may be somebody's. */
+/** Replaces a name or word that a program would not write, so it may be personal. */
 const unshown = '(not shown)'
 
 /**
@@ -76,7 +76,7 @@ function describeRow(fields: readonly string[], row: Row): Observation[] {
   ]
 }
 
-/** A word that a program would write; one of digits alone could be somebody's number. */
+/** A word that a program would write; one of digits alone could be a person's number. */
 const named = (word: string, form: RegExp) => (form.test(word) ? word : unshown)
 
 /** A platform as it may be shown. */

@@ -19,7 +19,7 @@ export function warningsOfEnvironment(environment: Environment, used: readonly s
   ]
 }
 
-/** The variable that somebody probably meant: with other letters, or shortened or extended by words. */
+/** The variable that was probably meant: with other letters, or shortened or extended by words. */
 function likelyName(name: string): string | undefined {
   // Kubernetes sets such variables for each service, as in GATEWAY_PORT_3000_TCP.
   if (/_SERVICE_(HOST|PORT)|_PORT(_\d+_(TCP|UDP)|$)/.test(name)) return closestWord(name, names)

@@ -1,4 +1,4 @@
-/** The word that somebody probably meant, or `undefined` if none is close: one changed character for every five. */
+/** The word that was probably meant, or `undefined` if none is close: one changed character for every five. */
 export function closestWord(word: string, words: readonly string[]): string | undefined {
   const [closest] = words
     .map(candidate => ({ candidate, distance: distanceOf(word.toUpperCase(), candidate.toUpperCase()) }))

@@ -40,7 +40,7 @@ type Waiter = { name: string; args: readonly unknown[]; slow: boolean; resolve: 
  * Sends calls to a worker thread in batches: the next batch leaves when the last one is answered, so that a slow disk makes batches larger
  * and not the queue of the thread longer.
  *
- * A thread that hangs (in a system call, say) cannot be ended, not even by `terminate`: everybody is refused at once until it answers.
+ * A thread that hangs (in a system call, say) cannot be ended, not even by `terminate`: every call is refused at once until it answers.
  */
 export function createWorkerClient(options: WorkerClientOptions): WorkerClient {
   const { start, about, onReply, onLost, errors, silentMs, startMs, closeMs, batchMax } = options

@@ -128,7 +128,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   return { authenticate, cancel }
 }
 
-/** A route without a scope would be open to everybody, so the server does not start. */
+/** A route without a scope would be open to every key, so the server does not start. */
 function requireScopes(app: FastifyInstance) {
   const routes: RouteOptions[] = []
   app.addHook('onRoute', route => void routes.push(route))

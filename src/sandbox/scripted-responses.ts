@@ -99,7 +99,7 @@ export const faults: Record<Fault, (exchange: Exchange) => void> = {
     const more = () => {
       while (!response.destroyed && response.write(filler));
     }
-    // A drain is announced before the event loop turns: without setImmediate a fast reader would starve everybody else.
+    // A drain is announced before the event loop turns: without setImmediate a fast reader would starve all other work.
     response.on('drain', () => setImmediate(more))
     more()
   },

@@ -10,7 +10,7 @@ export type Lease = {
   end(): Promise<void>
 }
 
-/** `timeoutMs` bounds each call to the store; `onExpired` hears how many sends of dead processes became `unknown`. */
+/** `timeoutMs` bounds each call to the store; `onExpired` gets how many sends of dead processes became `unknown`. */
 export type LeaseOptions = { timeoutMs: number; heartbeatMs?: number; deleteMs?: number; onExpired?: (count: number) => void }
 
 // An outage refuses thousands of claims. Those that may have reached the store are among the first.

@@ -36,7 +36,7 @@ export type SendsOptions = {
 const maxClaimMs = 1_800
 const stopMs = 1_000
 
-/** Idempotent sends: each is recorded before its first byte leaves, and its outcome before the caller hears of it. */
+/** Idempotent sends: each is recorded before its first byte leaves, and its outcome before the caller gets it. */
 export class Sends {
   readonly #store: Store
   readonly #base: string

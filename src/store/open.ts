@@ -2,7 +2,7 @@ import { openSqlite } from './sqlite/sqlite.ts'
 import { type Archive, type LedgerListener, type Store, type StoreListener, type StorePolicy, StoreUrlError } from './store.ts'
 import { expectedStoreUrl, readStoreUrl } from './url.ts'
 
-/** What every adapter needs to know; `onWarning` hears in words what the operator should know before a crash does. */
+/** What every adapter needs to know; `onWarning` gets texts about what a crash could lose. */
 export type StoreOptions = StorePolicy & {
   maxBytes: number
   onState?: StoreListener

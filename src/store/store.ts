@@ -24,7 +24,7 @@ export type NewSend = {
   createdAt: number
 }
 
-/** Whose sends they are: rows and keys belong to a caller on an account, so that a name given to somebody else does not give them away. */
+/** Whose sends they are: rows and keys belong to a caller on an account, so that the next owner of a name does not see them. */
 export type Sender = Pick<NewSend, 'caller' | 'account'>
 
 /** Names one row; any row will do. */

@@ -29,7 +29,7 @@ type Limits = { flushBytes?: number; flushMs?: number; maxBytes?: number; retryM
 /**
  * Collects lines and writes them together, since a system call for each would cost more than the rest of a line.
  *
- * A sink that stalls or fails is tried again for ever. Meanwhile at most `maxBytes` wait; lines beyond that are dropped and counted.
+ * A sink that stalls or fails is retried endlessly. Meanwhile at most `maxBytes` wait; lines beyond that are dropped and counted.
  */
 export function createLogDestination(
   sink: Sink,

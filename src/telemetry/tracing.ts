@@ -179,7 +179,7 @@ function withoutSecrets(exporter: SpanExporter, { serviceName }: TracingConfig, 
   return {
     export(spans, done) {
       exporter.export(spans.map(strip), result => {
-        const ok = result.code === 0 // SUCCESS; the enum is in a package that is not ours to import
+        const ok = result.code === 0 // SUCCESS; the enum is in a package that is not a dependency
         collector.set(ok, result.error)
         done(result)
       })

@@ -20,7 +20,7 @@ export type TaskContext = ExecutionContext & {
 type ReadOptions = { operation: Operation; request: WireRequest; call: Call; view: ViewOptions }
 type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
 
-/** A safe read, and everybody who waits for its answer. */
+/** A safe read, and all callers that wait for its answer. */
 export class SharedRead extends Flight<Answer> implements Task {
   readonly operation: Operation
   readonly request: WireRequest

@@ -2,7 +2,7 @@ import { type StoreFault, StoreUnavailableError, StoreVersionError } from '../st
 
 /** Primary result codes of SQLite, and codes of the system, that mean the store and not the call. */
 const faults: Record<string, StoreFault> = {
-  1: 'corrupt', // our statements are constant, so it is the schema that is not ours
+  1: 'corrupt', // the statements are constant, so the schema is another one
   3: 'readonly',
   5: 'busy',
   6: 'busy',

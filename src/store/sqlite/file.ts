@@ -148,7 +148,7 @@ function create(path: string) {
   if (statSync(path, { throwIfNoEntry: false })) return
   try {
     const descriptor = openSync(path, 'ax', 0o600)
-    fchmodSync(descriptor, 0o600) // the umask may have taken away even what is ours
+    fchmodSync(descriptor, 0o600) // the umask may have removed the owner's rights too
     closeSync(descriptor)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error // node:fs throws nothing else

@@ -10,7 +10,7 @@ import { createWatchdog } from './watchdog.ts'
 /** What a script answers: texts, numbers, and lists of them. */
 export type Reply = number | string | null | Reply[]
 
-/** One connection, made anew for ever; while there is none, everything asked of it rejects at once. */
+/** One connection that reconnects endlessly; while there is none, every call rejects at once. */
 export type Connection = {
   ask(script: Script, args: readonly (string | number)[]): Promise<Reply>
   /** Like `ask`; `confirmed` says whether a replica has it too, where there is one. */

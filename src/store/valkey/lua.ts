@@ -27,7 +27,7 @@ export type Script = { lua: string; sha: string }
  * limit, an identity for a ledger that has none, and the identity and number of claims that the caller knows.
  *
  * `send:<id>` is a row. `by:…` are its indexes: every member has score 0, so they are ordered by id. `key:…` names the row that holds a
- * key. `pending:<owner>` and `leases` are for the reaper, `settled` and `unknown` for the sweeper, by time. No key of the ledger expires by
+ * key. `pending:<owner>` and `leases` are for `expireLeases`, `settled` and `unknown` for `deleteExpired`, by time. No key of the ledger expires by
  * the server's clock. The length before a caller's name keeps what follows it apart.
  */
 const common = `

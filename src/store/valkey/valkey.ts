@@ -156,7 +156,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       if (what === 'evicted') ledger.lostRows()
       if (what === 'changed' || what === 'evicted') {
         ledger.check()
-        throw new StoreUnavailableError('busy') // somebody has accepted it meanwhile
+        throw new StoreUnavailableError('busy') // another process has accepted it meanwhile
       }
       if (what === 'void') throw new StoreUnavailableError('busy') // it was given up before it got here
       if (what === 'known') throw new Error('There is a send of that id')
