@@ -68,7 +68,7 @@ const bugs: [RegExp, string][] = [
   [/\[object \w+\]/, 'is a JavaScript object printed as text, not a recipient'],
   [/\{\{.*\}\}|[$#]\{.*\}|<%.*%>|^\{\w*\}$|^%[sd]$/s, 'is a placeholder that was not replaced'],
   [/^[.\p{Zs}]+$/u, 'has neither letters nor digits'],
-  [/\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u20e3/u, 'contains an emoji'],
+  [/^[\p{RGI_Emoji}\p{Extended_Pictographic}\p{Zs}]+$/v, 'consists of emoji'],
 ]
 
 /** Why nothing may be sent to a destination (or, with `sending: false`, read of it): what was found and what is expected. */
@@ -81,5 +81,6 @@ export function destinationIssue(platform: string, destination: string, { sendin
   if (platform !== 'whatsapp') return undefined
   if (/^00\d{5,15}$/.test(destination.replace(numberFormatting, '')))
     return 'begins with 00; write the country code without it, as in 34600000000'
-  return /\p{Zs}/u.test(destination) ? 'contains a blank and is not one phone number of 7 to 15 digits' : undefined
+  if (!/\p{Zs}/u.test(destination) || !(sending || /^\d+$/.test(destination.replace(numberFormatting, '')))) return undefined
+  return 'contains a blank and is not one phone number of 7 to 15 digits'
 }

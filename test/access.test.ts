@@ -111,13 +111,22 @@ describe('A destination', () => {
     ['📞', 'emoji'],
     ['🇪🇸', 'emoji'],
     ['1️⃣', 'emoji'],
-    ['Ana ❤️', 'emoji'],
+    ['❤', 'emoji'],
+    ['👩‍👩‍👧 📞', 'emoji'],
   ] as const)('%j can be read and not be sent to', ([destination, issue]) => {
-    for (const platform of ['telegram', 'webchat', 'operator'])
+    for (const platform of ['whatsapp', 'telegram', 'webchat', 'operator']) {
       expect(destinationIssue(platform, destination, { sending: false })).toBeUndefined()
-    for (const platform of ['whatsapp', 'telegram', 'webchat', 'operator'])
       expect(destinationIssue(platform, destination, { sending: true })).toContain(issue)
+    }
   })
+
+  test.for(['34600000000 34600000001', '+34 600', 'Family group'])(
+    'of WhatsApp, %j is not sent to, and read only if it is no list of numbers',
+    destination => {
+      expect(destinationIssue('whatsapp', destination, { sending: true })).toContain('contains a blank')
+      expect(destinationIssue('whatsapp', destination, { sending: false }) === undefined).toBe(destination === 'Family group')
+    },
+  )
 
   test.for(['0034600000000', '+00 34 600 000 000', '00-1234567'])('of WhatsApp, %s lacks its country code', destination => {
     expect(destinationIssue('whatsapp', destination, { sending: true })).toMatch(/^begins with 00; write the country code/)
@@ -137,6 +146,8 @@ describe('A destination', () => {
     'a.b',
     '*',
     '0012',
+    'Ana❤️',
+    '34600000000📞',
   ])('%s may be sent to on every platform', destination => {
     for (const platform of ['whatsapp', 'telegram', 'webchat', 'operator'])
       expect(destinationIssue(platform, destination, { sending: true })).toBeUndefined()
