@@ -18,6 +18,7 @@ import { createDraining } from './plugins/draining.ts'
 import { errorHandler } from './plugins/error-handler.ts'
 import { completeEtag } from './plugins/etag.ts'
 import { jsonBody } from './plugins/json-body.ts'
+import { lazyCompilers } from './plugins/lazy-schemas.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
 import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
@@ -194,5 +195,6 @@ function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, r
       maxHeaderSize: 16_384,
     },
     ajv,
+    schemaController: { compilersFactory: lazyCompilers },
   } as const
 }
