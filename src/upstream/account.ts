@@ -44,7 +44,7 @@ export class OpenAccount implements Account, TaskContext {
     this.name = name
     this.user = config.user
     this.config = config
-    this.client = new Client({ ...config, ...rest, onSandbox: () => this.#markSandbox() })
+    this.client = new Client({ ...rest, ...config, onSandbox: () => this.#markSandbox() })
     this.policy = new CallPolicy({ account: name, timeoutMs: rest.timeoutMs, observe })
     this.cache = new ResponseCache(readCacheMs)
     this.traceAttempt = traceAttempt
