@@ -4,8 +4,8 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished } from 'vitest'
+import { runDoctorCommand } from '../src/cli/doctor/command.ts'
 import { createLogger } from '../src/telemetry/log.ts'
 import { canaries, environment, test } from './gateway.ts'
 import { noServer, startServer } from './store/valkey/server.ts'
@@ -161,34 +161,21 @@ describe('What the programs say', () => {
     ],
     ['a file that is cut short', `{"accounts":{"main":{"user":"x","password":"${secret}`],
     ['a file that is a secret', secret],
-  ])('of a configuration with %s neither', ([, content]) => {
+  ])('of a configuration with %s neither', async ([, content]) => {
     const env = { GATEWAY_CONFIG: file(content), MAIN_PASSWORD: secret }
 
-    for (const [program, args, code] of [
-      ['src/main.ts', ['--check'], 78],
-      ['src/main.ts', [], 78],
-      ['src/cli/doctor.ts', [], 2],
-      ['src/cli/doctor.ts', ['--json'], 2],
-    ] as const) {
-      const { status, said } = run(program, [...args], env)
+    const gateway = run('src/main.ts', ['--check'], env)
+    const doctors = await Promise.all([runDoctorCommand([], env), runDoctorCommand(['--json'], env)])
 
-      expect(status, program).toBe(code)
-      expect(said).toMatch(/is not|is required|unknown property/)
-      expect(said, program).not.toContain(secret)
+    expect([gateway.status, ...doctors.map(({ exitCode }) => exitCode)]).toEqual([78, 2, 2])
+    for (const said of [gateway.said, ...doctors.map(({ output = '' }) => output)]) {
+      expect(said).toMatch(/is not|is required|unknown property|does not exist|contains credentials/)
+      expect(said).not.toContain(secret)
     }
   })
 
   const store = { user: 'fake-canary-user', password: 'fake-canary-secret', sentinel: 'fake-canary-sentinel' }
   const words = Object.values(store).flatMap(word => [word, Buffer.from(word).toString('base64')])
-  /** Like `run`, where the sandbox of the test has to answer meanwhile. */
-  const runBeside = async (program: string, args: string[], env: Record<string, string>) => {
-    const child = spawn(process.execPath, [program, ...args], {
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const [out, err, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
-    return { status, said: out + err }
-  }
   const settled = (said: string) => /"level":50/.test(said)
 
   /** All that the gateway says, at level trace, of a store that it cannot use; and what its callers hear. */
@@ -243,18 +230,12 @@ describe('What the programs say', () => {
     const at = urls[what]?.((await places[how]?.()) ?? 0) ?? ''
     const said = await gatewayOn(at, sandbox)
     const env = { ...(environment(sandbox) as Record<string, string>), STORE_URL: at } // strings without exception
-    const programs = await Promise.all([
-      runBeside('src/main.ts', ['--check'], env),
-      runBeside('src/cli/doctor.ts', [], env),
-      runBeside('src/cli/doctor.ts', ['--json'], env),
-    ])
+    const check = run('src/main.ts', ['--check'], env)
+    const doctors = await Promise.all([runDoctorCommand([], env), runDoctorCommand(['--json'], env)])
 
     expect(said).toContain('store-unavailable')
-    expect(programs.map(({ status }) => status)).toEqual([0, 2, 2])
-    for (const word of words)
-      expect(
-        [said, ...programs.map(({ said }) => said)].some(all => all.includes(word)),
-        word,
-      ).toBe(false)
+    expect([check.status, ...doctors.map(({ exitCode }) => exitCode)]).toEqual([0, 2, 2])
+    const all = [said, check.said, ...doctors.map(({ output }) => output)].join('')
+    for (const word of words) expect(all.includes(word), word).toBe(false)
   })
 })

@@ -139,12 +139,22 @@ describe('the shape of the answers', () => {
 
   test.for([
     ['encoding', 'UTF-8 with a byte order mark', '\uFEFF{"status":"SUCCESS"}'],
+    ['result.list', 'array with items that are no rows', '{"status":"SUCCESS","result":{"list":["cn1"]}}'],
+  ] as const)('is a note where the reader accepts it: %s, %s', async ([check, seen, body], { examine, sandbox }) => {
+    sandbox.answer({ body })
+    const { named, wrong } = await examine()
+
+    expect(wrong).toEqual([])
+    expect(named('getchatchannels')).toMatchObject([{ verdict: 'ok', facts: { rows: 0 } }])
+    expect(named(check)).toMatchObject([{ verdict: 'note', facts: { seen: { [seen]: 1 } } }])
+  })
+
+  test.for([
     ['encoding', 'not UTF-8', Buffer.from([0x7b, 0xff, 0x7d])],
     ['body', 'JSON, array', '["cn1"]'],
     ['body', 'not JSON', 'cn1'],
     ['status', 'another word', '{"status":"cn1"}'],
     ['status', 'missing', '{"cn1":1}'],
-    ['result.list', 'array with items that are no rows', '{"status":"SUCCESS","result":{"list":["cn1"]}}'],
     ['result', 'string', '{"status":"SUCCESS","result":"cn1"}'],
   ] as const)('is reported where the reader refuses it: %s, %s', async ([check, seen, body], { examine, sandbox }) => {
     sandbox.answer({ body })

@@ -14,7 +14,11 @@ describe.skipIf(noServer)('a store on a server (needs redis-server)', () => {
     const gateway = await start({ env })
     await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'cn1' })
     await gateway.drain()
-    const before = server.cli('DEBUG', 'DIGEST')
+    const digest = () => {
+      server.cli('HSET', 'afg:ledger', 'clock', '0') // every heartbeat moves it
+      return server.cli('DEBUG', 'DIGEST')
+    }
+    const before = digest()
 
     const { named, wrong } = await examine({ env })
 
@@ -24,7 +28,7 @@ describe.skipIf(noServer)('a store on a server (needs redis-server)', () => {
     ])
     expect(named('writing')).toMatchObject([{ verdict: 'ok' }])
     expect(named('reading')).toMatchObject([{ verdict: 'ok', facts: { problems: 0 } }])
-    expect(server.cli('DEBUG', 'DIGEST')).toBe(before)
+    expect(digest()).toBe(before)
   })
 
   test('that is empty is not begun', async ({ examine }) => {
