@@ -107,9 +107,9 @@ export const environment = (sandbox: { url: string; user: string }): Environment
 type Pooled = { gateway: Gateway; writeTo: (write: (line: string) => void) => void }
 
 /**
- * For tests that need the default configuration and look at neither the whole log nor all sends: they share one gateway.
+ * For tests that need the default configuration and do not look at the whole log: they share one gateway.
  *
- * Each test has a sandbox of its own, with breakers, connections and cached answers of its own. Starting a gateway costs ten times as much.
+ * Each test has a sandbox and an account of its own, with breakers, connections, cached answers, keys and sends. Starting a gateway costs ten times as much.
  */
 export const sharedTest = test.extend<{ pooled: Pooled; gateway: TestGateway }>({
   pooled: [
@@ -135,6 +135,14 @@ export const sharedTest = test.extend<{ pooled: Pooled; gateway: TestGateway }>(
   },
 })
 
+let tests = 0
+
+/** The configuration with its one account under another name. */
+const inAccount = ({ accounts, callers }: Config, name: string) => ({
+  accounts: { [name]: accounts.default },
+  callers: { default: { ...callers.default, account: name } },
+})
+
 async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }: StartOptions, pooled?: Pooled) {
   const config = { ...readConfig({ ...environment(sandbox), ...env }) } as Config
   for (const [name, { key, ...rest }] of Object.entries(callers ?? {})) {
@@ -143,6 +151,8 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
   for (const [name, account] of Object.entries(accounts ?? {})) {
     config.accounts = { ...config.accounts, [name]: { ...config.accounts.default, ...account } as AccountConfig }
   }
+  // Keys and sends belong to caller and account, so an account of its own keeps a test apart from those before.
+  if (pooled) Object.assign(config, inAccount(config, `test-${++tests}`))
   const output: string[] = []
   const log: LogLine[] = []
   const waiting = new Set<() => void>()

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { canaries, test } from '../gateway.ts'
+import { canaries, sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const pattern = '/chats/:platform/:platformId/:destination'

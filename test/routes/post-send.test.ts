@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { Answer } from '../../src/sandbox/scripted-responses.ts'
-import { test as base, canaries } from '../gateway.ts'
+import { sharedTest as base, canaries } from '../gateway.ts'
 import { answered, brief, chat, error, hello, keyed, list, other, replay, replayOf, say, sayAs, settled } from './sending.ts'
 
 const test = base.extend<{ dir: string }>({

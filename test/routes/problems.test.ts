@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { catalogue } from '../../src/problem/catalogue.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 /** Every code of the contract with its status, written by hand: the catalogue must agree with it. */
 const contract = {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import { test as base } from '../gateway.ts'
+import { sharedTest as base } from '../gateway.ts'
 import { error, hello, list, other, type Page, say, sayAs } from './sending.ts'
 
 const test = base.extend<{ dir: string }>({
