@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer'
 import { isObject } from '../lib/is-object.ts'
+import { isLarge, quoteLargeNumbers } from '../lib/json-large-numbers.ts'
 import { type JsonMember, membersOf } from '../lib/json-members.ts'
 import { type Fault, failures, faults, type Unreadable, UpstreamError } from './faults.ts'
 import { getChatChannels, getMessages, type Operation, type Row } from './operations.ts'
@@ -12,7 +13,6 @@ export type Item = Record<string, unknown>
 export type Opened = { items: Item[]; skipped: number }
 
 type Answer = { operation: Operation; bytes: Uint8Array; text: string }
-type Reviver = typeof keepDigits
 
 const utf8 = new TextDecoder('utf-8', { fatal: true }) // drops a byte order mark
 const maxDepth = 64
@@ -27,7 +27,7 @@ export function openEnvelope(operation: Operation, bytes: Uint8Array): Opened {
   const answer = { operation, bytes, text: decode(operation, bytes) }
   let { items, skipped } = open(answer)
   // A double cannot hold every id of 16 digits or more: where one came along, all is read again with its digits kept as text.
-  if (holdLarge(answer, items)) items = open(answer, keepDigits).items
+  if (holdLarge(answer, items)) items = open({ ...answer, text: quoteLargeNumbers(answer.text) }).items
   const { text } = answer
   if (text.includes('\\ud') || text.includes('\\uD')) items = items.map(toWellFormed) as Item[] // objects stay objects
   return { items, skipped }
@@ -39,17 +39,17 @@ export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Arra
   return { rows: items.map(item => readRow(operation, item)) as Row<O>[], skipped } // readRow follows `row` by name
 }
 
-function open(answer: Answer, reviver?: Reviver): Opened {
-  const items = plainItems(answer, reviver) ?? itemsOf(answer, reviver)
+function open(answer: Answer): Opened {
+  const items = plainItems(answer) ?? itemsOf(answer)
   const rows = items.every(isObject) ? items : items.filter(isObject)
   return { items: rows, skipped: items.length - rows.length }
 }
 
 /** The list of an answer in its usual form. What begins and ends so, with one valid array between, cannot repeat a name. */
-function plainItems({ operation, text }: Answer, reviver?: Reviver): unknown[] | undefined {
+function plainItems({ operation, text }: Answer): unknown[] | undefined {
   if (operation.kind === 'send' || !text.startsWith(plainStart) || !text.endsWith('}}')) return undefined
   try {
-    const list: unknown = JSON.parse(text.slice(plainStart.length, -2), reviver)
+    const list: unknown = JSON.parse(text.slice(plainStart.length, -2))
     return Array.isArray(list) ? list : undefined
   } catch {
     return undefined
@@ -57,9 +57,9 @@ function plainItems({ operation, text }: Answer, reviver?: Reviver): unknown[] |
 }
 
 /** The list of an answer in any other form that stands for one. */
-function itemsOf(answer: Answer, reviver?: Reviver): unknown[] {
+function itemsOf(answer: Answer): unknown[] {
   const { operation, text } = answer
-  const envelope = parse(answer, text, reviver)
+  const envelope = parse(answer, text)
   if (!isObject(envelope)) throw unreadable(answer, 'not an object')
   const members = membersOf(text)
   if (repeats(members, 'status', 'error', 'result')) throw unreadable(answer, 'a repeated name')
@@ -77,7 +77,7 @@ function itemsOf(answer: Answer, reviver?: Reviver): unknown[] {
   // An object with a row's own fields is a row without a list around it.
   if (!isObject(list) || operation.row.some(name => Object.hasOwn(list, name))) throw unreadable(answer, 'no list')
   const byKey = membersOf(text, inner.find(({ name }) => name === 'list')?.from)
-  return byKey.map(({ from, to }) => parse(answer, text.slice(from, to), reviver))
+  return byKey.map(({ from, to }) => parse(answer, text.slice(from, to)))
 }
 
 /** Nothing, in each of PHP's ways of saying so. */
@@ -109,15 +109,13 @@ function decode(operation: Operation, bytes: Uint8Array): string {
   }
 }
 
-function parse(answer: Answer, text: string, reviver?: Reviver): unknown {
+function parse(answer: Answer, text: string): unknown {
   try {
-    return JSON.parse(text, reviver)
+    return JSON.parse(text)
   } catch {
     throw unreadable(answer, 'not JSON') // never the parser's message: it quotes the answer
   }
 }
-
-const isLarge = (value: number) => !Number.isSafeInteger(value) && (Number.isInteger(value) || !Number.isFinite(value))
 
 /** Whether the rows hold a number that a double cannot; throws if one is nested too deep for what comes after. */
 function holdLarge(answer: Answer, items: readonly Item[]): boolean {
@@ -136,11 +134,6 @@ function holdsLarge(answer: Answer, structure: Item, depth: number): boolean {
     else if (typeof value === 'object' && value !== null) found = holdsLarge(answer, value as Item, depth + 1) || found // an array has names too
   }
   return found
-}
-
-function keepDigits(_key: string, value: unknown, { source }: { source?: string } = {}) {
-  if (typeof value !== 'number' || source === undefined || !isLarge(value)) return value
-  return /^-?\d+$/.test(source) || !Number.isFinite(value) ? source : value
 }
 
 /** Halves of surrogate pairs, which UTF-8 cannot carry, become U+FFFD. */

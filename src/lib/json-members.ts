@@ -30,7 +30,7 @@ export function membersOf(json: string, at = 0): JsonMember[] {
 }
 
 /** Where the string that begins at `from` ends: at the next quote that no backslash escapes. */
-function endOfString(json: string, from: number) {
+export function endOfString(json: string, from: number) {
   for (let end = json.indexOf('"', from + 1); end !== -1; end = json.indexOf('"', end + 1)) {
     let backslashes = 0
     while (json[end - 1 - backslashes] === '\\') backslashes++

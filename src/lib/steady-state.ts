@@ -1,7 +1,7 @@
 /**
  * Reports a loss at once and a recovery only after it has lasted `steadyMs`, so that a state that flaps is reported once.
  *
- * The state itself is current at any time: only its reports wait.
+ * `ok` is what was reported last, so that health, metrics and log agree.
  */
 export function createSteadyState<D>(report: (ok: boolean, detail: D) => void, steadyMs = 3_000) {
   let ok = true
@@ -10,7 +10,7 @@ export function createSteadyState<D>(report: (ok: boolean, detail: D) => void, s
 
   return {
     get ok() {
-      return ok
+      return reported
     },
     set(next: boolean, detail: D) {
       if (next === ok) return

@@ -19,7 +19,7 @@ const batchSize = 500
 const flushMs = 250
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
-export function holdLease(store: Store, { timeoutMs, heartbeatMs = 2_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
+export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
   const owner = randomUUID()
   const waiting = new Map<string, { send: SendRef; outcome: Outcome }>()
   const jobs = [

@@ -49,7 +49,7 @@ export class Sends {
   #running = 0
   #onIdle: (() => void)[] = []
 
-  constructor({ store, base, observe = unobserved, timeoutMs = 10_000, now = Date.now, heartbeatMs = 2_000 }: SendsOptions) {
+  constructor({ store, base, observe = unobserved, timeoutMs = 10_000, now = Date.now, heartbeatMs = 1_000 }: SendsOptions) {
     this.#store = store
     this.#base = base
     this.#observe = observe

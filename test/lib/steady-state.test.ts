@@ -16,7 +16,7 @@ describe('createSteadyState', () => {
     expect(reports).toEqual([[false, 'busy']])
 
     state.set(true, 'back')
-    expect(state.ok).toBe(true)
+    expect(state.ok).toBe(false)
     vi.advanceTimersByTime(2_000)
     state.set(true, 'still') // no change, and so no new wait
     expect(reports).toHaveLength(1)
@@ -25,6 +25,7 @@ describe('createSteadyState', () => {
       [false, 'busy'],
       [true, 'back'],
     ])
+    expect(state.ok).toBe(true)
   })
 
   test('reports a state that flaps once', () => {
@@ -34,6 +35,7 @@ describe('createSteadyState', () => {
       state.set(false, 'busy')
       vi.advanceTimersByTime(1_000)
       state.set(true, 'back')
+      expect(state.ok).toBe(false)
       vi.advanceTimersByTime(1_000)
     }
     vi.advanceTimersByTime(10_000)

@@ -113,7 +113,7 @@ test('a gateway starts on a ledger out of order, and takes sends once it is whol
   expect(await say(gateway, 'k')).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
   writeFileSync(file, whole)
   expect((await say(gateway, 'before')).text).toBe(before.text)
-  expect(await health(gateway)).toEqual({ status: 200, store: 'ok' })
+  await expect.poll(() => health(gateway)).toEqual({ status: 200, store: 'ok' })
   expect(sandbox.sent).toHaveLength(1)
 })
 
