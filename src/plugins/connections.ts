@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import { networkOf } from '../lib/addresses.ts'
@@ -8,6 +9,8 @@ export type Connection = {
   /** The answers that are not written as a whole yet, oldest first. */
   open: FastifyReply[]
   idleSince: number
+  /** The last request, if it was answered before it had arrived as a whole. */
+  answeredEarly: IncomingMessage | undefined
   /** Bytes came that are no request: nothing more is read. */
   unreadable: boolean
 }
@@ -18,7 +21,7 @@ const property = Symbol('connection')
 
 /** The connection of a socket: a property, since a long-lived map would promote the requests that its entries hold. */
 export function connectionOf(socket: Socket & { [property]?: Connection }): Connection {
-  socket[property] ??= { socket, open: [], idleSince: performance.now(), unreadable: false }
+  socket[property] ??= { socket, open: [], idleSince: performance.now(), answeredEarly: undefined, unreadable: false }
   return socket[property]
 }
 

@@ -31,6 +31,7 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
     const problem = problemOf(error)
     // What came in the same packet has to pass its checks first.
     setImmediate(() => {
+      if (connection.answeredEarly?.complete === false) return lingeringClose(socket) // these bytes belong to a request that has its answer
       const half = connection.open.find(({ request }) => !request.raw.complete)
       if (half && !half.sent && !half.request.call?.unsafeStarted) {
         this.sendProblem(new Problem(problem.code, { ...problem.details, headers: { connection: 'close' } }), half.request, half)
@@ -96,7 +97,7 @@ function problemOf({ code, reason, rawPacket }: ConnectionError & { reason?: str
     return new Problem(/^[A-Z]+ \S{8193}/.test(String(rawPacket ?? '')) ? 'uri-too-long' : 'headers-too-large')
   }
   // The parser's reasons are constants; they repeat nothing of what came.
-  return new Problem('invalid-request', { detail: `The request is not valid HTTP/1.1${reason ? `: ${reason}` : ''}` })
+  return new Problem('invalid-request', { detail: `The request is not valid HTTP/1.1${reason ? `: ${reason}` : ''}.` })
 }
 
 function bytesOf(problem: Problem, own: Record<string, string>, { base, requestId }: { base: string; requestId: string }) {

@@ -47,6 +47,7 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
     if (open[0] === reply) open.shift()
     else open.splice(open.indexOf(reply), 1)
     connection.idleSince = performance.now()
+    connection.answeredEarly = request.raw.complete ? undefined : request.raw
     for (const cleanUp of onClose) cleanUp(request, reply)
   })
 }
