@@ -73,5 +73,5 @@ function createHostCheck(host: string): Check {
   return ({ headers }) =>
     isLoopbackHost(headers.host)
       ? undefined
-      : new Problem('invalid-request', { detail: 'This listener answers only to localhost and loopback addresses in the Host header' })
+      : new Problem('invalid-request', { detail: 'This listener answers only to localhost and loopback addresses in the Host header.' })
 }

@@ -48,6 +48,7 @@ type AuthenticationOptions = { callers: Record<string, CallerConfig>; open: (acc
 type Key = { caller: Caller; expiresAt: number; lastUsedAt: number | undefined }
 
 const minKeyLength = 20
+const bearer = /^Bearer +(\S+)$/i
 const dayMs = 86_400_000
 
 /** The keys by their digests; one that was there before keeps its last use. */
@@ -84,7 +85,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     const { authorization } = request.headers
     const key = keyOf(authorization)
     if (key) key.lastUsedAt = now()
-    const detail = key ? issueOf(key) : authorization === undefined ? 'The request has no Authorization header' : undefined
+    const detail = key ? issueOf(key) : headerIssueOf(authorization)
     if (!key || detail !== undefined) return new Problem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer' } })
     const { caller } = key
     request.caller = caller
@@ -99,14 +100,14 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
 
   /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */
   function keyOf(authorization = '') {
-    const key = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
+    const key = bearer.exec(authorization)?.[1]
     return key === undefined || key.length < minKeyLength ? undefined : keys.get(hash('sha256', key))
   }
 
   /** Why a key is not valid now. */
   function issueOf({ caller, expiresAt }: Key) {
-    if (caller.disabled) return 'This key is disabled'
-    return expiresAt <= now() ? 'This key has expired' : undefined
+    if (caller.disabled) return 'This key is disabled.'
+    return expiresAt <= now() ? 'This key has expired.' : undefined
   }
 
   function report(name: string, { keySha256, disabled = false, ...rest }: CallerConfig): CallerReport {
@@ -126,6 +127,12 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   }
 
   return { authenticate, cancel }
+}
+
+/** Why no key can be read from the header. */
+function headerIssueOf(authorization: string | undefined) {
+  if (authorization === undefined) return 'The request has no Authorization header.'
+  return bearer.test(authorization) ? undefined : 'The Authorization header is not of the form: Bearer <key>.'
 }
 
 /** A route without a scope would be open to every key, so the server does not start. */

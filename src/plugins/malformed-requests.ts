@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Check } from './request-steps.ts'
 
@@ -18,24 +19,28 @@ const hostPattern = /^(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d{0,5})?$/i
 export const refuseMalformed: Check = request => {
   const { headers, httpVersion, url = '' } = request.raw
   if (url.length * 3 > maxTargetBytes && Buffer.byteLength(url) > maxTargetBytes) return new Problem('uri-too-long')
-  const issue = issueOf(request.raw)
-  if (issue !== undefined) return new Problem('invalid-request', { detail: issue })
+  const problem = problemOf(request.raw)
+  if (problem) return problem
   const { expect } = headers
   if (expect === undefined || httpVersion === '1.0' || expect.toLowerCase() === '100-continue') return undefined
   return new Problem('expectation-failed')
 }
 
-function issueOf({ headers, rawHeaders, httpVersion }: FastifyRequest['raw']): string | undefined {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0') return `HTTP/${httpVersion} is not supported: use HTTP/1.1`
+function problemOf({ headers, rawHeaders, httpVersion }: FastifyRequest['raw']): Problem | undefined {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0')
+    return new Problem('invalid-request', { detail: `HTTP/${httpVersion} is not supported: use HTTP/1.1.` })
   const repeated = repeatedHeader(rawHeaders)
-  if (repeated !== undefined) return `The header ${repeated} occurs more than once`
+  if (repeated !== undefined) return invalidParameter('header', repeated, 'occurs more than once; send it once')
   const { host } = headers
-  if (host === undefined && httpVersion === '1.1') return 'HTTP/1.1 requires the header host'
-  if (host !== undefined && !hostPattern.test(host)) return 'The header host must be a host name or address with an optional port'
+  if (host === undefined && httpVersion === '1.1') return invalidParameter('header', 'host', 'is missing; HTTP/1.1 requires it')
+  if (host !== undefined && !hostPattern.test(host))
+    return invalidParameter('header', 'host', 'is not a host name or address with an optional port')
   const coding = headers['transfer-encoding']
   if (coding === undefined) return undefined
-  if (httpVersion === '1.0') return 'HTTP/1.0 does not know the header transfer-encoding'
-  return coding.toLowerCase() === 'chunked' ? undefined : 'The header transfer-encoding must be chunked'
+  if (httpVersion === '1.0') return invalidParameter('header', 'transfer-encoding', 'does not exist in HTTP/1.0')
+  return coding.toLowerCase() === 'chunked'
+    ? undefined
+    : invalidParameter('header', 'transfer-encoding', 'is not chunked, the only coding that is accepted')
 }
 
 function repeatedHeader(rawHeaders: readonly string[]): string | undefined {

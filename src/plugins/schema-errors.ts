@@ -26,8 +26,8 @@ export type Violation = {
 /** Says which part of a request its schema refuses, what was found there and what is expected. Texts of a customer are described, never quoted. */
 export function schemaProblem(violation: Violation, context: string | undefined, { raw }: FastifyRequest): Problem {
   const { keyword, instancePath, params } = violation
-  const member = params.missingProperty ?? params.additionalProperty
-  const pointer = member === undefined ? instancePath : `${instancePath}/${escaped(String(member))}`
+  const property = params.missingProperty ?? params.additionalProperty
+  const pointer = property === undefined ? instancePath : `${instancePath}/${escaped(String(property))}`
   const name = pointer.slice(1)
   switch (context) {
     case 'params':
@@ -46,13 +46,14 @@ export function schemaProblem(violation: Violation, context: string | undefined,
   }
 }
 
-function issueOf({ keyword, params, parentSchema = {}, data, message }: Violation, noun = 'member'): string {
+function issueOf({ keyword, params, parentSchema = {}, data, message }: Violation, noun: 'property' | 'parameter' = 'property'): string {
   switch (keyword) {
     case 'required':
       return 'is missing'
     case 'additionalProperties': {
       const known = Object.keys(parentSchema.properties ?? {})
-      return `is not known${known.length > 0 ? `; the known ${noun}s are ${known.join(', ')}` : `; this operation takes no ${noun}s`}`
+      const plural = noun === 'property' ? 'properties' : 'parameters'
+      return `is not known; ${known.length > 0 ? `the known ${plural} are ${known.join(', ')}` : `this operation takes no ${plural}`}`
     }
     case 'pattern': {
       const words = /^\^\(([\w|]+)\)\$$/.exec(String(params.pattern))?.[1]?.split('|')
@@ -80,17 +81,18 @@ function expected({ type, enum: words, minimum, maximum, minLength = 0, maxLengt
 
 const listed = (words: unknown[]) => `one of ${words.join(', ')}`
 
-/** A short word or a number as it is, anything else by its kind. */
+/** A short word or a number as it is, another string by its length, anything else by its kind. */
 function shown(value: unknown): string {
   if (typeof value === 'number') return String(value)
-  return typeof value === 'string' && /^[\w .-]{1,24}$/.test(value) ? JSON.stringify(value) : kindOf(value)
+  if (typeof value !== 'string' || value === '') return kindOf(value)
+  return /^[\w .-]{1,24}$/.test(value) ? JSON.stringify(value) : `a string of ${[...value].length} characters`
 }
 
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return value === null ? 'null' : 'missing'
   if (value === '') return 'empty'
   if (Array.isArray(value)) return 'a list'
-  return typeof value === 'object' ? 'an object' : typeof value === 'string' ? 'another text' : `a ${typeof value}`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
 /** The first character that a pattern of allowed characters does not take. */

@@ -33,7 +33,7 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
     const tooMuch = bytes > alwaysSentBytes && holder.waitingBytes + bytes > maxWaitingBytes - waitingBytes
     // Afilnet may have marked unread messages as read: the caller cannot ask for them again.
     if (tooMuch && !request.call?.unsafeStarted) {
-      throw new Problem('overloaded', { detail: 'Too many answers wait for slow readers' })
+      throw new Problem('overloaded', { detail: 'Too many answers wait for slow readers.' })
     }
     reply.sentAt = performance.now()
     reply.waitingBytes = bytes

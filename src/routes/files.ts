@@ -83,7 +83,7 @@ function urlIssue(value: string): string | undefined {
   const scheme = /^([a-z][a-z0-9+.-]{0,19}):/i.exec(value)?.[1]
   if (scheme === undefined) return 'is not an absolute URL; it begins with http:// or https://'
   if (!/^https?$/i.test(scheme)) return `has the scheme ${scheme}; only http and https are allowed`
-  const url = /^[^:]*:\/\/./.test(value) ? URL.parse(value) : null
+  const url = /^[^:]*:\/\/[^/?#]/.test(value) ? URL.parse(value) : null
   if (!url) return 'is not a URL with a valid host, such as https://example.com/menu.jpg'
   if (url.username || url.password || /^[^/]*\/\/[^/?#]*@/.test(value)) return 'contains credentials before the host; remove them'
   return isInternal(url) ? 'points to a private or loopback address, which Afilnet cannot reach; use a public one' : undefined

@@ -35,7 +35,7 @@ export const problemPages: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async ({ params, headers }, reply) => {
-      if (!Object.hasOwn(catalogue, params.code)) throw new Problem('not-found', { detail: 'No error has this code' })
+      if (!Object.hasOwn(catalogue, params.code)) throw new Problem('not-found', { detail: 'No error has this code.' })
       const explanation = explain(params.code as ProblemCode) // it is a key of the catalogue
       reply.headers({ vary: 'Accept', 'cache-control': 'public, max-age=3600' })
       if (!headers.accept?.includes('text/html')) return explanation

@@ -53,6 +53,16 @@ describe('A route that needs a key', () => {
     expect(sandbox.calls).toEqual([])
   })
 
+  test.for([
+    [{}, 'The request has no Authorization header.'],
+    [{ authorization: `Basic ${canaries.key}` }, 'The Authorization header is not of the form: Bearer <key>.'],
+    [{ authorization: `Bearer ${'x'.repeat(40)}` }, 'The API key is wrong.'],
+  ] as const)('says of %j why', async ([headers, detail], { gateway }) => {
+    const { json } = await gateway.request('/me', { key: null, headers })
+
+    expect(json.detail).toBe(detail)
+  })
+
   test.for(routes)('%s %s takes a key with %s and no other scope', async ([method, path, scope], { start, sandbox }) => {
     const able = { key: 'fake-able-key-0123456789', scopes: scope ? [scope] : [] }
     const other = { key: 'fake-other-key-0123456789', scopes: scopes.filter(name => name !== scope) }

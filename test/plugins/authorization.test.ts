@@ -181,7 +181,7 @@ describe('A caller of certain chats', () => {
 
     const replies = await Promise.all([callers.expired.key, callers.disabled.key].map(key => gateway.request('/me', { key })))
 
-    expect(replies.map(({ json }) => json.detail)).toEqual(['This key has expired', 'This key is disabled'])
+    expect(replies.map(({ json }) => json.detail)).toEqual(['This key has expired.', 'This key is disabled.'])
   })
 })
 

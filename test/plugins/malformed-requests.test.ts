@@ -266,6 +266,16 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     expect(sandbox.calls).toEqual([])
   })
 
+  test.for([
+    ['authorization', wire('GET /me', key), 'occurs more than once; send it once'],
+    ['host', wire('GET /me').replace('Host: gateway\r\n', ''), 'is missing; HTTP/1.1 requires it'],
+    ['transfer-encoding', post('Transfer-Encoding: gzip, chunked\r\n', '0\r\n\r\n'), 'is not chunked, the only coding that is accepted'],
+  ] as const)('names the header %s', async ([name, bytes, detail], { gateway }) => {
+    const [answer] = readAnswers(await gateway.raw(bytes))
+
+    expect(answer?.json.errors).toEqual([{ in: 'header', pointer: `/${name}`, detail }])
+  })
+
   test('passes what is just within the limits', async ({ gateway }) => {
     const url = await gateway.raw(wire(`GET /problems/not-found?${'a'.repeat(8_170)}`))
     const body = await gateway.raw(json(`{"message":"${'a'.repeat(65_536 - 14)}"}`))
@@ -334,6 +344,17 @@ describe('A caller who is too slow', () => {
     const answers = readAnswers(await gateway.raw(json('{"message":"Hello"}').replace(canaries.key, 'x'.repeat(40)).slice(0, -5)))
 
     expect(answers.map(({ status }) => status)).toEqual([401])
+  })
+
+  test.for([
+    ['half of a body', json('{"message":"Hello"}').replace(canaries.key, 'x'.repeat(40)).slice(0, -5), 401],
+    ['an unknown transfer coding', post('Transfer-Encoding: gzip\r\n', 'x'), 400],
+  ] as const)('gets one answer to %s on a connection that it keeps', async ([, bytes, expected], { start }) => {
+    const gateway = await start({ timeouts })
+
+    const answers = readAnswers(await gateway.raw(bytes.replace('Connection: close\r\n', '')))
+
+    expect(answers.map(({ status }) => status)).toEqual([expected])
   })
 })
 

@@ -32,6 +32,7 @@ const badUrls = [
   ['a private address of version 6', 'http://[fd00::1]/menu.jpg'],
   ['the unspecified address', 'http://0.0.0.0/menu.jpg'],
   ['a backslash', 'https://example.com\\menu.jpg'],
+  ['no host', 'https:///menu.jpg'],
   ['a blank', 'https://example.com/a menu.jpg'],
   ['a blank at its end', 'https://example.com/menu.jpg '],
   ['a line break', 'https://example.com/\nmenu.jpg'],
