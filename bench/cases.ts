@@ -137,21 +137,21 @@ export const cases = {
     asks: lists('steady', many),
     connections: 64,
     direct: true,
-    figures: { perSecond: perSecond(1.5), cpu },
+    figures: { perSecond: perSecond(1), cpu },
   }),
   'get-different': loadCase({
     title: 'GET, every answer different',
     asks: lists('changing', many),
     connections: 64,
     direct: true,
-    figures: { perSecond: perSecond(0.85), cpu },
+    figures: { perSecond: perSecond(0.75), cpu },
   }),
   'post-ledger': loadCase({
     title: 'POST, an Idempotency-Key on each',
     asks: sends(many),
     connections: 64,
     direct: true,
-    figures: { perSecond: perSecond(0.35), cpu },
+    figures: { perSecond: perSecond(0.2), cpu },
   }),
   'identical-polls': loadCase({
     title: '64 identical polls',
@@ -159,7 +159,7 @@ export const cases = {
     connections: 64,
     shared: true,
     figures: {
-      perSecond: perSecond(3.2),
+      perSecond: perSecond(2.6),
       callsFor50: { title: 'calls upstream for 50 requests', unit: '', digits: 2, goal: { atMost: 1 } },
     },
   }),
@@ -168,7 +168,7 @@ export const cases = {
     asks: lists('late', 8),
     connections: 1000,
     shared: true,
-    figures: { perSecond: perSecond(1.6), p99: { title: 'p99', unit: 'ms', goal: { atMost: 60 } } },
+    figures: { perSecond: perSecond(1.2), p99: { title: 'p99', unit: 'ms', goal: { atMost: 150 } } },
   }),
   'added-latency': loadCase({
     title: 'p50 added to an upstream of 20 ms, 64 connections',
@@ -189,7 +189,7 @@ export const cases = {
     asks: mixed,
     once: true,
     figures: {
-      memory: { title: '', unit: 'MB', better: 'less', goal: { atMost: 260 } },
+      memory: { title: '', unit: 'MB', better: 'less', goal: { atMost: 230 } },
       growth: { title: 'growth after the first minute', unit: '%', digits: 1, goal: { atMost: 3 } },
       requests: { title: 'requests made', unit: '' },
     },

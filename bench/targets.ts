@@ -3,6 +3,7 @@ import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { scopes } from '../src/access.ts'
 import { failures, faults } from '../src/afilnet/faults.ts'
+import { catalogue, type ProblemCode } from '../src/problem/catalogue.ts'
 import { account } from './answers.ts'
 import { keySha256 } from './endpoint.ts'
 import { has, type Program, start } from './programs.ts'
@@ -76,7 +77,10 @@ function writeNginx({ port, upstream, folder }: Start) {
     join(folder, 'nginx.conf'),
     template.replace(/@([A-Z]+)@/g, (_, name) => names[name] ?? ''),
   )
-  const config = { ...account, keySha256, faults: { ...faults, unknown: failures.unknownError } }
+  const statuses = Object.entries({ ...faults, unknown: failures.unknownError }).map(
+    ([name, { code }]) => [name, { code, status: catalogue[code as ProblemCode].status }] as const, // a test holds faults to the catalogue
+  )
+  const config = { ...account, keySha256, faults: Object.fromEntries(statuses) }
   writeFileSync(join(folder, 'gateway.json'), JSON.stringify(config))
   return ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf')]
 }

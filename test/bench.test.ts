@@ -69,7 +69,7 @@ describe('The table of the benchmark', () => {
       'failed, see below',
       '–',
       '',
-      '≥ 0.85 × nginx+lua, met',
+      '≥ 0.75 × nginx+lua, met',
       '',
     ])
   })
