@@ -203,7 +203,7 @@ describe('the circuit of an operation', () => {
     ['a lost connection', { fault: 'drop' }, 502],
     ['silence', { fault: 'silent' }, 504],
   ] as [string, Answer, number][])('opens after 20 times %s', async ([, answer, status], { start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '150', AFILNET_LATE_MS: '0' } })
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: status === 504 ? '200' : '5000', AFILNET_LATE_MS: '0' } })
     sandbox.answer({ ...answer, method: 'sendmessage', times: 20 })
 
     const replies = await inTurn(19, () => send(gateway))
