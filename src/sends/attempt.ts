@@ -13,3 +13,13 @@ export type SendAttempt = {
    */
   run(onLateResult: (error?: unknown) => void): Promise<void>
 }
+
+/** What `admit` throws. */
+export function refusalOf(attempt: SendAttempt): unknown {
+  try {
+    attempt.admit()
+    return undefined
+  } catch (error) {
+    return error
+  }
+}

@@ -1,6 +1,7 @@
 import { createHmac, type KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
-import type { NewSend } from '../store/store.ts'
+import { normalizeDestination } from '../access.ts'
+import type { NewSend, SendRow } from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
 
 /** A send that a caller asks for, and the attempt that takes it to Afilnet. */
@@ -26,8 +27,19 @@ export function newSend(request: SendRequest, { secret, owner, now }: { secret: 
   return row
 }
 
+/**
+ * Whether the request that made a row is made again.
+ *
+ * Earlier releases stored and hashed a WhatsApp number as the caller wrote it.
+ */
+export function isRepeated({ destination, fingerprint }: SendRow, request: SendRequest, secret: KeyObject): boolean {
+  if (fingerprint === fingerprintOf(request, secret)) return true
+  if (destination === request.destination || normalizeDestination(request.platform, destination) !== request.destination) return false
+  return fingerprint === fingerprintOf({ ...request, destination }, secret)
+}
+
 /** The HMAC of what must be the same when a key is used again: the route, the decoded path and the body, in any order of its properties. */
-export function fingerprintOf({ kind, platform, platformId, destination, body }: SendRequest, secret: KeyObject): string {
+function fingerprintOf({ kind, platform, platformId, destination, body }: SendRequest, secret: KeyObject): string {
   const properties = Object.entries(body).sort(([a], [b]) => (a < b ? -1 : 1))
   const canonical = JSON.stringify([kind, platform, platformId, destination, properties])
   return createHmac('sha256', secret).update(canonical).digest('base64url')

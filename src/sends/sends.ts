@@ -1,26 +1,15 @@
-import { createSecretKey, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { problemOf } from '../problem/of-upstream.ts'
 import { Problem } from '../problem/problem.ts'
-import {
-  type NewSend,
-  type Outcome,
-  type ReadCancellation,
-  type Sender,
-  type SendFilter,
-  type SendRow,
-  type Store,
-  StoreUnavailableError,
-  within,
-} from '../store/store.ts'
-import type { SendAttempt } from './attempt.ts'
-import { cursorOf, idOf } from './cursor.ts'
+import { type NewSend, type Outcome, type SendRow, type Store, StoreUnavailableError, within } from '../store/store.ts'
+import { refusalOf } from './attempt.ts'
 import { holdLease, type Lease } from './lease.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcome.ts'
+import { createSendReads, type SendReads } from './reads.ts'
 import { quotaExceeded, throwUnavailable } from './refusals.ts'
-import { fingerprintOf, newSend, type SendRequest } from './request.ts'
-
-export type SendFilters = Omit<SendFilter, 'before'> & { cursor?: string }
+import { isRepeated, newSend, type SendRequest } from './request.ts'
+import { StoreSecret } from './secret.ts'
 
 export type SendsOptions = {
   store: Store
@@ -45,7 +34,9 @@ export class Sends {
   readonly #now: () => number
   readonly #lease: Lease
   readonly #claimMs: number
-  #secret: Promise<KeyObject> | undefined
+  readonly #secret: StoreSecret
+  readonly find: SendReads['find']
+  readonly list: SendReads['list']
   #running = 0
   #onIdle: (() => void)[] = []
 
@@ -56,6 +47,8 @@ export class Sends {
     this.#timeoutMs = timeoutMs
     this.#claimMs = Math.min(timeoutMs, maxClaimMs)
     this.#now = now
+    this.#secret = new StoreSecret(store, this.#claimMs)
+    ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
     this.#lease = holdLease(store, { timeoutMs, heartbeatMs, onExpired: count => observe('sendsInterrupted', { count }) })
   }
 
@@ -73,39 +66,18 @@ export class Sends {
       if (refusal !== undefined) return await this.#replayHeld(request, refusal)
 
       const startedAt = performance.now()
-      const secret = await this.#readSecret()
+      const secret = await this.#secret.read()
       const row = newSend(request, { secret, owner: this.#lease.owner, now: this.#now })
       const existing = await this.#claim(row, request, Math.max(1, this.#claimMs - (performance.now() - startedAt)))
-      return existing ? this.#replay(existing, row.fingerprint) : await this.#send(row, request)
+      return existing ? this.#replay(existing, request, secret) : await this.#send(row, request)
     } finally {
       this.#ended()
     }
   }
 
-  /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
-  async find(sender: Sender, id: string, cancellation?: ReadCancellation): Promise<Send> {
-    const row = await within(this.#timeoutMs, this.#store.find(sender, id, cancellation)).catch(throwUnavailable)
-    if (!row) throw new Problem('send-not-found')
-    return describeSend(row, this.#base)
-  }
-
-  /** A page of the caller's sends, newest first; the query stops if the caller leaves. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
-  async list(
-    sender: Sender,
-    { cursor, limit, ...filters }: SendFilters,
-    cancellation?: ReadCancellation,
-  ): Promise<{ items: Send[]; nextCursor?: string }> {
-    const before = cursor === undefined ? undefined : idOf(cursor)
-    const page = this.#store.list(sender, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) }, cancellation)
-    const rows = await within(this.#timeoutMs, page).catch(throwUnavailable)
-    const items = rows.slice(0, limit).map(row => describeSend(row, this.#base))
-    const last = items.at(-1)
-    return { items, ...(rows.length > limit && last && { nextCursor: cursorOf(last.id) }) }
-  }
-
   /** To call when the store was lost: another one, with another secret, may be in its place when it is back. */
   storeLost(): void {
-    this.#secret = undefined
+    this.#secret.forget()
   }
 
   /** Resolves once no send runs, those of callers that have hung up included. */
@@ -129,17 +101,6 @@ export class Sends {
     this.#onIdle = []
   }
 
-  /** The secret belongs to the store: it is read once, and again when another store may be in its place. */
-  #readSecret(): Promise<KeyObject> {
-    this.#secret ??= within(this.#claimMs, this.#store.secret())
-      .then(createSecretKey)
-      .catch(error => {
-        this.#secret = undefined
-        return throwUnavailable(error)
-      })
-    return this.#secret
-  }
-
   /** Takes the key for this row, or returns the row that holds it. */
   async #claim(row: NewSend, { requestId, sendsPerDay }: SendRequest, timeoutMs: number): Promise<SendRow | undefined> {
     const claiming = this.#store.claim(row, sendsPerDay)
@@ -149,7 +110,7 @@ export class Sends {
       if (claim.existing) return claim.existing
     } catch (error) {
       if (error instanceof StoreUnavailableError && (error.cause === 'limit' || error.cause === 'changed')) return throwUnavailable(error)
-      this.#secret = undefined
+      this.#secret.forget()
       // A claim that was refused may have reached the store, or may still do so; it must not hold its key.
       const release = () => this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId))
       release()
@@ -212,13 +173,13 @@ export class Sends {
     const rows = await within(this.#timeoutMs, this.#store.list(request, { idempotencyKey, limit: 100 })).catch(throwUnavailable)
     const holder = rows.find(({ state }) => state !== 'not_sent') // others may come first, since clocks of gateways differ
     if (!holder) throw refusal
-    return this.#replay(holder, fingerprintOf(request, await this.#readSecret()))
+    return this.#replay(holder, request, await this.#secret.read())
   }
 
   /** The answer to a key that is taken. */
-  #replay(existing: SendRow, fingerprint: string) {
+  #replay(existing: SendRow, request: SendRequest, secret: KeyObject) {
     const sendId = existing.id
-    if (existing.fingerprint !== fingerprint) throw new Problem('idempotency-key-reused', { sendId })
+    if (!isRepeated(existing, request, secret)) throw new Problem('idempotency-key-reused', { sendId })
     if (existing.state === 'pending') throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
     this.#observe('sendReplayed', { account: existing.account })
     const send = describeSend(existing, this.#base)
@@ -233,15 +194,5 @@ export class Sends {
   /** A clock that was set back meanwhile must not make a send look older than it is. */
   #settledAt({ createdAt }: NewSend) {
     return Math.max(createdAt, this.#now())
-  }
-}
-
-/** What `admit` throws. */
-function refusalOf(attempt: SendAttempt): unknown {
-  try {
-    attempt.admit()
-    return undefined
-  } catch (error) {
-    return error
   }
 }

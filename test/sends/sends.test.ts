@@ -1,8 +1,9 @@
+import { createSecretKey } from 'node:crypto'
 import { test as base, describe, expect } from 'vitest'
 import { failures, faults, UpstreamError } from '../../src/afilnet/faults.ts'
 import { Problem } from '../../src/problem/problem.ts'
 import type { SendAttempt } from '../../src/sends/attempt.ts'
-import type { SendRequest } from '../../src/sends/request.ts'
+import { newSend, type SendRequest } from '../../src/sends/request.ts'
 import { Sends } from '../../src/sends/sends.ts'
 import { openStore } from '../../src/store/open.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../../src/store/store.ts'
@@ -84,6 +85,28 @@ describe('A key', () => {
     }
 
     expect(await sends.run(request(held))).toMatchObject({ replayed: true, send: { id: sent.id, state: 'accepted' } })
+  })
+})
+
+describe('A number that an earlier release stored as the caller wrote it', () => {
+  const stored = async (store: Store & Archive, destination: string) => {
+    const secret = createSecretKey(await store.secret())
+    const row = newSend({ ...request(), destination }, { secret, owner: 'first', now: Date.now })
+    await store.load([{ ...row, ...ended('accepted', Date.now()), answer: '' }])
+    return row.id
+  }
+
+  test('replays for the same number in any spelling', async ({ sends, store }) => {
+    const id = await stored(store, '+34 600-00.00 (00)')
+
+    expect(await sends.run(request(attempt(never)))).toMatchObject({ replayed: true, send: { id, state: 'accepted' } })
+    expect(await problem(sends.run({ ...request(), body: { message: 'Another' } }))).toMatchObject({ code: 'idempotency-key-reused' })
+  })
+
+  test('is another request for another number', async ({ sends, store }) => {
+    await stored(store, '+34 600 00 00 01')
+
+    expect(await problem(sends.run(request()))).toMatchObject({ code: 'idempotency-key-reused' })
   })
 })
 

@@ -1,0 +1,30 @@
+import { createSecretKey, type KeyObject } from 'node:crypto'
+import { type Store, within } from '../store/store.ts'
+import { throwUnavailable } from './refusals.ts'
+
+/** The secret of the store, which keys every fingerprint: it is read once, and again when another store may be in its place. */
+export class StoreSecret {
+  readonly #store: Store
+  readonly #timeoutMs: number
+  #reading: Promise<KeyObject> | undefined
+
+  constructor(store: Store, timeoutMs: number) {
+    this.#store = store
+    this.#timeoutMs = timeoutMs
+  }
+
+  /** Throws `store-unavailable` and `ledger-changed`. */
+  read(): Promise<KeyObject> {
+    this.#reading ??= within(this.#timeoutMs, this.#store.secret())
+      .then(createSecretKey)
+      .catch(error => {
+        this.#reading = undefined
+        return throwUnavailable(error)
+      })
+    return this.#reading
+  }
+
+  forget() {
+    this.#reading = undefined
+  }
+}
