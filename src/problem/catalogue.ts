@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it is one table: every error that a caller can meet.
 /** One row of the catalogue. */
 export type ProblemRow = {
   status: number

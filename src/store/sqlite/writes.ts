@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
 import type { Outcome } from '../store.ts'
 import { LedgerChangedError, StoreUnavailableError } from '../store.ts'

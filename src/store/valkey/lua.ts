@@ -1,3 +1,4 @@
+// Longer than 200 lines, because a script runs as a whole on the server, and all of them share the functions at the top.
 import { hash } from 'node:crypto'
 import { formatting } from '../destinations.ts'
 

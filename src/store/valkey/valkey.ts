@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it is the whole port: each verb in a few lines, one after the other.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createClock, type LedgerClock } from '../clock.ts'
 import {
