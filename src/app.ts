@@ -29,11 +29,11 @@ import { ProblemBody, ProblemCodeSchema } from './problem/problem.ts'
 import { Channel, ChannelList, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
 import { files, NewFile } from './routes/files.ts'
-import { health, type State } from './routes/health.ts'
+import { health, Liveness, Readiness, type State } from './routes/health.ts'
 import { Me, me } from './routes/me.ts'
 import { Message, MessageList, messages, NewMessage } from './routes/messages.ts'
 import { Platform, wellFormed } from './routes/params.ts'
-import { problemPages } from './routes/problems.ts'
+import { ProblemExplanation, problemPages } from './routes/problems.ts'
 import { Send, SendPage, sendLedger } from './routes/sends.ts'
 import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
@@ -160,6 +160,9 @@ const sharedSchemas = [
   Send,
   SendPage,
   Me,
+  Liveness,
+  Readiness,
+  ProblemExplanation,
 ]
 
 /** Nothing is coerced, dropped or filled in. `verbose`, since an error names what was found. */

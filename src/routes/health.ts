@@ -5,7 +5,8 @@ import { oneOf } from '../lib/string-enum.ts'
 
 type HealthOptions = { lifecycle: Lifecycle; state: () => State }
 
-const Live = Type.Object({ status: Type.Literal('live') }, { examples: [{ status: 'live' }] })
+/** The process answers. */
+export const Liveness = Type.Object({ status: Type.Literal('live') }, { $id: 'Liveness', examples: [{ status: 'live' }] })
 /** What works, beside the process itself. */
 export type State = Static<typeof State>
 const State = Type.Object({
@@ -16,10 +17,14 @@ const State = Type.Object({
   credentials: oneOf(['ok', 'rejected'], { description: 'Whether Afilnet took those of every account' }),
   sandbox: Type.Optional(Type.Boolean({ description: "Afilnet's answers come from the sandbox, not from Afilnet" })),
 })
-const Ready = Type.Object(
+
+/** Whether the process takes requests, and what works. */
+export const Readiness = Type.Object(
   { status: oneOf(['ready', 'draining']), ...State.properties },
-  { examples: [{ status: 'ready', store: 'ok', credentials: 'ok' }] },
+  { $id: 'Readiness', examples: [{ status: 'ready', store: 'ok', credentials: 'ok' }] },
 )
+
+const readiness = Type.Unsafe<Static<typeof Readiness>>(Type.Ref('Readiness'))
 
 /** Says whether the process lives and takes requests. */
 export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { lifecycle, state }) => {
@@ -27,9 +32,14 @@ export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { li
     '/health/live',
     {
       config: { scope: 'public', whileDraining: true },
-      schema: { operationId: 'getLiveness', summary: 'Whether the process lives', tags: ['Gateway'], response: { 200: Live } },
+      schema: {
+        operationId: 'getLiveness',
+        summary: 'Whether the process lives',
+        tags: ['Gateway'],
+        response: { 200: Type.Unsafe<Static<typeof Liveness>>(Type.Ref('Liveness')) },
+      },
     },
-    async (_, reply): Promise<Static<typeof Live>> => {
+    async (_, reply): Promise<Static<typeof Liveness>> => {
       reply.header('cache-control', 'no-store')
       return { status: 'live' }
     },
@@ -43,15 +53,15 @@ export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { li
         summary: 'Whether the process takes requests',
         tags: ['Gateway'],
         response: {
-          200: Ready,
+          200: readiness,
           503: {
             description: 'Leaving: send nothing new here',
-            content: { 'application/json': { schema: Ready, example: { status: 'draining', store: 'ok', credentials: 'ok' } } },
+            content: { 'application/json': { schema: readiness, example: { status: 'draining', store: 'ok', credentials: 'ok' } } },
           },
         },
       },
     },
-    async (_, reply): Promise<Static<typeof Ready>> => {
+    async (_, reply): Promise<Static<typeof Readiness>> => {
       const serving = lifecycle.phase === 'serving'
       reply.code(serving ? 200 : 503).header('cache-control', 'no-store')
       return { status: serving ? 'ready' : 'draining', ...state() }

@@ -4,13 +4,18 @@ import { type Static, Type } from '@sinclair/typebox'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 
-const Explanation = Type.Object({
-  code: Type.String(),
-  status: Type.Integer(),
-  title: Type.String(),
-  meaning: Type.String({ description: 'What it means, who must act and what to do' }),
-  retry: Type.String({ description: 'Whether repeating the request is safe and of use' }),
-})
+/** What an error means, in words. */
+export const ProblemExplanation = Type.Object(
+  {
+    code: Type.String(),
+    status: Type.Integer(),
+    title: Type.String(),
+    meaning: Type.String({ description: 'What it means, who must act and what to do' }),
+    retry: Type.String({ description: 'Whether repeating the request is safe and of use' }),
+  },
+  { $id: 'ProblemExplanation' },
+)
+type Explanation = Static<typeof ProblemExplanation>
 
 /** Public pages that explain each error: what it means, who must act, whether a retry is safe. */
 export const problemPages: FastifyPluginAsyncTypebox = async app => {
@@ -23,11 +28,12 @@ export const problemPages: FastifyPluginAsyncTypebox = async app => {
         summary: 'What an error means, who must act, and whether a retry is safe',
         tags: ['Gateway'],
         params: Type.Object({ code: Type.String({ description: 'The `code` of an error', examples: ['chat-not-found'] }) }),
+        headers: Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) }),
         response: {
           200: {
             description: 'The explanation; HTML for a browser',
             content: {
-              'application/json': { schema: Explanation, example: explain('chat-not-found') },
+              'application/json': { schema: Type.Unsafe<Explanation>(Type.Ref('ProblemExplanation')), example: explain('chat-not-found') },
               'text/html': { schema: Type.String(), example: '<!doctype html>…' },
             },
           },
@@ -45,7 +51,7 @@ export const problemPages: FastifyPluginAsyncTypebox = async app => {
 }
 
 /** What an error means, for the page of the error and `docs/errors.md`. */
-export function explain(code: ProblemCode): Static<typeof Explanation> {
+export function explain(code: ProblemCode): Explanation {
   const { status, title, meaning, action } = catalogue[code]
   return { code, status, title, meaning: `${meaning} ${action}`, retry: retryAdvice(code) }
 }
@@ -62,7 +68,7 @@ function retryAdvice(code: ProblemCode): string {
 const style = 'body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{background:#eee;padding:0 .2em}'
 const pagePolicy = `default-src 'none'; style-src 'sha256-${hash('sha256', style, 'base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
-function page({ code, status, title, meaning, retry }: Static<typeof Explanation>) {
+function page({ code, status, title, meaning, retry }: Explanation) {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${code}</title><style>${style}</style></head>
 <body><h1>${markup(title)}</h1>

@@ -172,6 +172,7 @@ describe('The OpenAPI document', () => {
       [
         'Channel',
         'ChannelList',
+        'Liveness',
         'Me',
         'Message',
         'MessageList',
@@ -180,6 +181,8 @@ describe('The OpenAPI document', () => {
         'Platform',
         'Problem',
         'ProblemCode',
+        'ProblemExplanation',
+        'Readiness',
         'Send',
         'SendPage',
       ].sort(),
@@ -212,6 +215,7 @@ describe('The OpenAPI document', () => {
       expect(key !== undefined).toBe(name.startsWith('POST'))
       if (key) expect(description).toContain('curl -H "Idempotency-Key: order-4711-shipped"')
       expect(parameters.some(parameter => parameter.name === 'If-None-Match')).toBe('304' in responses)
+      expect(parameters.some(parameter => parameter.name === 'Accept')).toBe('text/html' in (responses['200']?.content ?? {}))
     },
   )
 
