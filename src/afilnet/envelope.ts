@@ -24,13 +24,12 @@ const plainStart = '{"status":"SUCCESS","result":{"list":'
  * Afilnet answers HTTP 200 to failed calls, so only this shape tells success from failure.
  */
 export function openEnvelope(operation: Operation, bytes: Uint8Array): Opened {
-  const answer = { operation, bytes, text: decode(operation, bytes) }
-  let { items, skipped } = open(answer)
+  const answer = { operation, bytes, text: toWellFormed(decode(operation, bytes)) }
+  const opened = open(answer)
   // A double cannot hold every id of 16 digits or more: where one came along, all is read again with its digits kept as text.
-  if (holdLarge(answer, items)) items = open({ ...answer, text: quoteLargeNumbers(answer.text) }).items
-  const { text } = answer
-  if (text.includes('\\ud') || text.includes('\\uD')) items = items.map(toWellFormed) as Item[] // objects stay objects
-  return { items, skipped }
+  if (!holdLarge(answer, opened.items)) return opened
+  opened.items = [] // not in memory twice
+  return open({ ...answer, text: quoteLargeNumbers(answer.text) })
 }
 
 /** The same, as rows in Afilnet's words. */
@@ -131,17 +130,29 @@ function holdsLarge(answer: Answer, structure: Item, depth: number): boolean {
     const value = structure[name]
     if (typeof value === 'string') continue // nearly always, in a loop that takes part in every read
     if (typeof value === 'number') found ||= isLarge(value)
-    else if (typeof value === 'object' && value !== null) found = holdsLarge(answer, value as Item, depth + 1) || found // an array has names too
+    else if (typeof value === 'object' && value !== null) found = insideHoldsLarge(answer, value, depth) || found
   }
   return found
 }
 
-/** Halves of surrogate pairs, which UTF-8 cannot carry, become U+FFFD. */
-function toWellFormed(value: unknown): unknown {
-  if (typeof value === 'string') return value.toWellFormed()
-  if (Array.isArray(value)) return value.map(toWellFormed)
-  if (!isObject(value)) return value
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name.toWellFormed(), toWellFormed(inner)]))
+/** The names of an array would be made for the loop, and take more memory than what is in it. */
+function insideHoldsLarge(answer: Answer, value: object, depth: number): boolean {
+  if (!Array.isArray(value)) return holdsLarge(answer, value as Item, depth + 1)
+  if (depth >= maxDepth) throw unreadable(answer, 'nested too deep')
+  let found = false
+  for (const inner of value) {
+    if (typeof inner === 'number') found ||= isLarge(inner)
+    else if (typeof inner === 'object' && inner !== null) found = insideHoldsLarge(answer, inner, depth + 1) || found
+  }
+  return found
+}
+
+const halves = /\\\\|\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u[dD][89a-fA-F][\da-fA-F]{2}/g
+
+/** In JSON, halves of surrogate pairs, which UTF-8 cannot carry, become U+FFFD; only an escape can write one. */
+function toWellFormed(json: string): string {
+  if (!json.includes('\\ud') && !json.includes('\\uD')) return json
+  return json.replace(halves, escape => (escape.length === 6 ? '\\ufffd' : escape))
 }
 
 const messageFields: readonly string[] = [...getMessages.row, 'issent']
@@ -176,13 +187,13 @@ export function readSent({ sent, issent }: Item): boolean | null {
 
 /** What Afilnet wrote and its manual does not name: it is never thrown away. */
 export function readExtra(kind: Operation['kind'], item: Item): Record<string, unknown> | undefined {
-  let extra: [string, unknown][] | undefined
+  let extra: Record<string, unknown> | undefined
   for (const name in item) {
     const value = item[name]
     // A structure where the manual has a text is nothing that it names.
     if (documented[kind].has(name) && (typeof value !== 'object' || value === null)) continue
-    extra ??= []
-    extra.push([name, value])
+    extra ??= Object.create(null) as Record<string, unknown> // so that `__proto__` is a name like any other
+    extra[name] = value
   }
-  return extra && Object.fromEntries(extra)
+  return extra
 }

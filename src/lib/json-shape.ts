@@ -6,8 +6,11 @@ const closingBracket = 0x5d
 const brace = 0x7b
 const closingBrace = 0x7d
 
-/** How deep JSON is nested, and how many objects stand in its arrays, without the memory that it takes to parse it. */
-export function shapeOf(json: Uint8Array): { depth: number; items: number } {
+/**
+ * How deep JSON is nested, and how many objects stand in its arrays or, where a list may be an object, at `rowDepth`: without the memory
+ * that it takes to parse it.
+ */
+export function shapeOf(json: Uint8Array, rowDepth: number): { depth: number; items: number } {
   let depth = 0
   let deepest = 0
   let items = 0
@@ -24,7 +27,7 @@ export function shapeOf(json: Uint8Array): { depth: number; items: number } {
     if (byte === quote) inText = true
     else if (byte === brace || byte === bracket) {
       if (++depth > deepest) deepest = depth
-      if (byte === brace && (last === comma || last === bracket)) items++
+      if (byte === brace && (last === comma || last === bracket || depth === rowDepth)) items++
     } else if (byte === closingBrace || byte === closingBracket) depth--
     last = byte
   }

@@ -45,20 +45,42 @@ export function render(operation: Operation, bytes: Uint8Array, view: ViewOption
   if (bytes.length > alwaysParsedBytes) checkShape(operation, bytes, maxItems)
   const { items, skipped } = openEnvelope(operation, bytes)
   if (items.length > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
-  const list = operation.kind === 'channels' ? channels(items, view) : messages(operation, items, view)
-  const body = Buffer.from(JSON.stringify({ items: list.items }))
-  if (body.length > maxBodyBytes) throw new UpstreamError(failures.responseTooLarge, operation)
-  return { body, skipped: skipped + list.skipped }
+  const list = write(operation, items, view, maxBodyBytes)
+  return { body: list.body, skipped: skipped + list.skipped }
 }
+
+/** Writes a long list in slices: all of its rows and its text would otherwise lie in memory beside its body. */
+function write(operation: Operation, items: readonly Item[], view: ViewOptions, maxBytes: number) {
+  const select = operation.kind === 'channels' ? channels : messages
+  const parts: Buffer[] = []
+  let size = 0
+  let skipped = 0
+  for (let from = 0; from < items.length; from += sliceItems) {
+    const list = select(items.slice(from, from + sliceItems), view, operation)
+    skipped += list.skipped
+    if (list.items.length === 0) continue
+    const part = Buffer.from(`${size === 0 ? '' : ','}${JSON.stringify(list.items).slice(1, -1)}`)
+    parts.push(part)
+    size += part.length
+    if (size + around > maxBytes) throw new UpstreamError(failures.responseTooLarge, operation)
+  }
+  return { body: Buffer.concat([Buffer.from(opening), ...parts, Buffer.from(closing)], size + around), skipped }
+}
+
+const sliceItems = 500
+const opening = '{"items":['
+const closing = ']}'
+const around = opening.length + closing.length
 
 /** What an item without any value takes in a body: rows of `{}` grow fortyfold. */
 const minItemBytes = { channels: 50, messages: 130, send: 1 }
 const alwaysParsedBytes = 65_536
+const rowDepth = 4 // in the envelope, its result and the list
 const maxDepth = 70 // the reader's own bound of 64 for an item, and what is around it
 
 /** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty. */
 function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
-  const { depth, items } = shapeOf(bytes)
+  const { depth, items } = shapeOf(bytes, rowDepth)
   if (items > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
   if (depth <= maxDepth) return
   const unreadable = { reason: 'nested too deep', bytes: bytes.length, looks: looksOf(bytes) } as const
@@ -90,7 +112,7 @@ function channels(rows: readonly Item[], { chats }: ViewOptions) {
   return { items, skipped }
 }
 
-function messages(operation: Operation, rows: readonly Item[], { timezone, chats, asked, rows: open }: ViewOptions) {
+function messages(rows: readonly Item[], { timezone, chats, asked, rows: open }: ViewOptions, operation: Operation) {
   const compared = asked && (open === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked)
   const items = []
   for (const row of rows) {

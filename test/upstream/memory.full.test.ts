@@ -33,6 +33,13 @@ const shapes: [name: string, respond: (socket: Socket) => void][] = [
   ['a tree', plain(list('[{"a":'.repeat(megabyte / 8)))],
   ['one text', plain(list(`{"message":"${'x'.repeat(megabyte)}"}`))],
   ['text that is not ASCII', plain(filled(JSON.stringify({ message: 'ñ€👍'.repeat(10) })))],
+  ['rows that each have half of a surrogate pair', plain(filled('{"message":"\\ud800"}'))],
+  [
+    'rows in an object',
+    plain(list('').replace('[]', `{${Array.from({ length: 36_000 }, (_, i) => `"${i}":{"messageid":"${i}"}`).join()}}`)),
+  ],
+  ['a row of many members', plain(list(`{${Array.from({ length: 80_000 }, (_, i) => `"m${i}":0`).join()}}`))],
+  ['long numbers in a row', plain(list(`{"more":[${'9007199254740993,'.repeat(megabyte / 17)}1]}`))],
   ['zeros in gzip', plain(gzipSync(Buffer.alloc(64 * megabyte)), 'Content-Encoding: gzip\r\n')],
   ['rows in deflate', plain(deflateSync(filled('{}')), 'Content-Encoding: deflate\r\n')],
   [
