@@ -152,7 +152,7 @@ const halves = /\\\\|\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\
 /** In JSON, halves of surrogate pairs, which UTF-8 cannot carry, become U+FFFD; only an escape can write one. */
 function toWellFormed(json: string): string {
   if (!json.includes('\\ud') && !json.includes('\\uD')) return json
-  return json.replace(halves, escape => (escape.length === 6 ? '\\ufffd' : escape))
+  return json.replace(halves, match => (match.length === 6 ? '\\ufffd' : match))
 }
 
 const messageFields: readonly string[] = [...getMessages.row, 'issent']
