@@ -97,6 +97,6 @@ function readStartConfig() {
     return config
   } catch (error) {
     if (!(error instanceof ConfigError) || error.issues === forbidden) throw error
-    throw new ConfigError([...forbidden, ...error.issues], error.files)
+    throw new ConfigError([...forbidden, ...error.issues], error.files, error.warnings)
   }
 }

@@ -1,7 +1,8 @@
 import { ConfigError } from '../config/config.ts'
 
-/** Every issue of a configuration that is not valid. */
-export const describeConfigError = (error: ConfigError) => `The configuration is not valid:\n${error.message}`
+/** Every issue of a configuration that is not valid, and the warnings that may explain one. */
+export const describeConfigError = ({ message, warnings }: ConfigError) =>
+  ['The configuration is not valid:', message, ...warnings.map(warning => `Warning: ${warning}`)].join('\n')
 
 /** Reads the configuration of a program; if it is not valid, prints every issue and ends the process with exit code 78. */
 export function configOrExit<T>(read: () => T): T {

@@ -62,12 +62,14 @@ export type Issue = { path: string; message: string }
 export class ConfigError extends Error {
   readonly issues: readonly Issue[]
   readonly files: Files
+  readonly warnings: readonly string[]
 
-  constructor(issues: readonly Issue[], files: Files) {
+  constructor(issues: readonly Issue[], files: Files, warnings: readonly string[] = []) {
     super(issues.map(({ path, message }) => `${path}: ${message}`).join('\n'))
     this.name = 'ConfigError'
     this.issues = issues
     this.files = files
+    this.warnings = warnings
   }
 }
 
@@ -88,7 +90,9 @@ export function readConfig(environment: Environment): Config {
   const settings = readSettings(values, report)
   const tracing = readTracing(values, report)
 
-  if (issues.size > 0) throw new ConfigError(listOf(issues), files)
+  // Of a file that cannot be read, it is not known which variables it uses.
+  const environmentWarnings = issues.has('GATEWAY_CONFIG') ? [] : warningsOfEnvironment(environment, used)
+  if (issues.size > 0) throw new ConfigError(listOf(issues), files, environmentWarnings)
   const complete = values as Values // no issues: everything required is there
   return freeze({
     ...settings,
@@ -112,7 +116,7 @@ export function readConfig(environment: Environment): Config {
     logLevel: complete.LOG_LEVEL,
     ...(tracing && { tracing }),
     files,
-    warnings: [...warningsOfEnvironment(environment, used), ...warnings],
+    warnings: [...environmentWarnings, ...warnings],
   })
 }
 

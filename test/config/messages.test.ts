@@ -130,6 +130,19 @@ describe('An issue', () => {
   })
 })
 
+describe('An empty list', () => {
+  test('is called empty', () => {
+    const text = JSON.stringify({ accounts: {}, callers: { x: { keySha256: [], account: 'a', scopes: [] } } })
+
+    expect(issuesOf({ GATEWAY_CONFIG: file(text) })).toEqual(
+      expect.arrayContaining([
+        'accounts: an empty object is not an object with at least one property',
+        'callers.x.keySha256: an empty list is not a list of one or two digests',
+      ]),
+    )
+  })
+})
+
 describe('A warning', () => {
   test.for<[Environment, string]>([
     [{ IDEMPOTENCY_REQUIRE: 'true' }, 'IDEMPOTENCY_REQUIRE is not a variable of the gateway; did you mean IDEMPOTENCY_REQUIRED?'],
@@ -151,6 +164,15 @@ describe('A warning', () => {
     ],
   ])('names what is probably not meant: %j', ([environment, warning]) => {
     expect(warningsOf(readConfig({ ...valid, ...environment }))).toEqual([warning])
+  })
+
+  test('comes with the issues too, since a misspelt variable may explain one that is missing', () => {
+    const { AFILNET_PASSWORD, ...rest } = valid
+    const read = () => readConfig({ ...rest, AFILNET_PASWORD: AFILNET_PASSWORD })
+
+    expect(read).toThrow(
+      expect.objectContaining({ warnings: ['AFILNET_PASWORD is not a variable of the gateway; did you mean AFILNET_PASSWORD?'] }),
+    )
   })
 
   test('is not given for variables of the system, of Kubernetes, or of the configuration file', () => {
