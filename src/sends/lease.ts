@@ -18,10 +18,17 @@ const maxWaiting = 10_000
 const batchSize = 500
 const flushMs = 250
 
+// A ledger without the row is another one. The right one may come back, with the send still pending in it.
+const absentRetryMs = 5_000
+const absentKeepMs = 3_600_000
+
+/** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */
+type Waiting = { send: SendRef; outcome: Outcome; since: number; dueAt: number }
+
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
 export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
   const owner = randomUUID()
-  const waiting = new Map<string, { send: SendRef; outcome: Outcome }>()
+  const waiting = new Map<string, Waiting>()
   const jobs = [
     repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner))),
     repeat(heartbeatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && onExpired(count)))),
@@ -31,14 +38,15 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
 
   /** Stops at the first refusal: the store is not available. */
   async function flush() {
-    for (let rest = [...waiting]; rest.length > 0; rest = rest.slice(batchSize)) {
-      await Promise.all(
-        rest.slice(0, batchSize).map(async ([id, { send, outcome }]) => {
-          await within(timeoutMs, store.settle(send, outcome))
-          if (waiting.get(id)?.outcome === outcome) waiting.delete(id)
-        }),
-      )
-    }
+    const now = performance.now()
+    for (let rest = [...waiting.values()].filter(({ dueAt }) => dueAt <= now); rest.length > 0; rest = rest.slice(batchSize))
+      await Promise.all(rest.slice(0, batchSize).map(entry => settle(entry, now)))
+  }
+
+  async function settle(entry: Waiting, now: number) {
+    const { row } = await within(timeoutMs, store.settle(entry.send, entry.outcome))
+    if (!row && now - entry.since < absentKeepMs) entry.dueAt = now + absentRetryMs
+    else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
 
   return {
@@ -46,10 +54,13 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
     retryLater({ caller, account, id }, outcome) {
       const known = waiting.get(id)
       if (known && outcome.state === 'unknown') return // a late answer says more
-      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, { send: { caller, account, id }, outcome })
+      const since = performance.now()
+      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting)
+        waiting.set(id, { send: { caller, account, id }, outcome, since, dueAt: since })
     },
     async end() {
       for (const stop of jobs) stop()
+      for (const entry of waiting.values()) entry.dueAt = 0
       await ignoreErrors(flush())
       await ignoreErrors(within(timeoutMs, store.release(owner)))
     },

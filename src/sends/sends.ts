@@ -149,7 +149,9 @@ export class Sends {
     this.#observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
     try {
       const settled = await within(this.#timeoutMs, this.#store.settle(row, outcome))
-      return settled.row ?? { ...row, ...outcome }
+      if (settled.row) return settled.row
+      this.#lease.retryLater(row, outcome) // the ledger was replaced meanwhile
+      return { ...row, ...outcome }
     } catch (error) {
       this.#lease.retryLater(row, outcome)
       throw error

@@ -222,6 +222,16 @@ describe('An outcome that the store does not take', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: true, send: { id: row?.id, state: 'accepted' } })
   })
 
+  test('is recorded once the ledger is back that was another one meanwhile', async ({ sends, store, trouble }) => {
+    trouble.settle = async () => ({ settled: false })
+    const { send } = await sends.run(request())
+    expect((await rows(store)).map(row => row.state)).toEqual(['pending'])
+    delete trouble.settle
+
+    await becomes(store, 'accepted')
+    expect(await sends.run(request())).toMatchObject({ replayed: true, send: { id: send.id, state: 'accepted' } })
+  })
+
   test('is answered as it is if nothing was sent', async ({ sends, store, trouble }) => {
     trouble.settle = refuse
     const reported = await problem(sends.run(request(fails(faults.NO_CREDITS))))
