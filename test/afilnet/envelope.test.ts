@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { type TestGateway, test } from '../gateway.ts'
+import { type TestGateway, sharedTest as test } from '../gateway.ts'
 import { calls, type Method } from './calls.ts'
 
 const lists = ['getchatchannels', 'getchats', 'getmessages', 'getunreadmessages'] as const satisfies Method[]

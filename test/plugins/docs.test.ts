@@ -4,7 +4,7 @@ import { describe, expect, test as plain, vi } from 'vitest'
 import { generate } from '../../src/cli/openapi.ts'
 import { catalogue } from '../../src/problem/catalogue.ts'
 import { magicCodes, magicWords } from '../../src/sandbox/magic.ts'
-import { type Reply, test } from '../gateway.ts'
+import { type Reply, sharedTest as test } from '../gateway.ts'
 
 type Media = { schema: object; example?: unknown; examples?: Record<string, { value: unknown }> }
 type Response = { description: string; content: Record<string, Media> }

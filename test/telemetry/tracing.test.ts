@@ -434,7 +434,7 @@ describe('OpenTelemetry', () => {
     return urls
   }
 
-  test('is not loaded unless a collector is named', async ({ sandbox }) => {
+  test('is not loaded unless a collector is named', { timeout: 60_000 }, async ({ sandbox }) => {
     const without = await loadedBy(sandbox, { OTEL_SERVICE_NAME: 'chat' })
     const collector = await startCollector()
     const withIt = await loadedBy(sandbox, collector.env)

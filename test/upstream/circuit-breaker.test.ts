@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test as plain, vi } from 'vite
 import { CircuitBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
 import type { Answer } from '../../src/sandbox/scripted-responses.ts'
 import { calls, chat } from '../afilnet/calls.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const begin = Date.parse('2026-01-31T12:00:00Z')
 const at = (ms: number) => vi.setSystemTime(begin + ms)
