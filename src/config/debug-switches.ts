@@ -2,7 +2,7 @@ import type { Issue } from './config.ts'
 import type { Environment } from './variables.ts'
 
 /** Parts of Node that print what passes through them: headers, bodies, URLs. */
-const printing = ['http', 'https', 'http2', 'net', 'tls', 'undici', 'fetch', 'websocket']
+const printing = ['http', 'https', 'http2', 'net', 'tls', 'undici', 'fetch', 'websocket', 'stream']
 
 /** Options of Node that open the memory of the process, print what passes through it, or turn checks off; also any longer name of the kind. */
 const options =
@@ -16,12 +16,11 @@ const options =
 export function debugSwitches(environment: Environment, execArgv: readonly string[]): Issue[] {
   const parts = (environment.NODE_DEBUG ?? '').split(',').map(part => part.trim())
   const named = parts.filter(part => part !== '' && printing.some(name => wildcard(part).test(name)))
-  const inEnvironment = (environment.NODE_OPTIONS ?? '').match(/"(?:\\.|[^"])*"|\S+/g) ?? []
   const advice = 'remove it, or set ALLOW_DEBUG=true to start all the same'
   const found = (words: readonly string[]) => words.map(optionOf).filter(word => options.test(word))
   return [
     ...named.map(part => ({ path: 'NODE_DEBUG', message: `"${part}" prints credentials and messages; ${advice}` })),
-    ...found(inEnvironment).map(option => ({
+    ...found(wordsOf(environment.NODE_OPTIONS ?? '')).map(option => ({
       path: 'NODE_OPTIONS',
       message: `${option} opens the process or turns off checks; ${advice}`,
     })),
@@ -29,7 +28,13 @@ export function debugSwitches(environment: Environment, execArgv: readonly strin
   ]
 }
 
+/** As Node takes the variable apart: quotes may stand anywhere in a word, and only inside them a backslash means the next character. */
+function wordsOf(options: string): string[] {
+  const words = options.match(/(?:"(?:\\.|[^"\\])*"|[^ "])+/gs) ?? []
+  return words.map(word => word.replace(/"((?:\\.|[^"\\])*)"/gs, (_, quoted: string) => quoted.replace(/\\(.)/gs, '$1')))
+}
+
 /** The option without its value, as Node reads it: underscores count as dashes. */
-const optionOf = (word: string) => word.replace(/^"|"$/g, '').replace(/=.*$/s, '').replaceAll('_', '-')
+const optionOf = (word: string) => word.replace(/=.*$/s, '').replaceAll('_', '-')
 
 const wildcard = (part: string) => new RegExp(`^${part.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 'i')

@@ -2,9 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { debugSwitches } from '../../src/config/debug-switches.ts'
 
 describe('debugSwitches', () => {
-  test.for(['http', 'net', 'tls', 'undici', 'fs,HTTP', ' undici ', '*', 'http*', 'u*i', 'fetch', 'http2'])('finds NODE_DEBUG=%s', value => {
-    expect(debugSwitches({ NODE_DEBUG: value }, [])).toEqual([{ path: 'NODE_DEBUG', message: expect.stringContaining('ALLOW_DEBUG=true') }])
-  })
+  test.for(['http', 'net', 'tls', 'undici', 'fs,HTTP', ' undici ', '*', 'http*', 'u*i', 'fetch', 'http2', 'stream'])(
+    'finds NODE_DEBUG=%s',
+    value => {
+      expect(debugSwitches({ NODE_DEBUG: value }, [])).toEqual([
+        { path: 'NODE_DEBUG', message: expect.stringContaining('ALLOW_DEBUG=true') },
+      ])
+    },
+  )
 
   test.for([
     '--inspect',
@@ -31,6 +36,8 @@ describe('debugSwitches', () => {
       { path: 'NODE_OPTIONS', message: expect.stringContaining(`${name} `) },
     ])
     expect(debugSwitches({ NODE_OPTIONS: `"${option}"` }, [])).toHaveLength(1)
+    expect(debugSwitches({ NODE_OPTIONS: `--title="a b" --""${option.slice(2, 4)}"${option.slice(4)}"` }, [])).toHaveLength(1)
+    expect(debugSwitches({ NODE_OPTIONS: `"--\\${option.slice(2)}"` }, [])).toHaveLength(1)
     expect(debugSwitches({}, ['--enable-source-maps', option])).toEqual([
       { path: 'command line', message: expect.stringContaining(`${name} `) },
     ])
