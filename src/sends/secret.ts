@@ -7,6 +7,8 @@ export class StoreSecret {
   readonly #store: Store
   readonly #timeoutMs: number
   #reading: Promise<KeyObject> | undefined
+  /** Another number once the secret may be another one. */
+  version = 0
 
   constructor(store: Store, timeoutMs: number) {
     this.#store = store
@@ -26,5 +28,11 @@ export class StoreSecret {
 
   forget() {
     this.#reading = undefined
+  }
+
+  /** Another store may be in the place of this one. */
+  replaced() {
+    this.version++
+    this.forget()
   }
 }

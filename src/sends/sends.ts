@@ -66,9 +66,11 @@ export class Sends {
       if (refusal !== undefined) return await this.#replayHeld(request, refusal)
 
       const startedAt = performance.now()
+      const { version } = this.#secret
       const secret = await this.#secret.read()
       const row = newSend(request, { secret, owner: this.#lease.owner, now: this.#now })
       const existing = await this.#claim(row, request, Math.max(1, this.#claimMs - (performance.now() - startedAt)))
+      if (version !== this.#secret.version) throw this.#unclaim(row, request, existing)
       return existing ? this.#replay(existing, request, secret) : await this.#send(row, request)
     } finally {
       this.#ended()
@@ -77,7 +79,7 @@ export class Sends {
 
   /** To call when the store was lost: another one, with another secret, may be in its place when it is back. */
   storeLost(): void {
-    this.#secret.forget()
+    this.#secret.replaced()
   }
 
   /** Resolves once no send runs, those of callers that have hung up included. */
@@ -118,6 +120,13 @@ export class Sends {
       return throwUnavailable(error)
     }
     throw quotaExceeded(sendsPerDay ?? 0, row.createdAt)
+  }
+
+  /** The ledger was replaced between secret and claim, so a fingerprint of the one secret would be compared with the other. */
+  #unclaim(row: NewSend, { requestId }: SendRequest, existing: SendRow | undefined): Problem {
+    const problem = new Problem('store-unavailable')
+    if (!existing) this.#lease.retryLater(row, this.#outcomeOf(problem, row, requestId))
+    return problem
   }
 
   /** Calls Afilnet and records the outcome. */

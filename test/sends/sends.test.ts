@@ -121,6 +121,18 @@ describe('The secret', () => {
 })
 
 describe('A claim', () => {
+  test('is given back if the ledger was replaced since its secret was read', async ({ sends, store, trouble }) => {
+    trouble.claim = row => {
+      sends.storeLost()
+      return store.claim(row)
+    }
+    let calls = 0
+
+    expect(await problem(sends.run(request(attempt(async () => void calls++))))).toMatchObject(unavailable)
+    expect(calls).toBe(0)
+    await becomes(store, 'not_sent')
+  })
+
   test('that hangs is given up, and nothing is sent if it gets through later', async ({ sends, store, trouble }) => {
     const stuck = Promise.withResolvers<void>()
     trouble.claim = row => stuck.promise.then(() => store.claim(row))
