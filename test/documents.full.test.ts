@@ -17,8 +17,8 @@ beforeAll(async () => {
 afterAll(() => browser?.close())
 
 /** Opens a page, and records its requests and its errors. */
-async function visit(url: string) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+async function visit(url: string, width = 1280) {
+  const context = await browser.newContext({ viewport: { width, height: 900 } })
   onTestFinished(() => context.close())
   const page = await context.newPage()
   const seen = { requests: [] as URL[], errors: [] as string[] }
@@ -95,6 +95,15 @@ describe('The docs page', { timeout: 60_000 }, () => {
     expect(seen.errors).toEqual([])
     expect(new Set(seen.requests.map(({ protocol, host }) => `${protocol}//${host}`))).toEqual(new Set([gateway.url]))
     expect(await page.title()).toBe('Afilnet gateway')
+  })
+
+  test.skipIf(missing)('fits a window of 390 pixels (needs Chromium)', async ({ gateway }) => {
+    const { page, seen } = await visit(`${gateway.url}/docs`, 390)
+    await page.locator('.opblock[id$="-sendMessage"] .opblock-summary-control').click()
+    await page.locator('.opblock[id$="-sendMessage"] .execute').waitFor()
+
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
+    expect(seen.errors).toEqual([])
   })
 
   test.skipIf(missing)('forgets the key when it is loaded again (needs Chromium)', async ({ gateway }) => {

@@ -21,6 +21,10 @@ declare module 'fastify' {
 /** Tools want an absolute URL; no server listens at this one. */
 const exampleUrl = 'https://your-gateway.invalid'
 
+/** Lets long words and tables fit a telephone. */
+const narrowStyle = `.swagger-ui .markdown code, .swagger-ui .renderedMarkdown code, .swagger-ui a { overflow-wrap: anywhere; white-space: pre-wrap }
+@media (max-width: 640px) { .swagger-ui table { display: block; overflow-x: auto } }`
+
 type DocsOptions = { publicUrl: URL | undefined; base: string; serve: boolean }
 
 /** The OpenAPI document, made from the routes and the tables of errors, and Swagger UI on top. */
@@ -71,7 +75,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
       routePrefix: '/docs',
       indexPrefix: '.', // relative, so that the page works under any path
       logo: null as never, // the types know no way to say "none"
-      theme: { title: 'Afilnet gateway' },
+      theme: { title: 'Afilnet gateway', css: [{ filename: 'narrow.css', content: narrowStyle }] },
       transformSpecification: document => (base ? document : { ...document, servers: [{ url: '/', description: 'This gateway' }] }),
       uiConfig: {
         layout: 'BaseLayout',
