@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { Config } from './config/config.ts'
 import { type Observe, unobserved } from './events.ts'
 import { isLoopbackHost } from './lib/addresses.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
@@ -74,4 +75,23 @@ function createHostCheck(host: string): Check {
     isLoopbackHost(headers.host)
       ? undefined
       : new Problem('invalid-request', { detail: 'This listener answers only to localhost and loopback addresses in the Host header.' })
+}
+
+const usualAdminPort = 3001
+
+/** The default admin port in use must not keep the gateway from starting: it was not chosen. */
+export async function listenForAdmin(
+  admin: FastifyInstance,
+  { adminHost: host, adminPort }: Config,
+  logger: FastifyBaseLogger,
+): Promise<boolean> {
+  try {
+    await admin.listen({ host, port: adminPort ?? usualAdminPort })
+  } catch (error) {
+    if (adminPort !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error // node:net throws nothing else
+    logger.warn({ port: usualAdminPort }, 'admin port in use, starting without the admin listener; set ADMIN_PORT to another port')
+    return false
+  }
+  if (!isLoopbackHost(host)) logger.warn({ host }, 'admin listener reachable from other machines; it requires no key')
+  return true
 }

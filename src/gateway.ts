@@ -1,13 +1,12 @@
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
-import { createAdmin } from './admin.ts'
+import { createAdmin, listenForAdmin } from './admin.ts'
 import { baseOf, createApp, type Timeouts } from './app.ts'
 import { type Config, storePolicyOf } from './config/config.ts'
 import { warningsOf } from './config/describe.ts'
 import { watchConfig } from './config/watch.ts'
 import type { Observe } from './events.ts'
-import { isLoopbackHost } from './lib/addresses.ts'
 import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { createSteadyState } from './lib/steady-state.ts'
@@ -198,19 +197,4 @@ async function drain({ config, lifecycle, app, admin, upstream, sends, store, tr
 function urlOf({ server }: FastifyInstance) {
   const { address, family, port } = server.address() as AddressInfo // a TCP listener has one
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
-}
-
-const usualAdminPort = 3001
-
-/** The default admin port in use must not keep the gateway from starting: it was not chosen. */
-async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger): Promise<boolean> {
-  try {
-    await admin.listen({ host, port: adminPort ?? usualAdminPort })
-  } catch (error) {
-    if (adminPort !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error // node:net throws nothing else
-    logger.warn({ port: usualAdminPort }, 'admin port in use, starting without the admin listener; set ADMIN_PORT to another port')
-    return false
-  }
-  if (!isLoopbackHost(host)) logger.warn({ host }, 'admin listener reachable from other machines; it requires no key')
-  return true
 }

@@ -121,7 +121,7 @@ describe('Sends per day', () => {
   })
 })
 
-describe('An address', () => {
+describe('An address', { timeout: 60_000 }, () => {
   test('that guesses keys is refused in the end, and the valid key behind it never', async ({ start }) => {
     const gateway = await start({ callers: { free } })
     const guess = (i: number) => gateway.request('/me', { key: `fake-guess-${i}-0123456789` })

@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import { crm, ended, send } from '../../store/sends.ts'
 import { dumpOf, figures, fill, say, settled, test } from './command.ts'
 
-describe('npm run store -- copy', () => {
+describe('npm run store -- copy', { timeout: 60_000 }, () => {
   test('keeps the keys: a gateway on the copy replays what one on the original has sent', async ({ start, sandbox, url, path, run }) => {
     const original = await start({ env: { STORE_URL: url } })
     const [first, other] = [await say(original, 'k'), await say(original, 'CHAT_NOT_FOUND', 'CHAT_NOT_FOUND')]
