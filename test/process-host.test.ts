@@ -75,7 +75,7 @@ async function flood(url: string, lines: number) {
   })
   for (let sent = 0; sent < lines; sent += 500) {
     socket.write(head.repeat(500))
-    await expect.poll(() => answers, { timeout: 20_000, interval: 5 }).toBeGreaterThanOrEqual(sent + 490)
+    await expect.poll(() => answers, { timeout: 40_000, interval: 5 }).toBeGreaterThanOrEqual(sent + 490)
   }
 }
 
@@ -210,7 +210,7 @@ describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { time
     expect(await gateway.get('/channels')).toMatchObject({ status: 200 })
     gateway.kill('SIGTERM')
     const last = (msg: unknown) => /^drain incomplete/.test(String(msg))
-    await expect.poll(() => last(gateway.log.at(-1)?.msg), { timeout: 20_000 }).toBe(true)
+    await expect.poll(() => last(gateway.log.at(-1)?.msg), { timeout: 40_000 }).toBe(true)
     hang.kill('SIGKILL') // strace keeps the threads that it delays from ending, which a disk does not
     expect(await gateway.exited).toEqual([null, 'SIGKILL']) // by its own hand: a thread that waits for the disk cannot end
     expect(gateway.log.at(-1)).toMatchObject({ level: 50, msg: expect.stringMatching(/^drain incomplete/) })

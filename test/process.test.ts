@@ -135,7 +135,7 @@ describe('The program', { timeout: 30_000 }, () => {
   test.for([
     ['ioredis:*,express:*', 1],
     ['false', 0],
-  ] as const)('prints nothing for DEBUG=%s', { timeout: 20_000 }, async ([DEBUG, warnings], { sandbox }) => {
+  ] as const)('prints nothing for DEBUG=%s', { timeout: 40_000 }, async ([DEBUG, warnings], { sandbox }) => {
     const { child, said, ended, line, lines } = launch({
       ...environment(sandbox),
       DEBUG,
@@ -205,7 +205,7 @@ describe('A process that gets a signal while it is busy', { timeout: 30_000 }, (
         expect(ready.status).toBe(503)
         return ready
       },
-      { timeout: 15_000 },
+      { timeout: 40_000 },
     )
     const served = await get(`${url}/me`)
     const bytes = [...'{"message":"slow"}']

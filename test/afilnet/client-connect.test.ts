@@ -52,7 +52,7 @@ describe('an Afilnet that cannot be reached', () => {
     await calls.getchats(gateway)
 
     // Until undici has given the connection up, the one place is taken.
-    await vi.waitFor(async () => expect((await calls.getchats(gateway)).json).toMatchObject(unreachable), { timeout: 10_000 })
+    await vi.waitFor(async () => expect((await calls.getchats(gateway)).json).toMatchObject(unreachable), { timeout: 40_000 })
   })
 
   const localhost = selfSigned('localhost')

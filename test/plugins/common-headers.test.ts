@@ -18,7 +18,7 @@ const listOf = (characters: number) => JSON.stringify({ status: 'SUCCESS', resul
 const line = (path: string, headers = '') =>
   `GET ${path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n${headers}\r\n`
 
-const patient = { timeout: 15_000 }
+const patient = { timeout: 40_000 }
 
 describe('Every answer', () => {
   const close = 'Connection: close\r\n'

@@ -47,7 +47,7 @@ describe('A gateway that is leaving', () => {
         expect(reply.status).toBe(503)
         return reply
       },
-      { timeout: 15_000 },
+      { timeout: 40_000 },
     )
     const unknown = await gateway.request('/nothing', { key: null })
     const draining = await gateway.get('/health/ready')

@@ -71,7 +71,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     const diedAt = Date.now()
     await gateway.start()
     const early = await say(gateway, 'inside')
-    await expect.poll(() => pending(gateway), { timeout: 20_000, interval: 100 }).toBe(0)
+    await expect.poll(() => pending(gateway), { timeout: 40_000, interval: 100 }).toBe(0)
     const unknownAfterMs = Date.now() - diedAt
 
     expect(await Promise.all([inside, before])).toEqual(['lost', 'lost'])

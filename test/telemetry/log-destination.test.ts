@@ -42,7 +42,7 @@ describe('createLogDestination', () => {
     destination.write('one\n')
     destination.write('two\n')
 
-    await vi.waitFor(() => expect(text()).toBe('one\ntwo\n'), { timeout: 5_000 })
+    await vi.waitFor(() => expect(text()).toBe('one\ntwo\n'), { timeout: 40_000 })
   })
 
   test('drops and counts what exceeds its bound, and reports it once when the sink takes lines again', async () => {
@@ -56,7 +56,7 @@ describe('createLogDestination', () => {
     expect(destination.dropped).toBe(20)
     blocked = false
 
-    await vi.waitFor(() => expect(resumed).toEqual([20]), { timeout: 5_000 })
+    await vi.waitFor(() => expect(resumed).toEqual([20]), { timeout: 40_000 })
     expect(text()).toBe('123456789\n'.repeat(10))
     expect(destination.dropped).toBe(20)
   })

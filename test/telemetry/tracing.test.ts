@@ -37,7 +37,7 @@ async function startCollector(answer = (response: ServerResponse): unknown => re
       return { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${this.port}` }
     },
     /** The span of that name, once it is there. */
-    span: (name: string) => vi.waitUntil(() => collector.spans.find(span => span.name === name), { timeout: 15_000, interval: 10 }),
+    span: (name: string) => vi.waitUntil(() => collector.spans.find(span => span.name === name), { timeout: 40_000, interval: 10 }),
   }
   const server = createServer(async (request, response) => {
     let body = ''
@@ -319,7 +319,7 @@ describe('The collector', () => {
 
     for (let refused = 0; refused < 3; refused++) {
       expect((await gateway.get('/me')).status).toBe(200)
-      await vi.waitUntil(() => collector.requests.length > refused, { timeout: 15_000 })
+      await vi.waitUntil(() => collector.requests.length > refused, { timeout: 40_000 })
     }
     collector.answer = response => response.end('{}')
     await gateway.get('/me')

@@ -34,7 +34,7 @@ async function put(store: Store, over: Parameters<typeof send>[0] = {}, end?: Pa
 }
 
 /** Far more than the half second that is promised, on a machine that has other things to do. */
-const soon = { timeout: 5_000 }
+const soon = { timeout: 40_000 }
 
 /** Once a replica has caught up with it. */
 const following = (primary: Server) => {
