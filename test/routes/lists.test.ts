@@ -60,14 +60,14 @@ describe.for(['/channels', '/chats/whatsapp/100', '/chats/whatsapp/100/346000000
     for (const reply of replies) expect(reply.headers).not.toHaveProperty('etag')
   })
 
-  test('has another tag once it has other content', async ({ gateway, sandbox }) => {
+  test('has another tag once Afilnet answers something else', async ({ gateway, sandbox }) => {
     const before = await gateway.get(path)
     sandbox.shape({ extra: { more: '1' } })
     const after = await gateway.get(path, { 'if-none-match': String(before.headers.etag) })
 
-    const fixed = path === '/channels' // a channel's undocumented fields have no place in its answer
-    expect(after.status).toBe(fixed ? 304 : 200)
-    expect(after.headers.etag === before.headers.etag).toBe(fixed)
+    // The tag is of Afilnet's own bytes, so that it may change though a list of channels does not.
+    expect(after.status).toBe(200)
+    expect(after.headers.etag).not.toBe(before.headers.etag)
   })
 })
 
