@@ -44,8 +44,8 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
   }
 
   async function settle(entry: Waiting, now: number) {
-    const { row } = await within(timeoutMs, store.settle(entry.send, entry.outcome))
-    if (!row && now - entry.since < absentKeepMs) entry.dueAt = now + absentRetryMs
+    const { settled, row } = await within(timeoutMs, store.settle(entry.send, entry.outcome))
+    if (!settled && !row && now - entry.since < absentKeepMs) entry.dueAt = now + absentRetryMs
     else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
 

@@ -158,9 +158,8 @@ export class Sends {
     this.#observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
     try {
       const settled = await within(this.#timeoutMs, this.#store.settle(row, outcome))
-      if (settled.row) return settled.row
-      this.#lease.retryLater(row, outcome) // the ledger was replaced meanwhile
-      return { ...row, ...outcome }
+      if (!settled.settled && !settled.row) this.#lease.retryLater(row, outcome) // the ledger was replaced meanwhile
+      return settled.row ?? { ...row, ...outcome }
     } catch (error) {
       this.#lease.retryLater(row, outcome)
       throw error
