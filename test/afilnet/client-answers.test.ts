@@ -45,7 +45,7 @@ const harmless = { outcome: 'not_applied', retry: 'yes' }
 
 describe('a gateway to which Afilnet answers with', () => {
   test.for(rows)('%s', async ([, answer, failure], { start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576' } })
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576', AFILNET_TIMEOUT_MS: '20000' } })
     // A safe read is asked again, twice at most, if the connection broke or Afilnet itself failed.
     const asked = failure === lost || answer.status === 500 || answer.status === 503 ? 3 : 1
     for (const method of Object.values(kinds)) sandbox.answer({ ...answer, method, takes: true, times: method === kinds.read ? asked : 1 })
