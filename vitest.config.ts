@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 const full = 'test/**/*.full.test.ts'
+const packages = '**/node_modules/**'
 
 export default defineConfig({
   test: {
@@ -10,8 +11,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     expect: { poll: { timeout: 40_000 } },
     projects: [
-      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [full] } },
-      { extends: true, test: { name: 'full', include: [full] } },
+      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [full, packages] } },
+      { extends: true, test: { name: 'full', include: [full], exclude: [packages] } },
     ],
   },
 })
