@@ -23,7 +23,7 @@ describe('npm run store -- check', () => {
   test.for([
     [
       'an index that lost rows',
-      (path: string) => tamper(path, 'DELETE FROM sends WHERE idempotencyKey LIKE '%7''),
+      (path: string) => tamper(path, "DELETE FROM sends WHERE idempotencyKey LIKE '%7'"),
       /missing from index|wrong # of entries/,
     ],
     ['pages that are not ours', (path: string) => overwrite(path, -3 * 4_096), /Tree \d+|malformed|damaged/],
