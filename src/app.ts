@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it shows the whole public server, in the order in which a request meets it.
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'

@@ -1,3 +1,4 @@
+// Longer than 200 lines, because the order of claim, call and record is what makes a send safe, and is read as one.
 import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { problemOf } from '../problem/of-upstream.ts'
