@@ -2,6 +2,7 @@ import { readConfig } from '../config/config.ts'
 import { startGateway } from '../gateway.ts'
 import { makeKey } from '../lib/api-key.ts'
 import { startSandbox } from '../sandbox/app.ts'
+import { talkative } from '../sandbox/customers.ts'
 import { createLogger } from '../telemetry/log.ts'
 import { configOrExit } from './config-or-exit.ts'
 
@@ -10,7 +11,7 @@ const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT }
 const sandbox = await startSandbox({
   port: Number(SANDBOX_PORT || 4010),
   controlPort: Number(SANDBOX_CONTROL_PORT || 4011),
-  replyAfterMs: 3000,
+  customers: talkative,
 }).catch(giveUp)
 const { key, sha256 } = makeKey()
 const config = configOrExit(() =>

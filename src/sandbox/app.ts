@@ -1,30 +1,25 @@
 import { createControl } from './control.ts'
 import { createEndpoint } from './endpoint.ts'
-import type { Shape } from './response-format.ts'
+import { type AccountHandle, createHandle } from './handle.ts'
 import type { Answer } from './scripted-responses.ts'
 import { listen } from './server.ts'
 import { type Call, createState, type StateOptions } from './state.ts'
-import type { Address, Sent } from './world.ts'
 
 /** A running sandbox, in the hands of the process that started it. */
-export type Sandbox = {
+export type Sandbox = AccountHandle & {
   /** Origin of Afilnet's two paths. */
   url: string
   controlUrl: string
-  user: string
   password: string
+  /** Another account with the same password; the sandbox itself is the handle of the first one. */
+  account(user: string): AccountHandle
   calls: Call[]
-  sent: Sent[]
   /** Added to every answer. */
   latencyMs: number
   /** Queues an answer for the next call that it matches. */
   answer(answer: Answer): void
-  /** Changes how regular answers look from now on. */
-  shape(partial: Partial<Shape>): void
   /** Forgets all calls, messages and settings; open calls stay open. */
   reset(): void
-  /** A customer writes in. */
-  receive(message: Address & { message: string }): void
   /** Resolves as soon as that many calls are in `calls`. */
   called(count: number, timeoutMs?: number): Promise<void>
   /** Resolves as soon as the condition holds; it is checked whenever a call comes in or ends, or a customer writes. */
@@ -53,10 +48,10 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const sandbox: Sandbox = {
     url: origin(host, endpoint.port),
     controlUrl: origin('127.0.0.1', control.port),
-    user: state.user,
+    ...createHandle(state.main, state.changed),
     password: state.password,
+    account: user => createHandle(state.openAccount(user), state.changed),
     calls: state.calls,
-    sent: state.world.sent,
     get latencyMs() {
       return state.latencyMs
     },
@@ -64,13 +59,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       state.latencyMs = ms
     },
     answer: state.queue,
-    shape: partial => {
-      state.shape = { ...state.shape, ...partial }
-    },
     reset: state.reset,
-    receive: message => {
-      if (!state.receive(message)) throw new Error(`The sandbox has no channel ${message.platform}/${message.platformid}`)
-    },
     called: (count, timeoutMs) =>
       state.until(
         () => state.calls.length >= count,
@@ -84,7 +73,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
         timeoutMs,
       ),
     close: async () => {
-      state.stopReplies()
+      state.stop()
       await Promise.all([endpoint.close(), control.close()])
     },
   }

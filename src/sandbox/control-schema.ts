@@ -1,4 +1,4 @@
-import { shapeChoices } from './response-format.ts'
+import { listLimits, shapeChoices } from './response-format.ts'
 import { assertHeaders, faults } from './scripted-responses.ts'
 
 export type Body = Record<string, unknown>
@@ -12,6 +12,10 @@ const oneOf = (names: readonly string[]): Rule => [`one of ${names.join(', ')}`,
 const text: Rule = ['a string', isText]
 const texts: Rule = ['an array of strings', value => Array.isArray(value) && value.every(isText)]
 const duration: Rule = ['milliseconds from 0 to 3600000', isIn(0, 3_600_000)]
+const count: Rule = ['an integer from 0 to 1000000', isIn(0, 1_000_000)]
+const yesOrNo: Rule = ['true or false', value => typeof value === 'boolean']
+const channel = { platform: text, platformid: text }
+const chat = { ...channel, destination: text }
 const headers: Rule = ['names and values that HTTP can carry', value => isRecord(value) && canCarry(value)]
 
 /** What each body of the control surface may hold. */
@@ -20,7 +24,7 @@ export const rules = {
     times: ['an integer from 1', isIn(1, Number.MAX_SAFE_INTEGER)],
     method: text,
     destination: text,
-    takes: ['true or false', value => typeof value === 'boolean'],
+    takes: yesOrNo,
     status: ['an HTTP status from 200 to 599', isIn(200, 599)],
     headers,
     body: text,
@@ -30,12 +34,19 @@ export const rules = {
   },
   shape: {
     ...(Object.fromEntries(Object.entries(shapeChoices).map(([name, choices]) => [name, oneOf(choices)])) as Record<string, Rule>),
+    ...(Object.fromEntries(listLimits.map(name => [name, count])) as Record<string, Rule>),
     extra: ['an object', isRecord],
     omit: texts,
     nulls: texts,
   },
   latency: { ms: duration },
-  message: { platform: text, platformid: text, destination: text, message: text },
+  message: { ...chat, message: text, sent: yesOrNo, status: text, datetime: text, lateMs: duration },
+  status: { ...chat, messageid: text, status: text },
+  removal: { ...chat, messageid: text },
+  conversations: { ...channel, conversations: count, messages: count },
+  customers: { ...chat, replyAfterMs: duration, writeEveryMs: duration, texts, deliveredAfterMs: duration, readAfterMs: duration },
+  channel: { ...channel, name: text },
+  account: { user: text },
 } satisfies Record<string, Record<string, Rule>>
 
 function canCarry(headers: Body) {

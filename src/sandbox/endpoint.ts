@@ -104,7 +104,7 @@ export function createEndpoint(state: State): Handler {
     }
 
     const given = Object.fromEntries(received.params)
-    const plan = decide(received, state, state.world, state.shape)
+    const plan = decide(received, state)
     const answer = state.queued(given.method, given.destination) ?? plan.magic ?? {}
     if (takes(answer)) plan.take()
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { type SandboxOptions, startSandbox } from './app.ts'
+import { talkative } from './customers.ts'
 import { fakePassword } from './redaction.ts'
 
 const isHost = (text: string) => isIP(text) > 0 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(text)
@@ -47,6 +48,6 @@ const fail = (exitCode: number, lines: readonly string[]) => {
 
 if (issues.length > 0) fail(78, issues)
 else {
-  const options = { host: value('SANDBOX_HOST'), port, controlPort, password: value('SANDBOX_PASSWORD'), replyAfterMs: 3000 }
+  const options = { host: value('SANDBOX_HOST'), port, controlPort, password: value('SANDBOX_PASSWORD'), customers: talkative }
   await run(options).catch((error: NodeJS.ErrnoException) => fail(1, [`The sandbox cannot start: ${error.code ?? error.message}`]))
 }

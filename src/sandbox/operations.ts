@@ -1,4 +1,4 @@
-import { listResult, type Shape, sendResult } from './response-format.ts'
+import { arrange, listResult, type Shape, sendResult } from './response-format.ts'
 import type { Address, Sent, World } from './world.ts'
 
 export type Params = Record<string, string | undefined>
@@ -47,13 +47,15 @@ export const operations: Record<string, Record<string, Operation>> = {
     getchats: {
       needs: channel,
       magicIn: 'platformid',
-      result: (world, { platform = '', platformid = '' }, shape) => listResult(world.chats(platform, platformid), shape, 'sent'),
+      result: (world, { platform = '', platformid = '' }, shape) =>
+        listResult(arrange(world.chats(platform, platformid), 'newest-first', shape, shape.maxChats), shape, 'sent'),
     },
     getmessages: {
       needs: chat,
       magicIn: 'destination',
       opened: true,
-      result: (world, params, shape) => listResult(world.messages(address(params)), shape, 'sent'),
+      result: (world, params, shape) =>
+        listResult(arrange(world.messages(address(params)), 'oldest-first', shape, shape.maxRows), shape, 'sent'),
     },
     getunreadmessages: {
       needs: chat,

@@ -1,9 +1,9 @@
+import type { Account } from './account.ts'
 import { magicCodes, magicWords } from './magic.ts'
 import { address, operations, type Params } from './operations.ts'
 import type { ReceivedRequest } from './request.ts'
-import { errorBody, type Shape, successBody } from './response-format.ts'
+import { errorBody, successBody } from './response-format.ts'
 import type { Answer } from './scripted-responses.ts'
-import type { World } from './world.ts'
 
 /** What a call leads to: the regular answer, worked out before `take` changes the world. */
 export type Plan = {
@@ -14,7 +14,8 @@ export type Plan = {
   magic?: Answer
 }
 
-type Account = { user: string; password: string }
+/** Who may call, and whose shape an error has that belongs to no account. */
+export type Accounts = { password: string; main: Account; account: (user: string) => Account | undefined }
 
 const credentials = ['class', 'method', 'user', 'password']
 const kinds = ['image', 'video', 'audio', 'voice', 'document', 'contact']
@@ -49,7 +50,7 @@ export function errorIn({ params, basic, error }: ReceivedRequest): string | und
 }
 
 /** The first error that applies, all that is missing before anything that is wrong. */
-function refusal(given: Params, account: Account, world: World): string | undefined {
+function refusal(given: Params, account: Account | undefined): string | undefined {
   const methods = member(operations, given.class)
   const operation = methods && member(methods, given.method)
   if (!given.class) return 'MISSING_CLASS'
@@ -57,7 +58,7 @@ function refusal(given: Params, account: Account, world: World): string | undefi
   if (!given.user) return 'MISSING_USER'
   if (!given.password) return 'MISSING_PASSWORD'
   if (operation?.needs.some(name => !given[name])) return 'MISSING_COMPULSORY_PARAM'
-  if (given.user !== account.user || given.password !== account.password) return 'INCORRECT_USER_PASSWORD'
+  if (!account) return 'INCORRECT_USER_PASSWORD'
   if (!methods) return 'INCORRECT_CLASS'
   if (!operation) return 'INCORRECT_METHOD'
 
@@ -65,8 +66,8 @@ function refusal(given: Params, account: Account, world: World): string | undefi
   const magic = operation.magicIn && given[operation.magicIn]
   if (magic !== undefined && magicCodes.has(magic)) return magic
   if (magic !== undefined && !magicWords.has(magic)) {
-    if (!world.hasChannel(platform, platformid)) return 'CHANNEL_NOT_FOUND'
-    if (operation.opened && !world.hasChat({ platform, platformid, destination })) return 'CHAT_NOT_FOUND'
+    if (!account.world.hasChannel(platform, platformid)) return 'CHANNEL_NOT_FOUND'
+    if (operation.opened && !account.world.hasChat({ platform, platformid, destination })) return 'CHAT_NOT_FOUND'
   }
   if (given.method !== 'sendfile') return undefined
   if (!kinds.includes(given.type ?? '')) return 'INCORRECT_FILETYPE'
@@ -75,14 +76,15 @@ function refusal(given: Params, account: Account, world: World): string | undefi
 }
 
 /** Decides what a call gets and does, and does nothing yet. */
-export function decide({ params, basic, authorization }: ReceivedRequest, account: Account, world: World, shape: Shape): Plan {
+export function decide({ params, basic, authorization }: ReceivedRequest, accounts: Accounts): Plan {
   const present: Params = Object.fromEntries(params.filter(([, value]) => value !== ''))
   const given = basic ? { ...present, ...basicCredentials(authorization) } : present
   const operation = member(member(operations, given.class) ?? {}, given.method)
-  const error = refusal(given, account, world)
+  const account = given.password === accounts.password ? accounts.account(given.user ?? '') : undefined
+  const { world, shape } = account ?? accounts.main
+  const error = refusal(given, account)
   const word = operation?.magicIn && given[operation.magicIn]
-  const accepted = given.user === account.user && given.password === account.password
-  const isMagicCode = accepted && error !== undefined && error === word
+  const isMagicCode = account && error !== undefined && error === word
   const magic = isMagicCode ? {} : magicWords.get(word ?? '')
 
   if (error || !operation) {

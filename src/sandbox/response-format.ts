@@ -6,12 +6,19 @@ export const shapeChoices = {
   sentName: ['sent', 'issent'],
   status: ['upper', 'lower'],
   result: ['empty', 'absent', 'null', 'scalar', 'object'],
+  order: ['usual', 'oldest-first', 'newest-first', 'mixed'],
+  twice: ['none', 'last', 'all'],
 } as const
 
 type Choices = typeof shapeChoices
 
+/** Numbers that change what a list shows; 0 is off. */
+export const listLimits = ['maxRows', 'maxChats', 'lateMs'] as const
+
 /** How regular answers look. `empty-object`, `null` and `absent` show only where a list is empty; without `sentName` each method uses its own. */
-export type Shape = { [Name in Exclude<keyof Choices, 'sentName'>]: Choices[Name][number] } & {
+export type Shape = Record<(typeof listLimits)[number], number> & {
+  [Name in Exclude<keyof Choices, 'sentName'>]: Choices[Name][number]
+} & {
   sentName?: Choices['sentName'][number]
   extra: Record<string, unknown>
   omit: string[]
@@ -24,12 +31,28 @@ export const plainShape: Shape = {
   sent: 'string',
   status: 'upper',
   result: 'empty',
+  order: 'usual',
+  twice: 'none',
+  maxRows: 0,
+  maxChats: 0,
+  lateMs: 0,
   extra: {},
   omit: [],
   nulls: [],
 }
 
 type Row = Record<string, unknown>
+
+/** Odd places before even ones: neither order, and another one with each row more. */
+const mixed = <T>(rows: readonly T[]) => [...rows.filter((_, n) => n % 2 === 1), ...rows.filter((_, n) => n % 2 === 0)]
+
+/** The rows of a list, given from old to new, as the shape has them; `max` of them, 0 for all. */
+export function arrange<T>(rows: readonly T[], usual: 'oldest-first' | 'newest-first', { order, twice }: Shape, max: number): T[] {
+  const newest = max > 0 ? rows.slice(-max) : rows
+  const repeated = newest.flatMap((row, n) => (twice === 'all' || (twice === 'last' && n === newest.length - 1) ? [row, row] : [row]))
+  if (order === 'mixed') return mixed(repeated)
+  return (order === 'usual' ? usual : order) === 'oldest-first' ? repeated : repeated.reverse()
+}
 
 const ids = new Set(['platformid', 'destination', 'messageid'])
 

@@ -1,9 +1,9 @@
+import { type Account, createAccount } from './account.ts'
+import type { Script } from './customers.ts'
 import { createRedactor, fakePassword } from './redaction.ts'
 import type { Param, Transport } from './request.ts'
-import { plainShape, type Shape } from './response-format.ts'
 import { type Answer, assertHeaders } from './scripted-responses.ts'
 import { createWatchers } from './watchers.ts'
-import { type Address, createWorld } from './world.ts'
 
 /** One call as it arrived, byte for byte but for passwords. */
 export type Call = {
@@ -24,31 +24,31 @@ export type Call = {
   closedByPeer: boolean
 }
 
-export type StateOptions = { password?: string; replyAfterMs?: number; now?: () => number }
+export type StateOptions = { password?: string; customers?: Partial<Script>; now?: () => number }
 
 export type State = ReturnType<typeof createState>
 
 /** Older calls are forgotten in batches, so that a sandbox can run for days. */
 const keepCalls = 100_000
 
-/** All that the sandbox knows: the world, the calls, and how it answers. */
-export function createState({ password = fakePassword, replyAfterMs = 0, now = Date.now }: StateOptions = {}) {
-  const world = createWorld(now, sent => sent.method === 'sendmessage' && state.awaitReply(sent))
+/** All that the sandbox knows: the accounts, the calls, and how it answers. */
+export function createState({ password = fakePassword, customers = {}, now = Date.now }: StateOptions = {}) {
+  const watchers = createWatchers()
+  const main = createAccount('demo@sandbox.invalid', now, watchers.changed, customers)
+  const accounts = new Map([[main.user, main]])
   const calls: Call[] = []
   const queue: { answer: Answer; left: number }[] = []
-  const replies = new Set<NodeJS.Timeout>()
   let lastId = 0
 
   const state = {
-    user: 'demo@sandbox.invalid',
     password,
-    world,
+    main,
+    account: (user: string): Account | undefined => accounts.get(user),
     calls,
     now,
     redactor: createRedactor(password),
-    shape: { ...plainShape } as Shape, // a copy, and as wide as the type
     latencyMs: 0,
-    ...createWatchers(),
+    ...watchers,
 
     record: (call: Omit<Call, 'id' | 'closedByPeer'>): Call => {
       const recorded = { id: ++lastId, ...call, closedByPeer: false }
@@ -72,34 +72,25 @@ export function createState({ password = fakePassword, replyAfterMs = 0, now = D
       return entry?.answer
     },
 
-    receive: (message: Address & { message: string }) => {
-      const received = world.receive(message)
-      state.changed()
-      return received
+    /** The account of that user, made if it is new: with the same password, and a world of its own. */
+    openAccount: (user: string): Account => {
+      const account = accounts.get(user) ?? createAccount(user, now, watchers.changed, customers)
+      accounts.set(user, account)
+      return account
     },
 
-    /** Lets the customer answer after a while. */
-    awaitReply: ({ platform, platformid, destination }: Address) => {
-      if (replyAfterMs <= 0) return
-      const timer = setTimeout(() => {
-        replies.delete(timer)
-        state.receive({ platform, platformid, destination, message: 'Thanks, I got your message!' })
-      }, replyAfterMs)
-      replies.add(timer.unref())
-    },
-
-    stopReplies: () => {
-      for (const timer of replies) clearTimeout(timer)
-      replies.clear()
+    stop: () => {
+      for (const account of accounts.values()) account.customers.stop()
     },
 
     reset: () => {
-      state.stopReplies()
-      world.reset()
+      state.stop()
+      accounts.clear()
+      accounts.set(main.user, main)
+      main.reset()
       calls.length = 0
       queue.length = 0
       lastId = 0
-      state.shape = { ...plainShape }
       state.latencyMs = 0
     },
   }

@@ -1,5 +1,9 @@
+import { channels as firstChannels, seeds } from './seeds.ts'
+
 /** One conversation's address, in Afilnet's words. */
 export type Address = { platform: string; platformid: string; destination: string }
+
+export type Channel = { platform: string; platformid: string; name: string }
 
 export type Message = Address & { messageid: string; message: string; sent: boolean; status: string; datetime: string }
 
@@ -14,70 +18,62 @@ export type Sent = Address & {
   at: string
 }
 
+/** A message that did not come through Afilnet: by default a customer's, written now, unread and listed at once. */
+export type Written = Address & { message: string; sent?: boolean; status?: string; datetime?: string; lateMs?: number }
+
+/** So many new conversations of a channel, each with so many messages. */
+export type Bulk = Omit<Address, 'destination'> & { conversations: number; messages?: number }
+
 export type World = ReturnType<typeof createWorld>
 
-const channels = [
-  { platformid: '10', platform: 'webchat', name: 'Website' },
-  { platformid: '100', platform: 'whatsapp', name: 'WhatsApp support' },
-  { platformid: '200', platform: 'telegram', name: 'Telegram bot' },
-  { platformid: '300', platform: 'operator', name: 'Operators' },
-]
+type More = Pick<Message, 'sent' | 'status'> & Pick<Written, 'datetime' | 'lateMs'>
 
-type Seed = [
-  platform: string,
-  platformid: string,
-  destination: string,
-  minutesAgo: number,
-  status: 'sent' | 'read' | 'unread',
-  text: string,
-]
-const seeds: Seed[] = [
-  ['operator', '300', 'ana', 300, 'read', 'I take the afternoon shift'],
-  ['operator', '300', 'ana', 290, 'sent', 'Thank you, Ana'],
-  ['telegram', '200', '700100200', 180, 'read', '/start'],
-  ['telegram', '200', '700100200', 179, 'sent', 'Welcome! Ask us anything.'],
-  ['whatsapp', '100', '34600000001', 95, 'sent', 'Your parcel is on its way'],
-  ['whatsapp', '100', '34600000001', 90, 'read', 'Great 👍'],
-  ['webchat', '10', 'visitor-7f3a', 40, 'read', 'Hello, is anybody there?'],
-  ['webchat', '10', 'visitor-7f3a', 39, 'sent', 'Hello! How can we help?'],
-  ['webchat', '10', 'visitor-7f3a', 12, 'unread', 'Do you ship to the Canary Islands?'],
-  ['whatsapp', '100', '34600000000', 30, 'sent', 'Good morning, your order 1043 is ready'],
-  ['whatsapp', '100', '34600000000', 8, 'unread', '¿Hasta qué hora abren hoy?'],
-  ['whatsapp', '100', '34600000000', 7, 'unread', 'I can come at seven'],
-]
+type Entry = { row: Message; shownAt: number }
 
 const key = ({ platform, platformid, destination }: Address) => JSON.stringify([platform, platformid, destination])
 
-/** Channels, conversations and messages, as Afilnet would hold them; time only passes through `now`. */
-export function createWorld(now: () => number, onTaken: (sent: Sent) => void = () => {}) {
-  const chats = new Map<string, Message[]>()
+/**
+ * Channels, conversations and messages, as Afilnet would hold them; time only passes through `now`.
+ *
+ * `lateMs` says how long a new message stays out of the lists, and where it belongs it appears then: not necessarily last.
+ */
+export function createWorld(now: () => number, onTaken: (sent: Sent) => void = () => {}, lateMs = () => 0) {
+  const chats = new Map<string, Entry[]>()
+  const channels: Channel[] = []
   const sent: Sent[] = []
   let lastId = 1000
+  let lastBulk = 0
 
-  const write = ({ platform, platformid, destination }: Address, message: string, status: string, at: number) => {
-    const datetime = new Date(at).toISOString().slice(0, 19).replace('T', ' ')
-    const messageid = String(++lastId)
-    const row = { platformid, platform, message, destination, messageid, sent: status === 'sent', status, datetime }
+  const write = ({ platform, platformid, destination }: Address, message: string, more: More, at: number) => {
+    const { sent, status, lateMs = 0, datetime = new Date(at).toISOString().slice(0, 19).replace('T', ' ') } = more
+    const row: Message = { platformid, platform, message, destination, messageid: String(++lastId), sent, status, datetime }
+    const entry = { row, shownAt: at + lateMs }
     const chat = chats.get(key(row))
-    if (chat) chat.push(row)
-    else chats.set(key(row), [row])
-    return messageid
+    if (chat) chat.push(entry)
+    else chats.set(key(row), [entry])
+    return row.messageid
   }
+
+  const isShown = ({ shownAt }: Entry) => shownAt <= now()
 
   const world = {
     sent,
     channels: () => channels,
     hasChannel: (platform: string, platformid: string) => channels.some(c => c.platform === platform && c.platformid === platformid),
-    hasChat: (address: Address) => chats.has(key(address)),
-    messages: (address: Address) => chats.get(key(address)) ?? [],
+    hasChat: (address: Address) => world.messages(address).length > 0,
+    /** What the conversation lists, the oldest first. */
+    messages: (address: Address) => (chats.get(key(address)) ?? []).filter(isShown).map(({ row }) => row),
     unread: (address: Address) => world.messages(address).filter(message => message.status === 'unread'),
+    /** Every message that there is, those included that no list shows yet. */
+    all: () => [...chats.values()].flatMap(chat => chat.map(({ row }) => row)),
+    addresses: () => [...chats.values()].flatMap(chat => chat.slice(0, 1).map(({ row }) => row as Address)),
 
-    /** The last message of each conversation of a channel, the most recent first. */
+    /** The last message of each conversation of a channel, the most recent last. */
     chats: (platform: string, platformid: string) =>
       [...chats.values()]
-        .flatMap(chat => chat.slice(-1))
+        .flatMap(chat => chat.findLast(isShown)?.row ?? [])
         .filter(last => last.platform === platform && last.platformid === platformid)
-        .sort((a, b) => Number(b.messageid) - Number(a.messageid)),
+        .sort((a, b) => Number(a.messageid) - Number(b.messageid)),
 
     markRead: (address: Address) => {
       for (const message of world.unread(address)) message.status = 'read'
@@ -86,25 +82,57 @@ export function createWorld(now: () => number, onTaken: (sent: Sent) => void = (
     take: (send: Omit<Sent, 'messageid' | 'at'>) => {
       const at = now()
       const text = [send.message, send.fileurl].filter(Boolean).join(' ')
-      const taken = { ...send, messageid: write(send, text, 'sent', at), at: new Date(at).toISOString() }
+      const messageid = write(send, text, { sent: true, status: 'sent', lateMs: lateMs() }, at)
+      const taken = { ...send, messageid, at: new Date(at).toISOString() }
       sent.push(taken)
       onTaken(taken)
     },
 
-    /** A customer writes in; `false` when there is no such channel. */
-    receive: (message: Address & { message: string }) => {
-      if (!world.hasChannel(message.platform, message.platformid)) return false
-      write(message, message.message, 'unread', now())
+    /** A customer writes in, or somebody answers from elsewhere; `undefined` when there is no such channel. */
+    receive: ({ message, sent = false, status = sent ? 'sent' : 'unread', ...more }: Written) => {
+      if (!world.hasChannel(more.platform, more.platformid)) return undefined
+      return write(more, message, { lateMs: lateMs(), ...more, sent, status }, now())
+    },
+
+    /** The message takes another status, if it has the one that is expected; `false` when there is no such message. */
+    mark: (address: Address, messageid: string, status: string, expected?: string) => {
+      const row = chats.get(key(address))?.find(entry => entry.row.messageid === messageid)?.row
+      if (row && (expected === undefined || row.status === expected)) row.status = status
+      return row !== undefined
+    },
+
+    /** Afilnet forgets the conversation, or one message of it. */
+    remove: (address: Address, messageid?: string) => {
+      const left = (chats.get(key(address)) ?? []).filter(({ row }) => messageid !== undefined && row.messageid !== messageid)
+      if (left.length > 0) chats.set(key(address), left)
+      else chats.delete(key(address))
+    },
+
+    /** Fills a channel; the customers' numbers begin with 347. */
+    fill: ({ platform, platformid, conversations, messages = 1 }: Bulk) => {
+      if (!world.hasChannel(platform, platformid)) return false
+      for (let n = 0; n < conversations; n++) {
+        const address = { platform, platformid, destination: String(34_700_000_000 + lastBulk++) }
+        for (let m = 1; m <= messages; m++) write(address, `Message ${m}`, { sent: false, status: 'read' }, now() - 60_000)
+      }
       return true
+    },
+
+    addChannel: (channel: Channel) => void channels.push(channel),
+
+    removeChannel: (platform: string, platformid: string) => {
+      const at = channels.findIndex(channel => channel.platform === platform && channel.platformid === platformid)
+      if (at >= 0) channels.splice(at, 1)
     },
 
     reset: () => {
       chats.clear()
+      channels.splice(0, Number.POSITIVE_INFINITY, ...firstChannels)
       sent.length = 0
       lastId = 1000
-      const oldestFirst = seeds.toSorted((a, b) => b[3] - a[3])
-      for (const [platform, platformid, destination, minutesAgo, status, text] of oldestFirst) {
-        write({ platform, platformid, destination }, text, status, now() - minutesAgo * 60_000)
+      lastBulk = 0
+      for (const [platform, platformid, destination, minutesAgo, status, text] of seeds) {
+        write({ platform, platformid, destination }, text, { sent: status === 'sent', status }, now() - minutesAgo * 60_000)
       }
     },
   }

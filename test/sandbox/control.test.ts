@@ -2,6 +2,7 @@ import { describe, expect } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { answerTo, call, chat, open, post, raw, test } from './client.ts'
 
+type Row = Record<string, unknown>
 const json = { 'content-type': 'application/json' }
 const ask = (sandbox: Sandbox, method: string, path: string, body?: unknown, headers: Record<string, string> = json) =>
   fetch(sandbox.controlUrl + path, {
@@ -22,7 +23,15 @@ describe('the control surface', () => {
       'POST /answers',
       'PUT /shape',
       'PUT /latency',
+      'GET /messages',
       'POST /messages',
+      'DELETE /messages',
+      'PUT /status',
+      'POST /conversations',
+      'PUT /customers',
+      'POST /channels',
+      'DELETE /channels',
+      'POST /accounts',
       'POST /reset',
     ])
   })
@@ -70,6 +79,53 @@ describe('the control surface', () => {
   })
 })
 
+describe('the control surface of an account', () => {
+  const other = 'other@sandbox.invalid'
+
+  test('scripts a conversation: messages, their status, an answer, the end', async ({ sandbox }) => {
+    await ask(sandbox, 'PUT', '/customers', { ...chat, replyAfterMs: 1, texts: ['Answer {n}'] })
+    await ask(sandbox, 'POST', '/messages', { ...chat, message: 'Ours', sent: true, datetime: '2026-01-31 00:00:00' })
+    await post(sandbox, send(sandbox))
+    await sandbox.until(({ messages }) => messages().some(({ message }) => message === 'Answer 1'))
+    const held = (await (await ask(sandbox, 'GET', '/messages')).json()) as Row[]
+    const ours = held.find(({ message }) => message === 'Ours')
+    await ask(sandbox, 'PUT', '/status', { ...chat, messageid: ours?.messageid, status: 'read' })
+
+    expect(held).toEqual(expect.arrayContaining([expect.objectContaining({ ...chat, message: 'Answer 1', sent: false })]))
+    expect(ours).toMatchObject({ sent: true, status: 'sent', datetime: '2026-01-31 00:00:00' })
+    expect(sandbox.messages()).toContainEqual({ ...ours, status: 'read' })
+    expect((await ask(sandbox, 'PUT', '/status', { ...chat, messageid: '1', status: 'read' })).status).toBe(404)
+
+    await ask(sandbox, 'DELETE', '/messages', { ...chat, messageid: ours?.messageid })
+    expect(sandbox.messages().map(({ message }) => message)).not.toContain('Ours')
+    await ask(sandbox, 'DELETE', '/messages', chat)
+    expect(await answerTo(sandbox, call(sandbox, 'getmessages', chat))).toMatchObject({ error: 'CHAT_NOT_FOUND' })
+  })
+
+  test('fills a channel that was added', async ({ sandbox }) => {
+    const channel = { platform: 'whatsapp', platformid: '101' }
+    await ask(sandbox, 'POST', '/channels', { ...channel, name: 'Second' })
+    await ask(sandbox, 'POST', '/conversations', { ...channel, conversations: 10_000, messages: 1 })
+
+    expect((await answerTo(sandbox, call(sandbox, 'getchats', channel))).result.list).toHaveLength(10_000)
+
+    await ask(sandbox, 'DELETE', '/channels', channel)
+    expect(await answerTo(sandbox, call(sandbox, 'getchats', channel))).toMatchObject({ error: 'CHANNEL_NOT_FOUND' })
+  })
+
+  test('leaves other accounts alone', async ({ sandbox }) => {
+    expect((await ask(sandbox, 'GET', `/messages?account=${other}`)).status).toBe(404)
+    await ask(sandbox, 'POST', '/accounts', { user: other })
+    await ask(sandbox, 'PUT', `/shape?account=${other}`, { status: 'lower' })
+    await ask(sandbox, 'POST', `/messages?account=${other}`, { ...chat, message: 'For the other one' })
+    const its = await answerTo(sandbox, { ...call(sandbox, 'getmessages', chat), user: other })
+    const first = await answerTo(sandbox, call(sandbox, 'getmessages', chat))
+
+    expect([its.status, its.result.list.at(-1)?.message]).toEqual(['success', 'For the other one'])
+    expect([first.status, first.result.list.at(-1)?.message]).toEqual(['SUCCESS', 'I can come at seven'])
+  })
+})
+
 describe('bad input', () => {
   test.for([
     [
@@ -87,6 +143,8 @@ describe('bad input', () => {
     ['PUT', '/latency', {}, ['ms: required']],
     ['PUT', '/latency', [], ['JSON object']],
     ['POST', '/messages', { ...chat }, ['message: required']],
+    ['POST', '/conversations', { ...chat, conversations: 'many' }, ['conversations: expected an integer', 'unknown member']],
+    ['PUT', '/customers', { destination: '1' }, ['platform: required']],
     ['POST', '/messages', { ...chat, platformid: '9', message: 'x' }, ['whatsapp/100']],
   ] as const)('%s %s %j gets 400 with what was expected', async ([method, path, body, reported], { sandbox }) => {
     const reply = await ask(sandbox, method, path, body)

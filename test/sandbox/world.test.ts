@@ -73,16 +73,16 @@ describe('time', () => {
   })
 
   test('brings the customer’s reply to a message, and none to a file', async () => {
-    const state = createState({ now, replyAfterMs: 1 })
+    const state = createState({ now, customers: { replyAfterMs: 1 } })
     const guest = { platform: 'webchat', platformid: '10', destination: 'visitor-7f3a' }
-    state.world.take({ method: 'sendfile', ...chat, type: 'image', fileurl: 'https://example.com/a.png' })
-    state.world.take({ method: 'sendmessage', ...guest, message: 'Hello' })
+    state.main.world.take({ method: 'sendfile', ...chat, type: 'image', fileurl: 'https://example.com/a.png' })
+    state.main.world.take({ method: 'sendmessage', ...guest, message: 'Hello' })
 
     await state.until(
-      () => state.world.unread(guest).length === 2,
+      () => state.main.world.unread(guest).length === 2,
       () => 'No reply',
     )
-    expect(state.world.unread(chat)).toHaveLength(2)
+    expect(state.main.world.unread(chat)).toHaveLength(2)
   })
 
   test('runs out for a call that never comes', async ({ sandbox }) => {

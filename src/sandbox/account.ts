@@ -1,0 +1,28 @@
+import { createCustomers, type Script } from './customers.ts'
+import { plainShape, type Shape } from './response-format.ts'
+import { createWorld } from './world.ts'
+
+export type Account = ReturnType<typeof createAccount>
+
+/** One account of Afilnet: its world, its customers, and how its answers look. */
+export function createAccount(user: string, now: () => number, changed: () => void, script: Partial<Script> = {}) {
+  const world = createWorld(
+    now,
+    sent => customers.taken(sent),
+    () => account.shape.lateMs,
+  )
+  const customers = createCustomers(world, changed, script)
+  const account = {
+    user,
+    world,
+    customers,
+    shape: { ...plainShape } as Shape, // a copy, and as wide as the type
+
+    reset: () => {
+      account.shape = { ...plainShape }
+      world.reset()
+      customers.reset()
+    },
+  }
+  return account
+}
