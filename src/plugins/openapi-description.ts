@@ -1,5 +1,5 @@
 import { faults } from '../afilnet/faults.ts'
-import { commonErrors } from './openapi-responses.ts'
+import { sharedErrors } from './openapi-errors.ts'
 
 /** The first screen of the API document. The sandbox's magic destinations are folded away. */
 export const description = (
@@ -13,7 +13,9 @@ export const description = (
 3. Call \`POST /chats/{platform}/{platformId}/{destination}/messages\` with an \`Idempotency-Key\` that is unique to the message. If the answer gets lost, repeat the request with the same key: it never sends twice.
 
 Every error is \`application/problem+json\`. Decide on its \`code\`, on \`outcome\` (did anything happen at Afilnet?) and on \`retry\` (may the request be repeated?).
-Each operation has a table of its errors, each with a link to what it means. Any operation can also answer ${commonErrors(base)}.
+Each operation has a table of its errors, each with a link to what it means.
+Any operation can also answer ${sharedErrors(base).any}.
+Any operation that calls Afilnet can also answer ${sharedErrors(base).afilnet}.
 Accept members and values that this document does not name: later releases add some.
 
 <details>

@@ -1,10 +1,11 @@
 import type { FastifySchema, RouteOptions } from 'fastify'
-import { createErrorResponses, type DocumentedRoute, errorTable, headers, headersOf } from './openapi-responses.ts'
+import { type DocumentedRoute, errorTable } from './openapi-errors.ts'
+import { type Parameter, parametersOf, type Schema, shareParameters } from './openapi-parameters.ts'
+import { createErrorResponses, headers, headersOf } from './openapi-responses.ts'
 
-type Schema = { $ref?: string; examples?: unknown[]; description?: string; items?: Schema; properties?: Record<string, Schema> }
-type Parameter = { name: string; in: string; required?: boolean; description?: string; example?: unknown; schema: Schema }
 type Media = { schema?: Schema; example?: unknown; examples?: unknown }
-type Answer = { description?: string; headers?: object; content?: Record<string, Media> }
+type Examples = Record<string, { value: unknown }>
+type Answer = { $ref?: string; description?: string; headers?: object; content?: Record<string, Media> }
 type OpenApiOperation = {
   operationId: string
   summary: string
@@ -35,65 +36,53 @@ export function createDocument(base: string) {
   function transformObject(made: { openapiObject?: unknown }): unknown {
     const document = published(made.openapiObject ?? {}) as OpenApiDocument // as Fastify makes it
     const { schemas } = document.components
-    for (const operation of Object.values(document.paths).flatMap(methods => Object.values(methods))) {
+    const operations = Object.values(document.paths).flatMap(methods => Object.values(methods))
+    const examples: Examples = {}
+    for (const operation of operations) {
       const route = routes.get(operation.operationId)
-      if (route) complete(operation, route, schemas)
+      if (route) complete(operation, route, schemas, examples)
     }
-    document.components = { ...document.components, headers, responses: errors.responses, examples: errors.examples }
+    const parameters = shareParameters(operations)
+    document.components = {
+      ...document.components,
+      parameters,
+      headers,
+      responses: { ...errors.responses, NotModified: notModified },
+      examples,
+    }
     return document
   }
 
-  function complete(operation: OpenApiOperation, route: DocumentedRoute, schemas: Record<string, Schema>) {
+  function complete(operation: OpenApiOperation, route: DocumentedRoute, schemas: Record<string, Schema>, examples: Examples) {
     operation.description = [operation.description ?? `${operation.summary}.`, curl(route), errorTable(route, base)]
       .filter(Boolean)
       .join('\n\n')
-    operation.parameters = parametersOf(operation, route, schemas)
-    if (operation.parameters.length === 0) delete operation.parameters
-    for (const media of Object.values(operation.requestBody?.content ?? {})) media.example ??= exampleOf(media.schema, schemas)
+    operation.parameters = parametersOf(operation.parameters ?? [], route, schemas)
+    for (const media of Object.values(operation.requestBody?.content ?? {})) giveExample(media, schemas, examples)
     const answers = Object.entries(operation.responses).map(
-      ([status, answer]) => [status, describe(answer, status, route, schemas)] as const,
+      ([status, answer]) => [status, describe(answer, status, route, schemas, examples)] as const,
     )
     operation.responses = { ...errors.responsesOf(route), ...Object.fromEntries(answers) }
-    if (route.revalidate) {
-      operation.responses['304'] = {
-        description: 'You have this list already (`If-None-Match`).',
-        headers: headersOf(['X-Request-Id', 'ETag']),
-      }
-    }
+    if (route.revalidate) operation.responses['304'] = { $ref: '#/components/responses/NotModified' }
   }
 
   return { transform, transformObject }
 }
 
-function describe(answer: Answer, status: string, { operation, revalidate }: DocumentedRoute, schemas: Record<string, Schema>): Answer {
+const notModified = { description: 'You have this list already (`If-None-Match`).', headers: headersOf(['X-Request-Id', 'ETag']) }
+
+function describe(
+  answer: Answer,
+  status: string,
+  { operation, revalidate }: DocumentedRoute,
+  schemas: Record<string, Schema>,
+  examples: Examples,
+): Answer {
   const isSend = operation?.kind === 'send'
-  for (const media of Object.values(answer.content ?? {})) if (!media.examples) media.example ??= exampleOf(media.schema, schemas)
+  for (const media of Object.values(answer.content ?? {})) giveExample(media, schemas, examples)
   const names = ['X-Request-Id', revalidate && 'ETag', isSend && 'Location', isSend && 'Idempotency-Replayed'] as const
   const description = answer.description === 'Default Response' ? successDescriptions[status] : answer.description
   return { ...answer, description: description ?? 'Done', headers: headersOf([...names]) }
-}
-
-const conditional: Parameter = {
-  name: 'If-None-Match',
-  in: 'header',
-  description: 'The `ETag` of an earlier answer: if the list is still the same, the answer is 304 without a body.',
-  schema: { type: 'string' } as Schema,
-}
-
-function parametersOf(
-  { parameters = [] }: OpenApiOperation,
-  { revalidate }: DocumentedRoute,
-  schemas: Record<string, Schema>,
-): Parameter[] {
-  const described = parameters.map(parameter => {
-    const shared = schemas[parameter.schema.$ref?.split('/').at(-1) ?? ''] // a parameter says itself what its schema says
-    const name = parameter.in === 'header' ? parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()) : parameter.name
-    const own = shared && { description: shared.description ?? '', ...(parameter.in === 'path' && { example: shared.examples?.[0] }) }
-    if (parameter.in === 'path') return { ...parameter, ...own, name }
-    const { example, ...rest } = parameter // Swagger UI would fill it in, and the second send would only replay the first
-    return { ...rest, ...own, name, schema: example === undefined ? parameter.schema : { ...parameter.schema, examples: [example] } }
-  })
-  return revalidate ? [...described, conditional] : described
 }
 
 /** A send to copy, which leads with its key. */
@@ -104,6 +93,18 @@ function curl({ url, operation }: DocumentedRoute) {
     operation.method === 'sendfile' ? '{"type":"image","fileUrl":"https://example.com/menu.jpg"}' : '{"message":"Your order has shipped"}'
   const headers = '-H "Idempotency-Key: order-4711-shipped" -H "Authorization: Bearer $KEY" -H "Content-Type: application/json"'
   return `\`\`\`sh\ncurl ${headers} -d '${body}' $GATEWAY${path}\n\`\`\``
+}
+
+/** Gives a body its example; bodies of one named schema share it. */
+function giveExample(media: Media, schemas: Record<string, Schema>, examples: Examples) {
+  if (media.example !== undefined || media.examples) return
+  const name = media.schema?.$ref?.split('/').at(-1)
+  const value = exampleOf(media.schema, schemas)
+  if (name === undefined) media.example = value
+  else {
+    examples[name] = { value }
+    media.examples = { [name]: { $ref: `#/components/examples/${name}` } }
+  }
 }
 
 /** The example of a schema, or one made of the examples of its parts. */

@@ -1,0 +1,66 @@
+import { failures, faults } from '../afilnet/faults.ts'
+import { everyOperation, type Operation } from '../afilnet/operations.ts'
+import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
+
+/** What the tables need to know of a route. */
+export type DocumentedRoute = {
+  method: string
+  url: string
+  scope: string
+  operation?: Operation | undefined
+  errors?: readonly ProblemCode[] | undefined
+  revalidate?: true | undefined
+}
+
+/** What a problem looks like depends on what was asked: a read, `unread`, or a send, whose examples all have a key. */
+export type Kind = 'public' | 'read' | 'unread' | 'send'
+
+export function kindOf({ scope, operation }: DocumentedRoute): Kind {
+  if (scope === 'public') return 'public'
+  return operation?.kind === 'send' ? 'send' : operation?.safe === false ? 'unread' : 'read'
+}
+
+/** What any request can get before a route sees it: the response `default` of each operation. */
+export const beforeRoutes = ['request-timeout', 'uri-too-long', 'expectation-failed', 'headers-too-large'] as const
+
+const always = ['internal-error', 'draining'] as const
+
+const codesOfFaults = (names: readonly string[]): ProblemCode[] => names.map(name => faults[name as keyof typeof faults].code)
+
+/** What any call to Afilnet can end with. */
+const anyCall = [
+  ...new Set<ProblemCode>([...codesOfFaults([...everyOperation, 'NO_CREDITS']), ...Object.values(failures).map(({ code }) => code)]),
+]
+
+const links = (codes: readonly ProblemCode[], base: string) => codes.map(code => `[${code}](${base}/problems/${code})`).join(', ')
+
+/** The errors that the tables of the operations leave out, for the first screen of the document. */
+export const sharedErrors = (base: string) => ({
+  any: links([...beforeRoutes, ...always], base),
+  afilnet: links(anyCall, base),
+})
+
+/** Each error that a route can answer with, but for those before it. */
+export function codesOf(route: DocumentedRoute): ProblemCode[] {
+  const { method, url, scope, operation, errors = [] } = route
+  const codes: ProblemCode[] = [...always, 'invalid-request']
+  if (scope === 'public' && url.includes(':')) codes.push('not-found')
+  if (scope !== 'public') codes.push('unauthenticated')
+  if (scope !== 'public' && scope !== 'any-key') codes.push('insufficient-scope')
+  if (scope !== 'public' && url.includes(':platform')) codes.push('chat-not-allowed')
+  if (!url.startsWith('/health/')) codes.push('rate-limited')
+  if (method === 'POST') codes.push('payload-too-large', 'unsupported-media-type')
+  if (operation) codes.push(...anyCall, ...codesOfFaults(operation.errors))
+  if (operation?.kind === 'send') codes.push(...codesOfFaults(['NO_ROUTE_AVAILABLE']))
+  return [...new Set([...codes, ...errors])].sort((a, b) => catalogue[a].status - catalogue[b].status)
+}
+
+/** The errors of a route for a person, each with a link to its explanation. */
+export function errorTable(route: DocumentedRoute, base: string) {
+  const shared = new Set<ProblemCode>([...always, ...(route.operation ? anyCall : [])])
+  const codes = codesOf(route).filter(code => !shared.has(code))
+  const byStatus = Object.groupBy(codes, code => catalogue[code].status)
+  const rows = Object.entries(byStatus).map(([status, codes = []]) => `|${status}|${links(codes, base)}|`)
+  const rest = route.operation ? ['|413, 50x|the errors of any call to Afilnet (first screen)|'] : []
+  return ['|status|errors|', '|-|-|', ...rows, ...rest].join('\n')
+}
