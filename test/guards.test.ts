@@ -88,6 +88,10 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/store.ts'],
     packages: ['uuid'],
   },
+  live: {
+    files: ['src/live/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/{store,event-log}.ts'],
+  },
   telemetry: {
     files: ['src/telemetry/**'],
     ours: ['src/lib/**', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],

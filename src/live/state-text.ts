@@ -1,0 +1,54 @@
+import type { Conversation, KnownMessage } from './conversation.ts'
+
+/** A state as it is stored; `mark` names the row of getchats up to which the conversation was read. */
+export type StoredState = { mark: string; conversation: Conversation }
+
+type Entry = [id: string | 0, digest: string, number: number, status: number, unlistedAt?: number]
+type Text = { mark: string; old: string | null; down?: boolean; base?: true; status: (string | null)[]; known: Entry[] }
+
+/** Writes a state in few bytes: it is written with each message, and holds as many entries as Afilnet lists rows. */
+export function writeState({ mark, conversation }: StoredState): string {
+  const { oldBefore: old, isDescending, isBaseline, messages } = conversation
+  const status = [...new Set(messages.map(message => message.status))]
+  const numbers = new Map(status.map((word, i) => [word, i]))
+  const known = messages.map((message): Entry => {
+    const { id, digest, number = 0, unlistedAt } = message
+    const entry = [id ?? 0, digest, number, numbers.get(message.status) ?? 0] as const
+    return unlistedAt === undefined ? [...entry] : [...entry, unlistedAt]
+  })
+  const text: Text = {
+    mark,
+    old,
+    ...(isDescending !== undefined && { down: isDescending }),
+    ...(isBaseline && { base: true }),
+    status,
+    known,
+  }
+  return JSON.stringify(text)
+}
+
+/** Reads what `writeState` wrote. */
+export function readState(text: string): StoredState {
+  const { mark, old, down, base, status, known } = JSON.parse(text) as Text // written above, by this or an earlier release
+  const messages = known.map(
+    ([id, digest, number, state, unlistedAt]): KnownMessage => ({
+      id: id === 0 ? null : id,
+      digest,
+      ...(number > 0 && { number }),
+      status: status[state] ?? null,
+      ...(unlistedAt !== undefined && { unlistedAt }),
+    }),
+  )
+  const conversation: Conversation = {
+    oldBefore: old,
+    ...(down !== undefined && { isDescending: down }),
+    ...(base && { isBaseline: true }),
+    messages,
+  }
+  return { mark, conversation }
+}
+
+const markForm = /^\{"mark":"([^"]*)"/
+
+/** The mark alone, without reading the rest. */
+export const markOf = (text: string): string => markForm.exec(text)?.[1] ?? ''
