@@ -48,6 +48,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   isMagic = false
   /** When the request left. */
   startedAt: number | undefined = undefined
+  /** The `Date` of the answer. */
+  date: string | undefined = undefined
   readonly #state: ClientState
   readonly #operation: Operation
   readonly #request: WireRequest
@@ -132,6 +134,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     if (status < 200) return
     this.#answering = true
     this.#coding = headers['content-encoding']
+    this.date = headers.date
     if (headers['x-sandbox'] === 'true') {
       this.#state.onSandbox?.()
       this.isMagic = headers['x-sandbox-magic'] === 'true'

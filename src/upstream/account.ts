@@ -4,7 +4,8 @@ import type { Operation, Params } from '../afilnet/operations.ts'
 import type { AccountConfig } from '../config/accounts.ts'
 import type { Observe } from '../events.ts'
 import { TimedCancellation } from '../lib/single-flight.ts'
-import type { Account, Call, SendAttempt, TraceAttempt } from './call.ts'
+import { BackgroundReads } from './background.ts'
+import type { Account, Call, Listing, SendAttempt, TraceAttempt } from './call.ts'
 import { CallPolicy } from './call-policy.ts'
 import type { Body, ViewOptions } from './list-body.ts'
 import { type Answer, type CacheEntry, ResponseCache } from './response-cache.ts'
@@ -33,6 +34,7 @@ export class OpenAccount implements Account, TaskContext {
   readonly policy: CallPolicy
   readonly traceAttempt: TraceAttempt | undefined
   readonly cache: ResponseCache<SharedRead>
+  readonly #background: BackgroundReads
   isSandbox = false
   readonly #observe: Observe
   readonly #timeoutMs: number
@@ -51,6 +53,9 @@ export class OpenAccount implements Account, TaskContext {
     this.#observe = observe
     this.#timeoutMs = rest.timeoutMs
     this.#maxBodyBytes = rest.maxResponseBytes * 1.25 // a body has names and instants that Afilnet does not send
+    const { connections } = config
+    const load = () => this.client.load()
+    this.#background = new BackgroundReads({ context: this, account: this, connections, load, patienceMs: rest.timeoutMs })
   }
 
   async read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body> {
@@ -67,6 +72,12 @@ export class OpenAccount implements Account, TaskContext {
       recordCall(call, startedAt, error)
       throw error
     }
+  }
+
+  async background<O extends Operation>(operation: O, params: Params<O>, knownDigest?: string): Promise<Listing<O>> {
+    const { timezone, rows } = this.config
+    const view: ViewOptions = { timezone, rows, asked: params, maxBodyBytes: this.#maxBodyBytes }
+    return this.#background.read(operation, this.client.write(operation, params), view, knownDigest)
   }
 
   prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt {
@@ -87,7 +98,7 @@ export class OpenAccount implements Account, TaskContext {
     this.#writeVersions[bucket] = (this.#writeVersions[bucket] ?? 0) + 1
   }
 
-  reportSkipped({ method: operation }: Operation, { skipped: count }: Body) {
+  reportSkipped({ method: operation }: Operation, count: number) {
     if (count > 0) this.#observe('rowsSkipped', { account: this.name, operation, count })
   }
 

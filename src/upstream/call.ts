@@ -1,6 +1,6 @@
 import type { Operation, Params } from '../afilnet/operations.ts'
 import type { Cancellation } from '../lib/cancellation.ts'
-import type { Body } from './list-body.ts'
+import type { Body, ChannelItem, MessageItem } from './list-body.ts'
 
 /** What one request brings along for its calls to Afilnet, and what is learnt of them for the log. */
 export type Call = {
@@ -17,12 +17,30 @@ export type Call = {
 /** A send that is ready to leave; `sends/` declares what it needs of one. */
 export type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void): Promise<void> }
 
+/** A list that the gateway reads for itself. */
+export type Listing<O extends Operation = Operation> = {
+  /** Absent if Afilnet's bytes are those of the known digest. */
+  items?: readonly (O['kind'] extends 'channels' ? ChannelItem : MessageItem)[]
+  digest: string
+  /** Epoch milliseconds: when the call began, its wait for a slot excluded, and when the answer had arrived. */
+  beganAt: number
+  endedAt: number
+  /** Afilnet's own clock: the `Date` header. */
+  date: string | undefined
+}
+
 /** An account as it stood when a request arrived: a reload does not change it under the request. */
 export type Account = {
   readonly name: string
   /** Afilnet's user of the account. */
   readonly user: string
   read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body>
+  /**
+   * A read that no caller waits for: it gives way to them, takes a quarter of the connections at most, and never comes from the cache.
+   *
+   * Throws an `UpstreamError` with any row of `faults` or `failures`.
+   */
+  background<O extends Operation>(operation: O, params: Params<O>, knownDigest?: string): Promise<Listing<O>>
   prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt
 }
 

@@ -12,8 +12,8 @@ export type Task = {
   readonly operation: Operation
   readonly request: WireRequest
   readonly call: Call
-  /** Reads an answer; throws an `UpstreamError` if it is no result. */
-  read(bytes: Buffer): void
+  /** Reads an answer, and Afilnet's clock beside it; throws an `UpstreamError` if it is no result. */
+  read(bytes: Buffer, date?: string): void
   /** The call is over. Without an error, `read` has accepted its answer. */
   done(error?: unknown): void
   /** Takes a result that comes after the deadline, if it is of use then. */
@@ -78,7 +78,7 @@ export class Execution implements ExchangeListener {
 
   onAnswer(bytes: Buffer, exchange: Exchange) {
     try {
-      this.#task.read(bytes)
+      this.#task.read(bytes, exchange.date)
     } catch (error) {
       if (error instanceof UpstreamError && error.destroyConnection) exchange.distrustConnection()
       return this.onFailure(error, exchange)

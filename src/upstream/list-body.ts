@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { allows, normalizeDestination } from '../access.ts'
 import { instantOf } from '../afilnet/datetime.ts'
-import { type Item, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
+import { type Item, type Opened, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
 import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
 import { looksOf } from '../afilnet/unreadable.ts'
@@ -41,12 +41,24 @@ export function cacheKey({ kind }: Operation, { chats, rows }: ViewOptions): str
  */
 export function render(operation: Operation, bytes: Uint8Array, view: ViewOptions): Omit<Body, 'etag'> {
   const { maxBodyBytes = Number.POSITIVE_INFINITY } = view
-  const maxItems = maxBodyBytes / minItemBytes[operation.kind]
-  if (bytes.length > alwaysParsedBytes) checkShape(operation, bytes, maxItems)
-  const { items, skipped } = openEnvelope(operation, bytes)
-  if (items.length > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
+  const { items, skipped } = open(operation, bytes, maxBodyBytes)
   const list = write(operation, items, view, maxBodyBytes)
   return { body: list.body, skipped: skipped + list.skipped }
+}
+
+/** Reads Afilnet's bytes as the items that callers get; throws like `render`. */
+export function readList(operation: Operation, bytes: Uint8Array, view: ViewOptions) {
+  const { items, skipped } = open(operation, bytes, view.maxBodyBytes ?? Number.POSITIVE_INFINITY)
+  const list = operation.kind === 'channels' ? channels(items, view) : messages(items, view, operation)
+  return { items: list.items, skipped: skipped + list.skipped }
+}
+
+function open(operation: Operation, bytes: Uint8Array, maxBodyBytes: number): Opened {
+  const maxItems = maxBodyBytes / minItemBytes[operation.kind]
+  if (bytes.length > alwaysParsedBytes) checkShape(operation, bytes, maxItems)
+  const opened = openEnvelope(operation, bytes)
+  if (opened.items.length > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
+  return opened
 }
 
 /** Writes a long list in slices: all of its rows and its text would otherwise lie in memory beside its body. */
@@ -100,8 +112,10 @@ export function etagOf(digest: string, key: string, { timezone = '' }: ViewOptio
   return `"${digest}${tag}"`
 }
 
+export type ChannelItem = { platform: string; platformId: string; name: string | null }
+
 function channels(rows: readonly Item[], { chats }: ViewOptions) {
-  const items = []
+  const items: ChannelItem[] = []
   let skipped = 0
   for (const row of rows) {
     const platform = readText(row.platform)
@@ -123,11 +137,23 @@ function messages(rows: readonly Item[], { timezone, chats, asked, rows: open }:
   return { items, skipped: 0 }
 }
 
-type MessageBody = Record<string, unknown> & { timestamp?: string; extra?: Record<string, unknown> }
+/** A message as callers get it. */
+export type MessageItem = {
+  platform: string | null
+  platformId: string | null
+  destination: string | null
+  messageId: string | null
+  message: string | null
+  sent: boolean | null
+  status: string | null
+  datetime: string | null
+  timestamp?: string
+  extra?: Record<string, unknown>
+}
 
 function message(row: Item, timezone: string | undefined) {
   const datetime = readText(row.datetime)
-  const body: MessageBody = {
+  const body: MessageItem = {
     platform: readText(row.platform),
     platformId: readText(row.platformid),
     destination: readText(row.destination),

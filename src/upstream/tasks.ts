@@ -14,7 +14,7 @@ export type TaskContext = ExecutionContext & {
   /** Throws an `UpstreamError` if a send could not leave now. */
   admit(operation: Operation, caller: string): void
   recordWrite(bucket: number): void
-  reportSkipped(operation: Operation, body: Body): void
+  reportSkipped(operation: Operation, count: number): void
 }
 
 type ReadOptions = { operation: Operation; request: WireRequest; call: Call; view: ViewOptions }
@@ -51,7 +51,7 @@ export class SharedRead extends Flight<Answer> implements Task {
     const { key, entry, version, view } = this.#options
     const { cache } = this.#context
     const answer = cache.reuseIfEqual(entry, bytes)
-    this.#context.reportSkipped(this.operation, answer.bodyFor(this.operation, view))
+    this.#context.reportSkipped(this.operation, answer.bodyFor(this.operation, view).skipped)
     cache.keep(key, entry, answer, version)
     this.#answer = answer
   }
@@ -100,7 +100,7 @@ export class UnsharedRead implements Task {
 
   read(bytes: Buffer) {
     this.#body = { ...render(this.operation, bytes, this.#view), etag: '' }
-    this.#context.reportSkipped(this.operation, this.#body)
+    this.#context.reportSkipped(this.operation, this.#body.skipped)
   }
 
   done(error?: unknown) {

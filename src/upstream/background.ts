@@ -1,0 +1,94 @@
+import { hash } from 'node:crypto'
+import type { Operation } from '../afilnet/operations.ts'
+import type { WireRequest } from '../afilnet/transports.ts'
+import { Cancellation } from '../lib/cancellation.ts'
+import { YieldingSlots } from '../lib/yielding-slots.ts'
+import type { Account, Call, Listing } from './call.ts'
+import { Execution, type Task } from './execution.ts'
+import { readList, type ViewOptions } from './list-body.ts'
+import type { TaskContext } from './tasks.ts'
+
+type BackgroundOptions = {
+  context: TaskContext
+  account: Account
+  connections: number
+  load: () => { inFlight: number; queued: number }
+  patienceMs: number
+}
+
+/** Named like no caller may be; in traces and in the fair queue. */
+const caller = '(background)'
+
+/** Reads that no caller waits for: a quarter of the connections at most, behind callers, never shared and never from the cache. */
+export class BackgroundReads {
+  readonly #context: TaskContext
+  readonly #account: Account
+  readonly #slots: YieldingSlots
+
+  constructor({ context, account, connections, load, patienceMs }: BackgroundOptions) {
+    this.#context = context
+    this.#account = account
+    this.#slots = new YieldingSlots({
+      limit: Math.max(1, Math.floor(connections / 4)),
+      mustYield() {
+        const { inFlight, queued } = load()
+        return queued > 0 || inFlight >= connections
+      },
+      patienceMs,
+    })
+  }
+
+  async read<O extends Operation>(operation: O, request: WireRequest, view: ViewOptions, knownDigest?: string): Promise<Listing<O>> {
+    await this.#slots.acquire()
+    try {
+      return await new BackgroundRead<O>(this.#context, { operation, request, account: this.#account, view, knownDigest }).run()
+    } finally {
+      this.#slots.release()
+    }
+  }
+}
+
+type ReadOptions<O> = { operation: O; request: WireRequest; account: Account; view: ViewOptions; knownDigest: string | undefined }
+
+class BackgroundRead<O extends Operation> implements Task {
+  readonly operation: O
+  readonly request: WireRequest
+  readonly call: Call
+  readonly #context: TaskContext
+  readonly #view: ViewOptions
+  readonly #knownDigest: string | undefined
+  readonly #beganAt = Date.now()
+  readonly #result = Promise.withResolvers<Listing<O>>()
+  #listing: Listing<O> | undefined = undefined
+
+  constructor(context: TaskContext, { operation, request, account, view, knownDigest }: ReadOptions<O>) {
+    this.operation = operation
+    this.request = request
+    this.call = { caller, account, cancellation: new Cancellation() }
+    this.#context = context
+    this.#view = view
+    this.#knownDigest = knownDigest
+  }
+
+  run(): Promise<Listing<O>> {
+    new Execution(this.#context, this).start()
+    return this.#result.promise
+  }
+
+  read(bytes: Buffer, date?: string) {
+    const digest = hash('sha256', bytes, 'base64url')
+    const times = { digest, beganAt: this.#beganAt, endedAt: Date.now(), date }
+    if (digest === this.#knownDigest) {
+      this.#listing = times
+      return
+    }
+    const { items, skipped } = readList(this.operation, bytes, this.#view)
+    this.#context.reportSkipped(this.operation, skipped)
+    this.#listing = { ...times, items: items as unknown as readonly never[] } // they are those of the operation's kind
+  }
+
+  done(error?: unknown) {
+    if (this.#listing && error === undefined) this.#result.resolve(this.#listing)
+    else this.#result.reject(error)
+  }
+}
