@@ -1,0 +1,75 @@
+import createFetchClient, { type Client as FetchClient, type MaybeOptionalInit } from 'openapi-fetch'
+import type { HttpMethod, PathsWithMethod, RequiredKeysOf, SuccessResponse } from 'openapi-typescript-helpers'
+import type { components, paths } from './api.ts'
+import { GatewayProblem, problemOf, unreachable } from './problem.ts'
+import { type Chat, type Content, formOf, type Post, type SendOptions, sendSafely } from './send.ts'
+
+export type { Chat, Content, components, paths, SendOptions }
+export { GatewayProblem }
+
+export type ClientOptions = {
+  /** Where the gateway is, with its path if it has one. */
+  baseUrl: string
+  /** The API key or token; a function that fetches one is asked again, with `true`, when the gateway refuses it. */
+  key: string | ((refused: boolean) => string | Promise<string>)
+  /** Your own `fetch`. */
+  fetch?: (request: Request) => Promise<Response>
+}
+
+type Json = 'application/json'
+type Init<Path extends keyof paths, Method extends HttpMethod & keyof paths[Path]> = MaybeOptionalInit<paths[Path], Method>
+type InitParam<Init> = RequiredKeysOf<Init> extends never ? [Init?] : [Init]
+type Answer<Operation> = Operation extends { responses: infer Responses extends Record<number | string, unknown> }
+  ? SuccessResponse<Responses, Json>
+  : never
+/** One request; resolves with the body, and throws `GatewayProblem`. */
+type Call<Method extends HttpMethod> = <Path extends PathsWithMethod<paths, Method>, Options extends Init<Path, Method>>(
+  path: Path,
+  ...init: InitParam<Options>
+) => Promise<Answer<paths[Path][Method]>>
+
+export type Client = {
+  get: Call<'get'>
+  post: Call<'post'>
+  /** Sends one message or file, with one `Idempotency-Key` however often it must be repeated. */
+  send(chat: Chat, content: Content, options?: SendOptions): Promise<components['schemas']['Send']>
+  /** The client of openapi-fetch beneath, for headers and 304; it throws `GatewayProblem` too. */
+  http: FetchClient<paths, Json>
+}
+
+/** A client of one gateway with one key. */
+export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientOptions): Client {
+  const authorized = async (request: Request) => {
+    const again = typeof key === 'function' ? request.clone() : undefined
+    const response = await fetch(withKey(request, typeof key === 'function' ? await key(false) : key))
+    if (response.status !== 401 || !again || typeof key !== 'function') return response
+    return fetch(withKey(again, await key(true)))
+  }
+  const http = createFetchClient<paths, Json>({ baseUrl, fetch: authorized })
+  http.use({
+    async onResponse({ request, response }) {
+      if (!response.ok && response.status !== 304) throw await problemOf(request, response)
+    },
+    onError: ({ request, error }) => (request.signal.aborted || !(error instanceof TypeError) ? undefined : unreachable(request, error)),
+  })
+
+  const post: Post = async (path, content, idempotencyKey, signal) => {
+    const route =
+      `/chats/{platform}/{platformId}/{destination}/${'message' in content && !('fileUrl' in content) && !('file' in content) ? 'messages' : 'files'}` as const
+    const body = 'file' in content ? (formOf(content) as never) : content // openapi-fetch sends a form as it is
+    const params = { path, header: { 'Idempotency-Key': idempotencyKey } }
+    const { data } = await http.POST(route, { params, body, ...(signal && { signal }) })
+    return data as components['schemas']['Send'] // anything else has thrown
+  }
+  return {
+    get: (async (path: never, init: never) => (await http.GET(path, init)).data) as never, // typed by `Client`
+    post: (async (path: never, init: never) => (await http.POST(path, init)).data) as never,
+    send: (chat, content, options) => sendSafely(post, chat, content, options),
+    http,
+  }
+}
+
+function withKey(request: Request, key: string): Request {
+  request.headers.set('authorization', `Bearer ${key}`)
+  return request
+}

@@ -1,0 +1,194 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { rolldown } from 'rolldown'
+import { describe, expect, test as plain } from 'vitest'
+import { createClient, GatewayProblem } from '../../client/src/client.ts'
+import { canaries, sharedTest as test } from '../gateway.ts'
+import { canGenerate, clientTypes } from '../tools/client-types.ts'
+
+const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+const hello = { message: 'Hello' }
+
+/** What a rejected promise rejects with. */
+const problemOf = async (call: Promise<unknown>) => {
+  const problem = await call.then(
+    () => undefined,
+    error => error,
+  )
+  expect(problem).toBeInstanceOf(GatewayProblem)
+  return problem as GatewayProblem
+}
+
+/** A network that does to each request in turn what it is told; after that it is the usual one. */
+function network(...faults: ((request: Request) => Response | Promise<Response>)[]) {
+  const keys: (string | null)[] = []
+  return {
+    keys,
+    fetch: (request: Request) => {
+      keys.push(request.headers.get('idempotency-key'))
+      return Promise.resolve(faults.shift()?.(request) ?? fetch(request))
+    },
+  }
+}
+const loseAnswer = async (request: Request): Promise<Response> => {
+  await fetch(request)
+  throw new TypeError('fetch failed')
+}
+const answer = (status: number, body: object) =>
+  new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/problem+json', 'retry-after': '0' } })
+
+describe('The client', () => {
+  test('reads what the types promise', async ({ gateway }) => {
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key })
+
+    const { items } = await client.get('/channels')
+    const [first] = items
+    const chats = await client.get('/chats/{platform}/{platformId}', { params: { path: first ?? expect.fail('no channel') } })
+
+    expect(items.map(({ platform }) => platform)).toContain('whatsapp')
+    expect(chats.items.length).toBeGreaterThan(0)
+  })
+
+  test('throws a problem with what decides', async ({ gateway }) => {
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key })
+
+    const problem = await problemOf(client.get('/sends/{id}', { params: { path: { id: 'none' } } }))
+
+    expect(problem).toMatchObject({ code: 'send-not-found', status: 404, outcome: 'not_applied', retry: 'no' })
+    expect(problem.body?.requestId).toEqual(expect.any(String))
+  })
+
+  test('says that nothing answered, and what that means', async () => {
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key })
+
+    const read = await problemOf(client.get('/channels'))
+    const send = await problemOf(client.send(chat, hello, { attempts: 1 }))
+
+    expect(read).toMatchObject({ code: 'gateway-unreachable', outcome: 'not_applied', retry: 'yes' })
+    expect(send).toMatchObject({ code: 'gateway-unreachable', outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
+  })
+
+  test('judges an answer of a proxy by its status', async () => {
+    const { fetch } = network(
+      () => new Response('<h1>Bad gateway</h1>', { status: 502 }),
+      () => new Response('', { status: 403 }),
+    )
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const failing = await problemOf(client.send(chat, hello, { attempts: 1 }))
+    const refused = await problemOf(client.send(chat, hello))
+
+    expect(failing).toMatchObject({ code: 'unreadable-answer', status: 502, outcome: 'unknown', retry: 'same-key' })
+    expect(refused).toMatchObject({ code: 'unreadable-answer', status: 403, retry: 'no' })
+  })
+
+  test('fetches another key when the gateway refuses its own, and repeats the request with it', async ({ gateway, sandbox }) => {
+    const asked: boolean[] = []
+    const client = createClient({
+      baseUrl: gateway.url,
+      key: refused => {
+        asked.push(refused)
+        return refused ? canaries.key : 'an-expired-key-0123456789'
+      },
+    })
+
+    const send = await client.send(chat, hello)
+
+    expect(send.state).toBe('accepted')
+    expect(asked).toEqual([false, true])
+    expect(sandbox.sent).toHaveLength(1)
+  })
+})
+
+describe('send()', () => {
+  test('sends a text and a file, each to its route', async ({ gateway, sandbox }) => {
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key })
+
+    const text = await client.send(chat, { ...hello, reference: 'order-4711' })
+    const file = await client.send(chat, { type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' })
+
+    expect([text, file].map(({ kind, state }) => [kind, state])).toEqual([
+      ['message', 'accepted'],
+      ['file', 'accepted'],
+    ])
+    expect(sandbox.sent).toMatchObject([
+      { method: 'sendmessage', message: 'Hello' },
+      { method: 'sendfile', fileurl: 'https://example.com/menu.jpg' },
+    ])
+  })
+
+  test('sends once although the answer got lost', async ({ gateway, sandbox }) => {
+    const { fetch, keys } = network(loseAnswer)
+    const retried: string[] = []
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+
+    const send = await client.send(chat, hello, { onRetry: ({ code }) => retried.push(code) })
+
+    expect(send.state).toBe('accepted')
+    expect(sandbox.sent).toHaveLength(1)
+    expect(retried).toEqual(['gateway-unreachable'])
+    expect(keys).toEqual([send.idempotencyKey, send.idempotencyKey])
+  })
+
+  test('repeats what the gateway says may be repeated, with one key', async ({ gateway, sandbox }) => {
+    const busy = () => answer(503, { code: 'overloaded', status: 503, outcome: 'not_applied', retry: 'yes' })
+    const running = () => answer(409, { code: 'idempotency-key-in-use', status: 409, outcome: 'unknown', retry: 'same-key' })
+    const { fetch, keys } = network(busy, running)
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+
+    const send = await client.send(chat, hello, { idempotencyKey: 'mine' })
+
+    expect(send.idempotencyKey).toBe('mine')
+    expect(keys).toEqual(['mine', 'mine', 'mine'])
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('stops when told, and says with which key to go on', async ({ gateway, sandbox }) => {
+    const { fetch, keys } = network()
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+
+    const refused = await problemOf(client.send({ ...chat, destination: 'NO_ROUTE_AVAILABLE' }, hello))
+    const lost = await problemOf(client.send({ ...chat, destination: 'drops' }, hello, { attempts: 2 }))
+    const again = await problemOf(
+      client.send({ ...chat, destination: 'drops' }, hello, { idempotencyKey: lost.idempotencyKey ?? '', attempts: 1 }),
+    )
+
+    expect(refused).toMatchObject({ code: 'destination-unroutable', outcome: 'not_applied', retry: 'no' })
+    expect(lost).toMatchObject({ code: 'upstream-connection-lost', outcome: 'unknown', retry: 'same-key' })
+    expect(again.body?.sendId).toBe(lost.body?.sendId)
+    expect(sandbox.sent.filter(({ destination }) => destination === 'drops')).toHaveLength(1)
+    expect(new Set(keys).size).toBe(2)
+  })
+
+  test('ends its waiting with the signal', async () => {
+    const busy = () => answer(503, { code: 'overloaded', outcome: 'not_applied', retry: 'yes' })
+    const { fetch, keys } = network(busy, busy, busy)
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+    const leaving = new AbortController()
+
+    const send = client.send(chat, hello, { signal: leaving.signal, onRetry: () => leaving.abort() })
+
+    await expect(send).rejects.toMatchObject({ name: 'AbortError' })
+    expect(keys).toHaveLength(1)
+  })
+})
+
+describe('The package of the client', () => {
+  plain.skipIf(!canGenerate)(
+    'has the types of the API document (if not: npm run generate; needs npm ci --prefix test/tools/generators)',
+    () => {
+      expect(readFileSync(new URL('../../client/src/api.ts', import.meta.url), 'utf8')).toBe(clientTypes())
+    },
+  )
+
+  plain('has at most 8 kB, compressed', async () => {
+    const bundle = await rolldown({ input: fileURLToPath(new URL('../../client/src/client.ts', import.meta.url)), platform: 'browser' })
+    const { output } = await bundle.generate({ minify: true })
+    const { length } = gzipSync(output[0].code)
+
+    expect(output).toHaveLength(1)
+    expect(length).toBeLessThan(8_000)
+    expect(length).toBeGreaterThan(1_000)
+  })
+})
