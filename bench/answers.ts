@@ -67,4 +67,5 @@ export const messagesOf = (destination: string, stamp: string): Message[] =>
     platformId: platformid,
     messageId: messageid === stampMark ? stamp : messageid,
     sent: sent === '1',
+    direction: sent === '1' ? 'out' : 'in',
   }))

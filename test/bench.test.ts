@@ -99,8 +99,13 @@ describe("The stub's answers", () => {
 
     expect(bytes.byteLength).toBeGreaterThan(4000)
     expect(bytes.every(byte => byte < 0x80)).toBe(true)
-    expect(rows.map(({ platformid: platformId, messageid: messageId, ...row }) => ({ ...row, platformId, messageId }))).toEqual(
-      messagesOf(destination, stampOf(4711)),
-    )
+    expect(
+      rows.map(({ platformid: platformId, messageid: messageId, ...row }) => ({
+        ...row,
+        platformId,
+        messageId,
+        direction: row.sent ? 'out' : 'in',
+      })),
+    ).toEqual(messagesOf(destination, stampOf(4711)))
   })
 })

@@ -68,16 +68,20 @@ const text = (value: unknown) => (value === null || value === undefined ? null :
 
 /** The messages of an envelope, in the gateway's words. */
 export const messagesIn = (envelope: Envelope) => ({
-  items: (open(envelope)?.list ?? []).map(row => ({
-    platform: text(row.platform),
-    platformId: text(row.platformid),
-    destination: text(row.destination),
-    messageId: text(row.messageid),
-    message: text(row.message),
-    sent: row.sent === true || row.sent === 1 || row.sent === '1',
-    status: text(row.status),
-    datetime: text(row.datetime),
-  })),
+  items: (open(envelope)?.list ?? []).map(row => {
+    const sent = row.sent === true || row.sent === 1 || row.sent === '1'
+    return {
+      platform: text(row.platform),
+      platformId: text(row.platformid),
+      destination: text(row.destination),
+      messageId: text(row.messageid),
+      message: text(row.message),
+      sent,
+      direction: sent ? 'out' : 'in',
+      status: text(row.status),
+      datetime: text(row.datetime),
+    }
+  }),
 })
 
 /** A send that Afilnet took. */

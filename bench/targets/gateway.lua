@@ -39,14 +39,15 @@ local function messages(list)
   local items = {}
   for i = 1, #list do
     local row = list[i]
-    local sent = row.sent
+    local sent = row.sent == '1' or row.sent == true or row.sent == 1
     items[i] = {
       platform = text(row.platform),
       platformId = text(row.platformid),
       destination = text(row.destination),
       messageId = text(row.messageid),
       message = text(row.message),
-      sent = sent == '1' or sent == true or sent == 1,
+      sent = sent,
+      direction = sent and 'out' or 'in',
       status = text(row.status),
       datetime = text(row.datetime),
     }

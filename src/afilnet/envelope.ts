@@ -185,6 +185,9 @@ export function readSent({ sent, issent }: Item): boolean | null {
   return booleans.get(value) ?? (typeof value === 'string' ? booleans.get(value.toLowerCase()) : undefined) ?? null
 }
 
+/** Who wrote a message, as far as `sent` tells: what Afilnet means by it is an inference. */
+export const directionOf = (sent: boolean | null) => (sent === null ? null : sent ? 'out' : 'in')
+
 /** What Afilnet wrote and its manual does not name: it is never thrown away. */
 export function readExtra(kind: Operation['kind'], item: Item): Record<string, unknown> | undefined {
   let extra: Record<string, unknown> | undefined

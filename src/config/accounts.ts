@@ -16,6 +16,8 @@ export type AccountConfig = {
   timezone?: string
   /** Rows of a list may name another destination than the one asked for, where the caller is not limited to certain chats. */
   rows?: 'destination-open'
+  /** What Afilnet calls `sent` is not taken to say who wrote a message. */
+  sent?: 'ignore'
 }
 
 export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' | 'chats'> & {
@@ -36,6 +38,7 @@ export function readSingle(values: Partial<Values>, connections: number, report:
     url: values.AFILNET_URL,
     timezone: values.AFILNET_TIMEZONE,
     rows: values.AFILNET_ROWS,
+    sent: values.AFILNET_SENT,
     connections,
   }
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
@@ -123,12 +126,13 @@ function readEnvironment(name: string, environment: Environment) {
 type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | undefined } & {
   transport?: AccountConfig['transport'] | undefined
   rows?: AccountConfig['rows'] | undefined
+  sent?: AccountConfig['sent'] | undefined
   connections: number
 }
 
 /** What must hold for an account, wherever it is configured; what is missing has been reported already. */
 function accountOf(
-  { user, password, transport = 'post', url: given, timezone, rows, connections }: Partial<AccountParts> & { connections: number },
+  { user, password, transport = 'post', url: given, timezone, rows, sent, connections }: Partial<AccountParts> & { connections: number },
   report: Report,
 ): AccountConfig {
   const issue = given === undefined ? undefined : urlIssue(given)
@@ -144,7 +148,16 @@ function accountOf(
   if (transport === 'basic' && user?.includes(':')) report('user', 'contains a colon, which the basic transport cannot carry')
   if (timezone !== undefined && !isTimeZone(timezone))
     report('timezone', isNot(timezone, String(Variables.properties.AFILNET_TIMEZONE.expected)))
-  const account = { user, password, transport, url, connections, ...(timezone !== undefined && { timezone }), ...(rows && { rows }) }
+  const account = {
+    user,
+    password,
+    transport,
+    url,
+    connections,
+    ...(timezone !== undefined && { timezone }),
+    ...(rows && { rows }),
+    ...(sent && { sent }),
+  }
   return account as AccountConfig // complete, or reported and never used
 }
 

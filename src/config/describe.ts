@@ -22,6 +22,7 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   AFILNET_PROXY: ({ proxyUrl }) =>
     proxyUrl && (proxyUrl.username || proxyUrl.password ? `${proxyUrl.protocol}//${set}@${proxyUrl.host}` : proxyUrl.origin),
   AFILNET_ROWS: config => only(config)?.account.rows,
+  AFILNET_SENT: config => only(config)?.account.sent,
   GATEWAY_KEY_SHA256: config => only(config)?.caller.keySha256.map(() => set),
   RATE_LIMIT_PER_MINUTE: config => only(config)?.caller.rateLimit?.requestsPerMinute,
   HOST: config => config.host,

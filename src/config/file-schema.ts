@@ -51,6 +51,7 @@ export const AccountRow = Type.Object(
         expected: 'destination-open',
       }),
     ),
+    sent: Type.Optional(Type.Literal('ignore', { description: 'Like AFILNET_SENT: `direction` of messages is null', expected: 'ignore' })),
     timezone: Type.Optional(
       Type.String({ description: "The IANA time zone of Afilnet's datetimes", expected: 'an IANA time zone such as Europe/Madrid' }),
     ),

@@ -90,6 +90,13 @@ export const catalogue = {
     action: 'Repeat the same request after `Retry-After`: it asks for the outcome and never sends again.',
     retryAfterS: 1,
   },
+  'cursor-gone': {
+    status: 410,
+    title: 'The message of this position is gone',
+    meaning: 'The conversation has no message with the `messageId` in `before` or `after`.',
+    action:
+      'You must act: begin anew with `limit` alone, and go on with `nextCursor` and `previousCursor`, which stay good when their message has gone.',
+  },
   'payload-too-large': {
     status: 413,
     title: 'The request is too large',

@@ -3,7 +3,10 @@ import { getChats } from '../afilnet/operations.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { Messages } from './messages.ts'
+import { asksForPage, ChatPageQuery, pageOf, readLimit } from './pages.ts'
 import { ChannelParams } from './params.ts'
+
+const cursorsOnly = { messageIds: false }
 
 export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
   app.get(
@@ -17,12 +20,16 @@ export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (a
           'Lists the conversations of one channel, each by its latest message. `destination` of a message is the path of its conversation.',
         tags: ['Chats'],
         params: ChannelParams,
+        querystring: ChatPageQuery,
         response: { 200: Messages },
       },
+      preValidation: readLimit,
     },
-    async ({ params, call, caller }, reply) => {
+    async ({ params, query, call, caller }, reply) => {
       const { platform, platformId } = params
-      return sendList(reply, await upstream.read(getChats, { platform, platformid: platformId }, call, caller?.chats))
+      const isPage = asksForPage(query, cursorsOnly)
+      const list = await upstream.read(getChats, { platform, platformid: platformId }, call, caller?.chats)
+      return sendList(reply, isPage ? { body: pageOf(list.body, query, cursorsOnly) } : list)
     },
   )
 }

@@ -3,9 +3,22 @@ import { type Static, Type } from '@sinclair/typebox'
 import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operations.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
+import { asksForPage, PageQuery, pageOf, readLimit } from './pages.ts'
 import { ChatParams, Nullable, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendDescription } from './post-send.ts'
 import type { Send } from './sends.ts'
+
+const messageExample = {
+  platform: 'whatsapp',
+  platformId: '100',
+  destination: '34600000000',
+  messageId: '1001',
+  message: 'Hello',
+  sent: true,
+  direction: 'out',
+  status: 'READ',
+  datetime: '2026-01-31 09:30:00',
+}
 
 /** One message of a conversation, in either direction. */
 export type Message = Static<typeof Message>
@@ -19,6 +32,10 @@ export const Message = Type.Object(
     sent: Type.Unsafe<boolean | null>({
       type: ['boolean', 'null'],
       description: "Afilnet's `sent` or `issent`; null where its value is not a boolean",
+    }),
+    direction: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: '`in` or `out`, as far as `sent` tells; what Afilnet means by it is an inference',
     }),
     status: Nullable({ description: "Afilnet's own word" }),
     datetime: Nullable({ description: "Afilnet's own text, in a time zone that it does not tell" }),
@@ -39,23 +56,19 @@ export const Message = Type.Object(
   },
   {
     $id: 'Message',
-    examples: [
-      {
-        platform: 'whatsapp',
-        platformId: '100',
-        destination: '34600000000',
-        messageId: '1001',
-        message: 'Hello',
-        sent: true,
-        status: 'READ',
-        datetime: '2026-01-31 09:30:00',
-      },
-    ],
+    examples: [messageExample],
   },
 )
 
-/** Messages in Afilnet's order. */
-export const MessageList = Type.Object({ items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))) }, { $id: 'MessageList' })
+/** Messages in Afilnet's order, or a page of them with the oldest first. */
+export const MessageList = Type.Object(
+  {
+    items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))),
+    nextCursor: Type.Optional(Type.String({ description: 'Of a page that has newer ones after it: for `after`' })),
+    previousCursor: Type.Optional(Type.String({ description: 'Of a page that has older ones before it: for `before`' })),
+  },
+  { $id: 'MessageList', examples: [{ items: [messageExample] }] },
+)
 export const Messages = Type.Unsafe<Static<typeof MessageList>>(Type.Ref('MessageList'))
 
 /** The body of a message to send. */
@@ -65,11 +78,13 @@ export const NewMessage = Type.Object(
   { $id: 'NewMessage', additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
 )
 
+const withMessageIds = { messageIds: true }
+
 export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
   app.get(
     '/chats/:platform/:platformId/:destination/messages',
     {
-      config: { scope: 'messages:read', operation: getMessages, revalidate: true },
+      config: { scope: 'messages:read', operation: getMessages, revalidate: true, errors: ['cursor-gone'] },
       schema: {
         operationId: 'listMessages',
         summary: 'The messages of a conversation',
@@ -77,10 +92,16 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
           'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list costs almost nothing.',
         tags: ['Chats'],
         params: ChatParams,
+        querystring: PageQuery,
         response: { 200: Messages },
       },
+      preValidation: readLimit,
     },
-    async ({ params, call, caller }, reply) => sendList(reply, await upstream.read(getMessages, chatOf(params), call, caller?.chats)),
+    async ({ params, query, call, caller }, reply) => {
+      const isPage = asksForPage(query, withMessageIds)
+      const list = await upstream.read(getMessages, chatOf(params), call, caller?.chats)
+      return sendList(reply, isPage ? { body: pageOf(list.body, query, withMessageIds) } : list)
+    },
   )
 
   app.get(

@@ -4,6 +4,7 @@ import { normalizeDestination } from '../access.ts'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import type { ProblemBody } from '../problem/problem.ts'
 import type { Sends } from '../sends/sends.ts'
+import { readLimit } from './pages.ts'
 import { AnsweredPlatform } from './params.ts'
 
 const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as const
@@ -105,11 +106,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
           200: Type.Unsafe<Static<typeof SendPage>>(Type.Ref('SendPage')),
         },
       },
-      // The one number in a query, where everything is text; bodies are never coerced.
-      preValidation: async request => {
-        const query = request.query as { limit?: unknown } // not validated yet
-        if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
-      },
+      preValidation: readLimit,
     },
     ({ query: { limit = 20, destination, ...filters }, call }, reply) => {
       reply.header('cache-control', 'no-store')

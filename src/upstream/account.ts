@@ -59,8 +59,8 @@ export class OpenAccount implements Account, TaskContext {
   }
 
   async read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body> {
-    const { timezone, rows } = this.config
-    const view: ViewOptions = { timezone, rows, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
+    const { timezone, rows, sent } = this.config
+    const view: ViewOptions = { timezone, rows, sent, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
     const startedAt = performance.now()
     try {
       const body = operation.safe
@@ -75,8 +75,8 @@ export class OpenAccount implements Account, TaskContext {
   }
 
   async background<O extends Operation>(operation: O, params: Params<O>, knownDigest?: string): Promise<Listing<O>> {
-    const { timezone, rows } = this.config
-    const view: ViewOptions = { timezone, rows, asked: params, maxBodyBytes: this.#maxBodyBytes }
+    const { timezone, rows, sent } = this.config
+    const view: ViewOptions = { timezone, rows, sent, asked: params, maxBodyBytes: this.#maxBodyBytes }
     return this.#background.read(operation, this.client.write(operation, params), view, knownDigest)
   }
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { allows, normalizeDestination } from '../access.ts'
 import { instantOf } from '../afilnet/datetime.ts'
-import { type Item, type Opened, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
+import { directionOf, type Item, type Opened, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
 import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
 import { looksOf } from '../afilnet/unreadable.ts'
@@ -17,6 +17,8 @@ export type ViewOptions = {
   asked?: Asked
   /** Rows may name another destination than the one asked for, where the caller is not limited to certain chats. */
   rows?: 'destination-open' | undefined
+  /** Afilnet's `sent` is not taken to say who wrote a message. */
+  sent?: 'ignore' | undefined
   /** A list may be small on the wire and large as a body. */
   maxBodyBytes?: number
 }
@@ -85,7 +87,7 @@ const closing = ']}'
 const around = opening.length + closing.length
 
 /** What an item without any value takes in a body: rows of `{}` grow fortyfold. */
-const minItemBytes = { channels: 50, messages: 130, send: 1 }
+const minItemBytes = { channels: 50, messages: 147, send: 1 }
 const alwaysParsedBytes = 65_536
 const rowDepth = 4 // in the envelope, its result and the list
 const maxDepth = 70 // the reader's own bound of 64 for an item, and what is around it
@@ -102,8 +104,8 @@ function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
 const viewTags = new Map<string, string>() // one for each time zone and list of chats in the configuration
 
 /** The ETag of what is made of an answer: another view, or another release, may make another body of the same bytes. */
-export function etagOf(digest: string, key: string, { timezone = '' }: ViewOptions): string {
-  const view = `${timezone} ${key}`
+export function etagOf(digest: string, key: string, { timezone = '', sent }: ViewOptions): string {
+  const view = `${timezone} ${sent ?? ''} ${key}`
   let tag = viewTags.get(view)
   if (tag === undefined) {
     tag = hash('sha256', `${version} ${view}`, 'base64url').slice(0, 8)
@@ -126,13 +128,13 @@ function channels(rows: readonly Item[], { chats }: ViewOptions) {
   return { items, skipped }
 }
 
-function messages(rows: readonly Item[], { timezone, chats, asked, rows: open }: ViewOptions, operation: Operation) {
+function messages(rows: readonly Item[], { timezone, chats, asked, rows: open, sent }: ViewOptions, operation: Operation) {
   const compared = asked && (open === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked)
   const items = []
   for (const row of rows) {
     const foreignField = compared && foreignFieldOf(row, compared)
     if (foreignField) throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, foreignField })
-    items.push(message(row, timezone))
+    items.push(message(row, timezone, sent))
   }
   return { items, skipped: 0 }
 }
@@ -145,21 +147,24 @@ export type MessageItem = {
   messageId: string | null
   message: string | null
   sent: boolean | null
+  direction: 'in' | 'out' | null
   status: string | null
   datetime: string | null
   timestamp?: string
   extra?: Record<string, unknown>
 }
 
-function message(row: Item, timezone: string | undefined) {
+function message(row: Item, timezone: string | undefined, ignored: ViewOptions['sent']) {
   const datetime = readText(row.datetime)
+  const sent = readSent(row)
   const body: MessageItem = {
     platform: readText(row.platform),
     platformId: readText(row.platformid),
     destination: readText(row.destination),
     messageId: readText(row.messageid),
     message: readText(row.message),
-    sent: readSent(row),
+    sent,
+    direction: ignored ? null : directionOf(sent),
     status: readText(row.status),
     datetime,
   }

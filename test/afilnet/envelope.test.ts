@@ -224,7 +224,16 @@ describe('a field of a row', () => {
 
     const { json } = await calls[method](gateway)
 
-    const nothing = { platform: null, platformId: null, destination: null, messageId: null, message: null, sent: null, status: null }
+    const nothing = {
+      platform: null,
+      platformId: null,
+      destination: null,
+      messageId: null,
+      message: null,
+      sent: null,
+      direction: null,
+      status: null,
+    }
     expect(json.items).toEqual([
       { ...nothing, datetime: null },
       { ...nothing, datetime: null },

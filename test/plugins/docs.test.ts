@@ -136,7 +136,7 @@ describe('The OpenAPI document', () => {
   plain.for([
     ['GET /channels', ['200', '304', ...upstream]],
     ['GET /chats/{platform}/{platformId}', ['200', '304', ...upstream, '404']],
-    ['GET /chats/{platform}/{platformId}/{destination}/messages', ['200', '304', ...upstream, '404']],
+    ['GET /chats/{platform}/{platformId}/{destination}/messages', ['200', '304', ...upstream, '404', '410']],
     ['GET /chats/{platform}/{platformId}/{destination}/unread', ['200', ...upstream, '404']],
     ['POST /chats/{platform}/{platformId}/{destination}/messages', ['201', ...send]],
     ['POST /chats/{platform}/{platformId}/{destination}/files', ['201', ...send]],

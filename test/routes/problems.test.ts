@@ -16,6 +16,7 @@ const contract = {
   'method-not-allowed': 405,
   'request-timeout': 408,
   'idempotency-key-in-use': 409,
+  'cursor-gone': 410,
   'payload-too-large': 413,
   'uri-too-long': 414,
   'unsupported-media-type': 415,

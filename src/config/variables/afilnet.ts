@@ -91,5 +91,14 @@ export const afilnet = {
         example: 'destination-open',
       } satisfies Field),
     ),
+    AFILNET_SENT: Type.Optional(
+      Type.Literal('ignore', {
+        single: true,
+        expected: 'ignore',
+        description:
+          'The manual does not say what `sent` of a message means; the gateway reads true as written by you (`direction` is out) and false as written by the other side (in). With ignore, `direction` is null.',
+        example: 'ignore',
+      } satisfies Field),
+    ),
   },
 } satisfies Group
