@@ -6,7 +6,11 @@ import type { Sender } from './store.ts'
  * A lease is held by its fence. The fence of a name rises with each new holder, so that what a frozen holder still writes can be refused.
  */
 export type Leases = {
-  /** Takes a name that is free or expired, or that this holder has already; gives the fence, or nothing while another one holds the name. */
+  /**
+   * Takes a name that is free or expired, or that this holder has already; gives the fence, or nothing while another one holds the name.
+   *
+   * In a SQLite file a name is free as soon as its process, on the same machine, is gone.
+   */
   acquire(name: string, holder: string, leaseMs: number): Promise<number | undefined>
   /** Holds the name for another `leaseMs`; `false` once another one has taken it. What has expired and is still free is held again. */
   renew(name: string, fence: number, leaseMs: number): Promise<boolean>
@@ -68,7 +72,8 @@ export type Append = {
  * The events of each account, in order, and what its poller knows of the conversations.
  *
  * Every verb is atomic, durable when it resolves, and rejects with `StoreUnavailableError`; with the cause `denied` where the server's user
- * lacks a right that only events need. A store over its size limit drops the oldest events before it refuses anything.
+ * lacks a right that only events need. A store over its size limit drops the oldest events before it refuses anything. `forget` of the
+ * archive erases the events and states of a destination, too.
  */
 export type EventLog = {
   /** Makes the log of an account if there is none. While it is there, ends of the account's sends are appended too; to be repeated at least every hour. */
@@ -77,15 +82,18 @@ export type EventLog = {
   append(account: string, append: Append): Promise<number[] | undefined>
   /** Every known state of an account, a page at a time; `after` is the `next` of the page before. A page may be short or empty, and a state may come twice. */
   states(account: string, after?: string): Promise<{ states: (KnownState & { state: string })[]; next?: string }>
+  /** The states of these keys, in their order. */
+  find(account: string, keys: readonly string[]): Promise<(string | undefined)[]>
   /** The events after a position, oldest first, a thousand at most; without a mark the account has no log. */
   read(account: string, after: number, limit: number): Promise<{ mark?: LogMark; events: LoggedEvent[] }>
-  /** Deletes what is older than `keepMs`, in slices, and logs that were not opened for as long; returns how many events. Nothing while the clock jumps. */
+  /** Deletes events older than `keepMs`, in slices, and whole logs that were not opened for a day more; returns how many events. Nothing until the clock has been steady for ten minutes. */
   trim(keepMs: number): Promise<number>
-  /** Deletes every event and state of a destination, of every account; returns how many. */
-  forgetEvents(destination: string): Promise<number>
   /**
    * Calls back after events were appended to the log of one of the accounts, by this process or another, within a second; also when some may
    * have been missed. Never throws: while the store is away it calls nobody, and when it is back it calls for every account.
    */
   watch(accounts: readonly string[], onNews: (account: string) => void): () => void
 }
+
+/** What a store has beside the ledger. */
+export type Live = { leases: Leases; log: EventLog }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
+import type { EventLog, Leases, Live } from '../../src/store/event-log.ts'
 import { openSqlite, type SqliteOptions } from '../../src/store/sqlite/sqlite.ts'
 import { type Archive, type Store, type StoreFault, StoreUnavailableError } from '../../src/store/store.ts'
 import type { Call } from './process.ts'
@@ -14,7 +15,7 @@ type Here = {
   path: string
   /** What `onState` has heard. */
   states: (StoreFault | 'ok')[]
-  open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive>
+  open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive & Live>
   remote: (program?: string[]) => ReturnType<typeof remoteStore>
 }
 /** A directory, a path in it and openers for it; everything opened is closed after the test. */
@@ -68,7 +69,7 @@ export async function remoteStore(url: string, program: string[] = []) {
   child.on('message', (answer: Answer) => waiting.get(answer.seq)?.(answer))
   await once(child, 'message')
 
-  const call = (verb: keyof Store, ...args: never[]) =>
+  const call = (verb: Call['verb'], ...args: never[]) =>
     new Promise((resolve, reject) => {
       const message: Call = { seq: ++seq, verb, args }
       waiting.set(seq, ({ value, failed }) => {
@@ -77,10 +78,11 @@ export async function remoteStore(url: string, program: string[] = []) {
       })
       child.send(message, () => {}) // a killed child answers nothing
     })
-  // Each verb of the port, passed on by its name
-  const store = new Proxy({} as Store, { get: (_, verb) => (verb === 'then' ? undefined : call.bind(undefined, verb as keyof Store)) })
+  // Each verb of a port, passed on by its name
+  const get = (_: object, verb: string | symbol) => (verb === 'then' ? undefined : call.bind(undefined, verb as Call['verb']))
   return {
-    store,
+    store: new Proxy<Store>({} as Store, { get }),
+    live: new Proxy<Leases & EventLog>({} as Leases & EventLog, { get }),
     pid: child.pid ?? 0,
     async end(signal: NodeJS.Signals = 'SIGKILL') {
       if (child.exitCode !== null || child.signalCode !== null) return

@@ -63,6 +63,17 @@ export const migrations: readonly string[] = [
    CREATE TABLE ledger (identity TEXT NOT NULL, claims INTEGER NOT NULL, acceptance TEXT NOT NULL, acceptedAt INTEGER NOT NULL,
      clock INTEGER NOT NULL) STRICT;
    INSERT INTO ledger VALUES (lower(hex(randomblob(16))), 0, '', 0, 0);`,
+  // The event log: names that one process at a time holds, a log for each account, and what its poller knows of each conversation.
+  `CREATE TABLE fences (name TEXT PRIMARY KEY, fence INTEGER NOT NULL, holder TEXT NOT NULL, process TEXT NOT NULL,
+     expiresAt INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+   CREATE TABLE logs (account TEXT PRIMARY KEY, identity TEXT NOT NULL, trimmed INTEGER NOT NULL, last INTEGER NOT NULL,
+     openedAt INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+   CREATE TABLE events (account TEXT NOT NULL, position INTEGER NOT NULL, destination TEXT, body TEXT NOT NULL,
+     PRIMARY KEY (account, position)) STRICT, WITHOUT ROWID;
+   CREATE INDEX eventsByDestination ON events (destination) WHERE destination IS NOT NULL;
+   CREATE TABLE states (account TEXT NOT NULL, key TEXT NOT NULL, destination TEXT, state TEXT NOT NULL,
+     PRIMARY KEY (account, key)) STRICT, WITHOUT ROWID;
+   CREATE INDEX statesByDestination ON states (destination) WHERE destination IS NOT NULL;`,
 ]
 
 /** The schema version of an open file. */

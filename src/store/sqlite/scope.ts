@@ -15,6 +15,8 @@ export type Scope = {
   horizon: [unknown: number, other: number]
   leaseMs: number
   maxBytes: number
+  /** Machine, number and a random text of the process. */
+  process: string
   /** Over its size limit: claims are refused, everything else may still use the room that is left. */
   over: boolean
   /** Whether this transaction has tried to make room. */
@@ -25,6 +27,8 @@ export type Scope = {
   claims: number
   /** What this transaction adds to the counts of a caller and day, by both. */
   counts: Map<string, { caller: string; day: number; sends: number; attempts: number }>
+  /** Accounts to whose event log this transaction has appended. */
+  logged: Set<string>
 }
 
 const dayMs = 86_400_000

@@ -1,5 +1,7 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import { createClock } from '../clock.ts'
+import type { Live } from '../event-log.ts'
 import type { SendFilter, SendRow } from '../store.ts'
 import {
   type Archive,
@@ -14,6 +16,7 @@ import {
   within,
 } from '../store.ts'
 import { createTurns } from '../turns.ts'
+import { createLive } from './live.ts'
 import { type FlatRow, flatten, toRow } from './rows.ts'
 import { createThread } from './thread.ts'
 
@@ -29,6 +32,7 @@ export type SqliteOptions = StorePolicy & {
   onWarning?: (warning: string) => void
 }
 
+const thisProcess = `${hostname()} ${process.pid} ${randomUUID()}`
 const openMs = 5_000
 const sliceRows = 500 // one slice holds up other writes for some 10 ms
 const deleteMax = 20_000 // never all of a large ledger at once: what else is expired waits for the next time
@@ -42,7 +46,7 @@ const beginsEmpty =
  * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, where callers take
  * turns. A lost thread or file is replaced by the next call. Rejects with `StoreVersionError` if the file must not be touched.
  */
-export async function openSqlite(options: SqliteOptions): Promise<Store & Archive> {
+export async function openSqlite(options: SqliteOptions): Promise<Store & Archive & Live> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const { path, maxBytes, busyMs = 1_500, hungMs = 1_800, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
@@ -52,13 +56,14 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
     known = fault
   }
   const common = {
-    settings: { path, maxBytes, busyMs, keepMs, keepUnknownMs, leaseMs },
+    settings: { path, maxBytes, busyMs, process: thisProcess, keepMs, keepUnknownMs, leaseMs },
     clock,
     hungMs,
     report,
   }
-  const writer = createThread({ ...common, onLedger })
+  const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
+  const { logged, ...live } = createLive(writer, reader)
   const turns = createTurns(2)
 
   async function list(sender: Sender, filter: SendFilter, read: typeof turns): Promise<SendRow[]> {
@@ -74,7 +79,8 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
     return found.map(toRow)
   }
 
-  const store: Store & Archive = {
+  const store: Store & Archive & Live = {
+    ...live,
     async claim(row, perDay) {
       const claim = await writer.call('claim', [flatten({ ...row, state: 'pending' } as SendRow), perDay ?? null])
       if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' } as { claimed: true } | { claimed: false }

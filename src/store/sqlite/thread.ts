@@ -19,6 +19,8 @@ type ThreadOptions = {
   hungMs: number
   report: (fault?: StoreFault) => void
   onLedger?: LedgerListener
+  /** The event log of an account has grown. */
+  onLogged?: (account: string) => void
 }
 
 // V8 would rather let the heap grow to several times what is in use than collect it.
@@ -27,7 +29,7 @@ const startMs = 5_000 // to be reported as lost within five seconds
 const closeMs = 1_000 // a disk that hangs must not hold up the end of the process
 const batchMax = 512 // bounds how long one transaction keeps other processes waiting
 
-export function createThread({ settings, clock, hungMs, report, onLedger = () => {} }: ThreadOptions): Thread {
+export function createThread({ settings, clock, hungMs, report, onLedger = () => {}, onLogged = () => {} }: ThreadOptions): Thread {
   let memory: LedgerMemory | undefined
 
   const client = createWorkerClient({
@@ -45,8 +47,9 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
       mayExpireLeases: clock.agrees(),
     }),
     onReply(about) {
-      const { state, memory: known } = about as Learnt // as worker.ts says it
+      const { state, memory: known, logged = [] } = about as Learnt // as worker.ts says it
       if (state) report(state.fault)
+      for (const account of logged) onLogged(account)
       if (!known) return
       if (!memory && known.clock > 0) clock.anchor(known.clock)
       const was = memory?.refused !== undefined

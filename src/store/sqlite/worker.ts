@@ -2,30 +2,33 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Batch } from '../../lib/worker-client.ts'
 import { compareLedger, type LedgerMemory } from '../identity.ts'
 import type { StoreFault, StorePolicy } from '../store.ts'
+import { logReads, logWrites } from './event-log.ts'
 import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
 import { reads, upkeep } from './reads.ts'
 import { flush, markOf, type Scope } from './scope.ts'
-import { writes } from './writes.ts'
+import { writes as ledgerWrites } from './writes.ts'
 
 /** What the worker gets at its start; `memory` is what its predecessor knew of the ledger. */
 export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
   path: string
   maxBytes: number
   busyMs: number
+  process: string
   memory?: LedgerMemory | undefined
 }
 
 /** The clock of the main thread, with each batch. */
 export type Times = Pick<Scope, 'now' | 'trusted' | 'mayDelete' | 'mayExpireLeases'>
 
-/** What a batch has learnt: how the store is, and what this process is to remember of its ledger. */
-export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined }
+/** What a batch has learnt: how the store is, what this process is to remember of its ledger, and which accounts have new events. */
+export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: string[] }
 
 /** What is wrong with a call: without a `fault` the call itself. */
 export type Refusal = { fault?: StoreFault | undefined; message: string }
 
-const verbs = { ...writes, ...reads, ...upkeep, close: () => disconnect() }
+const writes = { ...ledgerWrites, ...logWrites }
+const verbs = { ...writes, ...reads, ...logReads, ...upkeep, close: () => disconnect() }
 
 /** Everything that the worker can be asked. */
 export type Verbs = typeof verbs
@@ -66,10 +69,12 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: Answer[]
         const scope = scopeOf(times, next, mark.clock, over)
         for (const [n, call] of calls.entries()) if (call.name in writes) answers[n] = attempt(call, scope)
         flush(scope)
-        return { ...next, claims: next.claims + (next.refused === undefined ? scope.claims : 0), over: scope.over }
+        const claims = next.claims + (next.refused === undefined ? scope.claims : 0)
+        return { known: { ...next, claims }, over: scope.over, logged: [...scope.logged] }
       })
-      const { over: full, ...known } = found
+      const { over: full, known, logged } = found
       memory = known
+      if (logged.length > 0) learnt.logged = logged
       learnt.state = full ? { fault: 'limit' } : {}
     } catch (error) {
       learnt.state = { fault: lost(error) }
@@ -91,7 +96,7 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: Answer[]
 
 /** Until the main thread knows what time the ledger remembers, rows do not expire by a later time: see clock.ts. */
 function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): Scope {
-  const { keepMs, keepUnknownMs, leaseMs, maxBytes } = settings
+  const { keepMs, keepUnknownMs, leaseMs, maxBytes, process } = settings
   const trusted = memory === undefined && clock > 0 ? Math.min(times.trusted, clock) : times.trusted
   return {
     ...times,
@@ -102,11 +107,13 @@ function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, o
     horizon: [trusted - keepUnknownMs, trusted - keepMs],
     leaseMs,
     maxBytes,
+    process,
     over,
     madeRoom: false,
     changed: known?.refused !== undefined,
     claims: 0,
     counts: new Map(),
+    logged: new Set(),
   }
 }
 

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Outcome } from '../store.ts'
 import { LedgerChangedError, StoreUnavailableError } from '../store.ts'
+import { dropEvents, forgetEvents } from './event-log.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { count, counted, dayOf, keepCountsMs, type Scope, sendersOf } from './scope.ts'
@@ -162,6 +163,7 @@ export const writes = {
         pending += file.rows(`${own} AND state = 'pending'`, ...sender, destination).length
       }
     }
+    forgetEvents(file, destination)
     return { gone: deleted, pending }
   },
 }
@@ -193,7 +195,7 @@ function isFull(scope: Scope): boolean {
   return scope.over
 }
 
-/** Sends that were not sent go first, then rejected ones, of the caller who has most of them. */
+/** Sends that were not sent go first, then rejected ones, of the caller who has most of them; then the oldest events. */
 function makeRoom(scope: Scope) {
   const { file, maxBytes } = scope
   scope.madeRoom = true
@@ -207,4 +209,5 @@ function makeRoom(scope: Scope) {
       scope.over = file.bytes() > maxBytes
     }
   }
+  if (scope.over) dropEvents(scope)
 }

@@ -1,5 +1,6 @@
 import type { Archive } from '../store.ts'
 import type { Reply } from './connection.ts'
+import { eventScripts } from './event-scripts.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import type { Session } from './session.ts'
@@ -8,7 +9,8 @@ const slice = 200
 const pageRows = 1_000
 
 /** What an operator does to a whole ledger on a server. */
-export function createArchive({ read, write, confirmedWrite }: Session): Archive {
+export function createArchive(session: Session): Archive {
+  const { read, write, confirmedWrite } = session
   return {
     async dump(after = '') {
       const rows = (await read(scripts.dump, after, pageRows)) as Reply[]
@@ -40,7 +42,17 @@ export function createArchive({ read, write, confirmedWrite }: Session): Archive
           from = last === '' ? undefined : String(last)
         }
       }
+      await forgetEvents(session, destination)
       return sum
     },
+  }
+}
+
+async function forgetEvents({ read, write }: Session, destination: string) {
+  for (const account of (await read(eventScripts.logs)) as string[]) {
+    for (let after = '0'; after !== ''; ) after = String((await write(eventScripts.forgetEvents, account, destination, after, slice))[0])
+    let cursor = '0'
+    do cursor = String((await write(eventScripts.forgetStates, account, destination, cursor, slice))[0])
+    while (cursor !== '0')
   }
 }

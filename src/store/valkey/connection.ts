@@ -29,6 +29,7 @@ type ConnectionOptions = {
 }
 
 const waitMs = 100
+const blockMs = 2_000
 const againMs = 200
 
 /** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
@@ -70,6 +71,22 @@ export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptio
     },
     opened: link.opened,
     close: link.close,
+  }
+}
+
+/** A connection of its own for reads that block; `undefined` when nothing came, and it rejects while there is no connection. */
+export function connectToWait(place: ServerPlace): {
+  wait(streams: readonly string[], after: readonly string[]): Promise<Reply | undefined>
+  close(): void
+} {
+  const redis = new Redis({ ...optionsOf(place), socketTimeout: 2 * blockMs })
+  redis.on('error', () => {}) // the call that fails says it
+  return {
+    async wait(streams, after) {
+      const found = await redis.xread('COUNT', 1_000, 'BLOCK', blockMs, 'STREAMS', ...streams, ...after).catch(rejected)
+      return (found as Reply | null) ?? undefined
+    },
+    close: () => redis.disconnect(),
   }
 }
 

@@ -1,6 +1,7 @@
 // Longer than 200 lines, because a script runs as a whole on the server, and all of them share the functions at the top.
 import { hash } from 'node:crypto'
 import { formatting } from '../destinations.ts'
+import { logReading, logWriting } from './event-lua.ts'
 
 /** What all our keys begin with: a server, and even a database of it, may have other users. */
 export const prefix = 'afg:'
@@ -73,9 +74,9 @@ const common = `
   local function over()
     return tonumber(redis.call('GET', P .. 'bytes') or 0) > most and 1 or 0
   end
-`
+${logReading}`
 
-const writing = `
+const writing = `${logWriting}
   if version == 0 then redis.call('SET', P .. 'schema', ${schemaVersion}) end
 
   local function mark()
@@ -201,6 +202,9 @@ const writing = `
       if index and over() == 1 then
         for _, id in ipairs(redis.call('ZRANGE', index, 0, ${roomRows - 1})) do drop(id) end
       end
+    end
+    if over() == 1 then
+      for _, account in ipairs(redis.call('SMEMBERS', P .. 'logs')) do dropEvents(account) end
     end
   end
 

@@ -18,6 +18,8 @@ export type Session = {
   bestEffortWrite(script: Script, ...args: Args): Promise<Reply[]>
   /** A confirmed write whose refusal stops claims until another one succeeds. */
   claimWrite(script: Script, ...args: Args): Promise<Reply[]>
+  /** A write whose failure says nothing of the ledger; waits for a replica, but takes the write for done without it. */
+  writeBeside(script: Script, ...args: Args): Promise<Reply[]>
   /** Whether claims are refused while everything else may get through: a full server, a replica that hangs. */
   claimsRefused(): boolean
   /** Runs work that `end` waits for; refused afterwards. */
@@ -105,6 +107,10 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
     confirmedWrite: (script, ...args) => write(confirmed, script, args),
     bestEffortWrite: (script, ...args) => write(bestEffortConfirm, script, args),
     claimWrite: (script, ...args) => write(claiming, script, args),
+    async writeBeside(script, ...args) {
+      const [, ...answer] = (await track(() => bestEffortConfirm(script, [...common(), ...args]))) as Reply[] // as above
+      return answer
+    },
     claimsRefused: () => refused !== undefined,
     end() {
       ended = true

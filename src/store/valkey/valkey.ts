@@ -1,6 +1,7 @@
 // Longer than 200 lines, because it is the whole port: each verb in a few lines, one after the other.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createClock, type LedgerClock } from '../clock.ts'
+import type { Live } from '../event-log.ts'
 import {
   type Archive,
   type Claim,
@@ -19,6 +20,7 @@ import type { ServerPlace } from '../url.ts'
 import { createArchive } from './archive.ts'
 import { type Connection, connect, type Reply } from './connection.ts'
 import { createLedgerWatch, type LedgerWatch, markOf } from './ledger.ts'
+import { createLive } from './live.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import type { ServerReport } from './server-report.ts'
@@ -58,7 +60,7 @@ const attemptsOf = (perDay: number) => 10 * perDay + 100
  * Writes have one connection, reads and counters another: WAIT, where there is a replica, blocks its own. Rejects with `StoreVersionError`
  * if the ledger belongs to a newer release.
  */
-export async function openValkey(place: ServerPlace, options: ValkeyOptions): Promise<Store & Archive> {
+export async function openValkey(place: ServerPlace, options: ValkeyOptions): Promise<Store & Archive & Live> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const clock = createClock(now, monotonic)
   const ledger = createLedgerWatch(now, onLedger)
@@ -83,7 +85,9 @@ export async function openValkey(place: ServerPlace, options: ValkeyOptions): Pr
   const reader = connect(place)
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
-  const store: Store & Archive = {
+  const { live, stop } = createLive(session, place, clock)
+  const store: Store & Archive & Live = {
+    ...live,
     ...createSends(session, ledger, clock, writer),
     ...createReads(session),
     ...createArchive(session),
@@ -93,6 +97,7 @@ export async function openValkey(place: ServerPlace, options: ValkeyOptions): Pr
       return { count, leftMs }
     },
     close() {
+      stop()
       closing ??= within(closeMs, session.end())
         .catch(() => {})
         .then(() => {

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { migrate, migrations, recognise, versionOf } from '../../../src/store/sqlite/schema.ts'
 import { type Sender, StoreVersionError } from '../../../src/store/store.ts'
+import { created } from '../event-contract.ts'
 import { crm, ended, send, shop } from '../sends.ts'
 import { refused, test } from '../stores.ts'
 
@@ -80,6 +81,21 @@ describe('versions', () => {
     expect(Buffer.from(await store.secret()).toString('hex')).toBe('5'.repeat(64))
     expect(await store.forget('34600000001')).toEqual({ gone: 3, pending: 0 })
     expect((await store.check()).problems).toEqual([])
+  })
+
+  test('the file of version 3 opens with all that was in it, and takes events', async ({ open, path }) => {
+    copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-3.sqlite'), path)
+    const store = await open({ now: () => 10_000, monotonic: () => 10_000 })
+
+    expect((await store.dump()).map(({ state }) => state)).toEqual(['pending', 'accepted', 'rejected', 'not_sent', 'unknown'])
+    expect(await store.claim(send({ idempotencyKey: 'k2' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
+    expect(await store.claim(send({ id: '0196a000-0000-7000-8000-999999999999' }), 3), 'the sends of that day count').toEqual({
+      claimed: false,
+    })
+    expect(Buffer.from(await store.secret()).toString('hex')).toBe('5'.repeat(64))
+    await store.log.open('main')
+    await store.log.append('main', { events: [created('1')] })
+    expect((await store.log.read('main', 0, 10)).events).toHaveLength(1)
   })
 
   test('migrations run all or none', ({ path }) => {

@@ -8,13 +8,15 @@ import { afterAll, describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
+import { created, eventContract } from '../event-contract.ts'
 import { crm, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
-for (const contract of [storeContract, archiveContract]) contract('sqlite in memory', options => openStore('sqlite::memory:', options))
+for (const contract of [storeContract, archiveContract, eventContract])
+  contract('sqlite in memory', options => openStore('sqlite::memory:', options))
 const scratch = mkdtempSync(join(tmpdir(), 'store-'))
 let files = 0
-for (const contract of [storeContract, archiveContract])
+for (const contract of [storeContract, archiveContract, eventContract])
   contract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
 afterAll(() => rmSync(scratch, { recursive: true }))
 
@@ -28,6 +30,29 @@ describe('several processes on one file', () => {
 
     const won = (await Promise.all(claims.flat())).filter(({ claimed }) => claimed)
     expect(won.map(({ key }) => key).sort()).toEqual(keys.sort())
+  })
+
+  test('a lease passes on at once when its process is gone, and not before', async ({ remote, open }) => {
+    const [one, here] = [await remote(), await open()]
+    await one.live.acquire('poll:main', 'a', 60_000)
+    const before = await here.leases.acquire('poll:main', 'b', 60_000)
+    await one.end('SIGKILL')
+
+    expect(before).toBeUndefined()
+    expect(await here.leases.acquire('poll:main', 'b', 60_000)).toBe(2)
+  })
+
+  test('events of one process wake the other', async ({ remote, open }) => {
+    const [one, here] = [await remote(), await open()]
+    await here.log.open('main')
+    const heard: string[] = []
+    await expect.poll(() => here.log.read('main', 0, 1)).toMatchObject({ events: [] })
+    const stop = here.log.watch(['main'], account => heard.push(account))
+    await expect.poll(() => heard.length, { timeout: 5_000 }).toBe(1)
+    await one.live.append('main', { events: [created('1')] })
+
+    await expect.poll(() => heard.length, { timeout: 5_000 }).toBe(2)
+    stop()
   })
 
   test('share one secret, in whichever order they ask', async ({ remote, open }) => {

@@ -9,6 +9,7 @@ import { openValkey, type ValkeyOptions } from '../../../src/store/valkey/valkey
 import { selfSigned } from '../../afilnet/certificate.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
+import { created, eventContract } from '../event-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
@@ -62,7 +63,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     return server
   }
 
-  for (const contract of [storeContract, archiveContract]) contract('valkey', options => openStore(shared.fresh(), options))
+  for (const contract of [storeContract, archiveContract, eventContract]) contract('valkey', options => openStore(shared.fresh(), options))
 
   describe('several processes on one server', () => {
     test('exactly one of 50 claimants wins each key', async () => {
@@ -406,7 +407,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     test('may give us no more rights than we need', async () => {
       const server = await start()
       const rights =
-        '~afg:* resetchannels +evalsha +eval +wait +info +config|get +select +@connection +get +set +setnx +del +exists +incr +incrby +decrby +hget +hset +hgetall +hincrby +zadd +zrem +zrange +zrangebyscore +zcard +sadd +srem +scard +smembers +srandmember +pttl +pexpire'
+        '~afg:* resetchannels +evalsha +eval +wait +info +config|get +select +@connection +get +set +setnx +del +exists +incr +incrby +decrby +hget +hset +hgetall +hincrby +zadd +zrem +zrange +zrangebyscore +zcard +sadd +srem +scard +smembers +srandmember +pttl +pexpire +hdel +hscan +xadd +xrange +xtrim +xdel +xread'
       expect(server.cli('ACL', 'SETUSER', 'gateway', 'on', '>fake-store-password', ...rights.split(' '))).toBe('OK')
       const clock = { ms: 1_000 }
       const { store, warnings } = await open(server.url().replace('//', '//gateway:fake-store-password@'), {
@@ -416,6 +417,14 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await put(store, { idempotencyKey: 'k' }, 'accepted')
       await put(store, { idempotencyKey: 'free' }, 'not_sent')
       await put(store, { owner: 'dead' })
+
+      await store.log.open('main')
+      const heard: string[] = []
+      store.log.watch(['main'], account => heard.push(account))
+      await store.log.append('main', { states: [{ key: 'k', destination: '1', state: 's' }], events: [created('1')] })
+      await expect.poll(() => heard).toContain('main')
+      expect((await store.log.read('main', 0, 10)).events).toHaveLength(1)
+      expect((await store.log.states('main')).states).toHaveLength(1)
 
       expect(await store.list(crm, { idempotencyKey: 'k', limit: 1 })).toHaveLength(1)
       expect(await store.secret()).toHaveLength(32)
@@ -432,6 +441,20 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
         expect.stringContaining('CONFIG'),
       ])
     })
+
+    test.for(['xadd', 'xrange', 'xtrim', 'xdel', 'hdel', 'hscan'])(
+      'may keep %s from us: events are off, the ledger is not',
+      async command => {
+        const server = await start()
+        const rights = ['on', '>fake-store-password', '~afg:*', '+@all', `-${command}`]
+        expect(server.cli('ACL', 'SETUSER', 'gateway', ...rights)).toBe('OK')
+        const { store, states } = await open(server.url().replace('//', '//gateway:fake-store-password@'))
+
+        expect(await refused(store.log.open('main'))).toEqual(unavailable('denied'))
+        await put(store, { idempotencyKey: 'k' }, 'accepted')
+        expect(states).toEqual([])
+      },
+    )
   })
 
   describe('warnings', () => {

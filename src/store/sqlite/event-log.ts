@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto'
+import type { Append, KnownState, LogMark, NewEvent } from '../event-log.ts'
+import type { SendRow } from '../store.ts'
+import type { SqliteFile } from './file.ts'
+import { type FlatRow, toRow } from './rows.ts'
+import type { Scope } from './scope.ts'
+
+/** An event on its way between the threads: its destination apart, by which `forget` finds it, and the rest as JSON. */
+export type FlatEvent = [destination: string | null, body: string]
+export type FlatAppend = Pick<Append, 'lease'> & { states: readonly KnownState[]; events: readonly FlatEvent[] }
+
+const sliceRows = 1_000
+const unusedMs = 86_400_000 // beyond the retention
+const perMs = 1_000 // positions are times, so that those of a restored copy go on behind what its consumers have seen
+
+/** Verbs of leases and of the event log that write. */
+export const logWrites = {
+  acquireName({ file, now, process }: Scope, name: string, holder: string, leaseMs: number): number | undefined {
+    const [fence = 0, who, by, expiresAt] = file.row('SELECT fence, holder, process, expiresAt FROM fences WHERE name = ?', name) ?? []
+    // One that would last for longer was taken under a clock that was ahead.
+    const isHeld = Number(expiresAt) > now && Number(expiresAt) <= now + leaseMs && (who === holder || !isGone(String(by), process))
+    if (isHeld && who !== holder) return undefined
+    const next = isHeld ? Number(fence) : Number(fence) + 1
+    file.run('INSERT OR REPLACE INTO fences VALUES (?, ?, ?, ?, ?)', name, next, holder, process, now + leaseMs)
+    return next
+  },
+
+  renewName: ({ file, now }: Scope, name: string, fence: number, leaseMs: number): boolean =>
+    file.run('UPDATE fences SET expiresAt = ? WHERE name = ? AND fence = ?', now + leaseMs, name, fence) > 0,
+
+  releaseName({ file }: Scope, name: string, fence: number) {
+    file.run('UPDATE fences SET expiresAt = 0 WHERE name = ? AND fence = ?', name, fence)
+  },
+
+  openLog({ file, now }: Scope, account: string): LogMark {
+    const identity = randomBytes(6).toString('base64url')
+    const sql = 'INSERT INTO logs VALUES (?, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET openedAt = excluded.openedAt'
+    file.run(sql, account, identity, now)
+    return markOf(file, account) as LogMark // it is there now
+  },
+
+  append(scope: Scope, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
+    const { file } = scope
+    if (lease && !holds(scope, lease.name, lease.fence)) return undefined
+    if (scope.over) dropEvents(scope, account)
+    for (const { key, destination, state } of states) {
+      if (state === null) file.run('DELETE FROM states WHERE account = ? AND key = ?', account, key)
+      else file.run('INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)', account, key, destination, state)
+    }
+    return log(scope, account, events)
+  },
+
+  /** One slice of one account. */
+  trimLog({ file, mayDelete, trusted }: Scope, keepMs: number): number {
+    if (!mayDelete) return 0
+    const before = Math.floor(trusted - keepMs)
+    for (const table of ['events', 'states', 'logs'])
+      file.run(`DELETE FROM ${table} WHERE account IN (SELECT account FROM logs WHERE openedAt < ?)`, before - unusedMs)
+    for (const [account] of file.rows('SELECT account FROM logs')) {
+      const dropped = drop(file, String(account), before * perMs)
+      if (dropped > 0) return dropped
+    }
+    return 0
+  },
+}
+
+/** Verbs of the event log that read. */
+export const logReads = {
+  readLog({ file }: Scope, account: string, after: number, limit: number): { mark?: LogMark; rows: [position: number, body: string][] } {
+    const mark = markOf(file, account)
+    if (!mark) return { rows: [] }
+    const sql = 'SELECT position, body FROM events WHERE account = ? AND position > ? ORDER BY position LIMIT ?'
+    return { mark, rows: file.rows(sql, account, after, limit) as [number, string][] } // as the columns are
+  },
+
+  readStates({ file }: Scope, account: string, after: string): [key: string, destination: string | null, state: string][] {
+    const sql = `SELECT key, destination, state FROM states WHERE account = ? AND key > ? ORDER BY key LIMIT ${sliceRows}`
+    return file.rows(sql, account, after) as [string, string | null, string][] // as the columns are
+  },
+
+  findStates: ({ file }: Scope, account: string, keys: readonly string[]): (string | undefined)[] =>
+    keys.map(key => file.row('SELECT state FROM states WHERE account = ? AND key = ?', account, key)?.[0] as string | undefined), // see above
+
+  lastOf: ({ file }: Scope, accounts: readonly string[]): number[] => accounts.map(account => markOf(file, account)?.last ?? 0),
+}
+
+/** Whether nobody has taken the name since this fence; for verbs that must not be a frozen holder's. */
+export const holds = ({ file }: Scope, name: string, fence: number): boolean =>
+  file.row('SELECT fence FROM fences WHERE name = ?', name)?.[0] === fence
+
+/** Whether a process of this machine has ended: a container that starts again has the name and the number of the one before. */
+function isGone(other: string, mine: string): boolean {
+  const [host, pid] = other.split(' ')
+  const [here, own] = mine.split(' ')
+  if (host !== here || other === mine) return false
+  if (pid === own) return true
+  try {
+    return !process.kill(Number(pid), 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH' // a system error has a code
+  }
+}
+
+/**
+ * Appends a `send.updated` with the row as it stands now, in the transaction that has changed it, where the account has an event log.
+ *
+ * For each change of a send after its POST was answered.
+ */
+export function announce(scope: Scope, flat: FlatRow) {
+  const { fingerprint: _, user: __, owner: ___, ...row } = toRow(flat)
+  const { caller, account, platform, platformId, destination } = row
+  if (!markOf(scope.file, account)) return
+  const { messageId = null } = row as SendRow & { messageId?: string }
+  const chat = { platform, platformId, destination, messageId }
+  const event: NewEvent = {
+    type: 'send.updated',
+    at: scope.now,
+    ...chat,
+    direction: 'out',
+    sender: { caller, account },
+    send: JSON.stringify(row),
+  }
+  log(scope, account, [[destination, JSON.stringify(event)]])
+}
+
+function log({ file, trusted, logged }: Scope, account: string, events: readonly FlatEvent[]): number[] {
+  const last = markOf(file, account)?.last
+  if (last === undefined) throw new Error('The account has no event log')
+  if (events.length === 0) return []
+  const first = Math.max(last + 1, Math.floor(trusted) * perMs)
+  const positions = events.map((_, n) => first + n)
+  for (const [n, [destination, body]] of events.entries())
+    file.run('INSERT INTO events VALUES (?, ?, ?, ?)', account, first + n, destination, body)
+  file.run('UPDATE logs SET last = ? WHERE account = ?', first + events.length - 1, account)
+  logged.add(account)
+  return positions
+}
+
+/** Deletes a slice of the oldest events, of the account or of all: they make room before anything is refused. */
+export function dropEvents(scope: Scope, ...accounts: string[]) {
+  const { file, maxBytes } = scope
+  const names = accounts.length > 0 ? accounts : file.rows('SELECT account FROM logs').map(String)
+  for (const account of names) drop(file, account)
+  scope.over = file.bytes() > maxBytes
+}
+
+export function forgetEvents(file: SqliteFile, destination: string) {
+  for (const table of ['events', 'states']) file.run(`DELETE FROM ${table} WHERE destination = ?`, destination)
+}
+
+/** A slice of what lies before a position; the log remembers up to where it was cut. */
+function drop(file: SqliteFile, account: string, before = Number.MAX_SAFE_INTEGER): number {
+  const slice = `SELECT position FROM events WHERE account = ? AND position < ? ORDER BY position LIMIT ${sliceRows}`
+  const last = file.rows(slice, account, before).at(-1)?.[0]
+  if (last === undefined) return 0
+  file.run('UPDATE logs SET trimmed = ? WHERE account = ?', last, account)
+  return file.run('DELETE FROM events WHERE account = ? AND position <= ?', account, last)
+}
+
+function markOf(file: SqliteFile, account: string): LogMark | undefined {
+  const [identity, trimmed, last] = file.row('SELECT identity, trimmed, last FROM logs WHERE account = ?', account) ?? []
+  return identity === undefined ? undefined : { identity: String(identity), trimmed: Number(trimmed), last: Number(last) }
+}

@@ -1,0 +1,71 @@
+/** What an event or a known state takes beside its text. */
+const entryBytes = 120
+
+/** How many events one script drops: a few milliseconds. */
+const dropRows = 500
+
+/** Whether a log is there; for all scripts. */
+export const logReading = `
+  local function markOf(account)
+    local key = P .. 'log:' .. account
+    local identity = redis.call('HGET', key, 'identity')
+    if not identity then return end
+    return {identity, redis.call('HGET', key, 'trimmed'), redis.call('HGET', key, 'last')}
+  end
+`
+
+/**
+ * What scripts that write share: the ledger's own announce the end of a send in the step that ends it.
+ *
+ * `announce(row)` is for each change of a send after its POST was answered. It never fails: where a right is missing, the ledger goes on.
+ */
+export const logWriting = `
+  local function holds(name, fence)
+    return string.match(redis.call('HGET', P .. 'fences', name) or '', '^%d+') == fence
+  end
+  local function know(account, key, value)
+    local before = redis.call('HGET', P .. 'states:' .. account, key)
+    local bytes = before and -(#before + #key + ${entryBytes}) or 0
+    if value == '' then redis.call('HDEL', P .. 'states:' .. account, key)
+    else
+      redis.call('HSET', P .. 'states:' .. account, key, value)
+      bytes = bytes + #value + #key + ${entryBytes}
+    end
+    redis.call('INCRBY', P .. 'bytes', bytes)
+  end
+
+  local function eventBytes(fields) return #fields[2] + #fields[4] + ${entryBytes} end
+  local function add(call, account, destination, body)
+    local last = tonumber(redis.call('HGET', P .. 'log:' .. account, 'last'))
+    local position = string.format('%.0f', math.max(last + 1, now * 1000))
+    local added = call('XADD', P .. 'events:' .. account, position, 'd', destination, 'e', body)
+    if type(added) == 'table' then return end
+    redis.call('HSET', P .. 'log:' .. account, 'last', position)
+    redis.call('INCRBY', P .. 'bytes', eventBytes({'d', destination, 'e', body}))
+    return position
+  end
+  local function log(account, destination, body) return add(redis.call, account, destination, body) end
+
+  local function announce(row)
+    if not markOf(row.account) then return end
+    local send = {}
+    for name, value in pairs(row) do send[name] = value end
+    send.fingerprint, send.user, send.owner = nil, nil, nil
+    send.createdAt, send.settledAt = tonumber(row.createdAt), tonumber(row.settledAt)
+    local event = {type = 'send.updated', at = now, platform = row.platform, platformId = row.platformId, destination = row.destination,
+      messageId = row.messageId or cjson.null, direction = 'out', sender = {caller = row.caller, account = row.account}, send = cjson.encode(send)}
+    add(redis.pcall, row.account, row.destination, cjson.encode(event))
+  end
+
+  local function dropEvents(account, before)
+    local entries = redis.call('XRANGE', P .. 'events:' .. account, '-', before and '(' .. before or '+', 'COUNT', ${dropRows})
+    if #entries == 0 then return 0 end
+    local bytes = 0
+    for _, entry in ipairs(entries) do bytes = bytes + eventBytes(entry[2]) end
+    local last = string.match(entries[#entries][1], '^%d+')
+    redis.call('XTRIM', P .. 'events:' .. account, 'MINID', last .. '-1')
+    redis.call('HSET', P .. 'log:' .. account, 'trimmed', last)
+    redis.call('DECRBY', P .. 'bytes', bytes)
+    return #entries
+  end
+`
