@@ -1,3 +1,4 @@
+import { getCompileCacheDir } from 'node:module'
 import { Worker } from 'node:worker_threads'
 import { createWorkerClient } from '../../lib/worker-client.ts'
 import type { LedgerClock } from '../clock.ts'
@@ -36,7 +37,7 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
     start: () =>
       new Worker(new URL('./worker.ts', import.meta.url), {
         workerData: { ...settings, memory },
-        env: {},
+        env: { NODE_COMPILE_CACHE: getCompileCacheDir() }, // reading the sources again would be half of the thread's start
         name: 'store',
         resourceLimits,
       }),
