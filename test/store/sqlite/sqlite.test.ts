@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
-import { afterAll, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
@@ -14,11 +13,6 @@ import { refused, test, unavailable } from '../stores.ts'
 
 for (const contract of [storeContract, archiveContract, eventContract])
   contract('sqlite in memory', options => openStore('sqlite::memory:', options))
-const scratch = mkdtempSync(join(tmpdir(), 'store-'))
-let files = 0
-for (const contract of [storeContract, archiveContract, eventContract])
-  contract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
-afterAll(() => rmSync(scratch, { recursive: true }))
 
 describe('several processes on one file', () => {
   test('exactly one of 50 claimants wins each key', async ({ remote }) => {
