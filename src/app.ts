@@ -31,10 +31,11 @@ import { Channel, ChannelList, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
 import { files, NewFile } from './routes/files.ts'
 import { health, Liveness, Readiness, type State } from './routes/health.ts'
+import { GatewayLinks, landing } from './routes/landing.ts'
 import { Me, me } from './routes/me.ts'
 import { Message, MessageList, messages, NewMessage } from './routes/messages.ts'
 import { Platform, wellFormed } from './routes/params.ts'
-import { ProblemExplanation, problemPages } from './routes/problems.ts'
+import { ProblemExplanation, ProblemList, problemPages } from './routes/problems.ts'
 import { Send, SendPage, sendLedger } from './routes/sends.ts'
 import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
@@ -137,7 +138,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(health, { lifecycle, state })
 
   const route = { sends, base, keyRequired: config.idempotencyRequired }
-  await app.register(problemPages)
+  await app.register(landing, { base, docs: config.docs })
+  await app.register(problemPages, { base })
   await app.register(me)
   await app.register(channels, { upstream })
   await app.register(chats, { upstream })
@@ -164,6 +166,8 @@ const sharedSchemas = [
   Liveness,
   Readiness,
   ProblemExplanation,
+  ProblemList,
+  GatewayLinks,
 ]
 
 /** Nothing is coerced, dropped or filled in. `verbose`, since an error names what was found. */

@@ -52,6 +52,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What this is, and where its documents are
+         * @description What this is, and where its documents are.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         */
+        get: operations["getLinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Every error, with its status and title
+         * @description Every error, with its status and title.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         */
+        get: operations["listProblems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/problems/{code}": {
         parameters: {
             query?: never;
@@ -121,7 +171,7 @@ export interface paths {
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet (first screen)|
+         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         get: operations["listChannels"];
         put?: never;
@@ -150,7 +200,7 @@ export interface paths {
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet (first screen)|
+         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         get: operations["listChats"];
         put?: never;
@@ -178,8 +228,9 @@ export interface paths {
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
+         *     |410|[cursor-gone](/problems/cursor-gone)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet (first screen)|
+         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         get: operations["listMessages"];
         put?: never;
@@ -203,7 +254,7 @@ export interface paths {
          *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
-         *     |413, 50x|the errors of any call to Afilnet (first screen)|
+         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -230,7 +281,7 @@ export interface paths {
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet (first screen)|
+         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         get: operations["listUnreadMessages"];
         put?: never;
@@ -270,7 +321,7 @@ export interface paths {
          *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
-         *     |413, 50x|the errors of any call to Afilnet (first screen)|
+         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         post: operations["sendFile"];
         delete?: never;
@@ -352,6 +403,7 @@ export interface components {
          * @example method-not-allowed
          * @example request-timeout
          * @example idempotency-key-in-use
+         * @example cursor-gone
          * @example payload-too-large
          * @example uri-too-long
          * @example unsupported-media-type
@@ -474,6 +526,7 @@ export interface components {
          *       "messageId": "1001",
          *       "message": "Hello",
          *       "sent": true,
+         *       "direction": "out",
          *       "status": "READ",
          *       "datetime": "2026-01-31 09:30:00"
          *     }
@@ -488,6 +541,8 @@ export interface components {
             message: string | null;
             /** @description Afilnet's `sent` or `issent`; null where its value is not a boolean */
             sent: boolean | null;
+            /** @description `in` or `out`, as far as `sent` tells; what Afilnet means by it is an inference */
+            direction: string | null;
             /** @description Afilnet's own word */
             status: string | null;
             /** @description Afilnet's own text, in a time zone that it does not tell */
@@ -502,8 +557,29 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /**
+         * @example {
+         *       "items": [
+         *         {
+         *           "platform": "whatsapp",
+         *           "platformId": "100",
+         *           "destination": "34600000000",
+         *           "messageId": "1001",
+         *           "message": "Hello",
+         *           "sent": true,
+         *           "direction": "out",
+         *           "status": "READ",
+         *           "datetime": "2026-01-31 09:30:00"
+         *         }
+         *       ]
+         *     }
+         */
         MessageList: {
             items: components["schemas"]["Message"][];
+            /** @description Of a page that has newer ones after it: for `after` */
+            nextCursor?: string;
+            /** @description Of a page that has older ones before it: for `before` */
+            previousCursor?: string;
         };
         /**
          * @example {
@@ -676,6 +752,42 @@ export interface components {
             /** @description Whether repeating the request is safe and of use */
             retry: string;
         };
+        /**
+         * @example {
+         *       "items": [
+         *         {
+         *           "code": "chat-not-found",
+         *           "status": 404,
+         *           "title": "Afilnet knows no such chat"
+         *         }
+         *       ]
+         *     }
+         */
+        ProblemList: {
+            items: {
+                code: string;
+                status: number;
+                title: string;
+            }[];
+        };
+        /**
+         * @example {
+         *       "name": "Afilnet gateway",
+         *       "docs": "/docs",
+         *       "openapi": "/openapi.json",
+         *       "problems": "/problems",
+         *       "health": "/health/ready"
+         *     }
+         */
+        GatewayLinks: {
+            name: string;
+            /** @description The docs page; absent if it is switched off */
+            docs?: string;
+            openapi?: string;
+            /** @description What the errors mean */
+            problems: string;
+            health: string;
+        };
     };
     responses: {
         /** @description Any other error, now or in a later release: `request-timeout`, `uri-too-long`, `expectation-failed`, `headers-too-large`. Decide on `code`, `outcome` and `retry`. */
@@ -754,28 +866,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `not-found` */
-        Problem404: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/not-found",
-                 *       "title": "There is nothing at this path",
-                 *       "status": 404,
-                 *       "detail": "The gateway has no such path.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `rate-limited` */
         Problem429: {
             headers: {
@@ -795,6 +885,28 @@ export interface components {
                  *       "code": "rate-limited",
                  *       "outcome": "not_applied",
                  *       "retry": "yes",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `not-found` */
+        Problem404: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/not-found",
+                 *       "title": "There is nothing at this path",
+                 *       "status": 404,
+                 *       "detail": "The gateway has no such path.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "not-found",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
                  *       "requestId": "Xq3vT0c8Zk"
                  *     }
                  */
@@ -1004,6 +1116,28 @@ export interface components {
                  *       "retry": "no",
                  *       "requestId": "Xq3vT0c8Zk",
                  *       "upstreamCode": "CHANNEL_NOT_FOUND"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `cursor-gone` */
+        Problem410: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/cursor-gone",
+                 *       "title": "The message of this position is gone",
+                 *       "status": 410,
+                 *       "detail": "The conversation has no message with the `messageId` in `before` or `after`.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "cursor-gone",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
@@ -1409,8 +1543,12 @@ export interface components {
         };
     };
     parameters: {
+        /** @description With `text/html`: a page */
+        HeaderAccept: string;
         /** @description The `ETag` of an earlier answer: if the list is still the same, the answer is 304 without a body. */
         HeaderIfNoneMatch: string;
+        /** @description A page of at most so many, oldest first; 50 with `before` or `after` */
+        QueryLimit: number;
         /**
          * @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`.
          * @example whatsapp
@@ -1518,12 +1656,74 @@ export interface operations {
             default: components["responses"]["OtherProblem"];
         };
     };
+    getLinks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description With `text/html`: a page */
+                Accept?: components["parameters"]["HeaderAccept"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The links; HTML for a browser */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayLinks"];
+                    /** @example <!doctype html>… */
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listProblems: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description With `text/html`: a page */
+                Accept?: components["parameters"]["HeaderAccept"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The errors; HTML for a browser */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProblemList"];
+                    /** @example <!doctype html>… */
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
     explainProblem: {
         parameters: {
             query?: never;
             header?: {
                 /** @description With `text/html`: a page */
-                Accept?: string;
+                Accept?: components["parameters"]["HeaderAccept"];
             };
             path: {
                 /**
@@ -1630,7 +1830,14 @@ export interface operations {
     };
     listChats: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A page of at most so many, oldest first; 50 with `before` or `after` */
+                limit?: components["parameters"]["QueryLimit"];
+                /** @description The newest before this cursor */
+                before?: string;
+                /** @description The oldest after this cursor */
+                after?: string;
+            };
             header?: {
                 /** @description The `ETag` of an earlier answer: if the list is still the same, the answer is 304 without a body. */
                 "If-None-Match"?: components["parameters"]["HeaderIfNoneMatch"];
@@ -1678,7 +1885,14 @@ export interface operations {
     };
     listMessages: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A page of at most so many, oldest first; 50 with `before` or `after` */
+                limit?: components["parameters"]["QueryLimit"];
+                /** @description The newest before this: a cursor, or the `messageId` of a message */
+                before?: string;
+                /** @description The oldest after this */
+                after?: string;
+            };
             header?: {
                 /** @description The `ETag` of an earlier answer: if the list is still the same, the answer is 304 without a body. */
                 "If-None-Match"?: components["parameters"]["HeaderIfNoneMatch"];
@@ -1720,6 +1934,7 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403B"];
             404: components["responses"]["Problem404B"];
+            410: components["responses"]["Problem410"];
             413: components["responses"]["Problem413"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];

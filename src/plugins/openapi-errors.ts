@@ -61,6 +61,6 @@ export function errorTable(route: DocumentedRoute, base: string) {
   const codes = codesOf(route).filter(code => !shared.has(code))
   const byStatus = Object.groupBy(codes, code => catalogue[code].status)
   const rows = Object.entries(byStatus).map(([status, codes = []]) => `|${status}|${links(codes, base)}|`)
-  const rest = route.operation ? ['|413, 50x|the errors of any call to Afilnet (first screen)|'] : []
+  const rest = route.operation ? [`|413, 50x|the errors of any call to Afilnet, [explained here](${base}/problems)|`] : []
   return ['|status|errors|', '|-|-|', ...rows, ...rest].join('\n')
 }

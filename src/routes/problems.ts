@@ -1,8 +1,8 @@
-import { hash } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
+import { isBrowser, markup, sendPage } from './page.ts'
 
 /** What an error means, in words. */
 export const ProblemExplanation = Type.Object(
@@ -17,8 +17,42 @@ export const ProblemExplanation = Type.Object(
 )
 type Explanation = Static<typeof ProblemExplanation>
 
+/** Every error there is, in a line each. */
+export const ProblemList = Type.Object(
+  { items: Type.Array(Type.Object({ code: Type.String(), status: Type.Integer(), title: Type.String() })) },
+  { $id: 'ProblemList', examples: [{ items: [{ code: 'chat-not-found', status: 404, title: catalogue['chat-not-found'].title }] }] },
+)
+type Row = Static<typeof ProblemList>['items'][number]
+
+const rows = (Object.keys(catalogue) as ProblemCode[]).map(code => ({ code, status: catalogue[code].status, title: catalogue[code].title }))
+
+const accept = Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) })
+const html = { schema: Type.String(), example: '<!doctype html>…' }
+
 /** Public pages that explain each error: what it means, who must act, whether a retry is safe. */
-export const problemPages: FastifyPluginAsyncTypebox = async app => {
+export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (app, { base }) => {
+  app.get(
+    '/problems',
+    {
+      config: { scope: 'public' },
+      schema: {
+        operationId: 'listProblems',
+        summary: 'Every error, with its status and title',
+        tags: ['Gateway'],
+        headers: accept,
+        response: {
+          200: {
+            description: 'The errors; HTML for a browser',
+            content: { 'application/json': { schema: Type.Unsafe<{ items: Row[] }>(Type.Ref('ProblemList')) }, 'text/html': html },
+          },
+        },
+      },
+    },
+    async ({ headers }, reply) => {
+      reply.headers({ vary: 'Accept', 'cache-control': 'public, max-age=3600' })
+      return isBrowser(headers) ? sendPage(reply, 'Errors', index(rows, base)) : { items: rows }
+    },
+  )
   app.get(
     '/problems/:code',
     {
@@ -28,13 +62,13 @@ export const problemPages: FastifyPluginAsyncTypebox = async app => {
         summary: 'What an error means, who must act, and whether a retry is safe',
         tags: ['Gateway'],
         params: Type.Object({ code: Type.String({ description: 'The `code` of an error', examples: ['chat-not-found'] }) }),
-        headers: Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) }),
+        headers: accept,
         response: {
           200: {
             description: 'The explanation; HTML for a browser',
             content: {
               'application/json': { schema: Type.Unsafe<Explanation>(Type.Ref('ProblemExplanation')), example: explain('chat-not-found') },
-              'text/html': { schema: Type.String(), example: '<!doctype html>…' },
+              'text/html': html,
             },
           },
         },
@@ -44,8 +78,7 @@ export const problemPages: FastifyPluginAsyncTypebox = async app => {
       if (!Object.hasOwn(catalogue, params.code)) throw new Problem('not-found', { detail: 'No error has this code.' })
       const explanation = explain(params.code as ProblemCode) // it is a key of the catalogue
       reply.headers({ vary: 'Accept', 'cache-control': 'public, max-age=3600' })
-      if (!headers.accept?.includes('text/html')) return explanation
-      return reply.headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': pagePolicy }).send(page(explanation))
+      return isBrowser(headers) ? sendPage(reply, explanation.code, page(explanation, base)) : explanation
     },
   )
 }
@@ -65,19 +98,14 @@ function retryAdvice(code: ProblemCode): string {
     : 'Yes: nothing was applied. Wait for `Retry-After` where the answer has it.'
 }
 
-const style = 'body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{background:#eee;padding:0 .2em}'
-const pagePolicy = `default-src 'none'; style-src 'sha256-${hash('sha256', style, 'base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
-
-function page({ code, status, title, meaning, retry }: Explanation) {
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${code}</title><style>${style}</style></head>
-<body><h1>${markup(title)}</h1>
+const page = ({ code, status, title, meaning, retry }: Explanation, base: string) => `<p><a href="${base}/problems">All errors</a></p>
+<h1>${markup(title)}</h1>
 <p><code>${code}</code>, HTTP ${status}</p>
 <h2>What it means</h2><p>${markup(meaning)}</p>
-<h2>May I repeat the request?</h2><p>${markup(retry)}</p>
-</body></html>
-`
-}
+<h2>May I repeat the request?</h2><p>${markup(retry)}</p>`
 
-const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' }
-const markup = (text: string) => text.replace(/[&<>]/g, character => escapes[character] ?? '').replace(/`([^`]+)`/g, '<code>$1</code>')
+const index = (rows: Row[], base: string) => `<h1>Errors</h1>
+<p>Decide on the <code>code</code> of an error, on <code>outcome</code> and on <code>retry</code>. Each page says who must act and whether to repeat the request.</p>
+<ul>
+${rows.map(({ code, status, title }) => `<li>${status} <a href="${base}/problems/${code}">${code}</a><br><span class="muted">${markup(title)}</span></li>`).join('\n')}
+</ul>`

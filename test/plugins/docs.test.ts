@@ -61,6 +61,7 @@ const examplesOf = ({ example, examples = {} }: Media) => [
 describe('The OpenAPI document', () => {
   plain('has the operations of the contract', () => {
     expect(operations.map(([name]) => name).sort()).toEqual([
+      'GET /',
       'GET /channels',
       'GET /chats/{platform}/{platformId}',
       'GET /chats/{platform}/{platformId}/{destination}/messages',
@@ -68,6 +69,7 @@ describe('The OpenAPI document', () => {
       'GET /health/live',
       'GET /health/ready',
       'GET /me',
+      'GET /problems',
       'GET /problems/{code}',
       'GET /sends',
       'GET /sends/{id}',
@@ -78,7 +80,7 @@ describe('The OpenAPI document', () => {
 
   plain.for(operations)('%s says what it is', ([name, operation]) => {
     const tags = document.tags.map((tag: { name: string }) => tag.name)
-    const open = /health|problems/.test(name)
+    const open = /health|problems|\/$/.test(name)
 
     expect(operation.operationId).toMatch(/^[a-z]+([A-Z][a-z]+)*$/)
     expect(operation.summary.length).toBeGreaterThan(10)
@@ -187,7 +189,9 @@ describe('The OpenAPI document', () => {
         'Platform',
         'Problem',
         'ProblemCode',
+        'GatewayLinks',
         'ProblemExplanation',
+        'ProblemList',
         'Readiness',
         'Send',
         'SendPage',
@@ -336,6 +340,8 @@ describe('The answers', () => {
     ['GET', '/me', '/me', 200],
     ['GET', '/health/live', '/health/live', 200],
     ['GET', '/health/ready', '/health/ready', 200],
+    ['GET', '/', '/', 200],
+    ['GET', '/problems', '/problems', 200],
     ['GET', '/problems/not-found', '/problems/{code}', 200],
     ['GET', '/problems/nothing', '/problems/{code}', 404],
     ...[...magicCodes].map(code => ['POST', `/chats/whatsapp/100/${code}/files`, `${path}/files`, 0] as const),

@@ -50,6 +50,28 @@ const contract = {
   'upstream-timeout': 504,
 }
 
+const browser = { accept: 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8' }
+
+describe('GET /problems', () => {
+  test('lists every code to a program', async ({ gateway }) => {
+    const reply = await gateway.request('/problems', { key: null })
+
+    expect(reply).toMatchObject({ status: 200, headers: { 'content-type': 'application/json; charset=utf-8', vary: 'Accept' } })
+    const items = reply.json.items as { code: string; status: number; title: string }[]
+    expect(Object.fromEntries(items.map(({ code, status }) => [code, status]))).toEqual(contract)
+    for (const { title } of items) expect(title).toMatch(/\w{3}/)
+  })
+
+  test('links the page of each code for a person', async ({ start }) => {
+    const gateway = await start({ env: { PUBLIC_URL: 'https://example.com/chat-api' } })
+
+    const { headers, text } = await gateway.request('/problems', { key: null, headers: browser })
+
+    expect(headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/=]+';/)
+    for (const code of Object.keys(contract)) expect(text).toContain(`<a href="https://example.com/chat-api/problems/${code}">${code}</a>`)
+  })
+})
+
 describe('GET /problems/{code}', () => {
   test('knows the codes of the contract and no other', () => {
     expect(Object.fromEntries(Object.entries(catalogue).map(([code, { status }]) => [code, status]))).toEqual(contract)
@@ -72,8 +94,7 @@ describe('GET /problems/{code}', () => {
 
   test('explains each code to a person', async ({ gateway }) => {
     for (const [code, status] of Object.entries(contract)) {
-      const accept = 'text/html,application/xhtml+xml;q=0.9,*/*;q=0.8'
-      const reply = await gateway.request(`/problems/${code}`, { key: null, headers: { accept } })
+      const reply = await gateway.request(`/problems/${code}`, { key: null, headers: browser })
 
       expect(reply, code).toMatchObject({ status: 200, headers: { 'content-type': 'text/html; charset=utf-8', vary: 'Accept' } })
       expect(reply.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/=]+';/)

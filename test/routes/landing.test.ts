@@ -1,0 +1,42 @@
+import { describe, expect } from 'vitest'
+import { sharedTest as test } from '../gateway.ts'
+
+const html = { accept: 'text/html,*/*;q=0.8' }
+
+describe('GET /', () => {
+  test('links the documents for a program', async ({ gateway }) => {
+    const { json, headers } = await gateway.request('/', { key: null })
+
+    expect(json).toEqual({
+      name: 'Afilnet gateway',
+      docs: '/docs',
+      openapi: '/openapi.json',
+      problems: '/problems',
+      health: '/health/ready',
+    })
+    expect(headers.vary).toBe('Accept')
+    for (const path of [json.docs, json.openapi, json.problems, json.health])
+      expect((await gateway.request(path, { key: null })).status, path).toBe(200)
+  })
+
+  test('is a page for a person, with links that work under the public URL', async ({ start }) => {
+    const gateway = await start({ env: { PUBLIC_URL: 'https://example.com/chat-api' } })
+
+    const { status, headers, text } = await gateway.request('/', { key: null, headers: html })
+    const links = [...text.matchAll(/<a href="([^"]*)"/g)].map(([, href]) => href)
+
+    expect(status).toBe(200)
+    expect(headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(links).toEqual(['docs', 'openapi.json', 'problems', 'health/ready'].map(path => `https://example.com/chat-api/${path}`))
+  })
+
+  test('does not link docs that are switched off', async ({ start }) => {
+    const gateway = await start({ env: { DOCS: 'false' } })
+
+    const { json } = await gateway.request('/', { key: null })
+    const { text } = await gateway.request('/', { key: null, headers: html })
+
+    expect(json).toEqual({ name: 'Afilnet gateway', problems: '/problems', health: '/health/ready' })
+    expect(text).not.toMatch(/docs|openapi/)
+  })
+})
