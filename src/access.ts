@@ -1,5 +1,5 @@
 /** The scopes that a key can have. */
-export const scopes = ['channels:read', 'chats:read', 'messages:read', 'messages:send', 'files:send'] as const
+export const scopes = ['channels:read', 'chats:read', 'messages:read', 'messages:send', 'files:send', 'events:read'] as const
 export type Scope = (typeof scopes)[number]
 
 /** The chats that a caller may use: three segments, each a literal, a literal prefix and `*`, or `*`. */

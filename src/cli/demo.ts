@@ -25,6 +25,8 @@ const config = configOrExit(() =>
     AFILNET_URL: `${sandbox.url}/api/http/`,
     GATEWAY_KEY_SHA256: sha256,
     STORE_URL: 'sqlite::memory:',
+    EVENTS_CHANNELS: '*',
+    EVENTS_INTERVAL_MS: '1000',
     LOG_LEVEL: 'warn',
   }),
 )

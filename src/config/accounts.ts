@@ -5,6 +5,7 @@ import type { CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
 import { digestIssue, passwordIssue, type ReadFile, sandboxPassword, withoutNewline } from './secrets.ts'
 import { isLocal, readUrl, urlIssue } from './url.ts'
+import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
 
 export type AccountConfig = {
@@ -18,7 +19,11 @@ export type AccountConfig = {
   rows?: 'destination-open'
   /** What Afilnet calls `sent` is not taken to say who wrote a message. */
   sent?: 'ignore'
+  /** The channels to watch, and how often; absent: none. */
+  events?: EventsConfig
 }
+
+export type EventsConfig = { channels: readonly string[]; intervalMs: number }
 
 export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' | 'chats'> & {
   keySha256: readonly string[]
@@ -39,6 +44,7 @@ export function readSingle(values: Partial<Values>, connections: number, report:
     timezone: values.AFILNET_TIMEZONE,
     rows: values.AFILNET_ROWS,
     sent: values.AFILNET_SENT,
+    events: readEvents(values, report),
     connections,
   }
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
@@ -123,16 +129,36 @@ function readEnvironment(name: string, environment: Environment) {
   return { text, issue: `${shown} is not set` }
 }
 
+/** The channels of the environment. */
+function readEvents({ EVENTS_CHANNELS: list, EVENTS_INTERVAL_MS: intervalMs = usualIntervalMs }: Partial<Values>, report: Report) {
+  if (list === undefined) return undefined
+  const channels = list.split(',').map(item => item.trim())
+  const wrong = channels.find(item => !new RegExp(channelPattern).test(item))
+  if (wrong !== undefined) report('EVENTS_CHANNELS', isNot(wrong, expectedChannels))
+  return { channels, intervalMs }
+}
+
 type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | undefined } & {
   transport?: AccountConfig['transport'] | undefined
   rows?: AccountConfig['rows'] | undefined
   sent?: AccountConfig['sent'] | undefined
+  events?: { channels: readonly string[]; intervalMs?: number } | undefined
   connections: number
 }
 
 /** What must hold for an account, wherever it is configured; what is missing has been reported already. */
 function accountOf(
-  { user, password, transport = 'post', url: given, timezone, rows, sent, connections }: Partial<AccountParts> & { connections: number },
+  {
+    user,
+    password,
+    transport = 'post',
+    url: given,
+    timezone,
+    rows,
+    sent,
+    events,
+    connections,
+  }: Partial<AccountParts> & { connections: number },
   report: Report,
 ): AccountConfig {
   const issue = given === undefined ? undefined : urlIssue(given)
@@ -157,6 +183,7 @@ function accountOf(
     ...(timezone !== undefined && { timezone }),
     ...(rows && { rows }),
     ...(sent && { sent }),
+    ...(events && events.channels.length > 0 && { events: { intervalMs: usualIntervalMs, ...events } }),
   }
   return account as AccountConfig // complete, or reported and never used
 }

@@ -29,6 +29,8 @@ export type Config = {
   storeUrl: string
   keepHours: number
   storeMaxMb: number
+  /** How long events are kept. */
+  eventsKeepMs: number
   idempotencyRequired: boolean
   drainMs: number
   drainDelayMs: number
@@ -108,6 +110,7 @@ export function readConfig(environment: Environment): Config {
     storeUrl: complete.STORE_URL,
     keepHours: complete.SENDS_KEEP_HOURS,
     storeMaxMb: complete.STORE_MAX_MB,
+    eventsKeepMs: complete.EVENTS_KEEP_HOURS * hourMs,
     idempotencyRequired: complete.IDEMPOTENCY_REQUIRED,
     drainDelayMs: complete.DRAIN_DELAY_MS,
     docs: complete.DOCS,

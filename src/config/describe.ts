@@ -45,6 +45,9 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   SENDS_KEEP_HOURS: config => config.keepHours,
   STORE_MAX_MB: config => config.storeMaxMb,
   IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
+  EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
+  EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
+  EVENTS_KEEP_HOURS: config => config.eventsKeepMs / 3_600_000,
   DRAIN_MS: config => config.drainMs,
   DRAIN_DELAY_MS: config => config.drainDelayMs,
 }

@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { chatPattern, scopes } from '../access.ts'
+import { channelPattern } from './variables/events.ts'
 
 const strict = { additionalProperties: false } as const
 const $comment = Type.Optional(Type.String({ description: 'For the people who read the file', expected: 'a string' }))
@@ -52,6 +53,33 @@ export const AccountRow = Type.Object(
       }),
     ),
     sent: Type.Optional(Type.Literal('ignore', { description: 'Like AFILNET_SENT: `direction` of messages is null', expected: 'ignore' })),
+    events: Type.Optional(
+      Type.Object(
+        {
+          channels: Type.Array(
+            Type.String({
+              pattern: channelPattern,
+              description: 'A channel to watch',
+              expected: 'a channel such as whatsapp/100, telegram/* or *',
+            }),
+            { description: 'The channels to watch', expected: 'a list of channels' },
+          ),
+          intervalMs: Type.Optional(
+            Type.Integer({
+              minimum: 1_000,
+              maximum: 3_600_000,
+              description: 'How often to look at each of them; default: 5000',
+              expected: 'a number of milliseconds (1000 to 3600000)',
+            }),
+          ),
+        },
+        {
+          ...strict,
+          description: 'Which channels the gateway watches for events: channels (whatsapp/100, telegram/* or *) and intervalMs (5000)',
+          expected: 'an object such as { "channels": ["whatsapp/100"] }',
+        },
+      ),
+    ),
     timezone: Type.Optional(
       Type.String({ description: "The IANA time zone of Afilnet's datetimes", expected: 'an IANA time zone such as Europe/Madrid' }),
     ),

@@ -1,12 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { afilnet } from './variables/afilnet.ts'
 import { callers, several } from './variables/callers.ts'
+import { events } from './variables/events.ts'
 import { ledger } from './variables/ledger.ts'
 import { server, shutdown } from './variables/server.ts'
 import { traces } from './variables/traces.ts'
 
 /** Every variable that the gateway reads, in the order of the documentation. */
-export const groups = [several, afilnet, callers, server, traces, ledger, shutdown] as const
+export const groups = [several, afilnet, callers, server, traces, ledger, events, shutdown] as const
 
 /** The schema of the environment: the one source of defaults, limits and descriptions. */
 export const Variables = Type.Object({
@@ -16,6 +17,7 @@ export const Variables = Type.Object({
   ...server.variables,
   ...traces.variables,
   ...ledger.variables,
+  ...events.variables,
   ...shutdown.variables,
 })
 

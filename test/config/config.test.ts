@@ -54,6 +54,7 @@ describe('A configuration', () => {
       storeUrl: 'sqlite:./data/gateway.sqlite',
       keepHours: 168,
       storeMaxMb: 1024,
+      eventsKeepMs: 259_200_000,
       idempotencyRequired: false,
       drainMs: 15_000,
       drainDelayMs: 0,

@@ -236,6 +236,8 @@ describe('A mistake in the file', () => {
       AFILNET_TIMEZONE: 'UTC',
       GATEWAY_KEY_SHA256: digest(1),
       RATE_LIMIT_PER_MINUTE: '5',
+      EVENTS_CHANNELS: '*',
+      EVENTS_INTERVAL_MS: '1000',
     }
 
     const issues = issuesIn(valid(), beside)

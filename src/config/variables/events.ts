@@ -1,0 +1,46 @@
+import { Type } from '@sinclair/typebox'
+import { type Field, type Group, text } from './fields.ts'
+
+export const expectedChannels = 'channels such as whatsapp/100 or telegram/*, separated by commas, or *'
+
+/** What `EVENTS_CHANNELS` and the `events.channels` of an account name: a channel, or several with a `*`. */
+export const channelPattern = '^(\\*|([^/*,\\s]+\\*?|\\*)/([^/*,]+\\*?|\\*))$'
+
+/** The interval of an account that sets no other one. */
+export const usualIntervalMs = 5_000
+
+/** Events. */
+export const events = {
+  title: 'Events',
+  intro:
+    'GET /events tells callers of new messages and of changes, and webhooks stand on it. It is off until an account names channels to watch.',
+  variables: {
+    EVENTS_CHANNELS: text({
+      single: true,
+      expected: expectedChannels,
+      description:
+        'The channels that the gateway watches for new messages, separated by commas: whatsapp/100,telegram/*, or * for all. Each costs Afilnet one call for each interval, and one for each conversation that changed.',
+      example: '*',
+    }),
+    EVENTS_INTERVAL_MS: Type.Optional(
+      Type.Integer({
+        single: true,
+        minimum: 1_000,
+        maximum: 3_600_000,
+        unitMs: 1,
+        expected: 'a number of milliseconds (1000 to 3600000)',
+        description: 'How often the gateway looks at each watched channel, in milliseconds. Default: 5000.',
+        example: '5000',
+      } satisfies Field),
+    ),
+    EVENTS_KEEP_HOURS: Type.Integer({
+      default: 72,
+      minimum: 1,
+      maximum: 8_760,
+      unitMs: 3_600_000,
+      expected: 'a number of hours (1 to 8760)',
+      description:
+        'How long events are kept, of all accounts. A consumer that was away for longer gets a `gap`. Events count against STORE_MAX_MB: a full ledger drops the oldest first.',
+    } satisfies Field),
+  },
+} satisfies Group

@@ -1,0 +1,46 @@
+import { hash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { ConfigError, readConfig } from '../../src/config/config.ts'
+
+const environment = {
+  AFILNET_USER: 'u',
+  AFILNET_PASSWORD: 'fake-password',
+  GATEWAY_KEY_SHA256: hash('sha256', 'fake-key-of-a-test-0123456789'),
+}
+const eventsOf = (more: Record<string, string>) => readConfig({ ...environment, ...more }).accounts.default?.events
+const issuesOf = (more: Record<string, string>) => {
+  try {
+    return readConfig({ ...environment, ...more }) && []
+  } catch (error) {
+    return error instanceof ConfigError ? error.issues.map(({ path }) => path) : error
+  }
+}
+
+describe('Events', () => {
+  test('are off without channels', () => {
+    expect(eventsOf({})).toBeUndefined()
+    expect(eventsOf({ EVENTS_INTERVAL_MS: '1000' })).toBeUndefined()
+  })
+
+  test('watch the channels of the environment every five seconds, and are kept for three days', () => {
+    expect(eventsOf({ EVENTS_CHANNELS: 'whatsapp/100, telegram/*' })).toEqual({
+      channels: ['whatsapp/100', 'telegram/*'],
+      intervalMs: 5_000,
+    })
+    expect(eventsOf({ EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '1000' })).toEqual({ channels: ['*'], intervalMs: 1_000 })
+    expect(readConfig(environment).eventsKeepMs).toBe(72 * 3_600_000)
+  })
+
+  test.for([
+    ['whatsapp', 'EVENTS_CHANNELS'],
+    ['whatsapp/100/*', 'EVENTS_CHANNELS'],
+    ['whatsapp/100,', 'EVENTS_CHANNELS'],
+    ['whatsapp/*0', 'EVENTS_CHANNELS'],
+  ] as const)('refuse %j', ([channels, path]) => {
+    expect(issuesOf({ EVENTS_CHANNELS: channels })).toEqual([path])
+  })
+
+  test('refuse to look more often than once a second', () => {
+    expect(issuesOf({ EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '999' })).toEqual(['EVENTS_INTERVAL_MS'])
+  })
+})
