@@ -1,9 +1,44 @@
+import { hash } from 'node:crypto'
+
 /** The scopes that a key can have. */
-export const scopes = ['channels:read', 'chats:read', 'messages:read', 'messages:send', 'files:send', 'events:read'] as const
+export const scopes = [
+  'channels:read',
+  'chats:read',
+  'messages:read',
+  'messages:send',
+  'files:send',
+  'events:read',
+  'tokens:issue',
+] as const
 export type Scope = (typeof scopes)[number]
+
+/** Those that a token for one conversation can have. */
+export const tokenScopes = scopes.filter(scope =>
+  ['messages:read', 'messages:send', 'files:send', 'media:write', 'events:read'].includes(scope),
+)
+
+/** How often a token may be used in a minute, beside the limits of its issuer. */
+export const tokenRequestsPerMinute = 120
 
 /** The chats that a caller may use: three segments, each a literal, a literal prefix and `*`, or `*`. */
 export type ChatPattern = string
+
+/** One conversation, by its literal values. */
+export type Chat = { platform: string; platformId: string; destination: string }
+
+/** What limits a caller: patterns, or the one chat of a token. */
+export type ChatLimit = ChatPattern | Chat
+
+/** What a token adds to the caller that issued it. */
+export type TokenGrant = {
+  /** Different for each token. */
+  id: string
+  /** Who uses it, in its issuer's words; may be empty. */
+  actor: string
+  chat: Chat
+  /** In epoch milliseconds. */
+  expiresAt: number
+}
 
 const segment = '([^/*]+\\*?|\\*)'
 
@@ -16,14 +51,20 @@ export const chatPattern = `^${segment}/${segment}/${segment}$`
  * The decoded values are compared one by one: a slash inside a value is an ordinary character. No list of patterns allows everything, an
  * empty list nothing.
  */
-export function allows(patterns: readonly ChatPattern[] | undefined, ...values: (string | null)[]): boolean {
-  return patterns?.some(pattern => pattern.split('/', values.length).every((part, i) => matches(part, values[i] ?? null))) ?? true
+export function allows(patterns: readonly ChatLimit[] | undefined, ...values: (string | null)[]): boolean {
+  return patterns?.some(pattern => fits(pattern, values)) ?? true
+}
+
+function fits(pattern: ChatLimit, values: readonly (string | null)[]) {
+  if (typeof pattern === 'string') return pattern.split('/', values.length).every((part, i) => matches(part, values[i] ?? null))
+  const literal = [pattern.platform, pattern.platformId, pattern.destination]
+  return values.every((value, i) => value === literal[i])
 }
 
 /** Whether the patterns allow every conversation of a channel. */
-export function allowsChannel(patterns: readonly ChatPattern[] | undefined, platform: string, platformId: string): boolean {
+export function allowsChannel(patterns: readonly ChatLimit[] | undefined, platform: string, platformId: string): boolean {
   return allows(
-    patterns?.filter(pattern => pattern.endsWith('/*')),
+    patterns?.filter(pattern => typeof pattern === 'string' && pattern.endsWith('/*')),
     platform,
     platformId,
   )
@@ -32,6 +73,14 @@ export function allowsChannel(patterns: readonly ChatPattern[] | undefined, plat
 function matches(part: string, value: string | null) {
   return value !== null && (part.endsWith('*') ? value.startsWith(part.slice(0, -1)) : value === part)
 }
+
+/** Names whose idempotency keys and files a token works with: those of one actor in one chat. */
+export const scopeOf = (actor: string, { platform, platformId, destination }: Chat): string =>
+  hash('sha256', JSON.stringify([actor, platform, platformId, destination]), 'base64url')
+
+/** Names the owner of what a caller makes: its name and account, and for a token also its actor and chat. */
+export const ownerOf = ({ name, account, token }: { name: string; account: string; token?: TokenGrant | undefined }): string =>
+  JSON.stringify([account, name, ...(token ? [scopeOf(token.actor, token.chat)] : [])])
 
 /** What people put into a phone number, beside its digits. */
 const numberFormatting = /[\p{Zs}+().[\]-]/gu

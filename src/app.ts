@@ -37,8 +37,10 @@ import { Message, MessageList, messages, NewMessage } from './routes/messages.ts
 import { Platform, wellFormed } from './routes/params.ts'
 import { ProblemExplanation, ProblemList, problemPages } from './routes/problems.ts'
 import { Send, SendPage, sendLedger } from './routes/sends.ts'
+import { NewToken, Token, tokens as tokenRoute } from './routes/tokens.ts'
 import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
+import type { Tokens } from './tokens/tokens.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 /** How long the server waits for slow callers. */
@@ -59,6 +61,7 @@ type AppOptions = {
   config: Config
   upstream: Upstream
   sends: Sends
+  tokens: Tokens
   state: () => State
   /** Counts over all processes; without it, or while it rejects, each counts alone. */
   count?: SharedCounter | undefined
@@ -72,7 +75,7 @@ type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, sends, state, count, observe, lifecycle, tracing } = options
+  const { config, upstream, sends, tokens, state, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeLimit(count)
@@ -101,7 +104,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   const cors = createCors(config.corsOrigins)
   const draining = createDraining(lifecycle)
-  const { authenticate, cancel } = createAuthentication(app, { callers: config.callers, open: upstream.open })
+  const { authenticate, cancel } = createAuthentication(app, { callers: config.callers, open: upstream.open, openToken: tokens.open })
   const steps: RequestSteps = {
     onRequest: [
       setCommonHeaders,
@@ -129,7 +132,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook('onClose', async () => clearInterval(sweep))
 
   for (const schema of sharedSchemas) app.addSchema(schema)
-  await app.register(errorHandler, { base, observe, instead: limitMistakes(mistakes, key => app.callerOf(key) !== undefined) })
+  await app.register(errorHandler, {
+    base,
+    observe,
+    instead: limitMistakes(mistakes, ({ caller, headers }) => (caller ?? app.callerOf(headers.authorization)) !== undefined),
+  })
   if (tracing) await app.register(tracing)
   await app.register(requestSteps, steps)
   await app.register(jsonBody)
@@ -146,6 +153,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(messages, { upstream, route })
   await app.register(files, { upstream, route })
   await app.register(sendLedger, { sends })
+  await app.register(tokenRoute, { tokens })
   return app
 }
 
@@ -163,6 +171,8 @@ const sharedSchemas = [
   Send,
   SendPage,
   Me,
+  NewToken,
+  Token,
   Liveness,
   Readiness,
   ProblemExplanation,

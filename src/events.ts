@@ -19,6 +19,8 @@ export type Events = {
     status: number | undefined
     code: ProblemCode | undefined
     caller: string | undefined
+    /** Who used the token, in the words of the caller that issued it. */
+    actor: string | undefined
     ms: number
     upstreamMs: number | undefined
     upstreamCode: string | undefined

@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
@@ -18,6 +19,7 @@ import { timed } from './store/timed.ts'
 import { createObserver } from './telemetry/log-lines.ts'
 import { createMetrics } from './telemetry/metrics.ts'
 import type { Tracing } from './telemetry/tracing.ts'
+import type { Tokens } from './tokens/tokens.ts'
 import { createUpstream, type Upstream } from './upstream/upstream.ts'
 
 /** A gateway that listens. */
@@ -100,11 +102,13 @@ async function assemble(
   const observe = createObserver(logger, metrics)
   const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
   let storeLost = () => {}
+  let storeAway = false
   let ledgerChanged = false
   const opened = await openStore(config.storeUrl, {
     ...storePolicyOf(config),
     onState(ok, fault) {
       storeState.set(ok, fault)
+      storeAway = !ok
       if (!ok) storeLost()
     },
     onLedger(changed) {
@@ -120,6 +124,7 @@ async function assemble(
   const upstream = createUpstream({ ...config, observe, traceAttempt: tracing?.traceAttempt })
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
   storeLost = () => sends.storeLost()
+  const tokens = lazyTokens(() => sends.lastSecret(storeAway))
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return {
@@ -130,11 +135,24 @@ async function assemble(
   }
   const { count } = store
   const { plugin } = tracing ?? {}
-  const app = await createApp({ config, upstream, sends, state, count, logger, observe, lifecycle, timeouts, tracing: plugin })
+  const app = await createApp({ config, upstream, sends, tokens, state, count, logger, observe, lifecycle, timeouts, tracing: plugin })
   metrics.begin(app.routes)
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
   return { config, logger, observe, lifecycle, store, upstream, sends, app, admin, tracing }
+}
+
+/** Loads the room and its package with the first token. */
+function lazyTokens(readSecret: () => Promise<KeyObject>): Tokens {
+  let loading: Promise<Tokens> | undefined
+  const load = () => {
+    loading ??= import('./tokens/tokens.ts').then(({ createTokens }) => createTokens({ readSecret }))
+    return loading
+  }
+  return {
+    issue: async (...args) => (await load()).issue(...args),
+    open: async (...args) => (await load()).open(...args),
+  }
 }
 
 /** Listens on both ports; `false` if the admin port is the default one and in use. */

@@ -92,6 +92,11 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     files: ['src/live/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/{store,event-log}.ts'],
   },
+  tokens: {
+    files: ['src/tokens/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/store.ts'],
+    packages: ['jose'],
+  },
   telemetry: {
     files: ['src/telemetry/**'],
     ours: ['src/lib/**', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],
@@ -101,12 +106,20 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   plugins: {
     files: ['src/plugins/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],
-    types: ['src/config/**', 'src/store/store.ts', 'src/upstream/**'],
+    types: ['src/config/**', 'src/store/store.ts', 'src/tokens/**', 'src/upstream/**'],
     packages: ['@fastify/*', '@sinclair/typebox', 'fastify', 'fastify-plugin'],
   },
   routes: {
     files: ['src/routes/**'],
-    ours: ['src/lib/**', 'src/access.ts', 'src/problem/**', 'src/upstream/**', 'src/sends/**', 'src/afilnet/operations.ts'],
+    ours: [
+      'src/lib/**',
+      'src/access.ts',
+      'src/problem/**',
+      'src/upstream/**',
+      'src/sends/**',
+      'src/tokens/**',
+      'src/afilnet/operations.ts',
+    ],
     packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify'],
   },
   programs: {

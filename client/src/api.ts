@@ -385,6 +385,36 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A token for one conversation, for use in a browser
+         * @description Makes a token that reaches one conversation with some scopes of your key, for a short time. Your backend asks for it and gives it to a page, which never sees the key.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         */
+        post: operations["issueToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -660,6 +690,8 @@ export interface components {
             state: string;
             idempotencyKey?: string;
             reference?: string;
+            /** @description Who used the token that it was made with */
+            actor?: string;
             /** Format: date-time */
             createdAt: string;
             /** Format: date-time */
@@ -702,14 +734,78 @@ export interface components {
             chats?: string[];
             /**
              * Format: date-time
-             * @description When its keys stop working
+             * @description When its keys, or this token, stop working
              */
             expires?: string;
+            /** @description Of a token: who uses it */
+            actor?: string;
+            /** @description Of a token: its one conversation */
+            chat?: {
+                /** @description The messaging platform, as requests take it. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+                platform: string;
+                platformId: string;
+                destination: string;
+            };
             rateLimit?: {
                 requestsPerMinute?: number;
                 /** @description A day of UTC; sends that were refused do not count */
                 sendsPerDay?: number;
             };
+        };
+        /**
+         * @example {
+         *       "chat": {
+         *         "platform": "whatsapp",
+         *         "platformId": "100",
+         *         "destination": "34600000000"
+         *       },
+         *       "scopes": [
+         *         "messages:read",
+         *         "messages:send"
+         *       ],
+         *       "ttlSeconds": 900,
+         *       "actor": "alice"
+         *     }
+         */
+        NewToken: {
+            /** @description The one conversation; `*` has no meaning here */
+            chat: {
+                platform: components["schemas"]["Platform"];
+                /**
+                 * @description Which of your numbers, bots or widgets, as `GET /channels` lists it.
+                 * @example 100
+                 */
+                platformId: string;
+                /**
+                 * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+                 * @example 34600000000
+                 */
+                destination: string;
+            };
+            /** @description Some of those that your key has */
+            scopes: ("messages:read" | "messages:send" | "files:send" | "events:read")[];
+            /**
+             * @description How long it is valid
+             * @default 900
+             */
+            ttlSeconds: number;
+            /**
+             * @description Who uses it: printable characters, kept with each send and in the log
+             * @example alice
+             */
+            actor?: string;
+        };
+        /**
+         * @example {
+         *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.fake",
+         *       "expiresAt": "2026-01-31T09:45:00.000Z"
+         *     }
+         */
+        Token: {
+            /** @description Use it like a key */
+            token: string;
+            /** Format: date-time */
+            expiresAt: string;
         };
         /**
          * @example {
@@ -952,7 +1048,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "/problems/unauthenticated",
-                 *       "title": "A valid API key is required",
+                 *       "title": "A valid API key or token is required",
                  *       "status": 401,
                  *       "detail": "The API key is wrong.",
                  *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
@@ -2198,6 +2294,40 @@ export interface operations {
             };
             400: components["responses"]["Problem400B"];
             401: components["responses"]["Problem401"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    issueToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description The token */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403B"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503D"];

@@ -10,6 +10,7 @@ import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { explain } from '../routes/problems.ts'
 import type { Sends } from '../sends/sends.ts'
 import { createLogger } from '../telemetry/log.ts'
+import type { Tokens } from '../tokens/tokens.ts'
 import { createUpstream } from '../upstream/upstream.ts'
 
 /** Makes the OpenAPI document of a gateway without a public URL, as the repository keeps it. */
@@ -19,12 +20,13 @@ export async function generate(): Promise<string> {
     AFILNET_PASSWORD: 'not needed to read the routes',
     GATEWAY_KEY_SHA256: '01'.repeat(32),
   })
-  const sends = {} as Sends // routes are declared, none is called
+  const [sends, tokens] = [{} as Sends, {} as Tokens] // routes are declared, none is called
   const state = () => ({ store: 'ok', credentials: 'ok' }) as const
   const app = await createApp({
     config,
     upstream: createUpstream(config),
     sends,
+    tokens,
     state,
     logger: createLogger('silent'),
     observe: unobserved,

@@ -27,6 +27,7 @@ export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup
       status: raw.writableFinished ? raw.statusCode : undefined,
       code: problemCode,
       caller: caller?.name,
+      actor: caller?.token?.actor,
       ms: performance.now() - startedAt,
       upstreamMs: call?.upstreamMs,
       upstreamCode: call?.upstreamCode,

@@ -1,18 +1,22 @@
 import { hash } from 'node:crypto'
-import type { FastifyInstance, RouteOptions } from 'fastify'
-import type { Scope } from '../access.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { allows, type ChatLimit, type Scope, type TokenGrant } from '../access.ts'
 import type { CallerConfig } from '../config/accounts.ts'
 import { Cancellation } from '../lib/cancellation.ts'
 import { Problem } from '../problem/problem.ts'
+import type { OpenedToken, TokenClaims } from '../tokens/tokens.ts'
 import type { Account, Call } from '../upstream/call.ts'
 import type { Check, Cleanup } from './request-steps.ts'
 
-/** Who is calling, and what the key permits. */
-export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes'> & {
+/** Who is calling, and what the key or the token permits. */
+export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes' | 'chats'> & {
   name: string
   scopes: ReadonlySet<Scope>
-  /** Bytes of answers that the caller has yet to read. */
-  waitingBytes: number
+  chats?: readonly ChatLimit[]
+  /** Bytes of answers that the caller has yet to read, those to its tokens included. */
+  waiting: { bytes: number }
+  /** Only for a token. Name, account and limits are those of the caller that issued it. */
+  token?: TokenGrant
 }
 
 /** What the operator may see of a caller: never more than the first digits of a digest, and no chat. */
@@ -34,6 +38,8 @@ declare module 'fastify' {
     useCallers(callers: Record<string, CallerConfig>): void
     /** The caller behind an `Authorization` header, whatever the route. */
     callerOf(authorization: string | undefined): Caller | undefined
+    /** The digest of the key in an `Authorization` header. */
+    digestOf(authorization: string | undefined): string | undefined
     reportCallers(): CallerReport[]
   }
   interface FastifyRequest {
@@ -43,19 +49,27 @@ declare module 'fastify' {
   }
 }
 
-type AuthenticationOptions = { callers: Record<string, CallerConfig>; open: (account: string) => Account; now?: () => number }
+type AuthenticationOptions = {
+  callers: Record<string, CallerConfig>
+  open: (account: string) => Account
+  /** Reads a token that one of these keys issued. Without it, there are only keys. */
+  openToken?: ((token: string, digests: ReadonlyMap<string, unknown>) => Promise<OpenedToken>) | undefined
+  now?: () => number
+}
 
 type Key = { caller: Caller; expiresAt: number; lastUsedAt: number | undefined }
 
 const minKeyLength = 20
 const bearer = /^Bearer +(\S+)$/i
+/** The form of a signed token; one that the gateway issued is shorter. */
+const tokenForm = /^Bearer +(eyJ[\w-]{1,4000}\.[\w-]{1,4000}\.[\w-]{1,100})$/i
 const dayMs = 86_400_000
 
 /** The keys by their digests; one that was there before keeps its last use. */
 function keysOf(callers: Record<string, CallerConfig>, before?: ReadonlyMap<string, Key>) {
   const keys = new Map<string, Key>()
   for (const [name, { keySha256, scopes, ...rest }] of Object.entries(callers)) {
-    const caller: Caller = { ...rest, name, scopes: new Set(scopes), waitingBytes: 0 }
+    const caller: Caller = { ...rest, name, scopes: new Set(scopes), waiting: { bytes: 0 } }
     const expiresAt = rest.expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(rest.expires)
     for (const sha256 of keySha256) keys.set(sha256, { caller, expiresAt, lastUsedAt: before?.get(sha256)?.lastUsedAt })
   }
@@ -63,7 +77,7 @@ function keysOf(callers: Record<string, CallerConfig>, before?: ReadonlyMap<stri
 }
 
 /** Turns `Authorization: Bearer <key>` into `request.caller`, and refuses requests without a valid key. */
-export function createAuthentication(app: FastifyInstance, { callers: given, open, now = Date.now }: AuthenticationOptions) {
+export function createAuthentication(app: FastifyInstance, { callers: given, open, openToken, now = Date.now }: AuthenticationOptions) {
   let callers = given
   let keys = keysOf(callers)
 
@@ -76,20 +90,41 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     const key = keyOf(authorization)
     return key && issueOf(key) === undefined ? key.caller : undefined
   })
+  app.decorate('digestOf', digestOf)
   app.decorateRequest('caller', undefined)
   app.decorateRequest('call')
   requireScopes(app)
 
-  const authenticate: Check = request => {
+  const authenticate: Check = (request, reply) => {
     if (request.routeOptions.config.scope === 'public') return undefined
     const { authorization } = request.headers
     const key = keyOf(authorization)
     if (key) key.lastUsedAt = now()
+    else {
+      const token = openToken && tokenForm.exec(authorization ?? '')?.[1]
+      if (token) return authenticateToken(request, reply, token)
+    }
     const detail = key ? issueOf(key) : headerIssueOf(authorization)
-    if (!key || detail !== undefined) return new Problem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer' } })
-    const { caller } = key
+    if (!key || detail !== undefined) return unauthenticated(detail)
+    admit(request, key.caller)
+    return undefined
+  }
+
+  function admit(request: FastifyRequest, caller: Caller) {
     request.caller = caller
     request.call = { caller: caller.name, account: open(caller.account), cancellation: new Cancellation() }
+  }
+
+  async function authenticateToken(request: FastifyRequest, reply: FastifyReply, token: string) {
+    const issuers = keys
+    const opened = await openToken?.(token, issuers)
+    if (!opened || 'issue' in opened) return unauthenticated(opened?.issue)
+    const { claims, keySha256 } = opened
+    const issuer = issuers.get(keySha256)
+    if (!issuer || issueOf(issuer) !== undefined || issuer.caller.account !== claims.account)
+      return unauthenticated('The key that issued this token is no longer valid.')
+    admit(request, callerWith(issuer.caller, claims))
+    if (reply.raw.closed) cancel(request, reply) // while the token was read
     return undefined
   }
 
@@ -100,8 +135,8 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
 
   /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */
   function keyOf(authorization = '') {
-    const key = bearer.exec(authorization)?.[1]
-    return key === undefined || key.length < minKeyLength ? undefined : keys.get(hash('sha256', key))
+    const digest = digestOf(authorization)
+    return digest === undefined ? undefined : keys.get(digest)
   }
 
   /** Why a key is not valid now. */
@@ -127,6 +162,26 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   }
 
   return { authenticate, cancel }
+}
+
+const unauthenticated = (detail: string | undefined) =>
+  new Problem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer' } })
+
+function digestOf(authorization = '') {
+  const key = bearer.exec(authorization)?.[1]
+  return key === undefined || key.length < minKeyLength ? undefined : hash('sha256', key)
+}
+
+/** The caller that a token stands for: what its issuer has lost since, it has lost too. */
+function callerWith(issuer: Caller, { account: _, scopes, ...token }: TokenClaims): Caller {
+  const { platform, platformId, destination } = token.chat
+  return {
+    ...issuer,
+    scopes: new Set(scopes.filter(scope => issuer.scopes.has(scope))),
+    chats: allows(issuer.chats, platform, platformId, destination) ? [token.chat] : [],
+    expires: new Date(token.expiresAt).toISOString(),
+    token,
+  }
 }
 
 /** Why no key can be read from the header. */

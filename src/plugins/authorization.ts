@@ -9,7 +9,7 @@ export const authorize: Check = ({ routeOptions, caller, params }) => {
   const { scope } = routeOptions.config
   if (!caller || scope === 'any-key') return undefined
   if (!scope || scope === 'public' || !caller.scopes.has(scope)) {
-    return new Problem('insufficient-scope', { detail: `This key lacks the scope ${scope}.` })
+    return new Problem('insufficient-scope', { detail: `This ${caller.token ? 'token' : 'key'} lacks the scope ${scope}.` })
   }
   const { platform, platformId = '', destination } = params as ChatPath // decoded once, by the router
   if (platform === undefined || !caller.chats) return undefined

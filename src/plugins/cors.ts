@@ -1,11 +1,11 @@
 import type { Check, Completion } from './request-steps.ts'
 
-const readable = ['ETag', 'Location', 'Retry-After', 'RateLimit', 'RateLimit-Policy', 'Idempotency-Replayed', 'X-Request-Id']
-const writable = ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-None-Match', 'X-Request-Id']
+const readable = 'ETag, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Idempotency-Replayed, Preference-Applied'
+const writable = 'Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id'
 
 const preflightHeaders = {
-  'access-control-allow-methods': 'GET, HEAD, POST',
-  'access-control-allow-headers': writable.join(', '),
+  'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
+  'access-control-allow-headers': writable,
   'access-control-max-age': '600',
 }
 
@@ -16,7 +16,7 @@ export function createCors(origins: readonly string[]): { onRequest: Check[]; on
   const allowOrigin: Check = ({ method, headers }, reply) => {
     const { origin } = headers
     if (origin === undefined || !origins.includes(origin)) return undefined
-    reply.headers({ 'access-control-allow-origin': origin, 'access-control-expose-headers': readable.join(', ') })
+    reply.headers({ 'access-control-allow-origin': origin, 'access-control-expose-headers': readable })
     if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return undefined
     return reply.code(204).headers(preflightHeaders).send()
   }

@@ -1,9 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type TokenGrant, tokenRequestsPerMinute } from '../access.ts'
 import { networkOf } from '../lib/addresses.ts'
 import { createRateWindows, type RateStatus } from '../lib/rate-windows.ts'
 import { limitHeaders } from '../lib/ratelimit-headers.ts'
 import { Problem } from '../problem/problem.ts'
 import type { SharedCounter } from '../store/store.ts'
+import type { Caller } from './authentication.ts'
 import type { Check } from './request-steps.ts'
 
 const windowMs = 60_000
@@ -41,30 +43,43 @@ export const createMistakeLimit = (shared?: SharedCounter): Limit => createLimit
  */
 export function limitMistakes(
   { count }: Limit,
-  isKnownKey: (authorization: string | undefined) => boolean,
+  isKnown: (request: FastifyRequest) => boolean,
 ): (problem: Problem, request: FastifyRequest) => Problem | Promise<Problem> {
   return (problem, request) => {
-    if (!mistakeStatuses.has(problem.row.status) || isKnownKey(request.headers.authorization)) return problem
+    if (!mistakeStatuses.has(problem.row.status) || isKnown(request)) return problem
     const instead = (status: RateStatus) => (status.isExceeded ? tooManyRequests('mistakes', status) : problem)
     const status = count(networkOf(request.ip))
     return status instanceof Promise ? status.then(instead) : instead(status)
   }
 }
 
-/** Holds each caller to its requests per minute. */
+/** Holds each caller to its requests per minute, and each token to its own besides. */
 export function createRequestLimit(shared?: SharedCounter): Check {
   const { count } = createLimit('requests', shared)
-  return ({ caller }, reply) => {
-    const max = caller?.rateLimit?.requestsPerMinute
-    if (!caller || max === undefined) return undefined
+  const tokens = createLimit('tokens', shared)
+
+  function limit(caller: Caller, reply: FastifyReply) {
+    const max = caller.rateLimit?.requestsPerMinute
+    if (max === undefined) return undefined
     const status = count(caller.name, max)
     return status instanceof Promise ? status.then(counted => holdTo(counted, reply)) : holdTo(status, reply)
   }
+  /** A page that asks too often uses up nothing of its issuer. */
+  async function limitToken(caller: Caller, { id }: TokenGrant, reply: FastifyReply) {
+    const own = await tokens.count(id, tokenRequestsPerMinute)
+    if (own.isExceeded) return tooManyRequests('token', own)
+    reply.headers(headersOf('token', own))
+    return limit(caller, reply)
+  }
+  return ({ caller }, reply) => caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
 }
 
 function holdTo(status: RateStatus, reply: FastifyReply) {
   if (status.isExceeded) return tooManyRequests('requests', status)
-  reply.headers(headersOf('requests', status))
+  for (const [name, value] of Object.entries(headersOf('requests', status))) {
+    const own = reply.getHeader(name) // of a token
+    reply.header(name, own === undefined ? value : `${own}, ${value}`)
+  }
   return undefined
 }
 

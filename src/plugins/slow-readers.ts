@@ -23,28 +23,28 @@ const alwaysSentBytes = 65_536
  * A caller may hold as many bytes as are still free: one alone gets half of the room, and the next caller always finds some.
  */
 export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingBytes }: SlowReaderOptions) {
-  const withoutKey = { waitingBytes: 0 }
+  const withoutKey = { bytes: 0 }
   let waitingBytes = 0
 
   const complete: Completion = (request, reply, payload) => {
     // A stream, such as a file of the docs, is never whole in memory.
     const bytes = typeof payload === 'string' || payload instanceof Uint8Array ? Buffer.byteLength(payload) : 0
-    const holder = request.caller ?? withoutKey
-    const tooMuch = bytes > alwaysSentBytes && holder.waitingBytes + bytes > maxWaitingBytes - waitingBytes
+    const holder = request.caller?.waiting ?? withoutKey
+    const tooMuch = bytes > alwaysSentBytes && holder.bytes + bytes > maxWaitingBytes - waitingBytes
     // Afilnet may have marked unread messages as read: the caller cannot ask for them again.
     if (tooMuch && !request.call?.unsafeStarted) {
       throw new Problem('overloaded', { detail: 'Too many answers wait for slow readers.' })
     }
     reply.sentAt = performance.now()
     reply.waitingBytes = bytes
-    holder.waitingBytes += bytes
+    holder.bytes += bytes
     waitingBytes += bytes
     return payload
   }
 
   const release: Cleanup = ({ caller }, { waitingBytes: bytes = 0 }) => {
-    const holder = caller ?? withoutKey
-    holder.waitingBytes -= bytes
+    const holder = caller?.waiting ?? withoutKey
+    holder.bytes -= bytes
     waitingBytes -= bytes
   }
 

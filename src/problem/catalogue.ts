@@ -30,10 +30,10 @@ export const catalogue = {
   },
   unauthenticated: {
     status: 401,
-    title: 'A valid API key is required',
+    title: 'A valid API key or token is required',
     meaning: 'The API key is wrong.',
     action:
-      'You must act: send `Authorization: Bearer <key>` with a key that the operator configured and that is neither expired nor disabled.',
+      'You must act: send `Authorization: Bearer <key>` with a key that the operator configured and that is neither expired nor disabled, or with a token that has not expired and whose key is still valid.',
   },
   'insufficient-scope': {
     status: 403,

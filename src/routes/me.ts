@@ -1,8 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { scopes } from '../access.ts'
+import { type ChatLimit, scopes, tokenRequestsPerMinute } from '../access.ts'
 import { openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
+import { AnsweredPlatform } from './params.ts'
+
+const AnsweredChat = { platform: AnsweredPlatform, platformId: Type.String(), destination: Type.String() }
 
 /** A caller as it sees itself. */
 export type Me = Static<typeof Me>
@@ -12,7 +15,9 @@ export const Me = Type.Object(
     account: Type.String({ description: 'The name of the Afilnet account that it uses' }),
     scopes: Type.Array(openWord(scopes, 'What the key may do.')),
     chats: Type.Optional(Type.Array(Type.String(), { description: 'The chats that it may touch; absent: all' })),
-    expires: Type.Optional(Type.String({ format: 'date-time', description: 'When its keys stop working' })),
+    expires: Type.Optional(Type.String({ format: 'date-time', description: 'When its keys, or this token, stop working' })),
+    actor: Type.Optional(Type.String({ description: 'Of a token: who uses it' })),
+    chat: Type.Optional(Type.Object(AnsweredChat, { description: 'Of a token: its one conversation' })),
     rateLimit: Type.Optional(
       Type.Object({
         requestsPerMinute: Type.Optional(Type.Integer()),
@@ -51,15 +56,23 @@ export const me: FastifyPluginAsyncTypebox = async app => {
     async ({ caller }, reply) => {
       if (!caller) throw new Problem('unauthenticated')
       reply.header('cache-control', 'private, no-store')
-      const { name, account, scopes, chats, expires, rateLimit } = caller
+      const { name, account, scopes, chats, expires, rateLimit, token } = caller
       return {
         caller: name,
         account,
         scopes: [...scopes],
-        ...(chats && { chats: [...chats] }),
+        ...(chats && { chats: chats.map(chatText) }),
         ...(expires !== undefined && { expires }),
-        ...(rateLimit && { rateLimit }),
+        ...(token && { actor: token.actor, chat: token.chat }),
+        ...(token ? { rateLimit: tokenLimits(rateLimit) } : rateLimit && { rateLimit }),
       }
     },
   )
 }
+
+const chatText = (chat: ChatLimit) => (typeof chat === 'string' ? chat : `${chat.platform}/${chat.platformId}/${chat.destination}`)
+
+const tokenLimits = (issuers: Me['rateLimit']) => ({
+  ...issuers,
+  requestsPerMinute: Math.min(tokenRequestsPerMinute, issuers?.requestsPerMinute ?? tokenRequestsPerMinute),
+})

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
+import type { TokenGrant } from '../access.ts'
 import { Problem } from '../problem/problem.ts'
 import type { SendAttempt } from '../sends/attempt.ts'
 import type { Sends } from '../sends/sends.ts'
@@ -38,7 +39,7 @@ type PostRequest = {
   headers: Static<typeof SendHeaders>
   body: Record<string, unknown> & { reference?: string }
   call: Call
-  caller: { rateLimit?: { sendsPerDay?: number } | undefined } | undefined
+  caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant } | undefined
 }
 
 /** The errors that the ledger adds to a POST route. */
@@ -72,6 +73,7 @@ export async function postSend(
     kind,
     reference: body.reference,
     idempotencyKey,
+    actor: caller?.token?.actor,
     body,
     requestId,
     attempt,

@@ -1,9 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { normalizeDestination } from '../access.ts'
+import { normalizeDestination, type TokenGrant } from '../access.ts'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import type { ProblemBody } from '../problem/problem.ts'
+import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
+import type { Call } from '../upstream/call.ts'
 import { readLimit } from './pages.ts'
 import { AnsweredPlatform } from './params.ts'
 
@@ -38,6 +40,7 @@ export const Send = Type.Object(
     state: State,
     idempotencyKey: Type.Optional(Type.String()),
     reference: Type.Optional(Type.String()),
+    actor: Type.Optional(Type.String({ description: 'Who used the token that it was made with' })),
     createdAt: Type.String({ format: 'date-time' }),
     settledAt: Type.Optional(Type.String({ format: 'date-time' })),
     problem: Type.Optional(Type.Unsafe<ProblemBody>(Type.Ref('Problem'))),
@@ -73,6 +76,15 @@ const Filters = Type.Object(
   { additionalProperties: false },
 )
 
+type Asking = { call: Call; caller: { token?: TokenGrant } | undefined }
+
+/** Whose sends a request may see. */
+export const readerOf = ({ call, caller }: Asking): SendReader => ({
+  caller: call.caller,
+  account: call.account.name,
+  token: caller?.token,
+})
+
 export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (app, { sends }) => {
   app.get(
     '/sends/:id',
@@ -87,9 +99,10 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
         response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
       },
     },
-    ({ params, call }, reply) => {
+    (request, reply) => {
+      const { params, call } = request
       reply.header('cache-control', 'no-store')
-      return sends.find({ caller: call.caller, account: call.account.name }, params.id, call.cancellation)
+      return sends.find(readerOf(request), params.id, call.cancellation)
     },
   )
   app.get(
@@ -108,11 +121,12 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
       },
       preValidation: readLimit,
     },
-    ({ query: { limit = 20, destination, ...filters }, call }, reply) => {
+    (request, reply) => {
+      const { limit = 20, destination, ...filters } = request.query
       reply.header('cache-control', 'no-store')
       const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
-      const sender = { caller: call.caller, account: call.account.name }
-      return sends.list(sender, { ...filters, ...(name !== undefined && { destination: name }), limit }, call.cancellation)
+      const given = { ...filters, ...(name !== undefined && { destination: name }), limit }
+      return sends.list(readerOf(request), given, request.call.cancellation)
     },
   )
 }

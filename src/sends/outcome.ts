@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { Problem, type ProblemBody, problemBody } from '../problem/problem.ts'
 import type { NewSend, Outcome, SendRow } from '../store/store.ts'
+import { writtenKey } from './request.ts'
 
 /** A send as its caller sees it. */
-export type Send = Pick<SendRow, 'id' | 'kind' | 'platform' | 'platformId' | 'destination' | 'state' | 'idempotencyKey' | 'reference'> & {
+export type Send = Pick<
+  SendRow,
+  'id' | 'kind' | 'platform' | 'platformId' | 'destination' | 'state' | 'idempotencyKey' | 'reference' | 'actor'
+> & {
   createdAt: string
   settledAt?: string
   problem?: ProblemBody
@@ -11,10 +15,11 @@ export type Send = Pick<SendRow, 'id' | 'kind' | 'platform' | 'platformId' | 'de
 
 /** A row of the ledger as its caller sees it. */
 export function describeSend(row: SendRow, base: string): Send {
-  const { id, kind, platform, platformId, destination, state, idempotencyKey, reference, settledAt } = row
+  const { id, kind, platform, platformId, destination, state, idempotencyKey, reference, actor, settledAt } = row
   const send: Send = { id, kind, platform, platformId, destination, state, createdAt: new Date(row.createdAt).toISOString() }
-  if (idempotencyKey !== undefined) send.idempotencyKey = idempotencyKey
+  if (idempotencyKey !== undefined) send.idempotencyKey = writtenKey(idempotencyKey)
   if (reference !== undefined) send.reference = reference
+  if (actor) send.actor = actor
   if (settledAt !== undefined) send.settledAt = new Date(settledAt).toISOString()
   const problem = problemIn(row, base)
   if (problem) send.problem = problem

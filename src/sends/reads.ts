@@ -1,35 +1,57 @@
+import { allows, type TokenGrant } from '../access.ts'
 import { Problem } from '../problem/problem.ts'
-import { type ReadCancellation, type Sender, type SendFilter, type Store, within } from '../store/store.ts'
+import { type ReadCancellation, type Sender, type SendFilter, type SendRow, type Store, within } from '../store/store.ts'
 import { cursorOf, idOf } from './cursor.ts'
 import { describeSend, type Send } from './outcome.ts'
 import { throwUnavailable } from './refusals.ts'
+import { ledgerKey } from './request.ts'
 
-export type SendFilters = Omit<SendFilter, 'before'> & { cursor?: string }
+export type SendFilters = Omit<SendFilter, 'before' | 'actor'> & { cursor?: string }
+
+/** Who asks: with a token, it sees what was made by its actor in its chat. */
+export type SendReader = Sender & { token?: Pick<TokenGrant, 'actor' | 'chat'> | undefined }
 
 /** What callers may look up in the ledger. */
 export type SendReads = {
   /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
-  find(sender: Sender, id: string, cancellation?: ReadCancellation): Promise<Send>
+  find(reader: SendReader, id: string, cancellation?: ReadCancellation): Promise<Send>
   /** A page of the caller's sends, newest first; the query stops if the caller leaves. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
-  list(sender: Sender, filters: SendFilters, cancellation?: ReadCancellation): Promise<{ items: Send[]; nextCursor?: string }>
+  list(reader: SendReader, filters: SendFilters, cancellation?: ReadCancellation): Promise<{ items: Send[]; nextCursor?: string }>
 }
 
 /** Reads sends from the ledger; `timeoutMs` bounds each query. */
 export function createSendReads({ store, base, timeoutMs }: { store: Store; base: string; timeoutMs: number }): SendReads {
   return {
-    async find(sender, id, cancellation) {
-      const row = await within(timeoutMs, store.find(sender, id, cancellation)).catch(throwUnavailable)
-      if (!row) throw new Problem('send-not-found')
+    async find(reader, id, cancellation) {
+      const row = await within(timeoutMs, store.find(reader, id, cancellation)).catch(throwUnavailable)
+      if (!row || !maySee(reader, row)) throw new Problem('send-not-found')
       return describeSend(row, base)
     },
 
-    async list(sender, { cursor, limit, ...filters }, cancellation) {
+    async list(reader, { cursor, limit, ...given }, cancellation) {
       const before = cursor === undefined ? undefined : idOf(cursor)
-      const page = store.list(sender, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) }, cancellation)
+      const filters = filtersOf(reader, given)
+      if (!filters) return { items: [] }
+      const page = store.list(reader, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) }, cancellation)
       const rows = await within(timeoutMs, page).catch(throwUnavailable)
       const items = rows.slice(0, limit).map(row => describeSend(row, base))
       const last = items.at(-1)
       return { items, ...(rows.length > limit && last && { nextCursor: cursorOf(last.id) }) }
     },
   }
+}
+
+/** Whether a send that belongs to the caller may be seen with its token. */
+export const maySee = ({ token }: SendReader, { actor, platform, platformId, destination }: SendRow) =>
+  !token || (actor === token.actor && allows([token.chat], platform, platformId, destination))
+
+type Filters = Omit<SendFilter, 'before' | 'limit'>
+
+/** The filters as the ledger takes them; nothing if no send of the token passes them. */
+function filtersOf({ token }: SendReader, filters: Filters): Filters | undefined {
+  if (!token) return filters
+  const { actor, chat } = token
+  const { platform = chat.platform, platformId = chat.platformId, destination = chat.destination, idempotencyKey: key } = filters
+  if (!allows([chat], platform, platformId, destination)) return undefined
+  return { ...filters, ...chat, actor, ...(key !== undefined && { idempotencyKey: ledgerKey(key, actor, chat) }) }
 }

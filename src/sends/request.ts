@@ -1,6 +1,6 @@
 import { createHmac, type KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
-import { normalizeDestination } from '../access.ts'
+import { type Chat, normalizeDestination, scopeOf } from '../access.ts'
 import type { NewSend, SendRow } from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
 
@@ -8,6 +8,8 @@ import type { SendAttempt } from './attempt.ts'
 export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' | 'platform' | 'platformId' | 'destination'> & {
   reference?: string | undefined
   idempotencyKey?: string | undefined
+  /** Who uses the token that the request was made with; absent for a key. */
+  actor?: string | undefined
   /** How many sends the caller may make in a day of UTC. */
   sendsPerDay?: number | undefined
   /** The validated body; the ledger keeps only its HMAC. */
@@ -16,14 +18,22 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
   attempt: SendAttempt
 }
 
+/** A key as the ledger has it. That of a token belongs to its actor and chat too: their name stands before it, with a blank, which no key contains. */
+export const ledgerKey = (key: string, actor: string | undefined, chat: Chat) =>
+  actor === undefined ? key : `${scopeOf(actor, chat)} ${key}`
+
+/** A key as its caller wrote it. */
+export const writtenKey = (key: string) => key.slice(key.lastIndexOf(' ') + 1)
+
 /** The row that a request is recorded as before it leaves. */
 export function newSend(request: SendRequest, { secret, owner, now }: { secret: KeyObject; owner: string; now: () => number }): NewSend {
-  const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey } = request
+  const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey, actor } = request
   const fingerprint = fingerprintOf(request, secret)
   const id = uuid() // first: its time is never later than `createdAt`
   const row: NewSend = { id, caller, account, user, kind, platform, platformId, destination, fingerprint, owner, createdAt: now() }
   if (reference !== undefined) row.reference = reference
-  if (idempotencyKey !== undefined) row.idempotencyKey = idempotencyKey
+  if (idempotencyKey !== undefined) row.idempotencyKey = ledgerKey(idempotencyKey, actor, request)
+  if (actor !== undefined) row.actor = actor
   return row
 }
 

@@ -7,6 +7,7 @@ export class StoreSecret {
   readonly #store: Store
   readonly #timeoutMs: number
   #reading: Promise<KeyObject> | undefined
+  #last: KeyObject | undefined
   /** Another number once the secret may be another one. */
   version = 0
 
@@ -18,12 +19,22 @@ export class StoreSecret {
   /** Throws `store-unavailable` and `ledger-changed`. */
   read(): Promise<KeyObject> {
     this.#reading ??= within(this.#timeoutMs, this.#store.secret())
-      .then(createSecretKey)
+      .then(secret => {
+        this.#last = createSecretKey(secret)
+        return this.#last
+      })
       .catch(error => {
         this.#reading = undefined
         return throwUnavailable(error)
       })
     return this.#reading
+  }
+
+  /** While the store is away or cannot be read, the last one that was read. Throws as `read` does if there is none. */
+  readOrLast(isAway: boolean): Promise<KeyObject> {
+    const last = this.#last
+    if (!last) return this.read()
+    return isAway ? Promise.resolve(last) : this.read().catch(() => last)
   }
 
   forget() {

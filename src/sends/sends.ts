@@ -9,7 +9,7 @@ import { holdLease, type Lease } from './lease.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcome.ts'
 import { createSendReads, type SendReads } from './reads.ts'
 import { quotaExceeded, throwUnavailable } from './refusals.ts'
-import { isRepeated, newSend, type SendRequest } from './request.ts'
+import { isRepeated, ledgerKey, newSend, type SendRequest } from './request.ts'
 import { StoreSecret } from './secret.ts'
 
 export type SendsOptions = {
@@ -81,6 +81,11 @@ export class Sends {
   /** To call when the store was lost: another one, with another secret, may be in its place when it is back. */
   storeLost(): void {
     this.#secret.replaced()
+  }
+
+  /** The secret of the ledger; the last one that was read while the ledger is away. Throws `store-unavailable`. */
+  lastSecret(isAway: boolean): Promise<KeyObject> {
+    return this.#secret.readOrLast(isAway)
   }
 
   /** Resolves once no send runs, those of callers that have hung up included. */
@@ -179,8 +184,8 @@ export class Sends {
 
   /** The stored result of the request's key while Afilnet cannot be called; throws the refusal if there is none. */
   async #replayHeld(request: SendRequest, refusal: unknown) {
-    const { idempotencyKey } = request
-    if (idempotencyKey === undefined) throw refusal
+    if (request.idempotencyKey === undefined) throw refusal
+    const idempotencyKey = ledgerKey(request.idempotencyKey, request.actor, request)
     const rows = await within(this.#timeoutMs, this.#store.list(request, { idempotencyKey, limit: 100 })).catch(throwUnavailable)
     const holder = rows.find(({ state }) => state !== 'not_sent') // others may come first, since clocks of gateways differ
     if (!holder) throw refusal

@@ -17,6 +17,8 @@ export type NewSend = {
   destination: string
   reference?: string
   idempotencyKey?: string
+  /** Who used the token that it was made with; absent if it was made with a key. */
+  actor?: string
   /** HMAC of the request, under `secret()`. */
   fingerprint: string
   /** The process that runs it. */
@@ -43,7 +45,9 @@ export type Outcome = { state: Exclude<SendState, 'pending'>; settledAt: number;
 export type Settlement = { settled: boolean; row?: SendRow }
 
 /** Members are joined by "and"; `before` is the id of the last row of the page before. */
-export type SendFilter = Partial<Pick<SendRow, 'state' | 'platform' | 'platformId' | 'destination' | 'reference' | 'idempotencyKey'>> & {
+export type SendFilter = Partial<
+  Pick<SendRow, 'state' | 'platform' | 'platformId' | 'destination' | 'reference' | 'idempotencyKey' | 'actor'>
+> & {
   limit: number
   before?: string
 }

@@ -6,9 +6,12 @@ type Lines = { [F in keyof Events]?: (log: Pick<Logger, 'info' | 'warn' | 'error
 
 const lines: Lines = {
   // Member by member: to copy the rest of an object was a twentieth of all that a read allocates.
-  requestEnded(log, { requestId, traceId, method, route, status, code, caller, ms, upstreamMs, upstreamCode }) {
+  requestEnded(log, { requestId, traceId, method, route, status, code, caller, actor, ms, upstreamMs, upstreamCode }) {
     const aborted = status === undefined || undefined
-    log.info({ requestId, traceId, method, route, status, aborted, code, caller, ms: Math.round(ms), upstreamMs, upstreamCode }, 'request')
+    log.info(
+      { requestId, traceId, method, route, status, aborted, code, caller, actor, ms: Math.round(ms), upstreamMs, upstreamCode },
+      'request',
+    )
   },
   connectionRefused(log, { sampled, ...details }) {
     if (sampled) log.info(details, 'connection refused')

@@ -1,3 +1,4 @@
+import type { ChatLimit } from '../access.ts'
 import { Client, type ClientOptions } from '../afilnet/client.ts'
 import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
@@ -58,7 +59,7 @@ export class OpenAccount implements Account, TaskContext {
     this.#background = new BackgroundReads({ context: this, account: this, connections, load, patienceMs: rest.timeoutMs })
   }
 
-  async read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body> {
+  async read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body> {
     const { timezone, rows, sent } = this.config
     const view: ViewOptions = { timezone, rows, sent, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
     const startedAt = performance.now()

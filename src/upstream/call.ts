@@ -1,3 +1,4 @@
+import type { ChatLimit } from '../access.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
 import type { Cancellation } from '../lib/cancellation.ts'
 import type { Body, ChannelItem, MessageItem } from './list-body.ts'
@@ -34,7 +35,7 @@ export type Account = {
   readonly name: string
   /** Afilnet's user of the account. */
   readonly user: string
-  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body>
+  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body>
   /**
    * A read that no caller waits for: it gives way to them, takes a quarter of the connections at most, and never comes from the cache.
    *

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { allows, normalizeDestination } from '../access.ts'
+import { allows, type ChatLimit, normalizeDestination } from '../access.ts'
 import { instantOf } from '../afilnet/datetime.ts'
 import { directionOf, type Item, type Opened, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
 import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
@@ -12,7 +12,7 @@ import { version } from '../version.ts'
 export type ViewOptions = {
   timezone?: string | undefined
   /** The chats of the caller, if it is limited to some. */
-  chats?: readonly string[] | undefined
+  chats?: readonly ChatLimit[] | undefined
   /** The parameters of the call, by Afilnet's names: every row is compared with them. */
   asked?: Asked
   /** Rows may name another destination than the one asked for, where the caller is not limited to certain chats. */

@@ -1,3 +1,4 @@
+import type { ChatLimit } from '../access.ts'
 import type { Client } from '../afilnet/client.ts'
 import { createLargeResponseSlots, shareLargeResponseSlots } from '../afilnet/large-responses.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
@@ -15,7 +16,7 @@ export type Upstream = {
    *
    * Throws an `UpstreamError` with any row of `faults` or `failures`; the reason of `call.cancellation` where a safe read was cancelled.
    */
-  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly string[]): Promise<Body>
+  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body>
   /**
    * A send, ready to leave: never shared, never cancelled by its caller, retried only if nothing left.
    *

@@ -75,6 +75,7 @@ describe('The OpenAPI document', () => {
       'GET /sends/{id}',
       'POST /chats/{platform}/{platformId}/{destination}/files',
       'POST /chats/{platform}/{platformId}/{destination}/messages',
+      'POST /tokens',
     ])
   })
 
@@ -186,6 +187,7 @@ describe('The OpenAPI document', () => {
         'MessageList',
         'NewFile',
         'NewMessage',
+        'NewToken',
         'Platform',
         'Problem',
         'ProblemCode',
@@ -195,10 +197,11 @@ describe('The OpenAPI document', () => {
         'Readiness',
         'Send',
         'SendPage',
+        'Token',
       ].sort(),
     )
     const closed = Object.entries<{ additionalProperties?: boolean }>(schemas).filter(([, schema]) => schema.additionalProperties === false)
-    expect(closed.map(([name]) => name).sort()).toEqual(['NewFile', 'NewMessage'])
+    expect(closed.map(([name]) => name).sort()).toEqual(['NewFile', 'NewMessage', 'NewToken'])
     for (const [name, property] of [
       ['Channel', 'platform'],
       ['Channel', 'platformId'],
@@ -222,7 +225,7 @@ describe('The OpenAPI document', () => {
 
       for (const code of codes) expect(description + document.info.description, code).toContain(`[${code}](/problems/${code})`)
       const key = parameters.find(parameter => parameter.name === 'Idempotency-Key')
-      expect(key !== undefined).toBe(name.startsWith('POST'))
+      expect(key !== undefined).toBe(name.startsWith('POST /chats'))
       if (key) expect(description).toContain('curl -H "Idempotency-Key: order-4711-shipped"')
       expect(parameters.some(parameter => parameter.name === 'If-None-Match')).toBe('304' in responses)
       expect(parameters.some(parameter => parameter.name === 'Accept')).toBe('text/html' in (responses['200']?.content ?? {}))
@@ -370,7 +373,7 @@ describe('The answers', () => {
   })
 
   plain('need a key exactly where the document says so', () => {
-    expect(keyed).toHaveLength(9)
+    expect(keyed).toHaveLength(10)
   })
 })
 

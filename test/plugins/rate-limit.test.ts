@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest'
 import { type Reply, test } from '../gateway.ts'
+import { issue, sayWith, told } from '../tokens/issuing.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const limited = { key: 'fake-limited-key-0123456789', rateLimit: { requestsPerMinute: 3 } }
@@ -62,6 +63,44 @@ describe('Requests per minute', () => {
     for (const _ of times(4)) replies.push(await gateway.request('/channels', { key: limited.key }))
 
     expect(statuses(replies)).toEqual([403, 403, 403, 429])
+  })
+})
+
+describe('Requests of a token', () => {
+  test('are 120 a minute, each token’s own, and count against its issuer', async ({ start, sandbox }) => {
+    const issuer = { key: 'fake-issuer-key-0123456789', rateLimit: { requestsPerMinute: 200 } }
+    const gateway = await start({ callers: { issuer } })
+    const [one, other] = [await issue(gateway, {}, issuer.key), await issue(gateway, {}, issuer.key)] // two requests of the issuer
+
+    const replies = await Promise.all(times(130).map(() => gateway.request('/channels', { key: one })))
+    expect(replies.filter(({ status }) => status === 403)).toHaveLength(120)
+    const over = replies.filter(({ status }) => status === 429)
+    expect(over).toHaveLength(10)
+    expect(over[0]).toMatchObject({ json: { code: 'rate-limited', retry: 'yes' }, headers: { 'ratelimit-policy': '"token";q=120;w=60' } })
+    expect(Number(over[0]?.headers['retry-after'])).toBeGreaterThan(30)
+
+    const { headers } = await gateway.request('/me', { key: other })
+    expect(headers['ratelimit-policy']).toBe('"token";q=120;w=60, "requests";q=200;w=60')
+    expect(headers.ratelimit).toMatch(/^"token";r=119;t=\d+, "requests";r=77;t=\d+$/)
+    const more = await Promise.all(times(80).map(() => gateway.request('/me', { key: other })))
+    expect(statuses(more).filter(status => status === 429)).toHaveLength(3)
+    expect(statuses(await Promise.all([gateway.request('/me', { key: issuer.key })]))).toEqual([429])
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('count against the sends that the issuer has for a day', async ({ start, sandbox }) => {
+    const issuer = { key: 'fake-issuer-key-0123456789', rateLimit: { sendsPerDay: 2 } }
+    const gateway = await start({ callers: { issuer } })
+    const tokens = await Promise.all(['alice', 'bob', 'carol'].map(actor => issue(gateway, { actor }, issuer.key)))
+
+    const replies = []
+    for (const token of tokens) replies.push(await sayWith(gateway, token, 'k'))
+    expect(replies.map(told)).toEqual([
+      [201, undefined],
+      [201, undefined],
+      [429, 'send-quota-exceeded'],
+    ])
+    expect(sandbox.sent).toHaveLength(2)
   })
 })
 

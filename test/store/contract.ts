@@ -137,6 +137,25 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
     })
   })
 
+  describe(`${name}: the actor of a token`, () => {
+    test('is kept with the send, empty or not', async ({ store }) => {
+      const [alice, empty, key] = await Promise.all([
+        put(store, 'accepted', { actor: 'alice' }),
+        put(store, 'accepted', { actor: '' }),
+        put(store, 'accepted'),
+      ])
+
+      expect(await store.find(crm, alice.id)).toMatchObject({ actor: 'alice' })
+      expect(await store.find(crm, empty.id)).toMatchObject({ actor: '' })
+      expect(await store.find(crm, key.id)).not.toHaveProperty('actor')
+      const own = (actor: string, destination = '34600000000') => store.list(crm, { actor, destination, limit: 10 })
+      expect(await own('alice')).toMatchObject([{ id: alice.id }])
+      expect(await own('')).toMatchObject([{ id: empty.id }])
+      expect([await own('bob'), await own('alice', '34600000001')]).toEqual([[], []])
+      expect(await store.list(crm, { limit: 10 })).toHaveLength(3)
+    })
+  })
+
   describe(`${name}: settle`, () => {
     const allowed = new Set([...ends.map(to => `pending ${to}`), 'unknown accepted', 'unknown rejected'])
     test.for(['pending', ...ends] as const)('moves from %s only where it may', async (from, { store }) => {

@@ -9,7 +9,7 @@ import { type Scope, sendersOf } from './scope.ts'
 export type FlatPage = [rows: FlatRow[], next?: string]
 
 const all = columns.join(', ')
-const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey'] as const
+const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey', 'actor'] as const
 const live = `(settledAt IS NULL OR settledAt > iif(state = 'unknown', ?, ?))`
 const dumpRows = 1_000
 const sliceRows = 1_000 // what one step of a list looks at: a few milliseconds

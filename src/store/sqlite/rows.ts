@@ -2,7 +2,7 @@ import type { NewSend, SendRow } from '../store.ts'
 
 /** The columns of a row, in the order in which rows travel between the threads. */
 export const columns =
-  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint state owner createdAt settledAt answer'.split(
+  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint state owner createdAt settledAt answer actor'.split(
     ' ',
   ) as (keyof SendRow)[] // a list of its members
 

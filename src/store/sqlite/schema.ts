@@ -74,6 +74,8 @@ export const migrations: readonly string[] = [
    CREATE TABLE states (account TEXT NOT NULL, key TEXT NOT NULL, destination TEXT, state TEXT NOT NULL,
      PRIMARY KEY (account, key)) STRICT, WITHOUT ROWID;
    CREATE INDEX statesByDestination ON states (destination) WHERE destination IS NOT NULL;`,
+  // Who used the token that a send was made with.
+  'ALTER TABLE sends ADD COLUMN actor TEXT;',
 ]
 
 /** The schema version of an open file. */

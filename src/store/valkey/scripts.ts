@@ -122,7 +122,7 @@ export const scripts = {
     local index, wanted = of(caller), {}
     for i = 14, #ARGV, 2 do
       wanted[ARGV[i]] = ARGV[i + 1]
-      local narrower = by(ARGV[i], caller, ARGV[i + 1])
+      local narrower = ARGV[i] ~= 'actor' and by(ARGV[i], caller, ARGV[i + 1]) or index -- a list by actor is one of a destination, too
       if redis.call('ZCARD', narrower) < redis.call('ZCARD', index) then index = narrower end
     end
     local from = before == '' and '+' or '(' .. before

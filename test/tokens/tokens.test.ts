@@ -1,0 +1,110 @@
+import { createSecretKey, randomBytes } from 'node:crypto'
+import { SignJWT } from 'jose'
+import { describe, expect, test as plain } from 'vitest'
+import type { Scope } from '../../src/access.ts'
+import { createTokens } from '../../src/tokens/tokens.ts'
+import { sharedTest as test } from '../gateway.ts'
+import { issue, messages, told } from './issuing.ts'
+
+const partsOf = (token: string) => token.split('.') as [header: string, payload: string, signature: string]
+const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString())
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+
+describe('A token', () => {
+  test('is a JWT of its own type that says nothing of the key', async ({ gateway }) => {
+    const token = await issue(gateway, { actor: 'alice' })
+
+    const [header, payload] = partsOf(token).slice(0, 2).map(decode)
+    expect(header).toEqual({ alg: 'HS256', typ: 'afilnet-gateway-token+jwt' })
+    expect(payload).toEqual({
+      jti: expect.any(String),
+      exp: expect.any(Number),
+      key: expect.stringMatching(/^[\w-]{22}$/),
+      account: expect.any(String),
+      chat: ['whatsapp', '100', '34600000000'],
+      scope: 'messages:read messages:send files:send',
+      actor: 'alice',
+    })
+  })
+
+  test('is worth nothing with any part of it changed', async ({ gateway, sandbox }) => {
+    const token = await issue(gateway, { actor: 'alice' })
+    const [header, payload, signature] = partsOf(token)
+    const [head, claims] = [decode(header), decode(payload)]
+    const others = [
+      ...Object.entries({ ...claims, jti: 'x', exp: claims.exp + 1, key: 'x'.repeat(22), account: 'other', actor: 'bob' }).map(
+        ([name, value]) => `${header}.${encode({ ...claims, [name]: value })}.${signature}`,
+      ),
+      ...['chat', 'scope'].map(name => `${header}.${encode({ ...claims, [name]: [claims[name]].flat().slice(1) })}.${signature}`),
+      ...Object.keys(claims).map(name => `${header}.${encode({ ...claims, [name]: undefined })}.${signature}`),
+      ...[
+        { alg: 'none' },
+        { alg: 'HS512' },
+        { alg: 'RS256' },
+        { typ: 'JWT' },
+        { crit: ['exp'] },
+        { kid: '../../dev/null' },
+        { b64: false },
+      ].map(change => `${encode({ ...head, ...change })}.${payload}.${signature}`),
+      `${encode({ alg: 'none', typ: head.typ })}.${payload}.`,
+      `${header}.${payload}.`,
+      `${header}.${payload}`,
+      `${header}..${signature}`,
+      `.${payload}.${signature}`,
+      `${header}.${payload}.${signature.slice(0, -1)}`,
+      `${header}.${payload}.${signature}A`,
+      `${header}.${payload}.${signature}.x.x`,
+      ...[...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_']
+        .filter(last => last !== signature.at(-1))
+        .map(last => `${header}.${payload}.${signature.slice(0, -1)}${last}`),
+    ].filter(other => other !== token)
+
+    for (const other of others) expect(told(await gateway.request(messages, { key: other })), other).toEqual([401, 'unauthenticated'])
+    expect(sandbox.calls).toEqual([])
+    expect((await gateway.request(messages, { key: token })).status).toBe(200)
+  })
+})
+
+describe('Tokens', () => {
+  const secret = createSecretKey(randomBytes(32))
+  const digests = new Map([['0'.repeat(64), 'a key']])
+  const [digest = ''] = digests.keys()
+  const chat = { platform: 'whatsapp', platformId: '100', destination: '*' }
+  const claims = { account: 'main', chat, scopes: ['messages:read'] as Scope[], actor: 'José', expiresAt: 1_900_000_000_000 }
+  const at = (seconds: number, readSecret = async () => secret) => createTokens({ readSecret, now: () => seconds * 1_000 })
+
+  plain('carry what they were made of, until their last second', async () => {
+    const token = await at(0).issue(claims, digest)
+
+    expect(await at(1_899_999_999).open(token, digests)).toEqual({ claims: { ...claims, id: expect.any(String) }, keySha256: digest })
+    expect(await at(1_900_000_000).open(token, digests)).toEqual({ issue: 'The token has expired.' })
+  })
+
+  plain('are those of no other key, and of no other secret', async () => {
+    const token = await at(0).issue(claims, digest)
+    const another = async () => createSecretKey(randomBytes(32))
+
+    expect(await at(0).open(token, new Map([['1'.repeat(64), '']]))).toEqual({
+      issue: 'The key that issued this token is no longer valid.',
+    })
+    expect(await at(0, another).open(token, digests)).toEqual({ issue: 'The token is not valid.' })
+  })
+
+  plain('are not signed by the secret itself, which keys other things', async () => {
+    const [, payload] = partsOf(await at(0).issue(claims, digest))
+    const header = { alg: 'HS256', typ: 'afilnet-gateway-token+jwt' }
+    const forged = await new SignJWT(decode(payload)).setProtectedHeader(header).sign(secret)
+
+    expect(await at(0).open(forged, digests)).toEqual({ issue: 'The token is not valid.' })
+  })
+
+  plain('follow a secret that becomes another one', async () => {
+    let current = secret
+    const tokens = at(0, async () => current)
+    const token = await tokens.issue(claims, digest)
+    current = createSecretKey(randomBytes(32))
+
+    expect(await tokens.open(token, digests)).toEqual({ issue: 'The token is not valid.' })
+    expect(await tokens.open(await tokens.issue(claims, digest), digests)).toHaveProperty('claims')
+  })
+})
