@@ -1,14 +1,16 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 
 /** A program of the benchmark, with what the kernel knows of it and its children. */
 export type Program = { ended(): boolean; memoryMb(): number; cpuSeconds(): number; stop(): Promise<void> }
 
-type Core = keyof typeof cores
-const cores = { target: '0', loader: '1' }
+export type Core = keyof typeof cores
+
+/** The processors of each part, as taskset lists them. */
+export const cores = { target: '0', second: '1', loader: '1' }
 
 /** Whether a program is installed. */
 export const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
@@ -38,12 +40,12 @@ export function leaveOnSignals() {
 export const onCore = (core: Core, command: readonly string[]): [string, ...string[]] =>
   (pinned ? ['taskset', '-c', cores[core], ...command] : command) as [string, ...string[]] // a command is never empty
 
-/** Starts a program; shows what it writes to stderr, and drops its stdout. */
-export function start(core: Core, command: readonly string[], env: Record<string, string> = {}): Program {
+/** Starts a program; shows what it writes to stderr, and drops its stdout or writes it to a file. */
+export function start(core: Core, command: readonly string[], env: Record<string, string> = {}, output?: string): Program {
   const [file, ...args] = onCore(core, command)
   const child = spawn(file, args, {
     env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', output === undefined ? 'ignore' : openSync(output, 'a'), 'inherit'],
   })
   const exited = once(child, 'exit').finally(() => running.delete(program))
   const pid = Number(child.pid)

@@ -28,6 +28,7 @@ export const ratioOf = ({ better }: Figure, value: Value, other: Value): number 
 export function meets(figure: Figure, gateway: Value | undefined, nginx: Value | undefined): boolean | undefined {
   if (!figure.goal || !gateway || Number.isNaN(gateway.median)) return undefined
   if ('atMost' in figure.goal) return gateway.median <= figure.goal.atMost
+  if ('beyondNginx' in figure.goal) return nginx && gateway.median - nginx.median <= figure.goal.beyondNginx
   return nginx && ratioOf(figure, gateway, nginx) >= figure.goal.timesNginx
 }
 
@@ -48,8 +49,12 @@ function cell(name: SubjectName, figure: Figure, values: ReturnType<typeof value
   return `${number(value.median, figure)}${ratio}${apart}`
 }
 
-const goalOf = ({ goal, ...figure }: Figure) =>
-  goal ? ('atMost' in goal ? `≤ ${number(goal.atMost, { ...figure, digits: 0 })}` : `≥ ${goal.timesNginx} × nginx+lua`) : ''
+function goalOf({ goal, ...figure }: Figure) {
+  if (!goal) return ''
+  if ('timesNginx' in goal) return `≥ ${goal.timesNginx} × nginx+lua`
+  if ('beyondNginx' in goal) return `≤ nginx+lua + ${goal.beyondNginx} ${figure.unit}`
+  return `≤ ${number(goal.atMost, { ...figure, digits: 0 })}`
+}
 
 /** One row for each figure of each case; `judged` ones say whether they meet their goal. */
 export function table(results: readonly (readonly [Case, CaseResult])[], names: readonly TargetName[], judged: boolean): string {

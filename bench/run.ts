@@ -1,7 +1,7 @@
 import type { Case, Outcome, RunOptions } from './cases.ts'
 import { direct, type RunningTarget, type Stub, startTarget } from './setup.ts'
 import { spread } from './statistics.ts'
-import { type TargetName, targets } from './targets.ts'
+import { type Target, type TargetName, targets } from './targets.ts'
 import { verify, verifyRefusals } from './verify.ts'
 
 /** What a case measures: the targets, and the stub without one. */
@@ -53,12 +53,13 @@ export async function run(
   const attempt = (name: SubjectName, work: () => Promise<unknown>) => work().catch((error: Error) => report(name, [error.message]))
   const checkAll = async () => {
     for (const [name, { endpoint }] of running) {
+      if ((targets[name] as Target).floor) continue
       await attempt(name, async () => report(name, await verifyRefusals(endpoint)))
       await attempt(name, async () => report(name, await verify(targets[name], endpoint, of.asks, runOptions.checks)))
     }
   }
   const measureOnce = async (name: SubjectName, runningTarget: RunningTarget, rounds: Result['rounds']) => {
-    const setup = { ...runningTarget, stub, runOptions }
+    const setup = { ...runningTarget, name, stub, runOptions }
     if (runOptions.warmSeconds > 0) await of.warm(setup)
     const { numbers, mistakes } = await of.measure(setup)
     report(name, mistakes)

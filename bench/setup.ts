@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import { destinations } from './answers.ts'
 import { type Endpoint, requestFor } from './endpoint.ts'
-import { freePort, type Program, start } from './programs.ts'
-import type { Target } from './targets.ts'
+import { type Core, freePort, type Program, start } from './programs.ts'
+import type { Start, Target } from './targets.ts'
 
 /** Where everything goes that a run writes; git does not look at it. */
 export const outFolder = join(import.meta.dirname, 'out')
@@ -23,9 +23,12 @@ export type RunningTarget = {
   endpoint: Endpoint
   program: Program
   folder: string
-  /** Starts another one beside it, always with the same ledger, for the milliseconds until its first answer. */
-  restart(): Promise<number>
+  /** Starts another one beside it, always with the same ledger; what it writes to stdout goes to a file, if one is named. */
+  restart(nodeFlags?: readonly string[], output?: string): Promise<Opened>
 }
+
+/** A program that has answered its first request, so many milliseconds after its start. */
+export type Opened = { endpoint: Endpoint; program: Program; startedMs: number }
 
 export async function startStub(): Promise<Stub> {
   const port = await freePort()
@@ -41,31 +44,32 @@ export const direct = ({ program, url }: Stub): RunningTarget => ({
   endpoint: { url, direct: true },
   program,
   folder: newFolder(),
-  restart: async () => Number.NaN,
+  restart: () => Promise.reject(new Error('there is nothing to start')),
 })
 
 /** Starts a target and waits for its first answer. */
-export async function startTarget(target: Target, upstream: URL, nodeFlags: readonly string[] = []): Promise<RunningTarget> {
+export async function startTarget(
+  target: Target,
+  upstream: URL,
+  nodeFlags: readonly string[] = [],
+  core: Core = 'target',
+): Promise<RunningTarget> {
   const folder = newFolder()
   const again = join(folder, 'again')
   mkdirSync(again)
   return {
-    ...(await open(target, upstream, folder, nodeFlags)),
+    ...(await open(target, { upstream, folder, nodeFlags, core })),
     folder,
-    restart: async () => {
-      const { program, startedMs } = await open(target, upstream, again, nodeFlags)
-      await program.stop()
-      return startedMs
-    },
+    restart: (flags = nodeFlags, output) => open(target, { upstream, folder: again, nodeFlags: flags, output }),
   }
 }
 
-async function open(target: Target, upstream: URL, folder: string, nodeFlags: readonly string[]) {
+async function open(target: Target, options: Omit<Start, 'port'>): Promise<Opened> {
   const port = await freePort()
   const endpoint = { url: new URL(`http://127.0.0.1:${port}/`), direct: false }
   const { path, headers } = requestFor({ destination: destinations('steady', 1)[0] ?? '' }, endpoint)
   const startedAt = performance.now()
-  const program = target.start({ port, upstream, folder, nodeFlags })
+  const program = target.start({ port, ...options })
   await untilAnswered(program, async () => {
     const { statusCode, body } = await request(new URL(path, endpoint.url), { headers })
     await body.dump()
@@ -78,13 +82,15 @@ const runFolder = join(outFolder, String(process.pid))
 process.on('exit', () => rmSync(runFolder, { recursive: true, force: true }))
 let folders = 0
 
-function newFolder() {
+/** A folder that is removed when this process ends. */
+export function newFolder() {
   const folder = join(runFolder, String(++folders))
   mkdirSync(folder, { recursive: true })
   return folder
 }
 
-async function untilAnswered(program: Program, ask: () => Promise<unknown>) {
+/** Asks until there is an answer; stops the program and rejects if there is none in 30 s. */
+export async function untilAnswered(program: Program, ask: () => Promise<unknown>) {
   const deadline = Date.now() + 30_000
   for (;;) {
     try {

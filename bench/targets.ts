@@ -6,9 +6,9 @@ import { failures, faults } from '../src/afilnet/faults.ts'
 import { catalogue, type ProblemCode } from '../src/problem/catalogue.ts'
 import { account } from './answers.ts'
 import { keySha256 } from './endpoint.ts'
-import { has, type Program, start } from './programs.ts'
+import { type Core, has, type Program, start } from './programs.ts'
 
-export type Start = { port: number; upstream: URL; folder: string; nodeFlags?: readonly string[] }
+export type Start = { port: number; upstream: URL; folder: string; nodeFlags?: readonly string[]; output?: string | undefined; core?: Core }
 
 /** One way to serve Afilnet as REST. */
 export type Target = {
@@ -16,6 +16,8 @@ export type Target = {
   /** Says which program it lacks on this machine. */
   lacks?(): string | undefined
   start(options: Start): Program
+  /** Does not translate: it shows what the stack alone costs, and its answers are not checked. */
+  floor?: true
   /** Headers that a production gateway gives; the others do without. */
   headers?: { get: readonly string[]; post: readonly string[] }
 }
@@ -26,7 +28,7 @@ const here = import.meta.dirname
 const heapFlags = ['--max-semi-space-size=8']
 
 /** As an operator would run it: a configuration file, a limit that is not reached, a log line for each request, a durable ledger. */
-function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
+function startGateway({ port, upstream, folder, nodeFlags = [], output, core = 'target' }: Start) {
   const config = join(folder, 'config.json')
   writeFileSync(join(folder, 'password'), account.password)
   writeFileSync(
@@ -36,13 +38,14 @@ function startGateway({ port, upstream, folder, nodeFlags = [] }: Start) {
       callers: { bench: { keySha256: [keySha256], account: 'main', scopes, rateLimit: { requestsPerMinute: 100_000_000 } } },
     }),
   )
-  return start('target', [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], {
+  const env = {
     GATEWAY_CONFIG: config,
     PORT: String(port),
     ADMIN_PORT: '0',
     STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
     LOG_LEVEL: 'info',
-  })
+  }
+  return start(core, [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], env, output)
 }
 
 const startNode =
@@ -110,6 +113,7 @@ export const targets = {
   },
   express: { title: 'express + axios', start: startNode('express.ts') },
   'reply-from': { title: '@fastify/reply-from', start: startNode('reply-from.ts') },
+  floor: { title: 'Fastify + undici, bytes passed through', start: startNode('floor.ts'), floor: true },
 } as const satisfies Record<string, Target>
 
 export type TargetName = keyof typeof targets

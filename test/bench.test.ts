@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { destinations, listAround, messagesOf, stampOf } from '../bench/answers.ts'
 import { type Case, cases } from '../bench/cases.ts'
+import { collectionsIn } from '../bench/garbage.ts'
 import { meets, mistakesIn, notesOn, ratioOf, table, valuesOf } from '../bench/report.ts'
 import type { CaseResult } from '../bench/run.ts'
 import { median, spread } from '../bench/statistics.ts'
@@ -38,12 +39,24 @@ describe('The arithmetic of the benchmark', () => {
   test.for([
     [{ timesNginx: 1.5 }, 150, true],
     [{ timesNginx: 1.5 }, 149, false],
+    [{ beyondNginx: 0.3 }, 100.2, true],
+    [{ beyondNginx: 0.3 }, 100.4, false],
     [{ atMost: 60 }, 60, true],
     [{ atMost: 60 }, 61, false],
     [{ atMost: 60 }, Number.NaN, undefined],
     [undefined, 1, undefined],
   ] as const)('holds %j against %d', ([goal, gateway, met]) => {
     expect(meets({ title: '', unit: '/s', better: 'more', ...(goal && { goal }) }, value(gateway), value(100))).toBe(met)
+  })
+})
+
+test('adds up what V8 reports of its collections', () => {
+  const line = (allocated: number, promoted: number) =>
+    `[7:0x1] 1207 ms: pause=0.9 mutator=66.6 gc=s reduce_memory=0 promoted=${promoted} new_space_survived=0.0 allocated=${allocated}\n`
+
+  expect(collectionsIn(`${line(8_000_000, 300)}{"msg":"request completed"}\n${line(4_000_000, 0)}`)).toEqual({
+    allocated: 12_000_000,
+    promoted: 300,
   })
 })
 
