@@ -65,6 +65,15 @@ export type Events = {
   /** The ledger is another one than this process worked with, or that has been accepted. */
   ledgerChanged: { changed: boolean }
   storeStateChanged: { ok: boolean; fault: string | undefined }
+  /** This process begins or ends to poll the channels of an account. */
+  pollingStateChanged: { account: string; polling: boolean }
+  /** A channel was asked for its conversations. */
+  pollEnded: { account: string; ms: number; ok: boolean }
+  /** A watched channel could not be read several times in a row, or can be read again. */
+  channelStateChanged: { account: string; readable: boolean; code: string | undefined }
+  /** The list of a watched channel or conversation exceeds the size limit. */
+  listTooLarge: { account: string }
+  eventsAppended: { account: string; type: string; count: number }
   configurationReloaded: Record<'accounts' | 'callers', { added: string[]; removed: string[]; changed: string[] }>
   configurationReloadFailed: { issues: readonly { path: string; message: string }[] }
 }

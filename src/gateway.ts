@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it shows all parts of the process, and the order in which they start and end.
 import type { KeyObject } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +12,7 @@ import type { Observe } from './events.ts'
 import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { createSteadyState } from './lib/steady-state.ts'
+import { connectPollers } from './parts/pollers.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
@@ -54,6 +56,7 @@ type Parts = {
   store: Store
   upstream: Upstream
   sends: Sends
+  pollers: ReturnType<typeof connectPollers>
   app: FastifyInstance
   admin: FastifyInstance
   tracing: Tracing | undefined
@@ -69,6 +72,7 @@ export async function startGateway(
   const parts = await assemble(config, logger, timeouts, droppedLines)
   const { app, admin } = parts
   const adminListens = await listen(parts)
+  await parts.pollers.start()
   let stopWatching = () => {}
 
   return {
@@ -98,6 +102,7 @@ async function assemble(
     ledgerChanged: () => ledgerChanged,
     requestsInFlight: () => lifecycle.unanswered,
     droppedLines,
+    polling: () => pollers.report(),
   })
   const observe = createObserver(logger, metrics)
   const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
@@ -122,8 +127,13 @@ async function assemble(
   // No module of OpenTelemetry is loaded unless it is configured.
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, observe, traceAttempt: tracing?.traceAttempt })
-  const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: Math.max(config.timeoutMs, leastStoreMs) })
-  storeLost = () => sends.storeLost()
+  const storeMs = Math.max(config.timeoutMs, leastStoreMs)
+  const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
+  const pollers = connectPollers({ ...config, live: opened, secret: store.secret, upstream, hooks: {}, observe, timeoutMs: storeMs })
+  storeLost = () => {
+    sends.storeLost()
+    pollers.storeLost()
+  }
   const tokens = lazyTokens(() => sends.lastSecret(storeAway))
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
@@ -139,7 +149,7 @@ async function assemble(
   metrics.begin(app.routes)
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return { config, logger, observe, lifecycle, store, upstream, sends, app, admin, tracing }
+  return { config, logger, observe, lifecycle, store, upstream, sends, pollers, app, admin, tracing }
 }
 
 /** Loads the room and its package with the first token. */
@@ -165,8 +175,9 @@ async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
   })
 }
 
-function reload({ upstream, app, tracing }: Parts, { accounts, callers, tracing: next }: Config) {
+function reload({ upstream, pollers, app, tracing }: Parts, { accounts, callers, tracing: next }: Config) {
   upstream.reload(accounts)
+  void pollers.useAccounts(accounts)
   app.useCallers(callers)
   if (next) tracing?.useHeaders(next.headers)
 }
@@ -188,13 +199,14 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
   })
 }
 
-async function drain({ config, lifecycle, app, admin, upstream, sends, store, tracing }: Parts, stopWatching: () => void) {
+async function drain({ config, lifecycle, app, admin, upstream, sends, pollers, store, tracing }: Parts, stopWatching: () => void) {
   const answered = createDeadline(config.drainMs - closeMs)
   const closed = createDeadline(config.drainMs - closeMs / 2) // the rest is for the log
   lifecycle.phase = 'leaving'
   // The request that was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both.
   await sleep(Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000))
   lifecycle.phase = 'draining'
+  const unpolled = pollers.stop() // another process takes the lease meanwhile
   // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
   while (lifecycle.unanswered > 0 && answered.leftMs() > 0) await sleep(20)
   // Connections that remain have no whole request here: it is half sent, or refused and still being sent.
@@ -203,6 +215,7 @@ async function drain({ config, lifecycle, app, admin, upstream, sends, store, tr
   clearTimeout(end)
   stopWatching()
   await answered.wait(sends.idle()) // a send goes on when its caller has hung up
+  await unpolled
   steps.push(await closed.wait(upstream.close()))
   await closed.wait(sends.stop())
   const flushed = tracing?.stop(Math.min(1_000, closed.leftMs()))

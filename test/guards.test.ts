@@ -122,6 +122,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     ],
     packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify'],
   },
+  parts: { files: ['src/parts/**'], ours: ['src/**'] },
   programs: {
     files: ['src/{app,admin,gateway,main}.ts', 'src/cli/**'],
     ours: ['src/**'],

@@ -1,13 +1,17 @@
 import type { Conversation, KnownMessage } from './conversation.ts'
 
 /** A state as it is stored; `mark` names the row of getchats up to which the conversation was read. */
-export type StoredState = { mark: string; conversation: Conversation }
+export type StoredState = {
+  mark: string /** When the answer was asked for; epoch milliseconds. */
+  readAt: number
+  conversation: Conversation
+}
 
 type Entry = [id: string | 0, digest: string, number: number, status: number, unlistedAt?: number]
-type Text = { mark: string; old: string | null; down?: boolean; base?: true; status: (string | null)[]; known: Entry[] }
+type Text = { mark: string; at: number; old: string | null; down?: boolean; base?: true; status: (string | null)[]; known: Entry[] }
 
 /** Writes a state in few bytes: it is written with each message, and holds as many entries as Afilnet lists rows. */
-export function writeState({ mark, conversation }: StoredState): string {
+export function writeState({ mark, readAt: at, conversation }: StoredState): string {
   const { oldBefore: old, isDescending, isBaseline, messages } = conversation
   const status = [...new Set(messages.map(message => message.status))]
   const numbers = new Map(status.map((word, i) => [word, i]))
@@ -18,6 +22,7 @@ export function writeState({ mark, conversation }: StoredState): string {
   })
   const text: Text = {
     mark,
+    at,
     old,
     ...(isDescending !== undefined && { down: isDescending }),
     ...(isBaseline && { base: true }),
@@ -29,7 +34,7 @@ export function writeState({ mark, conversation }: StoredState): string {
 
 /** Reads what `writeState` wrote. */
 export function readState(text: string): StoredState {
-  const { mark, old, down, base, status, known } = JSON.parse(text) as Text // written above, by this or an earlier release
+  const { mark, at, old, down, base, status, known } = JSON.parse(text) as Text // written above, by this or an earlier release
   const messages = known.map(
     ([id, digest, number, state, unlistedAt]): KnownMessage => ({
       id: id === 0 ? null : id,
@@ -45,7 +50,7 @@ export function readState(text: string): StoredState {
     ...(base && { isBaseline: true }),
     messages,
   }
-  return { mark, conversation }
+  return { mark, readAt: at, conversation }
 }
 
 const markForm = /^\{"mark":"([^"]*)"/

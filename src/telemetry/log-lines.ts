@@ -37,6 +37,17 @@ const lines: Lines = {
     if (changed) log.error('ledger changed, sends with an idempotency key get 503 until npm run store -- accept or a restart')
     else log.warn('changed ledger accepted, sends with an idempotency key go on')
   },
+  pollingStateChanged(log, { account, polling }) {
+    log.info({ account }, polling ? 'polling for events started' : 'polling for events ended')
+  },
+  channelStateChanged(log, { account, readable, code }) {
+    if (readable) log.info({ account }, 'watched channel can be read again')
+    else log.warn({ account, code }, 'watched channel cannot be read, its events wait')
+  },
+  listTooLarge: (log, details) => log.warn(details, 'list of a watched channel or conversation exceeds AFILNET_MAX_RESPONSE_BYTES'),
+  eventsAppended(log, { account, type, count }) {
+    if (type === 'gap') log.warn({ account, count }, 'messages may be missing in the events, consumers get a gap')
+  },
   configurationReloaded: (log, changes) => log.info(changes, 'configuration reloaded'),
   configurationReloadFailed: (log, details) => log.error(details, 'configuration reload failed, keeping the previous one'),
 }

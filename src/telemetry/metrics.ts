@@ -1,6 +1,7 @@
 import { Counter, Registry } from 'prom-client'
 import { type Counts, createCounts } from './counts.ts'
 import { createGauges, type States } from './gauges.ts'
+import { createPollingCounts, type PollingReport } from './polling.ts'
 
 /** What Prometheus reads: labels are bounded and name no chat, number or key, and every series exists from the start. */
 export type Metrics = {
@@ -13,9 +14,9 @@ export type Metrics = {
 }
 
 /** `droppedLines` counts what the log has lost since the start. */
-export type MetricsOptions = States & { droppedLines: () => number }
+export type MetricsOptions = States & { droppedLines: () => number; polling: () => readonly PollingReport[] }
 
-export function createMetrics({ droppedLines, ...states }: MetricsOptions): Metrics {
+export function createMetrics({ droppedLines, polling, ...states }: MetricsOptions): Metrics {
   const registry = new Registry()
   const gauges = createGauges(registry, states)
   const { counts, beginAccount, beginRoutes } = createCounts(registry, gauges)
@@ -35,6 +36,7 @@ export function createMetrics({ droppedLines, ...states }: MetricsOptions): Metr
   return {
     counts: {
       ...counts,
+      ...createPollingCounts(registry, polling),
       configurationReloaded(details) {
         counts.configurationReloaded?.(details)
         beginAccounts()

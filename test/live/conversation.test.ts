@@ -53,7 +53,7 @@ function play(scenario: Scenario) {
     }
 
     expect(advance(conversation, list, options)).toMatchObject({ changes: [], hasGap: false, hasChanged: false, messageIds })
-    known = readState(writeState({ mark: '', conversation })).conversation
+    known = readState(writeState({ mark: '', readAt: 1, conversation })).conversation
     expect(known).toEqual(conversation)
   }
 }

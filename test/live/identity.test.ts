@@ -45,7 +45,7 @@ describe('The message of an event', () => {
 
 describe('A stored state', () => {
   test('gives its mark without being read', () => {
-    const text = writeState({ mark: 'aB-_9', conversation: startAt(rowOf(message, secret)) })
+    const text = writeState({ mark: 'aB-_9', readAt: 1, conversation: startAt(rowOf(message, secret)) })
 
     expect(markOf(text)).toBe('aB-_9')
     expect(readState(text).mark).toBe('aB-_9')

@@ -1,0 +1,152 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { pause } from '../lib/pause.ts'
+import { markOf, newestOf, rowsByDestination } from './chat-rows.ts'
+import { startAt } from './conversation.ts'
+import { rowOf } from './identity.ts'
+import { type ChannelState, channelKey, chatKey, type Known } from './known-states.ts'
+import { type Channel, type List, type Message, ReadError } from './ports.ts'
+import { ReadQueue } from './read-queue.ts'
+import { writeState } from './state-text.ts'
+import { gapIn, type Term } from './term.ts'
+
+const maxBackoffMs = 60_000
+/** One poll that fails says little of a channel. */
+const unreadableAfter = 3
+const rowsPerTurn = 1_000
+const statesPerAppend = 500
+/** How far `readAt` may lag behind: a quiet channel writes nothing else. */
+const readAtStepMs = 3_600_000
+
+/** Polls one channel: getchats at each interval, getmessages for conversations whose last row changed. */
+export class ChannelPoll {
+  readonly #term: Term
+  readonly #channel: Channel
+  readonly #queue: ReadQueue
+  /** The mark of the row up to which each conversation was read. */
+  readonly #marks: Map<string, string>
+  #state: ChannelState | undefined
+  #digest: string | undefined = undefined
+  /** When the last answer of getchats was asked for. */
+  #polledAt: number | undefined
+  #failures = 0
+  #tookMs = 0
+
+  constructor(term: Term, channel: Channel, known: Known | undefined) {
+    const marks = known?.marks ?? new Map<string, string>()
+    this.#term = term
+    this.#channel = channel
+    this.#queue = new ReadQueue({ term, channel, onSettled: (destination, mark) => marks.set(destination, mark) })
+    this.#marks = marks
+    this.#state = known?.channel
+    this.#polledAt = known?.channel?.readAt
+  }
+
+  get isReadable(): boolean {
+    return this.#failures < unreadableAfter
+  }
+
+  /** What is known now, for a later poll of this channel. */
+  get known(): Known {
+    return { ...(this.#state && { channel: this.#state }), marks: this.#marks }
+  }
+
+  async run(signal: AbortSignal) {
+    while (!signal.aborted) {
+      const retryAfterMs = await this.#poll(signal)
+      this.#queue.readDue()
+      await pause(this.#pauseMs(retryAfterMs), signal)
+    }
+  }
+
+  /** Reads a conversation although getchats shows no change in it. */
+  reread(destination: string) {
+    if (!this.#state || this.#queue.causeOf(destination)) return
+    const mark = this.#marks.get(destination)
+    this.#queue.add(destination, { ...(mark !== undefined && { mark }), oldBefore: this.#state.newest, absentAt: undefined })
+    this.#queue.readDue()
+  }
+
+  #pauseMs(retryAfterMs: number) {
+    const usualMs = Math.max(this.#term.options.intervalMs, 10 * this.#tookMs)
+    const backoffMs = Math.min(maxBackoffMs, Math.max(retryAfterMs, usualMs * 2 ** Math.min(this.#failures, 10)))
+    return (this.#failures > 0 ? backoffMs : usualMs) * (0.9 + 0.2 * Math.random()) // so that channels spread
+  }
+
+  /** Gives how long Afilnet wants to be left alone. */
+  async #poll(signal: AbortSignal): Promise<number> {
+    const { account, reads, observe } = this.#term.options
+    try {
+      const list = await reads.chats(this.#channel, this.#digest)
+      if (signal.aborted) return 0
+      const startedAt = performance.now()
+      await this.#take(list)
+      this.#tookMs = list.endedAt - list.beganAt + performance.now() - startedAt
+      if (this.#failures >= unreadableAfter) observe('channelStateChanged', { account, readable: true, code: undefined })
+      this.#failures = 0
+      observe('pollEnded', { account, ms: this.#tookMs, ok: true })
+      return 0
+    } catch (error) {
+      if (!(error instanceof ReadError)) throw error
+      if (++this.#failures === unreadableAfter) observe('channelStateChanged', { account, readable: false, code: error.code })
+      observe('pollEnded', { account, ms: 0, ok: false })
+      if (error.isTooLarge) observe('listTooLarge', { account })
+      await this.#tellIfUnreadableForLong(Date.now())
+      return error.retryAfterMs
+    }
+  }
+
+  async #take({ items, digest, beganAt, endedAt }: List<Message>) {
+    if (!this.#state) await this.#startAtBaseline(items ?? [], endedAt)
+    else if (items) await this.#compare(items)
+    if (!this.#state) return // the term is over
+    await this.#tellIfUnreadableForLong(endedAt)
+    if (this.#state.hasGap || endedAt - this.#state.readAt > this.#readAtStepMs)
+      await this.#save({ newest: this.#state.newest, readAt: endedAt })
+    this.#digest = digest
+    this.#polledAt = beganAt
+  }
+
+  get #readAtStepMs() {
+    return Math.min(readAtStepMs, this.#term.options.keepMs / 10)
+  }
+
+  /** At the first successful look, what there is now is known. The channel's own state comes last: half a baseline is made anew. */
+  async #startAtBaseline(items: readonly Message[], at: number) {
+    const { secret, markKey } = this.#term.options
+    const states = [...rowsByDestination(this.#channel, items)].map(([destination, item]) => {
+      const mark = markOf(item, markKey)
+      this.#marks.set(destination, mark)
+      const state = writeState({ mark, readAt: at, conversation: startAt(rowOf(item, secret)) })
+      return { key: chatKey({ ...this.#channel, destination }), destination, state }
+    })
+    for (let from = 0; from < states.length; from += statesPerAppend) {
+      if (!(await this.#term.append(states.slice(from, from + statesPerAppend), []))) return
+    }
+    await this.#save({ newest: newestOf(items), readAt: at })
+  }
+
+  async #compare(items: readonly Message[]) {
+    const { secret, markKey } = this.#term.options
+    let compared = 0
+    for (const [destination, item] of rowsByDestination(this.#channel, items)) {
+      if (++compared % rowsPerTurn === 0) await turn()
+      const mark = markOf(item, markKey)
+      const waiting = this.#queue.causeOf(destination)
+      if ((waiting ?? { mark: this.#marks.get(destination) }).mark === mark) continue
+      const absentAt = waiting ? waiting.absentAt : this.#polledAt
+      this.#queue.add(destination, { shown: rowOf(item, secret), mark, oldBefore: this.#state?.newest ?? null, absentAt })
+    }
+  }
+
+  /** Events of the time before may be gone, for those who have not read them. */
+  async #tellIfUnreadableForLong(now: number) {
+    const state = this.#state
+    if (!state || state.hasGap || now - state.readAt <= this.#term.options.keepMs) return
+    await this.#save({ ...state, hasGap: true }, gapIn(this.#channel, null, now, 'channel-unreadable'))
+  }
+
+  async #save(state: ChannelState, ...events: ReturnType<typeof gapIn>[]) {
+    const known = { key: channelKey(this.#channel), destination: null, state: JSON.stringify(state) }
+    if (await this.#term.append([known], events)) this.#state = state
+  }
+}

@@ -1,0 +1,76 @@
+import type { KnownState, NewEvent } from '../store/event-log.ts'
+import { within } from '../store/store.ts'
+import { type Advance, advance, type Row, startEmpty } from './conversation.ts'
+import { rowOf } from './identity.ts'
+import { chatKey } from './known-states.ts'
+import type { Chat, ConversationRead, List, Message } from './ports.ts'
+import { readState, type StoredState, writeState } from './state-text.ts'
+import { gapIn, type Term } from './term.ts'
+
+/** Why a conversation is read. */
+export type Cause = {
+  /** The row of getchats that shows a change, and its mark; absent where the conversation is read for another reason. */
+  shown?: Row
+  mark?: string
+  /** Rows with an earlier datetime are old in a conversation that is not known. */
+  oldBefore: string | null
+  absentAt: number | undefined
+}
+
+/** How a read ended. `isSettled`: the list holds the row that getchats showed. */
+export type ReadResult = { isSettled: boolean; beganAt: number }
+
+/** Reads a conversation and appends what is new in it; nothing if the term is over. Rejects with `ReadError`. */
+export async function readConversation(term: Term, chat: Chat, cause: Cause): Promise<ReadResult | undefined> {
+  const { account, log, reads, secret, hooks, keepMs, storeTimeoutMs } = term.options
+  const list = await reads.messages(chat)
+  const { items = [], beganAt, endedAt } = list
+  const key = chatKey(chat)
+  const [text] = await within(storeTimeoutMs, log.find(account, [key]))
+  const stored = text === undefined ? undefined : readState(text)
+
+  const rows = items.map(item => rowOf(item, secret))
+  const known = stored?.conversation ?? startEmpty(cause.oldBefore)
+  const said = advance(known, rows, { now: endedAt, keepMs, isDescending: term.isDescending })
+  term.voteForDirection(said.isDescending)
+  const isSettled = cause.shown === undefined || rows.some(row => isSame(row, cause.shown))
+  const mark = isSettled ? (cause.mark ?? stored?.mark ?? '') : ''
+
+  const read = describeRead(account, chat, list, said, cause.absentAt ?? stored?.readAt)
+  hooks.remember?.(read)
+  const events = eventsOf(chat, items, said, endedAt)
+  if (said.hasChanged || mark !== stored?.mark || events.length > 0) {
+    const state: KnownState = {
+      key,
+      destination: chat.destination,
+      state: writeState({ mark, readAt: beganAt, conversation: said.conversation } satisfies StoredState),
+    }
+    if (!(await term.append([state], events))) return undefined
+  }
+  hooks.onRead?.(read)
+  return { isSettled, beganAt }
+}
+
+const isSame = (row: Row, shown: Row | undefined) => (row.id !== null && row.id === shown?.id) || row.digest === shown?.digest
+
+function eventsOf({ platform, platformId, destination }: Chat, items: readonly Message[], said: Advance, at: number): NewEvent[] {
+  const events = said.changes.map(({ type, messageId, row }): NewEvent => {
+    return { type, at, platform, platformId, destination, messageId, direction: items[row]?.direction ?? null }
+  })
+  return said.hasGap ? [gapIn({ platform, platformId }, destination, at, 'no-overlap'), ...events] : events
+}
+
+function describeRead(
+  account: string,
+  { platform, platformId, destination }: Chat,
+  { items = [], beganAt, endedAt }: List<Message>,
+  { changes, messageIds }: Advance,
+  absentAt: number | undefined,
+): ConversationRead {
+  const changed = new Map(changes.map(({ type, messageId }) => [messageId, type]))
+  const rows = items.map((message, i) => {
+    const messageId = messageIds[i] ?? ''
+    return { messageId, change: changed.get(messageId), message }
+  })
+  return { account, platform, platformId, destination, absentAt, beganAt, endedAt, rows }
+}

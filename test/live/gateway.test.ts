@@ -1,0 +1,35 @@
+import { describe, expect } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import { environment, type TestGateway, test } from '../gateway.ts'
+
+const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
+
+async function scrape({ adminUrl }: TestGateway, name: string) {
+  const text = await (await fetch(`${adminUrl}/metrics`)).text()
+  return text
+    .split('\n')
+    .find(line => line.startsWith(name))
+    ?.slice(name.length + 1)
+}
+
+describe('A gateway that watches channels', () => {
+  test('counts what it finds, until a reload watches none', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const polled = 'gateway_events_poll_duration_seconds_count{account="default",result="ok"}'
+    await expect.poll(async () => Number(await scrape(gateway, polled))).toBeGreaterThan(0)
+    sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Hello' })
+
+    await expect.poll(() => scrape(gateway, 'gateway_events_total{account="default",type="message.created"}')).toBe('1')
+    expect(await scrape(gateway, 'gateway_events_channels_watched{account="default"}')).toBe('1')
+
+    gateway.reload(readConfig(environment(sandbox)))
+    await gateway.logged(({ msg }) => msg === 'polling for events ended')
+  })
+
+  test('asks Afilnet nothing unless an account names channels', async ({ gateway, sandbox }) => {
+    await gateway.get('/health/ready')
+
+    expect(sandbox.calls).toEqual([])
+    expect(await scrape(gateway, 'gateway_events_total')).toBe(undefined)
+  })
+})
