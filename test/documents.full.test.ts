@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Browser, chromium, type Page } from 'playwright-core'
@@ -17,8 +17,8 @@ beforeAll(async () => {
 afterAll(() => browser?.close())
 
 /** Opens a page, and records its requests and its errors. */
-async function visit(url: string, width = 1280) {
-  const context = await browser.newContext({ viewport: { width, height: 900 } })
+async function visit(url: string, width = 1280, colorScheme: 'light' | 'dark' = 'light') {
+  const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme })
   onTestFinished(() => context.close())
   const page = await context.newPage()
   const seen = { requests: [] as URL[], errors: [] as string[] }
@@ -33,7 +33,7 @@ async function visit(url: string, width = 1280) {
 
 async function authorise(page: Page) {
   await page.locator('.btn.authorize').click()
-  await page.locator('.auth-container input').fill(canaries.key)
+  await page.locator('.auth-container input').first().fill(canaries.key)
   await page.locator('.auth-btn-wrapper .authorize').click()
   await page.locator('.auth-btn-wrapper .btn-done').click()
 }
@@ -106,6 +106,40 @@ describe('The docs page', { timeout: 60_000 }, () => {
     expect(seen.errors).toEqual([])
   })
 
+  test.skipIf(missing)(
+    'keeps the key over a reload if the person chooses that, until they choose otherwise (needs Chromium)',
+    async ({ gateway }) => {
+      const { page, seen } = await visit(`${gateway.url}/docs`)
+      const stored = () => page.evaluate('JSON.stringify({ ...localStorage })') as Promise<string>
+      await page.locator('.btn.authorize').click()
+      await page.locator('.auth-container input').first().fill(canaries.key)
+      await page.locator('.keep-key input').check()
+      await page.locator('.auth-btn-wrapper .authorize').click()
+      await page.locator('.auth-btn-wrapper .btn-done').click()
+      await page.reload()
+      const status = await tryOut(page, 'getMe')
+      const kept = await stored()
+      await page.locator('.btn.authorize').click()
+      await page.locator('.keep-key input').uncheck()
+
+      expect(status).toBe(200)
+      expect(kept).toContain(canaries.key)
+      expect(await stored()).toBe('{}')
+      expect(seen.errors).toEqual([])
+    },
+  )
+
+  test.skipIf(missing)('is for telephones, for the dark, for the keyboard and for screen readers (needs Chromium)', async ({ gateway }) => {
+    const { page } = await visit(`${gateway.url}/docs`, 390, 'dark')
+    await page.locator('.opblock-summary-control').first().focus()
+    await page.keyboard.press('Enter')
+    await page.locator('.opblock .execute').waitFor()
+
+    expect(await page.locator('meta[name=viewport]').getAttribute('content')).toContain('width=device-width')
+    expect(await page.evaluate('getComputedStyle(document.querySelector(".swagger-ui")).backgroundColor')).toBe('rgb(28, 32, 34)')
+    expect(await page.locator('.info details[open]').count()).toBe(0)
+  })
+
   test.skipIf(missing)('forgets the key when it is loaded again (needs Chromium)', async ({ gateway }) => {
     const { page } = await visit(`${gateway.url}/docs/`)
     await authorise(page)
@@ -146,6 +180,35 @@ describe('The docs page', { timeout: 60_000 }, () => {
     expect(seen.requests.filter(({ href }) => !href.startsWith(`${url}/`) && !href.startsWith('data:'))).toEqual([])
     expect(refused.type).toBe(`${url}/problems/not-found`)
     expect(await explained.json()).toMatchObject({ code: 'not-found' })
+  })
+})
+
+const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
+
+/** What axe-core finds that keeps people out. */
+async function barriers(page: Page) {
+  await page.evaluate(axe)
+  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; impact: string; nodes: { target: string[] }[] }[] }
+  return found.violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(', ')}`)
+}
+
+describe('The pages of the gateway', { timeout: 60_000 }, () => {
+  test
+    .skipIf(missing)
+    .for(
+      ['/', '/problems', '/problems/upstream-timeout', '/docs'].flatMap(path =>
+        (['light', 'dark'] as const).map(scheme => [path, scheme] as const),
+      ),
+    )('%s in %s: axe-core finds nothing serious (needs Chromium)', async ([path, colorScheme], { gateway }) => {
+    const context = await browser.newContext({ colorScheme, viewport: { width: 390, height: 844 }, bypassCSP: true })
+    onTestFinished(() => context.close())
+    const page = await context.newPage()
+    await page.goto(gateway.url + path)
+    if (path === '/docs') await page.locator('.opblock').first().waitFor()
+
+    expect(await barriers(page)).toEqual([])
   })
 })
 

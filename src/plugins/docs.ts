@@ -6,6 +6,7 @@ import type { Operation } from '../afilnet/operations.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import { version } from '../version.ts'
+import { script, style, viewport } from './docs-page.ts'
 import { description } from './openapi-description.ts'
 import { createDocument } from './openapi-document.ts'
 
@@ -20,10 +21,6 @@ declare module 'fastify' {
 
 /** Tools want an absolute URL; no server listens at this one. */
 const exampleUrl = 'https://your-gateway.invalid'
-
-/** Lets long words and tables fit a telephone. */
-const narrowStyle = `.swagger-ui .markdown code, .swagger-ui .renderedMarkdown code, .swagger-ui a { overflow-wrap: anywhere; white-space: pre-wrap }
-@media (max-width: 640px) { .swagger-ui table { display: block; overflow-x: auto } }`
 
 type DocsOptions = { publicUrl: URL | undefined; base: string; serve: boolean }
 
@@ -71,15 +68,19 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
       if (path.endsWith('/static/index.html')) return reply.redirect('../')
       if (query !== undefined) return reply.redirect(`./${path.split('/').at(-1)}`)
     })
+    scope.addHook('onSend', async (_, reply, payload) =>
+      typeof payload === 'string' && /html/.test(String(reply.getHeader('content-type')))
+        ? payload.replace('<head>', `<head>${viewport}`)
+        : payload,
+    )
     await scope.register(fastifySwaggerUi, {
       routePrefix: '/docs',
       indexPrefix: '.', // relative, so that the page works under any path
       logo: null as never, // the types know no way to say "none"
-      theme: { title: 'Afilnet gateway', css: [{ filename: 'narrow.css', content: narrowStyle }] },
+      theme: { title: 'Afilnet gateway', css: [{ filename: 'page.css', content: style }], js: [{ filename: 'page.js', content: script }] },
       transformSpecification: document => (base ? document : { ...document, servers: [{ url: '/', description: 'This gateway' }] }),
       uiConfig: {
         layout: 'BaseLayout',
-        persistAuthorization: false,
         tryItOutEnabled: true,
         displayRequestDuration: true,
         docExpansion: 'list',

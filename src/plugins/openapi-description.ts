@@ -12,11 +12,17 @@ export const description = (
 2. Call \`GET /channels\`. Each channel has the \`platform\` and \`platformId\` that the other calls need.
 3. Call \`POST /chats/{platform}/{platformId}/{destination}/messages\` with an \`Idempotency-Key\` that is unique to the message. If the answer gets lost, repeat the request with the same key: it never sends twice.
 
+Accept members and values that this document does not name: later releases add some.
+
+<details>
+<summary>Errors</summary>
+
 Every error is \`application/problem+json\`. Decide on its \`code\`, on \`outcome\` (did anything happen at Afilnet?) and on \`retry\` (may the request be repeated?).
 Each operation has a table of its errors, each with a link to what it means.
 Any operation can also answer ${sharedErrors(base).any}.
 Any operation that calls Afilnet can also answer ${sharedErrors(base).afilnet}.
-Accept members and values that this document does not name: later releases add some.
+
+</details>
 
 <details>
 <summary>Magic destinations of the sandbox</summary>
