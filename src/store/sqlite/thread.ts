@@ -31,13 +31,14 @@ const closeMs = 1_000 // a disk that hangs must not hold up the end of the proce
 const batchMax = 512 // bounds how long one transaction keeps other processes waiting
 
 export function createThread({ settings, clock, hungMs, report, onLedger = () => {}, onLogged = () => {} }: ThreadOptions): Thread {
+  const compileCache = getCompileCacheDir()
   let memory: LedgerMemory | undefined
 
   const client = createWorkerClient({
     start: () =>
       new Worker(new URL('./worker.ts', import.meta.url), {
         workerData: { ...settings, memory },
-        env: { NODE_COMPILE_CACHE: getCompileCacheDir() }, // reading the sources again would be half of the thread's start
+        env: compileCache === undefined ? {} : { NODE_COMPILE_CACHE: compileCache }, // reading the sources again would be half of the thread's start
         name: 'store',
         resourceLimits,
       }),
