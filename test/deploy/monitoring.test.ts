@@ -60,6 +60,12 @@ const metrics: Record<string, readonly string[]> = {
   gateway_config_reloads_total: ['result'],
   gateway_config_current: [],
   gateway_log_lines_dropped_total: [],
+  gateway_events_total: ['account', 'type'],
+  gateway_events_poll_duration_seconds: ['account', 'result'],
+  gateway_events_last_poll_timestamp_seconds: ['account'],
+  gateway_events_lists_too_large_total: ['account'],
+  gateway_events_channels_watched: ['account'],
+  gateway_events_channels_unreadable: ['account'],
 }
 const ofPrometheus = ['job', 'instance', 'le']
 
@@ -117,7 +123,8 @@ describe('A query', () => {
     expect([...asked, ...groupingsIn(expr), ...shown].filter(label => !known.has(label))).toEqual([])
   })
 
-  test('finds what it asks for at a gateway that has answered a few requests', async ({ gateway }) => {
+  test('finds what it asks for at a gateway that has answered a few requests', async ({ start }) => {
+    const gateway = await start({ env: { EVENTS_CHANNELS: '*' } })
     await answerAFew(gateway)
 
     const missing = async () => {
@@ -133,7 +140,8 @@ describe('A query', () => {
 })
 
 describe('GET /metrics', () => {
-  test('serves what the queries are checked against, and nothing else of its own', async ({ gateway }) => {
+  test('serves what the queries are checked against, and nothing else of its own', async ({ start }) => {
+    const gateway = await start({ env: { EVENTS_CHANNELS: '*' } })
     await answerAFew(gateway)
 
     const served = async () =>
