@@ -36,7 +36,7 @@ import { Me, me } from './routes/me.ts'
 import { Message, MessageList, messages, NewMessage } from './routes/messages.ts'
 import { Platform, wellFormed } from './routes/params.ts'
 import { ProblemExplanation, ProblemList, problemPages } from './routes/problems.ts'
-import { Send, SendPage, sendLedger } from './routes/sends.ts'
+import { Send, SendPage, SendVerdict, sendLedger } from './routes/sends.ts'
 import { NewToken, Token, tokens as tokenRoute } from './routes/tokens.ts'
 import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
@@ -170,6 +170,7 @@ const sharedSchemas = [
   NewFile,
   Send,
   SendPage,
+  SendVerdict,
   Me,
   NewToken,
   Token,

@@ -13,6 +13,7 @@ import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { createSteadyState } from './lib/steady-state.ts'
 import { connectPollers } from './parts/pollers.ts'
+import { connectReadBack } from './parts/read-back.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
@@ -57,6 +58,7 @@ type Parts = {
   upstream: Upstream
   sends: Sends
   pollers: ReturnType<typeof connectPollers>
+  readBack: ReturnType<typeof connectReadBack>
   app: FastifyInstance
   admin: FastifyInstance
   tracing: Tracing | undefined
@@ -129,12 +131,16 @@ async function assemble(
   const upstream = createUpstream({ ...config, observe, traceAttempt: tracing?.traceAttempt })
   const storeMs = Math.max(config.timeoutMs, leastStoreMs)
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
-  const pollers = connectPollers({ ...config, live: opened, secret: store.secret, upstream, hooks: {}, observe, timeoutMs: storeMs })
+  const holds = (account: string): boolean => pollers.holds(account)
+  const readBack = connectReadBack({ ...config, store, sends, upstream, holds, observe, timeoutMs: storeMs })
+  const hooks = { ...readBack.hooks }
+  const pollers = connectPollers({ ...config, live: opened, secret: store.secret, upstream, hooks, observe, timeoutMs: storeMs })
   storeLost = () => {
     sends.storeLost()
     pollers.storeLost()
   }
   const tokens = lazyTokens(() => sends.lastSecret(storeAway))
+  if (config.readBack) readBack.start()
   const state = (): State => {
     const { sandbox, credentialsRejected } = upstream.state()
     return {
@@ -149,7 +155,7 @@ async function assemble(
   metrics.begin(app.routes)
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return { config, logger, observe, lifecycle, store, upstream, sends, pollers, app, admin, tracing }
+  return { config, logger, observe, lifecycle, store, upstream, sends, readBack, pollers, app, admin, tracing }
 }
 
 /** Loads the room and its package with the first token. */
@@ -175,9 +181,10 @@ async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
   })
 }
 
-function reload({ upstream, pollers, app, tracing }: Parts, { accounts, callers, tracing: next }: Config) {
+function reload({ upstream, readBack, pollers, app, tracing }: Parts, { accounts, callers, tracing: next }: Config) {
   upstream.reload(accounts)
   void pollers.useAccounts(accounts)
+  readBack.useAccounts(accounts)
   app.useCallers(callers)
   if (next) tracing?.useHeaders(next.headers)
 }
@@ -199,7 +206,10 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
   })
 }
 
-async function drain({ config, lifecycle, app, admin, upstream, sends, pollers, store, tracing }: Parts, stopWatching: () => void) {
+async function drain(
+  { config, lifecycle, app, admin, upstream, sends, readBack, pollers, store, tracing }: Parts,
+  stopWatching: () => void,
+) {
   const answered = createDeadline(config.drainMs - closeMs)
   const closed = createDeadline(config.drainMs - closeMs / 2) // the rest is for the log
   lifecycle.phase = 'leaving'
@@ -214,6 +224,7 @@ async function drain({ config, lifecycle, app, admin, upstream, sends, pollers, 
   const steps = [await closed.wait(app.close())]
   clearTimeout(end)
   stopWatching()
+  readBack.stop()
   await answered.wait(sends.idle()) // a send goes on when its caller has hung up
   await unpolled
   steps.push(await closed.wait(upstream.close()))

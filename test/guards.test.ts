@@ -86,7 +86,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   sends: {
     files: ['src/sends/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/store.ts'],
-    packages: ['uuid'],
+    packages: ['lru-cache', 'uuid'],
   },
   live: {
     files: ['src/live/**'],

@@ -250,7 +250,7 @@ export interface paths {
          *     |404|[channel-not-found](/problems/channel-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused)|
+         *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
          *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
@@ -317,13 +317,45 @@ export interface paths {
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused)|
+         *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
          *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
          */
         post: operations["sendFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sends/{id}/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record what you found out about a send that is unknown
+         * @description Needs the scope that the send itself needs.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[send-not-found](/problems/send-not-found)|
+         *     |409|[send-already-settled](/problems/send-already-settled)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         */
+        post: operations["settleSend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -433,6 +465,7 @@ export interface components {
          * @example method-not-allowed
          * @example request-timeout
          * @example idempotency-key-in-use
+         * @example send-already-settled
          * @example cursor-gone
          * @example payload-too-large
          * @example uri-too-long
@@ -443,6 +476,7 @@ export interface components {
          * @example thumb-url-rejected
          * @example destination-unroutable
          * @example idempotency-key-reused
+         * @example send-settled-rejected
          * @example rate-limited
          * @example send-quota-exceeded
          * @example headers-too-large
@@ -674,7 +708,8 @@ export interface components {
          *       "idempotencyKey": "order-4711-shipped",
          *       "reference": "order-4711",
          *       "createdAt": "2026-01-31T09:30:00.000Z",
-         *       "settledAt": "2026-01-31T09:30:00.250Z"
+         *       "settledAt": "2026-01-31T09:30:00.250Z",
+         *       "settledBy": "answer"
          *     }
          */
         Send: {
@@ -696,6 +731,18 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             settledAt?: string;
+            /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller`; later releases may add some. */
+            settledBy?: string;
+            /** @description What was written when it was settled by hand */
+            note?: string;
+            /** @description The message that it became, once found in the conversation */
+            messageId?: string;
+            /** @description Afilnet's own word, and when the gateway first saw it */
+            delivery?: {
+                status: string;
+                /** Format: date-time */
+                at: string;
+            };
             problem?: components["schemas"]["Problem"];
         };
         SendPage: {
@@ -705,6 +752,24 @@ export interface components {
              * @example MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi
              */
             nextCursor?: string;
+        };
+        /**
+         * @example {
+         *       "state": "accepted",
+         *       "note": "Seen in the app by Ana"
+         *     }
+         */
+        SendVerdict: {
+            /**
+             * @description `not_sent` frees the key; else the key replays this result
+             * @enum {string}
+             */
+            state: "accepted" | "rejected" | "not_sent";
+            /**
+             * @description Shown in the send
+             * @example Seen in the app by Ana
+             */
+            note?: string;
         };
         /**
          * @example {
@@ -1296,7 +1361,6 @@ export interface components {
         /** @description `idempotency-key-in-use` */
         Problem409: {
             headers: {
-                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1339,7 +1403,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `destination-unroutable`, `idempotency-key-reused` */
+        /** @description `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected` */
         Problem422: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
@@ -1552,7 +1616,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused` */
+        /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected` */
         Problem422B: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
@@ -1597,6 +1661,28 @@ export interface components {
                  *       "detail": "No send of this caller has this id, or it is older than the gateway keeps sends.",
                  *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
                  *       "code": "send-not-found",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `send-already-settled` */
+        Problem409B: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/send-already-settled",
+                 *       "title": "It is known how this send ended",
+                 *       "status": 409,
+                 *       "detail": "Only a send whose state is `unknown` can be settled by hand; this one is not, or not any more.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "send-already-settled",
                  *       "outcome": "not_applied",
                  *       "retry": "no",
                  *       "requestId": "Xq3vT0c8Zk"
@@ -1662,6 +1748,11 @@ export interface components {
         PathDestination: string;
         /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
         HeaderIdempotencyKey: string;
+        /**
+         * @description The id of the send
+         * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
+         */
+        PathId: string;
     };
     requestBodies: never;
     headers: {
@@ -2200,7 +2291,8 @@ export interface operations {
                      *       "idempotencyKey": "order-4711-shipped",
                      *       "reference": "order-4711",
                      *       "createdAt": "2026-01-31T09:30:00.000Z",
-                     *       "settledAt": "2026-01-31T09:30:00.250Z"
+                     *       "settledAt": "2026-01-31T09:30:00.250Z",
+                     *       "settledBy": "answer"
                      *     }
                      */
                     "application/json": components["schemas"]["Send"];
@@ -2222,6 +2314,48 @@ export interface operations {
             default: components["responses"]["OtherProblem"];
         };
     };
+    settleSend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the send
+                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
+                 */
+                id: components["parameters"]["PathId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SendVerdict"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404E"];
+            409: components["responses"]["Problem409B"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
     getSend: {
         parameters: {
             query?: never;
@@ -2231,7 +2365,7 @@ export interface operations {
                  * @description The id of the send
                  * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
                  */
-                id: string;
+                id: components["parameters"]["PathId"];
             };
             cookie?: never;
         };

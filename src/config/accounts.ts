@@ -25,6 +25,10 @@ export type AccountConfig = {
 
 export type EventsConfig = { channels: readonly string[]; intervalMs: number }
 
+/** Whether the conversations of an account can prove what became of an unknown send. */
+export const canReadBack = ({ timezone, events, sent }: AccountConfig) =>
+  sent !== 'ignore' && (timezone !== undefined || events !== undefined)
+
 export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' | 'chats'> & {
   keySha256: readonly string[]
   scopes: readonly Scope[]

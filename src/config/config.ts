@@ -32,6 +32,8 @@ export type Config = {
   /** How long events are kept. */
   eventsKeepMs: number
   idempotencyRequired: boolean
+  /** Whether unknown sends are looked for in their conversations, where that can prove anything. */
+  readBack: boolean
   drainMs: number
   drainDelayMs: number
   publicUrl?: URL
@@ -111,6 +113,7 @@ export function readConfig(environment: Environment): Config {
     keepHours: complete.SENDS_KEEP_HOURS,
     storeMaxMb: complete.STORE_MAX_MB,
     eventsKeepMs: complete.EVENTS_KEEP_HOURS * hourMs,
+    readBack: complete.READ_BACK,
     idempotencyRequired: complete.IDEMPOTENCY_REQUIRED,
     drainDelayMs: complete.DRAIN_DELAY_MS,
     docs: complete.DOCS,

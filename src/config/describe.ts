@@ -1,6 +1,7 @@
 import { isLoopback } from '../lib/addresses.ts'
 import { maskStoreUrl } from '../store/url.ts'
 import type { AccountConfig, CallerConfig } from './accounts.ts'
+import { canReadBack } from './accounts.ts'
 import type { Config } from './config.ts'
 import type { VariableName } from './variables.ts'
 
@@ -44,12 +45,20 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   STORE_URL: config => maskStoreUrl(config.storeUrl),
   SENDS_KEEP_HOURS: config => config.keepHours,
   STORE_MAX_MB: config => config.storeMaxMb,
+  READ_BACK: config => config.readBack && (Object.values(config.accounts).every(canReadBack) || readBackIsOff(config)),
   IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
   EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
   EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
   EVENTS_KEEP_HOURS: config => config.eventsKeepMs / 3_600_000,
   DRAIN_MS: config => config.drainMs,
   DRAIN_DELAY_MS: config => config.drainDelayMs,
+}
+
+/** Names the accounts in whose conversations an unknown send cannot be looked for. */
+function readBackIsOff({ accounts, configFile }: Config) {
+  const names = Object.entries(accounts).flatMap(([name, account]) => (canReadBack(account) ? [] : [name]))
+  const which = configFile === undefined ? '' : ` for ${names.join(', ')}`
+  return `off${which}: it needs ${configFile === undefined ? 'AFILNET_TIMEZONE' : 'a timezone'} or events`
 }
 
 /** The one account and the one caller, where the environment configures them. */

@@ -34,3 +34,15 @@ export function findMessage<M extends ListedMessage>(messageId: string, list: re
   const digest = /^row-([\w-]{16})-\d+$/.exec(messageId)?.[1]
   return digest === undefined ? undefined : list.find(listed => digestOf(listed, secret) === digest)
 }
+
+/** The names of the messages of a list by itself, as `advance` names those that it has not seen before. */
+export function namesOf(list: readonly ListedMessage[], secret: Uint8Array): string[] {
+  const numbers = new Map<string, number>()
+  return list.map(listed => {
+    const { id, digest } = rowOf(listed, secret)
+    if (id !== null) return id
+    const number = (numbers.get(digest) ?? 0) + 1
+    numbers.set(digest, number)
+    return `row-${digest}-${number}`
+  })
+}

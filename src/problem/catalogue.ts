@@ -90,6 +90,12 @@ export const catalogue = {
     action: 'Repeat the same request after `Retry-After`: it asks for the outcome and never sends again.',
     retryAfterS: 1,
   },
+  'send-already-settled': {
+    status: 409,
+    title: 'It is known how this send ended',
+    meaning: 'Only a send whose state is `unknown` can be settled by hand; this one is not, or not any more.',
+    action: 'You must act: read the send again. Its state says how it ended, or that it still runs.',
+  },
   'cursor-gone': {
     status: 410,
     title: 'The message of this position is gone',
@@ -150,6 +156,12 @@ export const catalogue = {
     title: 'The key belongs to another request',
     meaning: 'This `Idempotency-Key` was used with another route, recipient or body. Nothing was sent now.',
     action: 'You must act: use a new key for a new message, and the same request for a repetition.',
+  },
+  'send-settled-rejected': {
+    status: 422,
+    title: 'A person recorded that this send was rejected',
+    meaning: 'Nobody knew how this send had ended, until a person recorded that Afilnet rejected it.',
+    action: 'You must act: change the request and use a new key.',
   },
   'rate-limited': {
     status: 429,

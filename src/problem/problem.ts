@@ -56,7 +56,8 @@ export class Problem extends Error {
 
 function retryOf({ status, operatorFirst }: ProblemRow, outcome: Outcome, keyed: boolean): Retry {
   if (operatorFirst) return 'no'
-  if (status === 409 || (outcome === 'unknown' && keyed)) return 'same-key'
+  if (status === 409) return outcome === 'unknown' ? 'same-key' : 'no'
+  if (outcome === 'unknown' && keyed) return 'same-key'
   return status === 429 || status === 408 || (outcome === 'not_applied' && status >= 500) ? 'yes' : 'no'
 }
 

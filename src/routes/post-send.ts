@@ -48,6 +48,7 @@ export const ledgerErrors = [
   'idempotency-key-in-use',
   'idempotency-key-reused',
   'send-interrupted',
+  'send-settled-rejected',
   'send-quota-exceeded',
   'store-unavailable',
   'ledger-changed',

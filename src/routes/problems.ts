@@ -90,7 +90,7 @@ export function explain(code: ProblemCode): Explanation {
 }
 
 function retryAdvice(code: ProblemCode): string {
-  const { retry } = new Problem(code)
+  const { retry } = new Problem(code, code === 'idempotency-key-in-use' ? { outcome: 'unknown' } : {})
   if (retry === 'same-key') return 'Yes, with the same Idempotency-Key: it asks for the outcome and never sends again.'
   if (retry === 'no') return 'No: the same request gets the same answer until something changes.'
   return catalogue[code].status === 502 || catalogue[code].status === 504 || code === 'internal-error'

@@ -2,12 +2,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { normalizeDestination, type TokenGrant } from '../access.ts'
 import { oneOf, openWord } from '../lib/string-enum.ts'
-import type { ProblemBody } from '../problem/problem.ts'
+import { Problem, type ProblemBody } from '../problem/problem.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { readLimit } from './pages.ts'
-import { AnsweredPlatform } from './params.ts'
+import { AnsweredPlatform, text } from './params.ts'
 
 const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as const
 const State = openWord(
@@ -26,6 +26,7 @@ export const sendExample = {
   reference: 'order-4711',
   createdAt: '2026-01-31T09:30:00.000Z',
   settledAt: '2026-01-31T09:30:00.250Z',
+  settledBy: 'answer',
 }
 
 /** A message or file, and what became of it. */
@@ -43,6 +44,20 @@ export const Send = Type.Object(
     actor: Type.Optional(Type.String({ description: 'Who used the token that it was made with' })),
     createdAt: Type.String({ format: 'date-time' }),
     settledAt: Type.Optional(Type.String({ format: 'date-time' })),
+    settledBy: Type.Optional(
+      openWord(
+        ['answer', 'late-answer', 'read-back', 'caller'],
+        'Who said how it ended. `read-back`: it was found in the conversation, which is an inference.',
+      ),
+    ),
+    note: Type.Optional(Type.String({ description: 'What was written when it was settled by hand' })),
+    messageId: Type.Optional(Type.String({ description: 'The message that it became, once found in the conversation' })),
+    delivery: Type.Optional(
+      Type.Object(
+        { status: Type.String(), at: Type.String({ format: 'date-time' }) },
+        { description: "Afilnet's own word, and when the gateway first saw it" },
+      ),
+    ),
     problem: Type.Optional(Type.Unsafe<ProblemBody>(Type.Ref('Problem'))),
   },
   {
@@ -50,6 +65,8 @@ export const Send = Type.Object(
     examples: [sendExample],
   },
 )
+
+const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })
 
 const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
 
@@ -85,7 +102,37 @@ export const readerOf = ({ call, caller }: Asking): SendReader => ({
   token: caller?.token,
 })
 
+/** What a person found out about an unknown send. */
+export const SendVerdict = Type.Object(
+  {
+    state: oneOf(['accepted', 'rejected', 'not_sent'], { description: '`not_sent` frees the key; else the key replays this result' }),
+    note: Type.Optional(text({ maxLength: 1_000, description: 'Shown in the send', examples: ['Seen in the app by Ana'] })),
+  },
+  { $id: 'SendVerdict', additionalProperties: false, examples: [{ state: 'accepted', note: 'Seen in the app by Ana' }] },
+)
+
 export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (app, { sends }) => {
+  app.post(
+    '/sends/:id/settle',
+    {
+      config: { scope: 'any-key', errors: ['insufficient-scope', 'send-not-found', 'send-already-settled', 'store-unavailable'] },
+      schema: {
+        operationId: 'settleSend',
+        summary: 'Record what you found out about a send that is unknown',
+        description: 'Needs the scope that the send itself needs.',
+        tags: ['Sends'],
+        params: SendParams,
+        body: Type.Unsafe<Static<typeof SendVerdict>>(Type.Ref('SendVerdict')),
+        response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
+      },
+    },
+    (request, reply) => {
+      const { id: requestId, params, body, caller } = request
+      if (!caller) throw new Problem('unauthenticated')
+      reply.header('cache-control', 'no-store')
+      return sends.settle({ ...readerOf(request), scopes: caller.scopes }, params.id, { ...body, requestId })
+    },
+  )
   app.get(
     '/sends/:id',
     {
@@ -95,7 +142,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
         summary: 'What became of a send of this caller',
         description: 'Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.',
         tags: ['Sends'],
-        params: Type.Object({ id: Type.String({ description: 'The id of the send', examples: ['019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b'] }) }),
+        params: SendParams,
         response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
       },
     },

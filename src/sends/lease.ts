@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { ignoreErrors, repeat } from '../lib/repeat.ts'
 import { type Outcome, type SendRef, type Store, within } from '../store/store.ts'
 
 /** The lease of this process in the store, and the outcomes that the store has not taken yet. */
@@ -56,7 +57,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
       if (known && outcome.state === 'unknown') return // a late answer says more
       const since = performance.now()
       if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting)
-        waiting.set(id, { send: { caller, account, id }, outcome, since, dueAt: since })
+        waiting.set(id, { send: { caller, account, id }, outcome: afterAnswer(outcome), since, dueAt: since })
     },
     async end() {
       for (const stop of jobs) stop()
@@ -67,23 +68,5 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
   }
 }
 
-/** Runs a job now and then every `ms`, one run at a time; returns what stops it. */
-function repeat(ms: number, job: () => Promise<unknown>): () => void {
-  let busy = false
-  const run = async () => {
-    if (busy) return
-    busy = true
-    await ignoreErrors(job())
-    busy = false
-  }
-  void run()
-  const timer = setInterval(run, ms).unref()
-  return () => clearInterval(timer)
-}
-
-/** The store reports its own failures, and a background job has no caller that could act. */
-const ignoreErrors = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    () => undefined,
-  )
+/** By then the POST is answered; what was not sent was no send to its caller. */
+const afterAnswer = (outcome: Outcome): Outcome => (outcome.state === 'not_sent' ? outcome : { ...outcome, late: true })

@@ -1,45 +1,65 @@
 import { randomUUID } from 'node:crypto'
 import { Problem, type ProblemBody, problemBody } from '../problem/problem.ts'
-import type { NewSend, Outcome, SendRow } from '../store/store.ts'
+import type { NewSend, Outcome, SendRow, SettledBy } from '../store/store.ts'
 import { writtenKey } from './request.ts'
 
 /** A send as its caller sees it. */
 export type Send = Pick<
   SendRow,
-  'id' | 'kind' | 'platform' | 'platformId' | 'destination' | 'state' | 'idempotencyKey' | 'reference' | 'actor'
+  | 'id'
+  | 'kind'
+  | 'platform'
+  | 'platformId'
+  | 'destination'
+  | 'state'
+  | 'idempotencyKey'
+  | 'reference'
+  | 'actor'
+  | 'messageId'
+  | 'settledBy'
+  | 'note'
 > & {
   createdAt: string
   settledAt?: string
+  delivery?: { status: string; at: string }
   problem?: ProblemBody
 }
 
 /** A row of the ledger as its caller sees it. */
 export function describeSend(row: SendRow, base: string): Send {
   const { id, kind, platform, platformId, destination, state, idempotencyKey, reference, actor, settledAt } = row
+  const { messageId, deliveryStatus, deliveryAt, settledBy, note } = row
   const send: Send = { id, kind, platform, platformId, destination, state, createdAt: new Date(row.createdAt).toISOString() }
   if (idempotencyKey !== undefined) send.idempotencyKey = writtenKey(idempotencyKey)
   if (reference !== undefined) send.reference = reference
   if (actor) send.actor = actor
   if (settledAt !== undefined) send.settledAt = new Date(settledAt).toISOString()
+  if (settledBy !== undefined) send.settledBy = settledBy
+  if (note !== undefined) send.note = note
+  if (messageId !== undefined) send.messageId = messageId
+  if (deliveryStatus !== undefined && deliveryAt !== undefined)
+    send.delivery = { status: deliveryStatus, at: new Date(deliveryAt).toISOString() }
   const problem = problemIn(row, base)
   if (problem) send.problem = problem
   return send
 }
 
 /** The outcome of a send that Afilnet accepted. */
-export const accepted = (settledAt: number): Outcome => ({ state: 'accepted', settledAt, answer: '' })
+export const accepted = (settledAt: number, settledBy: SettledBy): Outcome => ({ state: 'accepted', settledAt, answer: '', settledBy })
 
 /** The outcome of a send that failed, with the answer that its caller gets now and with each replay. */
 export function outcomeOf(
   problem: Problem,
-  { id, idempotencyKey }: NewSend,
-  { base, requestId, settledAt }: { base: string; requestId: string; settledAt: number },
+  { id, idempotencyKey }: Pick<NewSend, 'id' | 'idempotencyKey'>,
+  { base, requestId, settledAt, settledBy }: { base: string; requestId: string; settledAt: number; settledBy: SettledBy },
 ): Outcome {
   const refused = problem.row.status < 500
+  const state = problem.outcome === 'unknown' ? 'unknown' : refused ? 'rejected' : 'not_sent'
   const answer = new Problem(problem.code, { ...problem.details, sendId: id, keyed: idempotencyKey !== undefined })
   return {
-    state: problem.outcome === 'unknown' ? 'unknown' : refused ? 'rejected' : 'not_sent',
+    state,
     settledAt,
+    ...(state !== 'unknown' && { settledBy }),
     answer: JSON.stringify(problemBody(answer, { base, requestId, instance: randomUUID() })),
   }
 }

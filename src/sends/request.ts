@@ -3,6 +3,7 @@ import { v7 as uuid } from 'uuid'
 import { type Chat, normalizeDestination, scopeOf } from '../access.ts'
 import type { NewSend, SendRow } from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
+import { textDigest } from './text-digest.ts'
 
 /** A send that a caller asks for, and the attempt that takes it to Afilnet. */
 export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' | 'platform' | 'platformId' | 'destination'> & {
@@ -12,7 +13,7 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
   actor?: string | undefined
   /** How many sends the caller may make in a day of UTC. */
   sendsPerDay?: number | undefined
-  /** The validated body; the ledger keeps only its HMAC. */
+  /** The validated body; the ledger keeps only HMACs of it and of its text. */
   body: Record<string, unknown>
   requestId: string
   attempt: SendAttempt
@@ -34,6 +35,8 @@ export function newSend(request: SendRequest, { secret, owner, now }: { secret: 
   if (reference !== undefined) row.reference = reference
   if (idempotencyKey !== undefined) row.idempotencyKey = ledgerKey(idempotencyKey, actor, request)
   if (actor !== undefined) row.actor = actor
+  const { message } = request.body
+  if (typeof message === 'string') row.textDigest = textDigest(message, secret)
   return row
 }
 

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { problemOf } from '../problem/of-upstream.ts'
 import { Problem } from '../problem/problem.ts'
-import { type NewSend, type Outcome, type SendRow, type Store, StoreUnavailableError, within } from '../store/store.ts'
+import { type NewSend, type Outcome, type SendRow, type SettledBy, type Store, StoreUnavailableError, within } from '../store/store.ts'
 import { refusalOf } from './attempt.ts'
 import { holdLease, type Lease } from './lease.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcome.ts'
@@ -11,6 +11,7 @@ import { createSendReads, type SendReads } from './reads.ts'
 import { quotaExceeded, throwUnavailable } from './refusals.ts'
 import { isRepeated, ledgerKey, newSend, type SendRequest } from './request.ts'
 import { StoreSecret } from './secret.ts'
+import { createSettlement } from './settle.ts'
 
 export type SendsOptions = {
   store: Store
@@ -38,6 +39,7 @@ export class Sends {
   readonly #secret: StoreSecret
   readonly find: SendReads['find']
   readonly list: SendReads['list']
+  readonly settle: ReturnType<typeof createSettlement>
   #running = 0
   #onIdle: (() => void)[] = []
 
@@ -50,6 +52,7 @@ export class Sends {
     this.#now = now
     this.#secret = new StoreSecret(store, this.#claimMs)
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
+    this.settle = createSettlement({ store, base, timeoutMs, now, observe })
     this.#lease = holdLease(store, { timeoutMs, heartbeatMs, onExpired: count => observe('sendsInterrupted', { count }) })
   }
 
@@ -77,6 +80,9 @@ export class Sends {
       this.#ended()
     }
   }
+
+  /** The secret of the ledger, which keys every digest. */
+  readonly secret = (): Promise<KeyObject> => this.#secret.read()
 
   /** To call when the store was lost: another one, with another secret, may be in its place when it is back. */
   storeLost(): void {
@@ -143,7 +149,7 @@ export class Sends {
     } catch (error) {
       problem = problemOf(error)
     }
-    const outcome = problem ? this.#outcomeOf(problem, row, requestId) : accepted(this.#settledAt(row))
+    const outcome = problem ? this.#outcomeOf(problem, row, requestId) : accepted(this.#settledAt(row), 'answer')
     let settled: SendRow
     try {
       settled = await this.#settle(row, outcome)
@@ -174,10 +180,11 @@ export class Sends {
 
   /** A late answer settles an `unknown` send, if it proves that Afilnet accepted or refused the message. */
   #settleLate(row: NewSend, requestId: string, error: unknown) {
-    const outcome = error === undefined ? accepted(this.#settledAt(row)) : this.#outcomeOf(problemOf(error), row, requestId)
+    const by = 'late-answer'
+    const outcome = error === undefined ? accepted(this.#settledAt(row), by) : this.#outcomeOf(problemOf(error), row, requestId, by)
     if (outcome.state !== 'accepted' && outcome.state !== 'rejected') return
     this.#running++
-    void this.#settle(row, outcome)
+    void this.#settle(row, { ...outcome, late: true })
       .catch(() => {})
       .finally(() => this.#ended())
   }
@@ -203,8 +210,8 @@ export class Sends {
     return { send, replayed: true }
   }
 
-  #outcomeOf(problem: Problem, row: NewSend, requestId: string): Outcome {
-    return outcomeOf(problem, row, { base: this.#base, requestId, settledAt: this.#settledAt(row) })
+  #outcomeOf(problem: Problem, row: NewSend, requestId: string, settledBy: SettledBy = 'answer'): Outcome {
+    return outcomeOf(problem, row, { base: this.#base, requestId, settledAt: this.#settledAt(row), settledBy })
   }
 
   /** A clock that was set back meanwhile must not make a send look older than it is. */

@@ -21,6 +21,8 @@ export type NewSend = {
   actor?: string
   /** HMAC of the request, under `secret()`. */
   fingerprint: string
+  /** HMAC of the text, by which the message is found in its conversation; absent where there is none. */
+  textDigest?: string
   /** The process that runs it. */
   owner: string
   createdAt: number
@@ -32,14 +34,45 @@ export type Sender = Pick<NewSend, 'caller' | 'account'>
 /** Names one row; any row will do. */
 export type SendRef = Sender & Pick<NewSend, 'id'>
 
+/** Who said how a send ended: Afilnet in time, Afilnet after the deadline, the message in its conversation, or a person. */
+export type SettledBy = 'answer' | 'late-answer' | 'read-back' | 'caller'
+
+/** Where the message of a send was found, and Afilnet's own word for what became of it. */
+export type Finding = { messageId: string; deliveryStatus?: string; deliveryAt: number }
+
 /** One line of the ledger; times are epoch milliseconds, `answer` is opaque text to replay. */
-export type SendRow = NewSend & { state: SendState; settledAt?: number; answer?: string }
+export type SendRow = NewSend &
+  Partial<Finding> & {
+    state: SendState
+    settledAt?: number
+    answer?: string
+    settledBy?: SettledBy
+    /** What the person wrote who settled it. */
+    note?: string
+  }
+
+/** A conversation at Afilnet, whoever sends there. */
+export type Conversation = Pick<NewSend, 'user' | 'platform' | 'platformId' | 'destination'>
 
 /** `false` means that a send which still holds the key got there first, or that the caller's quota of the day is used up. */
 export type Claim = { claimed: true } | { claimed: false; existing: SendRow } | { claimed: false; existing?: undefined }
 
 /** How a send ended. */
-export type Outcome = { state: Exclude<SendState, 'pending'>; settledAt: number; answer: string }
+export type Outcome = {
+  state: Exclude<SendState, 'pending'>
+  settledAt: number
+  answer: string
+  settledBy?: SettledBy
+  note?: string
+  /** The POST was answered before: the event log gets a `send.updated`. */
+  late?: true
+}
+
+/** An `unknown` message is looked for in its conversation so long after it became that. */
+export const lookAfterMs = [2_000, 10_000, 60_000, 600_000] as const
+
+/** `conversation` gives no more rows of a caller than this. */
+export const maxConversationRows = 1_000
 
 /** `settled: false` leaves the row as it stands, and gives it; no row means that the store does not know it. */
 export type Settlement = { settled: boolean; row?: SendRow }
@@ -93,8 +126,19 @@ export type Store = {
    * `LedgerChangedError` while the ledger is not the one that this process worked with.
    */
   claim(row: NewSend, perDay?: number): Promise<Claim>
-  /** Ends a pending send, or gives an `unknown` one its late `accepted` or `rejected`. */
+  /**
+   * Ends a pending send, or gives an `unknown` one its late `accepted` or `rejected`. What a caller or the conversation says ends `unknown` ones
+   * only, and a caller's `not_sent` frees the key.
+   */
   settle(send: SendRef, outcome: Outcome): Promise<Settlement>
+  /** Notes where the message of a send was found, and how it stands there; `false` if that is known, or another row is its message. */
+  note(send: SendRef, finding: Finding): Promise<boolean>
+  /** Unknown messages of these accounts that are due to be looked for; each is due again at the next of `lookAfterMs`. */
+  takeLookups(accounts: readonly string[], limit: number): Promise<SendRow[]>
+  /** The sends of all callers to a conversation whose ids are from `since` on, newest first. */
+  conversation(of: Conversation, since: number): Promise<SendRow[]>
+  /** The newest thousand sends of each caller of an account whose ids are from `since` on and that Afilnet may have. */
+  recent(account: string, since: number): Promise<SendRow[]>
   find(sender: Sender, id: string, cancellation?: ReadCancellation): Promise<SendRow | undefined>
   /**
    * The sender's own rows, newest first. Callers take turns, and a list that is cancelled stops.

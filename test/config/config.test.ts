@@ -53,6 +53,7 @@ describe('A configuration', () => {
       readCacheMs: 0,
       storeUrl: 'sqlite:./data/gateway.sqlite',
       keepHours: 168,
+      readBack: true,
       storeMaxMb: 1024,
       eventsKeepMs: 259_200_000,
       idempotencyRequired: false,
@@ -347,5 +348,15 @@ describe('A secret in a file', () => {
 
     expect(Object.keys(issues)).toEqual(['AFILNET_PASSWORD'])
     expect(issues.AFILNET_PASSWORD).not.toMatch(/pa\$\$|other|change-me/)
+  })
+})
+
+describe('READ_BACK', () => {
+  test.for<[Record<string, string>, unknown]>([
+    [{}, 'off: it needs AFILNET_TIMEZONE or events'],
+    [{ AFILNET_TIMEZONE: 'Europe/Madrid' }, true],
+    [{ AFILNET_TIMEZONE: 'Europe/Madrid', READ_BACK: 'false' }, false],
+  ])('--check says whether unknown sends are looked for: %j', ([more, shown]) => {
+    expect(describeConfig(readConfig({ ...valid, ...more })).READ_BACK).toEqual(shown)
   })
 })

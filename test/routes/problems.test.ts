@@ -11,6 +11,8 @@ const contract = {
   'chat-not-allowed': 403,
   'not-found': 404,
   'send-not-found': 404,
+  'send-already-settled': 409,
+  'send-settled-rejected': 422,
   'channel-not-found': 404,
   'chat-not-found': 404,
   'method-not-allowed': 405,

@@ -19,4 +19,8 @@ export function send(over: Partial<NewSend> = {}): NewSend {
 }
 
 /** How a send ended, at the given time. */
-export const ended = (state: Outcome['state'], settledAt = 2_000): Outcome => ({ state, settledAt, answer: `{"status":"${state}"}` })
+export const ended = (state: Outcome['state'], settledAt = 2_000): Omit<Outcome, 'late'> => ({
+  state,
+  settledAt,
+  answer: `{"status":"${state}"}`,
+})

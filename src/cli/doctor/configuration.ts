@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { canReadBack } from '../../config/accounts.ts'
 import { type Config, ConfigError, readConfig } from '../../config/config.ts'
 import { type Environment, Variables } from '../../config/variables.ts'
 import type { Check } from './report.ts'
@@ -19,7 +20,12 @@ export function checkConfiguration(environment: Environment): { config?: Config;
     }
     return {
       config,
-      checks: [valid, ...Object.entries(config.accounts).flatMap(checkTransport), ...Object.entries(config.callers).flatMap(checkExpiry)],
+      checks: [
+        valid,
+        ...Object.entries(config.accounts).flatMap(checkTransport),
+        ...Object.entries(config.accounts).map(([account, own]) => checkReadBack(account, own, config)),
+        ...Object.entries(config.callers).flatMap(checkExpiry),
+      ],
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
@@ -48,6 +54,18 @@ function checkTransport([account, { transport }]: [string, Config['accounts'][st
       todo: 'Use post or basic',
     },
   ]
+}
+
+function checkReadBack(account: string, own: Config['accounts'][string], { readBack }: Config): Check {
+  const named = { section: 'configuration', account, check: 'read-back', facts: { configured: readBack, possible: canReadBack(own) } }
+  if (!readBack) return { ...named, verdict: 'note', detail: 'off by READ_BACK: an unknown send stays unknown until a person settles it' }
+  if (canReadBack(own)) return { ...named, verdict: 'ok', detail: 'an unknown send is looked for in its conversation' }
+  return {
+    ...named,
+    verdict: 'note',
+    detail: 'off: without a time zone or events, no row of a conversation proves that it came after a send',
+    todo: 'Set AFILNET_TIMEZONE (account: timezone) once you know it, or watch the channels (events)',
+  }
 }
 
 const dayMs = 86_400_000

@@ -60,9 +60,17 @@ async function* rowsOf(target: Ledger): AsyncGenerator<SendRow, undefined> {
 }
 
 async function update(target: Ledger, row: SendRow, there: SendRow) {
-  const { state, settledAt, answer = '' } = row
+  const { state, settledAt, answer = '', settledBy, note } = row
   if (state === 'pending' || state === there.state || settledAt === undefined) return 0
-  const { settled } = await target.settle(row, { state, settledAt, answer }).catch(target.fail)
+  const { settled } = await target
+    .settle(row, {
+      state,
+      settledAt,
+      answer,
+      ...(settledBy !== undefined && { settledBy }),
+      ...(note !== undefined && { note }),
+    })
+    .catch(target.fail)
   return Number(settled)
 }
 

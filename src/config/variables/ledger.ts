@@ -33,6 +33,10 @@ appendfsync always and maxmemory-policy noeviction; at start the log says what o
       'a number of megabytes',
       'The size of the ledger: about one kilobyte for each send, two on a server. Beyond it sends get 503 until old ones expire; reads go on.',
     ),
+    READ_BACK: flag(
+      true,
+      'Look for a send that ended as `unknown` in its conversation after 2, 10, 60 and 600 seconds, and settle it if exactly one new row can be it: true or false. It needs AFILNET_TIMEZONE or events; without both it is off.',
+    ),
     IDEMPOTENCY_REQUIRED: flag(false, 'Refuse sends without an Idempotency-Key: true or false.'),
   },
 } satisfies Group

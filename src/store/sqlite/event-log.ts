@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import type { Append, KnownState, LogMark, NewEvent } from '../event-log.ts'
-import type { SendRow } from '../store.ts'
 import type { SqliteFile } from './file.ts'
 import { type FlatRow, toRow } from './rows.ts'
 import type { Scope } from './scope.ts'
@@ -107,10 +106,9 @@ function isGone(other: string, mine: string): boolean {
  * For each change of a send after its POST was answered.
  */
 export function announce(scope: Scope, flat: FlatRow) {
-  const { fingerprint: _, user: __, owner: ___, ...row } = toRow(flat)
-  const { caller, account, platform, platformId, destination } = row
+  const { fingerprint: _, textDigest: __, user: ___, owner: ____, ...row } = toRow(flat)
+  const { caller, account, platform, platformId, destination, messageId = null } = row
   if (!markOf(scope.file, account)) return
-  const { messageId = null } = row as SendRow & { messageId?: string }
   const chat = { platform, platformId, destination, messageId }
   const event: NewEvent = {
     type: 'send.updated',

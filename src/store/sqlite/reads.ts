@@ -1,6 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { mayBeFormatted } from '../destinations.ts'
-import { type SendFilter, StoreUnavailableError } from '../store.ts'
+import { firstIdOf } from '../ids.ts'
+import { type Conversation, maxConversationRows, type SendFilter, StoreUnavailableError } from '../store.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { type Scope, sendersOf } from './scope.ts'
@@ -42,6 +43,20 @@ export const reads = {
     }
     found.sort((a, b) => (String(a[at.id]) < String(b[at.id]) ? 1 : -1))
     return [found.slice(0, limit), ...(next === '' ? [] : [next])] as FlatPage
+  },
+
+  conversation({ file }: Scope, { user, platform, platformId, destination }: Conversation, since: number): FlatRow[] {
+    const sql = `SELECT ${all} FROM sends INDEXED BY sendsByDestination WHERE caller = ? AND account = ? AND destination = ? AND id >= ?
+      AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
+    const rest = [destination, firstIdOf(since), user, platform, platformId]
+    return sendersOf(file).flatMap(sender => file.rows(sql, ...sender, ...rest) as FlatRow[]) // as the columns are
+  },
+
+  recent({ file }: Scope, account: string, since: number): FlatRow[] {
+    const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id >= ? AND state IN ('pending', 'accepted', 'unknown')
+      ORDER BY id DESC LIMIT ${maxConversationRows}`
+    const own = sendersOf(file).filter(sender => sender[1] === account)
+    return own.flatMap(sender => file.rows(sql, ...sender, firstIdOf(since)) as FlatRow[]) // as above
   },
 
   /** In order of id over all callers: each has few others beside it, so that an index over all of them would cost more than it saves. */

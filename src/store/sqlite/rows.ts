@@ -1,15 +1,25 @@
 import type { NewSend, SendRow } from '../store.ts'
 
-/** The columns of a row, in the order in which rows travel between the threads. */
-export const columns =
-  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint state owner createdAt settledAt answer actor'.split(
+/** The columns that a claim fills. */
+export const newColumns =
+  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint textDigest state owner createdAt actor'.split(
     ' ',
   ) as (keyof SendRow)[] // a list of its members
+
+/** The columns of a row, in the order in which rows travel between the threads. */
+export const columns = [
+  ...newColumns,
+  ...('settledAt answer settledBy note messageId deliveryStatus deliveryAt'.split(' ') as (keyof SendRow)[]), // as above
+]
 
 /** A row on its way between the threads: the values of its columns. */
 export type FlatRow = (string | number | null)[]
 
-export const flatten = (row: NewSend | SendRow): FlatRow => columns.map(column => (row as SendRow)[column] ?? null)
+export const flatten = (row: SendRow): FlatRow => columns.map(column => row[column] ?? null)
+
+/** A row that is claimed. */
+export const flattenNew = (row: NewSend): FlatRow =>
+  newColumns.map(column => (column === 'state' ? 'pending' : ((row as SendRow)[column] ?? null)))
 
 /** The row again; absent members are NULL. */
 export function toRow(flat: FlatRow): SendRow {

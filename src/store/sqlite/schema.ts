@@ -76,6 +76,15 @@ export const migrations: readonly string[] = [
    CREATE INDEX statesByDestination ON states (destination) WHERE destination IS NOT NULL;`,
   // Who used the token that a send was made with.
   'ALTER TABLE sends ADD COLUMN actor TEXT;',
+  // What became of a send: its message is found by the digest of its text. Only a few rows wait to be looked for.
+  `ALTER TABLE sends ADD COLUMN textDigest TEXT;
+   ALTER TABLE sends ADD COLUMN settledBy TEXT;
+   ALTER TABLE sends ADD COLUMN note TEXT;
+   ALTER TABLE sends ADD COLUMN messageId TEXT;
+   ALTER TABLE sends ADD COLUMN deliveryStatus TEXT;
+   ALTER TABLE sends ADD COLUMN deliveryAt INTEGER;
+   ALTER TABLE sends ADD COLUMN lookAt INTEGER;
+   CREATE INDEX sendsToLookFor ON sends (account, lookAt) WHERE lookAt IS NOT NULL;`,
 ]
 
 /** The schema version of an open file. */

@@ -17,7 +17,7 @@ import {
 } from '../store.ts'
 import { createTurns } from '../turns.ts'
 import { createLive } from './live.ts'
-import { type FlatRow, flatten, toRow } from './rows.ts'
+import { type FlatRow, flatten, flattenNew, toRow } from './rows.ts'
 import { createThread } from './thread.ts'
 
 /** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
@@ -82,15 +82,20 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
   const store: Store & Archive & Live = {
     ...live,
     async claim(row, perDay) {
-      const claim = await writer.call('claim', [flatten({ ...row, state: 'pending' } as SendRow), perDay ?? null])
+      const claim = await writer.call('claim', [flattenNew(row), perDay ?? null])
       if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' } as { claimed: true } | { claimed: false }
       return { claimed: false, existing: toRow(claim) }
     },
-    async settle({ caller, account, id }, { state, settledAt, answer }) {
-      const row = await writer.call('settle', [caller, account, id, state, settledAt, answer])
+    async settle({ caller, account, id }, { state, settledAt, answer, settledBy = null, note = null, late = false }) {
+      const row = await writer.call('settle', [caller, account, id, state, settledAt, answer, settledBy, note, late])
       if (row === true) return { settled: true }
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },
+    note: ({ caller, account, id }, { messageId, deliveryStatus, deliveryAt }) =>
+      writer.call('note', [caller, account, id, messageId, deliveryStatus ?? null, deliveryAt]),
+    takeLookups: async (accounts, limit) => (await writer.call('takeLookups', [accounts, limit])).map(toRow),
+    conversation: async (of, since) => (await reader.call('conversation', [of, since])).map(toRow),
+    recent: async (account, since) => (await reader.call('recent', [account, since])).map(toRow),
     async find({ caller, account }, id, cancellation) {
       if (cancellation?.reason) throw cancellation.reason
       const row = await reader.call('find', [caller, account, id])

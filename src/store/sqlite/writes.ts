@@ -1,9 +1,9 @@
 // Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
-import type { Outcome } from '../store.ts'
-import { LedgerChangedError, StoreUnavailableError } from '../store.ts'
-import { dropEvents, forgetEvents } from './event-log.ts'
-import { at, columns, type FlatRow } from './rows.ts'
+import { LedgerChangedError, lookAfterMs, type Outcome, type SettledBy, StoreUnavailableError } from '../store.ts'
+import { announce, dropEvents, forgetEvents } from './event-log.ts'
+import { findings } from './findings.ts'
+import { at, columns, type FlatRow, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { count, counted, dayOf, keepCountsMs, type Scope, sendersOf } from './scope.ts'
 
@@ -11,11 +11,14 @@ import { count, counted, dayOf, keepCountsMs, type Scope, sendersOf } from './sc
 export type FlatClaim = 'claimed' | 'quota' | FlatRow
 
 const all = columns.join(', ')
-const insert = `INSERT INTO sends (${all}) VALUES (${columns.map(() => '?')}) ON CONFLICT DO NOTHING`
+const insertOf = (names: readonly string[]) => `INSERT INTO sends (${names}) VALUES (${names.map(() => '?')}) ON CONFLICT DO NOTHING`
+const insertNew = insertOf(newColumns)
+const insert = insertOf(columns)
 const named = 'caller = ? AND account = ? AND id = ?'
 const holder = `caller = ? AND account = ? AND idempotencyKey = ? AND state <> 'not_sent'`
 const gone = `settledAt <= iif(state = 'unknown', ?, ?)`
-const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ? WHERE state = 'pending' AND ${rare}`
+const lookAt = `iif(? = 'unknown' AND kind = 'message' AND textDigest IS NOT NULL, ? + ${lookAfterMs[0]}, NULL)`
+const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ?, lookAt = ${lookAt} WHERE state = 'pending' AND ${rare}`
 const roomRows = 1_000
 
 /** Each attempt leaves a row, also one that does not count for the quota: so there are bounds to them, too. */
@@ -28,6 +31,8 @@ const slackMs = 3_600_000
  * Verbs that write. Those that arrive together run in one transaction; a wrong call fails alone, since each of its statements is done or not.
  */
 export const writes = {
+  ...findings,
+
   /** Proves that the file can be written; says whether the ledger is new. */
   open: ({ file }: Scope): boolean =>
     file.row('SELECT 1 FROM ledger WHERE claims = 0 AND clock = 0') !== undefined && !file.row('SELECT 1 FROM sends LIMIT 1'),
@@ -50,12 +55,12 @@ export const writes = {
       if (existing) return existing
       throw new StoreUnavailableError('limit')
     }
-    if (file.run(insert, ...row) === 0) {
+    if (file.run(insertNew, ...row) === 0) {
       const existing = held(scope, caller, account, key)
       if (existing) return existing
       if (key === null || file.run(`DELETE FROM sends WHERE ${holder} AND ${gone}`, caller, account, key, ...scope.horizon) === 0)
         throw new Error('There is a send of that id')
-      file.run(insert, ...row)
+      file.run(insertNew, ...row)
     }
     if (key !== null) scope.claims++
     count(scope, caller, createdAt, 1, 1)
@@ -72,26 +77,21 @@ export const writes = {
     state: Outcome['state'],
     settledAt: number,
     answer: string,
+    settledBy: SettledBy | null,
+    note: string | null,
+    late: boolean,
   ): true | FlatRow | undefined {
     const { file, trusted } = scope
-    const may = state === 'accepted' || state === 'rejected' ? `state IN ('pending', 'unknown')` : `state = 'pending'`
     const at = settledAt < trusted - slackMs ? trusted : settledAt
-    if (
-      file.run(
-        `UPDATE sends SET state = ?, settledAt = ?, answer = ? WHERE ${named} AND ${may}`,
-        state,
-        at,
-        answer,
-        caller,
-        account,
-        id,
-      ) === 0
-    )
+    const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
+    const values = [state, at, answer, settledBy, note, state, at]
+    if (file.run(`${set} WHERE ${named} AND ${mayEnd(state, settledBy)}`, ...values, caller, account, id) === 0)
       return file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined
     if (state === 'rejected' || state === 'not_sent') {
       const [createdAt] = file.row(`SELECT createdAt FROM sends WHERE ${named}`, caller, account, id) ?? []
       count(scope, caller, Number(createdAt), -1, 0)
     }
+    if (late) announce(scope, file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow) // as above
     return true
   },
 
@@ -102,18 +102,20 @@ export const writes = {
     file.run('UPDATE ledger SET clock = ? WHERE clock < ?', Math.floor(trusted), Math.floor(trusted))
   },
 
-  release({ file, now }: Scope, owner: string): number {
+  release(scope: Scope, owner: string): number {
+    const { file } = scope
     beats.delete(owner)
     file.run('DELETE FROM leases WHERE owner = ?', owner)
-    return file.run(`${orphaned} AND owner = ?`, now, owner)
+    return orphan(scope, 'owner = ?', owner)
   },
 
-  expireLeases({ file, now, leaseMs, mayExpireLeases }: Scope): number {
+  expireLeases(scope: Scope): number {
+    const { file, now, leaseMs, mayExpireLeases } = scope
     if (!mayExpireLeases) return 0
     // A lease that was taken under a clock that was ahead would last until the time it showed.
     file.run('UPDATE leases SET expiresAt = ? WHERE expiresAt > ?', now + leaseMs, now + leaseMs)
     file.run('DELETE FROM leases WHERE expiresAt <= ?', now)
-    return file.run(`${orphaned} AND owner NOT IN (SELECT owner FROM leases)`, now)
+    return orphan(scope, 'owner NOT IN (SELECT owner FROM leases)')
   },
 
   deleteSlice({ file, trusted, mayDelete, horizon: [unknown, other] }: Scope, rows: number): number {
@@ -166,6 +168,20 @@ export const writes = {
     forgetEvents(file, destination)
     return { gone: deleted, pending }
   },
+}
+
+/** Sends whose process is gone become `unknown`; returns how many. */
+function orphan(scope: Scope, which: string, ...values: string[]): number {
+  const { file, now } = scope
+  const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, now, 'unknown', now, ...values) as FlatRow[] // as the columns are
+  for (const row of found) announce(scope, row)
+  return found.length
+}
+
+/** From which states an outcome may end a send. */
+function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): string {
+  if (settledBy === 'caller' || settledBy === 'read-back') return `state = 'unknown'`
+  return state === 'accepted' || state === 'rejected' ? `state IN ('pending', 'unknown')` : `state = 'pending'`
 }
 
 /** When this thread last renewed a lease. */

@@ -50,8 +50,8 @@ export const logWriting = `
     if not markOf(row.account) then return end
     local send = {}
     for name, value in pairs(row) do send[name] = value end
-    send.fingerprint, send.user, send.owner = nil, nil, nil
-    send.createdAt, send.settledAt = tonumber(row.createdAt), tonumber(row.settledAt)
+    send.fingerprint, send.textDigest, send.user, send.owner = nil, nil, nil, nil
+    for _, name in ipairs({'createdAt', 'settledAt', 'deliveryAt'}) do send[name] = tonumber(row[name]) end
     local event = {type = 'send.updated', at = now, platform = row.platform, platformId = row.platformId, destination = row.destination,
       messageId = row.messageId or cjson.null, direction = 'out', sender = {caller = row.caller, account = row.account}, send = cjson.encode(send)}
     add(redis.pcall, row.account, row.destination, cjson.encode(event))

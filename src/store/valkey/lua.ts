@@ -1,6 +1,7 @@
 // Longer than 200 lines, because a script runs as a whole on the server, and all of them share the functions at the top.
 import { hash } from 'node:crypto'
 import { formatting } from '../destinations.ts'
+import { lookAfterMs } from '../store.ts'
 import { logReading, logWriting } from './event-lua.ts'
 
 /** What all our keys begin with: a server, and even a database of it, may have other users. */
@@ -29,7 +30,8 @@ export type Script = { lua: string; sha: string }
  * limit, an identity for a ledger that has none, and the identity and number of claims that the caller knows.
  *
  * `send:<id>` is a row. `by:…` are its indexes: every member has score 0, so they are ordered by id. `key:…` names the row that holds a
- * key. `pending:<owner>` and `leases` are for `expireLeases`, `settled` and `unknown` for `deleteExpired`, by time. No key of the ledger expires by
+ * key. `pending:<owner>` and `leases` are for `expireLeases`, `settled` and `unknown` for `deleteExpired`, by time, `looks:<account>` for
+ * `takeLookups`. No key of the ledger expires by
  * the server's clock. The length before a caller's name keeps what follows it apart.
  */
 const common = `
@@ -158,11 +160,13 @@ const writing = `${logWriting}
     redis.call('INCRBY', P .. 'bytes', size(row))
   end
 
+  local function looks(row) return P .. 'looks:' .. row.account end
   local function drop(id)
     local row = read(id)
     redis.call('ZREM', P .. 'settled', id)
     redis.call('ZREM', P .. 'unknown', id)
     if not row then return end
+    if row.state == 'unknown' then redis.call('ZREM', looks(row), id) end
     free(row)
     redis.call('ZREM', of(row.caller), id)
     for _, name in ipairs(filters) do
@@ -174,17 +178,24 @@ const writing = `${logWriting}
     redis.call('DECRBY', P .. 'bytes', size(row))
   end
 
+  local function set(row, name, value)
+    local before = row[name] or ''
+    row[name] = value
+    redis.call('HSET', at(row.id), name, value)
+    redis.call('INCRBY', P .. 'bytes', #value - #before)
+  end
+
   local function move(row, to, settledAt, answer)
     local was = counted(row)
-    local before = row.answer or ''
     redis.call('ZREM', by('state', row.caller, row.state), row.id)
+    if row.state == 'unknown' then redis.call('ZREM', looks(row), row.id) end
     redis.call('SREM', P .. 'pending:' .. row.owner, row.id)
     redis.call('ZREM', P .. 'unknown', row.id)
-    row.state, row.settledAt, row.answer = to, settledAt, answer
+    row.state, row.settledAt = to, settledAt
     redis.call('HSET', at(row.id), 'state', to, 'settledAt', settledAt)
-    if answer then
-      redis.call('HSET', at(row.id), 'answer', answer)
-      redis.call('INCRBY', P .. 'bytes', #answer - #before)
+    if answer then set(row, 'answer', answer) end
+    if to == 'unknown' and row.kind == 'message' and row.textDigest then
+      redis.call('ZADD', looks(row), settledAt + ${lookAfterMs[0]}, row.id)
     end
     redis.call('ZADD', by('state', row.caller, to), 0, row.id)
     ripen(row)
@@ -213,7 +224,12 @@ const writing = `${logWriting}
     local ids = redis.call('SRANDMEMBER', P .. 'pending:' .. owner, room)
     for _, id in ipairs(ids) do
       local row = read(id)
-      if row then move(row, 'unknown', ARGV[1]) else redis.call('SREM', P .. 'pending:' .. owner, id) end
+      if row then
+        move(row, 'unknown', ARGV[1])
+        announce(row)
+      else
+        redis.call('SREM', P .. 'pending:' .. owner, id)
+      end
     end
     if redis.call('SCARD', P .. 'pending:' .. owner) == 0 then redis.call('ZREM', P .. 'leases', owner) end
     return #ids

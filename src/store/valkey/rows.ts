@@ -4,13 +4,15 @@ import type { Reply } from './connection.ts'
 /** The members of an object as a script takes them: names and values in turn, without those that are undefined. */
 export const fieldsOf = (members: object) => Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
 
+const numbers = new Set(['createdAt', 'settledAt', 'deliveryAt'])
+
 // A hash has the members of SendRow, as texts; those of a later release besides
 export function toRow(flat: Reply | undefined): SendRow {
   const texts = flat as string[]
   const row: Record<string, string | number> = {}
   for (let at = 0; at < texts.length; at += 2) {
     const [name = '', value = ''] = texts.slice(at, at + 2)
-    row[name] = name === 'createdAt' || name === 'settledAt' ? Number(value) : value
+    row[name] = numbers.has(name) ? Number(value) : value
   }
   return row as SendRow
 }

@@ -1,3 +1,4 @@
+import { lookAfterMs } from '../store.ts'
 import { grow, prefix, read, type Script, script, voidMs, write } from './lua.ts'
 
 /** The ledger's verbs, one atomic step each; those that write begin their answer with whether the store is over its size. */
@@ -38,15 +39,53 @@ export const scripts = {
     return {over(), 'claimed', claims}`),
 
   settle: write(`
-    local id, to, settledAt, answer = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+    local id, to, settledAt, answer, settledBy, note = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
     local row = read(id)
     if not row then
       if to == 'not_sent' then redis.call('SET', P .. 'void:' .. id, '', 'PX', ${voidMs}) end
       return {over(), 0}
     end
-    local may = row.state == 'pending' or (row.state == 'unknown' and (to == 'accepted' or to == 'rejected'))
-    if may then move(row, to, settledAt, answer) end
+    local found = settledBy == 'caller' or settledBy == 'read-back'
+    local may = row.state == 'unknown' and (found or to == 'accepted' or to == 'rejected')
+    may = may or (row.state == 'pending' and not found)
+    if may then
+      move(row, to, settledAt, answer)
+      if settledBy ~= '' then set(row, 'settledBy', settledBy) end
+      if note ~= '' then set(row, 'note', note) end
+      if ARGV[15] == '1' then announce(row) end
+    end
     return {over(), may and 1 or 0, redis.call('HGETALL', at(id))}`),
+
+  note: write(`
+    local row = read(ARGV[9])
+    if not row then return {over(), 0} end
+    local status = row.deliveryStatus or ''
+    if row.messageId and (row.messageId ~= ARGV[10] or status == ARGV[11]) then return {over(), 0} end
+    set(row, 'messageId', ARGV[10])
+    if ARGV[11] ~= '' then set(row, 'deliveryStatus', ARGV[11]) end
+    set(row, 'deliveryAt', ARGV[12])
+    if row.state ~= 'pending' then announce(row) end
+    return {over(), 1}`),
+
+  takeLookups: write(`
+    local limit, found = tonumber(ARGV[9]), {}
+    for i = 10, #ARGV do
+      local due = P .. 'looks:' .. ARGV[i]
+      for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit - #found)) do
+        local row, flat = read(id)
+        redis.call('ZREM', due, id)
+        if row and row.state == 'unknown' then
+          found[#found + 1] = flat
+          for _, ms in ipairs({${lookAfterMs}}) do
+            if row.settledAt + ms > now then
+              redis.call('ZADD', due, row.settledAt + ms, id)
+              break
+            end
+          end
+        end
+      end
+    end
+    return {over(), found}`),
 
   heartbeat: write(`
     beat(ARGV[9], now + leaseMs)
@@ -138,6 +177,30 @@ export const scripts = {
       if fits then found[#found + 1] = flat end
     end
     return {found, ids[slice] or ''}`),
+
+  conversation: read(`
+    local user, platform, platformId, destination, rows = ARGV[9], ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[14])
+    local found = {}
+    for _, caller in ipairs(redis.call('SMEMBERS', P .. 'callers')) do
+      local index = by('destination', caller, destination)
+      for _, id in ipairs(redis.call('ZRANGE', index, '+', '[' .. ARGV[13], 'BYLEX', 'REV', 'LIMIT', 0, rows)) do
+        local row, flat = read(id)
+        local fits = row and row.user == user and row.platform == platform and row.platformId == platformId
+        if fits and row.destination == destination then found[#found + 1] = flat end
+      end
+    end
+    return found`),
+
+  recent: read(`
+    local account, rows, found = ARGV[9], tonumber(ARGV[11]), {}
+    for _, caller in ipairs(redis.call('SMEMBERS', P .. 'callers')) do
+      for _, id in ipairs(redis.call('ZRANGE', of(caller), '+', '[' .. ARGV[10], 'BYLEX', 'REV', 'LIMIT', 0, rows)) do
+        local row, flat = read(id)
+        local state = row and row.account == account and row.state
+        if state == 'pending' or state == 'accepted' or state == 'unknown' then found[#found + 1] = flat end
+      end
+    end
+    return found`),
 
   dump: read(`
     local rows = {}

@@ -2,10 +2,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createClock, type LedgerClock } from '../clock.ts'
 import type { Live } from '../event-log.ts'
+import { firstIdOf } from '../ids.ts'
 import {
   type Archive,
   type Claim,
   type LedgerListener,
+  maxConversationRows,
   type SendRow,
   type Store,
   type StoreFault,
@@ -150,7 +152,10 @@ async function repeat(step: () => Promise<Reply[]>, most = Number.POSITIVE_INFIN
 /** The verbs that write. */
 function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, writer: Connection) {
   const { write, confirmedWrite, bestEffortWrite, claimWrite, track } = session
-  const sends: Pick<Store, 'claim' | 'settle' | 'heartbeat' | 'release' | 'expireLeases' | 'deleteExpired' | 'secret' | 'accept'> = {
+  const sends: Pick<
+    Store,
+    'claim' | 'settle' | 'note' | 'takeLookups' | 'heartbeat' | 'release' | 'expireLeases' | 'deleteExpired' | 'secret' | 'accept'
+  > = {
     async claim(row, perDay) {
       if (row.idempotencyKey !== undefined) {
         if (!ledger.isKnown()) await lookAt(session, ledger, clock)
@@ -171,10 +176,20 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       return (what === 'held' ? { claimed: false, existing: toRow(more[0]) } : { claimed: what === 'claimed' }) as Claim // as the script says it
     },
 
-    async settle({ id }, { state, settledAt, answer }) {
-      const [settled, row] = await bestEffortWrite(scripts.settle, id, state, settledAt, answer)
+    async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
+      const [settled, row] = await bestEffortWrite(scripts.settle, id, state, settledAt, answer, settledBy, note, late ? 1 : 0)
       if (settled === 1) return { settled: true }
       return row ? { settled: false, row: toRow(row) } : { settled: false }
+    },
+
+    async note({ id }, { messageId, deliveryStatus = '', deliveryAt }) {
+      const [noted] = await bestEffortWrite(scripts.note, id, messageId, deliveryStatus, deliveryAt)
+      return noted === 1
+    },
+
+    async takeLookups(accounts, limit) {
+      const [rows] = await write(scripts.takeLookups, limit, ...accounts)
+      return (rows as Reply[]).map(toRow) // as the script says it
     },
 
     async heartbeat(owner) {
@@ -203,7 +218,16 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
 /** The verbs that read. */
 function createReads({ read }: Session) {
   const turns = createTurns(2)
-  const reads: Pick<Store, 'find' | 'list' | 'check'> = {
+  const reads: Pick<Store, 'conversation' | 'recent' | 'find' | 'list' | 'check'> = {
+    async conversation({ user, platform, platformId, destination }, since) {
+      const args = [user, platform, platformId, destination, firstIdOf(since), maxConversationRows]
+      return ((await read(scripts.conversation, ...args)) as Reply[]).map(toRow) // as the script says it
+    },
+
+    async recent(account, since) {
+      return ((await read(scripts.recent, account, firstIdOf(since), maxConversationRows)) as Reply[]).map(toRow) // as above
+    },
+
     async find({ caller, account }, id, cancellation) {
       if (cancellation?.reason) throw cancellation.reason
       const row = await read(scripts.find, caller, account, id)

@@ -8,10 +8,11 @@ import { openStore } from '../../../src/store/open.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
 import { created, eventContract } from '../event-contract.ts'
+import { findingsContract } from '../findings-contract.ts'
 import { crm, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
-for (const contract of [storeContract, archiveContract, eventContract])
+for (const contract of [storeContract, findingsContract, archiveContract, eventContract])
   contract('sqlite in memory', options => openStore('sqlite::memory:', options))
 
 describe('several processes on one file', () => {

@@ -10,6 +10,7 @@ import { selfSigned } from '../../afilnet/certificate.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
 import { created, eventContract } from '../event-contract.ts'
+import { findingsContract } from '../findings-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
@@ -63,7 +64,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     return server
   }
 
-  for (const contract of [storeContract, archiveContract, eventContract]) contract('valkey', options => openStore(shared.fresh(), options))
+  for (const contract of [storeContract, findingsContract, archiveContract, eventContract])
+    contract('valkey', options => openStore(shared.fresh(), options))
 
   describe('several processes on one server', () => {
     test('exactly one of 50 claimants wins each key', async () => {

@@ -1,0 +1,81 @@
+import { getMessages } from '../afilnet/operations.ts'
+import { type AccountConfig, canReadBack } from '../config/accounts.ts'
+import type { Observe } from '../events.ts'
+import { ignoreErrors } from '../lib/repeat.ts'
+import { namesOf } from '../live/identity.ts'
+import type { ConversationRead, PollerHooks } from '../live/ports.ts'
+import { type Listed, ReadBack } from '../sends/read-back.ts'
+import type { Sends } from '../sends/sends.ts'
+import type { Conversation, Store } from '../store/store.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+
+type Accounts = Readonly<Record<string, AccountConfig>>
+
+type ReadBackParts = {
+  store: Store
+  sends: Sends
+  upstream: Upstream
+  accounts: Accounts
+  /** Whether this process polls the account: only it knows which rows are new. */
+  holds: (account: string) => boolean
+  /** Whether unknown sends are looked for. */
+  readBack: boolean
+  observe: Observe
+  timeoutMs: number
+}
+
+/** Connects the look for unknown sends with the ledger and with the conversations of every account that can prove something. */
+export function connectReadBack({ store, sends, upstream, accounts, holds, readBack: isOn, observe, timeoutMs }: ReadBackParts) {
+  async function read(account: string, { platform, platformId, destination }: Conversation): Promise<Listed | undefined> {
+    if (accounts[account]?.timezone === undefined) return undefined
+    const {
+      items = [],
+      beganAt,
+      date,
+    } = await upstream.open(account).background(getMessages, { platform, platformid: platformId, destination })
+    const names = namesOf(items, (await sends.secret()).export())
+    const rows = items.map(({ message, direction, status, timestamp }, n) => ({
+      messageId: names[n] ?? '',
+      out: direction === null ? null : direction === 'out',
+      text: message,
+      status,
+      timestamp,
+    }))
+    return { rows, beganAt, date }
+  }
+  const readBack = new ReadBack({
+    store,
+    secret: sends.secret,
+    accounts: () =>
+      Object.entries(accounts).flatMap(([name, account]) =>
+        canReadBack(account) && (account.timezone !== undefined || holds(name)) ? [name] : [],
+      ),
+    settles: isOn,
+    read,
+    observe,
+    timeoutMs,
+  })
+  /** What the poller has read, in the words of the look for sends. */
+  async function onRead({ account, rows, endedAt, ...read }: ConversationRead) {
+    const listed = rows.map(({ messageId, change, message: { message, direction, status } }) => ({
+      messageId,
+      out: direction === null ? null : direction === 'out',
+      text: message,
+      status,
+      isNew: change === 'message.created',
+      statusChanged: change === 'message.updated',
+    }))
+    await readBack.conversationRead({ ...read, account, user: upstream.open(account).user, rows: listed, at: endedAt })
+  }
+
+  return Object.assign(readBack, {
+    hooks: {
+      onRead: read => void ignoreErrors(onRead(read)),
+      undelivered: account => readBack.undelivered(account),
+    } satisfies PollerHooks,
+    /** Goes by another configuration from now on. */
+    useAccounts(next: Accounts) {
+      accounts = next
+    },
+  })
+}

@@ -1,0 +1,30 @@
+import { lookAfterMs } from '../store.ts'
+import { announce } from './event-log.ts'
+import { at, columns, type FlatRow } from './rows.ts'
+import type { Scope } from './scope.ts'
+
+const all = columns.join(', ')
+const named = 'caller = ? AND account = ? AND id = ?'
+
+/** When a row that was looked for just now is due again: steps that were missed are not made up for. */
+const nextLook = `CASE ${lookAfterMs.map(ms => `WHEN settledAt + ${ms} > ?1 THEN settledAt + ${ms}`).join(' ')} END`
+
+/** Verbs that write what the conversations say of sends. */
+export const findings = {
+  note(scope: Scope, caller: string, account: string, id: string, messageId: string, status: string | null, noticedAt: number): boolean {
+    const news = '(messageId IS NULL OR (messageId = ? AND deliveryStatus IS NOT ?))'
+    const sql = `UPDATE sends SET messageId = ?, deliveryStatus = ?, deliveryAt = ? WHERE ${named} AND ${news} RETURNING ${all}`
+    const row = scope.file.row(sql, messageId, status, noticedAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
+    if (row && row[at.state] !== 'pending') announce(scope, row) // the answer to the POST will have it
+    return row !== undefined
+  },
+
+  takeLookups({ file, now }: Scope, accounts: readonly string[], limit: number): FlatRow[] {
+    const due = `SELECT ${all} FROM sends WHERE account = ? AND lookAt IS NOT NULL AND lookAt <= ? ORDER BY lookAt LIMIT ?`
+    const found: FlatRow[] = []
+    for (const account of accounts) found.push(...(file.rows(due, account, now, limit - found.length) as FlatRow[])) // as above
+    const later = `UPDATE sends SET lookAt = ${nextLook} WHERE caller = ?2 AND account = ?3 AND id = ?4`
+    for (const row of found) file.run(later, now, row[at.caller] as string, row[at.account] as string, row[at.id] as string)
+    return found
+  },
+}
