@@ -12,7 +12,7 @@ import { canaries, environment } from './gateway.ts'
 type LogLine = Record<string, unknown>
 
 /** The real program in a process of its own, in front of a sandbox; killed at the end of the test. */
-export async function startProgram(sandbox: { url: string; user: string }, env: Environment = {}) {
+export async function startProgram(sandbox: { url: string; user: string }, env: Environment = {}, entry = 'src/main.ts') {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-program-'))
   const given = {
     ...environment(sandbox),
@@ -21,7 +21,7 @@ export async function startProgram(sandbox: { url: string; user: string }, env: 
     PATH: process.env.PATH,
     ...env,
   }
-  const child = spawn(process.execPath, ['src/main.ts'], { env: given, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [entry], { env: given, stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]> // as Node documents it
   onTestFinished(async () => {
     child.kill('SIGKILL')

@@ -7,13 +7,14 @@ const brace = 0x7b
 const closingBrace = 0x7d
 
 /**
- * How deep JSON is nested, and how many objects stand in its arrays or, where a list may be an object, at `rowDepth`: without the memory
- * that it takes to parse it.
+ * How deep JSON is nested, how many objects stand in its arrays or, where a list may be an object, at `rowDepth`, and how many objects and
+ * arrays there are at all: without the memory that it takes to parse it.
  */
-export function shapeOf(json: Uint8Array, rowDepth: number): { depth: number; items: number } {
+export function shapeOf(json: Uint8Array, rowDepth: number): { depth: number; items: number; structures: number } {
   let depth = 0
   let deepest = 0
   let items = 0
+  let structures = 0
   let last = 0
   let inText = false
   for (let i = 0; i < json.length; i++) {
@@ -26,10 +27,11 @@ export function shapeOf(json: Uint8Array, rowDepth: number): { depth: number; it
     if (byte <= 0x20) continue
     if (byte === quote) inText = true
     else if (byte === brace || byte === bracket) {
+      structures++
       if (++depth > deepest) deepest = depth
       if (byte === brace && (last === comma || last === bracket || depth === rowDepth)) items++
     } else if (byte === closingBrace || byte === closingBracket) depth--
     last = byte
   }
-  return { depth: deepest, items }
+  return { depth: deepest, items, structures }
 }

@@ -92,10 +92,13 @@ const alwaysParsedBytes = 65_536
 const rowDepth = 4 // in the envelope, its result and the list
 const maxDepth = 70 // the reader's own bound of 64 for an item, and what is around it
 
-/** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty. */
+/** Objects and arrays of fewer bytes than this on average are not what a list of rows has. */
+const minStructureBytes = 16
+
+/** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty, empty arrays inside a row as many. */
 function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
-  const { depth, items } = shapeOf(bytes, rowDepth)
-  if (items > maxItems) throw new UpstreamError(failures.responseTooLarge, operation)
+  const { depth, items, structures } = shapeOf(bytes, rowDepth)
+  if (items > maxItems || structures > bytes.length / minStructureBytes) throw new UpstreamError(failures.responseTooLarge, operation)
   if (depth <= maxDepth) return
   const unreadable = { reason: 'nested too deep', bytes: bytes.length, looks: looksOf(bytes) } as const
   throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, unreadable })
