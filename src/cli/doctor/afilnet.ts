@@ -53,11 +53,13 @@ export async function checkAccount(
       const rows = await call(getChats, channel, `getchats ${platformName(channel.platform)}`)
       chats.push(...rows.flatMap(({ destination }) => (destination ? [{ ...channel, destination }] : [])))
     }
-    const [chat] = chats
+    const [chat, ...others] = chats
     if (channels.length === 0)
       skip('getchats', listed.length === 0 ? 'the account has no channel' : 'no row of it has a platform and an id')
     if (chat && !ended()) await call(getMessages, chat)
     else skip('getmessages', 'the account has no conversation')
+    // Events stand on what lists have in common, such as a limit.
+    for (const other of config.events ? others.slice(0, 2) : []) if (!ended()) await call(getMessages, other)
   } finally {
     await close()
   }

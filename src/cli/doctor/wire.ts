@@ -2,6 +2,7 @@ import { instantOf } from '../../afilnet/datetime.ts'
 import type { Operation, Row } from '../../afilnet/operations.ts'
 import { describeShape, type Observation, platforms, type Question } from '../../afilnet/response-shape.ts'
 import type { AccountConfig } from '../../config/accounts.ts'
+import { describeConversations } from './conversations.ts'
 import type { RecordedCall, RecordedResponse } from './recorder.ts'
 import type { Check } from './report.ts'
 import { describeChats } from './rows.ts'
@@ -22,12 +23,12 @@ const questions: readonly [check: string, question: Question, expected: readonly
   ['sent', 'sent', ['"0"', '"1"', '0', '1', 'true', 'false'].map(value => `sent ${value}`)],
   ['platforms', 'platform', platforms],
 ]
-type Settings = Pick<AccountConfig, 'timezone' | 'rows'>
+type Settings = Pick<AccountConfig, 'timezone' | 'rows' | 'sent'>
 
 const texts = ['string', 'numeric string', 'number', 'empty string']
 
 /** Describes the responses to one account: a line for each question that the manual leaves open. */
-export function describeWire(account: string, calls: readonly RecordedCall[], { timezone, rows: compared }: Settings): Check[] {
+export function describeWire(account: string, calls: readonly RecordedCall[], { timezone, rows: compared, sent }: Settings): Check[] {
   const responses = calls.flatMap(({ operation, response, rows = [] }): Response[] =>
     response?.complete && response.status < 300
       ? [{ operation, response, rows, observations: describeShape(operation, Buffer.concat(response.chunks)) }]
@@ -35,7 +36,7 @@ export function describeWire(account: string, calls: readonly RecordedCall[], { 
   )
   const lines =
     responses.length > 0
-      ? [...linesOf(responses, timezone), ...describeChats(calls, compared)]
+      ? [...linesOf(responses, timezone), ...describeChats(calls, compared), ...describeConversations(calls, sent)]
       : [{ check: 'wire format', verdict: 'skipped', detail: 'not checked: no complete response arrived' } as const]
   return lines.map(line => ({ section: 'afilnet', account, ...line }))
 }

@@ -1,0 +1,35 @@
+import { describe, expect } from 'vitest'
+import { test } from './doctor.ts'
+
+const chat = { platform: 'webchat', platformid: '10', destination: 'visitor-7f3a' }
+const checks = ['sent messages', 'order of messages', 'ids of messages', 'length of lists']
+
+describe('what lists of messages allow to be found', () => {
+  test('is everything in the sandbox', async ({ examine }) => {
+    const { named } = await examine()
+
+    expect(checks.flatMap(named).map(({ verdict, detail }) => [verdict, detail])).toEqual([
+      ['ok', 'received ×2, sent ×1'],
+      ['ok', 'oldest first ×1'],
+      ['ok', 'unique ×3'],
+      ['ok', '3; no sign of a limit'],
+    ])
+  })
+
+  test('is less without ids, in no order, with a limit, and where nothing is marked as sent', async ({ examine, sandbox }) => {
+    for (let n = 0; n < 30; n++) sandbox.receive({ ...chat, message: 'Hello', datetime: `2030-01-01 10:00:${n + 10}` })
+    sandbox.shape({ omit: ['messageid'], order: 'mixed', maxRows: 20 })
+    const { named, wrong } = await examine({ env: { EVENTS_CHANNELS: '*' } })
+
+    expect(wrong).toEqual([])
+    expect(checks.flatMap(named).map(({ verdict }) => verdict)).toEqual(['ok', 'note', 'note', 'note'])
+    expect(named('length of lists')[0]?.detail).toMatch(/^20, \d+, \d+; Afilnet may list no more than 20 messages/)
+    expect(named('ids of messages')[0]?.detail).toContain('missing ×')
+  })
+
+  test('is said to be no direction with AFILNET_SENT=ignore', async ({ examine }) => {
+    const { named } = await examine({ env: { AFILNET_SENT: 'ignore' } })
+
+    expect(named('sent messages')).toMatchObject([{ verdict: 'note', detail: expect.stringContaining('AFILNET_SENT=ignore is set') }])
+  })
+})
