@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, listenForAdmin } from './admin.ts'
+import { PreparedTransports } from './afilnet/prepared-transports.ts'
 import { baseOf, createApp, type Timeouts } from './app.ts'
 import { type Config, storePolicyOf } from './config/config.ts'
 import { warningsOf } from './config/describe.ts'
@@ -32,7 +33,7 @@ export type Gateway = {
   /** The operator's listener; none if its port is the default one and in use. */
   adminUrl: string | undefined
   /** Applies the accounts, the callers and the collector's headers of another configuration; the rest needs a restart. */
-  reload(config: Config): void
+  reload(config: Config): void | Promise<void>
   /** Reloads the configuration when the content of one of its files changes; returns a function that reloads at once. */
   watch(read: () => Config, pollMs?: number): () => void
   /**
@@ -55,6 +56,7 @@ type Parts = {
   observe: Observe
   lifecycle: Lifecycle
   store: Store
+  transports: PreparedTransports
   upstream: Upstream
   sends: Sends
   pollers: ReturnType<typeof connectPollers>
@@ -98,6 +100,8 @@ async function assemble(
   droppedLines: () => number,
 ): Promise<Parts> {
   const lifecycle = createLifecycle()
+  const transports = new PreparedTransports(config)
+  await transports.prepare(config.accounts)
   const metrics = createMetrics({
     accounts: () => upstream.report(),
     storeOk: () => storeState.ok,
@@ -128,7 +132,7 @@ async function assemble(
   const store = timed(opened, (verb, ms) => observe('storeAnswered', { verb, ms }))
   // No module of OpenTelemetry is loaded unless it is configured.
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
-  const upstream = createUpstream({ ...config, observe, traceAttempt: tracing?.traceAttempt })
+  const upstream = createUpstream({ ...config, transports, observe, traceAttempt: tracing?.traceAttempt })
   const storeMs = Math.max(config.timeoutMs, leastStoreMs)
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
   const holds = (account: string): boolean => pollers.holds(account)
@@ -155,7 +159,7 @@ async function assemble(
   metrics.begin(app.routes)
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return { config, logger, observe, lifecycle, store, upstream, sends, readBack, pollers, app, admin, tracing }
+  return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, pollers, app, admin, tracing }
 }
 
 /** Loads the room and its package with the first token. */
@@ -181,12 +185,16 @@ async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
   })
 }
 
-function reload({ upstream, readBack, pollers, app, tracing }: Parts, { accounts, callers, tracing: next }: Config) {
-  upstream.reload(accounts)
-  void pollers.useAccounts(accounts)
-  readBack.useAccounts(accounts)
-  app.useCallers(callers)
-  if (next) tracing?.useHeaders(next.headers)
+/** Applies a configuration at once, or as soon as a new WSDL has been read; one that cannot be read changes nothing. */
+function reload(parts: Parts, { accounts, callers, tracing: next }: Config): void | Promise<void> {
+  const { transports, upstream, readBack, pollers, app, tracing } = parts
+  return transports.whenReady(accounts, () => {
+    upstream.reload(accounts)
+    void pollers.useAccounts(accounts)
+    readBack.useAccounts(accounts)
+    app.useCallers(callers)
+    if (next) tracing?.useHeaders(next.headers)
+  })
 }
 
 function watch(parts: Parts, read: () => Config, pollMs?: number) {
@@ -196,9 +204,14 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
     read,
     ...(pollMs !== undefined && { pollMs }),
     applied(next, changes) {
-      reload(parts, next)
-      observe('configurationReloaded', changes)
-      for (const warning of warningsOf(next)) logger.warn(warning)
+      const report = () => {
+        observe('configurationReloaded', changes)
+        for (const warning of warningsOf(next)) logger.warn(warning)
+      }
+      const refuse = ({ message }: Error) => observe('configurationReloadFailed', { issues: [{ path: 'wsdl', message }] })
+      const reading = reload(parts, next)
+      if (reading) reading.then(report, refuse)
+      else report()
     },
     refused({ issues }) {
       observe('configurationReloadFailed', { issues })

@@ -23,6 +23,7 @@ const { describeConfig, warningsOf } = await import('./config/describe.ts')
 const { startGateway } = await import('./gateway.ts')
 const { createLogger, openStandardOutput } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
+const { TransportError } = await import('./afilnet/transport-error.ts')
 
 const [argument, ...more] = process.argv.slice(2)
 if ((argument !== undefined && argument !== '--check') || more.length > 0) {
@@ -56,15 +57,23 @@ process.on('uncaughtException', error => {
 
 const gateway = await startGateway(config, log, undefined, () => output.dropped).catch(async (error: NodeJS.ErrnoException) => {
   const newerStore = error instanceof StoreVersionError
+  const badTransport = error instanceof TransportError
   const { code, address: host, port } = error as NodeJS.ErrnoException & { address?: string; port?: number } // as node:net has it
-  log.fatal(newerStore ? { store: error.message } : { code, host, port }, 'cannot start')
-  return end(newerStore ? 78 : 1)
+  const reason = newerStore ? { store: error.message } : badTransport ? { transport: error.message } : { code, host, port }
+  log.fatal(reason, 'cannot start')
+  return end(newerStore || (badTransport && !error.isTemporary) ? 78 : 1)
 })
 handlers.reload = gateway.watch(() => readConfig(process.env))
 
-const accounts = Object.entries(config.accounts).map(([name, { transport, url }]) => ({ name, transport, url: url.href }))
+const accounts = Object.entries(config.accounts).map(([name, { transport, url }]) => ({
+  name,
+  transport,
+  url: url.origin === 'null' ? url.pathname : url.origin + url.pathname,
+}))
 // The sandbox's account exists nowhere else; health says by the answers whether it really is the sandbox.
-const sandbox = Object.values(config.accounts).some(({ user, url }) => user === 'demo@sandbox.invalid' && url.protocol === 'http:')
+const sandbox = Object.values(config.accounts).some(
+  ({ user, url }) => /^(demo@sandbox\.invalid|sandbox-client)$/.test(user) && url.protocol === 'http:',
+)
 const { url, adminUrl } = gateway
 log.info({ url, docs: config.docs ? `${url}/docs` : undefined, admin: adminUrl, accounts, sandbox }, 'gateway is ready')
 for (const warning of warnings) log.warn(warning)

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { runDoctorCommand } from '../src/cli/doctor/command.ts'
 import { createLogger } from '../src/telemetry/log.ts'
-import { canaries, environment, test } from './gateway.ts'
+import { canaries, environment, test, transportEnvironment } from './gateway.ts'
 import { noServer, startServer } from './store/valkey/server.ts'
 
 /** Words that a caller or Afilnet says and that no log may repeat, at no level. */
@@ -86,6 +86,30 @@ describe('The log', () => {
     expect(gateway.log.length).toBeGreaterThan(60)
     for (const word of words) expect(log.includes(word), word).toBe(false)
     expect(log).not.toMatch(/AFILNET|\/api\/http|demo@sandbox/i)
+  })
+
+  test.for(['json', 'soap'] as const)('repeats nothing over the transport %s either', async (transport, { start, sandbox }) => {
+    const gateway = await start({ env: { ...transportEnvironment(sandbox, transport), AFILNET_GRANT: 'password' } })
+    const fault = '<E:Envelope xmlns:E="x"><E:Body><E:Fault><faultstring>cn6upstream</faultstring></E:Fault></E:Body></E:Envelope>'
+    const token = { error: 'invalid_request', error_description: 'cn6upstream', error_uri: 'https://cn6upstream.example/' }
+
+    for (const answer of [...upstreamAnswers, { status: 500, body: fault }, { body: fault }]) {
+      for (const method of ['getmessages', 'sendmessage']) sandbox.answer({ ...answer, method, times: 4 })
+      await gateway.get(`${chat}/messages`, headers)
+      await gateway.post(`${chat}/messages`, message, headers)
+    }
+    sandbox.oauth.revoke()
+    for (const body of [JSON.stringify(token), 'cn6upstream', `{"access_token":"cn6upstream\\n","token_type":"bearer"}`]) {
+      sandbox.answer({ method: 'token', status: body === 'cn6upstream' ? 200 : 400, body, times: 4 })
+      await gateway.get('/channels', headers)
+    }
+
+    const seen = await Promise.all(
+      ['/metrics', '/callers', '/health/upstream'].map(async path => (await fetch(`${gateway.adminUrl}${path}`)).text()),
+    )
+    const log = JSON.stringify(gateway.log)
+    for (const word of [...words, ...Object.values(canaries), 'demo@sandbox'])
+      expect((log + seen.join('')).includes(word), word).toBe(false)
   })
 
   test('repeats no word of a page or document either', async ({ gateway }) => {

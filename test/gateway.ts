@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 import { test as base, expect } from 'vitest'
 import { type Scope, scopes } from '../src/access.ts'
+import type { TransportName } from '../src/afilnet/transports.ts'
 import type { Timeouts } from '../src/app.ts'
 import type { AccountConfig, CallerConfig } from '../src/config/accounts.ts'
 import { type Config, readConfig } from '../src/config/config.ts'
@@ -13,7 +14,12 @@ import { type Sandbox, startSandbox } from '../src/sandbox/app.ts'
 import { createLogger } from '../src/telemetry/log.ts'
 
 /** Sentinels: every test runs with them, and fails if one of them comes out anywhere. */
-export const canaries = { password: 'fake-canary-password-ñ&=%', key: 'fake_canary_key_0123456789abcdef' }
+export const canaries = {
+  password: 'fake-canary-password-ñ&=%',
+  key: 'fake_canary_key_0123456789abcdef',
+  clientSecret: 'fake-canary-client-secret-ñ&=%',
+  token: 'fake-sandbox-token-', // how the sandbox's tokens begin
+}
 
 export type Reply = {
   status: number
@@ -72,7 +78,7 @@ export type StartOptions = {
 export const test = base.extend<{ sandbox: Sandbox; start: (options?: StartOptions) => Promise<TestGateway>; gateway: TestGateway }>({
   // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
   sandbox: async ({}, use) => {
-    const sandbox = await startSandbox({ password: canaries.password })
+    const sandbox = await startSandbox({ password: canaries.password, clientSecret: canaries.clientSecret })
     await use(sandbox)
     await sandbox.close()
   },
@@ -101,6 +107,19 @@ export const environment = (sandbox: { url: string; user: string }): Environment
   GATEWAY_KEY_SHA256: hash('sha256', canaries.key),
   STORE_URL: 'sqlite::memory:',
   LOG_LEVEL: 'trace',
+})
+
+/** What changes in it for another transport. */
+export const transportEnvironment = (sandbox: Sandbox, transport: TransportName): Environment => ({
+  AFILNET_TRANSPORT: transport,
+  ...(transport === 'soap'
+    ? { AFILNET_URL: undefined, AFILNET_WSDL: `${sandbox.url}/api/soap/?wsdl` }
+    : { AFILNET_URL: `${sandbox.url}/api/${/basic|json/.test(transport) ? transport : 'http'}/` }),
+  ...(transport === 'json' && {
+    AFILNET_TOKEN_URL: `${sandbox.url}/oauth/token`,
+    AFILNET_CLIENT_ID: sandbox.clientId,
+    AFILNET_CLIENT_SECRET: canaries.clientSecret,
+  }),
 })
 
 /** A gateway that serves one test after the other, and where its log goes just now. */
@@ -135,6 +154,16 @@ export const sharedTest = test.extend<{ pooled: Pooled; gateway: TestGateway }>(
   },
 })
 
+/** The same for another configuration of the account. */
+export const sharedTestWith = (env: (sandbox: Sandbox) => Environment) =>
+  sharedTest.extend<{ gateway: TestGateway }>({
+    gateway: async ({ sandbox, pooled }, use) => {
+      const { gateway, end } = await open(sandbox, { env: env(sandbox) }, pooled)
+      await use(gateway)
+      await end()
+    },
+  })
+
 let tests = 0
 
 /** The configuration with its one account under another name. */
@@ -163,7 +192,7 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
   }
   const gateway = pooled?.gateway ?? (await startGateway(config, createLogger(config.logLevel, { write }), timeouts))
   pooled?.writeTo(write)
-  pooled?.gateway.reload(config)
+  await pooled?.gateway.reload(config)
   const pool = new Pool(gateway.url, { connections: 256, headersTimeout: 0, bodyTimeout: 0 })
 
   async function request(path: string, { method = 'GET', headers, body, key = canaries.key }: RequestOptions = {}): Promise<Reply> {

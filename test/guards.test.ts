@@ -68,7 +68,11 @@ describe('.env.example and docs/configuration.md', () => {
 const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]; packages?: string[] }> = {
   lib: { files: ['src/lib/**', 'src/access.ts', 'src/version.ts'], ours: ['src/lib/**'], packages: ['@sinclair/typebox'] },
   problem: { files: ['src/problem/**'], ours: ['src/lib/**', 'src/afilnet/faults.ts'], packages: ['@sinclair/typebox'] },
-  afilnet: { files: ['src/afilnet/**'], ours: ['src/lib/**'], packages: ['@sinclair/typebox', 'temporal-polyfill', 'undici'] },
+  afilnet: {
+    files: ['src/afilnet/**'],
+    ours: ['src/lib/**'],
+    packages: ['@sinclair/typebox', 'oauth4webapi', 'sax', 'soap', 'temporal-polyfill', 'undici'],
+  },
   store: { files: ['src/store/**'], ours: ['src/lib/**'], packages: ['ioredis'] },
   sandbox: { files: ['src/sandbox/**'], packages: ['fastify'] },
   events: { files: ['src/events.ts'], types: ['src/problem/**', 'src/afilnet/faults.ts'] },

@@ -7,6 +7,7 @@ import { type ClientState, Exchange, type ExchangeListener } from './exchange.ts
 import { failures, UpstreamError } from './faults.ts'
 import type { LargeResponseSlots } from './large-responses.ts'
 import type { Operation, Params, Row } from './operations.ts'
+import type { Attempt, Protocol } from './protocol.ts'
 import { maxGetChars, type RequestWriter, type TransportName, transports, type WireRequest } from './transports.ts'
 
 export type ClientOptions = {
@@ -14,6 +15,8 @@ export type ClientOptions = {
   transport: TransportName
   user: string
   password: string
+  /** How the transports json and soap work; the others need none. */
+  protocol?: Protocol | undefined
   /** Calls at one time; as many again may wait. */
   connections: number
   /** Those of all accounts together, which share the room for responses. */
@@ -39,18 +42,22 @@ export class Client {
   readonly #url: URL
   readonly #timeoutMs: number
   readonly #write: RequestWriter
+  readonly #protocol: Protocol | undefined
 
   constructor(options: ClientOptions) {
-    const { url, transport, connections, timeoutMs, maxResponseBytes, allConnections = () => connections, proxyUrl, watch } = options
+    const { protocol, connections, timeoutMs, maxResponseBytes, allConnections = () => connections, proxyUrl, watch } = options
+    const { url } = protocol ?? options
     this.#url = url
     this.#timeoutMs = timeoutMs
-    this.#write = transports[transport](url.pathname, options)
+    this.#protocol = protocol
+    this.#write = protocol?.write ?? plainWriter(options)
     const connect = createConnector(Math.min(timeoutMs, 5_000), proxyUrl)
     this.#state = {
       ...options,
       admission: new Admission(options),
       connections: new Connections({ origin: url.origin, connect, limit: connections, maxResponseBytes, watch }),
       perCallBytes: () => Math.floor(maxResponseBytes / allConnections()),
+      readsFaults: protocol?.readsFaults ?? false,
     }
   }
 
@@ -63,9 +70,10 @@ export class Client {
     return request
   }
 
-  /** An exchange that is ready to `start`. */
-  exchange(operation: Operation, request: WireRequest, caller: string, timeoutMs: number, listener: ExchangeListener): Exchange {
-    return new Exchange(this.#state, { operation, request, caller, timeoutMs }, listener)
+  /** An attempt at a call that is ready to `start`. */
+  exchange(operation: Operation, request: WireRequest, caller: string, timeoutMs: number, listener: ExchangeListener): Attempt {
+    const call = { operation, request, caller, timeoutMs }
+    return this.#protocol ? this.#protocol.attempt(this.#state, call, listener) : new Exchange(this.#state, call, listener)
   }
 
   /** Throws an `UpstreamError` if a call that began now would be refused for want of a slot. */
@@ -100,4 +108,9 @@ export class Client {
   destroy(): Promise<void> {
     return this.#state.connections.destroy()
   }
+}
+
+function plainWriter({ transport, url, ...account }: ClientOptions): RequestWriter {
+  if (transport === 'json' || transport === 'soap') throw new Error(`the transport ${transport} has not been prepared`)
+  return transports[transport](url.pathname, account)
 }

@@ -87,14 +87,15 @@ const repeats = (members: readonly JsonMember[], ...names: string[]) =>
   names.some(wanted => members.filter(({ name }) => name === wanted).length > 1)
 
 /** The error for a code of Afilnet's, known or not. */
-function refusal({ safe }: Operation, error: unknown): UpstreamError {
+export function refusal({ safe }: Operation, error: unknown): UpstreamError {
   const code = typeof error === 'string' ? error.trim().toUpperCase().replace(/\s+/g, '_') : ''
   if (!/^[A-Z0-9_]{1,64}$/.test(code)) return new UpstreamError(failures.unknownError, { safe })
   const fault: Fault = Object.hasOwn(faults, code) ? faults[code as keyof typeof faults] : failures.unknownError
   return new UpstreamError(fault, { safe, upstreamCode: code })
 }
 
-function unreadable({ operation: { safe }, bytes }: Omit<Answer, 'text'>, reason: Unreadable['reason']) {
+/** The error for an answer that is no result. */
+export function unreadable({ operation: { safe }, bytes }: Omit<Answer, 'text'>, reason: Unreadable['reason']) {
   return new UpstreamError(failures.invalidResponse, { safe, unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
 }
 

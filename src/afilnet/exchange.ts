@@ -21,20 +21,25 @@ export type ClientState = {
   maxResponseBytes: number
   /** How much longer a call may live whose result is still of use after its deadline. */
   lateMs: number
+  /** The body of an error may say more than its HTTP status. */
+  readsFaults?: boolean
   onSandbox?: () => void
 }
+
+/** What the end of a call says beside its result. */
+export type EndedCall = { readonly startedAt: number | undefined; readonly isMagic: boolean }
 
 /** Is called once, when the exchange ends. */
 export type ExchangeListener = {
   /** Called when a slot comes free after a wait; throws if the call must not be made any more. */
   stillWanted?(): void
   onAnswer(bytes: Buffer, exchange: Exchange): void
-  onFailure(error: unknown, exchange: Exchange): void
+  onFailure(error: unknown, call: EndedCall): void
   /** Called at the deadline: who takes the result that comes later, if it is of use. `onFailure` then tells of the timeout. */
   continueLate?(): ExchangeListener | undefined
 }
 
-type ExchangeOptions = { operation: Operation; request: WireRequest; caller: string; timeoutMs: number }
+export type ExchangeOptions = { operation: Operation; request: WireRequest; caller: string; timeoutMs: number }
 
 /**
  * One request and its answer's bytes, inside one deadline: the waiter in the fair queue and the handler of undici.
@@ -50,6 +55,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   startedAt: number | undefined = undefined
   /** The `Date` of the answer. */
   date: string | undefined = undefined
+  /** What the HTTP status says of an answer whose body is read all the same. */
+  statusFault: Fault | undefined = undefined
   readonly #state: ClientState
   readonly #operation: Operation
   readonly #request: WireRequest
@@ -140,7 +147,9 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
       this.isMagic = headers['x-sandbox-magic'] === 'true'
     }
     const fault = faultOfStatus(status)
-    if (fault) this.#failAs(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
+    if (!fault) return
+    if (this.#state.readsFaults && fault.code === failures.serverError.code) this.statusFault = fault
+    else this.#failAs(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {

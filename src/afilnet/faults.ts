@@ -9,7 +9,8 @@ export type Fault = {
   pointer?: string
 }
 
-const mismatch = { code: 'upstream-contract-mismatch', side: 'operator', outcome: 'not_applied' } as const
+/** A setting of the operator, or Afilnet's own interface, is not what the gateway expects. */
+export const mismatch = { code: 'upstream-contract-mismatch', side: 'operator', outcome: 'not_applied' } as const
 
 /**
  * Every error code in Afilnet's manual.
@@ -50,11 +51,12 @@ export const failures = {
   overloaded: { code: 'overloaded', side: 'gateway', outcome: 'not_applied' },
   circuitOpen: { code: 'upstream-circuit-open', side: 'gateway', outcome: 'not_applied' },
   requestTooLong: { code: 'payload-too-large', side: 'caller', outcome: 'not_applied' },
+  notWritable: { code: 'invalid-request', side: 'caller', outcome: 'not_applied' },
 } as const satisfies Record<string, Fault>
 
 /** Why an answer is not a result, for the log: nothing of its content. */
 export type Unreadable = {
-  reason: 'not UTF-8' | 'not JSON' | 'not an object' | 'a repeated name' | 'no usable status' | 'no list' | 'nested too deep'
+  reason: 'not UTF-8' | 'not JSON' | 'not SOAP' | 'not an object' | 'a repeated name' | 'no usable status' | 'no list' | 'nested too deep'
   bytes: number
   looks: 'empty' | 'json' | 'html' | 'binary' | 'text'
 }

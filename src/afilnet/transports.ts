@@ -42,7 +42,7 @@ const field = (name: string, value: string | undefined) => (value === undefined 
 /** Most values are plain, and the encoder costs more than all the rest of a form. */
 const encode = (value: string) => (/^[A-Za-z0-9*._-]*$/.test(value) ? value : new URLSearchParams({ '': value }).toString().slice(1))
 
-/** The ways into Afilnet, each turning an operation into one HTTP request. */
+/** The transports that the manual describes, each turning an operation into one HTTP request. */
 export const transports = {
   post(path, account) {
     const write = formWriter(credentialFields(account))
@@ -59,14 +59,22 @@ export const transports = {
   },
 } as const satisfies Record<string, Transport>
 
-export type TransportName = keyof typeof transports
+/** The five ways into Afilnet that the manual names. Of json and soap, it tells nothing but the names. */
+export const transportNames = ['post', 'basic', 'get', 'json', 'soap'] as const
+export type TransportName = (typeof transportNames)[number]
 
 /** Where the manual says each transport lives. */
-export const documentedUrl: Record<TransportName, string> = {
+export const documentedUrl: { readonly [name in TransportName]?: string } = {
   post: 'https://www.afilnet.com/api/http/',
   basic: 'https://www.afilnet.com/api/basic/',
   get: 'https://www.afilnet.com/api/http/',
 }
+
+/** How the transport json gets its tokens. */
+export const grants = ['client_credentials', 'password'] as const
+
+/** Where the transport json puts class and method. */
+export const jsonStyles = ['body', 'path'] as const
 
 /** Characters that the manual gives a GET request. */
 export const maxGetChars = 4000

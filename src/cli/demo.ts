@@ -8,12 +8,22 @@ import { configOrExit } from './config-or-exit.ts'
 
 // Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.
 const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env
+const { AFILNET_TRANSPORT = 'post', AFILNET_GRANT, AFILNET_JSON_STYLE, AFILNET_SCOPE } = process.env
 const sandbox = await startSandbox({
   port: Number(SANDBOX_PORT || 4010),
   controlPort: Number(SANDBOX_CONTROL_PORT || 4011),
   customers: talkative,
 }).catch(giveUp)
 const { key, sha256 } = makeKey()
+const path = AFILNET_TRANSPORT === 'basic' || AFILNET_TRANSPORT === 'json' ? AFILNET_TRANSPORT : 'http'
+const oauth = {
+  AFILNET_TOKEN_URL: `${sandbox.url}/oauth/token`,
+  AFILNET_CLIENT_ID: sandbox.clientId,
+  AFILNET_CLIENT_SECRET: sandbox.clientSecret,
+  AFILNET_GRANT,
+  AFILNET_JSON_STYLE,
+  AFILNET_SCOPE,
+}
 const config = configOrExit(() =>
   readConfig({
     HOST,
@@ -22,7 +32,9 @@ const config = configOrExit(() =>
     ADMIN_PORT,
     AFILNET_USER: sandbox.user,
     AFILNET_PASSWORD: sandbox.password,
-    AFILNET_URL: `${sandbox.url}/api/http/`,
+    AFILNET_TRANSPORT,
+    ...(AFILNET_TRANSPORT === 'soap' ? { AFILNET_WSDL: `${sandbox.url}/api/soap/?wsdl` } : { AFILNET_URL: `${sandbox.url}/api/${path}/` }),
+    ...(AFILNET_TRANSPORT === 'json' && oauth),
     GATEWAY_KEY_SHA256: sha256,
     STORE_URL: 'sqlite::memory:',
     EVENTS_CHANNELS: '*',

@@ -1,18 +1,17 @@
 import { normalizePattern, type Scope, scopes } from '../access.ts'
-import { documentedUrl } from '../afilnet/transports.ts'
+import { isLocal } from '../lib/addresses.ts'
 import { readRows } from './file.ts'
-import type { CallerRow } from './file-schema.ts'
+import { AccountRow, type CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
 import { digestIssue, passwordIssue, type ReadFile, sandboxPassword, withoutNewline } from './secrets.ts'
-import { isLocal, readUrl, urlIssue } from './url.ts'
+import { isIdle, readTransport, type TransportConfig, type TransportParts } from './transport.ts'
 import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
 
-export type AccountConfig = {
+export type AccountConfig = TransportConfig & {
+  /** The OAuth 2.0 client, where the account is used without a user; then the password is empty. */
   user: string
   password: string
-  transport: keyof typeof documentedUrl
-  url: URL
   connections: number
   timezone?: string
   /** Rows of a list may name another destination than the one asked for, where the caller is not limited to certain chats. */
@@ -39,27 +38,38 @@ export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' |
 type Many = { accounts: Record<string, AccountConfig>; callers: Record<string, CallerConfig>; warnings: string[]; used: string[] }
 
 /** The one account and the one caller of the environment. */
-export function readSingle(values: Partial<Values>, connections: number, report: Report): Many {
-  const account = {
+export function readSingle(values: Partial<Values>, connections: number, read: ReadFile, report: Report): Many {
+  const account: AccountParts = {
     user: values.AFILNET_USER,
     password: values.AFILNET_PASSWORD,
     transport: values.AFILNET_TRANSPORT,
     url: values.AFILNET_URL,
+    tokenUrl: values.AFILNET_TOKEN_URL,
+    clientId: values.AFILNET_CLIENT_ID,
+    clientSecret: values.AFILNET_CLIENT_SECRET,
+    scope: values.AFILNET_SCOPE,
+    grant: values.AFILNET_GRANT,
+    jsonStyle: values.AFILNET_JSON_STYLE,
+    wsdl: values.AFILNET_WSDL,
     timezone: values.AFILNET_TIMEZONE,
     rows: values.AFILNET_ROWS,
     sent: values.AFILNET_SENT,
     events: readEvents(values, report),
     connections,
   }
+  const warnings: string[] = []
+  const nameOf = (property: string) => `AFILNET_${property.replace(/[A-Z]/g, '_$&').toUpperCase()}`
+  const idle = isIdle(account)
+  if (idle) warnings.push(`${nameOf(idle.property)} is not used: ${idle.why}`)
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
   const issue = keySha256.map(digestIssue).find(Boolean)
   if (issue) report('GATEWAY_KEY_SHA256', issue)
   const requestsPerMinute = values.RATE_LIMIT_PER_MINUTE
   const rateLimit = requestsPerMinute !== undefined && { rateLimit: { requestsPerMinute } }
   return {
-    accounts: { default: accountOf(account, (property, message) => report(`AFILNET_${property.toUpperCase()}`, message)) },
+    accounts: { default: accountOf(account, read, (property, message) => report(nameOf(property), message)) },
     callers: { default: { keySha256, account: 'default', scopes: [...scopes], ...rateLimit } },
-    warnings: [],
+    warnings,
     used: [],
   }
 }
@@ -72,15 +82,22 @@ export function readMany(path: string, { environment, read, connections, report 
   if (issue) report('GATEWAY_CONFIG', `the file ${issue}`)
   const rows = text === undefined ? { accounts: [], callers: [] } : readRows(text, report)
 
-  const accounts = rows.accounts.map(({ name, path, row: { $comment, password, ...row } }) => {
-    const secret = password && readReference(password, environment, read, message => report(`${path}.password`, message))
+  const warnings: string[] = []
+  const accounts = rows.accounts.map(({ name, path, row: { $comment, ...row } }) => {
+    const secretOf = (property: 'password' | 'clientSecret') => {
+      const reference = row[property]
+      return reference && readReference(reference, environment, read, message => report(`${path}.${property}`, message))
+    }
     const reportProperty: Report = (property, message) => report(`${path}.${property}`, message)
-    return [name, accountOf({ connections, ...row, password: secret }, reportProperty)] as const
+    const parts: AccountParts = { connections, ...row, password: secretOf('password'), clientSecret: secretOf('clientSecret') }
+    const idle = isIdle(parts)
+    if (idle) warnings.push(`${path}.${idle.property} is not used: ${idle.why}`)
+    return [name, accountOf(parts, read, reportProperty)] as const
   })
-  const used = rows.accounts.flatMap(({ row: { password } }) => (password && 'env' in password ? [password.env] : []))
+  const references = rows.accounts.flatMap(({ row: { password, clientSecret } }) => [password, clientSecret])
+  const used = references.flatMap(reference => (reference && 'env' in reference ? [reference.env] : []))
   const names = accounts.map(([name]) => name)
   const owners = new Map<string, string>()
-  const warnings: string[] = []
   const callers = rows.callers.map(({ name, path, row: { $comment, ...row } }) => {
     if (row.account !== undefined && !names.includes(row.account)) report(`${path}.account`, noAccount(row.account, names))
     for (const [i, digest] of (row.keySha256 ?? []).entries()) {
@@ -142,8 +159,8 @@ function readEvents({ EVENTS_CHANNELS: list, EVENTS_INTERVAL_MS: intervalMs = us
   return { channels, intervalMs }
 }
 
-type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | undefined } & {
-  transport?: AccountConfig['transport'] | undefined
+type AccountParts = TransportParts & {
+  timezone?: string | undefined
   rows?: AccountConfig['rows'] | undefined
   sent?: AccountConfig['sent'] | undefined
   events?: { channels: readonly string[]; intervalMs?: number } | undefined
@@ -151,38 +168,24 @@ type AccountParts = { [K in 'user' | 'password' | 'url' | 'timezone']: string | 
 }
 
 /** What must hold for an account, wherever it is configured; what is missing has been reported already. */
-function accountOf(
-  {
-    user,
-    password,
-    transport = 'post',
-    url: given,
-    timezone,
-    rows,
-    sent,
-    events,
-    connections,
-  }: Partial<AccountParts> & { connections: number },
-  report: Report,
-): AccountConfig {
-  const issue = given === undefined ? undefined : urlIssue(given)
-  const url = readUrl(given ?? documentedUrl[transport])
-  const local = url !== undefined && isLocal(url)
-  if (issue) report('url', issue)
-  else if (url?.protocol === 'http:' && !local)
-    report('url', 'is plain http; write https (http is for a loopback host or one named sandbox)')
+function accountOf(parts: AccountParts, read: ReadFile, report: Report): AccountConfig {
+  const { password, timezone, rows, sent, events, connections } = parts
+  const way = readTransport(parts, read, report)
+  const user = parts.user ?? (way.needsUser ? undefined : parts.clientId)
+  if (user === undefined && way.needsUser) report('user', `is required: ${AccountRow.properties.user.expected}`)
+  if (password === undefined && way.needsUser) report('password', `is required: ${AccountRow.properties.password.expected}`)
   const secretIssue = password === undefined ? undefined : passwordIssue(password)
   if (secretIssue) report('password', secretIssue)
-  if (password?.trim() === sandboxPassword && !local)
+  const isRemote = [way.config.url, way.config.tokenUrl].some(url => url && !isLocal(url))
+  if (password?.trim() === sandboxPassword && isRemote)
     report('password', 'is the password of the sandbox, which is for a loopback host or one named sandbox')
-  if (transport === 'basic' && user?.includes(':')) report('user', 'contains a colon, which the basic transport cannot carry')
+  if (way.config.transport === 'basic' && user?.includes(':')) report('user', 'contains a colon, which the basic transport cannot carry')
   if (timezone !== undefined && !isTimeZone(timezone))
     report('timezone', isNot(timezone, String(Variables.properties.AFILNET_TIMEZONE.expected)))
   const account = {
     user,
-    password,
-    transport,
-    url,
+    password: password ?? '',
+    ...way.config,
     connections,
     ...(timezone !== undefined && { timezone }),
     ...(rows && { rows }),

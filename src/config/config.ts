@@ -90,7 +90,9 @@ export function readConfig(environment: Environment): Config {
   const connections = values.AFILNET_CONNECTIONS ?? Variables.properties.AFILNET_CONNECTIONS.default
   const configFile = values.GATEWAY_CONFIG
   const { accounts, callers, used, warnings } =
-    configFile === undefined ? readSingle(values, connections, report) : readMany(configFile, { environment, read, connections, report })
+    configFile === undefined
+      ? readSingle(values, connections, read, report)
+      : readMany(configFile, { environment, read, connections, report })
   const settings = readSettings(values, report)
   const tracing = readTracing(values, report)
 

@@ -11,9 +11,16 @@ const set = '<set>'
 const shown: Record<VariableName, (config: Config) => unknown> = {
   GATEWAY_CONFIG: config => config.configFile,
   AFILNET_USER: config => only(config)?.account.user,
-  AFILNET_PASSWORD: config => only(config) && set,
+  AFILNET_PASSWORD: config => only(config)?.account.password,
   AFILNET_TRANSPORT: config => only(config)?.account.transport,
   AFILNET_URL: config => only(config)?.account.url,
+  AFILNET_TOKEN_URL: config => only(config)?.account.tokenUrl,
+  AFILNET_CLIENT_ID: config => only(config)?.account.clientId,
+  AFILNET_CLIENT_SECRET: config => only(config)?.account.clientSecret,
+  AFILNET_SCOPE: config => only(config)?.account.scope,
+  AFILNET_GRANT: config => only(config)?.account.grant,
+  AFILNET_JSON_STYLE: config => only(config)?.account.jsonStyle,
+  AFILNET_WSDL: config => only(config)?.account.wsdl,
   AFILNET_TIMEOUT_MS: config => config.timeoutMs,
   AFILNET_LATE_MS: config => config.lateMs,
   AFILNET_CONNECTIONS: config => config.connections,
@@ -65,7 +72,19 @@ function readBackIsOff({ accounts, configFile }: Config) {
 function only({ configFile, accounts, callers }: Config) {
   const { default: account } = accounts
   const { default: caller } = callers
-  return configFile === undefined && account && caller ? { account, caller } : undefined
+  return configFile === undefined && account && caller ? { account: withoutSecrets(account), caller } : undefined
+}
+
+/** An account as it may be shown. The query of a WSDL's URL is mostly no more than `wsdl`. */
+function withoutSecrets({ wsdlDigest, ...account }: AccountConfig) {
+  const { password, clientSecret, wsdl } = account
+  const shownWsdl = wsdl && (/^(\?\w*)?$/.test(wsdl.search) ? wsdl.href : `${wsdl.origin}${wsdl.pathname}?${set}`)
+  return {
+    ...account,
+    password: password === '' ? undefined : set,
+    ...(clientSecret !== undefined && { clientSecret: set }),
+    ...(shownWsdl && { wsdl: shownWsdl, url: account.url.href === wsdl.href ? shownWsdl : account.url }),
+  }
 }
 
 /** The configuration by the names of variables and of the file's properties, without secrets. */
@@ -74,7 +93,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return {
     ...mapValues(shown, show => show(config)),
     ...(configFile !== undefined && {
-      accounts: mapValues(accounts, account => ({ ...account, password: set })),
+      accounts: mapValues(accounts, withoutSecrets),
       callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => set) })),
     }),
     files: Object.keys(files),
@@ -102,13 +121,17 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
   ]
 }
 
-function warningsOfAccount([name, { transport, user, password }]: [string, AccountConfig]): string[] {
+function warningsOfAccount([name, { transport, user, password, clientSecret = '' }]: [string, AccountConfig]): string[] {
   const blank = (text: string) => text !== text.trim() || /[\r\n]/.test(text)
   return [
     ...(transport === 'get'
       ? [`account ${name}: the get transport puts the password into the URL of every call, where proxies log it`]
       : []),
     ...(blank(user) ? [`account ${name}: the user has blanks or line breaks that are probably not part of it`] : []),
+    ...(transport === 'json' || transport === 'soap'
+      ? [`account ${name}: the transport ${transport} was never tested against the real Afilnet; run npm run doctor first`]
+      : []),
+    ...(blank(clientSecret) ? [`account ${name}: the client secret has blanks or line breaks that are probably not part of it`] : []),
     ...(blank(password) ? [`account ${name}: the password has blanks or line breaks that are probably not part of it`] : []),
   ]
 }

@@ -93,7 +93,7 @@ ${table(['property', 'required', 'meaning'], rowsOf(CallerRow))}
 `
 }
 
-const rowsOf = ({ properties, required = [] }: { properties: Fields; required?: string[] }) =>
+const rowsOf = ({ properties, required = [] }: { properties: Fields; required?: string[] | undefined }) =>
   Object.entries(properties).map(([name, { description }]) => [`\`${name}\``, required.includes(name) ? 'yes' : 'no', String(description)])
 
 /** Indented lines of a comment become a block of code. */

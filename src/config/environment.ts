@@ -29,10 +29,15 @@ export function readVariables(
     if (leftover !== undefined) reportHere(leftover)
     else if (value !== undefined && matchesSchema(schema, value)) values[name] = value
     else if (raw !== '') reportHere(issueWith(schema, raw))
-    else if ((Variables.required as string[] | undefined)?.includes(name)) reportHere(`is not set; write ${schema.expected}`)
+    else if (isRequired(name, environment)) reportHere(`is not set; write ${schema.expected}`)
   }
   return values
 }
+
+/** OAuth 2.0 with client credentials has no user. */
+const isRequired = (name: string, { AFILNET_TRANSPORT, AFILNET_GRANT }: Environment) =>
+  (Variables.required as string[] | undefined)?.includes(name) === true &&
+  !(/^AFILNET_(USER|PASSWORD)$/.test(name) && AFILNET_TRANSPORT === 'json' && AFILNET_GRANT !== 'password')
 
 function parse(schema: TSchema, raw: string): unknown {
   if (schema.type === 'integer') return /^\d{1,15}$/.test(raw) ? Number(raw) : undefined

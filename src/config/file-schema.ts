@@ -1,5 +1,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { chatPattern, scopes } from '../access.ts'
+
+import { grants, jsonStyles, transportNames } from '../afilnet/transports.ts'
 import { channelPattern } from './variables/events.ts'
 
 const strict = { additionalProperties: false } as const
@@ -16,28 +18,47 @@ const limit = (description: string) =>
 const named = <T extends TSchema>(pattern: string, row: T, description: string) =>
   Type.Record(Type.String({ pattern }), row, { ...strict, minProperties: 1, description, expected: 'an object with at least one property' })
 
+/** A secret of an account, which is never in the file itself. */
+const reference = (what: string) =>
+  Type.Union(
+    [
+      Type.Object({ file: Type.String({ minLength: 1, description: `A file that holds nothing but the ${what}` }) }, strict),
+      Type.Object({ env: Type.String({ minLength: 1, description: 'The environment variable that holds it' }) }, strict),
+    ],
+    {
+      description: `Where the ${what} is, never the ${what} itself`,
+      expected: `{ "file": … } or { "env": … }; never write the ${what} itself here`,
+      secret: true,
+    },
+  )
+const word = (description: string, expected = 'a string') => Type.Optional(Type.String({ pattern: '\\S', description, expected }))
+
 export type AccountRow = Static<typeof AccountRow>
 export const AccountRow = Type.Object(
   {
     $comment,
-    user: Type.String({
-      pattern: '\\S',
-      description: 'The user (e-mail) of the Afilnet account',
-      expected: 'the user of the Afilnet account',
-    }),
-    password: Type.Union(
-      [
-        Type.Object({ file: Type.String({ minLength: 1, description: 'A file that holds nothing but the password' }) }, strict),
-        Type.Object({ env: Type.String({ minLength: 1, description: 'The environment variable that holds it' }) }, strict),
-      ],
-      {
-        description: 'Where the password is, never the password itself',
-        expected: '{ "file": … } or { "env": … }; never write the password itself here',
-        secret: true,
-      },
+    user: Type.Optional(
+      Type.String({
+        pattern: '\\S',
+        description: 'The user (e-mail) of the Afilnet account; required, except for json with client_credentials',
+        expected: 'the user of the Afilnet account',
+      }),
     ),
-    transport: Type.Optional(words(['post', 'basic', 'get'], 'How the credentials travel')),
-    url: Type.Optional(Type.String({ description: 'Default: the documented URL of the transport', expected: 'a URL' })),
+    password: Type.Optional(reference('password')),
+    transport: Type.Optional(words(transportNames, 'The way into Afilnet')),
+    url: Type.Optional(
+      Type.String({
+        description: 'Default: the documented URL of the transport; with soap the address in the WSDL; json has none',
+        expected: 'a URL',
+      }),
+    ),
+    tokenUrl: word('json: where OAuth 2.0 tokens come from', 'a URL'),
+    clientId: word('json: the OAuth 2.0 client id'),
+    clientSecret: Type.Optional(reference('client secret')),
+    scope: word('json: the OAuth 2.0 scopes to ask for'),
+    grant: Type.Optional(words(grants, 'json: the OAuth 2.0 grant; default: client_credentials')),
+    jsonStyle: Type.Optional(words(jsonStyles, 'json: where class and method stand; default: body')),
+    wsdl: word('soap: the URL or the file of the WSDL', 'a URL or the path of a file'),
     connections: Type.Optional(
       Type.Integer({
         minimum: 1,

@@ -4,8 +4,21 @@ import { hash } from 'node:crypto'
 /** The password of the sandbox, which no real account has. */
 export const sandboxPassword = 'fake-sandbox-password'
 
+/** The client secret of the sandbox, likewise. */
+export const sandboxClientSecret = 'fake-sandbox-client-secret'
+
 /** Values that people copy from examples, so they are not secret. */
-const examples = new Set(['change-me', 'changeme', 'password', 'secret', 'your-password', 'your_password', 'AFILNET_PASSWORD', 'example'])
+const examples = new Set([
+  'change-me',
+  'changeme',
+  'password',
+  'secret',
+  'your-password',
+  'your_password',
+  'AFILNET_PASSWORD',
+  'example',
+  'my-client-secret',
+])
 
 const isExampleSecret = (secret: string) => examples.has(secret.trim()) || examples.has(secret.trim().toLowerCase())
 

@@ -1,4 +1,3 @@
-import { isLoopback } from '../lib/addresses.ts'
 import { quoted } from './quote.ts'
 
 /** An absolute URL of nothing but host, port and path. */
@@ -13,9 +12,6 @@ export function urlIssue(value: string): string | undefined {
   if (url.username || url.password) return 'contains credentials; remove them'
   return /[?#]/.test(value) ? 'has a query or a fragment; remove it' : undefined
 }
-
-/** Whether plain http is acceptable: the host is this machine, or the sandbox. */
-export const isLocal = (url: URL) => isLoopback(url) || url.hostname === 'sandbox'
 
 /** The URL of a proxy: host, port and maybe credentials. */
 export function readProxyUrl(value: string): URL | undefined {

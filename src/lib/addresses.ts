@@ -44,6 +44,9 @@ export function isLoopback({ hostname }: URL): boolean {
   return isLocalName(hostname) || listed(loopback, hostname)
 }
 
+/** Whether plain http to a host is acceptable: it is this machine, or the sandbox. */
+export const isLocal = (url: URL) => isLoopback(url) || url.hostname === 'sandbox'
+
 /** Whether a URL's host is a literal, or the name `localhost`, that is out of reach from outside this network. */
 export function isInternal({ hostname }: URL): boolean {
   return isLocalName(hostname) || listed(internal, hostname)

@@ -1,4 +1,4 @@
-import { UpstreamError } from '../afilnet/faults.ts'
+import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { ProblemCode } from './catalogue.ts'
 import { Problem } from './problem.ts'
 
@@ -17,7 +17,9 @@ export function problemOf(error: unknown): Problem {
       ? foreignDetail(foreignField)
       : fault.code === 'upstream-unknown-error'
         ? unlistedCodeDetail(upstreamCode)
-        : undefined,
+        : fault === failures.notWritable
+          ? 'The request has a control character, which SOAP cannot carry to Afilnet. Remove it.'
+          : undefined,
   }) // a test holds faults to the catalogue
 }
 

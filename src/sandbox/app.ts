@@ -1,18 +1,23 @@
 import { createControl } from './control.ts'
 import { createEndpoint } from './endpoint.ts'
 import { type AccountHandle, createHandle } from './handle.ts'
+import { clientId, type OAuth } from './oauth.ts'
 import type { Answer } from './scripted-responses.ts'
 import { listen } from './server.ts'
 import { type Call, createState, type StateOptions } from './state.ts'
 
 /** A running sandbox, in the hands of the process that started it. */
 export type Sandbox = AccountHandle & {
-  /** Origin of Afilnet's two paths. */
+  /** Origin of Afilnet's paths. */
   url: string
   controlUrl: string
   password: string
   /** Another account with the same password; the sandbox itself is the handle of the first one. */
   account(user: string): AccountHandle
+  clientId: string
+  clientSecret: string
+  /** The token endpoint: what it was asked, and the tokens that it gives. */
+  oauth: Pick<OAuth, 'requests' | 'expiresInS' | 'validForS' | 'revoke'>
   calls: Call[]
   /** Added to every answer. */
   latencyMs: number
@@ -35,7 +40,7 @@ const origin = (host: string, port: number) => {
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
 }
 
-/** Starts Afilnet's two paths and the control port, the latter on loopback whatever `host` says. */
+/** Starts Afilnet's paths and the control port, the latter on loopback whatever `host` says. */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const { host = '127.0.0.1', port = 0, controlPort = 0, ...stateOptions } = options
   const state = createState(stateOptions)
@@ -51,6 +56,9 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     ...createHandle(state.main, state.changed),
     password: state.password,
     account: user => createHandle(state.openAccount(user), state.changed),
+    clientId,
+    clientSecret: state.clientSecret,
+    oauth: state.oauth,
     calls: state.calls,
     get latencyMs() {
       return state.latencyMs

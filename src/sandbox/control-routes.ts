@@ -68,6 +68,17 @@ export const routes: Record<string, Record<string, Route>> = {
       },
     ],
   },
+  '/tokens': {
+    GET: ['the requests for OAuth 2.0 tokens, in order', ({ state }) => state.oauth.requests],
+    PUT: [
+      'sets the lifetime that new tokens announce, and another one that they have: expiresInS, validForS',
+      ({ state: { oauth } }, body) => {
+        Object.assign(oauth, check(body, rules.tokens))
+        return { expiresInS: oauth.expiresInS, validForS: oauth.validForS }
+      },
+    ],
+    DELETE: ['makes every token that was given invalid', ({ state }) => state.oauth.revoke()],
+  },
   '/latency': {
     PUT: [
       'delays every answer by { "ms": n }',

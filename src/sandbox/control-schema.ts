@@ -16,6 +16,7 @@ const count: Rule = ['an integer from 0 to 1000000', isIn(0, 1_000_000)]
 const yesOrNo: Rule = ['true or false', value => typeof value === 'boolean']
 const channel = { platform: text, platformid: text }
 const chat = { ...channel, destination: text }
+const seconds: Rule = ['seconds from 0 to 1000000', isIn(0, 1_000_000)]
 const headers: Rule = ['names and values that HTTP can carry', value => isRecord(value) && canCarry(value)]
 
 /** What each body of the control surface may hold. */
@@ -39,6 +40,7 @@ export const rules = {
     omit: texts,
     nulls: texts,
   },
+  tokens: { expiresInS: seconds, validForS: seconds },
   latency: { ms: duration },
   message: { ...chat, message: text, sent: yesOrNo, status: text, datetime: text, lateMs: duration },
   status: { ...chat, messageid: text, status: text },

@@ -1,21 +1,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { decide, errorIn } from './protocol.ts'
-import { type ReceivedRequest, readRequest } from './request.ts'
+import { decide, errorIn, type Plan } from './protocol.ts'
+import { type ReceivedRequest, readRequest, type Way } from './request.ts'
 import { type Answer, type Exchange, faults } from './scripted-responses.ts'
 import { type Handler, plain, readBody } from './server.ts'
+import { soapBody, wsdl, xmlType } from './soap.ts'
 import type { Call, State } from './state.ts'
 
 /** As PHP labels what it prints; a client that looks at it is wrong. */
 const phpType = 'text/html; charset=UTF-8'
 const maxBodyBytes = 32 * 1024 * 1024
 
-/** Whether each path is the one with HTTP Basic. */
-const paths = new Map([
-  ['/api/http', false],
-  ['/api/http/', false],
-  ['/api/basic', true],
-  ['/api/basic/', true],
-])
+/** What each path speaks. */
+const paths: readonly [RegExp, Way][] = [
+  [/^\/api\/http\/?$/, 'http'],
+  [/^\/api\/basic\/?$/, 'basic'],
+  [/^\/api\/json(\/|\/[^/]+\/[^/]+)?$/, 'json'],
+  [/^\/api\/soap\/?$/, 'soap'],
+]
 
 const record = (state: State, request: IncomingMessage, path: string, received: ReceivedRequest): Call => {
   const { redactor } = state
@@ -41,7 +42,7 @@ const isLiteral = ({ status, body }: Answer) => status !== undefined || body !==
 const takes = (answer: Answer) => answer.takes ?? (answer.fault ? answer.fault !== 'reset' : !isLiteral(answer))
 
 /** One call in progress: what a regular answer and every fault are made of, and the record of how it ended. */
-function openExchange(state: State, call: Call, response: ServerResponse, status: number, headers: Record<string, string>) {
+function openExchange(state: State, call: Call, response: ServerResponse, status: number, headers: Record<string, string>, type = phpType) {
   let endedByUs = false
   const closed = () => {
     call.closedByPeer = !endedByUs && !response.writableFinished
@@ -51,7 +52,7 @@ function openExchange(state: State, call: Call, response: ServerResponse, status
   else response.on('close', closed)
 
   const begin: Exchange['begin'] = (length, more = {}) => {
-    response.setHeader('content-type', phpType)
+    response.setHeader('content-type', type)
     if (length !== undefined) response.setHeader('content-length', length)
     for (const [name, value] of Object.entries({ ...more, ...headers, 'X-Sandbox': 'true' })) response.setHeader(name, value)
     return response.writeHead(status)
@@ -83,17 +84,37 @@ const after = (delayMs: number, response: ServerResponse, then: () => void) => {
 /** Path and query of a request target, in origin form or in the absolute form that a client behind a proxy sends. */
 const target = /^(?:https?:\/\/[^/?#]*)?([^?]*)\??(.*)$/is
 
-/** Afilnet's two paths. */
+/** A plan as its way writes it. */
+function written({ way, params }: ReceivedRequest, { status, body, shape }: Plan) {
+  if (way === 'json') return { status, body, type: 'application/json' }
+  if (way !== 'soap') return { status, body, type: phpType }
+  return { type: xmlType, ...soapBody(body, Object.fromEntries(params).method ?? '', shape) }
+}
+
+/** Where the caller reaches this listener. */
+const addressOf = ({ headers }: IncomingMessage, path: string) => `http://${headers.host ?? 'localhost'}${path}`
+
+/** Afilnet's paths: the two that its manual describes, and the two that the sandbox makes up on the standards. */
 export function createEndpoint(state: State): Handler {
   return async (request, response) => {
     const [, path = '', query = ''] = target.exec(request.url ?? '') ?? []
-    const basic = paths.get(path)
-    if (basic === undefined) return plain(response, 404, 'This is a sandbox of Afilnet: it answers at /api/http/ and /api/basic/')
+    if (path === '/oauth/token') return state.oauth.endpoint(request, response)
+    const [, way] = paths.find(([pattern]) => pattern.test(path)) ?? []
+    if (way === undefined)
+      return plain(
+        response,
+        404,
+        'This is a sandbox of Afilnet: it answers at /api/http/, /api/basic/, /api/json/, /api/soap/ and /oauth/token',
+      )
+    if (way === 'soap' && request.method === 'GET') {
+      if (!/^wsdl$/i.test(query)) return plain(response, 404, 'The WSDL is at /api/soap/?wsdl')
+      return void response.writeHead(200, { 'content-type': xmlType }).end(wsdl(addressOf(request, path)))
+    }
 
     const bytes = await readBody(request, maxBodyBytes)
     if (!bytes) return plain(response, 413, `A body has at most ${maxBodyBytes} bytes here`)
 
-    const received = await readRequest(request, query, bytes, basic)
+    const received = await readRequest(request, path, query, bytes, way)
     const call = record(state, request, path, received)
     const wrongMethod = !['GET', 'POST'].includes(request.method ?? '')
     const error = wrongMethod ? 'Afilnet takes GET and POST' : errorIn(received)
@@ -105,15 +126,17 @@ export function createEndpoint(state: State): Handler {
 
     const given = Object.fromEntries(received.params)
     const plan = decide(received, state)
+    const regular = written(received, plan)
     const answer = state.queued(given.method, given.destination) ?? plan.magic ?? {}
     if (takes(answer)) plan.take()
 
-    const status = answer.status ?? plan.status
-    const challenge = plan.status === 401 ? { 'www-authenticate': 'Basic realm="Afilnet"' } : {}
-    const body = Buffer.from(answer.body ?? (isLiteral(answer) && !answer.fault ? '' : plan.body))
+    const status = answer.status ?? regular.status
+    const challenge =
+      plan.status === 401 ? { 'www-authenticate': way === 'json' ? 'Bearer error="invalid_token"' : 'Basic realm="Afilnet"' } : {}
+    const body = Buffer.from(answer.body ?? (isLiteral(answer) && !answer.fault ? '' : regular.body))
     // Tells the gateway that this answer says nothing about other calls.
     const mark = plan.magic && !isLiteral(answer) ? { 'X-Sandbox-Magic': 'true' } : {}
-    const exchange = openExchange(state, call, response, status, { ...challenge, ...mark, ...answer.headers })
+    const exchange = openExchange(state, call, response, status, { ...challenge, ...mark, ...answer.headers }, regular.type)
     after((answer.delayMs ?? 0) + state.latencyMs, response, () => {
       if (answer.fault) faults[answer.fault]({ ...exchange, body })
       else exchange.finish(body)

@@ -27,12 +27,14 @@ async function run(options: SandboxOptions) {
   const starting = startSandbox(options)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, async () => (await starting).close())
 
-  const { url, controlUrl, user, password } = await starting
+  const { url, controlUrl, user, password, clientId, clientSecret } = await starting
   const shown = password === fakePassword ? password : 'the one in SANDBOX_PASSWORD'
   process.stdout.write(
     [
       'Sandbox of Afilnet: no message leaves this machine.',
       `  Afilnet   ${url}/api/http/  ${url}/api/basic/`,
+      `  SOAP      ${url}/api/soap/?wsdl`,
+      `  JSON      ${url}/api/json/  with tokens of ${url}/oauth/token (client ${clientId}, secret ${clientSecret})`,
       `  Control   ${controlUrl}/`,
       `  User      ${user}`,
       `  Password  ${shown}`,

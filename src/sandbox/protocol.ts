@@ -2,20 +2,27 @@ import type { Account } from './account.ts'
 import { magicCodes, magicWords } from './magic.ts'
 import { address, operations, type Params } from './operations.ts'
 import type { ReceivedRequest } from './request.ts'
-import { errorBody, successBody } from './response-format.ts'
+import { errorBody, type Shape, successBody } from './response-format.ts'
 import type { Answer } from './scripted-responses.ts'
 
 /** What a call leads to: the regular answer, worked out before `take` changes the world. */
 export type Plan = {
   status: number
   body: string
+  /** How the answer looks. */
+  shape: Shape
   take(): void
   /** How a magic destination answers; empty for one that is an error code. */
   magic?: Answer
 }
 
 /** Who may call, and whose shape an error has that belongs to no account. */
-export type Accounts = { password: string; main: Account; account: (user: string) => Account | undefined }
+export type Accounts = {
+  password: string
+  main: Account
+  account: (user: string) => Account | undefined
+  oauth: { userOfToken(authorization: string): string | undefined }
+}
 
 const credentials = ['class', 'method', 'user', 'password']
 const kinds = ['image', 'video', 'audio', 'voice', 'document', 'contact']
@@ -33,13 +40,13 @@ const basicCredentials = (authorization: string): Params => {
 }
 
 /** What a careful client would not have sent, in words; Afilnet itself would let most of it pass. */
-export function errorIn({ params, basic, error }: ReceivedRequest): string | undefined {
+export function errorIn({ params, way, error }: ReceivedRequest): string | undefined {
   if (error) return error
   const names = params.map(([name]) => name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) return `Parameter ${twice} is there more than once`
-  const stray = basic && names.find(name => name === 'user' || name === 'password')
-  if (stray) return `Parameter ${stray} does not belong at /api/basic/, where the Authorization header carries it`
+  const stray = (way === 'basic' || way === 'json') && names.find(name => name === 'user' || name === 'password')
+  if (stray) return `Parameter ${stray} does not belong at /api/${way}/, where the Authorization header carries it`
 
   const given: Params = Object.fromEntries(params)
   const operation = given.class === 'chat' && given.method ? member(operations.chat ?? {}, given.method) : undefined
@@ -76,9 +83,13 @@ function refusal(given: Params, account: Account | undefined): string | undefine
 }
 
 /** Decides what a call gets and does, and does nothing yet. */
-export function decide({ params, basic, authorization }: ReceivedRequest, accounts: Accounts): Plan {
+export function decide({ params, way, authorization }: ReceivedRequest, accounts: Accounts): Plan {
   const present: Params = Object.fromEntries(params.filter(([, value]) => value !== ''))
-  const given = basic ? { ...present, ...basicCredentials(authorization) } : present
+  const user = way === 'json' ? accounts.oauth.userOfToken(authorization) : undefined
+  if (way === 'json' && user === undefined)
+    return { status: 401, body: '{"error":"invalid_token"}', shape: accounts.main.shape, take: () => {} }
+  const ofToken: Params = user === undefined ? {} : { user, password: accounts.password }
+  const given: Params = { ...present, ...(way === 'basic' ? basicCredentials(authorization) : ofToken) }
   const operation = member(member(operations, given.class) ?? {}, given.method)
   const account = given.password === accounts.password ? accounts.account(given.user ?? '') : undefined
   const { world, shape } = account ?? accounts.main
@@ -88,13 +99,14 @@ export function decide({ params, basic, authorization }: ReceivedRequest, accoun
   const magic = isMagicCode ? {} : magicWords.get(word ?? '')
 
   if (error || !operation) {
-    const unauthorized = basic && /USER|PASSWORD/.test(error ?? '')
-    const plan = { status: unauthorized ? 401 : 200, body: errorBody(error ?? '', shape), take: () => {} }
+    const unauthorized = way === 'basic' && /USER|PASSWORD/.test(error ?? '')
+    const plan = { status: unauthorized ? 401 : 200, body: errorBody(error ?? '', shape), shape, take: () => {} }
     return magic && (isMagicCode || !/^MISSING|USER_PASSWORD/.test(error ?? '')) ? { ...plan, magic } : plan
   }
   return {
     status: 200,
     body: successBody(operation.result(world, given, shape), shape),
+    shape,
     take: () => operation.take?.(world, given),
     ...(magic && { magic }),
   }

@@ -22,11 +22,15 @@ const maskPart = (part: string) => {
   return secret(head) && value !== fakePassword ? `${head}${mask}${end}` : part
 }
 
+const xmlPassword = /(<[^<>]*password[^<>]*>)([^<]*)(<\/)/gi
+
 const maskBody = (text: string, contentType: string) => {
   if (/^application\/x-www-form-urlencoded/i.test(contentType)) return maskPairs(text)
   const boundary = /^multipart\/form-data.*?;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(contentType)
   const delimiter = boundary && `--${boundary[1] ?? boundary[2]}`
   if (delimiter && text.includes(delimiter)) return text.split(delimiter).map(maskPart).join(delimiter)
+  if (/^text\/xml\b/i.test(contentType))
+    return text.replace(xmlPassword, (all, head, value, end) => (value === fakePassword ? all : `${head}${mask}${end}`))
   // A body in an unknown form cannot be taken apart, so it is kept whole or not at all.
   return secret(text) ? mask : text
 }

@@ -1,13 +1,17 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
+import { readSoap } from './soap.ts'
 
 export type Param = [name: string, value: string]
 
-export type Transport = 'get' | 'form' | 'multipart' | 'query' | 'basic'
+export type Transport = 'get' | 'form' | 'multipart' | 'query' | 'basic' | 'json' | 'soap'
+
+/** The ways in, which differ in where they carry the call and the credentials. */
+export type Way = 'http' | 'basic' | 'json' | 'soap'
 
 /** A call as it came in, secrets included; `error` is set where it cannot be read without guessing. */
 export type ReceivedRequest = {
-  basic: boolean
+  way: Way
   transport: Transport
   contentType: string
   query: string
@@ -67,20 +71,56 @@ const parseBody = async (bytes: Buffer, contentType: string): Promise<Parsed & {
   return { transport: 'query', params: [] }
 }
 
+/** The members of a JSON object, each a text; class and method stand there or in the path. */
+function parseJson(bytes: Buffer, contentType: string, path: string): Parsed {
+  if (!/^application\/json *(;|$)/i.test(contentType)) return { params: [], error: 'Expected content-type: application/json' }
+  let body: unknown
+  try {
+    if (!isUtf8(bytes)) throw new Error()
+    body = JSON.parse(bytes.toString())
+  } catch {
+    return { params: [], error: 'The body is not JSON in UTF-8' }
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return { params: [], error: 'The body is not a JSON object' }
+  const wrong = Object.entries(body).find(([, value]) => typeof value !== 'string')
+  if (wrong) return { params: [], error: `Parameter ${wrong[0]} is not a string` }
+  const [, inClass, inMethod] = /^\/api\/json\/([^/]+)\/([^/]+)$/.exec(path) ?? []
+  const named: Param[] =
+    inClass !== undefined && inMethod !== undefined
+      ? [
+          ['class', inClass],
+          ['method', inMethod],
+        ]
+      : []
+  return { params: [...named, ...(Object.entries(body) as Param[])] } // each value is a string, as checked
+}
+
 /** Takes a request apart: parameters of the query first, then those of the body, in their order, duplicates kept. */
-export async function readRequest(request: IncomingMessage, query: string, bytes: Buffer, basic: boolean): Promise<ReceivedRequest> {
-  const contentType = request.headers['content-type'] ?? ''
+export async function readRequest(
+  request: IncomingMessage,
+  path: string,
+  query: string,
+  bytes: Buffer,
+  way: Way,
+): Promise<ReceivedRequest> {
+  const { headers, method } = request
+  const contentType = headers['content-type'] ?? ''
   const fromQuery = parsePairs(query)
-  const fromBody = await parseBody(bytes, contentType)
+  const fromBody =
+    way === 'json'
+      ? { transport: 'json' as const, ...parseJson(bytes, contentType, path) }
+      : way === 'soap'
+        ? { transport: 'soap' as const, ...readSoap(bytes, contentType, String(headers.soapaction ?? '')) }
+        : await parseBody(bytes, contentType)
   const error = fromQuery.error ?? fromBody.error
   return {
-    basic,
-    transport: basic ? 'basic' : request.method === 'GET' ? 'get' : fromBody.transport,
+    way,
+    transport: way === 'basic' ? 'basic' : method === 'GET' ? 'get' : fromBody.transport,
     contentType,
     query,
     bytes,
     params: [...fromQuery.params, ...fromBody.params],
-    authorization: request.headers.authorization ?? '',
+    authorization: headers.authorization ?? '',
     ...(error && { error }),
   }
 }

@@ -8,6 +8,8 @@ export const shapeChoices = {
   result: ['empty', 'absent', 'null', 'scalar', 'object'],
   order: ['usual', 'oldest-first', 'newest-first', 'mixed'],
   twice: ['none', 'last', 'all'],
+  soap: ['structure', 'map', 'json'],
+  soapErrors: ['envelope', 'fault'],
 } as const
 
 type Choices = typeof shapeChoices
@@ -36,6 +38,8 @@ export const plainShape: Shape = {
   maxRows: 0,
   maxChats: 0,
   lateMs: 0,
+  soap: 'structure',
+  soapErrors: 'envelope',
   extra: {},
   omit: [],
   nulls: [],

@@ -1,5 +1,6 @@
 import { type Account, createAccount } from './account.ts'
 import type { Script } from './customers.ts'
+import { createOAuth, fakeClientSecret } from './oauth.ts'
 import { createRedactor, fakePassword } from './redaction.ts'
 import type { Param, Transport } from './request.ts'
 import { type Answer, assertHeaders } from './scripted-responses.ts'
@@ -24,7 +25,7 @@ export type Call = {
   closedByPeer: boolean
 }
 
-export type StateOptions = { password?: string; customers?: Partial<Script>; now?: () => number }
+export type StateOptions = { password?: string; clientSecret?: string; customers?: Partial<Script>; now?: () => number }
 
 export type State = ReturnType<typeof createState>
 
@@ -32,7 +33,8 @@ export type State = ReturnType<typeof createState>
 const keepCalls = 100_000
 
 /** All that the sandbox knows: the accounts, the calls, and how it answers. */
-export function createState({ password = fakePassword, customers = {}, now = Date.now }: StateOptions = {}) {
+export function createState(options: StateOptions = {}) {
+  const { password = fakePassword, clientSecret = fakeClientSecret, customers = {}, now = Date.now } = options
   const watchers = createWatchers()
   const main = createAccount('demo@sandbox.invalid', now, watchers.changed, customers)
   const accounts = new Map([[main.user, main]])
@@ -40,10 +42,26 @@ export function createState({ password = fakePassword, customers = {}, now = Dat
   const queue: { answer: Answer; left: number }[] = []
   let lastId = 0
 
+  function take(isMeant: (answer: Answer) => boolean): Answer | undefined {
+    const index = queue.findIndex(({ answer }) => isMeant(answer))
+    const entry = queue[index]
+    if (entry && --entry.left <= 0) queue.splice(index, 1)
+    return entry?.answer
+  }
+
   const state = {
     password,
+    clientSecret,
     main,
     account: (user: string): Account | undefined => accounts.get(user),
+    oauth: createOAuth({
+      userOf: (user, given) => (given === password ? accounts.get(user)?.user : undefined),
+      mainUser: main.user,
+      clientSecret,
+      now,
+      queued: () => take(answer => answer.method === 'token'), // only an answer that names it is meant
+      changed: watchers.changed,
+    }),
     calls,
     now,
     redactor: createRedactor(password),
@@ -64,12 +82,7 @@ export function createState({ password = fakePassword, customers = {}, now = Dat
 
     /** The first queued answer that is meant for this call, used up. */
     queued: (method: string | undefined, destination: string | undefined): Answer | undefined => {
-      const meant = ({ answer }: { answer: Answer }) =>
-        (answer.method ?? method) === method && (answer.destination ?? destination) === destination
-      const index = queue.findIndex(meant)
-      const entry = queue[index]
-      if (entry && --entry.left <= 0) queue.splice(index, 1)
-      return entry?.answer
+      return take(answer => (answer.method ?? method) === method && (answer.destination ?? destination) === destination)
     },
 
     /** The account of that user, made if it is new: with the same password, and a world of its own. */
@@ -88,6 +101,7 @@ export function createState({ password = fakePassword, customers = {}, now = Dat
       accounts.clear()
       accounts.set(main.user, main)
       main.reset()
+      state.oauth.reset()
       calls.length = 0
       queue.length = 0
       lastId = 0

@@ -107,6 +107,7 @@ function createFamilies(registry: Registry) {
     mismatches: counter('gateway_upstream_mismatches_total', 'Answers that do not have the documented shape', 'operation'),
     foreign: counter('gateway_upstream_foreign_rows_total', 'Answers with a row of another chat than the one asked for', 'account'),
     skipped: counter('gateway_upstream_rows_skipped_total', 'Items of lists that were skipped because they are not rows', 'account'),
+    tokens: counter('gateway_upstream_tokens_total', 'Requests for OAuth 2.0 tokens', 'account', 'result'),
     refusals: counter('gateway_calls_refused_total', 'Calls that were not made', 'account', 'reason'),
     sends: counter('gateway_sends_total', 'How sends ended; an unknown one may end again', 'account', 'kind', 'state'),
     replays: counter('gateway_send_replays_total', 'Repeated requests that got the stored result', 'account'),
@@ -132,7 +133,8 @@ const requestCounts = ({ requests, problems, limited, unreadable, shed }: Famili
   connectionShed: ({ reason }) => void shed(reason).value++,
 })
 
-const callCounts = ({ calls, codes, unmapped, mismatches, foreign, skipped, refusals }: Families): Counts => ({
+const callCounts = ({ calls, codes, unmapped, mismatches, foreign, skipped, tokens, refusals }: Families): Counts => ({
+  tokenRequested: ({ account, fault }) => void tokens(account, fault ? failureOf(fault) : 'ok').value++,
   upstreamAnswered({ account, operation, ms, fault, upstreamCode }) {
     const documented = upstreamCode !== undefined && Object.hasOwn(faults, upstreamCode)
     const refused = documented ? upstreamCode : fault === faults.INCORRECT_USER_PASSWORD ? 'INCORRECT_USER_PASSWORD' : undefined // a bare HTTP 401

@@ -28,6 +28,11 @@ const lines: Lines = {
   answerUnreadable: (log, details) => log.warn(details, 'answer of Afilnet is not readable'),
   foreignRow: (log, details) => log.error(details, 'answer of Afilnet has a row of another chat, its connection is closed'),
   rowsSkipped: (log, details) => log.warn(details, 'items of a list of Afilnet skipped, they are not rows'),
+  tokenRequested(log, { account, ms, lifetimeS, fault, status, oauthError }) {
+    if (fault)
+      log.warn({ account, ms: Math.round(ms), code: fault.code, status, oauthError }, 'no token for Afilnet, its call was not made')
+    else log.info({ account, ms: Math.round(ms), lifetimeS }, 'token for Afilnet received')
+  },
   sendsInterrupted: (log, details) => log.warn(details, 'interrupted sends marked as unknown'),
   storeStateChanged(log, { ok, fault }) {
     if (ok) log.info('ledger available again')

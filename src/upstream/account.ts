@@ -2,6 +2,7 @@ import type { ChatLimit } from '../access.ts'
 import { Client, type ClientOptions } from '../afilnet/client.ts'
 import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
+import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/accounts.ts'
 import type { Observe } from '../events.ts'
 import { TimedCancellation } from '../lib/single-flight.ts'
@@ -17,6 +18,8 @@ export type AccountOptions = Pick<
   'allConnections' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'
 > & {
   readCacheMs: number
+  /** For the transports json and soap; what an account needs of it has been prepared. */
+  transports?: PreparedTransports | undefined
   observe: Observe
   traceAttempt: TraceAttempt | undefined
 }
@@ -43,11 +46,12 @@ export class OpenAccount implements Account, TaskContext {
   /** How many sends to a channel were answered. */
   readonly #writeVersions = new Uint32Array(buckets)
 
-  constructor(name: string, config: AccountConfig, { readCacheMs, observe, traceAttempt, ...rest }: AccountOptions) {
+  constructor(name: string, config: AccountConfig, { readCacheMs, transports, observe, traceAttempt, ...rest }: AccountOptions) {
     this.name = name
     this.user = config.user
     this.config = config
-    this.client = new Client({ ...rest, ...config, onSandbox: () => this.#markSandbox() })
+    const protocol = transports?.open(config, report => observe('tokenRequested', { account: name, ...report }))
+    this.client = new Client({ ...rest, ...config, protocol, onSandbox: () => this.#markSandbox() })
     this.policy = new CallPolicy({ account: name, timeoutMs: rest.timeoutMs, observe })
     this.cache = new ResponseCache(readCacheMs)
     this.traceAttempt = traceAttempt

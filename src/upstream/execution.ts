@@ -1,7 +1,8 @@
 import type { Client } from '../afilnet/client.ts'
-import type { Exchange, ExchangeListener } from '../afilnet/exchange.ts'
+import type { EndedCall, Exchange, ExchangeListener } from '../afilnet/exchange.ts'
 import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
+import type { Attempt } from '../afilnet/protocol.ts'
 import type { WireRequest } from '../afilnet/transports.ts'
 import type { CircuitBreaker, Ticket } from '../lib/circuit-breaker.ts'
 import type { Call, TraceAttempt } from './call.ts'
@@ -37,7 +38,7 @@ export class Execution implements ExchangeListener {
   /** Whether it began while calls were held back. */
   #isProbe = false
   #attempts = 0
-  #exchange: Exchange | undefined = undefined
+  #exchange: Attempt | undefined = undefined
   #endTrace: ((error?: unknown) => void) | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
   #lastError: unknown = undefined
@@ -87,10 +88,10 @@ export class Execution implements ExchangeListener {
     this.#end()
   }
 
-  onFailure(error: unknown, exchange: Exchange) {
-    this.#observe(exchange, error)
+  onFailure(error: unknown, call: EndedCall) {
+    this.#observe(call, error)
     const pauseMs = this.#pauseBeforeRetryMs(error)
-    if (pauseMs === undefined) return this.#end(error, exchange.isMagic)
+    if (pauseMs === undefined) return this.#end(error, call.isMagic)
     this.#lastError = error
     this.#timer = setTimeout(retry, pauseMs, this)
   }
@@ -125,7 +126,7 @@ export class Execution implements ExchangeListener {
     this.#exchange.start()
   }
 
-  #observe({ startedAt }: Exchange, error?: unknown) {
+  #observe({ startedAt }: EndedCall, error?: unknown) {
     this.#exchange = undefined
     this.#endTrace?.(error)
     this.#context.policy.observeAttempt(this.#task.operation, startedAt, error)

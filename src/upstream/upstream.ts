@@ -2,6 +2,7 @@ import type { ChatLimit } from '../access.ts'
 import type { Client } from '../afilnet/client.ts'
 import { createLargeResponseSlots, shareLargeResponseSlots } from '../afilnet/large-responses.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
+import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/accounts.ts'
 import { type Observe, unobserved } from '../events.ts'
 import { OpenAccount } from './account.ts'
@@ -29,7 +30,7 @@ export type Upstream = {
   state(): { sandbox: boolean; credentialsRejected: boolean }
   /** The state of each account, for the operator. */
   report(): AccountReport[]
-  /** Uses new secrets and addresses; calls under way end with the old ones. */
+  /** Uses new secrets and addresses, of transports that are prepared; calls under way end with the old ones. */
   reload(accounts: Record<string, AccountConfig>): void
   close(): Promise<void>
 }
@@ -44,6 +45,7 @@ type UpstreamOptions = {
   maxResponseBytes: number
   readCacheMs: number
   proxyUrl?: URL | undefined
+  transports?: PreparedTransports
   observe?: Observe
   traceAttempt?: TraceAttempt | undefined
 }

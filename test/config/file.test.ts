@@ -135,7 +135,7 @@ describe('A mistake in the file', () => {
     ['an empty password', { password: { file: file('\n') } }, 'accounts.main.password'],
     ['an example for a password', { password: { file: file('change-me\n') } }, 'accounts.main.password'],
     ['the password of the sandbox', { password: { file: file('fake-sandbox-password') } }, 'accounts.main.password'],
-    ['an unknown transport', { transport: 'soap' }, 'accounts.main.transport'],
+    ['an unknown transport', { transport: 'ftp' }, 'accounts.main.transport'],
     ['plain http', { url: 'http://www.afilnet.com/api/http/' }, 'accounts.main.url'],
     ['credentials in the URL', { url: 'https://x:fake-canary@example.com/' }, 'accounts.main.url'],
     ['no connections', { connections: 0 }, 'accounts.main.connections'],
@@ -252,7 +252,7 @@ describe('A mistake in the file', () => {
 
   test('never hides another one, of form or of meaning, in the file or beside it', () => {
     const content = {
-      accounts: { main: { ...account(), transport: 'soap', url: 'http://example.com/' }, 'b c': { user: 5, password: 'fake-canary' } },
+      accounts: { main: { ...account(), transport: 'ftp', url: 'http://example.com/' }, 'b c': { user: 5, password: 'fake-canary' } },
       callers: {
         crm: { ...caller(), account: 'mian', scopes: ['messages:read', 'fake-canary'], chats: ['x'] },
         shop: { ...caller(), expires: '2027-02-30T00:00:00Z' },
@@ -294,15 +294,19 @@ describe('The annotated example', () => {
   test('is a valid configuration once its secrets are there, and not before', () => {
     const real = text
       .replace('/run/secrets/afilnet-main', file('fake-main-password'))
+      .replace('/run/secrets/afilnet-brand-c', file('fake-brand-c-secret'))
+      .replace('/run/secrets/afilnet-brand-d', file('fake-brand-d-password'))
       .replace(/"keySha256": \["(\w+)"\]/g, (_, example) => `"keySha256": ["${hash('sha256', example)}"]`)
 
     const config = read(real, { AFILNET_BRAND_B_PASSWORD: 'fake-brand-password' })
 
-    expect(Object.keys(config.accounts)).toEqual(['main', 'brand-b'])
+    expect(Object.keys(config.accounts)).toEqual(['main', 'brand-b', 'brand-c', 'brand-d'])
     expect(Object.keys(config.callers)).toEqual(['crm', 'campaign-2027'])
     expect(Object.keys(issuesIn(text))).toEqual([
       'accounts.main.password',
       'accounts.brand-b.password',
+      'accounts.brand-c.clientSecret',
+      'accounts.brand-d.password',
       'callers.crm.keySha256[0]',
       'callers.campaign-2027.keySha256[0]',
     ])

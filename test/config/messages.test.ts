@@ -50,7 +50,7 @@ describe('An issue', () => {
     [{ KEEP_ALIVE_MS: '500' }, 'KEEP_ALIVE_MS: "500" is not a number of milliseconds (1000 to 620000)'],
     [{ DRAIN_MS: '5000' }, 'DRAIN_MS: 5000 is less than AFILNET_TIMEOUT_MS + 1000 (11000)'],
     [{ DOCS: 'yes' }, 'DOCS: "yes" is not true or false; write true'],
-    [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get; write post'],
+    [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get, json, soap; write post'],
     [{ AFILNET_URL: 'https://u:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
     [{ AFILNET_URL: 'https://example.com/?class=chat' }, 'AFILNET_URL: has a query or a fragment; remove it'],
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],

@@ -2,6 +2,7 @@ import { Client } from '../../afilnet/client.ts'
 import { failures, faults, UpstreamError } from '../../afilnet/faults.ts'
 import { createLargeResponseSlots } from '../../afilnet/large-responses.ts'
 import { getChatChannels, getChats, getMessages, type Operation, type Params, type Row } from '../../afilnet/operations.ts'
+import { PreparedTransports } from '../../afilnet/prepared-transports.ts'
 import { platformName } from '../../afilnet/response-shape.ts'
 import type { AccountConfig } from '../../config/accounts.ts'
 import type { Config } from '../../config/config.ts'
@@ -10,6 +11,7 @@ import { adviceFor, contradiction } from './advice.ts'
 import type { Reading } from './clock.ts'
 import { createRecorder, type RecordedCall } from './recorder.ts'
 import type { Check } from './report.ts'
+import { describeToken, prepareTransport } from './transport.ts'
 import { describeWire } from './wire.ts'
 
 /** The doctor only reads. A send, or getunreadmessages, which may mark messages as read, does not compile. */
@@ -36,7 +38,10 @@ export async function checkAccount(
   config: AccountConfig,
   limits: Limits,
 ): Promise<{ checks: Check[]; readings: Reading[] }> {
-  const { call, calls, readings, close } = openAccount(config, limits)
+  const transports = new PreparedTransports(limits)
+  const prepared = (await prepareTransport(transports, account, config)).map(line => ({ section, account, ...line }))
+  if (prepared.some(({ verdict }) => verdict === 'broken')) return { checks: prepared, readings: [] }
+  const { call, calls, readings, tokens, close } = openAccount(config, limits, transports)
   const ended = () => calls.some(({ error }) => finalFaults.has(error?.fault))
   const skipped: Check[] = []
   const skip = (check: string, why: string) => {
@@ -64,16 +69,20 @@ export async function checkAccount(
     await close()
   }
   const results = calls.map(made => ({ section, account, ...resultOf(made) }))
-  return { checks: [...results, ...skipped, ...describeWire(account, calls, config)], readings }
+  const received = tokens.map(line => ({ section, account, ...line }))
+  return { checks: [...prepared, ...received, ...results, ...skipped, ...describeWire(account, calls, config)], readings }
 }
 
 /** The gateway's own client of an account, with a recorder. */
-function openAccount(config: AccountConfig, limits: Limits) {
+function openAccount(config: AccountConfig, limits: Limits, transports: PreparedTransports) {
   const timeoutMs = Math.min(limits.timeoutMs, maxMs)
   const { maxResponseBytes, proxyUrl } = limits
   const recorder = createRecorder()
+  const tokens: ReturnType<typeof describeToken>[] = []
+  const protocol = transports.open(config, report => tokens.push(describeToken(report)))
   const client = new Client({
     ...config,
+    protocol,
     connections: 1,
     timeoutMs,
     lateMs: 0,
@@ -89,7 +98,7 @@ function openAccount(config: AccountConfig, limits: Limits) {
     const beganAt = performance.now()
     const startedAt = Date.now()
     const outcome = await client.call(operation, params, { caller: 'doctor', timeoutMs }).catch((error: unknown) => error)
-    const response = recorder.take()
+    const response = recorder.take(protocol && (bytes => protocol.unwrap?.(operation, bytes) ?? bytes))
     const { date, age } = response?.headers ?? {}
     if (age === undefined) readings.push({ date, startedAt, endedAt: Date.now() }) // a cached response has an old date
     const made = { operation, params, check, ms: Math.round(performance.now() - beganAt), response }
@@ -102,7 +111,7 @@ function openAccount(config: AccountConfig, limits: Limits) {
     return []
   }
 
-  return { call, calls, readings, close: () => client.destroy() }
+  return { call, calls, readings, tokens, close: () => client.destroy() }
 }
 
 /** The first channel of each platform, four at most. */

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { canReadBack } from '../../config/accounts.ts'
 import { type Config, ConfigError, readConfig } from '../../config/config.ts'
 import { type Environment, Variables } from '../../config/variables.ts'
@@ -43,6 +44,10 @@ export function checkConfiguration(environment: Environment): { config?: Config;
 }
 
 function checkTransport([account, { transport }]: [string, Config['accounts'][string]]): Check[] {
+  if (transport === 'json' || transport === 'soap') {
+    const detail = `the transport ${transport} was built on its standard and never tested against the real Afilnet`
+    return [{ section: 'configuration', account, check: 'transport', verdict: 'note', detail }]
+  }
   if (transport !== 'get') return []
   return [
     {
@@ -90,7 +95,10 @@ function checkExpiry([caller, { expires, disabled }]: [string, Config['callers']
 
 /** The files with secrets: those that the configuration read, or, if it is not valid, those that the environment names. */
 export function secretFiles(environment: Environment, config: Config | undefined): string[] {
-  if (config) return Object.keys(config.files).filter(path => path !== environment.GATEWAY_CONFIG) // it contains digests only
+  if (config) {
+    const open = [environment.GATEWAY_CONFIG, ...Object.values(config.accounts).map(({ wsdl }) => wsdl?.pathname)] // these contain no secret
+    return Object.keys(config.files).filter(path => !open.some(one => one !== undefined && resolve(one) === resolve(path)))
+  }
   const secrets = Object.entries(Variables.properties).filter(([, schema]) => 'secret' in schema)
   return secrets.flatMap(([name]) => environment[`${name}_FILE`] || [])
 }

@@ -44,9 +44,15 @@ export function createRecorder() {
 
   return {
     watch,
-    take() {
+    /** `unwrap` finds the envelope in what was recorded; what has none stays as it is. */
+    take(unwrap?: (bytes: Buffer) => Buffer) {
       const taken = response
       response = undefined
+      if (taken && unwrap) {
+        try {
+          taken.chunks = [unwrap(Buffer.concat(taken.chunks))]
+        } catch {}
+      }
       return taken
     },
   }

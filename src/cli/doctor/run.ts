@@ -13,7 +13,7 @@ const unchecked: Check = {
   check: 'not checked',
   verdict: 'skipped',
   detail:
-    'whether getunreadmessages marks messages as read, and the response to a send (such a call changes something); limits of texts, files and rates (only exceeding them shows them); SOAP and OAuth (nothing about them is public)',
+    'whether getunreadmessages marks messages as read, and the response to a send (such a call changes something); limits of texts, files and rates (only exceeding them shows them)',
 }
 
 /** Runs every check, in the order of the report. A check that fails does not stop the others. */
@@ -28,7 +28,9 @@ export async function runChecks(environment: Environment): Promise<Check[]> {
 
 async function checkSurroundings(config: Config): Promise<Check[]> {
   const accounts = Object.entries(config.accounts)
-  const urls = accounts.map(([, { url }]) => url)
+  const urls = accounts
+    .flatMap(([, { url, tokenUrl }]) => [url, ...(tokenUrl ? [tokenUrl] : [])])
+    .filter(({ protocol }) => protocol !== 'file:')
   const [store, gateway, network, checked] = await Promise.all([
     checkStore(config).catch(internalFault('store')),
     checkGateway(config),

@@ -1,5 +1,7 @@
 import { Type } from '@sinclair/typebox'
+import { transportNames } from '../../afilnet/transports.ts'
 import { count, type Field, type Group, milliseconds, text } from './fields.ts'
+import { oauthAndSoap } from './oauth-and-soap.ts'
 
 export const expectedTimezone = 'an IANA time zone such as Europe/Madrid'
 
@@ -12,7 +14,8 @@ export const afilnet = {
       secret: true,
       single: true,
       expected: 'the user (e-mail) of the Afilnet account',
-      description: 'The user (e-mail) of the Afilnet account. Required without GATEWAY_CONFIG.',
+      description:
+        'The user (e-mail) of the Afilnet account. Required without GATEWAY_CONFIG, except for json with the grant client_credentials.',
       example: '',
     } satisfies Field),
     AFILNET_PASSWORD: Type.String({
@@ -20,25 +23,29 @@ export const afilnet = {
       secret: true,
       single: true,
       expected: 'the password of the Afilnet account',
-      description: 'The password of the Afilnet account. Required without GATEWAY_CONFIG. It stays on the server: no caller sees it.',
+      description: 'The password of the Afilnet account. Required where AFILNET_USER is. It stays on the server: no caller sees it.',
       example: '',
     } satisfies Field),
     AFILNET_TRANSPORT: Type.Optional(
-      Type.Union([Type.Literal('post'), Type.Literal('basic'), Type.Literal('get')], {
-        single: true,
-        expected: 'one of post, basic, get',
-        description:
-          'How the credentials travel: post (form body), basic (Authorization header) or get (query string, where proxies log them; the gateway warns at start).',
-        example: 'post',
-      } satisfies Field),
+      Type.Union(
+        transportNames.map(name => Type.Literal(name)),
+        {
+          single: true,
+          expected: `one of ${transportNames.join(', ')}`,
+          description:
+            'The way into Afilnet: post (form body), basic (Authorization header), get (query string, where proxies log the password; the gateway warns at start), json (JSON with OAuth 2.0) or soap. docs/transports.md says how well each is known.',
+          example: 'post',
+        } satisfies Field,
+      ),
     ),
     AFILNET_URL: text({
       single: true,
       expected: 'an absolute https URL without credentials, query or fragment; plain http only for a loopback host or "sandbox"',
       description:
-        'Default: the documented URL of the transport. It must be https, unless the host is a loopback address or is named "sandbox".',
+        'Default: the documented URL of the transport; with soap the address in the WSDL. json has no default. It must be https, unless the host is a loopback address or is named "sandbox".',
       example: 'https://www.afilnet.com/api/http/',
     }),
+    ...oauthAndSoap,
     AFILNET_TIMEOUT_MS: milliseconds(
       10_000,
       1,

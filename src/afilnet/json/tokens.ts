@@ -1,0 +1,132 @@
+import type * as OAuth from 'oauth4webapi'
+import type { Connector } from '../connector.ts'
+import { type Fault, failures, faults, mismatch, UpstreamError } from '../faults.ts'
+import { retryAfter } from '../response-faults.ts'
+import { requestOnce } from '../single-request.ts'
+
+export type OAuthSettings = {
+  tokenUrl: URL
+  clientId: string
+  clientSecret: string
+  scope?: string | undefined
+  grant: 'client_credentials' | 'password'
+  /** For the grant `password`. */
+  user: string
+  password: string
+}
+
+/** How a request for a token ended; nothing in it is secret. */
+export type TokenReport = {
+  ms: number
+  lifetimeS?: number | undefined
+  fault?: Fault
+  oauthError?: string | undefined
+  status?: number | undefined
+}
+
+export type TokensOptions = OAuthSettings & {
+  connect: Connector
+  timeoutMs: number
+  onToken?: ((report: TokenReport) => void) | undefined
+}
+
+const maxBytes = 65_536
+
+/** A token is renewed this long before it expires, or after three quarters of a shorter life. */
+const marginMs = 30_000
+
+/** Errors of RFC 6749 that speak of the client or of the user. */
+const rejections = new Set(['invalid_client', 'invalid_grant', 'unauthorized_client', 'access_denied'])
+
+/**
+ * The access token of one account: kept until shortly before it expires, and asked for once, however many calls wait for it.
+ *
+ * All that can fail here fails before the call leaves: every error is `not_applied`.
+ */
+export class Tokens {
+  readonly #options: TokensOptions
+  #token: { value: string; freshUntil: number } | undefined
+  #flight: Promise<string> | undefined
+
+  constructor(options: TokensOptions) {
+    this.#options = options
+  }
+
+  /** The token, if there is one that does not expire soon. */
+  get current(): string | undefined {
+    // Lifetimes are counted by a clock that does not jump, and from before the request: no clock of another machine matters.
+    return this.#token && performance.now() < this.#token.freshUntil ? this.#token.value : undefined
+  }
+
+  /** A token other than the one that was refused, if any; rejects with an `UpstreamError`. */
+  get(refused?: string): Promise<string> {
+    if (refused !== undefined && this.#token?.value === refused) this.#token = undefined
+    const { current } = this
+    if (current !== undefined) return Promise.resolve(current)
+    this.#flight ??= this.#request().finally(() => {
+      this.#flight = undefined
+    })
+    return this.#flight
+  }
+
+  async #request(): Promise<string> {
+    const startedAt = performance.now()
+    const oauth = await import('oauth4webapi')
+    let status: number | undefined
+    let retryAfterS: number | undefined
+    const send: FetchToken = async (url, { headers, body }) => {
+      const { connect, timeoutMs } = this.#options
+      const response = await requestOnce({ url: new URL(url), connect, timeoutMs, maxBytes, method: 'POST', headers, body: String(body) })
+      status = response.status
+      retryAfterS = retryAfter(response.headers)
+      // PHP labels JSON as HTML; what is not JSON fails all the same.
+      const type = { 'content-type': 'application/json' }
+      return new Response(new Uint8Array(response.bytes), { status: status < 200 ? 500 : status, headers: type })
+    }
+    try {
+      const token = await this.#ask(oauth, send)
+      const lifetimeMs = token.expires_in === undefined ? Number.POSITIVE_INFINITY : token.expires_in * 1_000
+      this.#token = { value: token.access_token, freshUntil: startedAt + lifetimeMs - Math.min(marginMs, lifetimeMs / 4) }
+      this.#report({ ms: performance.now() - startedAt, lifetimeS: token.expires_in })
+      return token.access_token
+    } catch (error) {
+      const oauthError = error instanceof oauth.ResponseBodyError ? error.error : undefined
+      const fault = faultOf(status, oauthError)
+      const known = oauthError !== undefined && /^[a-z_]{1,40}$/.test(oauthError) ? oauthError : undefined
+      this.#report({ ms: performance.now() - startedAt, fault, status, oauthError: known })
+      throw new UpstreamError(fault, { safe: true, retryAfterS: fault === failures.rateLimited ? retryAfterS : undefined })
+    }
+  }
+
+  #ask(oauth: typeof OAuth, send: FetchToken): Promise<OAuth.TokenEndpointResponse> {
+    const { tokenUrl, clientId, grant, user, password, scope } = this.#options
+    const server = { issuer: tokenUrl.origin, token_endpoint: tokenUrl.href }
+    const client = { client_id: clientId }
+    const parameters = { ...(grant === 'password' && { username: user, password }), ...(scope !== undefined && { scope }) }
+    const options = { [oauth.customFetch]: send, [oauth.allowInsecureRequests]: tokenUrl.protocol === 'http:' }
+    return oauth
+      .genericTokenEndpointRequest(server, client, this.#authenticate, grant, parameters, options)
+      .then(response => oauth.processGenericTokenEndpointResponse(server, client, response))
+  }
+
+  /** HTTP Basic as RFC 6749 has it. The library's own escapes more than that, which servers that decode nothing refuse. */
+  readonly #authenticate: OAuth.ClientAuth = (_server, _client, _body, headers) => {
+    const { clientId, clientSecret } = this.#options
+    const [id, secret] = [clientId, clientSecret].map(text => new URLSearchParams({ '': text }).toString().slice(1))
+    headers.set('authorization', `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`)
+  }
+
+  #report(report: TokenReport) {
+    this.#options.onToken?.(report)
+  }
+}
+
+type FetchToken = (url: string, options: { headers: Record<string, string>; body?: unknown }) => Promise<Response>
+
+/** What a failed request for a token means for the call that needed it. */
+function faultOf(status: number | undefined, oauthError: string | undefined): Fault {
+  if (status === undefined || status >= 500) return failures.unreachable
+  if (status === 401 || (oauthError !== undefined && rejections.has(oauthError))) return faults.INCORRECT_USER_PASSWORD
+  if (status === 429) return failures.rateLimited
+  return status < 300 ? failures.unreachable : mismatch // a page that stands in for an answer may be gone soon; a redirect or a 404 will not
+}

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Handler } from './server.ts'
+import { readBody } from './server.ts'
+
+/** The one client secret that may be seen: it opens nothing but a sandbox. */
+export const fakeClientSecret = 'fake-sandbox-client-secret'
+export const clientId = 'sandbox-client'
+
+/** A request for a token, without anything secret in it. */
+export type TokenRequest = {
+  at: string
+  grant: string
+  clientId: string
+  authentication: 'basic' | 'body' | 'none'
+  scope?: string
+  status: number
+  error?: string
+}
+
+/** What a scripted answer can do to the token endpoint. */
+type TokenAnswer = { status?: number; headers?: Record<string, string>; body?: string | Uint8Array; delayMs?: number; fault?: string }
+
+export type OAuthOptions = {
+  /** The user of an account, if the password is the right one. */
+  userOf: (user: string, password: string) => string | undefined
+  /** Whose tokens a client gets by itself. */
+  mainUser: string
+  clientSecret: string
+  now: () => number
+  /** A scripted answer for the next request. */
+  queued: () => TokenAnswer | undefined
+  changed: () => void
+}
+
+/** What a request gets: a token of that user, or an error. */
+type Decided = { status: number; error?: string; user?: string }
+
+export type OAuth = ReturnType<typeof createOAuth>
+
+/** Tokens by RFC 6749: both grants, the client authenticated by HTTP Basic or in the body. */
+export function createOAuth({ userOf, mainUser, clientSecret, now, queued, changed }: OAuthOptions) {
+  const requests: TokenRequest[] = []
+  const tokens = new Map<string, { user: string; expiresAt: number }>()
+  const state = {
+    requests,
+    /** The lifetime that new tokens announce; `undefined` if they announce none. */
+    expiresInS: 3_600 as number | undefined,
+    /** The lifetime that they have, where it is another. */
+    validForS: undefined as number | undefined,
+    /** Whose token it is, if it was given and has not expired. */
+    userOfToken: (authorization: string): string | undefined => {
+      const token = tokens.get(/^Bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization)?.[1] ?? '')
+      return token && token.expiresAt > now() ? token.user : undefined
+    },
+    /** Forgets every token that was given. */
+    revoke: () => tokens.clear(),
+    reset: () => {
+      tokens.clear()
+      requests.length = 0
+      state.expiresInS = 3_600
+      state.validForS = undefined
+    },
+    endpoint: createEndpoint(),
+  }
+
+  /** What a request gets: a token, or an error of RFC 6749. */
+  function decide(form: URLSearchParams, client: Client): Decided {
+    const grant = form.get('grant_type')
+    if ([...form.keys()].some((name, i, names) => names.indexOf(name) !== i)) return { status: 400, error: 'invalid_request' }
+    if (client.authentication === 'basic' && form.has('client_secret')) return { status: 400, error: 'invalid_request' }
+    if (client.id !== clientId || client.secret !== clientSecret) return { status: 401, error: 'invalid_client' }
+    if (!grant) return { status: 400, error: 'invalid_request' }
+    if (grant !== 'client_credentials' && grant !== 'password') return { status: 400, error: 'unsupported_grant_type' }
+    if ((form.get('scope') ?? 'chat') !== 'chat') return { status: 400, error: 'invalid_scope' }
+    const user = grant === 'password' ? userOf(form.get('username') ?? '', form.get('password') ?? '') : mainUser
+    return user === undefined ? { status: 400, error: 'invalid_grant' } : { status: 200, user }
+  }
+
+  function issue(user: string): string {
+    const token = `fake-sandbox-token-${randomBytes(12).toString('hex')}`
+    tokens.set(token, { user, expiresAt: now() + (state.validForS ?? state.expiresInS ?? 3_600) * 1_000 })
+    return token
+  }
+
+  function createEndpoint(): Handler {
+    return async (request, response) => {
+      const bytes = await readBody(request, 65_536)
+      const form = new URLSearchParams(bytes?.toString() ?? '')
+      const client = clientOf(request, form)
+      const isForm = /^application\/x-www-form-urlencoded/i.test(request.headers['content-type'] ?? '')
+      const decided = request.method === 'POST' && isForm ? decide(form, client) : { status: 400, error: 'invalid_request' }
+      const answer = queued()
+      const scope = form.get('scope')
+      const { id, authentication } = client
+      requests.push({
+        at: new Date(now()).toISOString(),
+        grant: form.get('grant_type') ?? '',
+        clientId: id === clientId ? id : '<other>',
+        authentication,
+        ...(scope !== null && { scope: scope === 'chat' ? scope : '<other>' }),
+        ...(decided.error !== undefined && { error: decided.error }),
+        status: answer?.status ?? decided.status,
+      })
+      changed()
+      setTimeout(() => respond(response, decided, answer), answer?.delayMs ?? 0)
+    }
+  }
+
+  function respond(response: ServerResponse, { status, error, user = '' }: Decided, answer: TokenAnswer = {}) {
+    if (answer.fault === 'silent' || response.destroyed) return
+    if (answer.fault) return void response.socket?.destroy()
+    const lifetime = state.expiresInS === undefined ? {} : { expires_in: state.expiresInS }
+    const body = error === undefined ? { access_token: issue(user), token_type: 'Bearer', ...lifetime, scope: 'chat' } : { error }
+    const challenge = status === 401 ? { 'www-authenticate': 'Basic realm="Afilnet"' } : {}
+    response.writeHead(answer.status ?? status, {
+      'content-type': 'application/json',
+      'cache-control': 'no-store',
+      ...challenge,
+      ...answer.headers,
+    })
+    response.end(answer.body ?? JSON.stringify(body))
+  }
+
+  return state
+}
+
+type Client = { id: string; secret: string; authentication: TokenRequest['authentication'] }
+
+/** The client by HTTP Basic, whose two parts are form-encoded, or by the body. */
+function clientOf({ headers }: IncomingMessage, form: URLSearchParams): Client {
+  const basic = /^Basic +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+  if (basic !== undefined) {
+    const [id = '', secret = ''] = Buffer.from(basic, 'base64').toString().split(/:(.*)/s, 2)
+    const decode = (text: string) => new URLSearchParams(`x=${text}`).get('x') ?? ''
+    return { id: decode(id), secret: decode(secret), authentication: 'basic' }
+  }
+  const id = form.get('client_id')
+  return { id: id ?? '', secret: form.get('client_secret') ?? '', authentication: id === null ? 'none' : 'body' }
+}

@@ -1,0 +1,237 @@
+import { createServer } from 'node:http'
+import { describe, expect } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import type { Environment } from '../../src/config/variables.ts'
+import type { Sandbox } from '../../src/sandbox/app.ts'
+import { canaries, environment, type StartOptions, sharedTestWith, transportEnvironment } from '../gateway.ts'
+import { calls, chat } from './calls.ts'
+import { listen } from './listeners.ts'
+
+const test = sharedTestWith(sandbox => transportEnvironment(sandbox, 'json'))
+const json = (sandbox: Sandbox, env: Environment = {}): StartOptions => ({ env: { ...transportEnvironment(sandbox, 'json'), ...env } })
+const { sendmessage, getmessages, getchatchannels } = calls
+const problem = ({ json: { status, code, outcome, retry } }: { json: Record<string, unknown> }) => ({ status, code, outcome, retry })
+const unreachable = { status: 503, code: 'upstream-unreachable', outcome: 'not_applied', retry: 'yes' }
+const rejected = { status: 502, code: 'upstream-credentials-rejected', outcome: 'not_applied', retry: 'no' }
+const mismatch = { status: 502, code: 'upstream-contract-mismatch', outcome: 'not_applied', retry: 'no' }
+
+describe('A token', () => {
+  test('is asked for once, by however many calls wait for it', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', delayMs: 300 })
+
+    const replies = await Promise.all(Array.from({ length: 20 }, () => sendmessage(gateway)))
+    await getmessages(gateway)
+
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([201]))
+    expect(sandbox.sent).toHaveLength(20)
+    expect(sandbox.oauth.requests).toMatchObject([{ grant: 'client_credentials', authentication: 'basic', status: 200 }])
+  })
+
+  test('is not asked for before a call needs it, and names the scope', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_SCOPE: 'chat' }))
+    expect(sandbox.oauth.requests).toEqual([])
+
+    await getchatchannels(gateway)
+
+    expect(sandbox.oauth.requests).toMatchObject([{ scope: 'chat', status: 200 }])
+  })
+
+  test('of the grant password comes from user and password', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_GRANT: 'password' }))
+
+    expect((await getchatchannels(gateway)).status).toBe(200)
+    expect(sandbox.oauth.requests).toMatchObject([{ grant: 'password', status: 200 }])
+    expect(sandbox.calls[0]?.params).toEqual([
+      ['class', 'chat'],
+      ['method', 'getchatchannels'],
+    ])
+  })
+
+  test('is renewed before it expires, by the clock of the gateway', async ({ gateway, sandbox }) => {
+    Object.assign(sandbox.oauth, { expiresInS: 0, validForS: 3_600 })
+    await getchatchannels(gateway)
+    sandbox.oauth.expiresInS = undefined
+    await getchatchannels(gateway)
+    await getchatchannels(gateway)
+
+    expect(sandbox.oauth.requests).toHaveLength(2)
+    expect(sandbox.calls.map(({ answer }) => answer?.status)).toEqual([200, 200, 200])
+  })
+
+  test('that expired earlier than announced costs a call one more token', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox))
+    sandbox.oauth.validForS = 0
+    sandbox.answer({ method: 'token', headers: { date: 'Thu, 01 Jan 1970 00:00:00 GMT' } })
+    const expired = await getchatchannels(gateway)
+    await gateway.reload(readConfig({ ...environment(sandbox), ...transportEnvironment(sandbox, 'json'), AFILNET_SCOPE: 'chat' }))
+    sandbox.answer({ method: 'token', body: '{"access_token":"expired","token_type":"Bearer","expires_in":3600}' })
+    sandbox.oauth.validForS = 3_600
+
+    expect(problem(expired)).toEqual(rejected)
+    expect((await getchatchannels(gateway)).status).toBe(200)
+    expect(sandbox.oauth.requests).toHaveLength(4)
+  })
+
+  test('that Afilnet refuses is renewed once, for all calls that it was refused to, and a send is repeated with the new one', async ({
+    start,
+    sandbox,
+  }) => {
+    const gateway = await start(json(sandbox))
+    await getchatchannels(gateway)
+    sandbox.oauth.revoke()
+
+    const replies = await Promise.all(Array.from({ length: 10 }, () => sendmessage(gateway)))
+
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([201]))
+    expect(sandbox.sent).toHaveLength(10)
+    expect(sandbox.oauth.requests).toHaveLength(2)
+    const health = await (await fetch(`${gateway.adminUrl}/health/upstream`)).text()
+    expect(health).toContain('"accepted":true')
+  })
+
+  test('that is new and refused ends the call, and pauses the account', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'sendmessage', status: 401, times: 2 })
+
+    const first = await sendmessage(gateway)
+    const next = await getmessages(gateway)
+
+    expect([first, next].map(problem)).toEqual([rejected, rejected])
+    expect(sandbox.calls).toHaveLength(2)
+    expect(sandbox.oauth.requests).toHaveLength(2)
+    expect(sandbox.sent).toEqual([])
+  })
+
+  test('that is given again after it was refused is not tried again', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', body: '{"access_token":"always-the-same","token_type":"Bearer"}', times: 3 })
+
+    expect(problem(await sendmessage(gateway))).toEqual(rejected)
+    expect(sandbox.calls).toHaveLength(1)
+    expect(sandbox.oauth.requests).toHaveLength(2)
+  })
+
+  test.for([200, 400, 403, 500, 301])(
+    'is not renewed after HTTP %s: a send may have been applied',
+    async (status, { gateway, sandbox }) => {
+      sandbox.answer({ method: 'sendmessage', status, takes: true, body: '{"error":"invalid_token"}' })
+
+      expect((await sendmessage(gateway)).json).toMatchObject({ status: 502, outcome: 'unknown' })
+      expect(sandbox.calls).toHaveLength(1)
+      expect(sandbox.oauth.requests).toHaveLength(1)
+    },
+  )
+
+  test('is in no log, metric, answer or health report', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox))
+    for (const delayMs of [0, 50]) {
+      sandbox.oauth.revoke()
+      sandbox.answer({ method: 'token', delayMs })
+      await getmessages(gateway)
+    }
+    sandbox.oauth.revoke()
+    sandbox.answer({
+      method: 'token',
+      status: 401,
+      body: JSON.stringify({ error: 'invalid_client', error_description: canaries.clientSecret }),
+    })
+    await getmessages(gateway)
+
+    const seen = await Promise.all(['/metrics', '/health/upstream'].map(async path => (await fetch(`${gateway.adminUrl}${path}`)).text()))
+    for (const canary of Object.values(canaries)) expect((seen.join('') + JSON.stringify(gateway.log)).includes(canary)).toBe(false)
+    expect(seen[0]).toContain('gateway_upstream_tokens_total{account="default",result="ok"} 2')
+    expect(gateway.log.filter(({ msg }) => /token/.test(String(msg))).map(({ level, oauthError }) => [level, oauthError])).toEqual([
+      [30, undefined],
+      [30, undefined],
+      [40, 'invalid_client'],
+    ])
+  })
+})
+
+describe('Without a token', () => {
+  const page = '<!DOCTYPE html><title>Maintenance</title>'
+  test.for<[string, Parameters<Sandbox['answer']>[0], object]>([
+    ['HTTP 500', { status: 500 }, unreachable],
+    ['a page', { body: page }, unreachable],
+    ['a page with HTTP 503', { status: 503, body: page }, unreachable],
+    ['a lost connection', { fault: 'drop' }, unreachable],
+    ['an answer without a token', { body: '{"token_type":"bearer"}' }, unreachable],
+    ['a token of another type', { body: '{"access_token":"x","token_type":"mac"}' }, unreachable],
+    ['a token that no header can carry', { body: '{"access_token":"a\\r\\nb: c","token_type":"bearer"}' }, unreachable],
+    ['an endless answer', { body: '{"access_token":"'.padEnd(200_000, 'x') }, unreachable],
+    ['HTTP 401', { status: 401, body: page }, rejected],
+    ['a rejected client', { status: 400, body: '{"error":"invalid_client"}' }, rejected],
+    ['a rejected user', { status: 400, body: '{"error":"invalid_grant"}' }, rejected],
+    ['an unknown grant', { status: 400, body: '{"error":"unsupported_grant_type"}' }, mismatch],
+    ['a wrong scope', { status: 400, body: '{"error":"invalid_scope"}' }, mismatch],
+    ['a wrong path', { status: 404, body: page }, mismatch],
+    ['a redirect', { status: 302, headers: { location: 'http://127.0.0.1:9/' } }, mismatch],
+    ['a limit', { status: 429, headers: { 'retry-after': '7' } }, { ...unreachable, code: 'upstream-rate-limited' }],
+  ])('but %s, a send does not leave', async ([, answer, expected], { gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', times: 3, ...answer })
+
+    expect(problem(await sendmessage(gateway))).toEqual(expected)
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('because the secret is wrong, the account pauses after one request, until it is reloaded with another', async ({
+    start,
+    sandbox,
+  }) => {
+    const gateway = await start(json(sandbox, { AFILNET_CLIENT_SECRET: 'fake-wrong-client-secret' }))
+
+    const replies = [await sendmessage(gateway), await getmessages(gateway), await getchatchannels(gateway)]
+    const asked = sandbox.oauth.requests.length
+    await gateway.reload(readConfig({ ...environment(sandbox), ...transportEnvironment(sandbox, 'json') }))
+
+    expect(replies.map(problem)).toEqual([rejected, rejected, rejected])
+    expect(asked).toBe(1)
+    expect((await getmessages(gateway)).status).toBe(200)
+  })
+
+  test('within the deadline, a call ends at it, and its send does not leave later', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_TIMEOUT_MS: '400' }))
+    sandbox.answer({ method: 'token', fault: 'silent', times: 5 })
+
+    const replies = await Promise.all([sendmessage(gateway), getmessages(gateway)])
+
+    expect(replies.map(problem)).toEqual([unreachable, unreachable])
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('and without a server to ask, nothing leaves', async ({ start, sandbox }) => {
+    const port = await listen(createServer((_, response) => response.socket?.destroy()))
+    const gateway = await start(json(sandbox, { AFILNET_TOKEN_URL: `http://127.0.0.1:${port}/token` }))
+
+    expect(problem(await sendmessage(gateway))).toEqual(unreachable)
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('a caller that leaves does not take it from the others', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', delayMs: 400 })
+    const socket = gateway.open()
+    socket.write(`GET ${chat}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`)
+    await sandbox.until(({ oauth }) => oauth.requests.length === 1)
+
+    const other = getchatchannels(gateway)
+    socket.destroy()
+
+    expect((await other).status).toBe(200)
+    expect(sandbox.oauth.requests).toHaveLength(1)
+  })
+})
+
+describe('The JSON call', () => {
+  test.for(['body', 'path'])('has class and method in the %s', async (style, { start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_JSON_STYLE: style }))
+
+    expect((await sendmessage(gateway)).status).toBe(201)
+
+    const [call] = sandbox.calls
+    const own = '"platform":"whatsapp","platformid":"100","destination":"34600000000","message":"Hello"}'
+    expect(call).toMatchObject(
+      style === 'body'
+        ? { httpMethod: 'POST', path: '/api/json/', body: `{"class":"chat","method":"sendmessage",${own}` }
+        : { httpMethod: 'POST', path: '/api/json/chat/sendmessage', body: `{${own}` },
+    )
+    expect(call?.headers).toMatchObject({ 'content-type': 'application/json', authorization: 'Bearer <redacted>' })
+  })
+})

@@ -1,0 +1,62 @@
+import { describe, expect } from 'vitest'
+import { transportEnvironment } from '../../gateway.ts'
+import { everyRead, methodsOf, test } from './doctor.ts'
+
+describe('the transport json', () => {
+  test('is examined with a token, whose lifetime is told', async ({ examine, sandbox }) => {
+    const { named, code } = await examine({ env: transportEnvironment(sandbox, 'json') })
+
+    expect(code).toBe(0)
+    expect(named('transport')).toMatchObject([
+      { verdict: 'note', detail: expect.stringContaining('never tested against the real Afilnet') },
+    ])
+    expect(named('token')).toMatchObject([
+      { verdict: 'ok', detail: expect.stringContaining('valid for 3600 s'), facts: { lifetimeS: 3_600 } },
+    ])
+    expect(methodsOf(sandbox)).toEqual(everyRead)
+    expect(sandbox.oauth.requests).toHaveLength(1)
+  })
+
+  test('says why there is no token, and asks once', async ({ examine, sandbox }) => {
+    const env = { ...transportEnvironment(sandbox, 'json'), AFILNET_CLIENT_SECRET: 'cn1-wrong' }
+    const { named, wrong } = await examine({ env })
+
+    expect(wrong).toEqual(['token', 'getchatchannels'])
+    expect(named('token')).toMatchObject([
+      { verdict: 'broken', detail: expect.stringContaining('(HTTP 401'), todo: expect.stringContaining('client id') },
+    ])
+    expect(sandbox.oauth.requests).toHaveLength(1)
+    expect(sandbox.calls).toEqual([])
+  })
+})
+
+describe('the transport soap', () => {
+  test.for(['structure', 'map', 'json'] as const)(
+    'is examined with what the WSDL offers, and answers as a %s',
+    async (soap, { examine, sandbox }) => {
+      sandbox.shape({ soap })
+      const { named, code, checks } = await examine({ env: transportEnvironment(sandbox, 'soap') })
+
+      expect(code, JSON.stringify(checks)).toBe(0)
+      expect(named('WSDL')).toMatchObject([
+        {
+          verdict: 'ok',
+          detail: expect.stringContaining('sendmessage(user, password, platform, platformid, destination, message)'),
+          facts: { operations: { getchats: { name: 'getchats', parts: ['user', 'password', 'platform', 'platformid'] } } },
+        },
+      ])
+      expect(named('status')).toMatchObject([{ verdict: 'ok' }])
+      expect(methodsOf(sandbox)).toEqual(everyRead)
+    },
+  )
+
+  test('says what is wrong with the WSDL', async ({ examine, sandbox }) => {
+    const { named, wrong } = await examine({ env: { ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL: `${sandbox.url}/nothing` } })
+
+    expect(wrong).toEqual(['WSDL'])
+    expect(named('WSDL')).toMatchObject([
+      { verdict: 'broken', detail: 'account default: the WSDL cannot be fetched: HTTP 404', todo: expect.any(String) },
+    ])
+    expect(sandbox.calls).toEqual([])
+  })
+})
