@@ -20,6 +20,8 @@ export default defineConfig({
       groups: [
         { name: 'packages-valkey', test: /node_modules\/(@ioredis|ioredis|redis-)/ },
         { name: 'packages-temporal', test: /node_modules\/temporal-/ }, // worker threads need no other
+        { name: 'packages-tokens', test: /node_modules\/jose/ },
+        { name: 'packages-mcp', test: /node_modules\/(@modelcontextprotocol|zod)/ },
         { name: 'packages', test: /node_modules/ },
       ],
     },

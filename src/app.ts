@@ -113,7 +113,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       refuseMalformed,
       createRouteCheck(app),
       authenticate,
-      createRequestLimit(count),
+      createRequestLimit(app, count),
       normalizeChat,
       authorize,
     ],
@@ -142,6 +142,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(jsonBody)
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
+  if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })
   await app.register(health, { lifecycle, state })
 
   const route = { sends, base, keyRequired: config.idempotencyRequired }

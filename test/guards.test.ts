@@ -101,6 +101,11 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/store.ts'],
     packages: ['jose'],
   },
+  mcp: {
+    files: ['src/mcp/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/version.ts', 'src/problem/**'],
+    packages: ['@modelcontextprotocol/server'],
+  },
   telemetry: {
     files: ['src/telemetry/**'],
     ours: ['src/lib/**', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],
@@ -122,9 +127,10 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
       'src/upstream/**',
       'src/sends/**',
       'src/tokens/**',
+      'src/mcp/**',
       'src/afilnet/operations.ts',
     ],
-    packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify'],
+    packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify', 'fastify-plugin'],
   },
   parts: { files: ['src/parts/**'], ours: ['src/**'] },
   programs: {

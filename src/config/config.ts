@@ -40,6 +40,8 @@ export type Config = {
   trustProxy: readonly string[]
   corsOrigins: readonly string[]
   docs: boolean
+  /** Whether agents find tools at POST /mcp. */
+  mcp: boolean
   /** How long an idle connection of a caller is kept. */
   keepAliveMs: number
   /** Start although a switch is on that prints or opens the memory of the process. */
@@ -119,6 +121,7 @@ export function readConfig(environment: Environment): Config {
     idempotencyRequired: complete.IDEMPOTENCY_REQUIRED,
     drainDelayMs: complete.DRAIN_DELAY_MS,
     docs: complete.DOCS,
+    mcp: complete.MCP,
     keepAliveMs: complete.KEEP_ALIVE_MS,
     allowDebug: complete.ALLOW_DEBUG,
     logLevel: complete.LOG_LEVEL,

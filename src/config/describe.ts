@@ -40,6 +40,7 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   TRUST_PROXY: config => config.trustProxy,
   CORS_ORIGINS: config => config.corsOrigins,
   PUBLIC_URL: config => config.publicUrl,
+  MCP: config => config.mcp,
   DOCS: config => config.docs,
   LOG_LEVEL: config => config.logLevel,
   KEEP_ALIVE_MS: config => config.keepAliveMs,

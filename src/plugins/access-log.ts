@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Observe } from '../events.ts'
-import type { Cleanup } from './request-steps.ts'
+import { type Cleanup, isWhole } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,7 +24,7 @@ export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup
       traceId,
       method,
       route: routeOptions.url,
-      status: raw.writableFinished ? raw.statusCode : undefined,
+      status: isWhole(raw) ? raw.statusCode : undefined,
       code: problemCode,
       caller: caller?.name,
       actor: caller?.token?.actor,

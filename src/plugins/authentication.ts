@@ -6,7 +6,7 @@ import { Cancellation } from '../lib/cancellation.ts'
 import { Problem } from '../problem/problem.ts'
 import type { OpenedToken, TokenClaims } from '../tokens/tokens.ts'
 import type { Account, Call } from '../upstream/call.ts'
-import type { Check, Cleanup } from './request-steps.ts'
+import { type Check, type Cleanup, isWhole } from './request-steps.ts'
 
 /** Who is calling, and what the key or the token permits. */
 export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes' | 'chats'> & {
@@ -130,7 +130,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
 
   /** Ends what only this caller waits for. */
   const cancel: Cleanup = ({ call }, { raw }) => {
-    if (call && !raw.writableFinished) call.cancellation.cancel(new Error('the caller has left'))
+    if (call && !isWhole(raw)) call.cancellation.cancel(new Error('the caller has left'))
   }
 
   /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */

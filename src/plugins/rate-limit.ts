@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type TokenGrant, tokenRequestsPerMinute } from '../access.ts'
 import { networkOf } from '../lib/addresses.ts'
 import { createRateWindows, type RateStatus } from '../lib/rate-windows.ts'
@@ -7,6 +7,17 @@ import { Problem } from '../problem/problem.ts'
 import type { SharedCounter } from '../store/store.ts'
 import type { Caller } from './authentication.ts'
 import type { Check } from './request-steps.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The handler asks `limitRequest` itself. */
+    limitedByHandler?: true
+  }
+  interface FastifyInstance {
+    /** Counts a request of its caller, and refuses one beyond a limit. */
+    limitRequest: Check
+  }
+}
 
 const windowMs = 60_000
 
@@ -54,7 +65,7 @@ export function limitMistakes(
 }
 
 /** Holds each caller to its requests per minute, and each token to its own besides. */
-export function createRequestLimit(shared?: SharedCounter): Check {
+export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter): Check {
   const { count } = createLimit('requests', shared)
   const tokens = createLimit('tokens', shared)
 
@@ -71,7 +82,10 @@ export function createRequestLimit(shared?: SharedCounter): Check {
     reply.headers(headersOf('token', own))
     return limit(caller, reply)
   }
-  return ({ caller }, reply) => caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
+  const limitRequest: Check = ({ caller }, reply) =>
+    caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
+  app.decorate('limitRequest', limitRequest)
+  return (request, reply) => (request.routeOptions.config.limitedByHandler ? undefined : limitRequest(request, reply))
 }
 
 function holdTo(status: RateStatus, reply: FastifyReply) {

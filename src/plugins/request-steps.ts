@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Problem } from '../problem/problem.ts'
@@ -51,6 +52,9 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
     for (const cleanUp of onClose) cleanUp(request, reply)
   })
 }
+
+/** Whether the whole answer was written; that to a call of an agent has no socket, which could say so. */
+export const isWhole = (raw: ServerResponse) => raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
 
 /** Waits only for a check that returns a promise. */
 function runChecks(checks: readonly Check[], from: number, request: FastifyRequest, reply: FastifyReply, done: (problem?: Error) => void) {

@@ -2,6 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { scopes } from '../../src/access.ts'
 import { ConfigError, readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
@@ -62,13 +63,14 @@ describe('A configuration', () => {
       trustProxy: [],
       corsOrigins: [],
       docs: true,
+      mcp: false,
       keepAliveMs: 72_000,
       allowDebug: false,
       logLevel: 'info',
       files: {},
       warnings: [],
     })
-    expect(config.callers.default?.scopes).toHaveLength(5)
+    expect(config.callers.default?.scopes).toEqual([...scopes])
   })
 
   test('has everything that the environment says', () => {

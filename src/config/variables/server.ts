@@ -46,6 +46,7 @@ export const server = {
         'The URL that callers use, if it is not HOST and PORT; may have a path, which the proxy in front strips. Makes `type` of errors, `Location` and the API document absolute.',
       example: 'https://chat.example.com/api',
     }),
+    MCP: flag(false, 'Serve tools for agents at POST /mcp (Model Context Protocol): true or false.'),
     DOCS: flag(true, 'Serve Swagger UI at /docs and the API document at /openapi.json: true or false.'),
     LOG_LEVEL: Type.Union(
       (['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const).map(level => Type.Literal(level)),
