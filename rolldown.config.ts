@@ -5,12 +5,13 @@ const workerPath = /new URL\('\.\/([\w-]+)\.ts', import\.meta\.url\)/
 /**
  * The gateway as a few files of JavaScript, for the image, which start in half the time of the sources.
  *
- * Every file that Node starts by its path is an entry: the gateway and its worker thread. Packages that read files of their own stay packages.
+ * Every file that Node starts by its path is an entry: the gateway and its worker thread. Packages that read files of their own
+ * stay packages, and so do those that only some transports load.
  */
 export default defineConfig({
   input: ['src/main.ts', 'src/store/sqlite/worker.ts'],
   platform: 'node',
-  external: [/^@fastify\/(swagger-ui|otel)/, /^@opentelemetry\//],
+  external: [/^@fastify\/(swagger-ui|otel)/, /^@opentelemetry\//, /^(oauth4webapi|sax|soap)$/],
   output: {
     dir: 'dist',
     sourcemap: true,

@@ -84,7 +84,7 @@ function withoutSecrets({ wsdlDigest, ...account }: AccountConfig) {
     ...account,
     password: password === '' ? undefined : set,
     ...(clientSecret !== undefined && { clientSecret: set }),
-    ...(shownWsdl && { wsdl: shownWsdl, url: account.url.href === wsdl.href ? shownWsdl : account.url }),
+    ...(shownWsdl && { wsdl: shownWsdl, url: account.url.href === wsdl.href ? undefined : account.url }), // then the WSDL says where
   }
 }
 

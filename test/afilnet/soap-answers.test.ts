@@ -119,6 +119,8 @@ describe('What is no SOAP answer', () => {
     ['JSON', '{"status":"SUCCESS"}'],
     ['nothing', ''],
     ['too deep', answer(`${status}<result>${'<a>'.repeat(100_000)}`)],
+    ['too many elements', answer(`${status}<result><list>${'<a/>'.repeat(600_000)}</list></result>`)],
+    ['too many attributes', answer(`${status}<result><list ${Array.from({ length: 600_000 }, (_, i) => `a${i}=""`).join(' ')}/></result>`)],
     ['a repeated status', answer(`${status}${status}`)],
     ['no status', answer('<result/>')],
     ['two bodies', answer(status).replace('</E:Envelope>', '<E:Body/></E:Envelope>')],

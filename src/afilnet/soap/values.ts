@@ -13,6 +13,9 @@ const options = { position: false, strictEntities: true } as SAXOptions
 /** Elements inside each other; JSON has the same bound. */
 const maxDepth = 80
 
+/** Elements and attributes: as many as 8 MiB of rows have, and no more than can be read in about a second. */
+const maxMarkup = 500_000
+
 /**
  * Reads an XML document; throws if it is none, if it is too deep, or if it has a DTD. Names lose their prefixes; types are ignored, but for arrays.
  *
@@ -27,6 +30,12 @@ export function readXml(xml: string): Members {
   parser.onerror = error => {
     throw error
   }
+  let markup = 0
+  const count = () => {
+    if (++markup > maxMarkup) throw new Error('too much markup')
+  }
+  parser.onattribute = count
+  parser.onopentagstart = count
   parser.onopentag = ({ name, attributes }) => {
     if (open.length > maxDepth) throw new Error('nested too deep')
     open.push({ name: localName(name), ...markedAs(attributes as Record<string, string>), text: '', children: [] })
