@@ -9,6 +9,8 @@ export const scopes = [
   'files:send',
   'events:read',
   'tokens:issue',
+  'webhooks:read',
+  'webhooks:write',
 ] as const
 export type Scope = (typeof scopes)[number]
 

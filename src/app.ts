@@ -38,10 +38,12 @@ import { Platform, wellFormed } from './routes/params.ts'
 import { ProblemExplanation, ProblemList, problemPages } from './routes/problems.ts'
 import { Send, SendPage, SendVerdict, sendLedger } from './routes/sends.ts'
 import { NewToken, Token, tokens as tokenRoute } from './routes/tokens.ts'
+import { Delivery, DeliveryPage, Redrive, Webhook, WebhookList, WebhookTest, webhookRoutes } from './routes/webhooks.ts'
 import type { Sends } from './sends/sends.ts'
 import type { SharedCounter } from './store/store.ts'
 import type { Tokens } from './tokens/tokens.ts'
 import type { Upstream } from './upstream/upstream.ts'
+import type { Webhooks } from './webhooks/webhooks.ts'
 
 /** How long the server waits for slow callers. */
 export type Timeouts = { headersMs: number; requestMs: number; readerMs: number; checkEveryMs: number }
@@ -61,6 +63,8 @@ type AppOptions = {
   config: Config
   upstream: Upstream
   sends: Sends
+  /** Absent while none is configured. */
+  webhooks?: (() => Webhooks | undefined) | undefined
   tokens: Tokens
   state: () => State
   /** Counts over all processes; without it, or while it rejects, each counts alone. */
@@ -75,7 +79,7 @@ type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, sends, tokens, state, count, observe, lifecycle, tracing } = options
+  const { config, upstream, sends, webhooks = () => undefined, tokens, state, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeLimit(count)
@@ -155,6 +159,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(files, { upstream, route })
   await app.register(sendLedger, { sends })
   await app.register(tokenRoute, { tokens })
+  await app.register(webhookRoutes, { webhooks })
   return app
 }
 
@@ -172,6 +177,12 @@ const sharedSchemas = [
   Send,
   SendPage,
   SendVerdict,
+  Webhook,
+  WebhookList,
+  Delivery,
+  DeliveryPage,
+  WebhookTest,
+  Redrive,
   Me,
   NewToken,
   Token,

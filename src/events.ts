@@ -83,7 +83,11 @@ export type Events = {
   /** The list of a watched channel or conversation exceeds the size limit. */
   listTooLarge: { account: string }
   eventsAppended: { account: string; type: string; count: number }
-  configurationReloaded: Record<'accounts' | 'callers', { added: string[]; removed: string[]; changed: string[] }>
+  /** An attempt to deliver an event to a webhook has ended: `refused` is repeated, `failed` is not, `down` and `gone` stop the webhook. */
+  deliveryEnded: { webhook: string; result: 'delivered' | 'refused' | 'failed' | 'down' | 'gone'; ms: number }
+  /** A webhook pauses or is disabled because of what its endpoint answered, or delivers again. */
+  webhookStateChanged: { webhook: string; state: 'ok' | 'paused' | 'disabled'; reason: string | undefined }
+  configurationReloaded: Record<'accounts' | 'callers' | 'webhooks', { added: string[]; removed: string[]; changed: string[] }>
   configurationReloadFailed: { issues: readonly { path: string; message: string }[] }
 }
 

@@ -106,6 +106,11 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     ours: ['src/lib/**', 'src/access.ts', 'src/version.ts', 'src/problem/**'],
     packages: ['@modelcontextprotocol/server'],
   },
+  webhooks: {
+    files: ['src/webhooks/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/store/{deliveries,event-log}.ts'],
+    packages: ['standardwebhooks', 'undici'],
+  },
   telemetry: {
     files: ['src/telemetry/**'],
     ours: ['src/lib/**', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/afilnet/{faults,operations}.ts'],
@@ -128,6 +133,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
       'src/sends/**',
       'src/tokens/**',
       'src/mcp/**',
+      'src/webhooks/**',
       'src/afilnet/operations.ts',
     ],
     packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify', 'fastify-plugin'],

@@ -7,6 +7,7 @@ import { digestIssue, passwordIssue, type ReadFile, sandboxPassword, withoutNewl
 import { isIdle, readTransport, type TransportConfig, type TransportParts } from './transport.ts'
 import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
+import { readSingleWebhook, type WebhookConfig, webhookOf } from './webhooks.ts'
 
 export type AccountConfig = TransportConfig & {
   /** The OAuth 2.0 client, where the account is used without a user; then the password is empty. */
@@ -35,7 +36,13 @@ export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' |
 }
 
 /** `used` are the environment variables that the file refers to. */
-type Many = { accounts: Record<string, AccountConfig>; callers: Record<string, CallerConfig>; warnings: string[]; used: string[] }
+type Many = {
+  accounts: Record<string, AccountConfig>
+  callers: Record<string, CallerConfig>
+  webhooks: Record<string, WebhookConfig>
+  warnings: string[]
+  used: string[]
+}
 
 /** The one account and the one caller of the environment. */
 export function readSingle(values: Partial<Values>, connections: number, read: ReadFile, report: Report): Many {
@@ -69,6 +76,7 @@ export function readSingle(values: Partial<Values>, connections: number, read: R
   return {
     accounts: { default: accountOf(account, read, (property, message) => report(nameOf(property), message)) },
     callers: { default: { keySha256, account: 'default', scopes: [...scopes], ...rateLimit } },
+    webhooks: readSingleWebhook(values, report),
     warnings,
     used: [],
   }
@@ -80,7 +88,7 @@ type ManyOptions = { environment: Environment; read: ReadFile; connections: numb
 export function readMany(path: string, { environment, read, connections, report }: ManyOptions): Many {
   const { text, issue } = read(path)
   if (issue) report('GATEWAY_CONFIG', `the file ${issue}`)
-  const rows = text === undefined ? { accounts: [], callers: [] } : readRows(text, report)
+  const rows = text === undefined ? { accounts: [], callers: [], webhooks: [] } : readRows(text, report)
 
   const warnings: string[] = []
   const accounts = rows.accounts.map(({ name, path, row: { $comment, ...row } }) => {
@@ -111,7 +119,21 @@ export function readMany(path: string, { environment, read, connections, report 
     const chats = row.chats && normalizeChats(row.chats, `${path}.chats`, warnings)
     return [name, { ...row, ...(chats && { chats }) } as CallerConfig] as const // complete, or reported already
   })
-  return { accounts: Object.fromEntries(accounts), callers: Object.fromEntries(callers), warnings, used }
+  const webhooks = rows.webhooks.map(({ name, path, row: { $comment, chats, secret, ...row } }) => {
+    if (row.account !== undefined && !names.includes(row.account)) report(`${path}.account`, noAccount(row.account, names))
+    const references = secret === undefined ? [] : [secret].flat()
+    used.push(...references.flatMap(reference => ('env' in reference ? [reference.env] : [])))
+    const secrets = references.map(reference => readReference(reference, environment, read, message => report(`${path}.secret`, message)))
+    const patterns = chats && normalizeChats(chats, `${path}.chats`, warnings)
+    return [name, webhookOf({ ...row, secrets, ...(patterns && { chats: patterns }) }, property => `${path}.${property}`, report)] as const
+  })
+  return {
+    accounts: Object.fromEntries(accounts),
+    callers: Object.fromEntries(callers),
+    webhooks: Object.fromEntries(webhooks),
+    warnings,
+    used,
+  }
 }
 
 function noAccount(name: string, names: readonly string[]) {

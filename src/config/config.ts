@@ -7,6 +7,7 @@ import { readSettings, storeUrlIssue } from './settings.ts'
 import { readTracing, type TracingConfig } from './tracing.ts'
 import { warningsOfEnvironment } from './unknown-variables.ts'
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
+import type { WebhookConfig } from './webhooks.ts'
 
 const hourMs = 3_600_000
 
@@ -20,6 +21,7 @@ export type Config = {
   configFile?: string
   accounts: Record<string, AccountConfig>
   callers: Record<string, CallerConfig>
+  webhooks: Record<string, WebhookConfig>
   /** Concurrent calls of each account that sets no other number. */
   connections: number
   maxResponseBytes: number
@@ -91,7 +93,7 @@ export function readConfig(environment: Environment): Config {
     report('NODE_TLS_REJECT_UNAUTHORIZED', 'must not be 0: the gateway does not run without TLS checks')
   const connections = values.AFILNET_CONNECTIONS ?? Variables.properties.AFILNET_CONNECTIONS.default
   const configFile = values.GATEWAY_CONFIG
-  const { accounts, callers, used, warnings } =
+  const { accounts, callers, webhooks, used, warnings } =
     configFile === undefined
       ? readSingle(values, connections, read, report)
       : readMany(configFile, { environment, read, connections, report })
@@ -109,6 +111,7 @@ export function readConfig(environment: Environment): Config {
     ...(configFile !== undefined && { configFile }),
     accounts,
     callers,
+    webhooks,
     connections,
     maxResponseBytes: complete.AFILNET_MAX_RESPONSE_BYTES,
     lateMs: complete.AFILNET_LATE_MS,

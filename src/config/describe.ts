@@ -58,6 +58,10 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
   EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
   EVENTS_KEEP_HOURS: config => config.eventsKeepMs / 3_600_000,
+  WEBHOOK_URL: ({ configFile, webhooks: { default: webhook } }) =>
+    configFile === undefined && webhook ? urlWithoutQuery(webhook.url) : undefined,
+  WEBHOOK_SECRET: ({ configFile, webhooks: { default: webhook } }) =>
+    configFile === undefined ? webhook?.secrets.map(() => set) : undefined,
   DRAIN_MS: config => config.drainMs,
   DRAIN_DELAY_MS: config => config.drainDelayMs,
 }
@@ -68,6 +72,9 @@ function readBackIsOff({ accounts, configFile }: Config) {
   const which = configFile === undefined ? '' : ` for ${names.join(', ')}`
   return `off${which}: it needs ${configFile === undefined ? 'AFILNET_TIMEZONE' : 'a timezone'} or events`
 }
+
+/** A query may hold a secret. */
+const urlWithoutQuery = (url: URL) => `${url.origin}${url.pathname}`
 
 /** The one account and the one caller, where the environment configures them. */
 function only({ configFile, accounts, callers }: Config) {
@@ -90,12 +97,17 @@ function withoutSecrets({ wsdlDigest, ...account }: AccountConfig) {
 
 /** The configuration by the names of variables and of the file's properties, without secrets. */
 export function describeConfig(config: Config): Record<string, unknown> {
-  const { accounts, callers, configFile, files } = config
+  const { accounts, callers, webhooks, configFile, files } = config
   return {
     ...mapValues(shown, show => show(config)),
     ...(configFile !== undefined && {
       accounts: mapValues(accounts, withoutSecrets),
       callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => set) })),
+      webhooks: mapValues(webhooks, ({ url, secrets, ...rest }) => ({
+        ...rest,
+        url: urlWithoutQuery(url),
+        secret: secrets.map(() => set),
+      })),
     }),
     files: Object.keys(files),
   }

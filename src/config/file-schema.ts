@@ -33,6 +33,16 @@ const reference = (what: string) =>
   )
 const word = (description: string, expected = 'a string') => Type.Optional(Type.String({ pattern: '\\S', description, expected }))
 
+const chats = (description: string) =>
+  Type.Array(
+    Type.String({
+      pattern: chatPattern,
+      description: 'platform/platformId/destination, each a literal, a literal prefix and *, or *',
+      expected: 'three segments such as whatsapp/100/34*, each a literal, a literal prefix and *, or *',
+    }),
+    { description, expected: 'a list of chat patterns' },
+  )
+
 export type AccountRow = Static<typeof AccountRow>
 export const AccountRow = Type.Object(
   {
@@ -129,16 +139,7 @@ export const CallerRow = Type.Object(
     ),
     account: Type.String({ description: 'The name of the Afilnet account that the caller uses', expected: 'the name of an account' }),
     scopes: Type.Array(words(scopes, 'What the key may do'), { description: 'What the key may do', expected: 'a list of scopes' }),
-    chats: Type.Optional(
-      Type.Array(
-        Type.String({
-          pattern: chatPattern,
-          description: 'platform/platformId/destination, each a literal, a literal prefix and *, or *',
-          expected: 'three segments such as whatsapp/100/34*, each a literal, a literal prefix and *, or *',
-        }),
-        { description: 'The chats that the caller may use; without it: all', expected: 'a list of chat patterns' },
-      ),
-    ),
+    chats: Type.Optional(chats('The chats that the caller may use; without it: all')),
     expires: Type.Optional(
       Type.String({
         pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?(Z|[+-]\\d\\d:\\d\\d)$',
@@ -161,6 +162,32 @@ export const CallerRow = Type.Object(
   { ...strict, description: 'One caller of the gateway', expected: 'an object' },
 )
 
+/** Every type of event, as filters name it; a gap is never filtered. */
+export const eventTypes = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
+
+export type WebhookRow = Static<typeof WebhookRow>
+export const WebhookRow = Type.Object(
+  {
+    $comment,
+    url: Type.String({ description: 'Where events are posted to: https, or http on a loopback host', expected: 'a URL' }),
+    secret: Type.Union([reference('signing secret'), Type.Array(reference('signing secret'), { minItems: 2, maxItems: 2 })], {
+      description: 'Where the signing secret is (whsec_ and base64), never the secret itself; two during a rotation, the first signs',
+      expected: '{ "file": … } or { "env": … }, or a list of two of them; never write the secret itself here',
+      secret: true,
+    }),
+    account: Type.String({ description: 'The account whose events it gets', expected: 'the name of an account' }),
+    types: Type.Optional(
+      Type.Array(words(eventTypes, 'A type of event'), {
+        minItems: 1,
+        description: 'The types of event that it gets, and every gap; without it: all',
+        expected: 'a list of event types',
+      }),
+    ),
+    chats: Type.Optional(chats('The chats whose events it gets; without it: all')),
+  },
+  { ...strict, description: 'One endpoint that gets the events of an account', expected: 'an object' },
+)
+
 /** Names become labels of metrics and words in logs. */
 export const callerName = '^[a-z0-9][a-z0-9-]{0,62}$'
 export const accountName = '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'
@@ -172,6 +199,13 @@ export const GatewayFile = Type.Object(
     $comment,
     accounts: named(accountName, AccountRow, 'Accounts at Afilnet by name'),
     callers: named(callerName, CallerRow, 'Callers of the gateway by name: a-z, 0-9 and -'),
+    webhooks: Type.Optional(
+      Type.Record(Type.String({ pattern: callerName }), WebhookRow, {
+        ...strict,
+        description: 'Endpoints that get events, by name: a-z, 0-9 and -',
+        expected: 'an object',
+      }),
+    ),
   },
   { ...strict, title: 'Configuration of the Afilnet gateway', expected: 'a JSON object' },
 )

@@ -3,7 +3,7 @@ import { Errors, type ValueError, ValueErrorType } from '@sinclair/typebox/error
 import { closestWord } from '../lib/closest-word.ts'
 import { hasDuplicateKeys } from '../lib/duplicate-keys.ts'
 import { isObject } from '../lib/is-object.ts'
-import { AccountRow, accountName, CallerRow, callerName, GatewayFile } from './file-schema.ts'
+import { AccountRow, accountName, CallerRow, callerName, GatewayFile, WebhookRow } from './file-schema.ts'
 import { isNot } from './quote.ts'
 import { digestIssue } from './secrets.ts'
 import type { Report } from './variables.ts'
@@ -12,17 +12,19 @@ import type { Report } from './variables.ts'
 export type Valid<T> = { name: string; path: string; row: Partial<T> }
 
 /** The rows of the file without the properties that were reported. */
-export type GatewayRows = { accounts: Valid<AccountRow>[]; callers: Valid<CallerRow>[] }
+export type GatewayRows = { accounts: Valid<AccountRow>[]; callers: Valid<CallerRow>[]; webhooks: Valid<WebhookRow>[] }
 
 /** Reads the form of the file and reports each issue with its path. */
 export function readRows(text: string, report: Report): GatewayRows {
   const document = parse(text, report)
-  if (document === undefined) return { accounts: [], callers: [] }
+  if (document === undefined) return { accounts: [], callers: [], webhooks: [] }
   for (const error of Errors(GatewayFile, document)) if (error.path.split('/').length <= 2) reportError('', error, document, report)
-  const section = (name: 'accounts' | 'callers') => Object.entries(isObject(document) && isObject(document[name]) ? document[name] : {})
+  const section = (name: 'accounts' | 'callers' | 'webhooks') =>
+    Object.entries(isObject(document) && isObject(document[name]) ? document[name] : {})
   return {
     accounts: section('accounts').map(([name, row], i) => readRow('accounts', accountName, AccountRow, name, row, report, i + 1)),
     callers: section('callers').map(([name, row], i) => readCaller(name, row, report, i + 1)),
+    webhooks: section('webhooks').map(([name, row], i) => readRow('webhooks', callerName, WebhookRow, name, row, report, i + 1)),
   }
 }
 

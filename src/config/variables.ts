@@ -5,9 +5,10 @@ import { events } from './variables/events.ts'
 import { ledger } from './variables/ledger.ts'
 import { server, shutdown } from './variables/server.ts'
 import { traces } from './variables/traces.ts'
+import { webhooks } from './variables/webhooks.ts'
 
 /** Every variable that the gateway reads, in the order of the documentation. */
-export const groups = [several, afilnet, callers, server, traces, ledger, events, shutdown] as const
+export const groups = [several, afilnet, callers, server, traces, ledger, events, webhooks, shutdown] as const
 
 /** The schema of the environment: the one source of defaults, limits and descriptions. */
 export const Variables = Type.Object({
@@ -18,6 +19,7 @@ export const Variables = Type.Object({
   ...traces.variables,
   ...ledger.variables,
   ...events.variables,
+  ...webhooks.variables,
   ...shutdown.variables,
 })
 

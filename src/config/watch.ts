@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { type Config, ConfigError, digestOf } from './config.ts'
 
 /** What a reload changed: names only, which are not secret. */
-export type Changes = Record<'accounts' | 'callers', { added: string[]; removed: string[]; changed: string[] }>
+export type Changes = Record<'accounts' | 'callers' | 'webhooks', { added: string[]; removed: string[]; changed: string[] }>
 
 type WatchOptions = {
   config: Config
@@ -22,7 +22,11 @@ export function watchConfig({ config, read, applied, refused, pollMs = 2_000 }: 
   function reload() {
     try {
       const next = read()
-      const changes = { accounts: changesOf(current.accounts, next.accounts), callers: changesOf(current.callers, next.callers) }
+      const changes = {
+        accounts: changesOf(current.accounts, next.accounts),
+        callers: changesOf(current.callers, next.callers),
+        webhooks: changesOf(current.webhooks, next.webhooks),
+      }
       current = next
       files = next.files
       applied(next, changes)

@@ -59,6 +59,12 @@ export const catalogue = {
     meaning: 'No send of this caller has this id, or it is older than the gateway keeps sends.',
     action: 'You must act: use the id of a send that you made with a key of the same caller.',
   },
+  'webhook-not-found': {
+    status: 404,
+    title: 'There is no such webhook',
+    meaning: 'The account of this key has no webhook of this name, or the key is limited to certain chats.',
+    action: 'You must act: use a name that `GET /webhooks` lists. Keys with `chats` see no webhooks.',
+  },
   'channel-not-found': {
     status: 404,
     title: 'Afilnet knows no such channel',

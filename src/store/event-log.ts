@@ -1,3 +1,4 @@
+import type { Deliveries } from './deliveries.ts'
 import type { Sender } from './store.ts'
 
 /**
@@ -96,4 +97,4 @@ export type EventLog = {
 }
 
 /** What a store has beside the ledger. */
-export type Live = { leases: Leases; log: EventLog }
+export type Live = { leases: Leases; log: EventLog; deliveries: Deliveries }

@@ -46,6 +46,7 @@ export function createCounts(registry: Registry, { configCurrent }: { configCurr
       of.interrupted().value += count
     },
     storeAnswered: ({ verb, ms }) => of.store(verb).observe(ms / 1_000),
+    deliveryEnded: ({ webhook, result, ms }) => of.deliveries(webhook, result).observe(ms / 1_000),
     configurationReloaded() {
       of.reloads('applied').value++
       configCurrent.set(1)
@@ -113,6 +114,12 @@ function createFamilies(registry: Registry) {
     replays: counter('gateway_send_replays_total', 'Repeated requests that got the stored result', 'account'),
     interrupted: counter('gateway_sends_interrupted_total', 'Sends of processes that died, which are unknown now'),
     store: timer('gateway_store_duration_seconds', 'Verbs of the ledger', 'verb'),
+    deliveries: timer(
+      'gateway_webhook_delivery_duration_seconds',
+      'Attempts to deliver an event to a webhook, by result',
+      'webhook',
+      'result',
+    ),
     reloads: counter('gateway_config_reloads_total', 'Reloads of a changed configuration', 'result'),
   }
 }

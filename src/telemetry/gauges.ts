@@ -8,7 +8,11 @@ export type States = {
   storeOk: () => boolean
   ledgerChanged: () => boolean
   requestsInFlight: () => number
+  webhooks?: () => readonly WebhookGauges[]
 }
+
+/** A webhook that this process delivers for. */
+export type WebhookGauges = { webhook: string; state: string; lag: number }
 
 /** One number for each account. An account without a value shows NaN, and one that was removed disappears. */
 const ofAccounts: Record<string, { help: string; value: (report: AccountReport) => number | undefined }> = {
@@ -29,7 +33,10 @@ const ofAccounts: Record<string, { help: string; value: (report: AccountReport) 
 }
 
 /** Registers every gauge; returns the one that follows the configuration. */
-export function createGauges(registry: Registry, { accounts, storeOk, ledgerChanged, requestsInFlight }: States): { configCurrent: Gauge } {
+export function createGauges(
+  registry: Registry,
+  { accounts, storeOk, ledgerChanged, requestsInFlight, webhooks = () => [] }: States,
+): { configCurrent: Gauge } {
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
   const gauge = (name: string, help: string, labelNames: string[], collect: (this: Gauge) => void) =>
@@ -58,6 +65,19 @@ export function createGauges(registry: Registry, { accounts, storeOk, ledgerChan
     for (const { account, breakers } of accounts()) {
       for (const { operation, open } of breakers) this.set({ account, operation }, Number(open))
     }
+  })
+  gauge(
+    'gateway_webhook_up',
+    '0 while a webhook is paused or disabled; shown by the process that delivers',
+    ['webhook'],
+    function collect() {
+      this.reset()
+      for (const { webhook, state } of webhooks()) this.set({ webhook }, Number(state === 'ok'))
+    },
+  )
+  gauge('gateway_webhook_lag_seconds', 'Age of the oldest event that waits for a webhook', ['webhook'], function collect() {
+    this.reset()
+    for (const { webhook, lag } of webhooks()) this.set({ webhook }, lag)
   })
   const help = '1 if the configuration in use is the one on disk, 0 if that one was refused'
   const configCurrent = new Gauge({ name: 'gateway_config_current', help, registers })

@@ -53,6 +53,14 @@ const lines: Lines = {
   eventsAppended(log, { account, type, count }) {
     if (type === 'gap') log.warn({ account, count }, 'messages may be missing in the events, consumers get a gap')
   },
+  webhookStateChanged(log, { state, ...details }) {
+    if (state === 'ok') log.info({ webhook: details.webhook }, 'webhook delivers again')
+    else if (state === 'paused') log.warn(details, 'webhook paused, its endpoint is down')
+    else log.error(details, 'webhook disabled, its endpoint answered 410; a reload or a restart tries it again')
+  },
+  deliveryEnded(log, { webhook, result }) {
+    if (result === 'failed') log.warn({ webhook }, 'delivery failed, the endpoint refused the event five times')
+  },
   configurationReloaded: (log, changes) => log.info(changes, 'configuration reloaded'),
   configurationReloadFailed: (log, details) => log.error(details, 'configuration reload failed, keeping the previous one'),
 }

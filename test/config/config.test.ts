@@ -57,6 +57,7 @@ describe('A configuration', () => {
       readBack: true,
       storeMaxMb: 1024,
       eventsKeepMs: 259_200_000,
+      webhooks: {},
       idempotencyRequired: false,
       drainMs: 15_000,
       drainDelayMs: 0,

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { scopes } from '../../src/access.ts'
 import { ConfigError, readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import { type Environment, Variables } from '../../src/config/variables.ts'
@@ -121,7 +122,7 @@ describe('An issue', () => {
         'accounts.b.pasword: unknown property; did you mean password?',
         'callers.x.account: there is no account "q" (accounts: a, b)',
         'callers.x.keySha256[0]: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
-        'callers.x.scopes[0]: "messages:write" is not one of channels:read, chats:read, messages:read, messages:send, files:send, events:read, tokens:issue',
+        `callers.x.scopes[0]: "messages:write" is not one of ${scopes.join(', ')}`,
         'callers.x.surprise: unknown property',
         'callers.y.account: there is no account of that name (accounts: a, b)',
       ].sort(),

@@ -1,12 +1,13 @@
-import type { EventLog, Leases, LoggedEvent, NewEvent } from '../event-log.ts'
+import type { EventLog, Leases, Live, LoggedEvent, NewEvent } from '../event-log.ts'
 import { createListeners } from '../listeners.ts'
+import { createDeliveries } from './deliveries.ts'
 import type { Thread } from './thread.ts'
 
 const lookMs = 1_000
 const trimMax = 20_000 // never all of a large log at once
 
 /** Leases and the event log in a SQLite file; `logged` is to be called for each account whose log has grown. */
-export function createLive(writer: Thread, reader: Thread): { leases: Leases; log: EventLog; logged: (account: string) => void } {
+export function createLive(writer: Thread, reader: Thread): Live & { logged: (account: string) => void } {
   const listeners = createListeners(look)
 
   /** Another process may have the file open, too: an old one that drains, say. */
@@ -51,7 +52,7 @@ export function createLive(writer: Thread, reader: Thread): { leases: Leases; lo
     },
     watch: listeners.add,
   }
-  return { leases, log, logged: listeners.tell }
+  return { leases, log, deliveries: createDeliveries(writer, reader), logged: listeners.tell }
 }
 
 const eventOf = (position: number, body: string): LoggedEvent => ({ ...(JSON.parse(body) as NewEvent), position }) // as `append` wrote it

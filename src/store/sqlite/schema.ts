@@ -85,6 +85,14 @@ export const migrations: readonly string[] = [
    ALTER TABLE sends ADD COLUMN deliveryAt INTEGER;
    ALTER TABLE sends ADD COLUMN lookAt INTEGER;
    CREATE INDEX sendsToLookFor ON sends (account, lookAt) WHERE lookAt IS NOT NULL;`,
+  // Webhooks: how far each has come, what its endpoint refused, and what operators ask of the process that delivers.
+  `CREATE TABLE webhooks (name TEXT PRIMARY KEY, account TEXT NOT NULL, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+   CREATE TABLE failedDeliveries (webhook TEXT NOT NULL, position INTEGER NOT NULL, eventId TEXT NOT NULL, type TEXT NOT NULL,
+     at INTEGER NOT NULL, destination TEXT, attempts INTEGER NOT NULL, lastStatus INTEGER, lastError TEXT, lastAttemptAt INTEGER NOT NULL,
+     PRIMARY KEY (webhook, position)) STRICT, WITHOUT ROWID;
+   CREATE INDEX failedByDestination ON failedDeliveries (destination) WHERE destination IS NOT NULL;
+   CREATE TABLE webhookRequests (id INTEGER PRIMARY KEY AUTOINCREMENT, webhook TEXT NOT NULL, request TEXT NOT NULL) STRICT;
+   CREATE INDEX webhookRequestsByName ON webhookRequests (webhook, id);`,
 ]
 
 /** The schema version of an open file. */

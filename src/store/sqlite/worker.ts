@@ -2,6 +2,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Batch } from '../../lib/worker-client.ts'
 import { compareLedger, type LedgerMemory } from '../identity.ts'
 import type { StoreFault, StorePolicy } from '../store.ts'
+import { deliveryReads, deliveryWrites } from './delivery-verbs.ts'
 import { logReads, logWrites } from './event-log.ts'
 import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
@@ -27,8 +28,8 @@ export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | u
 /** What is wrong with a call: without a `fault` the call itself. */
 export type Refusal = { fault?: StoreFault | undefined; message: string }
 
-const writes = { ...ledgerWrites, ...logWrites }
-const verbs = { ...writes, ...reads, ...logReads, ...upkeep, close: () => disconnect() }
+const writes = { ...ledgerWrites, ...logWrites, ...deliveryWrites }
+const verbs = { ...writes, ...reads, ...logReads, ...deliveryReads, ...upkeep, close: () => disconnect() }
 
 /** Everything that the worker can be asked. */
 export type Verbs = typeof verbs

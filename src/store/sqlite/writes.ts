@@ -1,6 +1,7 @@
 // Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
 import { LedgerChangedError, lookAfterMs, type Outcome, type SettledBy, StoreUnavailableError } from '../store.ts'
+import { forgetDeliveries } from './delivery-verbs.ts'
 import { announce, dropEvents, forgetEvents } from './event-log.ts'
 import { findings } from './findings.ts'
 import { at, columns, type FlatRow, newColumns } from './rows.ts'
@@ -166,6 +167,7 @@ export const writes = {
       }
     }
     forgetEvents(file, destination)
+    forgetDeliveries(file, destination)
     return { gone: deleted, pending }
   },
 }

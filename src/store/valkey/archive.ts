@@ -1,5 +1,6 @@
 import type { Archive } from '../store.ts'
 import type { Reply } from './connection.ts'
+import { forgetDeliveries } from './deliveries.ts'
 import { eventScripts } from './event-scripts.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
@@ -43,6 +44,7 @@ export function createArchive(session: Session): Archive {
         }
       }
       await forgetEvents(session, destination)
+      await forgetDeliveries(session, destination)
       return sum
     },
   }

@@ -4,6 +4,7 @@ import type { EventLog, Leases, Live, LoggedEvent, LogMark, NewEvent } from '../
 import { createListeners } from '../listeners.ts'
 import type { ServerPlace } from '../url.ts'
 import type { Reply } from './connection.ts'
+import { createDeliveries } from './deliveries.ts'
 import { eventScripts as scripts } from './event-scripts.ts'
 import { watchStreams } from './news.ts'
 import type { Session } from './session.ts'
@@ -77,7 +78,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     watch: listeners.add,
   }
   return {
-    live: { leases, log },
+    live: { leases, log, deliveries: createDeliveries(session) },
     stop() {
       for (const stop of stops) stop()
     },

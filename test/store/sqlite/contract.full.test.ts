@@ -5,10 +5,11 @@ import { afterAll } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
+import { deliveryContract } from '../delivery-contract.ts'
 import { eventContract } from '../event-contract.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'store-'))
 let files = 0
-for (const contract of [storeContract, archiveContract, eventContract])
+for (const contract of [storeContract, archiveContract, eventContract, deliveryContract])
   contract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
 afterAll(() => rmSync(scratch, { recursive: true }))

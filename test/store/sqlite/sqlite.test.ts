@@ -7,12 +7,13 @@ import { describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
+import { deliveryContract } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
 import { crm, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
-for (const contract of [storeContract, findingsContract, archiveContract, eventContract])
+for (const contract of [storeContract, findingsContract, archiveContract, eventContract, deliveryContract])
   contract('sqlite in memory', options => openStore('sqlite::memory:', options))
 
 describe('several processes on one file', () => {

@@ -9,6 +9,7 @@ import { openValkey, type ValkeyOptions } from '../../../src/store/valkey/valkey
 import { selfSigned } from '../../afilnet/certificate.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
+import { deliveryContract } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
@@ -64,7 +65,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     return server
   }
 
-  for (const contract of [storeContract, findingsContract, archiveContract, eventContract])
+  for (const contract of [storeContract, findingsContract, archiveContract, eventContract, deliveryContract])
     contract('valkey', options => openStore(shared.fresh(), options))
 
   describe('several processes on one server', () => {

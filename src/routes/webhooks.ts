@@ -1,0 +1,193 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyRequest } from 'fastify'
+import { oneOf, openWord } from '../lib/string-enum.ts'
+import { Problem } from '../problem/problem.ts'
+import type { Webhooks } from '../webhooks/webhooks.ts'
+import { Nullable } from './params.ts'
+
+/** An endpoint that gets the events of an account. */
+export type Webhook = Static<typeof Webhook>
+export const Webhook = Type.Object(
+  {
+    name: Type.String(),
+    url: Type.String({ description: 'Without its query' }),
+    state: openWord(
+      ['ok', 'paused', 'disabled'],
+      '`paused`: the endpoint is down and is tried again. `disabled`: it answered 410 and gets nothing until a reload or a restart.',
+    ),
+    lag: Type.Integer({ description: 'Seconds that the oldest event waits' }),
+    lastError: Type.Optional(Type.String()),
+  },
+  { $id: 'Webhook', examples: [{ name: 'crm', url: 'https://crm.example.com/events', state: 'ok', lag: 0 }] },
+)
+
+export const WebhookList = Type.Object({ items: Type.Array(Type.Unsafe<Webhook>(Type.Ref('Webhook'))) }, { $id: 'WebhookList' })
+
+/** An event that a webhook has not delivered. */
+export type Delivery = Static<typeof Delivery>
+export const Delivery = Type.Object(
+  {
+    eventId: Type.String(),
+    type: Type.String(),
+    at: Type.String({ format: 'date-time', description: 'When the event was found' }),
+    destination: Nullable(),
+    state: openWord(['pending', 'failed'], '`failed`: the endpoint refused it five times.'),
+    attempts: Type.Integer(),
+    lastStatus: Type.Optional(Type.Integer()),
+    lastError: Type.Optional(Type.String()),
+    lastAttemptAt: Type.Optional(Type.String({ format: 'date-time' })),
+  },
+  {
+    $id: 'Delivery',
+    examples: [
+      {
+        eventId: 'x3Fq8kZ1rT0a5k2m9d7w1',
+        type: 'message.created',
+        at: '2026-01-31T09:30:00.000Z',
+        destination: '34600000000',
+        state: 'failed',
+        attempts: 5,
+        lastStatus: 422,
+        lastAttemptAt: '2026-01-31T09:30:15.000Z',
+      },
+    ],
+  },
+)
+
+export const DeliveryPage = Type.Object(
+  {
+    items: Type.Array(Type.Unsafe<Delivery>(Type.Ref('Delivery'))),
+    nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: ['MTc5NTY2NjMz'] })),
+  },
+  { $id: 'DeliveryPage' },
+)
+
+export const WebhookTest = Type.Object(
+  {
+    status: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'What the endpoint answered; null without an answer' }),
+    ms: Type.Integer(),
+    error: Type.Optional(Type.String()),
+  },
+  { $id: 'WebhookTest', examples: [{ status: 204, ms: 12 }] },
+)
+
+export const Redrive = Type.Object(
+  {
+    after: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'The id of an event: delivers again what follows it' })),
+    failed: Type.Optional(Type.Literal(true, { description: 'Delivers again what has failed' })),
+  },
+  { $id: 'Redrive', additionalProperties: false, minProperties: 1, maxProperties: 1, examples: [{ failed: true }] },
+)
+
+const named = Type.Object({ name: Type.String({ maxLength: 63, examples: ['crm'] }) })
+const errors = ['webhook-not-found', 'store-unavailable'] as const
+const tags = ['Webhooks']
+
+/** Callers with `chats` see no webhooks: those get the events of every chat. */
+function accountOf({ caller }: FastifyRequest): string {
+  if (!caller || caller.chats) throw new Problem('webhook-not-found')
+  return caller.account
+}
+
+/** The webhooks of the caller's account; `webhooks` is absent while none is configured. */
+export const webhookRoutes: FastifyPluginAsyncTypebox<{ webhooks: () => Webhooks | undefined }> = async (app, { webhooks }) => {
+  const ofCaller = (request: FastifyRequest) => {
+    const account = accountOf(request)
+    const running = webhooks()
+    if (!running) throw new Problem('webhook-not-found')
+    return { account, running }
+  }
+
+  app.get(
+    '/webhooks',
+    {
+      config: { scope: 'webhooks:read', errors },
+      schema: {
+        operationId: 'listWebhooks',
+        summary: 'Webhooks of your account',
+        description: 'Lists the endpoints that the operator has configured, and how they are.',
+        tags,
+        response: { 200: Type.Unsafe<Static<typeof WebhookList>>(Type.Ref('WebhookList')) },
+      },
+    },
+    async (request, reply) => {
+      const account = accountOf(request)
+      reply.header('cache-control', 'no-store')
+      return { items: (await webhooks()?.list(account)) ?? [] }
+    },
+  )
+  app.get(
+    '/webhooks/:name/deliveries',
+    {
+      config: { scope: 'webhooks:read', errors },
+      schema: {
+        operationId: 'listDeliveries',
+        summary: 'Events that a webhook has not delivered',
+        description: 'Lists what waits and what has failed, oldest first. Delivered events are not kept.',
+        tags,
+        params: named,
+        querystring: Type.Object(
+          {
+            state: Type.Optional(oneOf(['pending', 'failed'])),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+            cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
+          },
+          { additionalProperties: false },
+        ),
+        response: { 200: Type.Unsafe<Static<typeof DeliveryPage>>(Type.Ref('DeliveryPage')) },
+      },
+      // The one number in a query, where everything is text; bodies are never coerced.
+      preValidation: async request => {
+        const query = request.query as { limit?: unknown } // not validated yet
+        if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
+      },
+    },
+    async (request, reply) => {
+      const { account, running } = ofCaller(request)
+      const { limit = 20, ...query } = request.query
+      reply.header('cache-control', 'no-store')
+      return running.deliveries(account, request.params.name, { ...query, limit })
+    },
+  )
+  app.post(
+    '/webhooks/:name/redrive',
+    {
+      config: { scope: 'webhooks:write', errors },
+      schema: {
+        operationId: 'redriveWebhook',
+        summary: 'Deliver events again',
+        description: 'Takes either `after` or `failed`. Deliveries begin within seconds.',
+        tags,
+        params: named,
+        body: Type.Unsafe<Static<typeof Redrive>>(Type.Ref('Redrive')),
+        response: { 202: Type.Null({ description: 'The events will be delivered again' }) },
+      },
+    },
+    async (request, reply) => {
+      const { account, running } = ofCaller(request)
+      const { after } = request.body
+      await running.redrive(account, request.params.name, after === undefined ? { failed: true } : { after })
+      return reply.code(202).send(null)
+    },
+  )
+  app.post(
+    '/webhooks/:name/test',
+    {
+      config: { scope: 'webhooks:write', errors },
+      schema: {
+        operationId: 'testWebhook',
+        summary: 'Post a test event to a webhook',
+        description: 'The signed event has the type `test` and is in no log. A 2xx ends a pause.',
+        tags,
+        params: named,
+        response: { 200: Type.Unsafe<Static<typeof WebhookTest>>(Type.Ref('WebhookTest')) },
+      },
+    },
+    async (request, reply) => {
+      const { account, running } = ofCaller(request)
+      reply.header('cache-control', 'no-store')
+      return running.test(account, request.params.name)
+    },
+  )
+}

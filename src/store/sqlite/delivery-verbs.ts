@@ -1,0 +1,60 @@
+import type { ArchivedWebhook, DeliveryChange, DeliveryRequest, FailedDelivery, SavedWebhook } from '../deliveries.ts'
+import { holds } from './event-log.ts'
+import type { SqliteFile } from './file.ts'
+import type { Scope } from './scope.ts'
+
+/** In the order of the members of `FailedDelivery`. */
+const columns = 'position, eventId, type, at, destination, attempts, lastStatus, lastError, lastAttemptAt'
+const names = columns.split(', ') as (keyof FailedDelivery)[] // a list of its members
+const insert = `INSERT OR REPLACE INTO failedDeliveries (webhook, ${columns}) VALUES (?${', ?'.repeat(names.length)})`
+const mostRequests = 100
+
+/** Verbs of webhooks that write. */
+export const deliveryWrites = {
+  saveWebhook(scope: Scope, name: string, lease: { name: string; fence: number }, change: DeliveryChange): boolean {
+    const { file } = scope
+    const { saved, failed, cleared, clearedAfter, handled } = change
+    if (!holds(scope, lease.name, lease.fence)) return false
+    file.run('INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?)', name, saved.account, saved.state)
+    if (clearedAfter !== undefined) file.run('DELETE FROM failedDeliveries WHERE webhook = ? AND position > ?', name, clearedAfter)
+    for (const position of cleared) file.run('DELETE FROM failedDeliveries WHERE webhook = ? AND position = ?', name, position)
+    for (const row of failed) file.run(insert, name, ...names.map(column => row[column]))
+    file.run('DELETE FROM webhookRequests WHERE webhook = ? AND id <= ?', name, handled)
+    return true
+  },
+
+  requestOfWebhook({ file }: Scope, name: string, request: string) {
+    file.run('INSERT INTO webhookRequests (webhook, request) VALUES (?, ?)', name, request)
+    const kept = `SELECT id FROM webhookRequests WHERE webhook = ? ORDER BY id DESC LIMIT ${mostRequests}`
+    file.run(`DELETE FROM webhookRequests WHERE webhook = ? AND id NOT IN (${kept})`, name, name)
+  },
+
+  deleteFailed: ({ file }: Scope, before: number): number => file.run('DELETE FROM failedDeliveries WHERE at < ?', before),
+
+  loadWebhook({ file }: Scope, { name, account, state, failed }: ArchivedWebhook): boolean {
+    if (file.run('INSERT INTO webhooks VALUES (?, ?, ?) ON CONFLICT DO NOTHING', name, account, state) === 0) return false
+    for (const row of failed) file.run(insert, name, ...names.map(column => row[column]))
+    return true
+  },
+}
+
+/** Verbs of webhooks that read. */
+export const deliveryReads = {
+  webhook({ file }: Scope, name: string): { saved?: SavedWebhook; requests: DeliveryRequest[] } {
+    const [account, state] = file.row('SELECT account, state FROM webhooks WHERE name = ?', name) ?? []
+    const rows = file.rows('SELECT id, request FROM webhookRequests WHERE webhook = ? ORDER BY id', name)
+    const requests = rows.map(([id, request]) => ({ id: Number(id), request: String(request) }))
+    return { ...(account !== undefined && { saved: { account: String(account), state: String(state) } }), requests }
+  },
+
+  failedOf({ file }: Scope, name: string, after: number, limit: number): FailedDelivery[] {
+    const sql = `SELECT ${columns} FROM failedDeliveries WHERE webhook = ? AND position > ? ORDER BY position LIMIT ?`
+    return file.rows(sql, name, after, limit).map(row => Object.fromEntries(names.map((column, n) => [column, row[n]])) as FailedDelivery) // as the columns are
+  },
+
+  webhookNames: ({ file }: Scope): string[] => file.rows('SELECT name FROM webhooks ORDER BY name').map(String),
+}
+
+/** Erases what is known of a destination. */
+export const forgetDeliveries = (file: SqliteFile, destination: string) =>
+  file.run('DELETE FROM failedDeliveries WHERE destination = ?', destination)

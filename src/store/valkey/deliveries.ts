@@ -1,0 +1,57 @@
+import { archiveOf, type Deliveries, type FailedDelivery } from '../deliveries.ts'
+import { deliveryScripts as scripts } from './delivery-scripts.ts'
+import type { Session } from './session.ts'
+
+const slice = 200
+
+/** Webhooks on a server. */
+export function createDeliveries({ read, writeBeside: write }: Session): Deliveries {
+  const names = async () => ((await read(scripts.names)) as string[]).sort()
+
+  const deliveries: Deliveries = {
+    async webhook(name) {
+      const [account, state, flat] = (await read(scripts.webhook, name)) as [string | null, string | null, string[]]
+      const requests = []
+      for (let n = 0; n < flat.length; n += 2) if (flat[n] !== 'last') requests.push({ id: Number(flat[n]), request: String(flat[n + 1]) })
+      requests.sort((a, b) => a.id - b.id)
+      return { ...(account !== null && state !== null && { saved: { account, state } }), requests }
+    },
+    async save(name, lease, { saved, failed, cleared, clearedAfter = '', handled }) {
+      const head = [name, lease.name, lease.fence, saved.account, saved.state, handled, clearedAfter, cleared.length]
+      const [done] = await write(scripts.save, ...head, ...cleared, ...failed.flatMap(flat))
+      return done === 1
+    },
+    async request(name, request) {
+      await write(scripts.request, name, request)
+    },
+    async failed(name, after, limit) {
+      const rows = (await read(scripts.failed, name, after, limit)) as string[]
+      return rows.map(row => JSON.parse(row) as FailedDelivery) // as `save` wrote it
+    },
+    async deleteFailed(before) {
+      let gone = 0
+      for (const name of await names()) {
+        for (let some = slice; some === slice; gone += some) some = Number((await write(scripts.deleteFailed, name, before))[0])
+      }
+      return gone
+    },
+    dumpWebhooks: async () => archiveOf(await names(), deliveries),
+    async loadWebhook({ name, account, state, failed }) {
+      const [loaded] = await write(scripts.load, name, account, state, ...failed.flatMap(flat))
+      return loaded === 1
+    },
+  }
+  return deliveries
+}
+
+const flat = (row: FailedDelivery): [number, string] => [row.position, JSON.stringify(row)]
+
+/** Erases what webhooks failed to deliver of a destination. */
+export async function forgetDeliveries({ read, writeBeside: write }: Session, destination: string) {
+  for (const name of (await read(scripts.names)) as string[]) {
+    for (let after: string | undefined = '-1'; after !== undefined; ) {
+      const [last] = await write(scripts.forgetFailed, name, destination, after, slice)
+      after = last === '' ? undefined : String(last)
+    }
+  }
+}

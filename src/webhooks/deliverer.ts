@@ -1,0 +1,76 @@
+import { beginTenure, type Tenure, type TenureOptions } from './tenure.ts'
+
+export type Deliverer = ReturnType<typeof createDeliverer>
+
+type Options = Omit<TenureOptions, 'lease' | 'holds' | 'lost'> & { holder: string }
+
+const leaseMs = 10_000
+const renewMs = 3_000
+/** How long a shutdown waits for what is in flight; it is delivered again otherwise. */
+const graceMs = 2_000
+
+/** Takes turns with other processes in delivering for one webhook: one of them holds its lease. */
+export function createDeliverer({ holder, ...options }: Options) {
+  const { store, clock } = options
+  const name = `webhook:${options.name}`
+  let tenure: Tenure | undefined
+  let fence: number | undefined
+  let heldUntil = 0
+  let stopped = false
+  let cancel = () => {}
+  let running = Promise.resolve()
+
+  function lost() {
+    tenure?.abandon()
+    tenure = undefined
+    fence = undefined
+  }
+
+  async function begin() {
+    const at = clock.monotonic()
+    fence = await store.leases.acquire(name, holder, leaseMs)
+    if (fence === undefined) return
+    heldUntil = at + leaseMs
+    tenure = await beginTenure({ ...options, lease: { name, fence }, lost, holds: () => clock.monotonic() < heldUntil })
+    if (fence === undefined || stopped) await end() // lost or stopped meanwhile
+  }
+
+  async function renew(tenure: Tenure, fence: number) {
+    const at = clock.monotonic()
+    if (!(await store.leases.renew(name, fence, leaseMs))) return lost()
+    heldUntil = at + leaseMs
+    await tenure.check()
+    tenure.wake()
+  }
+
+  async function end() {
+    await tenure?.end(graceMs)
+    if (fence !== undefined) await store.leases.release(name, fence).catch(() => {}) // it expires
+    tenure = undefined
+    fence = undefined
+  }
+
+  function turn() {
+    running = (tenure && fence !== undefined ? renew(tenure, fence) : begin())
+      .catch(() => {}) // the store is away: it is asked again
+      .then(() => {
+        if (!stopped) cancel = clock.after(renewMs, turn)
+      })
+  }
+  turn()
+
+  return {
+    /** There are new events in the log. */
+    news: () => tenure?.news(),
+    /** An operator has asked for something. */
+    check: async () => tenure?.check(),
+    /** How the webhook is, if this process delivers. */
+    report: () => tenure?.report(),
+    async stop() {
+      stopped = true
+      cancel()
+      await running
+      await end()
+    },
+  }
+}

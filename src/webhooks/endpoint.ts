@@ -1,0 +1,86 @@
+import { Webhook } from 'standardwebhooks'
+import { Pool } from 'undici'
+import { version } from '../version.ts'
+import type { Clock, WebhookConfig } from './ports.ts'
+
+/** How an endpoint answered; without a status it did not. */
+export type Reply = { status: number; retryAfter?: string; error?: never } | { status?: never; retryAfter?: never; error: string }
+
+export type Endpoint = {
+  /** Posts a signed body; never rejects. */
+  post(id: string, body: string, signal?: AbortSignal): Promise<Reply>
+  close(): Promise<void>
+}
+
+export const deliveriesAtOnce = 8
+const connectMs = 5_000
+const idleMs = 2_000 // shorter than most servers keep an idle connection: the next delivery must not meet its end
+const answerBytes = 16_384
+
+/** Where a webhook posts to. Redirects are not followed, and of an answer only the status counts. */
+export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, { now }: Pick<Clock, 'now'>, timeoutMs = 10_000): Endpoint {
+  const webhook = new Webhook(secret)
+  const pool = new Pool(url.origin, {
+    connections: deliveriesAtOnce + 1, // one for a test
+    allowH2: false,
+    connect: { timeout: Math.min(connectMs, timeoutMs) },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    keepAliveTimeout: idleMs,
+    keepAliveMaxTimeout: idleMs,
+    maxHeaderSize: 16_384,
+  })
+
+  return {
+    async post(id, body, signal) {
+      const timestamp = new Date(now())
+      const deadline = new AbortController()
+      const timer = setTimeout(() => deadline.abort(), timeoutMs)
+      try {
+        const {
+          statusCode,
+          headers,
+          body: answer,
+        } = await pool.request({
+          path: url.pathname + url.search,
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            'user-agent': `afilnet-gateway/${version}`,
+            'webhook-id': id,
+            'webhook-timestamp': String(Math.floor(timestamp.getTime() / 1_000)),
+            'webhook-signature': webhook.sign(id, timestamp, body),
+          },
+          body,
+          signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal,
+        })
+        // Nothing of it is kept; the connection is closed when there is more.
+        await answer.dump({ limit: answerBytes }).catch(() => {})
+        const retryAfter = headers['retry-after']
+        return { status: statusCode, ...(typeof retryAfter === 'string' && { retryAfter }) }
+      } catch (error) {
+        return { error: deadline.signal.aborted ? `no answer within ${timeoutMs / 1_000} s` : reasonOf(error) }
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    close: () => pool.destroy(),
+  }
+}
+
+const reasons: Record<string, string> = {
+  ECONNREFUSED: 'the connection was refused',
+  ECONNRESET: 'the connection was reset',
+  ENOTFOUND: 'the host name does not resolve',
+  EAI_AGAIN: 'the host name does not resolve',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+  UND_ERR_SOCKET: 'the connection was closed before an answer',
+}
+
+/** Why there was no answer, without a word that the other side chose. */
+function reasonOf(error: unknown): string {
+  const found = error instanceof AggregateError ? error.errors[0] : error
+  const code = String((found as { code?: unknown } | undefined)?.code ?? 'unknown')
+  const known = /^[A-Z][A-Z0-9_]{2,60}$/.test(code) ? code : 'unknown'
+  return reasons[known] ?? `the connection failed (${known})`
+}

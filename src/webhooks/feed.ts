@@ -1,0 +1,120 @@
+import type { EventLog, LoggedEvent, LogMark } from '../store/event-log.ts'
+import type { Clock } from './ports.ts'
+import type { WebhookState } from './saved-state.ts'
+import { createWindow, type Entry, entryOf, type Window } from './window.ts'
+
+/** What a webhook reads of the log of its account. */
+export type Feed = {
+  window(): Window
+  /** The log that the positions belong to. */
+  identity(): string
+  /** Whether there is more to read, and room for it; `idle` says that nothing is in flight. */
+  needs(idle: boolean): boolean
+  /** Reads a page. */
+  fill(idle: boolean): Promise<void>
+  /** There are new events. */
+  news(): void
+  /** Begins again after a position. */
+  rewind(position: number): void
+  /** Puts these events back among those that wait; returns those that the log still has. */
+  restore(positions: readonly number[]): Promise<number[]>
+}
+
+const pageEvents = 200
+/** So many that wait are enough to choose from. */
+const enough = 64
+
+/** Where a webhook without a past begins: now. */
+export async function startNow(log: EventLog, account: string): Promise<WebhookState> {
+  const { mark } = await log.read(account, Number.MAX_SAFE_INTEGER - 1, 1)
+  return { identity: mark?.identity ?? '', position: mark?.last ?? 0, done: [], again: [], tried: [] }
+}
+
+/** Reads the log from where the webhook was. */
+export function createFeed(
+  { log, account, clock, wants }: { log: EventLog; account: string; clock: Clock; wants: (event: LoggedEvent) => boolean },
+  state: WebhookState,
+): Feed {
+  let window = createWindow(state.position, state.done)
+  let { identity } = state
+  let [news, seen] = [1, 0]
+  /** The log was replaced: its events wait until the last attempt of the old ones has ended. */
+  let replaced = false
+  const tried = new Map(state.tried.map(({ position, ...attempts }) => [position, attempts]))
+
+  /** An entry goes on with the attempts that it had before the process changed. */
+  function recall(entry: Entry | undefined) {
+    if (entry) Object.assign(entry, tried.get(entry.event.position))
+  }
+
+  const feed: Feed = {
+    window: () => window,
+    identity: () => identity,
+
+    needs: idle => news > seen && window.room() > 0 && window.entries.length < enough && (idle || !replaced),
+
+    async fill(idle) {
+      const upTo = news
+      const learntAt = clock.monotonic()
+      const { mark, events } = await log.read(account, window.read(), Math.min(pageEvents, window.room()))
+      if (!mark) {
+        seen = upTo
+        return
+      }
+      const gap = gapFor(mark, identity, window.read())
+      replaced = gap?.reason === 'log-replaced'
+      if (replaced && !idle) return
+      if (gap && replaced) window = createWindow(gap.position - 1)
+      replaced = false
+      identity = mark.identity
+      if (gap) window.add(gapEvent(gap.position, clock.now(), gap.reason), true, learntAt)
+      else for (const event of events) recall(window.add(event, wants(event), learntAt))
+      if (!gap && (events.length === 0 || window.read() >= mark.last)) seen = upTo
+    },
+
+    news() {
+      news++
+    },
+
+    rewind(position) {
+      window = createWindow(position)
+      news++
+    },
+
+    async restore(positions) {
+      const found: number[] = []
+      for (const position of positions) {
+        const [event] = (await log.read(account, position - 1, 1)).events
+        if (event?.position !== position) continue
+        const entry = entryOf(event, clock.monotonic())
+        recall(entry)
+        window.restore(entry)
+        found.push(position)
+      }
+      return found
+    },
+  }
+  return feed
+}
+
+/** Whether something is missing between what was read and what the log has now. */
+function gapFor(mark: LogMark, identity: string, read: number): { position: number; reason: string } | undefined {
+  if (identity !== '' && mark.identity !== identity) return { position: mark.trimmed, reason: 'log-replaced' }
+  if (read < mark.trimmed) return { position: mark.trimmed, reason: 'retention' }
+  return read > mark.last ? { position: mark.trimmed, reason: 'log-replaced' } : undefined
+}
+
+/** Whether an event is a gap that was made for one webhook: the log has none of these. */
+export const isMade = ({ reason }: LoggedEvent) => reason === 'retention' || reason === 'log-replaced'
+
+const gapEvent = (position: number, at: number, reason: string): LoggedEvent => ({
+  type: 'gap',
+  position,
+  at,
+  platform: null,
+  platformId: null,
+  destination: null,
+  messageId: null,
+  direction: null,
+  reason,
+})

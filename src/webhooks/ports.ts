@@ -1,0 +1,48 @@
+import type { Deliveries } from '../store/deliveries.ts'
+import type { EventLog, Leases, LoggedEvent } from '../store/event-log.ts'
+
+/** A webhook as the configuration has it. */
+export type WebhookConfig = {
+  url: URL
+  /** The first signs; a second one is known to the receiver during a rotation. */
+  secrets: readonly string[]
+  account: string
+  /** Without it, events of every type. */
+  types?: readonly string[]
+  /** Patterns; without them, every chat. */
+  chats?: readonly string[]
+}
+
+/** What the room needs of the store. */
+export type WebhookStore = { leases: Leases; log: EventLog; deliveries: Deliveries }
+
+/** What the room needs of the live events. */
+export type EventReader = {
+  /** The id of an event, which is its cursor too; a gap that was made for one webhook has an id of its own. */
+  idOf(account: string, identity: string, position: number, isMade: boolean): string
+  /** Where a cursor points; nothing for one that is malformed or of another account. */
+  readCursor(account: string, cursor: string): { identity: string; position: number } | undefined
+  /** The Event as JSON in one line, with its text as Afilnet has it since `learntAt` (monotonic); rejects while Afilnet cannot be read. */
+  render(account: string, id: string, event: LoggedEvent, learntAt: number): Promise<string>
+}
+
+/** Time, so that tests need not wait for it. */
+export type Clock = {
+  now(): number
+  /** Never jumps. */
+  monotonic(): number
+  /** Runs something later; returns how to prevent it. */
+  after(ms: number, run: () => void): () => void
+  /** From 0 to 1. */
+  random(): number
+}
+
+export const realClock: Clock = {
+  now: Date.now,
+  monotonic: () => performance.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  },
+  random: Math.random,
+}

@@ -1,0 +1,33 @@
+/** What an answer means: the event is delivered; the endpoint is down; it refuses this event; it wants no more. */
+export type Verdict = 'delivered' | 'down' | 'refused' | 'gone'
+
+/** Statuses that speak of the endpoint or of its access rules, not of the event. */
+const ofTheEndpoint = new Set([401, 403, 404, 408, 409, 425, 429])
+
+export function verdictOf(status: number): Verdict {
+  if (status >= 200 && status < 300) return 'delivered'
+  if (status === 410) return 'gone'
+  return (status >= 300 && status < 400) || status >= 500 || ofTheEndpoint.has(status) ? 'down' : 'refused'
+}
+
+/** How often an event is attempted before it is failed, and the waits in between. */
+export const mostRefusals = 5
+export const refusalDelayMs = (refusals: number) => 1_000 * 2 ** (refusals - 1)
+
+/** So many refused events in a row, with no delivery between, mean that the endpoint is down. */
+export const refusedRun = 5
+
+const longestRetryAfterMs = 600_000
+
+/** How long a webhook pauses, for the n-th time in a row (from 0). */
+export function pauseMs(pauses: number, random: number, retryAfterMs: number): number {
+  const usual = Math.min(60_000, 5_000 * 2 ** Math.min(pauses, 10) * (0.9 + 0.2 * random))
+  return Math.max(usual, Math.min(longestRetryAfterMs, retryAfterMs))
+}
+
+/** The wait that a `Retry-After` asks for, in seconds or as a date; 0 for none. */
+export function readRetryAfter(header: string | undefined, now: number): number {
+  if (header === undefined) return 0
+  const ms = /^\s*\d{1,9}\s*$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - now
+  return Number.isFinite(ms) ? Math.max(0, ms) : 0
+}

@@ -1,0 +1,113 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { describeConfig } from '../../src/config/describe.ts'
+import type { Environment } from '../../src/config/variables.ts'
+
+const secretOf = (text: string) => `whsec_${Buffer.from(text.padEnd(32, '.')).toString('base64')}`
+const secret = secretOf('fake-secret-one')
+const other = secretOf('fake-secret-two')
+const single = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: 'ab'.repeat(32) }
+const directory = mkdtempSync(join(tmpdir(), 'webhooks-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+
+const write = (name: string, content: string) => {
+  writeFileSync(join(directory, name), content)
+  return join(directory, name)
+}
+const fileWith = (webhooks: unknown): Environment => ({
+  PASSWORD: 'pa$$ word',
+  HOOK: secret,
+  GATEWAY_CONFIG: write(
+    'config.json',
+    JSON.stringify({
+      accounts: { main: { user: 'ops@example.com', password: { env: 'PASSWORD' } } },
+      callers: { crm: { keySha256: ['ab'.repeat(32)], account: 'main', scopes: [] } },
+      webhooks,
+    }),
+  ),
+})
+const issuesIn = (environment: Environment): Record<string, string> => {
+  try {
+    readConfig(environment)
+    return {}
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]))
+  }
+}
+const crm = { url: 'https://crm.example.com/events?token=fake', secret: { env: 'HOOK' }, account: 'main' }
+
+describe('Webhooks', () => {
+  test('are none unless configured', () => {
+    expect(readConfig(single).webhooks).toEqual({})
+  })
+
+  test('come from the environment, one of them, with one secret or two', () => {
+    const environment = { ...single, WEBHOOK_URL: 'http://127.0.0.1:9/x', WEBHOOK_SECRET_FILE: write('secrets', `${secret},${other}\n`) }
+
+    expect(readConfig(environment).webhooks).toEqual({
+      default: { url: new URL('http://127.0.0.1:9/x'), secrets: [secret, other], account: 'default' },
+    })
+  })
+
+  test('come from the file, with the secret elsewhere and patterns normalized', () => {
+    const both = [{ file: write('hook', `${secret}\n`) }, { env: 'HOOK2' }]
+    const rows = { crm: { ...crm, types: ['message.created'], chats: ['whatsapp/100/+34 600*'] }, erp: { ...crm, secret: both } }
+    const config = readConfig({ ...fileWith(rows), HOOK2: other })
+
+    expect(config.webhooks).toEqual({
+      crm: { url: new URL(crm.url), secrets: [secret], account: 'main', types: ['message.created'], chats: ['whatsapp/100/34600*'] },
+      erp: { url: new URL(crm.url), secrets: [secret, other], account: 'main' },
+    })
+    expect(JSON.stringify(describeConfig(config))).not.toMatch(/whsec_|token=/)
+    expect(describeConfig(config).webhooks).toMatchObject({ crm: { url: 'https://crm.example.com/events', secret: ['<set>'] } })
+  })
+
+  test.for([
+    [{ WEBHOOK_URL: 'https://crm.example.com' }, { WEBHOOK_SECRET: /not set, but WEBHOOK_URL is/ }],
+    [{ WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /not set, but WEBHOOK_SECRET is/ }],
+    [{ WEBHOOK_URL: 'http://crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /plain http; write https/ }],
+    [{ WEBHOOK_URL: 'http://sandbox/x', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /plain http/ }],
+    [{ WEBHOOK_URL: 'crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /not an absolute URL/ }],
+    [{ WEBHOOK_URL: 'ftp://crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /not the protocol https/ }],
+    [{ WEBHOOK_URL: 'https://a:b@crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /credentials/ }],
+    [{ WEBHOOK_URL: 'https://crm.example.com/#x', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /fragment/ }],
+    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'canary-secret' }, { WEBHOOK_SECRET: /the value is not whsec_/ }],
+    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'whsec_canary!' }, { WEBHOOK_SECRET: /whsec_ followed by base64/ }],
+    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'whsec_Y2FuYXJ5' }, { WEBHOOK_SECRET: /has 6 bytes.*24 to 64/ }],
+    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: `${secret},${secret}` }, { WEBHOOK_SECRET: /twice the same/ }],
+  ] as [Environment, Record<string, RegExp>][])('of the environment are refused: %j', ([more, expected]) => {
+    const issues = issuesIn({ ...single, ...more })
+
+    expect(Object.keys(issues)).toEqual(Object.keys(expected))
+    for (const [path, message] of Object.entries(expected)) expect(issues[path]).toMatch(message)
+    expect(JSON.stringify(issues)).not.toMatch(/canary|Y2FuYXJ5/)
+  })
+
+  test.for([
+    [{ crm: { ...crm, url: 'http://crm.example.com' } }, 'webhooks.crm.url', /plain http/],
+    [{ crm: { ...crm, secret: 'whsec_canary' } }, 'webhooks.crm.secret', /never write the secret itself/],
+    [{ crm: { ...crm, secret: [{ env: 'HOOK' }] } }, 'webhooks.crm.secret', /list of two/],
+    [{ crm: { ...crm, secret: { env: 'NOPE' } } }, 'webhooks.crm.secret', /the environment variable NOPE is not set/],
+    [{ crm: { ...crm, account: 'mian' } }, 'webhooks.crm.account', /there is no account "mian" \(accounts: main\)/],
+    [{ crm: { ...crm, types: ['message.sent'] } }, 'webhooks.crm.types[0]', /not one of message.created/],
+    [{ crm: { ...crm, chats: ['x'] } }, 'webhooks.crm.chats[0]', /three segments/],
+    [{ crm: { ...crm, secrets: [] } }, 'webhooks.crm.secrets', /did you mean secret/],
+    [{ 'C R M': crm }, 'webhooks["C R M"]', /name of the form/],
+  ] as [unknown, string, RegExp][])('of the file are refused: %j', ([webhooks, path, message]) => {
+    const issues = issuesIn(fileWith(webhooks))
+
+    expect(issues[path]).toMatch(message)
+    expect(JSON.stringify(issues)).not.toContain('canary')
+  })
+
+  test('of the environment do not stand beside a file', () => {
+    expect(Object.keys(issuesIn({ ...fileWith({}), WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret }))).toEqual([
+      'WEBHOOK_URL',
+      'WEBHOOK_SECRET',
+    ])
+  })
+})

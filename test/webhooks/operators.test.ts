@@ -1,0 +1,160 @@
+import { describe, expect } from 'vitest'
+import { eventually, message, reader, settled, test } from './setup.ts'
+
+const take = () => 204
+
+describe('an operator', () => {
+  test('sees what waits and what has failed, page by page', async ({ append, clock, receiver, webhooks }) => {
+    receiver.answer = ({ event }) => (event.messageId?.startsWith('a') ? 413 : 204)
+    await append('a1', 'a2', 'b1', 'a3')
+    await eventually(async () => {
+      clock.advance(500)
+      expect((await webhooks.deliveries('main', 'crm', { state: 'failed', limit: 10 })).items).toHaveLength(1)
+    })
+    const all = await webhooks.deliveries('main', 'crm', { limit: 10 })
+    const first = await webhooks.deliveries('main', 'crm', { limit: 2 })
+    const rest = await webhooks.deliveries('main', 'crm', { limit: 2, ...(first.nextCursor && { cursor: first.nextCursor }) })
+
+    expect(all.items.map(({ state }) => state)).toEqual(['failed', 'pending', 'pending'])
+    expect(all.items.map(({ destination }) => destination)).toEqual(['a', 'a', 'a'])
+    expect([...first.items, ...rest.items].map(({ eventId }) => eventId)).toEqual(all.items.map(({ eventId }) => eventId))
+    expect(rest.nextCursor).toBeUndefined()
+    await expect(webhooks.deliveries('main', 'crm', { limit: 2, cursor: 'x' })).rejects.toMatchObject({ code: 'invalid-request' })
+  })
+
+  test('has failed events delivered again', async ({ append, clock, receiver, webhooks }) => {
+    receiver.answer = ({ event }) => (event.messageId === 'a1' ? 400 : 204)
+    await append('a1', 'a2')
+    await eventually(() => {
+      clock.advance(500)
+      expect(receiver.taken).toEqual(['a2'])
+    })
+    receiver.answer = take
+    await webhooks.redrive('main', 'crm', { failed: true })
+
+    await eventually(() => {
+      clock.advance(500)
+      expect(receiver.taken).toEqual(['a2', 'a1'])
+    })
+    await eventually(async () => {
+      clock.advance(200)
+      expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
+    })
+  })
+
+  test('has everything after an event delivered again, and not after one of another log', async ({ append, live, receiver, webhooks }) => {
+    await append('a1', 'a2', 'b1')
+    await eventually(() => expect(receiver.taken.toSorted()).toEqual(['a1', 'a2', 'b1']))
+    const first = receiver.posts.find(({ event }) => event.messageId === 'a1')?.id ?? ''
+    await webhooks.redrive('main', 'crm', { after: first })
+
+    await eventually(() => expect(receiver.taken).toHaveLength(5))
+    expect(receiver.taken.slice(3).toSorted()).toEqual(['a2', 'b1'])
+    await settled(receiver, live)
+    for (const after of ['other.1', `${first}0`, 'x']) {
+      await expect(webhooks.redrive('main', 'crm', { after })).rejects.toMatchObject({ code: 'invalid-request' })
+    }
+  })
+
+  test('ends a pause with a test that succeeds', async ({ append, receiver, webhooks }) => {
+    receiver.answer = () => 500
+    await append('a1')
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }]))
+    expect(await webhooks.test('main', 'crm')).toMatchObject({ status: 500 })
+    expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }])
+    receiver.answer = take
+
+    expect(await webhooks.test('main', 'crm')).toEqual({ status: 204, ms: expect.any(Number) })
+    expect(receiver.posts.at(-1)?.event.type).toBe('test')
+    await eventually(() => expect(receiver.taken).toContain('a1'))
+    expect((await webhooks.list('main'))[0]?.url).not.toContain('token')
+  })
+
+  test('sees webhooks of the own account only', async ({ webhooks }) => {
+    expect(await webhooks.list('other')).toEqual([])
+    for (const ask of [
+      webhooks.test('other', 'crm'),
+      webhooks.redrive('main', 'nothing', { failed: true }),
+      webhooks.deliveries('other', 'crm', { limit: 1 }),
+    ])
+      await expect(ask).rejects.toMatchObject({ code: 'webhook-not-found' })
+  })
+})
+
+describe('the log', () => {
+  test('that has lost events gives one gap, then what it has', async ({ append, live, receiver, start }) => {
+    const first = await start()
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    await first.stop()
+    const fence = (await live.leases.acquire('webhook:crm', 'test', 60_000)) ?? 0
+    const { saved } = await live.deliveries.webhook('crm')
+    const lost = JSON.stringify({ ...JSON.parse(saved?.state ?? ''), identity: 'another' })
+    const change = { saved: { account: 'main', state: lost }, failed: [], cleared: [], handled: 0 }
+    await live.deliveries.save('crm', { name: 'webhook:crm', fence }, change)
+    await live.leases.release('webhook:crm', fence)
+    await append('a2')
+    await start()
+
+    await eventually(() =>
+      expect(receiver.posts.map(({ event }) => event.reason ?? event.messageId)).toEqual(['a1', 'log-replaced', 'a1', 'a2']),
+    )
+  })
+
+  test('of another account means a new beginning', async ({ append, live, receiver, start }) => {
+    const first = await start()
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    await first.stop()
+    await live.log.open('second')
+    await live.log.append('second', { events: [message('b1')] })
+    await start({ account: 'second' })
+    await live.log.append('second', { events: [message('b2')] })
+
+    await eventually(() => expect(receiver.taken).toEqual(['a1', 'b2']))
+  })
+})
+
+describe('two processes', () => {
+  test('deliver each event once, and one goes on where the other ends', async ({ append, clock, live, receiver, start }) => {
+    const first = await start()
+    const second = start()
+    await append('a1', 'b1')
+    await eventually(() => expect(receiver.taken.toSorted()).toEqual(['a1', 'b1']))
+    await first.stop()
+    await append('a2')
+    await eventually(async () => {
+      clock.advance(3_000)
+      expect(receiver.taken).toContain('a2')
+    })
+    await second
+    await settled(receiver, live)
+    expect(receiver.taken.toSorted()).toEqual(['a1', 'a2', 'b1'])
+  })
+
+  test('pass requests on: a redrive that another one left in the store is done', async ({ append, clock, live, receiver, webhooks: _ }) => {
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    await live.deliveries.request('crm', JSON.stringify({ kind: 'after', position: 0 }))
+
+    await eventually(() => {
+      clock.advance(3_000)
+      expect(receiver.taken).toEqual(['a1', 'a1'])
+    })
+  })
+})
+
+describe('a text that cannot be read', () => {
+  test('holds back its conversation until it can', async ({ append, clock, receiver, start }) => {
+    let away = true
+    await start({}, { reader: { ...reader, render: (...args) => (away ? Promise.reject(new Error('away')) : reader.render(...args)) } })
+    await append('a1', 'a2')
+    clock.advance(5_000)
+    away = false
+
+    await eventually(() => {
+      clock.advance(500)
+      expect(receiver.taken).toEqual(['a1', 'a2'])
+    })
+  })
+})

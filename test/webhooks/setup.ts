@@ -1,0 +1,165 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { Webhook } from 'standardwebhooks'
+import { test as base, expect, vi } from 'vitest'
+import type { Live, NewEvent } from '../../src/store/event-log.ts'
+import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
+import type { Clock, EventReader, WebhookConfig } from '../../src/webhooks/ports.ts'
+import { createWebhooks, type Webhooks } from '../../src/webhooks/webhooks.ts'
+import { policy } from '../store/sends.ts'
+
+export const secret = `whsec_${Buffer.from('fake-webhook-secret-for-tests-01').toString('base64')}`
+
+/** One post as the receiver saw it; its signature has been verified. */
+export type Post = {
+  id: string
+  event: { id: string; type: string; messageId: string | null; reason?: string }
+  headers: IncomingMessage['headers']
+}
+
+/** How a receiver answers: a status, or by itself. */
+type Answer = number | ((response: ServerResponse, post: Post) => void)
+
+/** A receiver on loopback that verifies what it gets. */
+export async function startReceiver() {
+  const posts: Post[] = []
+  let open = 0
+  const receiver = {
+    url: '',
+    posts,
+    /** The most that were open at a time, and whether two of one conversation were. */
+    mostOpen: 0,
+    /** What the receiver has taken: the ids of messages. */
+    taken: [] as (string | null)[],
+    answer: ((_post: Post) => 204) as (post: Post) => Answer,
+    async close() {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+  const server = createServer(async (request, response) => {
+    open++
+    receiver.mostOpen = Math.max(receiver.mostOpen, open)
+    response.on('close', () => open--)
+    const body = await text(request)
+    const id = String(request.headers['webhook-id'])
+    const at = new Date(Number(request.headers['webhook-timestamp']) * 1_000) // the test's clock, which `verify` would not accept
+    if (new Webhook(secret).sign(id, at, body) !== request.headers['webhook-signature']) throw new Error('The signature is wrong')
+    const event = JSON.parse(body) as Post['event'] // as the reader below writes it
+    const post = { id, event, headers: request.headers }
+    posts.push(post)
+    const answer = receiver.answer(post)
+    if (typeof answer === 'function') return answer(response, post)
+    if (answer < 300) receiver.taken.push(event.messageId)
+    response.writeHead(answer).end()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook?token=fake`
+  return receiver
+}
+
+/** A clock that a test moves; what was to run later runs then. */
+export function createTestClock() {
+  let ms = Date.now() // the signature's age is checked against the real one
+  const timers = new Set<{ at: number; run: () => void }>()
+  const clock = {
+    now: () => ms,
+    monotonic: () => performance.now(), // leases are held in real time
+    random: () => 0.5,
+    after(delay: number, run: () => void) {
+      const timer = { at: ms + delay, run }
+      timers.add(timer)
+      return () => void timers.delete(timer)
+    },
+    advance(by: number) {
+      const until = ms + by
+      for (;;) {
+        const [next] = [...timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)
+        if (!next) break
+        timers.delete(next)
+        ms = Math.max(ms, next.at)
+        next.run()
+      }
+      ms = until
+    },
+  }
+  return clock satisfies Clock
+}
+
+/** The text of an event is not what these tests are about. */
+export const reader: EventReader = {
+  idOf: (_account, identity, position, isMade) => `${identity}.${position}${isMade ? '.' : ''}`,
+  readCursor(_account, cursor) {
+    const [, identity = '', position] = /^([\w-]+)\.(\d+)$/.exec(cursor) ?? []
+    return position === undefined ? undefined : { identity, position: Number(position) }
+  },
+  render: async (_account, id, { type, messageId, reason }) =>
+    JSON.stringify({ id, type, messageId, ...(reason !== undefined && { reason }) }),
+}
+
+type Receiver = Awaited<ReturnType<typeof startReceiver>>
+type Fixtures = {
+  receiver: Receiver
+  clock: ReturnType<typeof createTestClock>
+  live: Live
+  /** Appends messages: `a1` is the first of conversation `a`. */
+  append: (...messages: string[]) => Promise<number[]>
+  start: (over?: Partial<WebhookConfig>, more?: { timeoutMs?: number; reader?: EventReader; clock?: Clock }) => Promise<Webhooks>
+  webhooks: Webhooks
+}
+
+export const message = (messageId: string, over: Partial<NewEvent> = {}): NewEvent => ({
+  type: 'message.created',
+  at: Date.now(),
+  platform: 'whatsapp',
+  platformId: '100',
+  destination: messageId.replace(/\d+$/, ''),
+  messageId,
+  direction: 'in',
+  ...over,
+})
+
+/** A receiver, a log in memory and a webhook between them, whose time a test moves. */
+export const test = base.extend<Fixtures>({
+  // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
+  receiver: async ({}, use) => {
+    const receiver = await startReceiver()
+    await use(receiver)
+    await receiver.close()
+  },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  clock: async ({}, use) => use(createTestClock()),
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  live: async ({}, use) => {
+    const store = await openSqlite({ ...policy, path: ':memory:' })
+    await store.log.open('main')
+    await use(store)
+    await store.close()
+  },
+  append: ({ live }, use) => use(async (...messages) => (await live.log.append('main', { events: messages.map(id => message(id)) })) ?? []),
+  start: async ({ receiver, clock, live }, use) => {
+    const started: Webhooks[] = []
+    await use(async (over = {}, more = {}) => {
+      const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main', ...over }
+      const webhooks = createWebhooks({ webhooks: { crm: webhook }, store: live, reader, clock, timeoutMs: 5_000, ...more })
+      started.push(webhooks)
+      await vi.waitFor(() => expect(webhooks.report()).toHaveLength(1), { interval: 5, timeout: 5_000 })
+      return webhooks
+    })
+    for (const webhooks of started) await webhooks.stop()
+  },
+  webhooks: async ({ start }, use) => use(await start()),
+})
+
+/** Waits, in real time, for what the test expects. */
+export const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 10_000 })
+
+/** Waits until the webhook has nothing to do until its clock moves: several turns of the store go by without a post. */
+export async function settled({ posts }: Pick<Receiver, 'posts'>, live: Live) {
+  for (let [quiet, before] = [0, posts.length]; quiet < 5; before = posts.length) {
+    await live.log.read('main', 0, 1)
+    await new Promise(resolve => setTimeout(resolve, 10))
+    quiet = posts.length === before ? quiet + 1 : 0
+  }
+}
