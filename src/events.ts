@@ -76,6 +76,8 @@ export type Events = {
   storeStateChanged: { ok: boolean; fault: string | undefined }
   /** This process begins or ends to poll the channels of an account. */
   pollingStateChanged: { account: string; polling: boolean }
+  /** Polling has failed for a reason of ours, and begins anew. */
+  pollingFailed: { account: string; err: unknown }
   /** A channel was asked for its conversations. */
   pollEnded: { account: string; ms: number; ok: boolean }
   /** A watched channel could not be read several times in a row, or can be read again. */

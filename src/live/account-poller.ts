@@ -120,7 +120,7 @@ export class AccountPoller {
       const poll = new ChannelPoll(term, channel, known.get(key))
       known.delete(key)
       this.#polls.set(key, { poll, controller })
-      void poll.run(AbortSignal.any([term.signal, controller.signal])).catch(() => term.end())
+      void poll.run(AbortSignal.any([term.signal, controller.signal])).catch(error => term.fail(error))
     }
   }
 

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { pause } from '../lib/pause.ts'
-import { markOf, newestOf, rowsByDestination } from './chat-rows.ts'
+import { fingerprintOf, markOf, newestOf, rowsByDestination } from './chat-rows.ts'
 import { startAt } from './conversation.ts'
 import { rowOf } from './identity.ts'
 import { type ChannelState, channelKey, chatKey, type Known } from './known-states.ts'
@@ -24,6 +24,8 @@ export class ChannelPoll {
   readonly #queue: ReadQueue
   /** The mark of the row up to which each conversation was read. */
   readonly #marks: Map<string, string>
+  /** The row of each conversation at the last poll. */
+  readonly #shown = new Map<string, number>()
   #state: ChannelState | undefined
   #digest: string | undefined = undefined
   /** When the last answer of getchats was asked for. */
@@ -69,7 +71,8 @@ export class ChannelPoll {
   #pauseMs(retryAfterMs: number) {
     const usualMs = Math.max(this.#term.options.intervalMs, 10 * this.#tookMs)
     const backoffMs = Math.min(maxBackoffMs, Math.max(retryAfterMs, usualMs * 2 ** Math.min(this.#failures, 10)))
-    return (this.#failures > 0 ? backoffMs : usualMs) * (0.9 + 0.2 * Math.random()) // so that channels spread
+    const pauseMs = this.#failures > 0 ? Math.max(usualMs, backoffMs) : usualMs
+    return pauseMs * (1 + 0.1 * Math.random()) // so that channels spread
   }
 
   /** Gives how long Afilnet wants to be left alone. */
@@ -79,8 +82,10 @@ export class ChannelPoll {
       const list = await reads.chats(this.#channel, this.#digest)
       if (signal.aborted) return 0
       const startedAt = performance.now()
+      const isBaseline = !this.#state
       await this.#take(list)
-      this.#tookMs = list.endedAt - list.beganAt + performance.now() - startedAt
+      // What a baseline writes, it writes once.
+      this.#tookMs = list.endedAt - list.beganAt + (isBaseline ? 0 : performance.now() - startedAt)
       if (this.#failures >= unreadableAfter) observe('channelStateChanged', { account, readable: true, code: undefined })
       this.#failures = 0
       observe('pollEnded', { account, ms: this.#tookMs, ok: true })
@@ -130,11 +135,16 @@ export class ChannelPoll {
     let compared = 0
     for (const [destination, item] of rowsByDestination(this.#channel, items)) {
       if (++compared % rowsPerTurn === 0) await turn()
+      const fingerprint = fingerprintOf(item)
+      if (this.#shown.get(destination) === fingerprint) continue // it was compared then
+      this.#shown.set(destination, fingerprint)
       const mark = markOf(item, markKey)
       const waiting = this.#queue.causeOf(destination)
       if ((waiting ?? { mark: this.#marks.get(destination) }).mark === mark) continue
       const absentAt = waiting ? waiting.absentAt : this.#polledAt
-      this.#queue.add(destination, { shown: rowOf(item, secret), mark, oldBefore: this.#state?.newest ?? null, absentAt })
+      // A state that is gone although the conversation was known has been forgotten on purpose, and is not to be told again.
+      const oldBefore = this.#marks.has(destination) ? item.datetime : (this.#state?.newest ?? null)
+      this.#queue.add(destination, { shown: rowOf(item, secret), mark, oldBefore, absentAt })
     }
   }
 

@@ -17,6 +17,23 @@ export function markOf({ messageId, sent, status, datetime, message }: Message, 
   return hash('sha256', `${key} ${JSON.stringify([messageId, sent, status, datetime, message])}`, 'base64url').slice(0, 16)
 }
 
+/** A number of 53 bits made of all that a row shows: it compares rows within this process, at a tenth of the cost of a mark. */
+export function fingerprintOf({ messageId, sent, status, datetime, message }: Message): number {
+  let [high, low] = [0xdeadbeef, 0x41c6ce57]
+  const mix = (code: number) => {
+    high = Math.imul(high ^ code, 2654435761)
+    low = Math.imul(low ^ code, 1597334677)
+  }
+  for (const text of [messageId, status, datetime, message]) {
+    mix(text === null ? 0x10000 : 0x10001) // no UTF-16 code unit: it separates the fields
+    if (text !== null) for (let i = 0; i < text.length; i++) mix(text.charCodeAt(i))
+  }
+  mix(sent === null ? 2 : Number(sent))
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909)
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909)
+  return 2 ** 32 * (high & 0x1fffff) + (low >>> 0)
+}
+
 /** The newest datetime; null if no row has one. */
 export function newestOf(items: readonly Message[]): string | null {
   let newest: string | null = null

@@ -63,7 +63,7 @@ export class ReadQueue {
       if (result.isSettled || Date.now() - waiting.since > maxUnsettledMs) this.#settle(destination, waiting)
       else this.#retry(destination, waiting, term.options.intervalMs, result.beganAt)
     } catch (error) {
-      if (!(error instanceof ReadError)) return term.end() // the store failed: what it holds is read anew
+      if (!(error instanceof ReadError)) return term.fail(error)
       if (error.isTooLarge) return this.#giveUp(destination, waiting)
       const pauseMs = Math.min(maxRetryMs, Math.max(error.retryAfterMs, term.options.intervalMs * 2 ** Math.min(waiting.tries, 10)))
       this.#retry(destination, waiting, pauseMs, waiting.absentAt)

@@ -1,6 +1,6 @@
 import type { Observe } from '../events.ts'
 import type { Append, EventLog, NewEvent } from '../store/event-log.ts'
-import { within } from '../store/store.ts'
+import { StoreUnavailableError, within } from '../store/store.ts'
 import type { AfilnetReads, Channel, PollerHooks } from './ports.ts'
 
 export type TermOptions = {
@@ -38,6 +38,13 @@ export class Term {
     this.#controller.abort()
   }
 
+  /** Ends because of an error; what the store holds is then read anew. The store reports its own failures. */
+  fail(err: unknown) {
+    const { account, observe } = this.options
+    if (!(err instanceof StoreUnavailableError) && !this.signal.aborted) observe('pollingFailed', { account, err })
+    this.end()
+  }
+
   /** Appends under the lease; `false` if the term is over, and nothing was applied. */
   async append(states: Append['states'], events: readonly NewEvent[]): Promise<boolean> {
     const { account, log, lease, storeTimeoutMs, observe } = this.options
@@ -49,8 +56,8 @@ export class Term {
         for (const [type, { length }] of Object.entries(Object.groupBy(events, ({ type }) => type)))
           observe('eventsAppended', { account, type, count: length })
       return positions !== undefined
-    } catch {
-      this.end() // what is in the store is read anew; the store reports its own failures
+    } catch (error) {
+      this.fail(error)
       return false
     }
   }

@@ -45,6 +45,7 @@ const lines: Lines = {
   pollingStateChanged(log, { account, polling }) {
     log.info({ account }, polling ? 'polling for events started' : 'polling for events ended')
   },
+  pollingFailed: (log, details) => log.error(details, 'polling for events failed, it begins anew'),
   channelStateChanged(log, { account, readable, code }) {
     if (readable) log.info({ account }, 'watched channel can be read again')
     else log.warn({ account, code }, 'watched channel cannot be read, its events wait')

@@ -97,7 +97,7 @@ describe('The poller', () => {
   test('backs off while Afilnet fails, and misses nothing', async ({ startPolling, sandbox }) => {
     const polling = await startPolling(watched)
     await quiet(polling)
-    sandbox.answer({ status: 500, times: 9 })
+    sandbox.answer({ status: 500, times: 3 }) // a read is asked up to three times
     const id = sandbox.receive({ ...chat, message: 'Hello' })
 
     await expect.poll(() => created(polling)).toEqual([id])
@@ -128,6 +128,27 @@ describe('The poller', () => {
     await expect
       .poll(polling.events)
       .toMatchObject([{ type: 'gap', platform: 'whatsapp', platformId: '100', destination: null, reason: 'channel-unreadable' }])
+  })
+
+  test('does not tell again what was erased', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling(watched)
+    await quiet(polling)
+    const datetime = '2030-01-01 10:00:00'
+    const id = sandbox.receive({ ...newChat, message: 'Forget me', datetime })
+    await expect.poll(() => created(polling)).toEqual([id])
+    await polling.forget(newChat.destination)
+    expect(await polling.events()).toEqual([])
+    const next = sandbox.receive({ ...newChat, message: 'Me again', datetime: '2030-01-01 10:00:01' })
+
+    await expect.poll(() => created(polling)).toEqual([next])
+  })
+
+  test('has no direction with AFILNET_SENT=ignore', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling({ ...watched, env: { AFILNET_SENT: 'ignore' } })
+    await quiet(polling)
+    sandbox.receive({ ...chat, message: 'Hello' })
+
+    await expect.poll(polling.events).toMatchObject([{ type: 'message.created', direction: null }])
   })
 
   test('reports a list beyond the size limit', async ({ startPolling, sandbox }) => {

@@ -22,6 +22,8 @@ export type Polling = {
   events(): Promise<LoggedEvent[]>
   /** Ends, as a process that is stopped; what is stored remains. */
   stop(): Promise<void>
+  /** Erases a person, as the operator does. */
+  forget(destination: string): Promise<unknown>
   observed: { event: string; details: Record<string, unknown> }[]
   pollers: Pollers
   upstream: ReturnType<typeof createUpstream>
@@ -72,6 +74,7 @@ function poll(
       await pollers.stop()
       await upstream.close()
     },
+    forget: destination => store.forget(destination),
     observed,
     pollers,
     upstream,
