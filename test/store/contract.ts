@@ -55,6 +55,27 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.claim(send({ idempotencyKey: 'k', caller: 'shop' }))).toEqual({ claimed: true })
     })
 
+    test('gives each account of a caller keys and sends of its own', async ({ store }) => {
+      const other = { caller: 'crm', account: 'other' }
+      const ours = send({ idempotencyKey: 'k' })
+      const theirs = send({ idempotencyKey: 'k', account: 'other' })
+
+      expect([await store.claim(ours), await store.claim(theirs)]).toEqual([{ claimed: true }, { claimed: true }])
+      expect(await store.claim(send({ idempotencyKey: 'k', account: 'other' }))).toMatchObject({ existing: { id: theirs.id } })
+      expect(await store.find(crm, theirs.id)).toBeUndefined()
+      expect((await store.list(crm, { limit: 10 })).map(({ id }) => id)).toEqual([ours.id])
+      expect((await store.list(other, { idempotencyKey: 'k', limit: 10 })).map(({ id }) => id)).toEqual([theirs.id])
+    })
+
+    test('takes ten attempts for each send of the quota and a hundred more, however they end', async ({ store }) => {
+      for (let n = 0; n < 110; n++) await put(store, n % 2 ? 'rejected' : 'not_sent')
+      const more = await put(store, 'pending')
+
+      expect(await store.claim(send(), 1)).toEqual({ claimed: false })
+      expect(await store.claim(send({ caller: 'shop' }), 1)).toEqual({ claimed: true })
+      expect(await store.find(crm, more.id), 'without a quota there is no bound').toMatchObject({ state: 'pending' })
+    })
+
     test('takes no more of a caller’s sends of a day than the quota, whatever else runs', async ({ store }) => {
       const claims = await Promise.all(Array.from({ length: 50 }, () => store.claim(send(), 3)))
 
@@ -133,6 +154,28 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       clock.ms += policy.keepMs + 1_000
       expect(await store.deleteExpired()).toBe(taken.length)
       expect(await store.claim(send())).toEqual({ claimed: true })
+      await store.close()
+    })
+  })
+
+  describe(`${name}: a ledger over its size limit`, () => {
+    test('gives up what was not sent, then what was refused, of the caller with the most', async ({ clock }) => {
+      const store = await open({ ...policy, maxBytes: 400_000, now: () => clock.ms, monotonic: () => clock.ms })
+      const accepted = await put(store, 'accepted')
+      const few = await put(store, 'rejected', { caller: 'shop' })
+      for (let n = 0; n < 200; n++) await put(store, n < 100 ? 'rejected' : 'not_sent')
+      const notSent = async () => (await store.list(crm, { state: 'not_sent', limit: 200 })).length
+      const claimed: string[] = []
+      for (let n = 0; n < 2_000 && (n % 50 > 0 || (await notSent()) === 100); n++) {
+        const row = send()
+        await store.claim(row)
+        claimed.push(row.id)
+      }
+
+      expect(await notSent()).toBeLessThan(100)
+      expect(await store.find(shop, few.id)).toMatchObject({ state: 'rejected' })
+      expect(await store.find(crm, accepted.id)).toMatchObject({ state: 'accepted' })
+      for (const id of [claimed[0], claimed.at(-1)]) expect(await store.find(crm, String(id))).toMatchObject({ state: 'pending' })
       await store.close()
     })
   })
@@ -227,6 +270,21 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.find(shop, row.id)).toBeUndefined()
       for (const filter of [{}, { idempotencyKey: 'k' }, { reference: 'r' }, { state: 'accepted' as const }])
         expect(await store.list(shop, { ...filter, limit: 10 })).toEqual([])
+    })
+
+    test('let callers take turns', async ({ store }) => {
+      for (let n = 0; n < 20; n++) await put(store, 'accepted')
+      const row = await put(store, 'accepted', { caller: 'shop' })
+      const ended: string[] = []
+      const long = Array.from({ length: 60 }, () => store.list(crm, { limit: 100 }).then(() => ended.push('crm')))
+      const short = store.list(shop, { limit: 1 }).then(rows => {
+        ended.push('shop')
+        return rows
+      })
+
+      expect((await short).map(({ id }) => id)).toEqual([row.id])
+      await Promise.all(long)
+      expect(ended.indexOf('shop')).toBeLessThan(30)
     })
 
     test('pages newest first, undisturbed by what arrives meanwhile', async ({ store }) => {

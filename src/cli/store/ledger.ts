@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { ConfigError } from '../../config/config.ts'
 import { type Advice, adviceFor } from '../../store/advice.ts'
 import { openStore, type StoreOptions } from '../../store/open.ts'
@@ -48,7 +49,13 @@ async function open(url: string, { create = false, migrate = false, ...options }
   }
   const path = place?.kind === 'sqlite' ? place.path : undefined
   if (path === ':memory:') throw new CommandError('a ledger in memory can only be used by the process that made it', 78)
-  if (path !== undefined && !create && isNew(path)) throw missing('Check the path')
+  if (path !== undefined && !create && isNew(path)) {
+    if (existsSync(path))
+      throw new CommandError(
+        'the file of the ledger is empty: something truncated it. Stop the gateways, and restore a backup or delete the file',
+      )
+    throw missing('Check the path')
+  }
   if (path !== undefined && !migrate && isOlder(path))
     throw new CommandError(
       'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date',

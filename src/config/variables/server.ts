@@ -64,7 +64,7 @@ export const server = {
     ),
     ALLOW_DEBUG: flag(
       false,
-      'Start although a switch is on that prints or opens the memory of the process: NODE_DEBUG with http, net, tls or undici; --inspect or --insecure-http-parser in NODE_OPTIONS or on the command line. Otherwise the gateway refuses to start (exit code 78).',
+      'Start although a switch is on that prints or opens the memory of the process: NODE_DEBUG with http, https, http2, net, tls, stream, undici, fetch or websocket; --inspect or --insecure-http-parser in NODE_OPTIONS or on the command line. Otherwise the gateway refuses to start (exit code 78).',
     ),
   },
 } satisfies Group

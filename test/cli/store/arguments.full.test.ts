@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
@@ -57,6 +57,14 @@ describe('npm run store', () => {
   })
 
   const errands = [['check'], ['export'], ['forget', number]]
+
+  test('says of an empty file that something truncated it', async ({ run, path }) => {
+    writeFileSync(path, '')
+
+    for (const args of [['accept'], ['check']])
+      expect(await run(args)).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('something truncated it') })
+    expect(statSync(path).size).toBe(0)
+  })
 
   test('makes no ledger where none is', async ({ run, url, path }) => {
     for (const args of [...errands, ['copy', url, `sqlite:${path}.copy`]]) {
