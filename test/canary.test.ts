@@ -63,6 +63,15 @@ describe('The log', () => {
       await gateway.post(`${chat}/messages?q=cn2query`, message, headers)
       await gateway.post(`${chat}/files`, file, headers)
     }
+    const chatOfToken = { platform: 'telegram', platformId: 'cn1path', destination: '34699999999' }
+    const issued = await gateway.post('/tokens', { chat: chatOfToken, scopes: ['messages:read', 'messages:send'] }, headers)
+    const { token } = issued.json
+    for (const key of [token, `${token.slice(0, -9)}cn7header`]) await gateway.request(`${chat}/messages?q=cn2query`, { headers, key })
+    await gateway.request('/tokens', {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: '{"actor":"cn3message\\u0000"}',
+    })
     await gateway.get('/cn1path', headers)
     await gateway.get('/%zzcn1path', headers)
     await gateway.get('/docs/static/cn1path', headers)
@@ -86,6 +95,7 @@ describe('The log', () => {
     expect(gateway.log.length).toBeGreaterThan(60)
     for (const word of words) expect(log.includes(word), word).toBe(false)
     expect(log).not.toMatch(/AFILNET|\/api\/http|demo@sandbox/i)
+    for (const part of token.split('.').slice(1)) expect(log).not.toContain(part)
   })
 
   test.for(['json', 'soap'] as const)('repeats nothing over the transport %s either', async (transport, { start, sandbox }) => {

@@ -23,7 +23,11 @@ export function createCaller({ victim, gateways, balancer, ports, witness }: Set
       origin: balancer?.url ?? gateways[chosen].url(),
       path: `/chats/telegram/200/${destination}/${kind}`,
       method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...(keyed && { 'idempotency-key': destination }) },
+      headers: {
+        authorization: `Bearer ${scenario.token ?? key}`,
+        'content-type': 'application/json',
+        ...(keyed && { 'idempotency-key': destination }),
+      },
       body: JSON.stringify(body),
       signal: abort.signal,
     })
@@ -42,6 +46,21 @@ export function createCaller({ victim, gateways, balancer, ports, witness }: Set
     return post
   }
 
+  async function issueToken({ destination }: Scenario): Promise<string> {
+    const { body } = await client.request({
+      origin: witness.url(),
+      path: '/tokens',
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({
+        chat: { platform: 'telegram', platformId: '200', destination },
+        scopes: ['messages:send', 'files:send'],
+        ttlSeconds: 3600,
+      }),
+    })
+    return ((await body.json()) as { token: string }).token // the contract has it so
+  }
+
   async function list(query: string): Promise<{ items: Row[]; nextCursor?: string }> {
     const headers = { authorization: `Bearer ${key}` }
     const { body } = await client.request({ origin: witness.url(), path: `/sends?limit=100${query}`, method: 'GET', headers })
@@ -51,6 +70,10 @@ export function createCaller({ victim, gateways, balancer, ports, witness }: Set
   return {
     answers,
     post,
+    /** Before anything is disturbed: a scenario has its token from its first post to its last. */
+    async issueTokens(scenarios: readonly Scenario[]) {
+      for (const scenario of scenarios) if (scenario.withToken) scenario.token = await issueToken(scenario)
+    },
     /** Whether a send still runs, or seems to. */
     pending: async () => (await list('&state=pending')).items.length > 0,
     /** Every send to destinations with the prefix, newest first. */

@@ -22,7 +22,7 @@ export type Tally = {
 export type RoundOptions = { seed: number; sends: number; concurrency?: number; disturbances?: number }
 
 /** Callers meet these while something is out of order; a good caller waits and posts again. */
-const passing = ['upstream-circuit-open', 'upstream-unreachable', 'store-unavailable', 'ledger-changed']
+const passing = ['upstream-circuit-open', 'upstream-unreachable', 'store-unavailable', 'ledger-changed', 'unauthenticated']
 
 /** Sends at random, breaks what can break, and compares what every caller saw with what Afilnet took. */
 export async function runRound(setup: Setup, { seed, sends, concurrency = 32, disturbances = 10 }: RoundOptions): Promise<Tally> {
@@ -72,6 +72,7 @@ export async function runRound(setup: Setup, { seed, sends, concurrency = 32, di
   }
 
   try {
+    await caller.issueTokens(scenarios)
     let disturbing = Promise.resolve()
     const every = Math.ceil(sends / (disturbances + 1))
     await inParallel(concurrency, scenarios, async (scenario, i) => {

@@ -10,6 +10,9 @@ export type Post = { gateway: number; startedAt: number; endedAt: number; hungUp
 export type Scenario = {
   destination: string
   keyed: boolean
+  /** Its posts come with a token for its conversation instead of the key. */
+  withToken: boolean
+  token?: string
   kind: 'messages' | 'files'
   repeats: number
   parallel: boolean
@@ -55,6 +58,7 @@ export function makeScenarios(seed: number, sends: number, random: () => number)
       repeats: Math.floor(random() * 5),
       parallel: random() < 0.3,
       hangUp,
+      withToken: random() < 0.2,
       posts: [],
     }
   })
