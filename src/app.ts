@@ -7,6 +7,7 @@ import type { Observe } from './events.ts'
 import { membershipOf } from './lib/addresses.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
 import { maxOpenFiles } from './lib/open-files.ts'
+import type { Live } from './live/live.ts'
 import { createAccessLog } from './plugins/access-log.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
 import { createAuthentication } from './plugins/authentication.ts'
@@ -25,10 +26,12 @@ import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
 import { beginRequest, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
 import { createSlowReaders } from './plugins/slow-readers.ts'
+import { streams } from './plugins/streams.ts'
 import { normalizeChat, strictRoutes } from './plugins/strict-routes.ts'
 import { ProblemBody, ProblemCodeSchema } from './problem/problem.ts'
 import { Channel, ChannelList, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
+import { Event, EventList, events } from './routes/events.ts'
 import { files, NewFile } from './routes/files.ts'
 import { health, Liveness, Readiness, type State } from './routes/health.ts'
 import { GatewayLinks, landing } from './routes/landing.ts'
@@ -66,6 +69,8 @@ type AppOptions = {
   /** Absent while none is configured. */
   webhooks?: (() => Webhooks | undefined) | undefined
   tokens: Tokens
+  /** The delivery of events; absent where no account has some. */
+  live: () => Live | undefined
   state: () => State
   /** Counts over all processes; without it, or while it rejects, each counts alone. */
   count?: SharedCounter | undefined
@@ -79,7 +84,7 @@ type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, sends, webhooks = () => undefined, tokens, state, count, observe, lifecycle, tracing } = options
+  const { config, upstream, sends, webhooks = () => undefined, tokens, live, state, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeLimit(count)
@@ -143,6 +148,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   if (tracing) await app.register(tracing)
   await app.register(requestSteps, steps)
+  await app.register(streams, { lifecycle, onSend: steps.onSend })
   await app.register(jsonBody)
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
@@ -158,6 +164,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(messages, { upstream, route })
   await app.register(files, { upstream, route })
   await app.register(sendLedger, { sends })
+  await app.register(events, { live })
   await app.register(tokenRoute, { tokens })
   await app.register(webhookRoutes, { webhooks })
   return app
@@ -183,6 +190,8 @@ const sharedSchemas = [
   DeliveryPage,
   WebhookTest,
   Redrive,
+  Event,
+  EventList,
   Me,
   NewToken,
   Token,

@@ -70,6 +70,8 @@ export type Events = {
   sendReplayed: { account: string }
   /** Sends of processes that died became unknown. */
   sendsInterrupted: { count: number }
+  /** An event was given to a stream; `lagMs` since this process learnt of it. */
+  eventDelivered: { account: string; lagMs: number }
   storeAnswered: { verb: string; ms: number }
   /** The ledger is another one than this process worked with, or that has been accepted. */
   ledgerChanged: { changed: boolean }

@@ -13,6 +13,8 @@ import type { Observe } from './events.ts'
 import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { createSteadyState } from './lib/steady-state.ts'
+import type { PollerHooks } from './live/ports.ts'
+import { type LivePart, openLive } from './parts/live.ts'
 import { connectPollers } from './parts/pollers.ts'
 import { connectReadBack } from './parts/read-back.ts'
 import type { State } from './routes/health.ts'
@@ -47,6 +49,9 @@ export type Gateway = {
 /** A slow disk gets this long, however short `AFILNET_TIMEOUT_MS` is: a send that cannot be recorded ends as unknown. */
 const leastStoreMs = 2_000
 
+/** Streams end one after the other, so that their consumers do not all come back at once. */
+const maxSpreadMs = 2_000
+
 /** What remains of `DRAIN_MS` for closing, after the last request. */
 const closeMs = 500
 
@@ -59,6 +64,7 @@ type Parts = {
   transports: PreparedTransports
   upstream: Upstream
   sends: Sends
+  live: LivePart
   pollers: ReturnType<typeof connectPollers>
   readBack: ReturnType<typeof connectReadBack>
   app: FastifyInstance
@@ -135,9 +141,10 @@ async function assemble(
   const upstream = createUpstream({ ...config, transports, observe, traceAttempt: tracing?.traceAttempt })
   const storeMs = Math.max(config.timeoutMs, leastStoreMs)
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
+  const live = await openLive({ config, log: opened.log, secret: store.secret, upstream, observe })
   const holds = (account: string): boolean => pollers.holds(account)
   const readBack = connectReadBack({ ...config, store, sends, upstream, holds, observe, timeoutMs: storeMs })
-  const hooks = { ...readBack.hooks }
+  const hooks: PollerHooks = { ...readBack.hooks, remember: read => live.current()?.remember(read) }
   const pollers = connectPollers({ ...config, live: opened, secret: store.secret, upstream, hooks, observe, timeoutMs: storeMs })
   storeLost = () => {
     sends.storeLost()
@@ -155,11 +162,24 @@ async function assemble(
   }
   const { count } = store
   const { plugin } = tracing ?? {}
-  const app = await createApp({ config, upstream, sends, tokens, state, count, logger, observe, lifecycle, timeouts, tracing: plugin })
+  const app = await createApp({
+    config,
+    upstream,
+    sends,
+    tokens,
+    live: live.current,
+    state,
+    count,
+    logger,
+    observe,
+    lifecycle,
+    timeouts,
+    tracing: plugin,
+  })
   metrics.begin(app.routes)
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, pollers, app, admin, tracing }
+  return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, live, pollers, app, admin, tracing }
 }
 
 /** Loads the room and its package with the first token. */
@@ -186,13 +206,15 @@ async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
 }
 
 /** Applies a configuration at once, or as soon as a new WSDL has been read; one that cannot be read changes nothing. */
-function reload(parts: Parts, { accounts, callers, tracing: next }: Config): void | Promise<void> {
-  const { transports, upstream, readBack, pollers, app, tracing } = parts
+function reload(parts: Parts, config: Config): void | Promise<void> {
+  const { transports, upstream, readBack, live, pollers, app, tracing } = parts
+  const { accounts, callers, tracing: next } = config
   return transports.whenReady(accounts, () => {
     upstream.reload(accounts)
     void pollers.useAccounts(accounts)
     readBack.useAccounts(accounts)
     app.useCallers(callers)
+    void live.reload(config)
     if (next) tracing?.useHeaders(next.headers)
   })
 }
@@ -220,7 +242,7 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
 }
 
 async function drain(
-  { config, lifecycle, app, admin, upstream, sends, readBack, pollers, store, tracing }: Parts,
+  { config, lifecycle, app, admin, upstream, sends, readBack, live, pollers, store, tracing }: Parts,
   stopWatching: () => void,
 ) {
   const answered = createDeadline(config.drainMs - closeMs)
@@ -230,8 +252,10 @@ async function drain(
   await sleep(Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000))
   lifecycle.phase = 'draining'
   const unpolled = pollers.stop() // another process takes the lease meanwhile
+  const streamsEnded = live.current()?.drain(Math.min(maxSpreadMs, answered.leftMs() / 2))
   // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
   while (lifecycle.unanswered > 0 && answered.leftMs() > 0) await sleep(20)
+  await streamsEnded
   // Connections that remain have no whole request here: it is half sent, or refused and still being sent.
   const end = setTimeout(() => app.server.closeAllConnections(), Math.min(1_000, answered.leftMs()))
   const steps = [await closed.wait(app.close())]
@@ -242,6 +266,7 @@ async function drain(
   await unpolled
   steps.push(await closed.wait(upstream.close()))
   await closed.wait(sends.stop())
+  live.close()
   const flushed = tracing?.stop(Math.min(1_000, closed.leftMs()))
   steps.push(await closed.wait(store.close()), await closed.wait(admin.close()))
   await flushed

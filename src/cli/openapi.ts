@@ -27,6 +27,7 @@ export async function generate(): Promise<string> {
     upstream: createUpstream(config),
     sends,
     tokens,
+    live: () => undefined,
     state,
     logger: createLogger('silent'),
     observe: unobserved,

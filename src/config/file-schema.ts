@@ -149,10 +149,15 @@ export const CallerRow = Type.Object(
     ),
     rateLimit: Type.Optional(
       Type.Object(
-        { requestsPerMinute: limit('Requests in a minute'), sendsPerDay: limit('Sends in a day (UTC); refused ones do not count') },
+        {
+          requestsPerMinute: limit('Requests in a minute'),
+          sendsPerDay: limit('Sends in a day (UTC); refused ones do not count'),
+          streams: limit('Streams and long polls at a time'),
+        },
         {
           ...strict,
-          description: 'Limits: requestsPerMinute, and sendsPerDay (UTC; refused sends do not count)',
+          description:
+            'Limits: requestsPerMinute, sendsPerDay (UTC; refused sends do not count), and streams (streams of events and long polls at a time)',
           expected: 'an object',
         },
       ),

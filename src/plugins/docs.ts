@@ -38,6 +38,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
         { name: 'Chats', description: 'Channels, conversations and their messages' },
         { name: 'Sends', description: 'Messages and files to a conversation' },
         { name: 'Webhooks', description: 'Endpoints of yours that get events' },
+        { name: 'Events', description: 'What happens in conversations, as it happens' },
         { name: 'Gateway', description: 'The gateway itself' },
       ],
       components: {

@@ -293,6 +293,20 @@ export const catalogue = {
     action: 'The operator must act: `npm run store -- accept`, or a restart. Sends without a key and reads go on.',
     operatorFirst: true,
   },
+  'events-not-enabled': {
+    status: 501,
+    title: 'Events are off for this account',
+    meaning: 'The gateway watches no channel of this account, so it has no events.',
+    action: 'The operator must act: name channels in `EVENTS_CHANNELS`, or in `events` of the account.',
+    operatorFirst: true,
+  },
+  'too-many-streams': {
+    status: 429,
+    title: 'Too many streams and long polls are open',
+    meaning: 'This key or token has as many streams and long polls as it may.',
+    action: 'Close one, then repeat the request.',
+    retryAfterS: 5,
+  },
   overloaded: {
     status: 503,
     title: 'The gateway is at its limit',

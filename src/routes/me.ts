@@ -21,6 +21,7 @@ export const Me = Type.Object(
     rateLimit: Type.Optional(
       Type.Object({
         requestsPerMinute: Type.Optional(Type.Integer()),
+        streams: Type.Optional(Type.Integer()),
         sendsPerDay: Type.Optional(Type.Integer({ description: 'A day of UTC; sends that were refused do not count' })),
       }),
     ),

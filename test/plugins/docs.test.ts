@@ -66,6 +66,7 @@ describe('The OpenAPI document', () => {
       'GET /chats/{platform}/{platformId}',
       'GET /chats/{platform}/{platformId}/{destination}/messages',
       'GET /chats/{platform}/{platformId}/{destination}/unread',
+      'GET /events',
       'GET /health/live',
       'GET /health/ready',
       'GET /me',
@@ -75,6 +76,7 @@ describe('The OpenAPI document', () => {
       'GET /sends/{id}',
       'POST /chats/{platform}/{platformId}/{destination}/files',
       'POST /chats/{platform}/{platformId}/{destination}/messages',
+      'POST /sends/{id}/settle',
       'POST /tokens',
     ])
   })
@@ -145,6 +147,7 @@ describe('The OpenAPI document', () => {
     ['POST /chats/{platform}/{platformId}/{destination}/files', ['201', ...send]],
     ['GET /sends', ['200', ...always, '401']],
     ['GET /sends/{id}', ['200', ...always, '401', '404']],
+    ['GET /events', ['200', ...always, '401', '403', '501', '504']],
     ['GET /me', ['200', ...always, '401']],
     ['GET /problems/{code}', ['200', ...always, '404']],
   ] as const)('%s has all its statuses', ([name, statuses]) => {
@@ -181,6 +184,8 @@ describe('The OpenAPI document', () => {
       [
         'Channel',
         'ChannelList',
+        'Event',
+        'EventList',
         'Liveness',
         'Me',
         'Message',
@@ -197,6 +202,7 @@ describe('The OpenAPI document', () => {
         'Readiness',
         'Send',
         'SendPage',
+        'SendVerdict',
         'Token',
       ].sort(),
     )
@@ -373,7 +379,7 @@ describe('The answers', () => {
   })
 
   plain('need a key exactly where the document says so', () => {
-    expect(keyed).toHaveLength(10)
+    expect(keyed).toHaveLength(12)
   })
 })
 

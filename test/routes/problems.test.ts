@@ -30,6 +30,8 @@ const contract = {
   'idempotency-key-reused': 422,
   'rate-limited': 429,
   'send-quota-exceeded': 429,
+  'too-many-streams': 429,
+  'events-not-enabled': 501,
   'headers-too-large': 431,
   'internal-error': 500,
   'upstream-credentials-rejected': 502,

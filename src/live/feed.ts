@@ -1,0 +1,158 @@
+import type { EventLog, LoggedEvent, LogMark } from '../store/event-log.ts'
+import { cursorOf } from './cursor.ts'
+import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
+import type { Texts } from './texts.ts'
+
+/** An event on its way to consumers; what is written of it is shared by all of them. */
+export type Entry = {
+  event: LoggedEvent
+  id: string
+  /** When this process learnt of it, by the clock that never jumps. */
+  learntAt: number
+  /** The Event as JSON, and as a block of a stream. */
+  json?: string
+  block?: string
+}
+
+export type FeedOptions = {
+  account: string
+  log: EventLog
+  texts: Texts
+  describeSend: DescribeSend
+  onNews: () => void
+  onReplaced: () => void
+}
+
+const tailEntries = 1_000
+const pageEntries = 200
+const againMs = 1_000
+
+/** The log is not the one that it was when the consumer began. */
+export class LogReplacedError extends Error {
+  override readonly name = 'LogReplacedError'
+}
+
+/** The log of an account with its newest events in memory, where consumers that keep up find them. */
+export class Feed {
+  readonly account: string
+  readonly #options: FeedOptions
+  readonly #tail: Entry[] = []
+  #tailFrom = 0
+  #identity = ''
+  #last = 0
+  #stop = () => {}
+  #reading = false
+  #isBehind = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: FeedOptions) {
+    this.account = options.account
+    this.#options = options
+  }
+
+  get identity(): string {
+    return this.#identity
+  }
+
+  /** The position of the newest event that consumers can be given. */
+  get last(): number {
+    return this.#last
+  }
+
+  /** Begins with the events that are appended from now on. */
+  async open(): Promise<LogMark> {
+    const { log, account } = this.#options
+    const mark = await log.open(account)
+    this.#identity = mark.identity
+    this.#last = mark.last
+    this.#tailFrom = mark.last
+    this.#stop = log.watch([account], () => this.#advance())
+    return mark
+  }
+
+  close() {
+    this.#stop()
+    clearTimeout(this.#timer)
+  }
+
+  /** The events after a position that are in memory; `undefined` if it is older. */
+  after(position: number): Entry[] | undefined {
+    if (position < this.#tailFrom) return undefined
+    const tail = this.#tail
+    let [low, high] = [0, tail.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((tail[middle] as Entry).event.position <= position)
+        low = middle + 1 // within the list
+      else high = middle
+    }
+    return tail.slice(low)
+  }
+
+  /** A page of the events after a position, which begins with a `gap` where some are gone; an empty one is the end. */
+  async page(position: number): Promise<Entry[]> {
+    return this.after(position) ?? this.read(position)
+  }
+
+  /** The same from the log, where this process may not have learnt of the newest yet. */
+  async read(position: number): Promise<Entry[]> {
+    const { mark, events } = await this.#options.log.read(this.account, position, pageEntries)
+    if (mark?.identity !== this.#identity) throw new LogReplacedError()
+    const entries = events.map(event => this.#entryOf(event))
+    return mark.trimmed > position ? [this.gap(mark, 'retention'), ...entries] : entries
+  }
+
+  /** A `gap` for one consumer: what it missed is before all that is there. */
+  gap({ trimmed }: LogMark, reason: string): Entry {
+    const nothing = { platform: null, platformId: null, destination: null, messageId: null, direction: null }
+    return this.#entryOf({ type: 'gap', at: Date.now(), ...nothing, reason, position: trimmed }, true)
+  }
+
+  /** The Event as JSON. Rejects while its text cannot be read. */
+  write(entry: Entry): string | Promise<string> {
+    if (entry.json !== undefined) return entry.json
+    if (!isOfMessage(entry.event)) return this.#write(entry, null)
+    const message = this.#options.texts.find(this.account, entry.event, entry.learntAt)
+    return message instanceof Promise ? message.then(found => this.#write(entry, found)) : this.#write(entry, message)
+  }
+
+  cursorAt(position: number): string {
+    return cursorOf(this.account, { identity: this.#identity, position })
+  }
+
+  #write(entry: Entry, message: Parameters<typeof writeEvent>[2]) {
+    entry.json ??= writeEvent(entry.event, entry.id, message, this.#options.describeSend)
+    entry.block ??= `id: ${entry.id}\nevent: ${entry.event.type}\ndata: ${entry.json}\n\n`
+    return entry.json
+  }
+
+  #entryOf(event: LoggedEvent, isGap = false): Entry {
+    const id = cursorOf(this.account, { identity: this.#identity, position: event.position }, isGap)
+    return { event, id, learntAt: performance.now() }
+  }
+
+  /** Reads what is new; what is told meanwhile is read in another round. */
+  async #advance() {
+    this.#isBehind = true
+    if (this.#reading) return
+    this.#reading = true
+    try {
+      while (this.#isBehind) {
+        this.#isBehind = false
+        const { mark, events } = await this.#options.log.read(this.account, this.#last, pageEntries)
+        if (mark?.identity !== this.#identity || mark.last < this.#last) return this.#options.onReplaced()
+        if (events.length === 0) continue
+        this.#tail.push(...events.map(event => this.#entryOf(event)))
+        this.#last = events.at(-1)?.position ?? this.#last
+        this.#isBehind ||= events.length === pageEntries
+        const dropped = this.#tail.splice(0, Math.max(0, this.#tail.length - tailEntries))
+        this.#tailFrom = dropped.at(-1)?.event.position ?? this.#tailFrom
+        this.#options.onNews()
+      }
+    } catch {
+      this.#timer = setTimeout(() => this.#advance(), againMs).unref() // the store is away
+    } finally {
+      this.#reading = false
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import { faults, UpstreamError } from '../afilnet/faults.ts'
+import { getMessages } from '../afilnet/operations.ts'
+import { baseOf } from '../app.ts'
+import type { Config } from '../config/config.ts'
+import type { Observe } from '../events.ts'
+import type { Live, Watched } from '../live/live.ts'
+import type { ReadConversation } from '../live/texts.ts'
+import { describeSend } from '../sends/outcome.ts'
+import type { EventLog } from '../store/event-log.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+
+type LiveParts = { config: Config; log: EventLog; secret: () => Promise<Uint8Array>; upstream: Pick<Upstream, 'open'>; observe: Observe }
+
+const trimEveryMs = 60_000
+
+/** The delivery of events; loaded with the first account that has some. */
+export type LivePart = { current: () => Live | undefined; reload(config: Config): Promise<void>; close(): void }
+
+export async function openLive({ config, log, secret, upstream, observe }: LiveParts): Promise<LivePart> {
+  const base = baseOf(config)
+  let live: Live | undefined
+  let timer: NodeJS.Timeout | undefined
+
+  async function reload(next: Config) {
+    const watched = watchedBy(next)
+    if (!live && watched.accounts.size === 0) return
+    const { createLive } = await import('../live/live.ts')
+    if (live) return live.reload(watched)
+    // Every process does it, so that none has to know whether another one lives.
+    timer = setInterval(() => log.trim(config.eventsKeepMs).catch(() => {}), trimEveryMs).unref()
+    live = createLive({
+      log,
+      secret,
+      readConversation: conversationsOf(upstream),
+      describeSend: row => describeSend(row, base),
+      watched,
+      onDelivered: (account, lagMs) => observe('eventDelivered', { account, lagMs }),
+    })
+  }
+
+  await reload(config)
+  return {
+    current: () => live,
+    reload,
+    close() {
+      clearInterval(timer)
+      live?.close()
+    },
+  }
+}
+
+/** Disabled callers are none; those whose rights, keys or limits differ are others. */
+const watchedBy = ({ accounts, callers }: Config): Watched => ({
+  accounts: new Map(Object.entries(accounts).flatMap(([name, { events }]) => (events ? [[name, JSON.stringify(events)]] : []))),
+  callers: new Map(Object.entries(callers).flatMap(([name, caller]) => (caller.disabled ? [] : [[name, JSON.stringify(caller)]]))),
+})
+
+/** Behind callers, never shared with theirs and never from the cache: an answer must not be older than the event. */
+const conversationsOf =
+  (upstream: Pick<Upstream, 'open'>): ReadConversation =>
+  async (account, { platform, platformId: platformid, destination }) => {
+    try {
+      return await upstream.open(account).background(getMessages, { platform, platformid, destination })
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || error.fault !== faults.CHAT_NOT_FOUND) throw error
+      return { items: [], digest: '', beganAt: Date.now(), endedAt: Date.now() }
+    }
+  }

@@ -1,0 +1,304 @@
+import { describe, expect } from 'vitest'
+import { blocksOf, chat, created, crm, idsOf, message, test, watched } from './delivery.ts'
+
+const never = new AbortController().signal
+const list = { limit: 50, waitMs: 0 }
+const itemsOf = ({ items }: { items: string[] }) => items.map(item => JSON.parse(item))
+const hour = 3_600_000
+const cursorOf = (id: unknown) => {
+  const [, , identity = '', digits = ''] = /^(.{4})(.{8})(.*?)\.?$/.exec(String(id)) ?? []
+  return { identity, position: Number.parseInt(digits, 36) }
+}
+
+describe('a stream', () => {
+  test('begins with a retry and an id without data, and then gets each event once', async ({ open, append, afilnet }) => {
+    afilnet.list = [message('1'), message('2'), message('3')]
+    await append(created('1'))
+    const stream = await open()
+    await append(created('2'), created('3'))
+
+    await expect.poll(() => idsOf(stream)).toEqual(['2', '3'])
+    const [first, second] = stream.blocks()
+    expect(first).toEqual({ retry: '3000', id: expect.any(String) })
+    expect(second).toEqual({
+      id: second?.data?.id,
+      event: 'message.created',
+      data: {
+        ...chat,
+        id: expect.any(String),
+        type: 'message.created',
+        at: expect.any(String),
+        messageId: '2',
+        direction: 'in',
+        message: message('2'),
+      },
+    })
+  })
+
+  test('resumes behind any of its events', async ({ open, append, afilnet }) => {
+    afilnet.list = ['1', '2', '3'].map(id => message(id))
+    const first = await open()
+    await append(created('1'), created('2'), created('3'))
+    await expect.poll(() => idsOf(first)).toHaveLength(3)
+
+    for (const [n, block] of first.blocks().entries()) {
+      const again = await open(crm, { after: cursorOf(block.id) })
+      await expect.poll(() => idsOf(again)).toEqual(['1', '2', '3'].slice(n))
+    }
+  })
+
+  test('catches up with thousands of events, without a doublet where it meets the new ones', async ({ open, append, afilnet, live }) => {
+    const ids = Array.from({ length: 2_500 }, (_, n) => `${n}`)
+    afilnet.list = ids.map(id => message(id))
+    const { nextCursor } = await live.list(crm, list, never)
+    await append(...ids.slice(0, 2_000).map(id => created(id)))
+    const streams = await Promise.all([1, 2, 3].map(() => open(crm, { after: cursorOf(nextCursor) })))
+    for (let n = 2_000; n < 2_500; n += 50) await append(...ids.slice(n, n + 50).map(id => created(id)))
+
+    for (const stream of streams) await expect.poll(() => idsOf(stream), { timeout: 10_000 }).toEqual(ids)
+    expect(afilnet.reads).toBeLessThan(50)
+  })
+
+  test('waits at an event whose text cannot be read, while others that filter it out go on', async ({ open, append, afilnet }) => {
+    afilnet.error = new Error('away')
+    const [all, gaps] = [await open(), await open(crm, { types: ['send.updated'] })]
+    await append(created('1'), created('2', { type: 'gap', messageId: null, direction: null, reason: 'no-overlap' }))
+
+    await expect.poll(() => gaps.blocks().at(-1)?.event).toBe('gap')
+    expect(idsOf(all)).toEqual([])
+    afilnet.list = [message('1')]
+    afilnet.error = undefined
+    await expect.poll(() => all.blocks().map(({ event }) => event), { timeout: 10_000 }).toEqual([undefined, 'message.created', 'gap'])
+  })
+
+  test('gets null for a message only once Afilnet has answered without it', async ({ open, append }) => {
+    const stream = await open()
+    await append(created('1'))
+
+    await expect.poll(() => stream.blocks().at(-1)?.data).toMatchObject({ messageId: '1', message: null })
+  })
+
+  test('takes the text that the poller has just read, and asks Afilnet nothing', async ({ open, append, afilnet, live }) => {
+    const stream = await open()
+    const now = Date.now()
+    const rows = [{ messageId: 'row-abc-1', change: 'message.created' as const, message: { ...message('1'), messageId: null } }]
+    live.remember({ account: 'main', ...chat, absentAt: undefined, beganAt: now, endedAt: now, rows })
+    await append(created('row-abc-1', { at: now }))
+
+    await expect.poll(() => stream.blocks().at(-1)?.data).toMatchObject({ messageId: 'row-abc-1', message: { message: 'text of 1' } })
+    expect(afilnet.reads).toBe(0)
+  })
+
+  test('never takes a text that is older than the event', async ({ open, append, afilnet, live }) => {
+    const stream = await open()
+    const rows = [{ messageId: '1', change: undefined, message: message('1', 'old') }]
+    live.remember({ account: 'main', ...chat, absentAt: undefined, beganAt: 0, endedAt: Date.now() - 1_000, rows })
+    afilnet.list = [message('1', 'new')]
+    await append(created('1', { type: 'message.updated' }))
+
+    await expect.poll(() => stream.blocks().at(-1)?.data).toMatchObject({ message: { message: 'new' } })
+  })
+
+  test('shares one read with all who wait for the conversation', async ({ open, append, afilnet }) => {
+    afilnet.list = ['1', '2', '3'].map(id => message(id))
+    const streams = await Promise.all(Array.from({ length: 20 }, (_, n) => open({ ...crm, name: n % 2 ? 'crm' : 'shop' })))
+    await append(created('1'), created('2'), created('3'))
+
+    for (const stream of streams) await expect.poll(() => idsOf(stream)).toEqual(['1', '2', '3'])
+    expect(afilnet.reads).toBe(1)
+  })
+
+  test('shows a caller its chats and its own sends only', async ({ open, append }) => {
+    const other = { ...chat, destination: '34611111111' }
+    const row = (caller: string, over: object = {}) => ({ id: `of ${caller}`, state: 'accepted', caller, ...over })
+    const update = (caller: string, over: object = {}, where = chat) =>
+      created(`of ${caller}`, {
+        ...where,
+        type: 'send.updated',
+        sender: { caller, account: 'main' },
+        send: JSON.stringify(row(caller, over)),
+      })
+    const limited = await open({ ...crm, chats: ['whatsapp/100/34611111111'] })
+    const all = await open({ ...crm, name: 'shop' })
+    const token = { id: 't', actor: 'ann', chat, expiresAt: Number.MAX_SAFE_INTEGER }
+    const ofToken = await open({ ...crm, chats: [chat], token }, { types: ['send.updated'] })
+    await append(update('crm'), update('shop'), update('crm', { actor: 'ann' }), update('crm', {}, other))
+    await append(created('whole', { platform: null, platformId: null, destination: null, type: 'gap', messageId: null, reason: 'x' }))
+    await append(created('elsewhere', { platformId: '101', destination: null, type: 'gap', messageId: null, reason: 'x' }))
+
+    const seen = (stream: typeof all) => stream.blocks().flatMap(({ data }) => (data ? [data.messageId ?? data.platformId ?? 'all'] : []))
+    await expect.poll(() => seen(all)).toEqual(['of shop', 'all', '101'])
+    await expect.poll(() => seen(limited)).toEqual(['of crm', 'all'])
+    await expect.poll(() => seen(ofToken)).toEqual(['of crm', 'all'])
+    expect(ofToken.blocks()[1]?.data?.send).toEqual({ id: 'of crm', state: 'accepted' })
+  })
+
+  test('ends when more than a megabyte is unsent, and others go on', async ({ open, append, afilnet }) => {
+    afilnet.list = [message('1', 'x'.repeat(700_000))]
+    const [slow, quick] = [await open(crm, {}, 1), await open()]
+    await append(created('1'))
+    await append(created('1', { type: 'message.updated' }))
+
+    await expect.poll(() => slow.ended).toBe(true)
+    await expect.poll(() => idsOf(quick)).toEqual(['1', '1'])
+    expect(quick.ended).toBe(false)
+  })
+
+  test('ends with its key or its token', async ({ open }) => {
+    const soon = new Date(Date.now() + 50).toISOString()
+    const token = { id: 't', actor: '', chat, expiresAt: Date.now() + 50 }
+    const streams = [await open({ ...crm, expires: soon }), await open({ ...crm, token }), await open()]
+
+    await expect.poll(() => streams.map(({ ended }) => ended), { timeout: 5_000 }).toEqual([true, true, false])
+  })
+
+  test('ends when a reload changes or removes its caller or the channels of its account', async ({ open, live }) => {
+    const streams = [await open(), await open({ ...crm, name: 'shop' }), await open({ ...crm, account: 'other' })]
+    live.reload(watched({ crm: '2', shop: '1' }))
+    expect(streams.map(({ ended }) => ended)).toEqual([true, false, true])
+
+    live.reload({ accounts: new Map([['main', '2']]), callers: watched().callers })
+    expect(streams.map(({ ended }) => ended)).toEqual([true, true, true])
+    await expect(open({ ...crm, account: 'other' })).rejects.toMatchObject({ code: 'events-not-enabled' })
+  })
+
+  test('ends at a drain with a shorter retry', async ({ open, live }) => {
+    const streams = await Promise.all(Array.from({ length: 10 }, () => open()))
+    await live.drain(2_000)
+
+    for (const { text, ended } of streams) {
+      expect(blocksOf(text).at(-1)).toEqual({ retry: '1000' })
+      expect(ended).toBe(true)
+    }
+  })
+})
+
+describe('a list', () => {
+  test('begins with the oldest event and goes on by its cursor, past what filters leave out', async ({ live, append, afilnet }) => {
+    afilnet.list = ['1', '2', '3', '4'].map(id => message(id))
+    await append(created('1'), created('2'), created('3', { destination: '34611111111' }), created('4'))
+    const first = await live.list(crm, { ...list, limit: 1 }, never)
+    const filtered = { ...list, destination: '34611111111' }
+    const second = await live.list(crm, { ...filtered, after: cursorOf(first.nextCursor) }, never)
+    const third = await live.list(crm, { ...filtered, after: cursorOf(second.nextCursor) }, never)
+
+    expect(itemsOf(first).map(({ messageId }) => messageId)).toEqual(['1'])
+    expect(first.nextCursor).toBe(itemsOf(first)[0].id)
+    expect(itemsOf(second).map(({ messageId }) => messageId)).toEqual(['3'])
+    expect(itemsOf(third)).toEqual([])
+    expect(third.nextCursor).toBe(second.nextCursor)
+    expect(itemsOf(await live.list(crm, { ...list, after: cursorOf(third.nextCursor) }, never))).toEqual([])
+  })
+
+  test('answers a wait with the first event that passes, at the end, and at a drain', async ({ live, append, afilnet }) => {
+    afilnet.list = [message('1')]
+    const wait = { ...list, waitMs: 30_000, destination: chat.destination }
+    const { nextCursor } = await live.list(crm, list, never)
+    const waiting = live.list(crm, { ...wait, after: cursorOf(nextCursor) }, never)
+    await append(created('0', { destination: '34611111111' }))
+    await append(created('1'))
+    expect(itemsOf(await waiting).map(({ messageId }) => messageId)).toEqual(['1'])
+
+    const ended = live.list(crm, { ...wait, waitMs: 30, after: cursorOf((await waiting).nextCursor) }, never)
+    expect(itemsOf(await ended)).toEqual([])
+    const drained = live.list(crm, { ...wait, after: cursorOf((await ended).nextCursor) }, never)
+    await expect.poll(() => live.report()).toBeDefined()
+    await live.drain(0)
+    expect(itemsOf(await drained)).toEqual([])
+  })
+
+  test('answers the problem of the read while Afilnet cannot be read', async ({ live, append, afilnet }) => {
+    afilnet.error = new Error('away')
+    await append(created('1'))
+
+    await expect(live.list(crm, list, never)).rejects.toBe(afilnet.error)
+  })
+})
+
+describe('a gap', () => {
+  test('comes first where events after the cursor were trimmed, and what is left follows', async ({
+    live,
+    append,
+    store,
+    clock,
+    open,
+    afilnet,
+  }) => {
+    afilnet.list = ['1', '2', '3'].map(id => message(id))
+    await append(created('1'))
+    const [first] = itemsOf(await live.list(crm, list, never))
+    await append(created('2'))
+    clock.ms += 2 * hour
+    await append(created('3'))
+    await store.log.trim(hour)
+    const after = cursorOf(first.id)
+    const { items, nextCursor } = await live.list(crm, { ...list, after, types: ['message.created'] }, never)
+    const stream = await open(crm, { after, types: ['message.created'] })
+
+    const [gap, event] = itemsOf({ items })
+    expect(gap).toMatchObject({ type: 'gap', reason: 'retention', platform: null, platformId: null, destination: null, messageId: null })
+    expect([event.messageId, event.id]).toEqual(['3', nextCursor])
+    await expect.poll(() => stream.blocks().map(({ event }) => event)).toEqual([undefined, 'gap', 'message.created'])
+    expect(itemsOf(await live.list(crm, { ...list, after: cursorOf(gap.id) }, never)).map(({ messageId }) => messageId)).toEqual(['3'])
+  })
+
+  test.for([
+    ['another log', (cursor: ReturnType<typeof cursorOf>) => ({ ...cursor, identity: 'AAAAAAAA' })],
+    ['a log that is older than the cursor', (cursor: ReturnType<typeof cursorOf>) => ({ ...cursor, position: cursor.position + 1 })],
+  ] as const)('comes first in %s', async ([, change], { live, append, afilnet }) => {
+    afilnet.list = [message('1')]
+    await append(created('1'))
+    const [event] = itemsOf(await live.list(crm, list, never))
+    const found = itemsOf(await live.list(crm, { ...list, after: change(cursorOf(event.id)) }, never))
+
+    expect(found.map(({ type, reason }) => [type, reason])).toEqual([
+      ['gap', 'log-replaced'],
+      ['message.created', undefined],
+    ])
+    expect(new Set(found.map(({ id }) => id)).size).toBe(2)
+  })
+})
+
+describe('The number of streams', () => {
+  test('is bounded for a token and for a key', async ({ open }) => {
+    const token = { id: 't', actor: '', chat, expiresAt: Number.MAX_SAFE_INTEGER }
+    const streams = await Promise.all(Array.from({ length: 5 }, () => open({ ...crm, token })))
+
+    await expect(open({ ...crm, token })).rejects.toMatchObject({ code: 'too-many-streams' })
+    streams[0]?.leave()
+    await open({ ...crm, token })
+    const limited = { ...crm, name: 'shop', rateLimit: { streams: 1 } }
+    const one = await open(limited)
+    await expect(open(limited)).rejects.toMatchObject({ code: 'too-many-streams' })
+    one.leave()
+    await open(limited)
+  })
+
+  test('is bounded for a process, where a key gives way to others down to a half', async ({ start }) => {
+    const live = start({ maxStreams: 4 })
+    const ended: number[] = []
+    let opened = 0
+    const open = (name: string) => {
+      const n = opened++
+      let leave = () => {}
+      const end = () => {
+        ended.push(n)
+        leave()
+      }
+      const sink = { write() {}, end, destroy: end, unsentBytes: 0, drained: async () => {} }
+      return live
+        .stream({ ...crm, name }, {}, () => sink)
+        .then(left => {
+          leave = left
+        })
+    }
+    for (let n = 0; n < 4; n++) await open('crm')
+    await expect(open('crm')).rejects.toMatchObject({ code: 'overloaded' })
+    await open('shop')
+    await open('shop')
+
+    expect(ended).toEqual([3, 2])
+    await expect(open('shop')).rejects.toMatchObject({ code: 'overloaded' })
+    await expect(live.list({ ...crm, name: 'shop' }, { ...list, waitMs: 1_000 }, never)).rejects.toMatchObject({ code: 'overloaded' })
+  })
+})

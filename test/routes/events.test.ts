@@ -1,0 +1,151 @@
+import { connect } from 'node:net'
+import { describe, expect } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
+import { canaries, environment, type TestGateway, test } from '../gateway.ts'
+import { blocksOf } from '../live/delivery.ts'
+
+const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
+const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
+const accept = { accept: 'text/event-stream' }
+const soon = { timeout: 10_000, interval: 50 }
+
+/** A stream over a socket of its own: its head, its blocks so far, and whether the gateway has ended it. */
+function openStream(gateway: TestGateway, headers: Record<string, string> = {}, query = '') {
+  const { hostname, port } = new URL(gateway.url)
+  const socket = connect(Number(port), hostname)
+  const taken = { head: '', text: '', ended: false, socket, blocks: () => blocksOf(taken.text) }
+  let bytes = Buffer.alloc(0)
+  socket.on('data', chunk => {
+    bytes = Buffer.concat([bytes, chunk])
+    const end = bytes.indexOf('\r\n\r\n')
+    taken.head = bytes.subarray(0, end).toString()
+    let text = ''
+    for (let at = end + 4; at < bytes.length; ) {
+      const line = bytes.indexOf('\r\n', at)
+      const length = Number.parseInt(bytes.subarray(at, line).toString(), 16)
+      if (length === 0) taken.ended = true
+      if (!(length > 0) || line + 2 + length > bytes.length) break
+      text += bytes.subarray(line + 2, line + 2 + length)
+      at = line + 4 + length
+    }
+    taken.text = text
+  })
+  socket.on('close', () => {
+    taken.ended = true
+  })
+  socket.on('error', () => {})
+  const lines = Object.entries({ host: 'gateway', authorization: `Bearer ${canaries.key}`, ...accept, ...headers })
+  socket.write(`GET /events${query} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`)
+  return taken
+}
+
+/** Resolves once the gateway has its baseline, so that what comes is new. */
+async function watching(gateway: TestGateway) {
+  await expect
+    .poll(
+      async () =>
+        (await (await fetch(`${gateway.adminUrl}/metrics`)).text()).match(
+          /poll_duration_seconds_count\{account="default",result="ok"\} ([1-9])/,
+        )?.[1],
+      soon,
+    )
+    .toBeDefined()
+}
+
+describe('GET /events', () => {
+  test('gives a stream each message as soon as it is found, and its past to a list', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    await watching(gateway)
+    const stream = openStream(gateway)
+    await expect.poll(() => stream.blocks()).toEqual([{ retry: '3000', id: expect.any(String) }])
+    const waiting = gateway.get(`/events?wait=30&after=${stream.blocks()[0]?.id}`)
+    const messageId = sandbox.receive({ ...chat, message: 'Hello\nthere' })
+
+    await expect
+      .poll(() => stream.blocks()[1], soon)
+      .toMatchObject({ event: 'message.created', data: { messageId, direction: 'in', message: { message: 'Hello\nthere' } } })
+    expect(stream.head.toLowerCase()).toContain('content-type: text/event-stream')
+    for (const header of ['cache-control: no-store', 'vary: Accept, Authorization', 'x-accel-buffering: no'])
+      expect(stream.head).toContain(header)
+    const { status, headers, json } = await waiting
+    expect([status, json.items]).toEqual([200, [stream.blocks()[1]?.data]])
+    expect(json.nextCursor).toBe(stream.blocks()[1]?.id)
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', vary: 'Accept, Authorization' })
+    expect(headers.etag).toBeUndefined()
+    expect((await gateway.get('/events')).json.items).toEqual(json.items)
+    stream.socket.destroy()
+
+    const resumed = openStream(gateway, { 'last-event-id': String(stream.blocks()[0]?.id) }, `?after=${json.nextCursor}`)
+    await expect.poll(() => resumed.blocks()[1]?.id, soon).toBe(json.nextCursor)
+    const anew = openStream(gateway, { 'last-event-id': '' }, `?after=${stream.blocks()[0]?.id}`)
+    await expect.poll(() => anew.blocks()[1]?.id, soon).toBe(json.nextCursor)
+
+    const drained = gateway.drain()
+    await expect.poll(() => [resumed.ended, anew.ended], soon).toEqual([true, true])
+    expect(resumed.blocks().at(-1)).toEqual({ retry: '1000' })
+    expect(await drained).toBe(true)
+  })
+
+  test('answers headers at once to HEAD, refuses what is no cursor, and wants a stream to be preferred', async ({ start }) => {
+    const gateway = await start({
+      env,
+      accounts: { other: {} },
+      callers: { quiet: { key: 'fake-key-of-another-account-1', account: 'other' } },
+    })
+    const { json } = await gateway.get('/events')
+    const places = async (path: string, headers = {}) =>
+      (await gateway.get(path, headers)).json.errors?.map((error: { in: string; pointer: string }) => `${error.in}${error.pointer}`)
+
+    for (const [headers, type] of [
+      [{}, 'application/json'],
+      [accept, 'text/event-stream'],
+      [{ accept: 'application/json, text/event-stream;q=0.9' }, 'application/json'],
+      [{ accept: 'text/event-stream, */*;q=0.1' }, 'text/event-stream'],
+    ] as const) {
+      const head = await gateway.request('/events?wait=30', { method: 'HEAD', headers })
+      expect([head.status, String(head.headers['content-type']).split(';')[0], head.text]).toEqual([200, type, ''])
+    }
+    for (const cursor of ['x', '', `${json.nextCursor}!`, json.nextCursor.replace(/^./, '_')])
+      expect(await places(`/events?after=${cursor}`)).toEqual(['query/after'])
+    expect(await places('/events', { ...accept, 'last-event-id': 'x' })).toEqual(['header/Last-Event-ID'])
+    for (const query of ['limit=0', 'limit=201', 'wait=31', 'type=message', 'platform=fax', 'afer=x'])
+      expect((await gateway.get(`/events?${query}`)).status, query).toBe(400)
+    const other = await gateway.request('/events', { key: 'fake-key-of-another-account-1' })
+    expect([other.status, other.json.items]).toEqual([200, []])
+    expect((await gateway.request(`/events?after=${json.nextCursor}`, { key: 'fake-key-of-another-account-1' })).status).toBe(400)
+  })
+
+  test('is refused for accounts without events and for keys without the scope', async ({ start, sandbox }) => {
+    const gateway = await start({ callers: { sender: { key: 'fake-key-that-may-only-send', scopes: ['messages:send'] } } })
+
+    for (const headers of [{}, accept]) {
+      const { status, json } = await gateway.get('/events', headers)
+      expect([status, json.code, json.retry]).toEqual([501, 'events-not-enabled', 'no'])
+    }
+    expect((await gateway.request('/events', { key: 'fake-key-that-may-only-send' })).json.code).toBe('insufficient-scope')
+    gateway.reload(readConfig({ ...environment(sandbox), ...env }))
+    await expect.poll(async () => (await gateway.get('/events')).status, soon).toBe(200)
+  })
+
+  test('shows what it has in memory while Afilnet cannot be read', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    await watching(gateway)
+    sandbox.receive({ ...chat, message: 'Hello' })
+    await expect.poll(async () => (await gateway.get('/events')).json.items?.length, soon).toBe(1)
+    await sandbox.close()
+
+    expect((await gateway.get('/events')).json.items, 'its text is in memory').toHaveLength(1)
+  })
+
+  test('does not keep a stream that nobody reads, nor cut one that is quiet', async ({ start }) => {
+    const gateway = await start({ env, timeouts: { readerMs: 100, checkEveryMs: 20, headersMs: 200, requestMs: 200 } })
+    const stream = openStream(gateway)
+    await expect.poll(() => stream.blocks()).toHaveLength(1)
+    const [first] = await Promise.all([gateway.get('/events?wait=1'), gateway.get('/events?wait=1')])
+
+    expect(first.status).toBe(200)
+    expect(stream.ended).toBe(false)
+    stream.socket.destroy()
+    await gateway.logged(({ route }) => route === '/events')
+  })
+})
