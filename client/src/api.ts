@@ -167,7 +167,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |429|[rate-limited](/problems/rate-limited)|
@@ -195,7 +194,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
@@ -224,7 +222,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
@@ -244,7 +241,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request), [idempotency-key-required](/problems/idempotency-key-required)|
+         *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found)|
@@ -276,7 +273,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
@@ -311,7 +307,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request), [idempotency-key-required](/problems/idempotency-key-required)|
+         *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
@@ -417,6 +413,36 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is new: messages, their states, and ends of sends
+         * @description Oldest first, each at least once. With `wait` it answers as soon as there is one. With `Accept: text/event-stream` it is a stream of server-sent events that begins now, or after `Last-Event-ID` or `after`. Without `after` a list begins with the oldest event that is kept.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |429|[rate-limited](/problems/rate-limited), [too-many-streams](/problems/too-many-streams)|
+         *     |501|[events-not-enabled](/problems/events-not-enabled)|
+         *     |503|[overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         */
+        get: operations["listEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tokens": {
         parameters: {
             query?: never;
@@ -496,6 +522,8 @@ export interface components {
          * @example upstream-circuit-open
          * @example store-unavailable
          * @example ledger-changed
+         * @example events-not-enabled
+         * @example too-many-streams
          * @example overloaded
          * @example draining
          * @example upstream-timeout
@@ -773,6 +801,68 @@ export interface components {
         };
         /**
          * @example {
+         *       "id": "k3f9Qz1x8bAAgq3k9x2m1c",
+         *       "type": "message.created",
+         *       "at": "2026-01-31T08:30:01.250Z",
+         *       "platform": "whatsapp",
+         *       "platformId": "100",
+         *       "destination": "34600000000",
+         *       "messageId": "1001",
+         *       "direction": "in",
+         *       "message": null
+         *     }
+         */
+        Event: {
+            /** @description Also the cursor: pass it as `after` or `Last-Event-ID` to go on behind it */
+            id: string;
+            /** @description `gap`: events are missing before it; read the conversations again. Known values: `message.created`, `message.updated`, `send.updated`, `gap`; later releases may add some. */
+            type: string;
+            /**
+             * Format: date-time
+             * @description When the gateway learnt of it
+             */
+            at: string;
+            platform: string | null;
+            platformId: string | null;
+            destination: string | null;
+            /** @description Stable for a message, also where Afilnet gives it no id */
+            messageId: string | null;
+            /** @description `in` or `out` */
+            direction: string | null;
+            /** @description The message as it is now; null if Afilnet no longer lists it */
+            message?: components["schemas"]["Message"] | null;
+            send?: components["schemas"]["Send"];
+            /**
+             * @description Of a `gap`
+             * @example retention
+             */
+            reason?: string;
+        };
+        /**
+         * @example {
+         *       "items": [
+         *         {
+         *           "id": "k3f9Qz1x8bAAgq3k9x2m1c",
+         *           "type": "message.created",
+         *           "at": "2026-01-31T08:30:01.250Z",
+         *           "platform": "whatsapp",
+         *           "platformId": "100",
+         *           "destination": "34600000000",
+         *           "messageId": "1001",
+         *           "direction": "in",
+         *           "message": null
+         *         }
+         *       ],
+         *       "nextCursor": "k3f9Qz1x8bAAgq3k9x2m1c"
+         *     }
+         */
+        EventList: {
+            items: components["schemas"]["Event"][];
+            /** @description For `after`: it has also passed what your filters left out */
+            nextCursor: string;
+        };
+        /**
+         * @example {
          *       "caller": "crm",
          *       "account": "main",
          *       "scopes": [
@@ -813,6 +903,7 @@ export interface components {
             };
             rateLimit?: {
                 requestsPerMinute?: number;
+                streams?: number;
                 /** @description A day of UTC; sends that were refused do not count */
                 sendsPerDay?: number;
             };
@@ -1714,6 +1805,76 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `rate-limited`, `too-many-streams` */
+        Problem429C: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/rate-limited",
+                 *       "title": "Too many requests",
+                 *       "status": 429,
+                 *       "detail": "This key is over its requests per minute, or this address made too many mistakes. The gateway processed nothing.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "rate-limited",
+                 *       "outcome": "not_applied",
+                 *       "retry": "yes",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `events-not-enabled` */
+        Problem501: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/events-not-enabled",
+                 *       "title": "Events are off for this account",
+                 *       "status": 501,
+                 *       "detail": "The gateway watches no channel of this account, so it has no events.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "events-not-enabled",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
+        Problem503E: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/upstream-unreachable",
+                 *       "title": "Afilnet cannot be reached",
+                 *       "status": 503,
+                 *       "detail": "The gateway could not connect to Afilnet. Nothing was applied.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "upstream-unreachable",
+                 *       "outcome": "not_applied",
+                 *       "retry": "yes",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description You have this list already (`If-None-Match`). */
         NotModified: {
             headers: {
@@ -1753,6 +1914,8 @@ export interface components {
          * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
          */
         PathId: string;
+        /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
+        QueryPlatform: components["schemas"]["Platform"];
     };
     requestBodies: never;
     headers: {
@@ -2396,7 +2559,7 @@ export interface operations {
                 /** @description Only sends in this state */
                 state?: "pending" | "accepted" | "rejected" | "not_sent" | "unknown";
                 /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
-                platform?: components["schemas"]["Platform"];
+                platform?: components["parameters"]["QueryPlatform"];
                 /** @description Only those from this channel */
                 platformId?: string;
                 /** @description Only those to this destination */
@@ -2431,6 +2594,51 @@ export interface operations {
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
             503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listEvents: {
+        parameters: {
+            query?: {
+                /** @description Only events after this cursor */
+                after?: string;
+                /** @description How many to a page */
+                limit?: number;
+                /** @description Seconds to wait for the first event */
+                wait?: number;
+                /** @description Only these, comma-separated; a `gap` always passes */
+                type?: string;
+                /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
+                platform?: components["parameters"]["QueryPlatform"];
+                /** @description Only of this channel */
+                platformId?: string;
+                /** @description Only of this conversation */
+                destination?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventList"];
+                };
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            429: components["responses"]["Problem429C"];
+            500: components["responses"]["Problem500"];
+            501: components["responses"]["Problem501"];
+            503: components["responses"]["Problem503E"];
+            504: components["responses"]["Problem504"];
             default: components["responses"]["OtherProblem"];
         };
     };

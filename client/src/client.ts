@@ -1,10 +1,11 @@
 import createFetchClient, { type Client as FetchClient, type MaybeOptionalInit } from 'openapi-fetch'
 import type { HttpMethod, PathsWithMethod, RequiredKeysOf, SuccessResponse } from 'openapi-typescript-helpers'
 import type { components, paths } from './api.ts'
+import { type EventOptions, type GatewayEvent, listen, type Open } from './events.ts'
 import { GatewayProblem, problemOf, unreachable } from './problem.ts'
 import { type Chat, type Content, formOf, type Post, type SendOptions, sendSafely } from './send.ts'
 
-export type { Chat, Content, components, paths, SendOptions }
+export type { Chat, Content, components, EventOptions, GatewayEvent, paths, SendOptions }
 export { GatewayProblem }
 
 export type ClientOptions = {
@@ -33,6 +34,8 @@ export type Client = {
   post: Call<'post'>
   /** Sends one message or file, with one `Idempotency-Key` however often it must be repeated. */
   send(chat: Chat, content: Content, options?: SendOptions): Promise<components['schemas']['Send']>
+  /** The events of the account or of a conversation, across lost connections and restarts. */
+  events(options?: EventOptions): AsyncGenerator<GatewayEvent, void>
   /** The client of openapi-fetch beneath, for headers and 304; it throws `GatewayProblem` too. */
   http: FetchClient<paths, Json>
 }
@@ -61,10 +64,16 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
     const { data } = await http.POST(route, { params, body, ...(signal && { signal }) })
     return data as components['schemas']['Send'] // anything else has thrown
   }
+  const openEvents: Open = async (query, last, signal) => {
+    const headers = { accept: 'text/event-stream', ...(last !== undefined && { 'last-event-id': last }) }
+    const { data } = await http.GET('/events', { params: { query }, headers, parseAs: 'stream', signal })
+    return data as ReadableStream<Uint8Array> // anything else has thrown
+  }
   return {
     get: (async (path: never, init: never) => (await http.GET(path, init)).data) as never, // typed by `Client`
     post: (async (path: never, init: never) => (await http.POST(path, init)).data) as never,
     send: (chat, content, options) => sendSafely(post, chat, content, options),
+    events: (options = {}) => listen(openEvents, options),
     http,
   }
 }

@@ -1,3 +1,4 @@
+import { startInbox } from '../../examples/inbox/server/inbox.ts'
 import { readConfig } from '../config/config.ts'
 import { startGateway } from '../gateway.ts'
 import { makeKey } from '../lib/api-key.ts'
@@ -6,8 +7,8 @@ import { talkative } from '../sandbox/customers.ts'
 import { createLogger } from '../telemetry/log.ts'
 import { configOrExit } from './config-or-exit.ts'
 
-// Gateway and sandbox in one process, with a key of this run only; ports and host come from the environment as usual.
-const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT } = process.env
+// Gateway, sandbox and inbox in one process, with a key of this run only; ports and host come from the environment as usual.
+const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT, INBOX_PORT } = process.env
 const { AFILNET_TRANSPORT = 'post', AFILNET_GRANT, AFILNET_JSON_STYLE, AFILNET_SCOPE } = process.env
 const sandbox = await startSandbox({
   port: Number(SANDBOX_PORT || 4010),
@@ -15,6 +16,7 @@ const sandbox = await startSandbox({
   customers: talkative,
 }).catch(giveUp)
 const { key, sha256 } = makeKey()
+const inbox = await startInbox({ key, port: Number(INBOX_PORT || 4012) }).catch(giveUp)
 const path = AFILNET_TRANSPORT === 'basic' || AFILNET_TRANSPORT === 'json' ? AFILNET_TRANSPORT : 'http'
 const oauth = {
   AFILNET_TOKEN_URL: `${sandbox.url}/oauth/token`,
@@ -37,12 +39,14 @@ const config = configOrExit(() =>
     ...(AFILNET_TRANSPORT === 'json' && oauth),
     GATEWAY_KEY_SHA256: sha256,
     STORE_URL: 'sqlite::memory:',
+    CORS_ORIGINS: inbox.url,
     EVENTS_CHANNELS: '*',
     EVENTS_INTERVAL_MS: '1000',
     LOG_LEVEL: 'warn',
   }),
 )
 const gateway = await startGateway(config, createLogger(config.logLevel)).catch(giveUp)
+await inbox.connect(gateway.url)
 
 const chat = `${gateway.url}/chats/whatsapp/100/34600000000`
 const headersOf = (headers: object) =>
@@ -56,7 +60,7 @@ const post = (url: string, idempotencyKey: string, body: object, options = '') =
 }
 const message = { message: 'Hello from the demo' }
 const picture = { type: 'image', fileUrl: 'https://example.com/menu.jpg', message: 'Our menu' }
-process.stdout.write(`
+process.stdout.write(`Inbox     ${inbox.url}  ← open this: read what customers write, and answer them
 Gateway   ${gateway.url}
 Docs      ${gateway.url}/docs
 Key       ${key}
@@ -75,18 +79,18 @@ The same message again: the answer says Idempotency-Replayed: true, and the sand
 
   ${post(`${chat}/messages`, 'demo-message', message, ' -i')}
 
-Ctrl-C ends both.
+Ctrl-C ends all of them.
 `)
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     setTimeout(() => process.exit(0), 700).unref() // a call that the sandbox never answers must not hold up Ctrl-C
-    Promise.all([gateway.drain(), sandbox.close()]).then(() => process.exit(0))
+    Promise.all([gateway.drain(), sandbox.close(), inbox.close()]).then(() => process.exit(0))
   })
 }
 
 function giveUp({ code, message }: NodeJS.ErrnoException): never {
-  const hint = code === 'EADDRINUSE' ? ' (PORT, SANDBOX_PORT and SANDBOX_CONTROL_PORT choose others; 0 is any free one)' : ''
+  const hint = code === 'EADDRINUSE' ? ' (PORT, INBOX_PORT, SANDBOX_PORT and SANDBOX_CONTROL_PORT choose others; 0 is any free one)' : ''
   process.stderr.write(`The demo cannot start: ${message.replace(/^listen /, '')}${hint}\n`)
   process.exit(1)
 }

@@ -8,8 +8,8 @@ const program = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url))
 const run = promisify(execFile)
 
 async function start() {
-  const env = { PATH: process.env.PATH, PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0' }
-  const child = spawn(process.execPath, [program], { env })
+  const env = { PATH: process.env.PATH, PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '0' }
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], { env })
   onTestFinished(() => void child.kill('SIGKILL'))
   let said = ''
   child.stdout.on('data', chunk => {
@@ -25,7 +25,7 @@ async function start() {
 }
 
 describe('The demo', () => {
-  test('prints where the docs are, a key, and six calls that work when they are pasted', async () => {
+  test('prints where the inbox and the docs are, a key, and six calls that work when they are pasted', async () => {
     const { said } = await start()
     const calls = said.split('\n').filter(line => line.startsWith('curl '))
 
@@ -41,6 +41,10 @@ describe('The demo', () => {
     expect(said).toMatch(/^Key +afgw_[\w-]{43}$/m)
     expect(answers.map(answer => answer.at(-1))).toEqual(['200', '200', '200', '200', '201', '201'])
     for (const [body = ''] of answers.slice(0, 4)) expect(JSON.parse(body).items.length).toBeGreaterThan(0)
+    const [, inbox = ''] = /^Inbox +(http:\/\/127\.0\.0\.1:\d+) /.exec(said) ?? []
+    expect(await (await fetch(inbox)).text()).toContain('<title>Inbox</title>')
+    const { items } = (await (await fetch(`${inbox}/api/conversations`)).json()) as { items: object[] }
+    expect(items.length).toBeGreaterThan(3)
     const docs = await fetch(/^Docs +(\S+)$/m.exec(said)?.[1] ?? '')
     expect(docs.status).toBe(200)
   })
@@ -66,7 +70,7 @@ describe('The demo', () => {
     const { said } = await start()
     const port = /^Docs +http:\/\/127\.0\.0\.1:(\d+)/m.exec(said)?.[1]
 
-    const second = run(process.execPath, [program], { env: { PORT: port, SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0' } })
+    const second = run(process.execPath, [program], { env: { PORT: port, SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '0' } })
 
     await expect(second).rejects.toMatchObject({ code: 1, stderr: expect.stringMatching(/^The demo cannot start: EADDRINUSE.*\n$/) })
   })

@@ -1,0 +1,70 @@
+import type { components } from './api.ts'
+import { GatewayProblem } from './problem.ts'
+import { blocksOf } from './sse.ts'
+import { delayMs, wait } from './wait.ts'
+
+/** Something that happened: a message came or changed, a send was settled, or a `gap` after which you read again. */
+export type GatewayEvent = components['schemas']['Event']
+
+export type EventOptions = {
+  /** Continue after this event; without it the stream starts now. */
+  after?: string
+  /** Only events of these types, comma-separated. */
+  type?: string
+  platform?: string
+  platformId?: string
+  destination?: string
+  /** Ends the loop. */
+  signal?: AbortSignal
+  /** Hears that the stream is there (`undefined`), or why it is not. */
+  onConnection?: (problem: GatewayProblem | undefined) => void
+}
+
+/** Opens the stream after an event. */
+export type Open = (query: object, lastEventId: string | undefined, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>
+
+/** The gateway says something every 15 s; after this long without a word the connection is dead. */
+const silentMs = 40_000
+
+/**
+ * The events of the gateway, across lost connections and restarts: each at least once, in the order of the gateway.
+ *
+ * It ends with its signal, and throws what another try cannot change: a key without the scope, say.
+ */
+export async function* listen(open: Open, { signal, after, onConnection, ...query }: EventOptions): AsyncGenerator<GatewayEvent, void> {
+  let last = after
+  let pauseMs: number | undefined
+  for (let attempt = 1; !signal?.aborted; attempt++) {
+    const connection = new AbortController()
+    const stop = () => connection.abort()
+    signal?.addEventListener('abort', stop)
+    let silence = setTimeout(stop, silentMs)
+    let lost: unknown
+    try {
+      for await (const { id, data, retryMs } of blocksOf(await open(query, last, connection.signal))) {
+        clearTimeout(silence)
+        if (attempt > 0) onConnection?.(undefined)
+        attempt = 0
+        pauseMs = retryMs ?? pauseMs
+        last = id ?? last
+        if (data !== undefined) yield JSON.parse(data) as GatewayEvent
+        silence = setTimeout(stop, silentMs)
+      }
+    } catch (error) {
+      if (error instanceof GatewayProblem && error.retry === 'no') throw error
+      if (error instanceof SyntaxError) throw error // not our events
+      lost = error
+    } finally {
+      clearTimeout(silence)
+      signal?.removeEventListener('abort', stop)
+      connection.abort()
+    }
+    if (signal?.aborted) return
+    const problem = lost instanceof GatewayProblem ? lost : interrupted(lost)
+    onConnection?.(problem)
+    await wait(delayMs(Math.max(attempt, 1), problem.retryAfterMs ?? (attempt === 0 ? pauseMs : undefined)), signal).catch(() => {})
+  }
+}
+
+const interrupted = (cause: unknown) =>
+  new GatewayProblem({ code: 'stream-interrupted', title: 'The stream of events ended', outcome: 'not_applied', retry: 'yes' }, { cause })

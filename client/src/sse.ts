@@ -1,0 +1,32 @@
+/** One block of a stream of server-sent events; without `data` it only moves the position. */
+export type Block = { id?: string; data?: string; retryMs?: number }
+
+/** Takes a stream apart. Comments yield empty blocks, so that the reader hears that the stream lives. */
+export async function* blocksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Block> {
+  const reader = body.getReader()
+  const decoder = new TextDecoder()
+  let rest = ''
+  try {
+    for (;;) {
+      const { value, done } = await reader.read()
+      if (done) return
+      rest += decoder.decode(value, { stream: true })
+      const blocks = rest.split(/\r?\n\r?\n/)
+      rest = blocks.pop() ?? ''
+      for (const block of blocks) yield blockOf(block)
+    }
+  } finally {
+    reader.cancel().catch(() => {})
+  }
+}
+
+function blockOf(text: string): Block {
+  const block: Block = {}
+  for (const line of text.split(/\r?\n/)) {
+    const [, field, value = ''] = /^(id|data|retry): ?(.*)$/s.exec(line) ?? []
+    if (field === 'id') block.id = value
+    if (field === 'data') block.data = block.data === undefined ? value : `${block.data}\n${value}`
+    if (field === 'retry' && /^\d+$/.test(value)) block.retryMs = Number(value)
+  }
+  return block
+}

@@ -1,0 +1,22 @@
+import type { Event } from './conversations.ts'
+
+type Handlers = { onEvent: (event: Event) => void; onReset: () => void; onState: (problem: string | undefined) => void }
+
+/** What happens in the whole account, by way of the inbox's server. The browser comes back by itself, and continues where it was. */
+export function listenToAccount({ onEvent, onReset, onState }: Handlers) {
+  const source = new EventSource('/api/events')
+  let wasLost = false
+  source.addEventListener('message', ({ data }) => {
+    const event = JSON.parse(data) as Event
+    if (event.type === 'gap') onReset()
+    else onEvent(event)
+  })
+  source.addEventListener('reset', onReset)
+  source.addEventListener('state', ({ data }) => {
+    const { state } = JSON.parse(data) as { state: string }
+    onState(state === 'live' || state === 'connecting' ? undefined : state)
+    if (wasLost && state === 'live') onReset()
+    wasLost = state !== 'live'
+  })
+  source.addEventListener('error', () => onState('inbox-unreachable'))
+}

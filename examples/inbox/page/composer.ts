@@ -1,0 +1,60 @@
+import { byId } from './dom.ts'
+
+/** Where a message is written, and where files are dropped. Enter sends, Shift and Enter begin a new line. */
+export function createComposer(onSend: (text: string, file?: File) => void) {
+  const form = byId<HTMLFormElement>('composer')
+  const text = byId<HTMLTextAreaElement>('text')
+  const picker = byId<HTMLInputElement>('file')
+  const thread = byId('thread')
+
+  const grow = () => {
+    text.style.height = 'auto'
+    text.style.height = `${Math.min(text.scrollHeight, 160)}px`
+  }
+  const send = (file?: File) => {
+    const message = text.value.trim()
+    if (message === '' && !file) return
+    onSend(message, file)
+    text.value = ''
+    grow()
+  }
+  const sendAll = (files: FileList | null | undefined) => {
+    for (const file of files ?? []) send(file)
+  }
+
+  form.addEventListener('submit', event => {
+    event.preventDefault()
+    send()
+    text.focus()
+  })
+  text.addEventListener('input', grow)
+  text.addEventListener('keydown', event => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+    event.preventDefault()
+    send()
+  })
+  byId('attach').addEventListener('click', () => picker.click())
+  picker.addEventListener('change', () => {
+    sendAll(picker.files)
+    picker.value = ''
+  })
+  text.addEventListener('paste', ({ clipboardData }) => sendAll(clipboardData?.files))
+
+  for (const name of ['dragenter', 'dragover'] as const) {
+    thread.addEventListener(name, event => {
+      if (!event.dataTransfer?.types.includes('Files')) return
+      event.preventDefault()
+      thread.classList.add('dropping')
+    })
+  }
+  thread.addEventListener('dragleave', ({ relatedTarget }) => {
+    if (!thread.contains(relatedTarget as Node | null)) thread.classList.remove('dropping')
+  })
+  thread.addEventListener('drop', event => {
+    event.preventDefault()
+    thread.classList.remove('dropping')
+    sendAll(event.dataTransfer?.files)
+  })
+
+  return { focus: () => text.focus() }
+}

@@ -1,0 +1,86 @@
+import { type Conversation, keyOf } from './conversations.ts'
+import { byId, make } from './dom.ts'
+import { shortTime } from './times.ts'
+import { createVirtualList } from './virtual-list.ts'
+
+/** The list on the left: a list box that keys move through and Enter opens. */
+export function createConversationList(onOpen: (key: string) => void) {
+  const box = byId('conversations')
+  const search = byId<HTMLInputElement>('search')
+  let all: Conversation[] = []
+  let shown: Conversation[] = []
+  let active: string | undefined
+  let open: string | undefined
+
+  const list = createVirtualList<Conversation>(box, { keyOf, estimate: 68, render })
+
+  function render(conversation: Conversation) {
+    const { destination, channel, last, unread } = conversation
+    const key = keyOf(conversation)
+    const option = make(
+      'div',
+      { className: 'conversation', id: `c/${key}` },
+      make('span', { className: 'name', textContent: destination }),
+      make('time', { textContent: shortTime(last.datetime) }),
+      make('span', { className: 'text', textContent: `${last.direction === 'out' ? 'You: ' : ''}${last.message ?? ''}` }),
+      unread > 0 ? make('span', { className: 'unread', textContent: String(unread), ariaLabel: `${unread} new`, role: 'img' }) : undefined,
+      make('span', { className: 'channel', textContent: channel }),
+    )
+    option.role = 'option'
+    option.ariaSelected = String(key === open)
+    option.classList.toggle('active', key === active)
+    option.addEventListener('click', () => onOpen(key))
+    return option
+  }
+
+  function draw() {
+    const words = search.value.trim().toLowerCase()
+    const fits = ({ destination, channel, last }: Conversation) => `${destination} ${channel} ${last.message}`.toLowerCase().includes(words)
+    shown = words === '' ? all : all.filter(fits)
+    list.show(shown)
+    if (active !== undefined && document.getElementById(`c/${active}`)) box.setAttribute('aria-activedescendant', `c/${active}`)
+    else box.removeAttribute('aria-activedescendant')
+  }
+
+  function move(to: number) {
+    const next = shown[Math.max(0, Math.min(to, shown.length - 1))]
+    if (!next) return
+    active = keyOf(next)
+    list.scrollTo(shown.indexOf(next))
+    draw()
+  }
+
+  box.addEventListener('keydown', event => {
+    const at = shown.findIndex(conversation => keyOf(conversation) === active)
+    const steps: Record<string, number> = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      Home: 0,
+      End: shown.length - 1,
+      PageDown: at + 8,
+      PageUp: at - 8,
+    }
+    const step = steps[event.key]
+    if (step !== undefined) move(step)
+    else if (event.key === 'Enter' && active !== undefined) onOpen(active)
+    else return
+    event.preventDefault()
+  })
+  box.addEventListener('focus', () => {
+    if (active === undefined) move(0)
+  })
+  search.addEventListener('input', draw)
+  search.addEventListener('keydown', ({ key }) => {
+    if (key === 'ArrowDown') box.focus()
+  })
+
+  return {
+    show(conversations: Conversation[], openKey: string | undefined) {
+      all = conversations
+      if (open !== openKey) active = openKey ?? active
+      open = openKey
+      draw()
+    },
+    focus: () => box.focus(),
+  }
+}

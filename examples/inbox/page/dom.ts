@@ -1,0 +1,17 @@
+/** The element of the page with this id. */
+export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
+  const element = document.getElementById(id)
+  if (!element) throw new Error(`The page has no element ${id}`)
+  return element as Type // index.html and this code belong together
+}
+
+/** A new element with properties and children. Texts become text, never markup. */
+export function make<Name extends keyof HTMLElementTagNameMap>(
+  name: Name,
+  properties: Partial<HTMLElementTagNameMap[Name]> = {},
+  ...children: (Node | string | undefined)[]
+): HTMLElementTagNameMap[Name] {
+  const element = Object.assign(document.createElement(name), properties)
+  element.append(...children.filter(child => child !== undefined))
+  return element
+}

@@ -1,0 +1,58 @@
+import { listenToAccount } from './account-events.ts'
+import { createComposer } from './composer.ts'
+import { createConversationList } from './conversation-list.ts'
+import { createConversations } from './conversations.ts'
+import { byId } from './dom.ts'
+import { createThreadView } from './thread-view.ts'
+
+// The address says which conversation is open, so that reload, back and forward work.
+let openKey: string | undefined
+const conversations = createConversations(() => list.show(conversations.sorted(), openKey))
+const list = createConversationList(key => {
+  location.hash = key
+})
+const thread = createThreadView()
+const composer = createComposer(thread.send)
+
+function openFromAddress() {
+  const key = location.hash.slice(1)
+  if (key === openKey) return
+  const [platform = '', platformId = '', destination = ''] = key.split('/').map(decodeURIComponent)
+  openKey = destination === '' ? undefined : key
+  document.body.classList.toggle('reading', openKey !== undefined)
+  byId('thread').hidden = openKey === undefined
+  byId('nothing').hidden = openKey !== undefined
+  if (openKey === undefined) {
+    thread.close()
+    list.show(conversations.sorted(), openKey)
+    return list.focus()
+  }
+  thread.open({ platform, platformId, destination }, conversations.get(key)?.channel ?? '')
+  conversations.read(key)
+  composer.focus()
+}
+
+const states: Record<string, string> = {
+  'events-not-enabled': 'Live updates are off: the gateway watches no channels',
+  'inbox-unreachable': 'The inbox cannot be reached. It is trying again…',
+  'gateway-unreachable': 'The gateway cannot be reached. The inbox is trying again…',
+}
+function showState(problem: string | undefined) {
+  const line = byId('connection')
+  line.hidden = problem === undefined
+  line.textContent =
+    problem === undefined ? '' : (states[problem] ?? `Live updates are interrupted (${problem}). The inbox is trying again…`)
+}
+
+const load = () => conversations.load().catch(() => setTimeout(load, 2_000))
+
+byId('back').addEventListener('click', () => {
+  location.hash = ''
+})
+addEventListener('hashchange', openFromAddress)
+addEventListener('keydown', ({ key }) => {
+  if (key === 'Escape' && openKey !== undefined) location.hash = ''
+})
+listenToAccount({ onEvent: event => conversations.apply(event, openKey), onReset: load, onState: showState })
+await load()
+openFromAddress()

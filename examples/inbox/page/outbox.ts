@@ -1,0 +1,74 @@
+import { type Chat, type Client, type components, GatewayProblem } from '../../../client/src/client.ts'
+
+type Send = components['schemas']['Send'] & { messageId?: string; delivery?: { status: string } }
+
+/** What is known of a message that this page sends. `waiting`: the gateway cannot be reached, and the page tries again with the same key. */
+export type Outgoing = {
+  key: string
+  text: string
+  file?: File
+  /** The messages that were listed before: none of them is this one. */
+  before: ReadonlySet<string | null>
+  state: 'sending' | 'waiting' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
+  send?: Send
+  reason?: string
+}
+
+const unreachable = new Set(['gateway-unreachable', 'unreadable-answer', 'draining', 'unauthenticated'])
+
+/** Sends one message after the other, each with one key for all its tries. */
+export function createOutbox(chat: Chat, gateway: Promise<Client>, onChange: (changed: Outgoing) => void) {
+  const all: Outgoing[] = []
+  let turn = Promise.resolve()
+
+  const change = (outgoing: Outgoing, news: Partial<Outgoing>) => onChange(Object.assign(outgoing, news))
+
+  async function attempt(outgoing: Outgoing) {
+    const { key, text, file } = outgoing
+    change(outgoing, { state: 'sending' })
+    try {
+      const content = file ? { file, ...(text && { message: text }) } : { message: text }
+      const send = await (await gateway).send(chat, content, { idempotencyKey: key, attempts: 2 })
+      change(outgoing, { state: send.state === 'pending' ? 'unknown' : (send.state as Outgoing['state']), send })
+    } catch (error) {
+      change(outgoing, outcomeOf(error))
+      if (outgoing.state === 'waiting') setTimeout(() => outgoing.state === 'waiting' && queue(outgoing), 3_000)
+    }
+  }
+
+  const queue = (outgoing: Outgoing) => {
+    turn = turn.then(() => attempt(outgoing))
+    return turn
+  }
+
+  return {
+    all,
+    add(text: string, file: File | undefined, before: ReadonlySet<string | null>) {
+      const outgoing: Outgoing = { key: newKey(), text, ...(file && { file }), before, state: 'sending' }
+      all.push(outgoing)
+      return queue(outgoing)
+    },
+    /** Asks again with the same key: what was sent is not sent again. */
+    checkAgain: queue,
+    /** The connection is back. */
+    resume() {
+      for (const outgoing of all) if (outgoing.state === 'waiting') queue(outgoing)
+    },
+    /** The gateway learned more about a send. */
+    learn(send: Send) {
+      const outgoing = all.find(({ key }) => key === send.idempotencyKey)
+      if (!outgoing || send.state === 'pending') return
+      change(outgoing, { send, state: send.state as Outgoing['state'], ...(send.problem && { reason: send.problem.title }) })
+    },
+  }
+}
+
+function outcomeOf(error: unknown): Partial<Outgoing> {
+  if (!(error instanceof GatewayProblem)) return { state: 'waiting', reason: 'The gateway cannot be reached' }
+  const { code, title, outcome, retry, body } = error
+  if (unreachable.has(code)) return { state: 'waiting', reason: title }
+  if (outcome === 'unknown') return { state: 'unknown', reason: title }
+  return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason: title }
+}
+
+const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('')

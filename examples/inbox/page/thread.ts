@@ -1,0 +1,102 @@
+import { type Chat, GatewayProblem } from '../../../client/src/client.ts'
+import type { Event, Message } from './conversations.ts'
+import { gatewayFor } from './gateway.ts'
+import { createOutbox, type Outgoing } from './outbox.ts'
+
+/** A line of the conversation: a message as Afilnet lists it, or one that this page sends and Afilnet does not list yet. */
+export type Line = { id: string; message?: Message; outgoing?: Outgoing }
+
+/** One open conversation: its messages page by page, what happens in it, and what this page sends. */
+export function createThread(chat: Chat, onChange: () => void, onArrival: (message: Message) => void) {
+  const gateway = gatewayFor(chat)
+  const closed = new AbortController()
+  let messages: Message[] = []
+  let older: string | undefined
+  let loading = false
+  const outbox = createOutbox(chat, gateway, onChange)
+
+  const query = (params: { before?: string }) =>
+    gateway.then(client =>
+      client.get('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat, query: { limit: 50, ...params } } }),
+    )
+
+  async function load() {
+    const { items, previousCursor } = await query({})
+    messages = items
+    older = previousCursor
+    onChange()
+  }
+
+  async function loadOlder() {
+    if (older === undefined || loading) return
+    loading = true
+    try {
+      const { items, previousCursor } = await query({ before: older })
+      messages = [...items, ...messages]
+      older = previousCursor
+      onChange()
+    } finally {
+      loading = false
+    }
+  }
+
+  function apply({ type, message, messageId, direction, send }: Event) {
+    if (type === 'gap') return void load().catch(() => {})
+    if (type === 'send.updated' && send) return outbox.learn(send)
+    if (!message) return
+    const at = messages.findIndex(known => known.messageId !== null && known.messageId === messageId)
+    if (at >= 0) messages = messages.with(at, message)
+    else if (type === 'message.created') {
+      messages = [...messages, message].sort((a, b) => (a.datetime ?? '').localeCompare(b.datetime ?? ''))
+      if (direction === 'in') onArrival(message)
+    }
+    onChange()
+  }
+
+  async function follow() {
+    const client = await gateway
+    const onConnection = (problem?: GatewayProblem) => problem ?? outbox.resume()
+    for await (const event of client.events({ ...chat, signal: closed.signal, onConnection })) apply(event)
+  }
+
+  /** Tries until it works: the gateway may be away for a while. */
+  async function persist(task: () => Promise<unknown>): Promise<void> {
+    while (!closed.signal.aborted) {
+      try {
+        await task()
+        return
+      } catch (error) {
+        if (error instanceof GatewayProblem && error.retry === 'no') return
+        await new Promise(resolve => setTimeout(resolve, 2_000))
+      }
+    }
+  }
+  void persist(load)
+  void persist(follow)
+
+  return {
+    chat,
+    outbox,
+    loadOlder: () => loadOlder().catch(() => {}),
+    lines: () => linesOf(messages, outbox.all),
+    send: (text: string, file?: File) => outbox.add(text, file, new Set(messages.map(({ messageId }) => messageId))),
+    close: () => closed.abort(),
+  }
+}
+
+/** Afilnet's rows, then what it does not list yet. A row shows a send if the gateway tied them, or if it is new and has the text of an accepted one. */
+function linesOf(messages: Message[], outgoing: Outgoing[]): Line[] {
+  const open = [...outgoing]
+  const lines = messages.map((message, index): Line => {
+    const line = { id: message.messageId ?? `${message.datetime} ${index}`, message }
+    const at = message.direction === 'in' ? -1 : open.findIndex(sent => isRowOf(sent, message))
+    const [tied] = at >= 0 ? open.splice(at, 1) : []
+    return tied ? { ...line, id: tied.key, outgoing: tied } : line
+  })
+  return [...lines, ...open.map(sent => ({ id: sent.key, outgoing: sent }))]
+}
+
+function isRowOf({ state, text, file, before, send }: Outgoing, { messageId, message }: Message) {
+  if (send?.messageId !== undefined) return send.messageId === messageId
+  return state === 'accepted' && !file && text === message && !before.has(messageId)
+}

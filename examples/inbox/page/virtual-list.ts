@@ -1,0 +1,124 @@
+/** A list of any length with only what is visible in the document. Items may differ in height; unseen ones count with an estimate. */
+export type VirtualList<Item> = {
+  /** Shows these items. At its end, the list stays there; elsewhere, what is read keeps its place. */
+  show(items: readonly Item[]): void
+  scrollTo(index: number): void
+  toEnd(): void
+}
+
+type Options<Item> = {
+  keyOf: (item: Item) => string
+  render: (item: Item, index: number) => HTMLElement
+  estimate: number
+  /** The list begins at its end, as messages do. */
+  fromEnd?: boolean
+  onTop?: () => void
+}
+
+const margin = 400
+
+export function createVirtualList<Item>(
+  scroller: HTMLElement,
+  { keyOf, render, estimate, fromEnd = false, onTop }: Options<Item>,
+): VirtualList<Item> {
+  const sheet = document.createElement('div')
+  sheet.setAttribute('role', 'presentation')
+  sheet.className = 'sheet'
+  scroller.replaceChildren(sheet)
+  const heights = new Map<string, number>()
+  let items: readonly Item[] = []
+  let tops: number[] = [0]
+  let atEnd = fromEnd
+
+  const heightOf = (item: Item | undefined) => (item && heights.get(keyOf(item))) ?? estimate
+  function place() {
+    tops = [0]
+    for (const item of items) tops.push((tops.at(-1) ?? 0) + heightOf(item))
+  }
+  /** The item at a height, by halving. */
+  function indexAt(y: number) {
+    let [low, high] = [0, items.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((tops[middle + 1] ?? 0) <= y) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  function draw() {
+    const { scrollTop, clientHeight } = scroller
+    const first = indexAt(scrollTop - margin)
+    const end = Math.min(indexAt(scrollTop + clientHeight + margin) + 1, items.length)
+    sheet.style.height = `${tops.at(-1)}px`
+    const elements = items.slice(first, end).map((item, offset) => {
+      const element = render(item, first + offset)
+      element.setAttribute('aria-setsize', String(items.length))
+      element.setAttribute('aria-posinset', String(first + offset + 1))
+      element.style.transform = `translateY(${tops[first + offset]}px)`
+      return element
+    })
+    sheet.replaceChildren(...elements)
+    if (!measure(first, elements)) return
+    const reading = indexAt(scrollTop)
+    const into = scrollTop - (tops[reading] ?? 0)
+    place()
+    if (!atEnd) scroller.scrollTop = (tops[reading] ?? 0) + into
+    draw()
+    if (atEnd) toEnd()
+  }
+
+  /** Whether any height is another than was known. */
+  function measure(first: number, elements: HTMLElement[]) {
+    let changed = false
+    for (const [offset, element] of elements.entries()) {
+      const item = items[first + offset]
+      const height = element.offsetHeight
+      if (!item || height === 0 || heights.get(keyOf(item)) === height) continue
+      heights.set(keyOf(item), height)
+      changed = true
+    }
+    return changed
+  }
+
+  function toEnd() {
+    atEnd = true
+    scroller.scrollTop = scroller.scrollHeight
+  }
+
+  scroller.addEventListener('scroll', () => {
+    atEnd = fromEnd && scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - 20
+    draw()
+    if (scroller.scrollTop < margin) onTop?.()
+  })
+  new ResizeObserver(() => {
+    heights.clear()
+    place()
+    draw()
+    if (atEnd) toEnd()
+  }).observe(scroller)
+
+  return {
+    show(next) {
+      const reading = items[indexAt(scroller.scrollTop)]
+      const into = scroller.scrollTop - (tops[indexAt(scroller.scrollTop)] ?? 0)
+      items = next
+      place()
+      const index = reading && !atEnd && fromEnd ? items.findIndex(item => keyOf(item) === keyOf(reading)) : -1
+      sheet.style.height = `${tops.at(-1)}px`
+      if (index >= 0) scroller.scrollTop = (tops[index] ?? 0) + into
+      draw()
+      if (atEnd) toEnd()
+    },
+    scrollTo(index) {
+      const [top = 0, bottom = 0] = [tops[index], tops[index + 1]]
+      if (top < scroller.scrollTop) scroller.scrollTop = top
+      else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight
+      draw()
+    },
+    toEnd() {
+      toEnd()
+      draw()
+    },
+  }
+}

@@ -1,0 +1,83 @@
+import { describe, expect } from 'vitest'
+import { createClient, type EventOptions, type GatewayEvent, GatewayProblem } from '../../client/src/client.ts'
+import { canaries, test } from '../gateway.ts'
+
+const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
+
+/** Streams that break off after their first event, the first `times` of them, as connections do. */
+function breaking(times: number) {
+  const positions: (string | null)[] = []
+  return {
+    positions,
+    fetch: async (request: Request) => {
+      const response = await fetch(request)
+      if (!request.url.includes('/events') || !response.body) return response
+      positions.push(request.headers.get('last-event-id'))
+      if (positions.length > times) return response
+      const cut = new TransformStream<Uint8Array, Uint8Array>({
+        transform(bytes, controller) {
+          controller.enqueue(bytes)
+          if (Buffer.from(bytes).includes('data:')) controller.error(new TypeError('terminated'))
+        },
+      })
+      return new Response(response.body.pipeThrough(cut), response)
+    },
+  }
+}
+
+describe('events()', () => {
+  test('yields each message once and in order, across broken connections', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    await sandbox.until(({ calls }) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length > 1, 40_000) // before the first look nothing is new
+    const { fetch, positions } = breaking(2)
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+    const write = (message: string) => sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message })
+    const texts = ['one', 'two', 'three']
+    const seen: string[] = []
+    const done = new AbortController()
+    const options: EventOptions = { ...chat, type: 'message.created', signal: done.signal }
+    options.onConnection = problem => {
+      const next = texts.shift()
+      if (problem === undefined && next !== undefined) write(next)
+    }
+
+    for await (const { message, direction } of client.events(options)) {
+      seen.push(`${direction} ${message?.message}`)
+      if (seen.length === 3) done.abort()
+    }
+
+    expect(seen).toEqual(['in one', 'in two', 'in three'])
+    expect(positions[0]).toBeNull()
+    expect(positions.slice(1)).toEqual([expect.any(String), expect.any(String)])
+  })
+
+  test('throws what another try cannot change', async ({ gateway }) => {
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key })
+
+    const listening = client.events().next()
+
+    await expect(listening).rejects.toBeInstanceOf(GatewayProblem)
+    await expect(listening).rejects.toMatchObject({ code: 'events-not-enabled', retry: 'no' })
+  })
+
+  test('resumes from a position without data, and keeps what is split between chunks', async () => {
+    const event = { id: 'e2', type: 'message.created' } as GatewayEvent
+    const bodies = [
+      ['retry: 5\nid: e1\n', '\n: here\n\n'],
+      [`id: e2\nevent: message.created\nda`, `ta: ${JSON.stringify(event)}\n`, '\n'],
+    ]
+    const asked: (string | null)[] = []
+    const fetch = async (request: Request) => {
+      asked.push(request.headers.get('last-event-id'))
+      const chunks = bodies.shift() ?? []
+      return new Response(ReadableStream.from(chunks.map(chunk => Buffer.from(chunk))) as ReadableStream)
+    }
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const { value } = await client.events().next()
+
+    expect(value).toEqual(event)
+    expect(asked).toEqual([null, 'e1'])
+  })
+})
