@@ -473,6 +473,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Webhooks of your account
+         * @description Lists the endpoints that the operator has configured, and how they are.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[webhook-not-found](/problems/webhook-not-found)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{name}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events that a webhook has not delivered
+         * @description Lists what waits and what has failed, oldest first. Delivered events are not kept.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[webhook-not-found](/problems/webhook-not-found)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{name}/redrive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Deliver events again
+         * @description Takes either `after` or `failed`. Deliveries begin within seconds.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[webhook-not-found](/problems/webhook-not-found)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         */
+        post: operations["redriveWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post a test event to a webhook
+         * @description The signed event has the type `test` and is in no log. A 2xx ends a pause.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[webhook-not-found](/problems/webhook-not-found)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -486,6 +606,7 @@ export interface components {
          * @example chat-not-allowed
          * @example not-found
          * @example send-not-found
+         * @example webhook-not-found
          * @example channel-not-found
          * @example chat-not-found
          * @example method-not-allowed
@@ -798,6 +919,90 @@ export interface components {
              * @example Seen in the app by Ana
              */
             note?: string;
+        };
+        /**
+         * @example {
+         *       "name": "crm",
+         *       "url": "https://crm.example.com/events",
+         *       "state": "ok",
+         *       "lag": 0
+         *     }
+         */
+        Webhook: {
+            name: string;
+            /** @description Without its query */
+            url: string;
+            /** @description `paused`: the endpoint is down and is tried again. `disabled`: it answered 410 and gets nothing until a reload or a restart. Known values: `ok`, `paused`, `disabled`; later releases may add some. */
+            state: string;
+            /** @description Seconds that the oldest event waits */
+            lag: number;
+            lastError?: string;
+        };
+        WebhookList: {
+            items: components["schemas"]["Webhook"][];
+        };
+        /**
+         * @example {
+         *       "eventId": "x3Fq8kZ1rT0a5k2m9d7w1",
+         *       "type": "message.created",
+         *       "at": "2026-01-31T09:30:00.000Z",
+         *       "destination": "34600000000",
+         *       "state": "failed",
+         *       "attempts": 5,
+         *       "lastStatus": 422,
+         *       "lastAttemptAt": "2026-01-31T09:30:15.000Z"
+         *     }
+         */
+        Delivery: {
+            eventId: string;
+            type: string;
+            /**
+             * Format: date-time
+             * @description When the event was found
+             */
+            at: string;
+            destination: string | null;
+            /** @description `failed`: the endpoint refused it five times. Known values: `pending`, `failed`; later releases may add some. */
+            state: string;
+            attempts: number;
+            lastStatus?: number;
+            lastError?: string;
+            /** Format: date-time */
+            lastAttemptAt?: string;
+        };
+        DeliveryPage: {
+            items: components["schemas"]["Delivery"][];
+            /**
+             * @description For the next page; absent on the last one
+             * @example MTc5NTY2NjMz
+             */
+            nextCursor?: string;
+        };
+        /**
+         * @example {
+         *       "status": 204,
+         *       "ms": 12
+         *     }
+         */
+        WebhookTest: {
+            /** @description What the endpoint answered; null without an answer */
+            status: number | null;
+            ms: number;
+            error?: string;
+        };
+        /**
+         * @example {
+         *       "failed": true
+         *     }
+         */
+        Redrive: {
+            /** @description The id of an event: delivers again what follows it */
+            after?: string;
+            /**
+             * @description Delivers again what has failed
+             * @enum {boolean}
+             */
+            failed?: true;
         };
         /**
          * @example {
@@ -1875,6 +2080,28 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `webhook-not-found` */
+        Problem404F: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/webhook-not-found",
+                 *       "title": "There is no such webhook",
+                 *       "status": 404,
+                 *       "detail": "The account of this key has no webhook of this name, or the key is limited to certain chats.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "webhook-not-found",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description You have this list already (`If-None-Match`). */
         NotModified: {
             headers: {
@@ -1916,6 +2143,10 @@ export interface components {
         PathId: string;
         /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
         QueryPlatform: components["schemas"]["Platform"];
+        /** @description `nextCursor` of the page before */
+        QueryCursor: string;
+        /** @example crm */
+        PathName: string;
     };
     requestBodies: never;
     headers: {
@@ -2571,7 +2802,7 @@ export interface operations {
                 /** @description How many to a page */
                 limit?: number;
                 /** @description `nextCursor` of the page before */
-                cursor?: string;
+                cursor?: components["parameters"]["QueryCursor"];
             };
             header?: never;
             path?: never;
@@ -2668,6 +2899,142 @@ export interface operations {
             400: components["responses"]["Problem400B"];
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403B"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404F"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                state?: "pending" | "failed";
+                limit?: number;
+                /** @description `nextCursor` of the page before */
+                cursor?: components["parameters"]["QueryCursor"];
+            };
+            header?: never;
+            path: {
+                /** @example crm */
+                name: components["parameters"]["PathName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404F"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    redriveWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example crm */
+                name: components["parameters"]["PathName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Redrive"];
+            };
+        };
+        responses: {
+            /** @description The events will be delivered again */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404F"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503D"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example crm */
+                name: components["parameters"]["PathName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTest"];
+                };
+            };
+            400: components["responses"]["Problem400B"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404F"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
             429: components["responses"]["Problem429"];
