@@ -18,6 +18,7 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[invalid-request](/problems/invalid-request)|
+         *     |others|those of [any request](/problems)|
          */
         get: operations["getLiveness"];
         put?: never;
@@ -42,6 +43,7 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[invalid-request](/problems/invalid-request)|
+         *     |others|those of [any request](/problems)|
          */
         get: operations["getReadiness"];
         put?: never;
@@ -67,6 +69,7 @@ export interface paths {
          *     |-|-|
          *     |400|[invalid-request](/problems/invalid-request)|
          *     |429|[rate-limited](/problems/rate-limited)|
+         *     |others|those of [any request](/problems)|
          */
         get: operations["getLinks"];
         put?: never;
@@ -92,6 +95,7 @@ export interface paths {
          *     |-|-|
          *     |400|[invalid-request](/problems/invalid-request)|
          *     |429|[rate-limited](/problems/rate-limited)|
+         *     |others|those of [any request](/problems)|
          */
         get: operations["listProblems"];
         put?: never;
@@ -118,6 +122,7 @@ export interface paths {
          *     |400|[invalid-request](/problems/invalid-request)|
          *     |404|[not-found](/problems/not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
+         *     |others|those of [any request](/problems)|
          */
         get: operations["explainProblem"];
         put?: never;
@@ -141,9 +146,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
-         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |others|those of [any call with a key](/problems)|
          */
         get: operations["getMe"];
         put?: never;
@@ -167,10 +170,8 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
-         *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
+         *     |others|those of [any call to Afilnet](/problems)|
          */
         get: operations["listChannels"];
         put?: never;
@@ -194,11 +195,9 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
-         *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
+         *     |others|those of [any call to Afilnet](/problems)|
          */
         get: operations["listChats"];
         put?: never;
@@ -222,12 +221,10 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |410|[cursor-gone](/problems/cursor-gone)|
-         *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
+         *     |others|those of [any call to Afilnet](/problems)|
          */
         get: operations["listMessages"];
         put?: never;
@@ -242,16 +239,15 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
-         *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
-         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
+         *     |others|those of [any call to Afilnet](/problems)|
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -273,11 +269,9 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
-         *     |429|[rate-limited](/problems/rate-limited)|
-         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
+         *     |others|those of [any call to Afilnet](/problems)|
          */
         get: operations["listUnreadMessages"];
         put?: never;
@@ -308,16 +302,15 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
-         *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
-         *     |413, 50x|the errors of any call to Afilnet, [explained here](/problems)|
+         *     |others|those of [any call to Afilnet](/problems)|
          */
         post: operations["sendFile"];
         delete?: never;
@@ -341,15 +334,13 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[send-not-found](/problems/send-not-found)|
          *     |409|[send-already-settled](/problems/send-already-settled)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         post: operations["settleSend"];
         delete?: never;
@@ -371,11 +362,9 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |404|[send-not-found](/problems/send-not-found)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         get: operations["getSend"];
         put?: never;
@@ -399,10 +388,8 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         get: operations["listSends"];
         put?: never;
@@ -426,13 +413,12 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
-         *     |429|[rate-limited](/problems/rate-limited), [too-many-streams](/problems/too-many-streams)|
+         *     |429|[too-many-streams](/problems/too-many-streams)|
          *     |501|[events-not-enabled](/problems/events-not-enabled)|
          *     |503|[overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|those of [any call with a key](/problems)|
          */
         get: operations["listEvents"];
         put?: never;
@@ -458,13 +444,11 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         post: operations["issueToken"];
         delete?: never;
@@ -486,12 +470,10 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         get: operations["listWebhooks"];
         put?: never;
@@ -515,12 +497,10 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         get: operations["listDeliveries"];
         put?: never;
@@ -546,14 +526,12 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         post: operations["redriveWebhook"];
         delete?: never;
@@ -577,14 +555,12 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
          */
         post: operations["testWebhook"];
         delete?: never;
@@ -1247,7 +1223,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description Any other error, now or in a later release: `request-timeout`, `uri-too-long`, `expectation-failed`, `headers-too-large`. Decide on `code`, `outcome` and `retry`. */
+        /** @description Any other error, now or in a later release: `request-timeout`, `uri-too-long`, `expectation-failed`, `headers-too-large`, `internal-error`. Decide on `code`, `outcome` and `retry`. */
         OtherProblem: {
             headers: {
                 [name: string]: unknown;
@@ -1257,74 +1233,26 @@ export interface components {
             };
         };
         /** @description `invalid-request` */
-        Problem400: {
+        E400: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/invalid-request",
-                 *       "title": "The request is not valid",
-                 *       "status": 400,
-                 *       "detail": "The path, the query, the headers or the body do not have the documented form.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "invalid-request",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `internal-error` */
-        Problem500: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/internal-error",
-                 *       "title": "The gateway made a mistake",
-                 *       "status": 500,
-                 *       "detail": "The gateway itself failed.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "internal-error",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `draining` */
-        Problem503: {
+        E503: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/draining",
-                 *       "title": "The gateway is shutting down",
-                 *       "status": 503,
-                 *       "detail": "This process is shutting down and takes no new requests. Nothing was applied.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "draining",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `rate-limited` */
-        Problem429: {
+        E429: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -1332,399 +1260,171 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/rate-limited",
-                 *       "title": "Too many requests",
-                 *       "status": 429,
-                 *       "detail": "This key is over its requests per minute, or this address made too many mistakes. The gateway processed nothing.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "rate-limited",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `not-found` */
-        Problem404: {
+        E404: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/not-found",
-                 *       "title": "There is nothing at this path",
-                 *       "status": 404,
-                 *       "detail": "The gateway has no such path.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `invalid-request` */
-        Problem400B: {
+        E400B: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/invalid-request",
-                 *       "title": "The request is not valid",
-                 *       "status": 400,
-                 *       "detail": "The query parameter limt is not known; this operation takes no parameters.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "invalid-request",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "errors": [
-                 *         {
-                 *           "in": "query",
-                 *           "pointer": "/limt",
-                 *           "detail": "is not known; this operation takes no parameters"
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `unauthenticated` */
-        Problem401: {
+        E401: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/unauthenticated",
-                 *       "title": "A valid API key or token is required",
-                 *       "status": 401,
-                 *       "detail": "The API key is wrong.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "unauthenticated",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `rate-limited` */
+        E429B: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                [name: string]: unknown;
+            };
+            content: {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `insufficient-scope` */
-        Problem403: {
+        E403: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/insufficient-scope",
-                 *       "title": "The key lacks the scope for this",
-                 *       "status": 403,
-                 *       "detail": "The key is valid but lacks the scope of this operation.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "insufficient-scope",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `payload-too-large` */
-        Problem413: {
+        E413: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/payload-too-large",
-                 *       "title": "The request is too large",
-                 *       "status": 413,
-                 *       "detail": "The body has more than 65,536 bytes, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "payload-too-large",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `upstream-contract-mismatch`, `upstream-credentials-rejected`, `upstream-unknown-error`, `upstream-redirect`, `upstream-error`, `upstream-invalid-response`, `upstream-response-too-large`, `upstream-connection-lost` */
-        Problem502: {
+        E502: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-connection-lost",
-                 *       "title": "The connection to Afilnet broke",
-                 *       "status": 502,
-                 *       "detail": "The connection to Afilnet broke after the request had left.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-connection-lost",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open` */
-        Problem503B: {
+        E503B: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-unreachable",
-                 *       "title": "Afilnet cannot be reached",
-                 *       "status": 503,
-                 *       "detail": "The gateway could not connect to Afilnet. Nothing was applied.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-unreachable",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `upstream-timeout` */
-        Problem504: {
+        E504: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-timeout",
-                 *       "title": "Afilnet did not answer in time",
-                 *       "status": 504,
-                 *       "detail": "Afilnet gave no complete answer in time.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-timeout",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `insufficient-scope`, `chat-not-allowed` */
-        Problem403B: {
+        E403B: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/insufficient-scope",
-                 *       "title": "The key lacks the scope for this",
-                 *       "status": 403,
-                 *       "detail": "The key is valid but lacks the scope of this operation.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "insufficient-scope",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `channel-not-found`, `chat-not-found` */
-        Problem404B: {
+        E404B: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/channel-not-found",
-                 *       "title": "Afilnet knows no such channel",
-                 *       "status": 404,
-                 *       "detail": "The account has no channel with this platform and platform id.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "channel-not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "upstreamCode": "CHANNEL_NOT_FOUND"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `cursor-gone` */
-        Problem410: {
+        E410: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/cursor-gone",
-                 *       "title": "The message of this position is gone",
-                 *       "status": 410,
-                 *       "detail": "The conversation has no message with the `messageId` in `before` or `after`.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "cursor-gone",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `invalid-request`, `idempotency-key-required` */
-        Problem400C: {
+        E400C: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/invalid-request",
-                 *       "title": "The request is not valid",
-                 *       "status": 400,
-                 *       "detail": "The header idempotency-key occurs 2 times; send it once.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "invalid-request",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "errors": [
-                 *         {
-                 *           "in": "header",
-                 *           "pointer": "/idempotency-key",
-                 *           "detail": "occurs 2 times; send it once"
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `channel-not-found` */
-        Problem404C: {
+        E404C: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/channel-not-found",
-                 *       "title": "Afilnet knows no such channel",
-                 *       "status": 404,
-                 *       "detail": "The account has no channel with this platform and platform id.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "channel-not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "upstreamCode": "CHANNEL_NOT_FOUND",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `idempotency-key-in-use` */
-        Problem409: {
+        E409: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/idempotency-key-in-use",
-                 *       "title": "A send with this key is still running",
-                 *       "status": 409,
-                 *       "detail": "The first request with this `Idempotency-Key` still runs.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "idempotency-key-in-use",
-                 *       "outcome": "unknown",
-                 *       "retry": "same-key",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `unsupported-media-type` */
-        Problem415: {
+        E415: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/unsupported-media-type",
-                 *       "title": "The body must be JSON",
-                 *       "status": 415,
-                 *       "detail": "The body is not declared as plain JSON.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "unsupported-media-type",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected` */
-        Problem422: {
+        E422: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/idempotency-key-reused",
-                 *       "title": "The key belongs to another request",
-                 *       "status": 422,
-                 *       "detail": "This `Idempotency-Key` was used with another route, recipient or body. Nothing was sent now.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "idempotency-key-reused",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `rate-limited`, `send-quota-exceeded` */
-        Problem429B: {
+        E429C: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -1732,286 +1432,126 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/rate-limited",
-                 *       "title": "Too many requests",
-                 *       "status": 429,
-                 *       "detail": "This key is over its requests per minute, or this address made too many mistakes. The gateway processed nothing.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "rate-limited",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `internal-error` */
-        Problem500B: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/internal-error",
-                 *       "title": "The gateway made a mistake",
-                 *       "status": 500,
-                 *       "detail": "The gateway itself failed.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "internal-error",
-                 *       "outcome": "unknown",
-                 *       "retry": "same-key",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `upstream-contract-mismatch`, `upstream-credentials-rejected`, `upstream-unknown-error`, `upstream-redirect`, `upstream-error`, `upstream-invalid-response`, `upstream-response-too-large`, `upstream-connection-lost`, `send-interrupted` */
-        Problem502B: {
+        E502B: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-connection-lost",
-                 *       "title": "The connection to Afilnet broke",
-                 *       "status": 502,
-                 *       "detail": "The connection to Afilnet broke after the request had left.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-connection-lost",
-                 *       "outcome": "unknown",
-                 *       "retry": "same-key",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable`, `ledger-changed` */
-        Problem503C: {
+        E503C: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-unreachable",
-                 *       "title": "Afilnet cannot be reached",
-                 *       "status": 503,
-                 *       "detail": "The gateway could not connect to Afilnet. Nothing was applied.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-unreachable",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `upstream-timeout` */
-        Problem504B: {
+        E504B: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-timeout",
-                 *       "title": "Afilnet did not answer in time",
-                 *       "status": 504,
-                 *       "detail": "Afilnet gave no complete answer in time.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-timeout",
-                 *       "outcome": "unknown",
-                 *       "retry": "same-key",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `upstream-contract-mismatch`, `upstream-credentials-rejected`, `upstream-unknown-error`, `upstream-redirect`, `upstream-error`, `upstream-invalid-response`, `upstream-response-too-large`, `upstream-connection-lost` */
-        Problem502C: {
+        /** @description `unauthenticated` */
+        E401B: {
+            headers: {
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `insufficient-scope`, `chat-not-allowed` */
+        E403C: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-connection-lost",
-                 *       "title": "The connection to Afilnet broke",
-                 *       "status": 502,
-                 *       "detail": "The connection to Afilnet broke after the request had left.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-connection-lost",
-                 *       "outcome": "unknown",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `upstream-timeout` */
-        Problem504C: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-timeout",
-                 *       "title": "Afilnet did not answer in time",
-                 *       "status": 504,
-                 *       "detail": "Afilnet gave no complete answer in time.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-timeout",
-                 *       "outcome": "unknown",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `channel-not-found`, `chat-not-found` */
-        Problem404D: {
+        E404D: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `payload-too-large` */
+        E413B: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `channel-not-found`, `chat-not-found` */
+        E404E: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/channel-not-found",
-                 *       "title": "Afilnet knows no such channel",
-                 *       "status": 404,
-                 *       "detail": "The account has no channel with this platform and platform id.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "channel-not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "upstreamCode": "CHANNEL_NOT_FOUND",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected` */
-        Problem422B: {
+        E422B: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/file-url-rejected",
-                 *       "title": "Afilnet refused the URL of the file",
-                 *       "status": 422,
-                 *       "detail": "Afilnet could not use `fileUrl`.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "file-url-rejected",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "upstreamCode": "INCORRECT_FILEURL",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
-                 *       "errors": [
-                 *         {
-                 *           "pointer": "/fileUrl",
-                 *           "detail": "refused by Afilnet"
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `send-not-found` */
-        Problem404E: {
+        E404F: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/send-not-found",
-                 *       "title": "There is no such send",
-                 *       "status": 404,
-                 *       "detail": "No send of this caller has this id, or it is older than the gateway keeps sends.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "send-not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `send-already-settled` */
-        Problem409B: {
+        E409B: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/send-already-settled",
-                 *       "title": "It is known how this send ended",
-                 *       "status": 409,
-                 *       "detail": "Only a send whose state is `unknown` can be settled by hand; this one is not, or not any more.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "send-already-settled",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `draining`, `store-unavailable` */
-        Problem503D: {
+        E503D: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/draining",
-                 *       "title": "The gateway is shutting down",
-                 *       "status": 503,
-                 *       "detail": "This process is shutting down and takes no new requests. Nothing was applied.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "draining",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `rate-limited`, `too-many-streams` */
-        Problem429C: {
+        E429D: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -2019,86 +1559,34 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/rate-limited",
-                 *       "title": "Too many requests",
-                 *       "status": 429,
-                 *       "detail": "This key is over its requests per minute, or this address made too many mistakes. The gateway processed nothing.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "rate-limited",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `events-not-enabled` */
-        Problem501: {
+        E501: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/events-not-enabled",
-                 *       "title": "Events are off for this account",
-                 *       "status": 501,
-                 *       "detail": "The gateway watches no channel of this account, so it has no events.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "events-not-enabled",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
-        Problem503E: {
+        E503E: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-unreachable",
-                 *       "title": "Afilnet cannot be reached",
-                 *       "status": 503,
-                 *       "detail": "The gateway could not connect to Afilnet. Nothing was applied.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-unreachable",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `webhook-not-found` */
-        Problem404F: {
+        E404G: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/webhook-not-found",
-                 *       "title": "There is no such webhook",
-                 *       "status": 404,
-                 *       "detail": "The account of this key has no webhook of this name, or the key is limited to certain chats.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "webhook-not-found",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -2190,9 +1678,8 @@ export interface operations {
                     "application/json": components["schemas"]["Liveness"];
                 };
             };
-            400: components["responses"]["Problem400"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
+            400: components["responses"]["E400"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2215,8 +1702,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            400: components["responses"]["Problem400"];
-            500: components["responses"]["Problem500"];
+            400: components["responses"]["E400"];
             /** @description Leaving: send nothing new here */
             503: {
                 headers: {
@@ -2261,10 +1747,9 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            400: components["responses"]["Problem400"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
+            400: components["responses"]["E400"];
+            429: components["responses"]["E429"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2292,10 +1777,9 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            400: components["responses"]["Problem400"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
+            400: components["responses"]["E400"];
+            429: components["responses"]["E429"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2338,11 +1822,10 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            400: components["responses"]["Problem400"];
-            404: components["responses"]["Problem404"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
+            400: components["responses"]["E400"];
+            404: components["responses"]["E404"];
+            429: components["responses"]["E429"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2365,11 +1848,10 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2397,15 +1879,14 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            413: components["responses"]["Problem413"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            502: components["responses"]["Problem502"];
-            503: components["responses"]["Problem503B"];
-            504: components["responses"]["Problem504"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            413: components["responses"]["E413"];
+            429: components["responses"]["E429B"];
+            502: components["responses"]["E502"];
+            503: components["responses"]["E503B"];
+            504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2451,16 +1932,15 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403B"];
-            404: components["responses"]["Problem404B"];
-            413: components["responses"]["Problem413"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            502: components["responses"]["Problem502"];
-            503: components["responses"]["Problem503B"];
-            504: components["responses"]["Problem504"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403B"];
+            404: components["responses"]["E404B"];
+            413: components["responses"]["E413"];
+            429: components["responses"]["E429B"];
+            502: components["responses"]["E502"];
+            503: components["responses"]["E503B"];
+            504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2511,17 +1991,16 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403B"];
-            404: components["responses"]["Problem404B"];
-            410: components["responses"]["Problem410"];
-            413: components["responses"]["Problem413"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            502: components["responses"]["Problem502"];
-            503: components["responses"]["Problem503B"];
-            504: components["responses"]["Problem504"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403B"];
+            404: components["responses"]["E404B"];
+            410: components["responses"]["E410"];
+            413: components["responses"]["E413"];
+            429: components["responses"]["E429B"];
+            502: components["responses"]["E502"];
+            503: components["responses"]["E503B"];
+            504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2569,19 +2048,18 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            400: components["responses"]["Problem400C"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403B"];
-            404: components["responses"]["Problem404C"];
-            409: components["responses"]["Problem409"];
-            413: components["responses"]["Problem413"];
-            415: components["responses"]["Problem415"];
-            422: components["responses"]["Problem422"];
-            429: components["responses"]["Problem429B"];
-            500: components["responses"]["Problem500B"];
-            502: components["responses"]["Problem502B"];
-            503: components["responses"]["Problem503C"];
-            504: components["responses"]["Problem504B"];
+            400: components["responses"]["E400C"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403B"];
+            404: components["responses"]["E404C"];
+            409: components["responses"]["E409"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            422: components["responses"]["E422"];
+            429: components["responses"]["E429C"];
+            502: components["responses"]["E502B"];
+            503: components["responses"]["E503C"];
+            504: components["responses"]["E504B"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2620,16 +2098,15 @@ export interface operations {
                     "application/json": components["schemas"]["MessageList"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403B"];
-            404: components["responses"]["Problem404B"];
-            413: components["responses"]["Problem413"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            502: components["responses"]["Problem502C"];
-            503: components["responses"]["Problem503B"];
-            504: components["responses"]["Problem504C"];
+            400: components["responses"]["E400"];
+            401: components["responses"]["E401B"];
+            403: components["responses"]["E403C"];
+            404: components["responses"]["E404D"];
+            413: components["responses"]["E413B"];
+            429: components["responses"]["E429"];
+            502: components["responses"]["E502"];
+            503: components["responses"]["E503B"];
+            504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2692,19 +2169,18 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            400: components["responses"]["Problem400C"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403B"];
-            404: components["responses"]["Problem404D"];
-            409: components["responses"]["Problem409"];
-            413: components["responses"]["Problem413"];
-            415: components["responses"]["Problem415"];
-            422: components["responses"]["Problem422B"];
-            429: components["responses"]["Problem429B"];
-            500: components["responses"]["Problem500B"];
-            502: components["responses"]["Problem502B"];
-            503: components["responses"]["Problem503C"];
-            504: components["responses"]["Problem504B"];
+            400: components["responses"]["E400C"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403B"];
+            404: components["responses"]["E404E"];
+            409: components["responses"]["E409"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            422: components["responses"]["E422B"];
+            429: components["responses"]["E429C"];
+            502: components["responses"]["E502B"];
+            503: components["responses"]["E503C"];
+            504: components["responses"]["E504B"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2737,16 +2213,15 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            404: components["responses"]["Problem404E"];
-            409: components["responses"]["Problem409B"];
-            413: components["responses"]["Problem413"];
-            415: components["responses"]["Problem415"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404F"];
+            409: components["responses"]["E409B"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2775,12 +2250,11 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            404: components["responses"]["Problem404E"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            404: components["responses"]["E404F"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2820,11 +2294,10 @@ export interface operations {
                     "application/json": components["schemas"]["SendPage"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2862,14 +2335,13 @@ export interface operations {
                     "application/json": components["schemas"]["EventList"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            429: components["responses"]["Problem429C"];
-            500: components["responses"]["Problem500"];
-            501: components["responses"]["Problem501"];
-            503: components["responses"]["Problem503E"];
-            504: components["responses"]["Problem504"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            429: components["responses"]["E429D"];
+            501: components["responses"]["E501"];
+            503: components["responses"]["E503E"];
+            504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2896,14 +2368,13 @@ export interface operations {
                     "application/json": components["schemas"]["Token"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403B"];
-            413: components["responses"]["Problem413"];
-            415: components["responses"]["Problem415"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403B"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2926,13 +2397,12 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookList"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            404: components["responses"]["Problem404F"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404G"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2963,13 +2433,12 @@ export interface operations {
                     "application/json": components["schemas"]["DeliveryPage"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            404: components["responses"]["Problem404F"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404G"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2997,15 +2466,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            404: components["responses"]["Problem404F"];
-            413: components["responses"]["Problem413"];
-            415: components["responses"]["Problem415"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404G"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3031,15 +2499,14 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookTest"];
                 };
             };
-            400: components["responses"]["Problem400B"];
-            401: components["responses"]["Problem401"];
-            403: components["responses"]["Problem403"];
-            404: components["responses"]["Problem404F"];
-            413: components["responses"]["Problem413"];
-            415: components["responses"]["Problem415"];
-            429: components["responses"]["Problem429"];
-            500: components["responses"]["Problem500"];
-            503: components["responses"]["Problem503D"];
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404G"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503D"];
             default: components["responses"]["OtherProblem"];
         };
     };

@@ -20,6 +20,7 @@ Accept members and values that this document does not name: later releases add s
 Every error is \`application/problem+json\`. Decide on its \`code\`, on \`outcome\` (did anything happen at Afilnet?) and on \`retry\` (may the request be repeated?).
 Each operation has a table of its errors, each with a link to what it means.
 Any operation can also answer ${sharedErrors(base).any}.
+Any operation that needs a key can also answer ${sharedErrors(base).keyed}.
 Any operation that calls Afilnet can also answer ${sharedErrors(base).afilnet}.
 
 </details>

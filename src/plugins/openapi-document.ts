@@ -37,7 +37,7 @@ export function createDocument(base: string) {
     const document = published(made.openapiObject ?? {}) as OpenApiDocument // as Fastify makes it
     const { schemas } = document.components
     const operations = Object.values(document.paths).flatMap(methods => Object.values(methods))
-    const examples: Examples = {}
+    const examples: Examples = errors.examples
     for (const operation of operations) {
       const route = routes.get(operation.operationId)
       if (route) complete(operation, route, schemas, examples)

@@ -20,10 +20,10 @@ export function kindOf({ scope, operation }: DocumentedRoute): Kind {
   return operation?.kind === 'send' ? 'send' : operation?.safe === false ? 'unread' : 'read'
 }
 
-/** What any request can get before a route sees it: the response `default` of each operation. */
-export const beforeRoutes = ['request-timeout', 'uri-too-long', 'expectation-failed', 'headers-too-large'] as const
+/** What any request can get, and no operation lists: the response `default` says it. */
+export const undeclared = ['request-timeout', 'uri-too-long', 'expectation-failed', 'headers-too-large', 'internal-error'] as const
 
-const always = ['internal-error', 'draining'] as const
+const always = ['draining'] as const
 
 const codesOfFaults = (names: readonly string[]): ProblemCode[] => names.map(name => faults[name as keyof typeof faults].code)
 
@@ -34,13 +34,17 @@ const anyCall = [
 
 const links = (codes: readonly ProblemCode[], base: string) => codes.map(code => `[${code}](${base}/problems/${code})`).join(', ')
 
+/** What any operation that needs a key can answer. */
+const anyKeyed = ['invalid-request', 'unauthenticated', 'rate-limited'] as const
+
 /** The errors that the tables of the operations leave out, for the first screen of the document. */
 export const sharedErrors = (base: string) => ({
-  any: links([...beforeRoutes, ...always], base),
+  any: links([...undeclared, ...always], base),
+  keyed: links(anyKeyed, base),
   afilnet: links(anyCall, base),
 })
 
-/** Each error that a route can answer with, but for those before it. */
+/** Each error that a route can answer with, but for the undeclared. */
 export function codesOf(route: DocumentedRoute): ProblemCode[] {
   const { method, url, scope, operation, errors = [] } = route
   const codes: ProblemCode[] = [...always, 'invalid-request']
@@ -57,10 +61,11 @@ export function codesOf(route: DocumentedRoute): ProblemCode[] {
 
 /** The errors of a route for a person, each with a link to its explanation. */
 export function errorTable(route: DocumentedRoute, base: string) {
-  const shared = new Set<ProblemCode>([...always, ...(route.operation ? anyCall : [])])
+  const shared = new Set<ProblemCode>([...always, ...(route.scope === 'public' ? [] : anyKeyed), ...(route.operation ? anyCall : [])])
   const codes = codesOf(route).filter(code => !shared.has(code))
   const byStatus = Object.groupBy(codes, code => catalogue[code].status)
   const rows = Object.entries(byStatus).map(([status, codes = []]) => `|${status}|${links(codes, base)}|`)
-  const rest = route.operation ? [`|413, 50x|the errors of any call to Afilnet, [explained here](${base}/problems)|`] : []
-  return ['|status|errors|', '|-|-|', ...rows, ...rest].join('\n')
+  const others = route.operation ? 'any call to Afilnet' : route.scope === 'public' ? 'any request' : 'any call with a key'
+  const rest = `|others|those of [${others}](${base}/problems)|`
+  return ['|status|errors|', '|-|-|', ...rows, rest].join('\n')
 }

@@ -1,6 +1,6 @@
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
-import { beforeRoutes, codesOf, type DocumentedRoute, type Kind, kindOf } from './openapi-errors.ts'
+import { codesOf, type DocumentedRoute, type Kind, kindOf, undeclared } from './openapi-errors.ts'
 import { exampleOf } from './openapi-examples.ts'
 
 const text = (description: string) => ({ schema: { type: 'string' }, description })
@@ -28,10 +28,11 @@ const telling = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reus
 export function createErrorResponses(base: string) {
   const responses: Record<string, object> = {
     OtherProblem: {
-      description: `Any other error, now or in a later release: ${named(beforeRoutes)}. Decide on \`code\`, \`outcome\` and \`retry\`.`,
+      description: `Any other error, now or in a later release: ${named(undeclared)}. Decide on \`code\`, \`outcome\` and \`retry\`.`,
       content: { 'application/problem+json': { schema: ref('schemas', 'Problem') } },
     },
   }
+  const examples: Record<string, { value: unknown }> = {}
   const names = new Map<string, string>()
 
   /** The error responses of a route, by status. */
@@ -51,29 +52,38 @@ export function createErrorResponses(base: string) {
       status === '429' && 'RateLimit-Policy',
       status === '401' && 'WWW-Authenticate',
     ])
-    const example = codes.find(code => telling.has(code)) ?? codes[0]
+    // What fails at Afilnet matters most where it may have been sent; the other kinds of operations show what the caller can mend.
+    const example = kind === 'send' || (status < '5' && kind === 'read') ? (codes.find(code => telling.has(code)) ?? codes[0]) : undefined
     const response = {
       description: named(codes),
       ...(Object.keys(own).length > 0 && { headers: own }),
       content: {
         'application/problem+json': {
           schema: ref('schemas', 'Problem'),
-          ...(example && { example: exampleOf(example, kind, base) }),
+          ...(example && { examples: { [example]: ref('examples', exampleNameOf(example, kind)) } }),
         },
       },
     }
     const key = JSON.stringify(response)
     let name = names.get(key)
     if (name === undefined) {
-      const variant = [...names.values()].filter(other => other.startsWith(`Problem${status}`)).length
-      name = `Problem${status}${variant === 0 ? '' : String.fromCharCode(65 + variant)}`
+      const variant = [...names.values()].filter(other => other.startsWith(`E${status}`)).length
+      name = `E${status}${variant === 0 ? '' : String.fromCharCode(65 + variant)}`
       names.set(key, name)
       responses[name] = response
     }
     return name
   }
 
-  return { responses, responsesOf }
+  /** Kinds of operations whose error looks the same share its example. */
+  function exampleNameOf(code: ProblemCode, kind: Kind) {
+    const value = exampleOf(code, kind, base)
+    const name = JSON.stringify(value) === JSON.stringify(exampleOf(code, 'read', base)) ? code : `${code}-${kind}`
+    examples[name] ??= { value }
+    return name
+  }
+
+  return { responses, examples, responsesOf }
 }
 
 const named = (codes: readonly ProblemCode[]) => codes.map(code => `\`${code}\``).join(', ')
