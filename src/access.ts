@@ -7,6 +7,7 @@ export const scopes = [
   'messages:read',
   'messages:send',
   'files:send',
+  'media:write',
   'events:read',
   'tokens:issue',
   'webhooks:read',

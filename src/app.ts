@@ -8,6 +8,7 @@ import { membershipOf } from './lib/addresses.ts'
 import type { Lifecycle } from './lib/lifecycle.ts'
 import { maxOpenFiles } from './lib/open-files.ts'
 import type { Live } from './live/live.ts'
+import type { Media } from './media/media.ts'
 import { createAccessLog } from './plugins/access-log.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
 import { createAuthentication } from './plugins/authentication.ts'
@@ -26,16 +27,18 @@ import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
 import { beginRequest, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
 import { createSlowReaders } from './plugins/slow-readers.ts'
+import { endSlowRequests } from './plugins/slow-requests.ts'
 import { streams } from './plugins/streams.ts'
 import { normalizeChat, strictRoutes } from './plugins/strict-routes.ts'
 import { ProblemBody, ProblemCodeSchema } from './problem/problem.ts'
 import { Channel, ChannelList, channels } from './routes/channels.ts'
 import { chats } from './routes/chats.ts'
 import { Event, EventList, events } from './routes/events.ts'
-import { files, NewFile } from './routes/files.ts'
+import { files, NewFile, NewFileForm } from './routes/files.ts'
 import { health, Liveness, Readiness, type State } from './routes/health.ts'
 import { GatewayLinks, landing } from './routes/landing.ts'
 import { Me, me } from './routes/me.ts'
+import { MediaFile, mediaFiles, NewMedia, publicMedia, uploadKeyword } from './routes/media.ts'
 import { Message, MessageList, messages, NewMessage } from './routes/messages.ts'
 import { Platform, wellFormed } from './routes/params.ts'
 import { ProblemExplanation, ProblemList, problemPages } from './routes/problems.ts'
@@ -49,9 +52,24 @@ import type { Upstream } from './upstream/upstream.ts'
 import type { Webhooks } from './webhooks/webhooks.ts'
 
 /** How long the server waits for slow callers. */
-export type Timeouts = { headersMs: number; requestMs: number; readerMs: number; checkEveryMs: number }
+export type Timeouts = {
+  headersMs: number
+  requestMs: number
+  /** For files: in all, and without a byte. */
+  uploadMs: number
+  stallMs: number
+  readerMs: number
+  checkEveryMs: number
+}
 
-const usualTimeouts: Timeouts = { headersMs: 10_000, requestMs: 15_000, readerMs: 30_000, checkEveryMs: 1_000 }
+const usualTimeouts: Timeouts = {
+  headersMs: 10_000,
+  requestMs: 15_000,
+  uploadMs: 300_000,
+  stallMs: 15_000,
+  readerMs: 30_000,
+  checkEveryMs: 1_000,
+}
 
 /** More connections than this cost more memory than they are worth; half of the files that may be open are for calls and the ledger. */
 const maxConnections = Math.min(8_192, Math.floor(maxOpenFiles() / 2))
@@ -71,6 +89,7 @@ type AppOptions = {
   tokens: Tokens
   /** The delivery of events; absent where no account has some. */
   live: () => Live | undefined
+  media: Media
   state: () => State
   /** Counts over all processes; without it, or while it rejects, each counts alone. */
   count?: SharedCounter | undefined
@@ -84,7 +103,7 @@ type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, sends, webhooks = () => undefined, tokens, live, state, count, observe, lifecycle, tracing } = options
+  const { config, upstream, sends, webhooks = () => undefined, tokens, media, live, state, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeLimit(count)
@@ -136,6 +155,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   const sweep = setInterval(() => {
     slowReaders.closeSlowConnections()
+    endSlowRequests(app, connections, timeouts.requestMs)
     connections.closeIdle()
   }, timeouts.checkEveryMs).unref()
   app.addHook('onClose', async () => clearInterval(sweep))
@@ -162,7 +182,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(channels, { upstream })
   await app.register(chats, { upstream })
   await app.register(messages, { upstream, route })
-  await app.register(files, { upstream, route })
+  await app.register(files, { upstream, route, media })
+  await app.register(mediaFiles, { media, base })
+  await app.register(publicMedia, { media })
   await app.register(sendLedger, { sends })
   await app.register(events, { live })
   await app.register(tokenRoute, { tokens })
@@ -181,6 +203,9 @@ const sharedSchemas = [
   MessageList,
   NewMessage,
   NewFile,
+  NewFileForm,
+  NewMedia,
+  MediaFile,
   Send,
   SendPage,
   SendVerdict,
@@ -210,11 +235,11 @@ const ajv = {
     useDefaults: false,
     allErrors: false,
     verbose: true,
-    keywords: [wellFormed],
+    keywords: [wellFormed, uploadKeyword],
   },
 }
 
-function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, requestMs, checkEveryMs }: Timeouts) {
+function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, requestMs, uploadMs, checkEveryMs }: Timeouts) {
   return {
     loggerInstance: logger,
     childLoggerFactory: (parent: FastifyBaseLogger) => parent, // the lines of a request name it themselves
@@ -226,9 +251,9 @@ function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, r
     genReqId: requestIdOf,
     return503OnClosing: false, // `draining` answers 503 with a problem
     keepAliveTimeout: config.keepAliveMs,
-    requestTimeout: requestMs,
+    requestTimeout: Math.max(uploadMs + requestMs, headersMs),
     http: {
-      requestTimeout: requestMs,
+      requestTimeout: Math.max(uploadMs + requestMs, headersMs), // `endSlowRequests` ends all but uploads sooner
       headersTimeout: headersMs,
       connectionsCheckingInterval: checkEveryMs,
       requireHostHeader: false,

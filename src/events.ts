@@ -72,6 +72,11 @@ export type Events = {
   sendsInterrupted: { count: number }
   /** An event was given to a stream; `lagMs` since this process learnt of it. */
   eventDelivered: { account: string; lagMs: number }
+  /** A file of a caller was stored. */
+  mediaStored: { bytes: number }
+  /** Files were deleted because they have expired, or because one of the two stores did not know them. */
+  mediaSwept: { reason: 'expired' | 'orphan'; count: number }
+  mediaSweepFailed: { fault: string }
   storeAnswered: { verb: string; ms: number }
   /** The ledger is another one than this process worked with, or that has been accepted. */
   ledgerChanged: { changed: boolean }

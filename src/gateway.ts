@@ -15,6 +15,7 @@ import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { createSteadyState } from './lib/steady-state.ts'
 import type { PollerHooks } from './live/ports.ts'
 import { type LivePart, openLive } from './parts/live.ts'
+import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
 import { connectReadBack } from './parts/read-back.ts'
 import type { State } from './routes/health.ts'
@@ -160,6 +161,7 @@ async function assemble(
       ...(sandbox && { sandbox }),
     }
   }
+  const { media, begin, stop } = startMedia({ config, ledger: opened.media, observe, ownUrl: () => listensAt(app), timeouts })
   const { count } = store
   const { plugin } = tracing ?? {}
   const app = await createApp({
@@ -168,6 +170,7 @@ async function assemble(
     sends,
     tokens,
     live: live.current,
+    media,
     state,
     count,
     logger,
@@ -177,6 +180,8 @@ async function assemble(
     tracing: plugin,
   })
   metrics.begin(app.routes)
+  app.addHook('onListen', async () => begin())
+  app.addHook('onClose', async () => stop())
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
   return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, live, pollers, app, admin, tracing }
@@ -271,6 +276,11 @@ async function drain(
   steps.push(await closed.wait(store.close()), await closed.wait(admin.close()))
   await flushed
   return steps.every(Boolean)
+}
+
+/** The same for this machine, once the server listens. */
+function listensAt(app: FastifyInstance) {
+  return app.server.listening ? urlOf(app).replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1') : undefined
 }
 
 /** Where a server listens, with the port that it really got. */

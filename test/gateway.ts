@@ -1,6 +1,9 @@
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Dispatcher, Pool } from 'undici'
 import { test as base, expect } from 'vitest'
 import { type Scope, scopes } from '../src/access.ts'
@@ -96,6 +99,11 @@ export const test = base.extend<{ sandbox: Sandbox; start: (options?: StartOptio
   },
 })
 
+/** Uploads of all gateways of a test file, each in a folder of its own that is made with its first upload. */
+export const mediaFolder = join(tmpdir(), `gateway-media-${process.pid}`)
+let folders = 0
+process.once('exit', () => rmSync(mediaFolder, { recursive: true, force: true }))
+
 /** The environment of a gateway in front of a sandbox. */
 export const environment = (sandbox: { url: string; user: string }): Environment => ({
   PORT: '0',
@@ -106,6 +114,7 @@ export const environment = (sandbox: { url: string; user: string }): Environment
   AFILNET_TIMEOUT_MS: '5000',
   GATEWAY_KEY_SHA256: hash('sha256', canaries.key),
   STORE_URL: 'sqlite::memory:',
+  MEDIA_STORE: `file:${join(mediaFolder, String(++folders))}`,
   LOG_LEVEL: 'trace',
 })
 

@@ -78,7 +78,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   events: { files: ['src/events.ts'], types: ['src/problem/**', 'src/afilnet/faults.ts'] },
   config: {
     files: ['src/config/**'],
-    ours: ['src/lib/**', 'src/access.ts', 'src/afilnet/transports.ts', 'src/store/url.ts'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/afilnet/transports.ts', 'src/store/url.ts', 'src/media/place.ts'],
     packages: ['@sinclair/typebox'],
   },
   upstream: {
@@ -106,6 +106,11 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     ours: ['src/lib/**', 'src/access.ts', 'src/version.ts', 'src/problem/**'],
     packages: ['@modelcontextprotocol/server'],
   },
+  media: {
+    files: ['src/media/**'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/{store,media}.ts'],
+    packages: ['@aws-sdk/client-s3', '@fastify/busboy', 'file-type'],
+  },
   webhooks: {
     files: ['src/webhooks/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/store/{deliveries,event-log}.ts'],
@@ -129,6 +134,8 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
       'src/lib/**',
       'src/access.ts',
       'src/problem/**',
+      'src/media/**',
+      'src/store/media.ts',
       'src/upstream/**',
       'src/sends/**',
       'src/tokens/**',

@@ -293,7 +293,7 @@ export interface paths {
         put?: never;
         /**
          * Send a file to a conversation
-         * @description Sends a file, which Afilnet fetches from its URL, to one recipient. Give each send its own `Idempotency-Key`: then you can repeat the request after a lost answer, and it never sends twice. 201 means that Afilnet accepted it, not that it was delivered; `GET /sends/{id}` says what became of it.
+         * @description Sends a file, which Afilnet fetches from its URL, or a file of yours as multipart/form-data, to one recipient. Give each send its own `Idempotency-Key`: then you can repeat the request after a lost answer, and it never sends twice. 201 means that Afilnet accepted it, not that it was delivered; `GET /sends/{id}` says what became of it.
          *
          *     ```sh
          *     curl -H "Idempotency-Key: order-4711-shipped" -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" -d '{"type":"image","fileUrl":"https://example.com/menu.jpg"}' $GATEWAY/chats/whatsapp/100/34600000000/files
@@ -304,15 +304,115 @@ export interface paths {
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
+         *     |408|[request-timeout](/problems/request-timeout)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
+         *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected), [file-type-mismatch](/problems/file-type-mismatch), [media-not-found](/problems/media-not-found)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
-         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
+         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
+         *     |507|[media-full](/problems/media-full)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
         post: operations["sendFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/media": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Store a file to send it once or more often
+         * @description Stores a file from your own disk. `url` of the answer can be used as `fileUrl` or `thumbUrl` of any number of sends, until `expiresAt`.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |408|[request-timeout](/problems/request-timeout)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
+         *     |422|[file-type-mismatch](/problems/file-type-mismatch)|
+         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
+         *     |507|[media-full](/problems/media-full)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        post: operations["storeMedia"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/media/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A stored file of this caller
+         * @description Says what is known of a file that you have stored, and its URL.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[media-not-found](/problems/media-not-found)|
+         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        get: operations["getMedia"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a stored file
+         * @description Deletes a file that you have stored. Its URL ends at once.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[media-not-found](/problems/media-not-found)|
+         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        delete: operations["deleteMedia"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/media/{token}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The bytes of a stored file
+         * @description Serves a file to whoever knows its URL, with ranges. Images, audio and video may be shown by a browser; anything else is downloaded.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |404|[not-found](/problems/not-found), [media-not-found](/problems/media-not-found)|
+         *     |416|[range-not-satisfiable](/problems/range-not-satisfiable)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any request](/problems)|
+         */
+        get: operations["fetchMedia"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -585,6 +685,7 @@ export interface components {
          * @example webhook-not-found
          * @example channel-not-found
          * @example chat-not-found
+         * @example media-not-found
          * @example method-not-allowed
          * @example request-timeout
          * @example idempotency-key-in-use
@@ -593,10 +694,12 @@ export interface components {
          * @example payload-too-large
          * @example uri-too-long
          * @example unsupported-media-type
+         * @example range-not-satisfiable
          * @example expectation-failed
          * @example file-type-rejected
          * @example file-url-rejected
          * @example thumb-url-rejected
+         * @example file-type-mismatch
          * @example destination-unroutable
          * @example idempotency-key-reused
          * @example send-settled-rejected
@@ -623,6 +726,8 @@ export interface components {
          * @example too-many-streams
          * @example overloaded
          * @example draining
+         * @example media-not-public
+         * @example media-full
          * @example upstream-timeout
          */
         ProblemCode: string;
@@ -821,6 +926,84 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
+        };
+        /**
+         * @example {
+         *       "file": "…",
+         *       "message": "Our menu"
+         *     }
+         */
+        NewFileForm: {
+            /**
+             * @description Default: what its content says
+             * @enum {string}
+             */
+            type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
+            /**
+             * @description A text that goes with the file
+             * @example Our menu
+             */
+            message?: string;
+            /**
+             * @description Your own label, kept with the send
+             * @example order-4711
+             */
+            reference?: string;
+            /**
+             * Format: binary
+             * @description The file, at most MEDIA_MAX_BYTES (16 MiB)
+             */
+            file: string;
+            /**
+             * Format: binary
+             * @description Its thumbnail, an image
+             */
+            thumb?: string;
+        };
+        /**
+         * @example {
+         *       "type": "image",
+         *       "file": "…"
+         *     }
+         */
+        NewMedia: {
+            /**
+             * @description Default: what its content says
+             * @enum {string}
+             */
+            type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
+            /**
+             * Format: binary
+             * @description The file
+             */
+            file: string;
+        };
+        /**
+         * @example {
+         *       "id": "7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55",
+         *       "url": "https://chat.example.com/media/X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE/menu.jpg",
+         *       "type": "image",
+         *       "contentType": "image/jpeg",
+         *       "bytes": 48213,
+         *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+         *       "name": "menu.jpg",
+         *       "expiresAt": "2026-02-03T09:30:00.000Z"
+         *     }
+         */
+        MediaFile: {
+            /** Format: uuid */
+            id: string;
+            /** @description Its public URL: use it as `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
+            url: string;
+            /** @description What it can be sent as. Known values: `image`, `video`, `audio`, `voice`, `document`, `contact`; later releases may add some. */
+            type: string;
+            /** @description What it is by its content */
+            contentType: string;
+            bytes: number;
+            sha256: string;
+            name: string;
+            /** Format: date-time */
+            expiresAt: string;
         };
         /**
          * @example {
@@ -1120,7 +1303,7 @@ export interface components {
                 destination: string;
             };
             /** @description Some of those that your key has */
-            scopes: ("messages:read" | "messages:send" | "files:send" | "events:read")[];
+            scopes: ("messages:read" | "messages:send" | "files:send" | "media:write" | "events:read")[];
             /**
              * @description How long it is valid
              * @default 900
@@ -1512,7 +1695,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected` */
+        /** @description `request-timeout` */
+        E408: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected`, `file-type-mismatch`, `media-not-found` */
         E422B: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
@@ -1522,8 +1714,94 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `send-not-found` */
+        /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable`, `ledger-changed`, `media-not-public` */
+        E503D: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `media-full` */
+        E507: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `file-type-mismatch` */
+        E422C: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `media-not-public`, `store-unavailable` */
+        E503E: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `media-full` */
+        E507B: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `media-not-found` */
         E404F: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `not-found`, `media-not-found` */
+        E404G: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `range-not-satisfiable` */
+        E416: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `store-unavailable` */
+        E503F: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `send-not-found` */
+        E404H: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1534,16 +1812,6 @@ export interface components {
         /** @description `send-already-settled` */
         E409B: {
             headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `draining`, `store-unavailable` */
-        E503D: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1572,7 +1840,7 @@ export interface components {
             };
         };
         /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
-        E503E: {
+        E503G: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1582,7 +1850,7 @@ export interface components {
             };
         };
         /** @description `webhook-not-found` */
-        E404G: {
+        E404I: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1625,10 +1893,15 @@ export interface components {
         /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
         HeaderIdempotencyKey: string;
         /**
+         * @description The id of the file
+         * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+         */
+        PathId: string;
+        /**
          * @description The id of the send
          * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
          */
-        PathId: string;
+        PathId2: string;
         /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
         QueryPlatform: components["schemas"]["Platform"];
         /** @description `nextCursor` of the page before */
@@ -2139,6 +2412,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["NewFile"];
+                "multipart/form-data": components["schemas"]["NewFileForm"];
             };
         };
         responses: {
@@ -2173,14 +2447,179 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404E"];
+            408: components["responses"]["E408"];
             409: components["responses"]["E409"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422B"];
             429: components["responses"]["E429C"];
             502: components["responses"]["E502B"];
-            503: components["responses"]["E503C"];
+            503: components["responses"]["E503D"];
             504: components["responses"]["E504B"];
+            507: components["responses"]["E507"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    storeMedia: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["NewMedia"];
+            };
+        };
+        responses: {
+            /** @description Afilnet accepted it */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaFile"];
+                };
+            };
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            408: components["responses"]["E408"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            422: components["responses"]["E422C"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503E"];
+            507: components["responses"]["E507B"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getMedia: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the file
+                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+                 */
+                id: components["parameters"]["PathId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MediaFile"];
+                };
+            };
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404F"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503E"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    deleteMedia: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the file
+                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+                 */
+                id: components["parameters"]["PathId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example {} */
+                    "application/json": unknown;
+                };
+            };
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404F"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503E"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    fetchMedia: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The secret part of the URL
+                 * @example X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE
+                 */
+                token: string;
+                /**
+                 * @description The name of the file
+                 * @example menu.jpg
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example … */
+                    "*/*": unknown;
+                };
+            };
+            /** @description The range that was asked for */
+            206: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example … */
+                    "*/*": unknown;
+                };
+            };
+            /** @description You have this file already (`If-None-Match`) */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["E400"];
+            404: components["responses"]["E404G"];
+            416: components["responses"]["E416"];
+            429: components["responses"]["E429"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2193,7 +2632,7 @@ export interface operations {
                  * @description The id of the send
                  * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
                  */
-                id: components["parameters"]["PathId"];
+                id: components["parameters"]["PathId2"];
             };
             cookie?: never;
         };
@@ -2216,12 +2655,12 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404F"];
+            404: components["responses"]["E404H"];
             409: components["responses"]["E409B"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2234,7 +2673,7 @@ export interface operations {
                  * @description The id of the send
                  * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
                  */
-                id: components["parameters"]["PathId"];
+                id: components["parameters"]["PathId2"];
             };
             cookie?: never;
         };
@@ -2252,9 +2691,9 @@ export interface operations {
             };
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
-            404: components["responses"]["E404F"];
+            404: components["responses"]["E404H"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2297,7 +2736,7 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2340,7 +2779,7 @@ export interface operations {
             403: components["responses"]["E403"];
             429: components["responses"]["E429D"];
             501: components["responses"]["E501"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503G"];
             504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2374,7 +2813,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2400,9 +2839,9 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404G"];
+            404: components["responses"]["E404I"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2436,9 +2875,9 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404G"];
+            404: components["responses"]["E404I"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2469,11 +2908,11 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404G"];
+            404: components["responses"]["E404I"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2502,11 +2941,11 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404G"];
+            404: components["responses"]["E404I"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };

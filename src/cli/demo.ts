@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { startInbox } from '../../examples/inbox/server/inbox.ts'
 import { readConfig } from '../config/config.ts'
 import { startGateway } from '../gateway.ts'
@@ -15,6 +18,8 @@ const sandbox = await startSandbox({
   controlPort: Number(SANDBOX_CONTROL_PORT || 4011),
   customers: talkative,
 }).catch(giveUp)
+const files = mkdtempSync(join(tmpdir(), 'afilnet-demo-'))
+process.on('exit', () => rmSync(files, { recursive: true, force: true }))
 const { key, sha256 } = makeKey()
 const inbox = await startInbox({ key, port: Number(INBOX_PORT || 4012) }).catch(giveUp)
 const path = AFILNET_TRANSPORT === 'basic' || AFILNET_TRANSPORT === 'json' ? AFILNET_TRANSPORT : 'http'
@@ -40,6 +45,7 @@ const config = configOrExit(() =>
     GATEWAY_KEY_SHA256: sha256,
     STORE_URL: 'sqlite::memory:',
     CORS_ORIGINS: inbox.url,
+    MEDIA_STORE: `file:${files}`,
     EVENTS_CHANNELS: '*',
     EVENTS_INTERVAL_MS: '1000',
     LOG_LEVEL: 'warn',

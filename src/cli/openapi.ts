@@ -5,6 +5,7 @@ import { configurationPage, envExample } from '../config/documentation.ts'
 import { schemaText } from '../config/file-schema.ts'
 import { unobserved } from '../events.ts'
 import { createLifecycle } from '../lib/lifecycle.ts'
+import type { Media } from '../media/media.ts'
 import { openapiText } from '../plugins/docs.ts'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { explain } from '../routes/problems.ts'
@@ -20,7 +21,7 @@ export async function generate(): Promise<string> {
     AFILNET_PASSWORD: 'not needed to read the routes',
     GATEWAY_KEY_SHA256: '01'.repeat(32),
   })
-  const [sends, tokens] = [{} as Sends, {} as Tokens] // routes are declared, none is called
+  const [sends, tokens, media] = [{} as Sends, {} as Tokens, {} as Media] // routes are declared, none is called
   const state = () => ({ store: 'ok', credentials: 'ok' }) as const
   const app = await createApp({
     config,
@@ -28,6 +29,7 @@ export async function generate(): Promise<string> {
     sends,
     tokens,
     live: () => undefined,
+    media,
     state,
     logger: createLogger('silent'),
     observe: unobserved,

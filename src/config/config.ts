@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import type { MediaPlace } from '../media/place.ts'
 import { type AccountConfig, type CallerConfig, readMany, readSingle } from './accounts.ts'
 import { readVariables } from './environment.ts'
 import { type ReadFile, readIssue, textOf } from './secrets.ts'
@@ -31,6 +32,8 @@ export type Config = {
   storeUrl: string
   keepHours: number
   storeMaxMb: number
+  /** Files that callers upload; without a URL, only an Afilnet on this machine can fetch them. */
+  media: { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL }
   /** How long events are kept. */
   eventsKeepMs: number
   idempotencyRequired: boolean

@@ -1,5 +1,6 @@
 import { isLoopback } from '../lib/addresses.ts'
-import { maskStoreUrl } from '../store/url.ts'
+import { showMediaPlace } from '../media/place.ts'
+import { maskStoreUrl, readStoreUrl } from '../store/url.ts'
 import type { AccountConfig, CallerConfig } from './accounts.ts'
 import { canReadBack } from './accounts.ts'
 import type { Config } from './config.ts'
@@ -54,6 +55,11 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   SENDS_KEEP_HOURS: config => config.keepHours,
   STORE_MAX_MB: config => config.storeMaxMb,
   READ_BACK: config => config.readBack && (Object.values(config.accounts).every(canReadBack) || readBackIsOff(config)),
+  MEDIA_URL: config => config.media.url,
+  MEDIA_STORE: config => showMediaPlace(config.media.place),
+  MEDIA_MAX_BYTES: config => config.media.maxBytes,
+  MEDIA_KEEP_HOURS: config => config.media.keepMs / 3_600_000,
+  MEDIA_MAX_MB: config => config.media.maxTotalBytes / 1_048_576,
   IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
   EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
   EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
@@ -127,10 +133,22 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
     ...(trustProxy.length > 0 && keepAliveMs < 60_000
       ? [`KEEP_ALIVE_MS is ${keepAliveMs}: it must exceed the idle timeout of the proxy in front, which is often 60 seconds`]
       : []),
+    ...warningsOfMedia(config),
     ...Object.entries(accounts).flatMap(warningsOfAccount),
     ...Object.entries(callers).flatMap(([name, { expires }]: [string, CallerConfig]) =>
       expires !== undefined && Date.parse(expires) <= now ? [`caller ${name}: its keys have expired`] : [],
     ),
+  ]
+}
+
+function warningsOfMedia({ media, accounts, storeUrl }: Config): string[] {
+  const isReachable = media.url !== undefined || Object.values(accounts).every(({ url }) => isLoopback(url))
+  const isShared = media.url !== undefined && readStoreUrl(storeUrl)?.kind === 'server' && media.place.kind === 'folder'
+  return [
+    ...(isReachable
+      ? []
+      : ['MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public']),
+    ...(isShared ? ['MEDIA_STORE is a folder: several gateways on one ledger need s3://…, since each serves the files of all'] : []),
   ]
 }
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { isBlock } from '../lib/addresses.ts'
+import { readMediaPlace } from '../media/place.ts'
 import { readStoreUrl } from '../store/url.ts'
 import { isNot, quoted } from './quote.ts'
 import { readProxyUrl, readUrl, urlIssue } from './url.ts'
@@ -17,6 +18,11 @@ export function readSettings(values: Partial<Values>, report: Report) {
   if (storeIssue) report('STORE_URL', storeIssue)
   const publicIssue = values.PUBLIC_URL === undefined ? undefined : urlIssue(values.PUBLIC_URL)
   if (publicIssue) report('PUBLIC_URL', publicIssue)
+
+  const mediaIssue = values.MEDIA_URL === undefined ? undefined : urlIssue(values.MEDIA_URL)
+  if (mediaIssue) report('MEDIA_URL', mediaIssue)
+  const place = readMediaPlace(values.MEDIA_STORE ?? Variables.properties.MEDIA_STORE.default)
+  if (!place) report('MEDIA_STORE', `the value is not ${expected('MEDIA_STORE')}`)
 
   const trustProxy = splitList(values.TRUST_PROXY)
   const block = trustProxy.find(item => !isBlock(item))
@@ -38,7 +44,25 @@ export function readSettings(values: Partial<Values>, report: Report) {
   if (port && port === adminPort && isShared) report('ADMIN_PORT', `${port} is the port of PORT too; use another one`)
 
   const publicUrl = values.PUBLIC_URL === undefined ? undefined : readUrl(values.PUBLIC_URL)
-  return { host, adminHost, timeoutMs, drainMs, trustProxy, corsOrigins, ...(publicUrl && { publicUrl }), ...(proxyUrl && { proxyUrl }) }
+  const mediaUrl = values.MEDIA_URL === undefined ? publicUrl : readUrl(values.MEDIA_URL)
+  const media = {
+    place: place ?? { kind: 'folder' as const, path: '' }, // reported, and never used
+    maxBytes: values.MEDIA_MAX_BYTES ?? 0,
+    maxTotalBytes: (values.MEDIA_MAX_MB ?? 0) * 1_048_576,
+    keepMs: (values.MEDIA_KEEP_HOURS ?? 0) * 3_600_000,
+    ...(mediaUrl && { url: mediaUrl }),
+  }
+  return {
+    media,
+    host,
+    adminHost,
+    timeoutMs,
+    drainMs,
+    trustProxy,
+    corsOrigins,
+    ...(publicUrl && { publicUrl }),
+    ...(proxyUrl && { proxyUrl }),
+  }
 }
 
 /** What is wrong with the URL of a store, which must not be quoted: it may hold a password. */

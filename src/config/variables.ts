@@ -3,12 +3,13 @@ import { afilnet } from './variables/afilnet.ts'
 import { callers, several } from './variables/callers.ts'
 import { events } from './variables/events.ts'
 import { ledger } from './variables/ledger.ts'
+import { media } from './variables/media.ts'
 import { server, shutdown } from './variables/server.ts'
 import { traces } from './variables/traces.ts'
 import { webhooks } from './variables/webhooks.ts'
 
 /** Every variable that the gateway reads, in the order of the documentation. */
-export const groups = [several, afilnet, callers, server, traces, ledger, events, webhooks, shutdown] as const
+export const groups = [several, afilnet, callers, server, traces, ledger, media, events, webhooks, shutdown] as const
 
 /** The schema of the environment: the one source of defaults, limits and descriptions. */
 export const Variables = Type.Object({
@@ -18,6 +19,7 @@ export const Variables = Type.Object({
   ...server.variables,
   ...traces.variables,
   ...ledger.variables,
+  ...media.variables,
   ...events.variables,
   ...webhooks.variables,
   ...shutdown.variables,

@@ -122,6 +122,13 @@ function published(part: unknown): unknown {
   return Object.fromEntries(
     Object.entries(part)
       .filter(([name]) => name !== 'wellFormed')
-      .map(([name, value]) => [name, published(value)]),
+      .flatMap(([name, value]) =>
+        name === 'upload'
+          ? [
+              ['type', 'string'],
+              ['format', 'binary'],
+            ]
+          : [[name, published(value)]],
+      ),
   )
 }

@@ -23,6 +23,10 @@ export function kindOf({ scope, operation }: DocumentedRoute): Kind {
 /** What any request can get, and no operation lists: the response `default` says it. */
 export const undeclared = ['request-timeout', 'uri-too-long', 'expectation-failed', 'headers-too-large', 'internal-error'] as const
 
+/** The status of an error; a file that a send names is a part of its body. */
+export const statusOf = (code: ProblemCode, { operation }: Pick<DocumentedRoute, 'operation'>) =>
+  code === 'media-not-found' && operation ? 422 : catalogue[code].status
+
 const always = ['draining'] as const
 
 const codesOfFaults = (names: readonly string[]): ProblemCode[] => names.map(name => faults[name as keyof typeof faults].code)
@@ -56,14 +60,14 @@ export function codesOf(route: DocumentedRoute): ProblemCode[] {
   if (method === 'POST') codes.push('payload-too-large', 'unsupported-media-type')
   if (operation) codes.push(...anyCall, ...codesOfFaults(operation.errors))
   if (operation?.kind === 'send') codes.push(...codesOfFaults(['NO_ROUTE_AVAILABLE']))
-  return [...new Set([...codes, ...errors])].sort((a, b) => catalogue[a].status - catalogue[b].status)
+  return [...new Set([...codes, ...errors])].sort((a, b) => statusOf(a, route) - statusOf(b, route))
 }
 
 /** The errors of a route for a person, each with a link to its explanation. */
 export function errorTable(route: DocumentedRoute, base: string) {
   const shared = new Set<ProblemCode>([...always, ...(route.scope === 'public' ? [] : anyKeyed), ...(route.operation ? anyCall : [])])
   const codes = codesOf(route).filter(code => !shared.has(code))
-  const byStatus = Object.groupBy(codes, code => catalogue[code].status)
+  const byStatus = Object.groupBy(codes, code => statusOf(code, route))
   const rows = Object.entries(byStatus).map(([status, codes = []]) => `|${status}|${links(codes, base)}|`)
   const others = route.operation ? 'any call to Afilnet' : route.scope === 'public' ? 'any request' : 'any call with a key'
   const rest = `|others|those of [${others}](${base}/problems)|`

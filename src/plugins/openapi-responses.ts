@@ -1,6 +1,6 @@
-import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
-import { codesOf, type DocumentedRoute, type Kind, kindOf, undeclared } from './openapi-errors.ts'
+import { codesOf, type DocumentedRoute, type Kind, kindOf, statusOf, undeclared } from './openapi-errors.ts'
 import { exampleOf } from './openapi-examples.ts'
 
 const text = (description: string) => ({ schema: { type: 'string' }, description })
@@ -37,7 +37,7 @@ export function createErrorResponses(base: string) {
 
   /** The error responses of a route, by status. */
   function responsesOf(route: DocumentedRoute): Record<string, object> {
-    const byStatus = Object.groupBy(codesOf(route), code => catalogue[code].status)
+    const byStatus = Object.groupBy(codesOf(route), code => statusOf(code, route))
     const described = Object.entries(byStatus).map(
       ([status, codes = []]) => [status, ref('responses', nameOf(status, codes, kindOf(route)))] as const,
     )

@@ -7,6 +7,8 @@ import { connectionOf } from './connections.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     startedAt: number
+    /** Set while files arrive, which takes longer than other bodies may. */
+    isUpload?: boolean
   }
 }
 

@@ -77,6 +77,12 @@ export const catalogue = {
     meaning: 'The channel has no conversation with this destination.',
     action: 'You must act: take the destination from the conversations of the channel.',
   },
+  'media-not-found': {
+    status: 404,
+    title: 'There is no such file',
+    meaning: 'No stored file of this caller has this id or URL, or it has expired.',
+    action: 'You must act: store the file again with `POST /media`. In a send, this error is 422, and nothing was sent.',
+  },
   'method-not-allowed': {
     status: 405,
     title: 'The path does not take this method',
@@ -127,6 +133,12 @@ export const catalogue = {
     meaning: 'The body is not declared as plain JSON.',
     action: 'You must act: send JSON with `Content-Type: application/json` and without `Content-Encoding`.',
   },
+  'range-not-satisfiable': {
+    status: 416,
+    title: 'The file does not have this range',
+    meaning: 'The header `Range` asks for bytes that the file does not have.',
+    action: 'You must act: `Content-Range` says how many bytes the file has.',
+  },
   'expectation-failed': {
     status: 417,
     title: 'The expectation cannot be met',
@@ -150,6 +162,12 @@ export const catalogue = {
     title: 'Afilnet refused the URL of the thumbnail',
     meaning: 'Afilnet could not use `thumbUrl`.',
     action: 'You must act: use a public URL, since Afilnet fetches the file itself. Nothing was sent.',
+  },
+  'file-type-mismatch': {
+    status: 422,
+    title: 'The file is something else',
+    meaning: 'The content of the file does not fit its `type`.',
+    action: 'You must act: use the type that fits, or `document`, which fits everything. Nothing was sent.',
   },
   'destination-unroutable': {
     status: 422,
@@ -320,6 +338,20 @@ export const catalogue = {
     meaning: 'This process is shutting down and takes no new requests. Nothing was applied.',
     action: 'Repeat the request after `Retry-After`; another process answers.',
     retryAfterS: 1,
+  },
+  'media-not-public': {
+    status: 503,
+    title: 'Stored files have no public URL',
+    meaning: 'The gateway does not know under which URL Afilnet can fetch files.',
+    action: 'The operator must act: set MEDIA_URL or PUBLIC_URL. Files that are on the web already can be sent by their URL.',
+    operatorFirst: true,
+  },
+  'media-full': {
+    status: 507,
+    title: 'There is no room for files',
+    meaning: 'All stored files together would have more bytes than MEDIA_MAX_MB. The file was not stored and nothing was sent.',
+    action: 'Repeat the request after `Retry-After`. If it lasts, the operator must act: raise MEDIA_MAX_MB or lower MEDIA_KEEP_HOURS.',
+    retryAfterS: 60,
   },
   'upstream-timeout': {
     status: 504,

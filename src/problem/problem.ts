@@ -9,6 +9,8 @@ export type MemberError = { in?: 'path' | 'query' | 'header'; pointer: string; d
 
 type Details = {
   detail?: string | undefined
+  /** Instead of that of the catalogue. */
+  status?: number
   outcome?: Outcome
   upstreamCode?: string | undefined
   errors?: MemberError[] | undefined
@@ -36,7 +38,8 @@ export class Problem extends Error {
   }
 
   get row(): ProblemRow {
-    return catalogue[this.code]
+    const { status } = this.details
+    return status === undefined ? catalogue[this.code] : { ...catalogue[this.code], status }
   }
 
   get outcome(): Outcome {

@@ -1,10 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { ownerOf } from '../access.ts'
 import { sendFile } from '../afilnet/operations.ts'
 import { isInternal } from '../lib/addresses.ts'
 import { oneOf } from '../lib/string-enum.ts'
+import { type MediaType, mediaTypes } from '../media/content.ts'
+import { type Media, urlOf } from '../media/media.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
+import { Problem } from '../problem/problem.ts'
+import type { MediaRow } from '../store/media.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { acceptForms } from './forms.ts'
+import { filePart, typeFor } from './media.ts'
 import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendDescription } from './post-send.ts'
@@ -22,7 +30,7 @@ const url = (description: string, example: string) =>
 export type NewFile = Static<typeof NewFile>
 export const NewFile = Type.Object(
   {
-    type: oneOf(['image', 'video', 'audio', 'voice', 'document', 'contact'], { examples: ['image'] }),
+    type: oneOf(mediaTypes, { examples: ['image'] }),
     fileUrl: url('Where Afilnet fetches the file', 'https://example.com/menu.jpg'),
     thumbUrl: Type.Optional(url('Where Afilnet fetches its thumbnail', 'https://example.com/menu-small.jpg')),
     message: Type.Optional(text({ description: 'A text that goes with the file', examples: ['Our menu'] })),
@@ -35,19 +43,43 @@ export const NewFile = Type.Object(
   },
 )
 
-export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
+/** The same as a form, with the file itself. */
+export type NewFileForm = Static<typeof NewFileForm>
+export const NewFileForm = Type.Object(
+  {
+    type: Type.Optional(oneOf(mediaTypes, { description: 'Default: what its content says' })),
+    message: NewFile.properties.message,
+    reference,
+    file: filePart('The file, at most MEDIA_MAX_BYTES (16 MiB)'),
+    thumb: Type.Optional(filePart('Its thumbnail, an image')),
+  },
+  { $id: 'NewFileForm', additionalProperties: false, examples: [{ file: '…', message: 'Our menu' }] },
+)
+
+const mediaErrors = ['request-timeout', 'file-type-mismatch', 'media-not-found', 'media-full', 'media-not-public'] as const
+
+type FileRequest = FastifyRequest<{ Params: ChatParams; Headers: Static<typeof SendHeaders> }>
+type FilesOptions = { upstream: Upstream; route: SendRoute; media: Media }
+
+export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, options) => {
+  acceptForms(app, options.media, { fields: ['type', 'message', 'reference'], files: ['file', 'thumb'] })
   app.post(
     '/chats/:platform/:platformId/:destination/files',
     {
-      config: { scope: 'files:send', operation: sendFile, errors: ledgerErrors },
+      config: { scope: 'files:send', operation: sendFile, errors: [...ledgerErrors, ...mediaErrors] },
       schema: {
         operationId: 'sendFile',
         summary: 'Send a file to a conversation',
-        description: sendDescription('a file, which Afilnet fetches from its URL,'),
+        description: sendDescription('a file, which Afilnet fetches from its URL, or a file of yours as multipart/form-data,'),
         tags: ['Sends'],
         params: ChatParams,
         headers: SendHeaders,
-        body: Type.Unsafe<NewFile>(Type.Ref('NewFile')),
+        body: {
+          content: {
+            'application/json': { schema: Type.Unsafe<NewFile>(Type.Ref('NewFile')) },
+            'multipart/form-data': { schema: Type.Unsafe<NewFileForm>(Type.Ref('NewFileForm')) },
+          },
+        },
         response: {
           201: {
             description: 'Afilnet took it',
@@ -57,15 +89,80 @@ export const files: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendR
       },
     },
     (request, reply) => {
-      const { params, body, call } = request
-      const { type, fileUrl, thumbUrl, message } = body
-      requirePublicUrl('/fileUrl', fileUrl)
-      if (thumbUrl !== undefined) requirePublicUrl('/thumbUrl', thumbUrl)
-
-      const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
-      return postSend('file', request, reply, upstream.prepareSend(sendFile, file, call), route)
+      const { body } = request as { body: unknown } // each content type has its schema
+      return request.form ? sendForm(request, reply, body as NewFileForm, options) : sendByUrl(request, reply, body as NewFile, options)
     },
   )
+}
+
+async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFile, { upstream, route, media }: FilesOptions) {
+  const { params, call } = request
+  const { type, fileUrl, thumbUrl, message } = body
+  await requireFile('/fileUrl', fileUrl, type, request, media)
+  if (thumbUrl !== undefined) await requireFile('/thumbUrl', thumbUrl, 'image', request, media)
+
+  const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
+  return postSend('file', { ...inputOf(request), body }, reply, upstream.prepareSend(sendFile, file, call), route)
+}
+
+/** Stores the files first, so that Afilnet can fetch them; what is not sent is deleted again. */
+async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFileForm, { upstream, route, media }: FilesOptions) {
+  const { params, call, form } = request
+  const { file, thumb, message, reference } = body
+  if (!file) throw invalidBody('/file', 'is missing')
+  const base = media.baseFor(call.account.isLocal)
+  const type = typeFor('/file', body.type, file.contentType)
+  const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]
+  const [main, small] = await media.keep(ownerIn(request), uploads, params)
+  const rows = [main, small].filter(row => row !== undefined)
+  let isNeeded = false
+  try {
+    const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
+    const attempt = upstream.prepareSend(sendFile, { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }, call)
+    // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
+    const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }
+    const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, attempt, route)
+    isNeeded = !reply.hasHeader('idempotency-replayed')
+    return send
+  } catch (error) {
+    isNeeded = mayBeFetched(error)
+    throw error
+  } finally {
+    if (!isNeeded) await media.discard(rows)
+    await form?.discard()
+  }
+}
+
+/** Whether Afilnet may have taken the send that this request has made, and may still fetch its file. */
+function mayBeFetched(error: unknown) {
+  if (!(error instanceof Problem)) return false
+  const { outcome, code, details } = error
+  const isOther = code === 'idempotency-key-in-use' || details.headers?.['idempotency-replayed'] !== undefined
+  return !isOther && (details.recorded?.outcome ?? outcome) === 'unknown'
+}
+
+const inputOf = ({ id, params, headers, call, caller }: FileRequest) => ({ id, params, headers, call, caller })
+
+function ownerIn({ caller }: FileRequest) {
+  if (!caller) throw new Problem('unauthenticated')
+  return ownerOf(caller)
+}
+
+const defined = <T extends object>(members: T) =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as { [K in keyof T]: NonNullable<T[K]> }
+
+/** A file of this gateway must be the caller's own and fit its type; any other URL must be public. */
+async function requireFile(pointer: string, url: string, type: MediaType, request: FileRequest, media: Media): Promise<void> {
+  let row: MediaRow | undefined
+  try {
+    row = await media.fileAt(url, ownerIn(request))
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== 'media-not-found') throw error
+    const detail = 'is not a file of yours, or has expired'
+    throw new Problem('media-not-found', { status: 422, detail: `In the body, ${pointer} ${detail}.`, errors: [{ pointer, detail }] })
+  }
+  if (row) typeFor(pointer, type, row.contentType)
+  else requirePublicUrl(pointer, url)
 }
 
 /** Afilnet fetches the URL, byte for byte as given; what only a lenient parser would read is refused. */

@@ -33,6 +33,8 @@ const lines: Lines = {
       log.warn({ account, ms: Math.round(ms), code: fault.code, status, oauthError }, 'no token for Afilnet, its call was not made')
     else log.info({ account, ms: Math.round(ms), lifetimeS }, 'token for Afilnet received')
   },
+  mediaSwept: (log, details) => log.info(details, 'stored files deleted'),
+  mediaSweepFailed: (log, details) => log.warn(details, 'stored files cannot be swept, the gateway tries again in ten minutes'),
   sendsInterrupted: (log, details) => log.warn(details, 'interrupted sends marked as unknown'),
   storeStateChanged(log, { ok, fault }) {
     if (ok) log.info('ledger available again')

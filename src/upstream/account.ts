@@ -5,6 +5,7 @@ import type { Operation, Params } from '../afilnet/operations.ts'
 import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/accounts.ts'
 import type { Observe } from '../events.ts'
+import { isLoopback } from '../lib/addresses.ts'
 import { TimedCancellation } from '../lib/single-flight.ts'
 import { BackgroundReads } from './background.ts'
 import type { Account, Call, Listing, SendAttempt, TraceAttempt } from './call.ts'
@@ -33,6 +34,7 @@ const buckets = 1_024
 export class OpenAccount implements Account, TaskContext {
   readonly name: string
   readonly user: string
+  readonly isLocal: boolean
   readonly config: AccountConfig
   readonly client: Client
   readonly policy: CallPolicy
@@ -49,6 +51,7 @@ export class OpenAccount implements Account, TaskContext {
   constructor(name: string, config: AccountConfig, { readCacheMs, transports, observe, traceAttempt, ...rest }: AccountOptions) {
     this.name = name
     this.user = config.user
+    this.isLocal = isLoopback(config.url)
     this.config = config
     const protocol = transports?.open(config, report => observe('tokenRequested', { account: name, ...report }))
     this.client = new Client({ ...rest, ...config, protocol, onSandbox: () => this.#markSandbox() })

@@ -35,6 +35,8 @@ export type Account = {
   readonly name: string
   /** Afilnet's user of the account. */
   readonly user: string
+  /** Whether its Afilnet is on this machine. */
+  readonly isLocal: boolean
   read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body>
   /**
    * A read that no caller waits for: it gives way to them, takes a quarter of the connections at most, and never comes from the cache.

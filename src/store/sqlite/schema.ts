@@ -93,6 +93,21 @@ export const migrations: readonly string[] = [
    CREATE INDEX failedByDestination ON failedDeliveries (destination) WHERE destination IS NOT NULL;
    CREATE TABLE webhookRequests (id INTEGER PRIMARY KEY AUTOINCREMENT, webhook TEXT NOT NULL, request TEXT NOT NULL) STRICT;
    CREATE INDEX webhookRequestsByName ON webhookRequests (webhook, id);`,
+  // Files that callers have uploaded: their bytes are elsewhere. The sum is kept by triggers, so that it is never off.
+  `CREATE TABLE media (
+     id TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, platform TEXT, platformId TEXT, destination TEXT,
+     type TEXT NOT NULL, contentType TEXT NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, name TEXT NOT NULL,
+     createdAt INTEGER NOT NULL, expiresAt INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX mediaExpiring ON media (expiresAt);
+   CREATE TABLE mediaUsage (files INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+   INSERT INTO mediaUsage VALUES (0, 0);
+   CREATE TRIGGER mediaAdded AFTER INSERT ON media BEGIN
+     UPDATE mediaUsage SET files = files + 1, bytes = bytes + NEW.bytes;
+   END;
+   CREATE TRIGGER mediaRemoved AFTER DELETE ON media BEGIN
+     UPDATE mediaUsage SET files = files - 1, bytes = bytes - OLD.bytes;
+   END;`,
 ]
 
 /** The schema version of an open file. */

@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { createClock } from '../clock.ts'
 import type { Live } from '../event-log.ts'
+import type { MediaLedger } from '../media.ts'
 import type { SendFilter, SendRow } from '../store.ts'
 import {
   type Archive,
@@ -17,6 +18,7 @@ import {
 } from '../store.ts'
 import { createTurns } from '../turns.ts'
 import { createLive } from './live.ts'
+import { createMediaLedger } from './media-ledger.ts'
 import { type FlatRow, flatten, flattenNew, toRow } from './rows.ts'
 import { createThread } from './thread.ts'
 
@@ -46,7 +48,7 @@ const beginsEmpty =
  * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, where callers take
  * turns. A lost thread or file is replaced by the next call. Rejects with `StoreVersionError` if the file must not be touched.
  */
-export async function openSqlite(options: SqliteOptions): Promise<Store & Archive & Live> {
+export async function openSqlite(options: SqliteOptions): Promise<Store & Archive & Live & { media: MediaLedger }> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const { path, maxBytes, busyMs = 1_500, hungMs = 1_800, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
@@ -79,8 +81,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
     return found.map(toRow)
   }
 
-  const store: Store & Archive & Live = {
+  const store: Store & Archive & Live & { media: MediaLedger } = {
     ...live,
+    media: createMediaLedger(writer, reader),
     async claim(row, perDay) {
       const claim = await writer.call('claim', [flattenNew(row), perDay ?? null])
       if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' } as { claimed: true } | { claimed: false }

@@ -6,6 +6,7 @@ import { deliveryReads, deliveryWrites } from './delivery-verbs.ts'
 import { logReads, logWrites } from './event-log.ts'
 import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
+import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
 import { flush, markOf, type Scope } from './scope.ts'
 import { writes as ledgerWrites } from './writes.ts'
@@ -28,8 +29,8 @@ export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | u
 /** What is wrong with a call: without a `fault` the call itself. */
 export type Refusal = { fault?: StoreFault | undefined; message: string }
 
-const writes = { ...ledgerWrites, ...logWrites, ...deliveryWrites }
-const verbs = { ...writes, ...reads, ...logReads, ...deliveryReads, ...upkeep, close: () => disconnect() }
+const writes = { ...ledgerWrites, ...logWrites, ...deliveryWrites, ...mediaWrites }
+const verbs = { ...writes, ...reads, ...logReads, ...deliveryReads, ...mediaReads, ...upkeep, close: () => disconnect() }
 
 /** Everything that the worker can be asked. */
 export type Verbs = typeof verbs

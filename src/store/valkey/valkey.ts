@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { createClock, type LedgerClock } from '../clock.ts'
 import type { Live } from '../event-log.ts'
 import { firstIdOf } from '../ids.ts'
+import type { MediaLedger } from '../media.ts'
 import {
   type Archive,
   type Claim,
@@ -23,6 +24,7 @@ import { createArchive } from './archive.ts'
 import { type Connection, connect, type Reply } from './connection.ts'
 import { createLedgerWatch, type LedgerWatch, markOf } from './ledger.ts'
 import { createLive } from './live.ts'
+import { createMediaLedger } from './media.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import type { ServerReport } from './server-report.ts'
@@ -62,7 +64,7 @@ const attemptsOf = (perDay: number) => 10 * perDay + 100
  * Writes have one connection, reads and counters another: WAIT, where there is a replica, blocks its own. Rejects with `StoreVersionError`
  * if the ledger belongs to a newer release.
  */
-export async function openValkey(place: ServerPlace, options: ValkeyOptions): Promise<Store & Archive & Live> {
+export async function openValkey(place: ServerPlace, options: ValkeyOptions): Promise<Store & Archive & Live & { media: MediaLedger }> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const clock = createClock(now, monotonic)
   const ledger = createLedgerWatch(now, onLedger)
@@ -88,8 +90,9 @@ export async function openValkey(place: ServerPlace, options: ValkeyOptions): Pr
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
   const { live, stop } = createLive(session, place, clock)
-  const store: Store & Archive & Live = {
+  const store: Store & Archive & Live & { media: MediaLedger } = {
     ...live,
+    media: createMediaLedger(session, clock),
     ...createSends(session, ledger, clock, writer),
     ...createReads(session),
     ...createArchive(session),

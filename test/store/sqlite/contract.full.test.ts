@@ -7,9 +7,10 @@ import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
 import { deliveryContract } from '../delivery-contract.ts'
 import { eventContract } from '../event-contract.ts'
+import { mediaContract } from '../media-contract.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'store-'))
 let files = 0
-for (const contract of [storeContract, archiveContract, eventContract, deliveryContract])
+for (const contract of [storeContract, archiveContract, eventContract, deliveryContract, mediaContract])
   contract('sqlite in a file', options => openStore(`sqlite:${join(scratch, `${++files}`, 'contract.sqlite')}`, options))
 afterAll(() => rmSync(scratch, { recursive: true }))

@@ -88,6 +88,7 @@ describe('versions', () => {
     const store = await open({ now: () => 10_000, monotonic: () => 10_000 })
 
     expect((await store.dump()).map(({ state }) => state)).toEqual(['pending', 'accepted', 'rejected', 'not_sent', 'unknown'])
+    expect(await store.media.usage()).toEqual({ files: 0, bytes: 0 })
     expect(await store.claim(send({ idempotencyKey: 'k2' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
     expect(await store.claim(send({ id: '0196a000-0000-7000-8000-999999999999' }), 3), 'the sends of that day count').toEqual({
       claimed: false,

@@ -12,6 +12,7 @@ import { storeContract } from '../contract.ts'
 import { deliveryContract } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
+import { mediaContract } from '../media-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
@@ -65,7 +66,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     return server
   }
 
-  for (const contract of [storeContract, findingsContract, archiveContract, eventContract, deliveryContract])
+  for (const contract of [storeContract, findingsContract, archiveContract, eventContract, deliveryContract, mediaContract])
     contract('valkey', options => openStore(shared.fresh(), options))
 
   describe('several processes on one server', () => {

@@ -1,0 +1,41 @@
+import type { Readable } from 'node:stream'
+
+/** Bytes that have arrived and that nobody sees yet. */
+export type Draft = {
+  /** Makes them a file under this id: whole, or not at all. */
+  commit(id: string): Promise<void>
+  /** Deletes them; does nothing after `commit`, or a second time. */
+  discard(): Promise<void>
+}
+
+/** Where the bytes of files are kept, each under its id. Verbs reject with a `MediaStoreError`. */
+export type MediaBytes = {
+  /** Writes a stream to its end, and never holds it whole in memory; a stream that fails leaves nothing. */
+  draft(source: Readable): Promise<Draft>
+  /** The bytes from `start` to `end`, both included; `undefined` if there is no such file. */
+  read(id: string, range: { start: number; end: number }): Promise<Readable | undefined>
+  remove(id: string): Promise<void>
+  /** Every file, with the time when it was written in epoch milliseconds. */
+  list(): AsyncIterable<{ id: string; writtenAt: number }>
+  /** Deletes what uploads of dead processes have left. */
+  tidy(): Promise<void>
+}
+
+/** The media store cannot do it now; `cause` is a short code and never a value. */
+export class MediaStoreError extends Error {
+  override readonly name = 'MediaStoreError'
+  declare readonly cause: 'full' | 'failed'
+  constructor(cause: 'full' | 'failed', code?: string) {
+    super(`The media store is ${cause === 'full' ? 'full' : 'out of order'}${code ? ` (${code})` : ''}`, { cause })
+  }
+}
+
+const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'XMinioStorageFull', 'QuotaExceeded'])
+
+/** An error of a disk or of S3 without what it may repeat. */
+export function mediaStoreError(error: unknown): MediaStoreError {
+  if (error instanceof MediaStoreError) return error
+  const { code, name } = error as { code?: unknown; name?: unknown } // a system error has a code, one of S3 a name
+  const word = [code, name].find((value): value is string => typeof value === 'string' && /^\w{1,40}$/.test(value))
+  return new MediaStoreError(full.has(String(word)) ? 'full' : 'failed', word)
+}

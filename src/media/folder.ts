@@ -1,0 +1,90 @@
+import { createWriteStream } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { type MediaBytes, mediaStoreError } from './bytes.ts'
+
+/** An upload that stops for as long is over; the gateway ends it sooner. */
+const deadMs = 60_000
+
+/** A file id, as the ledger makes it. */
+const isId = (name: string) => /^[0-9a-f-]{36}$/.test(name)
+
+let drafts = 0
+
+/** Files in one folder: what is still arriving has a name of its own, which tells the process. */
+export async function openFolder(folder: string): Promise<MediaBytes> {
+  const at = (name: string) => join(folder, name)
+  const safely = <T>(work: Promise<T>) =>
+    work.catch(error => {
+      throw mediaStoreError(error)
+    })
+
+  const bytes: MediaBytes = {
+    async draft(source) {
+      await safely(mkdir(folder, { recursive: true, mode: 0o700 }))
+      const path = at(`${process.pid}-${Date.now()}-${++drafts}.part`)
+      await write(source, path)
+      return {
+        commit: id => safely(rename(path, at(id)).then(() => syncFolder(folder))),
+        discard: () => safely(rm(path, { force: true })),
+      }
+    },
+    async read(id, range) {
+      const handle = await safely(open(at(id), 'r').catch(unlessMissing))
+      return handle?.createReadStream(range)
+    },
+    remove: id => safely(rm(at(id), { force: true })),
+    async *list() {
+      for (const id of (await safely(readdir(folder).catch(unlessMissing))) ?? []) {
+        const found = isId(id) ? await stat(at(id)).catch(() => undefined) : undefined
+        if (found) yield { id, writtenAt: found.mtimeMs }
+      }
+    },
+    async tidy() {
+      for (const name of (await safely(readdir(folder).catch(unlessMissing))) ?? []) {
+        const pid = /^(\d+)-\d+-\d+\.part$/.exec(name)?.[1]
+        if (pid === undefined) continue
+        const found = await stat(at(name)).catch(() => undefined)
+        if (found && (isDead(Number(pid)) || found.mtimeMs < Date.now() - deadMs)) await safely(rm(at(name), { force: true }))
+      }
+    },
+  }
+  await bytes.tidy()
+  return bytes
+}
+
+/** On the disk before it counts as there; what fails leaves nothing. */
+async function write(source: Readable, path: string) {
+  const file = createWriteStream(path, { flags: 'wx', mode: 0o600, flush: true })
+  const opened = { fault: undefined as unknown }
+  file.on('error', error => {
+    opened.fault = error
+  })
+  try {
+    await pipeline(source, file)
+  } catch (error) {
+    await rm(path, { force: true }).catch(() => {})
+    throw opened.fault === error ? mediaStoreError(error) : error
+  }
+}
+
+async function syncFolder(folder: string) {
+  const handle = await open(folder, 'r')
+  await handle.sync().finally(() => handle.close())
+}
+
+/** Whether no process of this machine has the number any more; in a container the next process has the number of the last one. */
+function isDead(pid: number) {
+  if (pid === process.pid) return false
+  try {
+    return !process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH' // a system error has a code
+  }
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}

@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import { type Readable, Transform } from 'node:stream'
+import { Busboy, type BusboyFileStream } from '@fastify/busboy'
+import { invalidBody } from '../problem/invalid-request.ts'
+import { Problem } from '../problem/problem.ts'
+import { type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
+import { contentTypeOf, sampleBytes } from './content.ts'
+
+/** A file that has arrived, and what it is. */
+export type Upload = Draft & { bytes: number; sha256: string; contentType: string; name: string | undefined }
+
+/** A form that has arrived as a whole; `discard` deletes what was not committed. */
+export type Form = { fields: Record<string, string>; files: Record<string, Upload>; discard(): Promise<void> }
+
+export type FormOptions = {
+  store: MediaBytes
+  /** The names of its texts and of its files: any other is refused. */
+  fields: readonly string[]
+  files: readonly string[]
+  maxBytes: number
+  /** How long it may take in all, and how long no byte may come. */
+  totalMs: number
+  stallMs: number
+}
+
+const maxTextBytes = 65_536
+
+/** Reads a form of texts and files in any order. The bytes of a file pass from the connection to the store; what is refused leaves nothing there. */
+export async function readForm(source: Readable, headers: IncomingHttpHeaders, options: FormOptions): Promise<Form> {
+  const form: Form = { fields: Object.create(null), files: Object.create(null), discard: () => discardAll(form) }
+  const parser = openParser(headers, options)
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>()
+  failed.catch(() => {}) // it may fail after all has been read
+  const parts: Promise<void>[] = []
+  const streams = new Set<BusboyFileStream>()
+  const ended = new Promise<void>(resolve => parser.on('finish', resolve))
+  const stop = watch(source, options, fail)
+
+  parser.on('file', (name, stream, fileName: string | undefined, encoding) => {
+    streams.add(stream)
+    stream.on('error', fail)
+    stream.on('limit', () => fail(tooLarge(name, options.maxBytes)))
+    const part = readPart({ name, fileName, encoding }, stream, form, options)
+    parts.push(part)
+    part.catch(fail)
+  })
+  parser.on('partsLimit', () => fail(invalidBody('', `has more than ${maxParts(options)} parts`)))
+  parser.on('error', () => fail(invalidBody('', 'is not a complete multipart/form-data body; check the boundary and the end')))
+  source.on('error', fail)
+  source.on('close', () => source.readableEnded || fail(new Problem('request-timeout')))
+  source.pipe(parser)
+
+  try {
+    await Promise.race([failed, ended.then(() => Promise.all(parts))])
+    return form
+  } catch (error) {
+    source.unpipe(parser)
+    for (const stream of streams) stream.destroy(error as Error) // ends their drafts, too
+    source.resume()
+    await Promise.allSettled(parts)
+    await form.discard()
+    throw asProblem(error)
+  } finally {
+    stop()
+  }
+}
+
+const maxParts = ({ fields, files }: FormOptions) => fields.length + files.length
+
+function openParser(headers: IncomingHttpHeaders, options: FormOptions) {
+  const limits = { files: maxParts(options) + 1, parts: maxParts(options), fileSize: options.maxBytes, headerPairs: 20, headerSize: 8_192 }
+  try {
+    // Texts are read as bytes too: the parser would replace what is not UTF-8.
+    return new Busboy({ headers: { ...headers, 'content-type': String(headers['content-type']) }, limits, isPartAFile: () => true })
+  } catch {
+    throw invalidBody('', 'has no boundary in its Content-Type; let your HTTP client write that header')
+  }
+}
+
+type Part = { name: string; fileName: string | undefined; encoding: string }
+
+async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileStream, form: Form, options: FormOptions) {
+  const { fields, files, store } = options
+  const pointer = `/${name.slice(0, 40)}`
+  const isFile = files.includes(name)
+  if (!isFile && !fields.includes(name)) throw invalidBody(pointer, `is not known; the known parts are ${[...fields, ...files].join(', ')}`)
+  if (seen.get(form)?.has(name)) throw invalidBody(pointer, 'occurs twice')
+  seen.set(form, (seen.get(form) ?? new Set()).add(name))
+  if (!/^(7bit|8bit|binary)$/i.test(encoding)) throw invalidBody(pointer, 'has a Content-Transfer-Encoding; send its bytes as they are')
+  if (!isFile) {
+    if (fileName !== undefined) throw invalidBody(pointer, 'is a file; expected a text')
+    form.fields[name] = await readText(pointer, stream)
+    return
+  }
+  if (fileName === undefined) throw invalidBody(pointer, 'is a text; expected a file, as in curl -F file=@photo.jpg')
+  const meter = createMeter()
+  stream.on('error', error => meter.destroy(error))
+  const draft = await store.draft(stream.pipe(meter))
+  const { bytes, sha256, sample, isText } = meter.result()
+  const upload = { ...draft, bytes, sha256, contentType: '', name: fileName }
+  form.files[name] = upload // from here on, `discard` deletes it
+  if (stream.truncated) throw tooLarge(name, options.maxBytes)
+  if (bytes === 0) throw invalidBody(pointer, 'is empty')
+  upload.contentType = await contentTypeOf(sample, isText)
+}
+
+const seen = new WeakMap<Form, Set<string>>()
+
+async function readText(pointer: string, stream: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxTextBytes) throw new Problem('payload-too-large', { detail: `The text of ${pointer} has more than 65,536 bytes.` })
+    chunks.push(chunk)
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks))
+  } catch {
+    throw invalidBody(pointer, 'is not UTF-8; encode it as UTF-8')
+  }
+}
+
+/** Counts and hashes what passes, keeps its beginning, and knows whether it is text. */
+function createMeter() {
+  const sha256 = createHash('sha256')
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  const sample: Buffer[] = []
+  let [bytes, isText] = [0, true]
+  const decode = (chunk?: Buffer) => {
+    try {
+      if (isText) decoder.decode(chunk, { stream: chunk !== undefined })
+    } catch {
+      isText = false
+    }
+  }
+  const meter = new Transform({
+    transform(chunk: Buffer, _, done) {
+      if (bytes < sampleBytes) sample.push(Buffer.from(chunk.subarray(0, sampleBytes - bytes)))
+      bytes += chunk.length
+      sha256.update(chunk)
+      decode(chunk)
+      done(null, chunk)
+    },
+    flush(done) {
+      decode()
+      done()
+    },
+  })
+  return Object.assign(meter, { result: () => ({ bytes, sha256: sha256.digest('hex'), sample: Buffer.concat(sample), isText }) })
+}
+
+/** Ends an upload that takes too long, or of which nothing comes any more. */
+function watch(source: Readable, { totalMs, stallMs }: FormOptions, fail: (problem: Problem) => void): () => void {
+  const late = (detail: string) => fail(new Problem('request-timeout', { detail, headers: { connection: 'close' } }))
+  const total = setTimeout(() => late(`The files did not arrive within ${totalMs / 1_000} seconds.`), totalMs)
+  const stall = setTimeout(() => late(`No byte came for ${stallMs / 1_000} seconds.`), stallMs)
+  const onData = () => void stall.refresh()
+  source.on('data', onData)
+  return () => {
+    clearTimeout(total)
+    clearTimeout(stall)
+    source.off('data', onData)
+  }
+}
+
+async function discardAll({ files }: Form) {
+  await Promise.allSettled(Object.values(files).map(file => file.discard()))
+}
+
+const tooLarge = (name: string, maxBytes: number) =>
+  new Problem('payload-too-large', { detail: `The part ${name} has more than ${maxBytes.toLocaleString('en')} bytes (MEDIA_MAX_BYTES).` })
+
+/** What a caller may know of an error of the media store; any other error stays what it is. */
+export function asProblem(error: unknown): unknown {
+  if (!(error instanceof MediaStoreError)) return error
+  if (error.cause === 'full') return new Problem('media-full', { detail: 'The disk of the media store is full.', cause: error })
+  return new Problem('store-unavailable', { detail: 'The media store does not take or give files now.', cause: error })
+}

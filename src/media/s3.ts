@@ -1,0 +1,100 @@
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { type MediaBytes, mediaStoreError } from './bytes.ts'
+import type { MediaPlace } from './place.ts'
+
+const callMs = 10_000
+const putMs = 120_000
+
+/**
+ * Files in a bucket, with the usual credentials of AWS.
+ *
+ * An upload is spooled to a file without a name, so that its length is known: S3 takes it in one request, whole or not at all, and a killed
+ * process leaves nothing anywhere. Checksums in trailers are off: servers that are not AWS would store them as part of the file.
+ */
+export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlace & { kind: 's3' }): Promise<MediaBytes> {
+  const client = new S3Client({
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    maxAttempts: 3,
+    ...(region && { region }),
+    ...(endpoint && { endpoint, forcePathStyle: true }),
+  })
+  const named = (id: string) => ({ Bucket: bucket, Key: `${prefix}${id}` })
+  const within = (ms = callMs) => ({ abortSignal: AbortSignal.timeout(ms) })
+  const safely = <T>(work: Promise<T>) =>
+    work.catch(error => {
+      throw mediaStoreError(error)
+    })
+
+  return {
+    async draft(source) {
+      const handle = await safely(openNameless())
+      let isOpen = true
+      const discard = async () => {
+        if (!isOpen) return
+        isOpen = false
+        await handle.close().catch(() => {})
+      }
+      let size = 0
+      try {
+        await pipeline(source, async chunks => {
+          for await (const chunk of chunks as AsyncIterable<Buffer>) {
+            await safely(handle.write(chunk))
+            size += chunk.length
+          }
+        })
+      } catch (error) {
+        await discard()
+        throw error
+      }
+      return {
+        async commit(id) {
+          const Body = handle.createReadStream({ start: 0, autoClose: false })
+          await safely(client.send(new PutObjectCommand({ ...named(id), Body, ContentLength: size }), within(putMs)))
+          await discard()
+        },
+        discard,
+      }
+    },
+    async read(id, { start, end }) {
+      try {
+        const { Body } = await client.send(new GetObjectCommand({ ...named(id), Range: `bytes=${start}-${end}` }), within(putMs))
+        return Body as Readable // in Node
+      } catch (error) {
+        if (error instanceof Error && error.name === 'NoSuchKey') return undefined
+        throw mediaStoreError(error)
+      }
+    },
+    async remove(id) {
+      await safely(client.send(new DeleteObjectCommand(named(id)), within()))
+    },
+    async *list() {
+      for (let token: string | undefined, isMore = true; isMore; ) {
+        const page = { Bucket: bucket, Prefix: prefix, ContinuationToken: token }
+        const found = await safely(client.send(new ListObjectsV2Command(page), within()))
+        for (const { Key = '', LastModified } of found.Contents ?? []) {
+          const id = Key.slice(prefix.length)
+          if (/^[0-9a-f-]{36}$/.test(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0 }
+        }
+        token = found.NextContinuationToken
+        isMore = found.IsTruncated === true && token !== undefined
+      }
+    },
+    async tidy() {},
+  }
+}
+
+/** A file that is gone as soon as it is closed, or as the process dies. */
+async function openNameless() {
+  const folder = await mkdtemp(join(tmpdir(), 'afilnet-media-'))
+  try {
+    return await open(join(folder, 'spool'), 'wx+', 0o600)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

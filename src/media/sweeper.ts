@@ -1,0 +1,65 @@
+import { existsSync } from 'node:fs'
+import type { Observe } from '../events.ts'
+import { type MediaLedger, mediaRows } from '../store/media.ts'
+import type { MediaBytes } from './bytes.ts'
+import type { MediaPlace } from './place.ts'
+
+type SweeperOptions = {
+  ledger: MediaLedger
+  place: MediaPlace
+  open: () => Promise<MediaBytes>
+  observe: Observe
+  now: () => number
+}
+
+const hourMs = 3_600_000
+
+/**
+ * Deletes expired files, and what one of the two stores has and the other does not: bytes without a row, a row without bytes. Both must be
+ * an hour old, since a file that is being stored has one of them first.
+ *
+ * The returned function never rejects; what it cannot delete now it deletes the next time.
+ */
+export function createSweeper({ ledger, place, open, observe, now }: SweeperOptions): (isStart?: boolean) => Promise<void> {
+  let sweptAt = Number.NEGATIVE_INFINITY
+
+  async function sweepExpired() {
+    const ids = await ledger.expired()
+    if (ids.length === 0) return
+    await ledger.remove(ids)
+    const bytes = await open()
+    for (const id of ids) await bytes.remove(id)
+    observe('mediaSwept', { reason: 'expired', count: ids.length })
+  }
+
+  async function sweepOrphans() {
+    const before = now() - hourMs
+    const bytes = await open()
+    const written = new Set<string>() // first: a file that comes now is in neither
+    const young = new Set<string>()
+    for await (const { id, writtenAt } of bytes.list()) (writtenAt < before ? written : young).add(id)
+    const lost: string[] = []
+    for await (const { id, createdAt } of mediaRows(ledger)) {
+      if (!written.delete(id) && !young.has(id) && createdAt < before) lost.push(id)
+    }
+    for (const id of written) await bytes.remove(id)
+    if (lost.length > 0) await ledger.remove(lost)
+    const count = written.size + lost.length
+    if (count > 0) observe('mediaSwept', { reason: 'orphan', count })
+  }
+
+  return async (isStart = false) => {
+    try {
+      const isUsed = place.kind === 's3' || existsSync(place.path) || (await ledger.usage()).files > 0
+      if (!isUsed) return // nothing is loaded for gateways without files
+      if (isStart && place.kind === 's3' && (await ledger.usage()).files === 0) return
+      await (await open()).tidy()
+      await sweepExpired()
+      if (now() - sweptAt < hourMs / 2) return
+      await sweepOrphans()
+      sweptAt = now()
+    } catch (err) {
+      observe('mediaSweepFailed', { fault: err instanceof Error ? err.name : 'unknown' })
+    }
+  }
+}

@@ -1,0 +1,28 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Form, Upload } from '../media/form.ts'
+import type { Media } from '../media/media.ts'
+import { Problem } from '../problem/problem.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    form?: Form
+  }
+}
+
+/** A form's texts and files, as its body. */
+export type FormBody = Record<string, string | Upload>
+
+/** Has the routes of a scope also take forms, of these texts and files; what no route has stored is deleted with the first error. */
+export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'fields' | 'files', readonly string[]>) {
+  app.addContentTypeParser('multipart/form-data', async (request: FastifyRequest, payload: FastifyRequest['raw']): Promise<FormBody> => {
+    const { call, headers } = request
+    if (headers['content-encoding'] !== undefined)
+      throw new Problem('unsupported-media-type', { detail: 'The body has a Content-Encoding; send it without one.' })
+    media.baseFor(call.account.isLocal)
+    request.isUpload = true
+    const form = await media.readForm(payload, headers, call.caller, parts)
+    request.form = form
+    return { ...form.fields, ...form.files }
+  })
+  app.addHook('onError', async ({ form }) => form?.discard())
+}

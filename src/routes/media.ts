@@ -1,0 +1,229 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
+import { ownerOf } from '../access.ts'
+import { oneOf, openWord } from '../lib/string-enum.ts'
+import { fitsType, isInline, type MediaType, mediaTypes, typeOf } from '../media/content.ts'
+import type { Upload } from '../media/form.ts'
+import { type Media, urlOf } from '../media/media.ts'
+import { rangeOf } from '../media/range.ts'
+import { invalidBody } from '../problem/invalid-request.ts'
+import { Problem } from '../problem/problem.ts'
+import type { MediaRow } from '../store/media.ts'
+import { acceptForms } from './forms.ts'
+
+/** A stored file. */
+export type MediaFile = Static<typeof MediaFile>
+export const MediaFile = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    url: Type.String({ description: 'Its public URL: use it as `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file' }),
+    type: openWord(mediaTypes, 'What it can be sent as.'),
+    contentType: Type.String({ description: 'What it is by its content' }),
+    bytes: Type.Integer(),
+    sha256: Type.String(),
+    name: Type.String(),
+    expiresAt: Type.String({ format: 'date-time' }),
+  },
+  {
+    $id: 'MediaFile',
+    examples: [
+      {
+        id: '7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55',
+        url: 'https://chat.example.com/media/X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE/menu.jpg',
+        type: 'image',
+        contentType: 'image/jpeg',
+        bytes: 48213,
+        sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+        name: 'menu.jpg',
+        expiresAt: '2026-02-03T09:30:00.000Z',
+      },
+    ],
+  },
+)
+
+/** A file in a form: published as binary, and validated by the room that has read it. */
+export const filePart = (description: string) => Type.Unsafe<Upload>({ upload: true, description })
+
+/** Knows a file that has arrived. */
+export const uploadKeyword = {
+  keyword: 'upload',
+  validate: (_: true, value: unknown) => typeof value === 'object' && value !== null,
+} as const
+
+/** The form of a file to store. */
+export type NewMedia = Static<typeof NewMedia>
+export const NewMedia = Type.Object(
+  { type: Type.Optional(oneOf(mediaTypes, { description: 'Default: what its content says' })), file: filePart('The file') },
+  { $id: 'NewMedia', additionalProperties: false, examples: [{ type: 'image', file: '…' }] },
+)
+
+/** What a file is to be sent as; throws `file-type-mismatch` if its content is something else. */
+export function typeFor(pointer: string, wanted: MediaType | undefined, contentType: string): MediaType {
+  const type = wanted ?? typeOf(contentType)
+  if (fitsType(type, contentType)) return type
+  const detail = `is ${contentType} by its content, which cannot be sent as ${type}`
+  throw new Problem('file-type-mismatch', { detail: `The file ${pointer} ${detail}.`, errors: [{ pointer, detail }] })
+}
+
+const describe = (row: MediaRow, base: string): MediaFile => ({
+  id: row.id,
+  url: urlOf(base, row),
+  type: row.type,
+  contentType: row.contentType,
+  bytes: row.bytes,
+  sha256: row.sha256,
+  name: row.name,
+  expiresAt: new Date(row.expiresAt).toISOString(),
+})
+
+const File = Type.Unsafe<MediaFile>(Type.Ref('MediaFile'))
+const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55'] }) })
+const ofOwner = { scope: 'media:write', errors: ['media-not-found', 'media-not-public', 'store-unavailable'] } as const
+
+/** Files that callers store before they send them. */
+export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string }> = async (app, { media, base: links }) => {
+  acceptForms(app, media, { fields: ['type'], files: ['file'] })
+  app.removeContentTypeParser('application/json')
+
+  app.post(
+    '/media',
+    {
+      config: {
+        scope: 'media:write',
+        errors: ['request-timeout', 'file-type-mismatch', 'media-full', 'media-not-public', 'store-unavailable'],
+      },
+      schema: {
+        operationId: 'storeMedia',
+        summary: 'Store a file to send it once or more often',
+        description:
+          'Stores a file from your own disk. `url` of the answer can be used as `fileUrl` or `thumbUrl` of any number of sends, until `expiresAt`.',
+        tags: ['Files'],
+        body: { content: { 'multipart/form-data': { schema: Type.Unsafe<NewMedia>(Type.Ref('NewMedia')) } } },
+        response: { 201: File },
+      },
+    },
+    async ({ body, form, call, caller }, reply) => {
+      const { type: wanted, file } = body as NewMedia // as the schema has it
+      if (!file) throw invalidBody('/file', 'is missing')
+      const base = media.baseFor(call.account.isLocal)
+      const type = typeFor('/file', wanted, file.contentType)
+      const [row] = await media.keep(ownerOf(callerIn(caller)), [{ type, upload: file }], caller?.token?.chat)
+      await form?.discard()
+      if (!row) throw new Problem('internal-error')
+      return reply
+        .code(201)
+        .headers({ location: `${links}/media/${row.id}`, 'cache-control': 'no-store' })
+        .send(describe(row, base))
+    },
+  )
+
+  app.get(
+    '/media/:id',
+    {
+      config: ofOwner,
+      schema: {
+        operationId: 'getMedia',
+        summary: 'A stored file of this caller',
+        description: 'Says what is known of a file that you have stored, and its URL.',
+        tags: ['Files'],
+        params: ById,
+        response: { 200: File },
+      },
+    },
+    async ({ params, call, caller }, reply) => {
+      const row = await media.find(ownerOf(callerIn(caller)), params.id)
+      reply.header('cache-control', 'private, no-store')
+      return describe(row, media.baseFor(call.account.isLocal))
+    },
+  )
+
+  app.delete(
+    '/media/:id',
+    {
+      config: ofOwner,
+      schema: {
+        operationId: 'deleteMedia',
+        summary: 'Delete a stored file',
+        description: 'Deletes a file that you have stored. Its URL ends at once.',
+        tags: ['Files'],
+        params: ById,
+        response: { 204: { description: 'It is gone' } },
+      },
+    },
+    async ({ params, caller }, reply) => {
+      await media.remove(ownerOf(callerIn(caller)), params.id)
+      return reply.code(204).header('cache-control', 'no-store').send()
+    },
+  )
+}
+
+function callerIn<C>(caller: C | undefined): C {
+  if (!caller) throw new Problem('unauthenticated')
+  return caller
+}
+
+/** The public face of stored files: Afilnet and browsers fetch them there. */
+export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (app, { media }) => {
+  app.get(
+    '/media/:token/:name',
+    {
+      config: { scope: 'public', errors: ['media-not-found', 'range-not-satisfiable', 'store-unavailable'] },
+      schema: {
+        operationId: 'fetchMedia',
+        summary: 'The bytes of a stored file',
+        description:
+          'Serves a file to whoever knows its URL, with ranges. Images, audio and video may be shown by a browser; anything else is downloaded.',
+        tags: ['Files'],
+        params: Type.Object({
+          token: Type.String({ description: 'The secret part of the URL', examples: ['X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE'] }),
+          name: Type.String({ description: 'The name of the file', examples: ['menu.jpg'] }),
+        }),
+        response: {
+          200: { description: 'The file', content: { '*/*': { schema: Type.Any(), example: '…' } } },
+          304: { description: 'You have this file already (`If-None-Match`)', type: 'null' },
+          206: { description: 'The range that was asked for', content: { '*/*': { schema: Type.Any(), example: '…' } } },
+        },
+      },
+    },
+    async ({ params, headers, method }, reply) => {
+      const row = await media.open(params.token)
+      const etag = `"${row.sha256}"`
+      reply.headers(headersOf(row, etag))
+      if (headers['if-none-match']?.includes(etag)) return reply.code(304).send()
+      const mayRange = headers['if-range'] === undefined || headers['if-range'] === etag
+      const range = rangeOf(mayRange ? headers.range : undefined, row.bytes)
+      if (!range) throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${row.bytes}` } })
+      const { start, end, isPart } = range
+      if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
+      reply.header('content-length', end - start + 1).type(row.contentType)
+      // Fastify's HEAD would read the whole stream.
+      return reply.send(
+        method === 'HEAD' ? Readable.from([]) : Readable.from(sent(await media.read(row, range), reply), { objectMode: false }),
+      )
+    },
+  )
+}
+
+/** A reader that takes something now and then is not too slow. */
+async function* sent(bytes: Readable, reply: FastifyReply) {
+  for await (const chunk of bytes) {
+    reply.sentAt = performance.now()
+    yield chunk
+  }
+}
+
+function headersOf({ contentType, name }: MediaRow, etag: string) {
+  const ascii = name.replace(/[^\x20-\x7e]|[%']/g, '_')
+  const utf8 = encodeURIComponent(name).replace(/['()*]/g, letter => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`)
+  return {
+    etag,
+    'accept-ranges': 'bytes',
+    'cache-control': 'private, max-age=300',
+    'content-disposition': `${isInline(contentType) ? 'inline' : 'attachment'}; filename="${ascii}"; filename*=UTF-8''${utf8}`,
+    'content-security-policy': "sandbox; default-src 'none'",
+    'cross-origin-resource-policy': 'cross-origin',
+    'x-robots-tag': 'noindex',
+  }
+}

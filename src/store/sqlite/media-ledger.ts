@@ -1,0 +1,30 @@
+import type { MediaLedger, MediaRow } from '../media.ts'
+import { type FlatFile, fileColumns } from './media.ts'
+import type { Thread } from './thread.ts'
+
+/** The files of a ledger in SQLite. */
+export function createMediaLedger(writer: Thread, reader: Thread): MediaLedger {
+  const add = (row: MediaRow, maxBytes: number | null) =>
+    writer.call('addFile', [fileColumns.map(column => row[column] ?? null), row.bytes, maxBytes])
+  const found = async (by: 'id' | 'token', value: string) => {
+    const flat = await reader.call('findFile', [by, value])
+    return flat && toRow(flat)
+  }
+  return {
+    add,
+    find: id => found('id', id),
+    findByToken: token => found('token', token),
+    keepUntil: (ids, until) => writer.call('keepFiles', [ids, until]),
+    remove: ids => writer.call('removeFiles', [ids]),
+    expired: () => reader.call('expiredFiles', []),
+    async usage() {
+      const [files = 0, bytes = 0] = await reader.call('fileUsage', [])
+      return { files, bytes }
+    },
+    dump: async (after = '') => (await reader.call('dumpFiles', [after], true)).map(toRow),
+    load: row => add(row, null),
+  }
+}
+
+const toRow = (flat: FlatFile) =>
+  Object.fromEntries(fileColumns.flatMap((column, n) => (flat[n] === null ? [] : [[column, flat[n]]]))) as MediaRow // the columns are its members

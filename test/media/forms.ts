@@ -1,0 +1,54 @@
+import { hash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import { canaries, type TestGateway } from '../gateway.ts'
+
+/** Files of a few bytes that are what they say. */
+export const samples = {
+  png: Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==', 'base64'),
+  gif: Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64'),
+  mp4: Buffer.from('0000001c667479706d703432000000006d70343269736f6d0000000866726565', 'hex'),
+  mp3: Buffer.concat([Buffer.from('ID3\x03\x00\x00\x00\x00\x00\x00', 'latin1'), Buffer.from('fffb9064', 'hex'), Buffer.alloc(417)]),
+  ogg: Buffer.concat([
+    Buffer.from('OggS\0\x02', 'latin1'),
+    Buffer.alloc(20),
+    Buffer.from('\x01\x13OpusHead\x01\x01', 'latin1'),
+    Buffer.alloc(20),
+  ]),
+  pdf: Buffer.from('%PDF-1.4\n1 0 obj <<>> endobj\n<script>alert(1)</script>\n%%EOF\n'),
+  svg: Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
+  html: Buffer.from('<!doctype html><script>alert(document.domain)</script>'),
+  card: Buffer.from('BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ana\r\nEND:VCARD\r\n'),
+  text: Buffer.from('plain text, ñandú 👍\n'),
+  binary: Buffer.from([0xff, 0xfe, 0xfd, 0x00, 0x81, 0x80]),
+}
+
+export const sha256 = (bytes: Uint8Array) => hash('sha256', bytes)
+
+type Member = [name: string, value: string | Uint8Array, fileName?: string]
+
+/** Posts a form as Node's own client writes it. */
+export async function postForm(gateway: TestGateway, path: string, members: Member[], headers: Record<string, string> = {}) {
+  const form = new FormData()
+  for (const [name, value, fileName = 'photo.png'] of members) {
+    if (typeof value === 'string') form.append(name, value)
+    else form.append(name, new Blob([new Uint8Array(value)]), fileName)
+  }
+  const authorization = `Bearer ${canaries.key}`
+  const reply = await fetch(gateway.url + path, { method: 'POST', body: form, headers: { authorization, ...headers } })
+  return { status: reply.status, headers: reply.headers, json: JSON.parse(await reply.text()) as ReturnType<typeof JSON.parse> }
+}
+
+/** The names in a folder of files, if there is one. */
+export function namesIn(folder: string) {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+/** Fetches a file as Afilnet would. */
+export async function fetched(url: string, headers: Record<string, string> = {}, method = 'GET') {
+  const reply = await fetch(url, { method, headers })
+  return { status: reply.status, headers: Object.fromEntries(reply.headers), bytes: Buffer.from(await reply.arrayBuffer()) }
+}

@@ -1,0 +1,230 @@
+import { randomBytes } from 'node:crypto'
+import { describe, expect } from 'vitest'
+import { sharedTest, test } from '../gateway.ts'
+import { fetched, postForm, samples, sha256 } from '../media/forms.ts'
+
+const files = '/chats/whatsapp/100/34600000000/files'
+
+describe('POST /media', () => {
+  sharedTest('stores a file for its caller, under a URL that anyone can fetch', async ({ gateway }) => {
+    const stored = await postForm(gateway, '/media', [['file', samples.png, 'menú "1".png']])
+    const { id, url } = stored.json
+
+    expect(stored.status).toBe(201)
+    expect(stored.headers.get('location')).toBe(`/media/${id}`)
+    expect(stored.json).toMatchObject({
+      type: 'image',
+      contentType: 'image/png',
+      bytes: samples.png.length,
+      sha256: sha256(samples.png),
+      name: 'menú 1.png',
+    })
+    expect(url).toMatch(new RegExp(`^${gateway.url}/media/[\\w-]{43}/men%C3%BA%201.png$`))
+    expect((await gateway.get(`/media/${id}`)).json).toEqual(stored.json)
+    expect((await fetched(url)).bytes).toEqual(samples.png)
+    expect(await gateway.request(`/media/${id}`, { method: 'DELETE' })).toMatchObject({ status: 204, text: '' })
+    expect([(await fetched(url)).status, (await gateway.get(`/media/${id}`)).json.code]).toEqual([404, 'media-not-found'])
+  })
+
+  sharedTest.for([
+    ['no file', [['type', 'image']], 400, 'invalid-request'],
+    ['an empty file', [['file', Buffer.alloc(0)]], 400, 'invalid-request'],
+    ['a text as the file', [['file', 'text']], 400, 'invalid-request'],
+    ['a file as the type', [['type', samples.png]], 400, 'invalid-request'],
+    [
+      'two files',
+      [
+        ['file', samples.png],
+        ['file', samples.png],
+      ],
+      400,
+      'invalid-request',
+    ],
+    [
+      'an unknown part',
+      [
+        ['file', samples.png],
+        ['surprise', 'x'],
+      ],
+      400,
+      'invalid-request',
+    ],
+    [
+      'an unknown type',
+      [
+        ['file', samples.png],
+        ['type', 'sticker'],
+      ],
+      400,
+      'invalid-request',
+    ],
+    [
+      'a type that does not fit',
+      [
+        ['file', samples.html],
+        ['type', 'image'],
+      ],
+      422,
+      'file-type-mismatch',
+    ],
+    [
+      'a document as a contact',
+      [
+        ['file', samples.text],
+        ['type', 'contact'],
+      ],
+      422,
+      'file-type-mismatch',
+    ],
+  ] as const)('refuses %s', async ([, members, status, code], { gateway, sandbox }) => {
+    const before = (await postForm(gateway, '/media', [['file', samples.gif]])).json
+    const reply = await postForm(gateway, '/media', members as never)
+
+    expect(reply).toMatchObject({ status, json: { code, outcome: 'not_applied', retry: 'no' } })
+    expect((await gateway.get(`/media/${before.id}`)).status).toBe(200)
+    expect(sandbox.calls).toEqual([])
+  })
+
+  test('refuses a file that is too large while it arrives', async ({ start }) => {
+    const gateway = await start({ env: { MEDIA_MAX_BYTES: '1000' } })
+
+    expect(await postForm(gateway, '/media', [['file', randomBytes(1001)]])).toMatchObject({
+      status: 413,
+      json: { code: 'payload-too-large' },
+    })
+    expect((await postForm(gateway, '/media', [['file', randomBytes(1000)]])).status).toBe(201)
+  })
+
+  test('refuses what has no room, and takes it again once there is some', async ({ start }) => {
+    const gateway = await start({ env: { MEDIA_MAX_MB: '1' } })
+    const first = await postForm(gateway, '/media', [['file', randomBytes(700_000)]])
+    const full = await postForm(gateway, '/media', [['file', randomBytes(400_000)]])
+    await gateway.request(`/media/${first.json.id}`, { method: 'DELETE' })
+
+    expect(full).toMatchObject({ status: 507, json: { code: 'media-full', retry: 'yes' } })
+    expect(full.headers.get('retry-after')).toBe('60')
+    expect((await postForm(gateway, '/media', [['file', randomBytes(400_000)]])).status).toBe(201)
+  })
+
+  test('needs its scope, and a URL that Afilnet can reach', async ({ start, sandbox }) => {
+    const key = 'fake-sender-key-0123456789'
+    const account = { url: new URL(sandbox.url.replace('127.0.0.1', 'sandbox')) }
+    const callers = { sender: { key, scopes: ['files:send'] as const }, far: { key: 'fake-far-key-0123456789', account: 'far' } }
+    const gateway = await start({ callers, accounts: { far: account } })
+    const as = (key: string) => ({ authorization: `Bearer ${key}` })
+
+    expect((await postForm(gateway, '/media', [['file', samples.png]], as(key))).json.code).toBe('insufficient-scope')
+    for (const path of ['/media', files]) {
+      expect(await postForm(gateway, path, [['file', samples.png]], as('fake-far-key-0123456789'))).toMatchObject({
+        status: 503,
+        json: { code: 'media-not-public', retry: 'no' },
+      })
+    }
+  })
+
+  sharedTest('takes nothing but a form', async ({ gateway }) => {
+    const headers = { 'content-type': 'application/json' }
+
+    expect(await gateway.request('/media', { method: 'POST', body: '{}', headers })).toMatchObject({ status: 415 })
+    expect(
+      await gateway.request('/media', { method: 'POST', body: 'x', headers: { 'content-type': 'multipart/form-data' } }),
+    ).toMatchObject({
+      status: 400,
+      json: { code: 'invalid-request' },
+    })
+  })
+})
+
+describe('GET /media/{token}/{name}', () => {
+  const stored = async (gateway: Parameters<typeof postForm>[0], bytes: Uint8Array, name?: string) =>
+    (await postForm(gateway, '/media', [['file', bytes, name ?? 'x']])).json as { id: string; url: string }
+
+  sharedTest('serves ranges, HEAD and revalidation', async ({ gateway }) => {
+    const { url } = await stored(gateway, samples.png)
+    const etag = `"${sha256(samples.png)}"`
+    const all = samples.png.length
+
+    expect(await fetched(url, { range: 'bytes=4-7' })).toMatchObject({
+      status: 206,
+      headers: { 'content-range': `bytes 4-7/${all}`, 'content-length': '4' },
+      bytes: samples.png.subarray(4, 8),
+    })
+    expect((await fetched(url, { range: 'bytes=-2' })).bytes).toEqual(samples.png.subarray(-2))
+    expect((await fetched(url, { range: 'bytes=0-1', 'if-range': '"other"' })).status).toBe(200)
+    expect(await fetched(url, { range: `bytes=${all}-` })).toMatchObject({ status: 416, headers: { 'content-range': `bytes */${all}` } })
+    expect(await fetched(url, { 'if-none-match': etag })).toMatchObject({ status: 304, headers: { etag } })
+    const head = await fetched(url, {}, 'HEAD')
+    expect(head).toMatchObject({ status: 200, headers: { 'content-length': String(all), 'content-type': 'image/png', etag } })
+    expect(head.bytes).toHaveLength(0)
+  })
+
+  sharedTest.for([
+    ['png', 'inline', 'image/png'],
+    ['mp3', 'inline', 'audio/mpeg'],
+    ['mp4', 'inline', 'video/mp4'],
+    ['pdf', 'attachment', 'application/pdf'],
+    ['svg', 'attachment', 'application/xml'],
+    ['html', 'attachment', 'text/plain'],
+    ['text', 'attachment', 'text/plain'],
+    ['binary', 'attachment', 'application/octet-stream'],
+  ] as const)('shows a browser nothing that could run: %s is %s', async ([name, disposition, contentType], { gateway }) => {
+    const { url } = await stored(gateway, samples[name], 'page.html')
+    const { headers } = await fetched(url)
+
+    expect(headers['content-type']).toBe(contentType)
+    expect(headers['content-disposition']).toBe(`${disposition}; filename="page.html"; filename*=UTF-8''page.html`)
+    expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'content-security-policy': expect.stringMatching(/^sandbox/) })
+  })
+
+  sharedTest('writes no name into its headers that could end them', async ({ gateway }) => {
+    const { url } = await stored(gateway, samples.text, 'a"\r\nX-Evil: 1\u202e%22 ñ.txt')
+    const { headers } = await fetched(url)
+
+    expect(headers).not.toHaveProperty('x-evil')
+    expect(headers['content-disposition']).toMatch(/^attachment; filename="[ -~]*"; filename\*=UTF-8''[\w.%-]+$/)
+  })
+
+  sharedTest('knows no other token, and logs none', async ({ gateway }) => {
+    const { url } = await stored(gateway, samples.png)
+    const token = new URL(url).pathname.split('/')[2] ?? ''
+    await fetched(url)
+    const wrong = await fetched(url.replace(token, `${token.slice(1)}A`))
+    await gateway.logged(({ route, status }) => route === '/media/:token/:name' && status === 404)
+
+    expect([wrong.status, JSON.parse(wrong.bytes.toString()).code]).toEqual([404, 'media-not-found'])
+    expect(JSON.stringify(gateway.log)).not.toContain(token)
+    expect((await fetched(`${gateway.url}/media/..%2f..%2fetc%2fpasswd/x`)).status).toBe(404)
+  })
+})
+
+describe('a stored file in a send', () => {
+  sharedTest('is fetched by its URL, any number of times', async ({ gateway, sandbox }) => {
+    const { url } = (await postForm(gateway, '/media', [['file', samples.png]])).json
+    const body = { type: 'image', fileUrl: url, thumbUrl: url }
+    const replies = [await gateway.post(files, body), await gateway.post(files, body)]
+
+    expect(replies.map(({ status }) => status)).toEqual([201, 201])
+    expect(sandbox.sent).toMatchObject([{ fileurl: url, thumburl: url }, { fileurl: url }])
+  })
+
+  test('must be the own one of its caller, be there, and fit its type', async ({ start, sandbox }) => {
+    const other = { key: 'fake-other-key-0123456789' }
+    const gateway = await start({ callers: { other } })
+    const { id, url } = (await postForm(gateway, '/media', [['file', samples.pdf]])).json
+    const theirs = (await postForm(gateway, '/media', [['file', samples.png]], { authorization: `Bearer ${other.key}` })).json
+    const send = (fileUrl: string, type = 'document') => gateway.post(files, { type, fileUrl })
+
+    expect(await send(theirs.url)).toMatchObject({
+      status: 422,
+      json: { code: 'media-not-found', status: 422, errors: [{ pointer: '/fileUrl' }] },
+    })
+    expect((await gateway.get(`/media/${theirs.id}`)).json.code).toBe('media-not-found')
+    expect((await gateway.request(`/media/${theirs.id}`, { method: 'DELETE' })).status).toBe(404)
+    expect((await send(url, 'image')).json).toMatchObject({ code: 'file-type-mismatch', errors: [{ pointer: '/fileUrl' }] })
+    expect((await send(`${gateway.url}/media/nothing/x`)).json.code).toBe('media-not-found')
+    expect((await send(`${gateway.url}/docs`)).json.code).toBe('invalid-request') // a private address like any other
+    await gateway.request(`/media/${id}`, { method: 'DELETE' })
+    expect((await send(url)).json.code).toBe('media-not-found')
+    expect(sandbox.sent).toEqual([])
+  })
+})
