@@ -116,6 +116,7 @@ async function assemble(
     requestsInFlight: () => lifecycle.unanswered,
     droppedLines,
     polling: () => pollers.report(),
+    delivery: () => live.current()?.report() ?? [],
   })
   const observe = createObserver(logger, metrics)
   const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))

@@ -1,5 +1,6 @@
 import { Counter, Registry } from 'prom-client'
 import { type Counts, createCounts } from './counts.ts'
+import { createDeliveryCounts, type DeliveryReport } from './delivery.ts'
 import { createGauges, type States } from './gauges.ts'
 import { createPollingCounts, type PollingReport } from './polling.ts'
 
@@ -14,9 +15,13 @@ export type Metrics = {
 }
 
 /** `droppedLines` counts what the log has lost since the start. */
-export type MetricsOptions = States & { droppedLines: () => number; polling: () => readonly PollingReport[] }
+export type MetricsOptions = States & {
+  droppedLines: () => number
+  polling: () => readonly PollingReport[]
+  delivery: () => readonly DeliveryReport[]
+}
 
-export function createMetrics({ droppedLines, polling, ...states }: MetricsOptions): Metrics {
+export function createMetrics({ droppedLines, polling, delivery, ...states }: MetricsOptions): Metrics {
   const registry = new Registry()
   const gauges = createGauges(registry, states)
   const { counts, beginAccount, beginRoutes } = createCounts(registry, gauges)
@@ -37,6 +42,7 @@ export function createMetrics({ droppedLines, polling, ...states }: MetricsOptio
     counts: {
       ...counts,
       ...createPollingCounts(registry, polling),
+      ...createDeliveryCounts(registry, delivery),
       configurationReloaded(details) {
         counts.configurationReloaded?.(details)
         beginAccounts()

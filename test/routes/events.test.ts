@@ -145,6 +145,8 @@ describe('GET /events', () => {
 
     expect(first.status).toBe(200)
     expect(stream.ended).toBe(false)
+    const metrics = await (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    expect(metrics).toContain('gateway_events_streams{account="default"} 1')
     stream.socket.destroy()
     await gateway.logged(({ route }) => route === '/events')
   })
