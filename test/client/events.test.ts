@@ -38,8 +38,8 @@ describe('events()', () => {
     const done = new AbortController()
     const options: EventOptions = { ...chat, type: 'message.created', signal: done.signal }
     options.onConnection = problem => {
-      const next = texts.shift()
-      if (problem === undefined && next !== undefined) write(next)
+      const next = problem === undefined ? texts.shift() : undefined
+      if (next !== undefined) write(next)
     }
 
     for await (const { message, direction } of client.events(options)) {
