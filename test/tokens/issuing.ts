@@ -15,8 +15,10 @@ export const ask = (gateway: TestGateway, body: object = {}, key: string = canar
     body: JSON.stringify({ chat, scopes: everything, ...body }),
   })
 
+/** A ledger that is busy for a moment is asked again. */
 export async function issue(gateway: TestGateway, body: object = {}, key?: string): Promise<string> {
-  const reply = await ask(gateway, body, key)
+  let reply = await ask(gateway, body, key)
+  for (let again = 0; reply.status === 503 && again < 40; again++) reply = await ask(gateway, body, key)
   expect(reply.status, reply.text).toBe(201)
   return reply.json.token
 }
