@@ -42,6 +42,7 @@ import { MediaFile, mediaFiles, NewMedia, publicMedia, uploadKeyword } from './r
 import { Message, MessageList, messages, NewMessage } from './routes/messages.ts'
 import { Platform, wellFormed } from './routes/params.ts'
 import { ProblemExplanation, ProblemList, problemPages } from './routes/problems.ts'
+import type { Seal } from './routes/queueing.ts'
 import { Send, SendPage, SendVerdict, sendLedger } from './routes/sends.ts'
 import { NewToken, Token, tokens as tokenRoute } from './routes/tokens.ts'
 import { Delivery, DeliveryPage, Redrive, Webhook, WebhookList, WebhookTest, webhookRoutes } from './routes/webhooks.ts'
@@ -86,6 +87,8 @@ type AppOptions = {
   sends: Sends
   /** Absent while none is configured. */
   webhooks?: (() => Webhooks | undefined) | undefined
+  /** Encrypts what waits in the queue, if there is one. */
+  seal?: Seal
   tokens: Tokens
   /** The delivery of events; absent where no account has some. */
   live: () => Live | undefined
@@ -103,7 +106,21 @@ type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, sends, webhooks = () => undefined, tokens, media, live, state, count, observe, lifecycle, tracing } = options
+  const {
+    config,
+    upstream,
+    sends,
+    seal,
+    webhooks = () => undefined,
+    tokens,
+    media,
+    live,
+    state,
+    count,
+    observe,
+    lifecycle,
+    tracing,
+  } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeLimit(count)
@@ -175,7 +192,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })
   await app.register(health, { lifecycle, state })
 
-  const route = { sends, base, keyRequired: config.idempotencyRequired }
+  const route = { sends, base, keyRequired: config.idempotencyRequired, seal }
   await app.register(landing, { base, docs: config.docs })
   await app.register(problemPages, { base })
   await app.register(me)

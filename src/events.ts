@@ -65,7 +65,11 @@ export type Events = {
   /** Afilnet rejected the credentials of an account, or accepts them again. Its calls are paused in between. */
   credentialsStateChanged: { account: string; accepted: boolean }
   /** How a send ended; one that was unknown may end again. */
-  sendSettled: { account: string; kind: 'message' | 'file'; state: 'accepted' | 'rejected' | 'not_sent' | 'unknown' }
+  sendSettled: {
+    account: string
+    kind: 'message' | 'file'
+    state: 'accepted' | 'rejected' | 'not_sent' | 'unknown' | 'expired' | 'canceled'
+  }
   /** A key was used again and got the stored result. */
   sendReplayed: { account: string }
   /** Sends of processes that died became unknown. */
@@ -77,6 +81,8 @@ export type Events = {
   /** Files were deleted because they have expired, or because one of the two stores did not know them. */
   mediaSwept: { reason: 'expired' | 'orphan'; count: number }
   mediaSweepFailed: { fault: string }
+  /** Queued sends ended because the key of their bodies is lost. */
+  queueKeysLost: { count: number }
   storeAnswered: { verb: string; ms: number }
   /** The ledger is another one than this process worked with, or that has been accepted. */
   ledgerChanged: { changed: boolean }

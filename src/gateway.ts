@@ -17,6 +17,7 @@ import type { PollerHooks } from './live/ports.ts'
 import { type LivePart, openLive } from './parts/live.ts'
 import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
+import { connectQueue, type Queue } from './parts/queue.ts'
 import { connectReadBack } from './parts/read-back.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
@@ -68,6 +69,7 @@ type Parts = {
   live: LivePart
   pollers: ReturnType<typeof connectPollers>
   readBack: ReturnType<typeof connectReadBack>
+  queue: Queue | undefined
   app: FastifyInstance
   admin: FastifyInstance
   tracing: Tracing | undefined
@@ -114,11 +116,13 @@ async function assemble(
     storeOk: () => storeState.ok,
     ledgerChanged: () => ledgerChanged,
     requestsInFlight: () => lifecycle.unanswered,
+    backlog: () => queue?.backlog(),
     droppedLines,
     polling: () => pollers.report(),
     delivery: () => live.current()?.report() ?? [],
   })
   const observe = createObserver(logger, metrics)
+  let queue: Queue | undefined
   const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
   let storeLost = () => {}
   let storeAway = false
@@ -152,6 +156,9 @@ async function assemble(
     sends.storeLost()
     pollers.storeLost()
   }
+  if (config.queueKeys)
+    queue = await connectQueue({ ...config, keys: config.queueKeys, store, sends, upstream, observe, timeoutMs: storeMs })
+  queue?.start()
   const tokens = lazyTokens(() => sends.lastSecret(storeAway))
   if (config.readBack) readBack.start()
   const state = (): State => {
@@ -172,6 +179,7 @@ async function assemble(
     tokens,
     live: live.current,
     media,
+    seal: queue?.seal,
     state,
     count,
     logger,
@@ -185,7 +193,7 @@ async function assemble(
   app.addHook('onClose', async () => stop())
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, live, pollers, app, admin, tracing }
+  return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, queue, live, pollers, app, admin, tracing }
 }
 
 /** Loads the room and its package with the first token. */
@@ -213,7 +221,7 @@ async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
 
 /** Applies a configuration at once, or as soon as a new WSDL has been read; one that cannot be read changes nothing. */
 function reload(parts: Parts, config: Config): void | Promise<void> {
-  const { transports, upstream, readBack, live, pollers, app, tracing } = parts
+  const { transports, upstream, readBack, queue, live, pollers, app, tracing } = parts
   const { accounts, callers, tracing: next } = config
   return transports.whenReady(accounts, () => {
     upstream.reload(accounts)
@@ -221,6 +229,7 @@ function reload(parts: Parts, config: Config): void | Promise<void> {
     readBack.useAccounts(accounts)
     app.useCallers(callers)
     void live.reload(config)
+    queue?.useCallers(callers)
     if (next) tracing?.useHeaders(next.headers)
   })
 }
@@ -248,7 +257,7 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
 }
 
 async function drain(
-  { config, lifecycle, app, admin, upstream, sends, readBack, live, pollers, store, tracing }: Parts,
+  { config, lifecycle, app, admin, upstream, sends, readBack, queue, live, pollers, store, tracing }: Parts,
   stopWatching: () => void,
 ) {
   const answered = createDeadline(config.drainMs - closeMs)
@@ -268,6 +277,7 @@ async function drain(
   clearTimeout(end)
   stopWatching()
   readBack.stop()
+  queue?.stop()
   await answered.wait(sends.idle()) // a send goes on when its caller has hung up
   await unpolled
   steps.push(await closed.wait(upstream.close()))

@@ -147,6 +147,10 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
     types: ['src/store/event-log.ts'],
     packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify', 'fastify-plugin'],
   },
+  queue: {
+    files: ['src/queue/**'],
+    ours: ['src/lib/**', 'src/problem/**', 'src/sends/attempt.ts', 'src/store/store.ts'],
+  },
   parts: { files: ['src/parts/**'], ours: ['src/**'] },
   programs: {
     files: ['src/{app,admin,gateway,main}.ts', 'src/cli/**'],

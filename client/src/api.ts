@@ -245,6 +245,7 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |others|those of [any call to Afilnet](/problems)|
@@ -309,6 +310,7 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected), [file-type-mismatch](/problems/file-type-mismatch), [media-not-found](/problems/media-not-found)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
          *     |507|[media-full](/problems/media-full)|
@@ -419,6 +421,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sends/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of a send of this caller
+         * @description Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |404|[send-not-found](/problems/send-not-found)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        get: operations["getSend"];
+        put?: never;
+        post?: never;
+        /**
+         * Cancel a send that is queued
+         * @description Needs the scope that the send itself needs. A send is canceled or it goes, never both.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |404|[send-not-found](/problems/send-not-found)|
+         *     |409|[send-already-started](/problems/send-already-started)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        delete: operations["cancelSend"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sends/{id}/settle": {
         parameters: {
             query?: never;
@@ -443,32 +483,6 @@ export interface paths {
          *     |others|those of [any call with a key](/problems)|
          */
         post: operations["settleSend"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sends/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What became of a send of this caller
-         * @description Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.
-         *
-         *     |status|errors|
-         *     |-|-|
-         *     |404|[send-not-found](/problems/send-not-found)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
-         */
-        get: operations["getSend"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -689,8 +703,10 @@ export interface components {
          * @example method-not-allowed
          * @example request-timeout
          * @example idempotency-key-in-use
+         * @example send-already-started
          * @example send-already-settled
          * @example cursor-gone
+         * @example send-expired
          * @example payload-too-large
          * @example uri-too-long
          * @example unsupported-media-type
@@ -707,6 +723,7 @@ export interface components {
          * @example send-quota-exceeded
          * @example headers-too-large
          * @example internal-error
+         * @example queue-not-enabled
          * @example upstream-credentials-rejected
          * @example upstream-contract-mismatch
          * @example upstream-unknown-error
@@ -721,6 +738,7 @@ export interface components {
          * @example upstream-unreachable
          * @example upstream-circuit-open
          * @example store-unavailable
+         * @example queue-key-lost
          * @example ledger-changed
          * @example events-not-enabled
          * @example too-many-streams
@@ -892,6 +910,16 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
+            /**
+             * @description When to send it (RFC 3339), at most 30 days ahead
+             * @example 2026-01-31T09:30:00Z
+             */
+            sendAt?: string;
+            /**
+             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
+             * @example 2026-01-31T10:30:00Z
+             */
+            expiresAt?: string;
         };
         /**
          * @example {
@@ -926,6 +954,16 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
+            /**
+             * @description When to send it (RFC 3339), at most 30 days ahead
+             * @example 2026-01-31T09:30:00Z
+             */
+            sendAt?: string;
+            /**
+             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
+             * @example 2026-01-31T10:30:00Z
+             */
+            expiresAt?: string;
         };
         /**
          * @example {
@@ -1029,7 +1067,7 @@ export interface components {
             platform: string;
             platformId: string;
             destination: string;
-            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `pending`, `accepted`, `rejected`, `not_sent`, `unknown`; later releases may add some. */
+            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `queued`, `pending`, `accepted`, `rejected`, `not_sent`, `unknown`, `expired`, `canceled`; later releases may add some. */
             state: string;
             idempotencyKey?: string;
             reference?: string;
@@ -1039,6 +1077,16 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             settledAt?: string;
+            /**
+             * Format: date-time
+             * @description Of a queued send: when it is due
+             */
+            sendAt?: string;
+            /**
+             * Format: date-time
+             * @description Of a queued send: after this it is not attempted
+             */
+            expiresAt?: string;
             /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller`; later releases may add some. */
             settledBy?: string;
             /** @description What was written when it was settled by hand */
@@ -1618,6 +1666,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `queue-not-enabled` */
+        E501: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `upstream-contract-mismatch`, `upstream-credentials-rejected`, `upstream-unknown-error`, `upstream-redirect`, `upstream-error`, `upstream-invalid-response`, `upstream-response-too-large`, `upstream-connection-lost`, `send-interrupted` */
         E502B: {
             headers: {
@@ -1809,8 +1866,17 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `send-already-settled` */
+        /** @description `send-already-started` */
         E409B: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `send-already-settled` */
+        E409C: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1831,7 +1897,7 @@ export interface components {
             };
         };
         /** @description `events-not-enabled` */
-        E501: {
+        E501B: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1890,6 +1956,8 @@ export interface components {
          * @example 34600000000
          */
         PathDestination: string;
+        /** @description `respond-async`: queue the send and answer 202 */
+        HeaderPrefer: string;
         /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
         HeaderIdempotencyKey: string;
         /**
@@ -2281,6 +2349,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description `respond-async`: queue the send and answer 202 */
+                Prefer?: components["parameters"]["HeaderPrefer"];
                 /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
                 "Idempotency-Key"?: components["parameters"]["HeaderIdempotencyKey"];
             };
@@ -2309,8 +2379,47 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Afilnet accepted it */
+            /** @description It was canceled, or expired */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            /** @description Afilnet took it */
             201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                     *       "kind": "message",
+                     *       "platform": "whatsapp",
+                     *       "platformId": "100",
+                     *       "destination": "34600000000",
+                     *       "state": "accepted",
+                     *       "idempotencyKey": "order-4711-shipped",
+                     *       "reference": "order-4711",
+                     *       "createdAt": "2026-01-31T09:30:00.000Z",
+                     *       "settledAt": "2026-01-31T09:30:00.250Z",
+                     *       "settledBy": "answer"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            /** @description It is queued */
+            202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     Location: components["headers"]["Location"];
@@ -2330,6 +2439,7 @@ export interface operations {
             415: components["responses"]["E415"];
             422: components["responses"]["E422"];
             429: components["responses"]["E429C"];
+            501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
             503: components["responses"]["E503C"];
             504: components["responses"]["E504B"];
@@ -2387,6 +2497,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description `respond-async`: queue the send and answer 202 */
+                Prefer?: components["parameters"]["HeaderPrefer"];
                 /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
                 "Idempotency-Key"?: components["parameters"]["HeaderIdempotencyKey"];
             };
@@ -2416,6 +2528,18 @@ export interface operations {
             };
         };
         responses: {
+            /** @description It was canceled, or expired */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
             /** @description Afilnet took it */
             201: {
                 headers: {
@@ -2443,6 +2567,18 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
+            /** @description It is queued */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
             400: components["responses"]["E400C"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
@@ -2453,6 +2589,7 @@ export interface operations {
             415: components["responses"]["E415"];
             422: components["responses"]["E422B"];
             429: components["responses"]["E429C"];
+            501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
             503: components["responses"]["E503D"];
             504: components["responses"]["E504B"];
@@ -2623,47 +2760,6 @@ export interface operations {
             default: components["responses"]["OtherProblem"];
         };
     };
-    settleSend: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the send
-                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
-                 */
-                id: components["parameters"]["PathId2"];
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SendVerdict"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            400: components["responses"]["E400B"];
-            401: components["responses"]["E401"];
-            403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
-            409: components["responses"]["E409B"];
-            413: components["responses"]["E413"];
-            415: components["responses"]["E415"];
-            429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
-            default: components["responses"]["OtherProblem"];
-        };
-    };
     getSend: {
         parameters: {
             query?: never;
@@ -2697,11 +2793,87 @@ export interface operations {
             default: components["responses"]["OtherProblem"];
         };
     };
+    cancelSend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the send
+                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
+                 */
+                id: components["parameters"]["PathId2"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404H"];
+            409: components["responses"]["E409B"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    settleSend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the send
+                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
+                 */
+                id: components["parameters"]["PathId2"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SendVerdict"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            400: components["responses"]["E400B"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
+            404: components["responses"]["E404H"];
+            409: components["responses"]["E409C"];
+            413: components["responses"]["E413"];
+            415: components["responses"]["E415"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
     listSends: {
         parameters: {
             query?: {
                 /** @description Only sends in this state */
-                state?: "pending" | "accepted" | "rejected" | "not_sent" | "unknown";
+                state?: "queued" | "pending" | "accepted" | "rejected" | "not_sent" | "unknown" | "expired" | "canceled";
                 /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
                 platform?: components["parameters"]["QueryPlatform"];
                 /** @description Only those from this channel */
@@ -2778,7 +2950,7 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             429: components["responses"]["E429D"];
-            501: components["responses"]["E501"];
+            501: components["responses"]["E501B"];
             503: components["responses"]["E503G"];
             504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];

@@ -39,6 +39,8 @@ export type Config = {
   idempotencyRequired: boolean
   /** Whether unknown sends are looked for in their conversations, where that can prove anything. */
   readBack: boolean
+  /** The keys of queued bodies in base64, the one that encrypts first; without them nothing is queued. */
+  queueKeys?: readonly string[]
   drainMs: number
   drainDelayMs: number
   publicUrl?: URL
@@ -124,6 +126,7 @@ export function readConfig(environment: Environment): Config {
     storeMaxMb: complete.STORE_MAX_MB,
     eventsKeepMs: complete.EVENTS_KEEP_HOURS * hourMs,
     readBack: complete.READ_BACK,
+    ...(complete.QUEUE_KEY !== undefined && { queueKeys: complete.QUEUE_KEY.split(',') }),
     idempotencyRequired: complete.IDEMPOTENCY_REQUIRED,
     drainDelayMs: complete.DRAIN_DELAY_MS,
     docs: complete.DOCS,

@@ -54,6 +54,7 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   STORE_URL: config => maskStoreUrl(config.storeUrl),
   SENDS_KEEP_HOURS: config => config.keepHours,
   STORE_MAX_MB: config => config.storeMaxMb,
+  QUEUE_KEY: config => config.queueKeys?.map(() => set),
   READ_BACK: config => config.readBack && (Object.values(config.accounts).every(canReadBack) || readBackIsOff(config)),
   MEDIA_URL: config => config.media.url,
   MEDIA_STORE: config => showMediaPlace(config.media.place),

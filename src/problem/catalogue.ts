@@ -102,6 +102,12 @@ export const catalogue = {
     action: 'Repeat the same request after `Retry-After`: it asks for the outcome and never sends again.',
     retryAfterS: 1,
   },
+  'send-already-started': {
+    status: 409,
+    title: 'The send cannot be canceled any more',
+    meaning: 'Only a send that is still queued can be canceled; this one has started or ended.',
+    action: 'You must act: read the send again. Its state says where it stands.',
+  },
   'send-already-settled': {
     status: 409,
     title: 'It is known how this send ended',
@@ -114,6 +120,12 @@ export const catalogue = {
     meaning: 'The conversation has no message with the `messageId` in `before` or `after`.',
     action:
       'You must act: begin anew with `limit` alone, and go on with `nextCursor` and `previousCursor`, which stay good when their message has gone.',
+  },
+  'send-expired': {
+    status: 410,
+    title: 'The send waited for too long',
+    meaning: 'The send could not leave before its `expiresAt`. Nothing was sent, and nothing will be.',
+    action: 'You must act: send again under a new key if the message is still of use.',
   },
   'payload-too-large': {
     status: 413,
@@ -213,6 +225,13 @@ export const catalogue = {
     meaning: 'The gateway itself failed.',
     action: 'The operator must act: the log has the error under `requestId`.',
   },
+  'queue-not-enabled': {
+    status: 501,
+    title: 'This gateway does not queue sends',
+    meaning: 'The gateway has no `QUEUE_KEY`, so it keeps no send for later. Nothing was sent.',
+    action: 'The operator must act: set QUEUE_KEY. Until then, send without `Prefer: respond-async`, `sendAt` and `expiresAt`.',
+    operatorFirst: true,
+  },
   'upstream-credentials-rejected': {
     status: 502,
     title: 'Afilnet rejected the credentials of the gateway',
@@ -303,6 +322,12 @@ export const catalogue = {
     meaning: 'The gateway cannot record the send, so it did not make it.',
     action: 'Repeat the request after `Retry-After`. If it lasts, the operator must act: the ledger is full or away. Reads go on.',
     retryAfterS: 5,
+  },
+  'queue-key-lost': {
+    status: 503,
+    title: 'The queued message cannot be decrypted',
+    meaning: 'The gateway lost the key that had encrypted this queued send. Nothing was sent.',
+    action: 'You must act: send the message again; the same Idempotency-Key is free.',
   },
   'ledger-changed': {
     status: 503,

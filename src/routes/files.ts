@@ -15,8 +15,9 @@ import { acceptForms } from './forms.ts'
 import { filePart, typeFor } from './media.ts'
 import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
-import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendDescription } from './post-send.ts'
-import { type Send, sendExample } from './sends.ts'
+import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
+import { queueFields } from './queueing.ts'
+import { sendExample } from './sends.ts'
 
 const url = (description: string, example: string) =>
   text({
@@ -35,6 +36,7 @@ export const NewFile = Type.Object(
     thumbUrl: Type.Optional(url('Where Afilnet fetches its thumbnail', 'https://example.com/menu-small.jpg')),
     message: Type.Optional(text({ description: 'A text that goes with the file', examples: ['Our menu'] })),
     reference,
+    ...queueFields,
   },
   {
     $id: 'NewFile',
@@ -80,12 +82,7 @@ export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, option
             'multipart/form-data': { schema: Type.Unsafe<NewFileForm>(Type.Ref('NewFileForm')) },
           },
         },
-        response: {
-          201: {
-            description: 'Afilnet took it',
-            content: { 'application/json': { schema: Type.Unsafe<Send>(Type.Ref('Send')), example: { ...sendExample, kind: 'file' } } },
-          },
-        },
+        response: sendAnswers({ ...sendExample, kind: 'file' }),
       },
     },
     (request, reply) => {
@@ -102,7 +99,13 @@ async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFil
   if (thumbUrl !== undefined) await requireFile('/thumbUrl', thumbUrl, 'image', request, media)
 
   const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
-  return postSend('file', { ...inputOf(request), body }, reply, upstream.prepareSend(sendFile, file, call), route)
+  return postSend(
+    'file',
+    { ...inputOf(request), body },
+    reply,
+    { attempt: upstream.prepareSend(sendFile, file, call), params: file },
+    route,
+  )
 }
 
 /** Stores the files first, so that Afilnet can fetch them; what is not sent is deleted again. */
@@ -118,7 +121,8 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   let isNeeded = false
   try {
     const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
-    const attempt = upstream.prepareSend(sendFile, { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }, call)
+    const sent = { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }
+    const attempt = { attempt: upstream.prepareSend(sendFile, sent, call), params: sent }
     // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
     const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }
     const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, attempt, route)

@@ -5,8 +5,9 @@ import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { asksForPage, PageQuery, pageOf, readLimit } from './pages.ts'
 import { ChatParams, Nullable, text } from './params.ts'
-import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendDescription } from './post-send.ts'
-import type { Send } from './sends.ts'
+import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
+import { queueFields } from './queueing.ts'
+import { sendExample } from './sends.ts'
 
 const messageExample = {
   platform: 'whatsapp',
@@ -74,7 +75,7 @@ export const Messages = Type.Unsafe<Static<typeof MessageList>>(Type.Ref('Messag
 /** The body of a message to send. */
 export type NewMessage = Static<typeof NewMessage>
 export const NewMessage = Type.Object(
-  { message: text({ minLength: 1, description: 'The text', examples: ['Hello'] }), reference },
+  { message: text({ minLength: 1, description: 'The text', examples: ['Hello'] }), reference, ...queueFields },
   { $id: 'NewMessage', additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
 )
 
@@ -138,13 +139,13 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
         params: ChatParams,
         headers: SendHeaders,
         body: Type.Unsafe<NewMessage>(Type.Ref('NewMessage')),
-        response: { 201: Type.Unsafe<Send>(Type.Ref('Send')) },
+        response: sendAnswers(sendExample),
       },
     },
     (request, reply) => {
       const { params, body, call } = request
-      const attempt = upstream.prepareSend(sendMessage, { ...chatOf(params), message: body.message }, call)
-      return postSend('message', request, reply, attempt, route)
+      const message = { ...chatOf(params), message: body.message }
+      return postSend('message', request, reply, { attempt: upstream.prepareSend(sendMessage, message, call), params: message }, route)
     },
   )
 }

@@ -6,6 +6,7 @@ import type { SendAttempt } from '../sends/attempt.ts'
 import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { type ChatParams, text } from './params.ts'
+import { prefer, queueOf, type Seal } from './queueing.ts'
 import type { Send } from './sends.ts'
 
 /** The caller's own label of a send. */
@@ -19,6 +20,7 @@ export const sendDescription = (what: string) =>
 
 /** The header of both POST routes. */
 export const SendHeaders = Type.Object({
+  prefer,
   'idempotency-key': Type.Optional(
     Type.String({
       minLength: 1,
@@ -32,15 +34,24 @@ export const SendHeaders = Type.Object({
 })
 
 /** What the POST routes need beside Afilnet. */
-export type SendRoute = { sends: Sends; base: string; keyRequired: boolean }
+export type SendRoute = { sends: Sends; base: string; keyRequired: boolean; seal: Seal }
 type PostRequest = {
   id: string
   params: ChatParams
   headers: Static<typeof SendHeaders>
-  body: Record<string, unknown> & { reference?: string }
+  body: Record<string, unknown> & { reference?: string; sendAt?: string; expiresAt?: string }
   call: Call
   caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant } | undefined
 }
+
+const answer = Type.Unsafe<Send>(Type.Ref('Send'))
+
+/** What both POST routes answer; `example` is a send. */
+export const sendAnswers = (example: object) => ({
+  200: { description: 'It was canceled, or expired', content: { 'application/json': { schema: answer } } },
+  201: { description: 'Afilnet took it', content: { 'application/json': { schema: answer, example } } },
+  202: { description: 'It is queued', content: { 'application/json': { schema: answer } } },
+})
 
 /** The errors that the ledger adds to a POST route. */
 export const ledgerErrors = [
@@ -50,6 +61,7 @@ export const ledgerErrors = [
   'send-interrupted',
   'send-settled-rejected',
   'send-quota-exceeded',
+  'queue-not-enabled',
   'store-unavailable',
   'ledger-changed',
 ] as const
@@ -59,13 +71,13 @@ export async function postSend(
   kind: Send['kind'],
   request: PostRequest,
   reply: FastifyReply,
-  attempt: SendAttempt,
-  { sends, base, keyRequired }: SendRoute,
+  { attempt, params: sealed }: { attempt: SendAttempt; params: object },
+  { sends, base, keyRequired, seal }: SendRoute,
 ) {
   const { id: requestId, params, headers, body, call, caller } = request
   const idempotencyKey = headers['idempotency-key']
   if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
-  const { send, replayed } = await sends.run({
+  const { send, status, replayed } = await sends.run({
     ...params,
     caller: call.caller,
     account: call.account.name,
@@ -78,8 +90,10 @@ export async function postSend(
     body,
     requestId,
     attempt,
+    queue: queueOf(request, sealed, seal),
   })
-  reply.code(201).header('location', `${base}/sends/${send.id}`).header('cache-control', 'no-store')
+  if (status === 202) reply.header('preference-applied', 'respond-async')
+  reply.code(status).header('location', `${base}/sends/${send.id}`).header('cache-control', 'no-store')
   if (replayed) reply.header('idempotency-replayed', 'true')
   return send
 }

@@ -9,7 +9,7 @@ import type { Call } from '../upstream/call.ts'
 import { readLimit } from './pages.ts'
 import { AnsweredPlatform, text } from './params.ts'
 
-const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as const
+const states = ['queued', 'pending', 'accepted', 'rejected', 'not_sent', 'unknown', 'expired', 'canceled'] as const
 const State = openWord(
   states,
   '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
@@ -44,6 +44,8 @@ export const Send = Type.Object(
     actor: Type.Optional(Type.String({ description: 'Who used the token that it was made with' })),
     createdAt: Type.String({ format: 'date-time' }),
     settledAt: Type.Optional(Type.String({ format: 'date-time' })),
+    sendAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of a queued send: when it is due' })),
+    expiresAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of a queued send: after this it is not attempted' })),
     settledBy: Type.Optional(
       openWord(
         ['answer', 'late-answer', 'read-back', 'caller'],
@@ -112,6 +114,26 @@ export const SendVerdict = Type.Object(
 )
 
 export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (app, { sends }) => {
+  app.delete(
+    '/sends/:id',
+    {
+      config: { scope: 'any-key', errors: ['insufficient-scope', 'send-not-found', 'send-already-started', 'store-unavailable'] },
+      schema: {
+        operationId: 'cancelSend',
+        summary: 'Cancel a send that is queued',
+        description: 'Needs the scope that the send itself needs. A send is canceled or it goes, never both.',
+        tags: ['Sends'],
+        params: SendParams,
+        response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
+      },
+    },
+    (request, reply) => {
+      const { params, caller } = request
+      if (!caller) throw new Problem('unauthenticated')
+      reply.header('cache-control', 'no-store')
+      return sends.cancel({ ...readerOf(request), scopes: caller.scopes }, params.id)
+    },
+  )
   app.post(
     '/sends/:id/settle',
     {

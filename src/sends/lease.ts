@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { ignoreErrors, repeat } from '../lib/repeat.ts'
-import { type Outcome, type SendRef, type Store, within } from '../store/store.ts'
+import { type Outcome, type SendRef, type Settlement, type Store, within } from '../store/store.ts'
 
 /** The lease of this process in the store, and the outcomes that the store has not taken yet. */
 export type Lease = {
   owner: string
   /** Offers an outcome that the store refused four times a second, until the store has it. */
-  retryLater(send: SendRef, outcome: Outcome): void
+  retryLater(send: SendRef, outcome: Outcome, queued?: boolean): void
+  /** Queues a send again, now or as soon as the store takes it: until then it is pending, and `unknown` if this process dies. */
+  requeue(send: SendRef, nextAt: number, attempts: number): Promise<void>
   /** Offers these outcomes once more and ends the lease: sends that are still pending become `unknown`. */
   end(): Promise<void>
 }
@@ -24,7 +26,7 @@ const absentRetryMs = 5_000
 const absentKeepMs = 3_600_000
 
 /** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */
-type Waiting = { send: SendRef; outcome: Outcome; since: number; dueAt: number }
+type Waiting = { send: SendRef; outcome?: Outcome; write: (store: Store) => Promise<Settlement>; since: number; dueAt: number }
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
 export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
@@ -45,19 +47,31 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
   }
 
   async function settle(entry: Waiting, now: number) {
-    const { settled, row } = await within(timeoutMs, store.settle(entry.send, entry.outcome))
+    const { settled, row } = await within(timeoutMs, entry.write(store))
     if (!settled && !row && now - entry.since < absentKeepMs) entry.dueAt = now + absentRetryMs
     else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
 
   return {
     owner,
-    retryLater({ caller, account, id }, outcome) {
+    retryLater({ caller, account, id }, outcome, queued = false) {
       const known = waiting.get(id)
       if (known && outcome.state === 'unknown') return // a late answer says more
       const since = performance.now()
-      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting)
-        waiting.set(id, { send: { caller, account, id }, outcome: afterAnswer(outcome), since, dueAt: since })
+      const send = { caller, account, id }
+      // What may have been queued must not be taken back once it runs.
+      const write = (to: Store) => (queued ? to.unqueue(send, outcome) : to.settle(send, afterAnswer(outcome)))
+      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, { send, outcome, write, since, dueAt: since })
+    },
+    async requeue({ caller, account, id }, nextAt, attempts) {
+      const send = { caller, account, id }
+      const write = (to: Store) => to.requeue(send, nextAt, attempts).then(() => ({ settled: true }))
+      try {
+        await within(timeoutMs, write(store))
+      } catch {
+        const since = performance.now()
+        waiting.set(id, { send, write, since, dueAt: since })
+      }
     },
     async end() {
       for (const stop of jobs) stop()

@@ -21,6 +21,8 @@ export type Send = Pick<
 > & {
   createdAt: string
   settledAt?: string
+  sendAt?: string
+  expiresAt?: string
   delivery?: { status: string; at: string }
   problem?: ProblemBody
 }
@@ -34,6 +36,8 @@ export function describeSend(row: SendRow, base: string): Send {
   if (reference !== undefined) send.reference = reference
   if (actor) send.actor = actor
   if (settledAt !== undefined) send.settledAt = new Date(settledAt).toISOString()
+  if (row.dueAt !== undefined) send.sendAt = new Date(row.dueAt).toISOString()
+  if (row.expiresAt !== undefined) send.expiresAt = new Date(row.expiresAt).toISOString()
   if (settledBy !== undefined) send.settledBy = settledBy
   if (note !== undefined) send.note = note
   if (messageId !== undefined) send.messageId = messageId
@@ -66,6 +70,7 @@ export function outcomeOf(
 
 function problemIn({ id, idempotencyKey, state, answer }: SendRow, base: string): ProblemBody | undefined {
   if (answer) return JSON.parse(answer) as ProblemBody // written by outcomeOf
+  if (state === 'expired') return problemBody(new Problem('send-expired', { sendId: id }), { base, requestId: id, instance: id })
   if (state !== 'unknown') return undefined
   // The process ended before it could store an answer, so the answer is made from the row: the same each time.
   const interrupted = new Problem('send-interrupted', { outcome: 'unknown', sendId: id, keyed: idempotencyKey !== undefined })

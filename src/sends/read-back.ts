@@ -167,10 +167,10 @@ export class ReadBack {
   }
 }
 
-const candidateOf = ({ id, state, settledAt, messageId, createdAt }: SendRow): Candidate => ({
+const candidateOf = ({ id, state, settledAt, messageId, createdAt, startedAt }: SendRow): Candidate => ({
   id,
   state,
-  beganAt: createdAt,
+  beganAt: startedAt ?? createdAt,
   ...(settledAt !== undefined && { settledAt }),
   ...(messageId !== undefined && { messageId }),
 })

@@ -17,6 +17,8 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
   body: Record<string, unknown>
   requestId: string
   attempt: SendAttempt
+  /** The send waits: when it is due, when it is too late, and how its body is encrypted under its id. */
+  queue?: { dueAt: number; expiresAt: number; seal(id: string): string } | undefined
 }
 
 /** A key as the ledger has it. That of a token belongs to its actor and chat too: their name stands before it, with a blank, which no key contains. */
@@ -28,13 +30,14 @@ export const writtenKey = (key: string) => key.slice(key.lastIndexOf(' ') + 1)
 
 /** The row that a request is recorded as before it leaves. */
 export function newSend(request: SendRequest, { secret, owner, now }: { secret: KeyObject; owner: string; now: () => number }): NewSend {
-  const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey, actor } = request
+  const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey, actor, queue } = request
   const fingerprint = fingerprintOf(request, secret)
   const id = uuid() // first: its time is never later than `createdAt`
   const row: NewSend = { id, caller, account, user, kind, platform, platformId, destination, fingerprint, owner, createdAt: now() }
   if (reference !== undefined) row.reference = reference
   if (idempotencyKey !== undefined) row.idempotencyKey = ledgerKey(idempotencyKey, actor, request)
   if (actor !== undefined) row.actor = actor
+  if (queue) Object.assign(row, { dueAt: queue.dueAt, expiresAt: queue.expiresAt })
   const { message } = request.body
   if (typeof message === 'string') row.textDigest = textDigest(message, secret)
   return row

@@ -1,10 +1,21 @@
 // Longer than 200 lines, because the order of claim, call and record is what makes a send safe, and is read as one.
 import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
 import { problemOf } from '../problem/of-upstream.ts'
 import { Problem } from '../problem/problem.ts'
-import { type NewSend, type Outcome, type SendRow, type SettledBy, type Store, StoreUnavailableError, within } from '../store/store.ts'
-import { refusalOf } from './attempt.ts'
+import {
+  type DueSend,
+  type NewSend,
+  type Outcome,
+  type SendRow,
+  type SettledBy,
+  type Store,
+  StoreUnavailableError,
+  within,
+} from '../store/store.ts'
+import { refusalOf, type SendAttempt } from './attempt.ts'
+import { createCancellation } from './cancel.ts'
 import { holdLease, type Lease } from './lease.ts'
 import { accepted, describeSend, outcomeOf, type Send } from './outcome.ts'
 import { createSendReads, type SendReads } from './reads.ts'
@@ -27,6 +38,15 @@ export type SendsOptions = {
 const maxClaimMs = 1_800
 const stopMs = 1_000
 
+const firstRetryMs = 1_000
+const longestRetryMs = 60_000
+
+/** What a POST gets: `status` is 202 while the send waits, and 200 if it never went. */
+export type Answer = { send: Send; status: 200 | 201 | 202; replayed: boolean }
+
+const statusOf = (state: SendRow['state']): Answer['status'] =>
+  state === 'queued' || state === 'pending' ? 202 : state === 'expired' || state === 'canceled' ? 200 : 201
+
 /** Idempotent sends: each is recorded before its first byte leaves, and its outcome before the caller gets it. */
 export class Sends {
   readonly #store: Store
@@ -40,6 +60,7 @@ export class Sends {
   readonly find: SendReads['find']
   readonly list: SendReads['list']
   readonly settle: ReturnType<typeof createSettlement>
+  readonly cancel: ReturnType<typeof createCancellation>
   #running = 0
   #onIdle: (() => void)[] = []
 
@@ -53,6 +74,7 @@ export class Sends {
     this.#secret = new StoreSecret(store, this.#claimMs)
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
     this.settle = createSettlement({ store, base, timeoutMs, now, observe })
+    this.cancel = createCancellation({ store, base, timeoutMs, now, observe })
     this.#lease = holdLease(store, { timeoutMs, heartbeatMs, onExpired: count => observe('sendsInterrupted', { count }) })
   }
 
@@ -63,10 +85,10 @@ export class Sends {
    * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, `ledger-changed`, the problem of a send that failed (now, or recorded earlier;
    * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded.
    */
-  async run(request: SendRequest): Promise<{ send: Send; replayed: boolean }> {
+  async run(request: SendRequest): Promise<Answer> {
     this.#running++
     try {
-      const refusal = refusalOf(request.attempt)
+      const refusal = request.queue ? undefined : refusalOf(request.attempt)
       if (refusal !== undefined) return await this.#replayHeld(request, refusal)
 
       const startedAt = performance.now()
@@ -75,10 +97,20 @@ export class Sends {
       const row = newSend(request, { secret, owner: this.#lease.owner, now: this.#now })
       const existing = await this.#claim(row, request, Math.max(1, this.#claimMs - (performance.now() - startedAt)))
       if (version !== this.#secret.version) throw this.#unclaim(row, request, existing)
-      return existing ? this.#replay(existing, request, secret) : await this.#send(row, request)
+      if (existing) return this.#replay(existing, request, secret)
+      return request.queue ? this.#queued(row) : await this.#send(row, request)
     } finally {
       this.#ended()
     }
+  }
+
+  /** What the queue needs: its attempts run, and end, as those of a POST. */
+  readonly queue = {
+    owner: () => this.#lease.owner,
+    attempt: (due: DueSend, attempt: SendAttempt) => this.#attemptQueued(due, attempt),
+    refuse: (row: SendRow, code: ProblemCode) => this.#refuseQueued(row, code),
+    /** Called when a send was queued. */
+    onQueued: () => {},
   }
 
   /** The secret of the ledger, which keys every digest. */
@@ -116,8 +148,8 @@ export class Sends {
   }
 
   /** Takes the key for this row, or returns the row that holds it. */
-  async #claim(row: NewSend, { requestId, sendsPerDay }: SendRequest, timeoutMs: number): Promise<SendRow | undefined> {
-    const claiming = this.#store.claim(row, sendsPerDay)
+  async #claim(row: NewSend, { requestId, sendsPerDay, queue }: SendRequest, timeoutMs: number): Promise<SendRow | undefined> {
+    const claiming = this.#store.claim(row, sendsPerDay, queue?.seal(row.id))
     try {
       const claim = await within(timeoutMs, claiming)
       if (claim.claimed) return undefined
@@ -126,7 +158,8 @@ export class Sends {
       if (error instanceof StoreUnavailableError && (error.cause === 'limit' || error.cause === 'changed')) return throwUnavailable(error)
       this.#secret.forget()
       // A claim that was refused may have reached the store, or may still do so; it must not hold its key.
-      const release = () => this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId))
+      const release = () =>
+        this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId), queue !== undefined)
       release()
       claiming.then(release, () => {})
       return throwUnavailable(error)
@@ -135,20 +168,26 @@ export class Sends {
   }
 
   /** The ledger was replaced between secret and claim, so a fingerprint of the one secret would be compared with the other. */
-  #unclaim(row: NewSend, { requestId }: SendRequest, existing: SendRow | undefined): Problem {
+  #unclaim(row: NewSend, { requestId, queue }: SendRequest, existing: SendRow | undefined): Problem {
     const problem = new Problem('store-unavailable')
-    if (!existing) this.#lease.retryLater(row, this.#outcomeOf(problem, row, requestId))
+    if (!existing) this.#lease.retryLater(row, this.#outcomeOf(problem, row, requestId), queue !== undefined)
     return problem
   }
 
-  /** Calls Afilnet and records the outcome. */
-  async #send(row: NewSend, { attempt, requestId }: SendRequest) {
-    let problem: Problem | undefined
+  /** Calls Afilnet; what went wrong, if something did. */
+  async #attempt(row: NewSend, requestId: string, attempt: SendAttempt): Promise<Problem | undefined> {
     try {
+      if (row.dueAt !== undefined) attempt.admit()
       await attempt.run(error => this.#settleLate(row, requestId, error))
+      return undefined
     } catch (error) {
-      problem = problemOf(error)
+      return problemOf(error)
     }
+  }
+
+  /** Calls Afilnet and records the outcome. */
+  async #send(row: NewSend, { attempt, requestId }: SendRequest): Promise<Answer> {
+    const problem = await this.#attempt(row, requestId, attempt)
     const outcome = problem ? this.#outcomeOf(problem, row, requestId) : accepted(this.#settledAt(row), 'answer')
     let settled: SendRow
     try {
@@ -162,7 +201,7 @@ export class Sends {
     // The ledger may know better: a late answer came first, or other processes took this one for dead.
     const send = describeSend(settled, this.#base)
     if (send.problem) throw new Problem(send.problem.code, { ...problem?.details, recorded: send.problem })
-    return { send, replayed: false }
+    return { send, status: 201, replayed: false }
   }
 
   /** Records an outcome and returns the row as the ledger has it. */
@@ -203,11 +242,43 @@ export class Sends {
   #replay(existing: SendRow, request: SendRequest, secret: KeyObject) {
     const sendId = existing.id
     if (!isRepeated(existing, request, secret)) throw new Problem('idempotency-key-reused', { sendId })
-    if (existing.state === 'pending') throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
+    if (existing.state === 'pending' && existing.dueAt === undefined)
+      throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
     this.#observe('sendReplayed', { account: existing.account })
     const send = describeSend(existing, this.#base)
-    if (send.problem) throw new Problem(send.problem.code, { recorded: send.problem, headers: { 'idempotency-replayed': 'true' } })
-    return { send, replayed: true }
+    const status = statusOf(existing.state)
+    if (send.problem && status === 201)
+      throw new Problem(send.problem.code, { recorded: send.problem, headers: { 'idempotency-replayed': 'true' } })
+    return { send, status, replayed: true }
+  }
+
+  #queued(row: NewSend): Answer {
+    this.queue.onQueued()
+    return { send: describeSend({ ...row, state: 'queued' }, this.#base), status: 202, replayed: false }
+  }
+
+  /** Runs a queued send that is due. Only where provably nothing happened, and a repetition is of use, does it wait again. */
+  async #attemptQueued({ row, attempts }: DueSend, attempt: SendAttempt): Promise<void> {
+    this.#running++
+    try {
+      const problem = await this.#attempt(row, row.id, attempt)
+      if (problem?.outcome === 'not_applied' && problem.retry === 'yes') {
+        const waitMs = Math.max(Math.min(longestRetryMs, firstRetryMs * 2 ** (attempts - 1)), 1_000 * (problem.details.retryAfterS ?? 0))
+        await this.#lease.requeue(row, this.#now() + waitMs, attempts)
+      } else {
+        const outcome = problem ? this.#outcomeOf(problem, row, row.id) : accepted(this.#settledAt(row), 'answer')
+        await this.#settle(row, { ...outcome, late: true })
+      }
+    } finally {
+      this.#ended()
+    }
+  }
+
+  /** Ends a send of the queue that must not be attempted; it may be queued still. */
+  async #refuseQueued(row: SendRow, code: ProblemCode): Promise<void> {
+    const outcome: Outcome = { ...this.#outcomeOf(new Problem(code), row, row.id), state: 'not_sent', late: true }
+    if (row.state === 'queued') await within(this.#timeoutMs, this.#store.unqueue(row, outcome))
+    else await this.#settle(row, outcome)
   }
 
   #outcomeOf(problem: Problem, row: NewSend, requestId: string, settledBy: SettledBy = 'answer'): Outcome {

@@ -23,8 +23,7 @@ export function createSettlement({ store, base, timeoutMs, now, observe = unobse
   return async (settler: Settler, id: string, verdict: Verdict): Promise<Send> => {
     const row = await within(timeoutMs, store.find(settler, id)).catch(throwUnavailable)
     if (!row || !maySee(settler, row)) throw new Problem('send-not-found')
-    const scope = row.kind === 'file' ? 'files:send' : 'messages:send'
-    if (!settler.scopes.has(scope)) throw new Problem('insufficient-scope', { detail: `This key lacks the scope ${scope}.` })
+    requireScope(settler, row)
     if (row.state !== 'unknown') throw new Problem('send-already-settled', { sendId: id })
     const outcome = outcomeBy(row, verdict, { base, settledAt: Math.max(row.createdAt, now()) })
     const { settled } = await within(timeoutMs, store.settle(row, outcome)).catch(throwUnavailable)
@@ -32,6 +31,12 @@ export function createSettlement({ store, base, timeoutMs, now, observe = unobse
     observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
     return describeSend({ ...row, ...outcome }, base)
   }
+}
+
+/** Whoever changes a send needs the scope that the send needs. */
+export function requireScope({ scopes }: Settler, { kind }: SendRow) {
+  const scope = kind === 'file' ? 'files:send' : 'messages:send'
+  if (!scopes.has(scope)) throw new Problem('insufficient-scope', { detail: `This key lacks the scope ${scope}.` })
 }
 
 function outcomeBy(row: SendRow, { state, note, requestId }: Verdict, { base, settledAt }: { base: string; settledAt: number }): Outcome {

@@ -1,7 +1,7 @@
 import { withTimeout } from '../lib/timeout.ts'
 
-/** Where a send stands; only `pending` and `unknown` may still change. */
-export type SendState = 'pending' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
+/** Where a send stands; only `queued`, `pending` and `unknown` may still change. */
+export type SendState = 'queued' | 'pending' | 'accepted' | 'rejected' | 'not_sent' | 'unknown' | 'expired' | 'canceled'
 
 /** What is known of a send before its first byte leaves; never the text of the message. */
 export type NewSend = {
@@ -26,6 +26,9 @@ export type NewSend = {
   /** The process that runs it. */
   owner: string
   createdAt: number
+  /** Of a send that was queued: when it is due, and when it is too late. */
+  dueAt?: number
+  expiresAt?: number
 }
 
 /** Whose sends they are: rows and keys belong to a caller on an account, so that the next owner of a name does not see them. */
@@ -49,7 +52,15 @@ export type SendRow = NewSend &
     settledBy?: SettledBy
     /** What the person wrote who settled it. */
     note?: string
+    /** Of a send that was queued: when its last attempt began. */
+    startedAt?: number
   }
+
+/** A send from the queue, with its encrypted body; `attempts` counts this one. */
+export type DueSend = { row: SendRow; sealed: string; attempts: number }
+
+/** What waits: `held` is what `holdQueue` stopped, `dueAt` the earliest of the others. */
+export type Backlog = { waiting: number; held: number; dueAt?: number }
 
 /** A conversation at Afilnet, whoever sends there. */
 export type Conversation = Pick<NewSend, 'user' | 'platform' | 'platformId' | 'destination'>
@@ -59,7 +70,7 @@ export type Claim = { claimed: true } | { claimed: false; existing: SendRow } | 
 
 /** How a send ended. */
 export type Outcome = {
-  state: Exclude<SendState, 'pending'>
+  state: Exclude<SendState, 'pending' | 'queued'>
   settledAt: number
   answer: string
   settledBy?: SettledBy
@@ -124,13 +135,27 @@ export type Store = {
    *
    * A ledger over its size limit first deletes `not_sent` and `rejected` rows, of the caller with the most. With a key, rejects with
    * `LedgerChangedError` while the ledger is not the one that this process worked with.
+   *
+   * With a `sealed` body the row is `queued` and has `dueAt` and `expiresAt`.
    */
-  claim(row: NewSend, perDay?: number): Promise<Claim>
+  claim(row: NewSend, perDay?: number, sealed?: string): Promise<Claim>
   /**
    * Ends a pending send, or gives an `unknown` one its late `accepted` or `rejected`. What a caller or the conversation says ends `unknown` ones
    * only, and a caller's `not_sent` frees the key.
    */
   settle(send: SendRef, outcome: Outcome): Promise<Settlement>
+  /**
+   * Makes queued sends that are due `pending`, as the owner's, and those that are too late `expired`. Of a conversation only the first one, by
+   * due time and then by id, and none while another one of it is pending. `nextAt`: when there may be something to do again.
+   */
+  takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; nextAt?: number }>
+  /** Makes a send from the queue `queued` again until `nextAt`, after this attempt; `false` if it is not the last one, or has ended. */
+  requeue(send: SendRef, nextAt: number, attempts: number): Promise<boolean>
+  /** Ends a send that is still `queued`, and frees its key with `not_sent`; nothing else changes. */
+  unqueue(send: SendRef, outcome: Outcome): Promise<Settlement>
+  /** Queued sends, a thousand at most, whose bodies none of these keys has encrypted: what stands before the first dot of `sealed` names its key. */
+  sealedByOthers(keys: readonly string[]): Promise<SendRow[]>
+  backlog(): Promise<Backlog>
   /** Notes where the message of a send was found, and how it stands there; `false` if that is known, or another row is its message. */
   note(send: SendRef, finding: Finding): Promise<boolean>
   /** Unknown messages of these accounts that are due to be looked for; each is due again at the next of `lookAfterMs`. */
@@ -178,6 +203,9 @@ export type Archive = {
   adopt(secret: Uint8Array): Promise<boolean>
   /** Deletes every row of a destination that is not pending, of every caller; `pending` ones stay and are counted. */
   forget(destination: string): Promise<{ gone: number; pending: number }>
+  /** Keeps what is queued now from being sent, until `releaseQueue`; it expires all the same. Both return how many. */
+  holdQueue(): Promise<number>
+  releaseQueue(): Promise<number>
 }
 
 /**

@@ -9,6 +9,8 @@ export type States = {
   ledgerChanged: () => boolean
   requestsInFlight: () => number
   webhooks?: () => readonly WebhookGauges[]
+  /** What waits in the queue; nothing without one. */
+  backlog: () => { waiting: number; held: number; dueAt?: number } | undefined
 }
 
 /** A webhook that this process delivers for. */
@@ -35,7 +37,7 @@ const ofAccounts: Record<string, { help: string; value: (report: AccountReport) 
 /** Registers every gauge; returns the one that follows the configuration. */
 export function createGauges(
   registry: Registry,
-  { accounts, storeOk, ledgerChanged, requestsInFlight, webhooks = () => [] }: States,
+  { accounts, storeOk, ledgerChanged, requestsInFlight, backlog, webhooks = () => [] }: States,
 ): { configCurrent: Gauge } {
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -50,6 +52,17 @@ export function createGauges(
   })
   gauge('gateway_ledger_changed', '1 while sends with a key are refused because the ledger is another one', [], function collect() {
     this.set(Number(ledgerChanged()))
+  })
+  gauge('gateway_queue_sends', 'Queued sends: those that wait, and those that an operator holds', ['state'], function collect() {
+    this.reset()
+    const found = backlog()
+    if (!found) return
+    this.set({ state: 'waiting' }, found.waiting)
+    this.set({ state: 'held' }, found.held)
+  })
+  gauge('gateway_queue_age_seconds', 'For how long the earliest queued send has been due; 0 if none is', [], function collect() {
+    const dueAt = backlog()?.dueAt
+    this.set(dueAt === undefined ? 0 : Math.max(0, Date.now() - dueAt) / 1_000)
   })
   gauge('gateway_info', 'Always 1', ['version', 'node'], function collect() {
     this.set({ version, node: process.version }, 1)

@@ -35,6 +35,8 @@ const lines: Lines = {
   },
   mediaSwept: (log, details) => log.info(details, 'stored files deleted'),
   mediaSweepFailed: (log, details) => log.warn(details, 'stored files cannot be swept, the gateway tries again in ten minutes'),
+  queueKeysLost: (log, details) =>
+    log.error(details, 'QUEUE_KEY lacks the key of queued sends, which ended as not_sent; their callers must send them again'),
   sendsInterrupted: (log, details) => log.warn(details, 'interrupted sends marked as unknown'),
   storeStateChanged(log, { ok, fault }) {
     if (ok) log.info('ledger available again')

@@ -9,6 +9,8 @@ export type Call = {
   account: Account
   /** Cancelled when the caller leaves. Only safe reads end with it. */
   cancellation: Cancellation
+  /** From when on a queued send must not leave any more; epoch milliseconds. */
+  expiresAt?: number | undefined
   /** Set as soon as a call that is not safe may leave. */
   unsafeStarted?: boolean
   upstreamMs?: number

@@ -74,6 +74,7 @@ export class Execution implements ExchangeListener {
   }
 
   stillWanted() {
+    if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.operation)
     if (!this.#isProbe) this.#context.policy.admit(this.#task.operation)
   }
 
@@ -134,7 +135,13 @@ export class Execution implements ExchangeListener {
 
   /** A probe is one call, and a call that began before the circuit opened must not retry. */
   #isHeldBack() {
+    if (this.#isExpired()) return true
     return this.#context.policy.credentials.isOpen || this.#breaker?.isOpen === true
+  }
+
+  #isExpired() {
+    const { expiresAt } = this.#task.call
+    return expiresAt !== undefined && Date.now() >= expiresAt
   }
 
   /** How long to wait before a retry; `undefined` where there must be none. */

@@ -57,6 +57,8 @@ const metrics: Record<string, readonly string[]> = {
   gateway_store_duration_seconds: ['verb'],
   gateway_store_up: [],
   gateway_ledger_changed: [],
+  gateway_queue_sends: ['state'],
+  gateway_queue_age_seconds: [],
   gateway_config_reloads_total: ['result'],
   gateway_config_current: [],
   gateway_log_lines_dropped_total: [],

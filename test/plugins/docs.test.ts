@@ -62,6 +62,8 @@ describe('The OpenAPI document', () => {
   plain('has the operations of the contract', () => {
     expect(operations.map(([name]) => name).sort()).toEqual([
       'GET /',
+      'DELETE /sends/{id}',
+      'POST /sends/{id}/settle',
       'GET /channels',
       'GET /chats/{platform}/{platformId}',
       'GET /chats/{platform}/{platformId}/{destination}/messages',
@@ -144,8 +146,8 @@ describe('The OpenAPI document', () => {
     ['GET /chats/{platform}/{platformId}', ['200', '304', ...upstream, '404']],
     ['GET /chats/{platform}/{platformId}/{destination}/messages', ['200', '304', ...upstream, '404', '410']],
     ['GET /chats/{platform}/{platformId}/{destination}/unread', ['200', ...upstream, '404']],
-    ['POST /chats/{platform}/{platformId}/{destination}/messages', ['201', ...send]],
-    ['POST /chats/{platform}/{platformId}/{destination}/files', ['201', ...send]],
+    ['POST /chats/{platform}/{platformId}/{destination}/messages', ['200', '201', '202', '501', ...send]],
+    ['POST /chats/{platform}/{platformId}/{destination}/files', ['200', '201', '202', '501', ...send]],
     ['GET /sends', ['200', ...always, '401']],
     ['GET /sends/{id}', ['200', ...always, '401', '404']],
     ['GET /events', ['200', ...always, '401', '403', '501', '504']],
@@ -184,6 +186,7 @@ describe('The OpenAPI document', () => {
     expect(Object.keys(schemas).sort()).toEqual(
       [
         'Channel',
+        'SendVerdict',
         'ChannelList',
         'Event',
         'EventList',

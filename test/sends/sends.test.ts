@@ -171,7 +171,7 @@ describe('A claim', () => {
     await expect.poll(() => asked.filter(verb => verb === 'settle').length).toBeGreaterThan(settles)
 
     delete trouble.claim
-    expect(await sends.run(request())).toEqual({ replayed: true, send })
+    expect(await sends.run(request())).toEqual({ replayed: true, status: 201, send })
   })
 
   test('that was refused because the ledger is full causes no further write', async ({ sends, trouble, asked }) => {
@@ -316,7 +316,7 @@ describe('A send whose process was taken for dead', () => {
     const { send } = await sends.run(expired(store, accepted))
 
     expect(send.state).toBe('accepted')
-    expect(await sends.run(request())).toEqual({ replayed: true, send })
+    expect(await sends.run(request())).toEqual({ replayed: true, status: 201, send })
   })
 })
 

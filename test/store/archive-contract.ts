@@ -10,7 +10,7 @@ const states = ['pending', 'accepted', 'rejected', 'not_sent', 'unknown'] as con
 /** A row as another store would hand it over. */
 const row = (state: SendState, over: Partial<NewSend> = {}): SendRow => ({
   ...send(over),
-  ...(state === 'pending' ? { state } : ended(state)),
+  ...(state === 'pending' || state === 'queued' ? { state } : ended(state)),
 })
 const rows = (count: number, over: Partial<NewSend> = {}) => Array.from({ length: count }, () => row('accepted', over))
 

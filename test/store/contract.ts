@@ -21,7 +21,7 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
   async function put(store: Store, state: SendState, over: Partial<NewSend> = {}) {
     const row = send(over)
     await store.claim(row)
-    if (state !== 'pending') await store.settle(row, ended(state))
+    if (state !== 'pending' && state !== 'queued') await store.settle(row, ended(state))
     return row
   }
 

@@ -101,8 +101,16 @@ async function exercise(store: Store, maxMb: number, advice: Advice): Promise<Ch
     if (problems.length > 0) return { ...broken(advice, 'reading', 'corrupt'), facts }
     return { detail: `read all of it in ${ms} ms, no damage; ${megabytes(bytes)} of ${maxMb} MB used`, facts }
   })
+  const queue = await attempt(advice, 'queue', verbMs, store.backlog(), (_, { waiting, held }) => ({
+    ...(held > 0 && {
+      verdict: 'warning',
+      todo: 'npm run -s store -- release-queue lets them go, once you know that they have not gone already',
+    }),
+    detail: `queued sends: ${waiting} wait, ${held} are held`,
+    facts: { waiting, held },
+  }))
   const erased = await attempt(advice, 'erasing', verbMs, store.release(owner), () => ({}))
-  return [written.verdict === 'ok' && erased.verdict !== 'ok' ? erased : written, read]
+  return [written.verdict === 'ok' && erased.verdict !== 'ok' ? erased : written, read, queue]
 }
 
 async function attempt<T>(

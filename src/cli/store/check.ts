@@ -5,7 +5,7 @@ export async function check(ledger: Ledger, print: Print): Promise<boolean> {
   const { problems, bytes } = await ledger.check().catch(ledger.fail)
   await print(`size        ${(bytes / 1_048_576).toFixed(1)} MB\nproblems    ${problems.join('\n            ') || 'none'}\n`)
 
-  const states = { pending: 0, accepted: 0, rejected: 0, not_sent: 0, unknown: 0 }
+  const states = { queued: 0, pending: 0, accepted: 0, rejected: 0, not_sent: 0, unknown: 0, expired: 0, canceled: 0 }
   let [sends, oldest, newest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
   for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) {
     sends += page.length

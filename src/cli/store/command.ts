@@ -7,12 +7,15 @@ import { check } from './check.ts'
 import { copy } from './copy.ts'
 import { exportRows } from './export.ts'
 import { forget } from './forget.ts'
+import { holdQueue, releaseQueue } from './hold-queue.ts'
 import { CommandError, describeError, exitCodeOf, type Ledger, openLedger, type Print } from './ledger.ts'
 
 const usage = `npm run -s store -- copy FROM TO               copies every send and key of one ledger into another; can be run again
 npm run -s store -- check                      looks for damage and counts the sends in the ledger
 npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination
 npm run -s store -- export [--destination …]   prints every send, or those to a destination, as JSON Lines: personal data
+npm run -s store -- hold-queue                 keeps what is queued now from being sent: run it after a restore, before the first start
+npm run -s store -- release-queue              lets held sends go; those that are too late have expired
 npm run -s store -- accept                     accepts a ledger that was replaced: gateways take sends with a key again within 5 seconds
 
 FROM and TO are URLs like STORE_URL. Give @FILE instead if the URL has a password: all users of a machine can see the arguments of a command.
@@ -54,6 +57,14 @@ const commands: Record<string, { operands: number; run: (context: Context) => Pr
       const destination = await destinationOf(operand, terminal)
       return forget(await open('STORE_URL', config.storeUrl), destination, terminal.print)
     },
+  },
+  'hold-queue': {
+    operands: 0,
+    run: async ({ open, config, terminal }) => holdQueue(await open('STORE_URL', config.storeUrl), terminal.print),
+  },
+  'release-queue': {
+    operands: 0,
+    run: async ({ open, config, terminal }) => releaseQueue(await open('STORE_URL', config.storeUrl), terminal.print),
   },
   accept: { operands: 0, run: async ({ open, config, terminal }) => accept(await open('STORE_URL', config.storeUrl), terminal.print) },
   export: {

@@ -14,16 +14,19 @@ export async function copy(source: Ledger, target: Ledger, policy: Policy, print
   if (!(await target.adopt(secret).catch(target.fail)))
     throw new CommandError('TO has a secret of its own, so it could not recognize repeated requests of FROM. Copy to an empty ledger')
   const recently = Date.now() - 60_000 // a claim waits for seconds, and clocks differ
-  let [read, copied, pending] = [0, 0, 0]
+  let [read, copied, pending, queued] = [0, 0, 0, 0]
   for await (const page of pagesOf(after => source.dump(after).catch(source.fail))) {
     read += page.length
     pending += page.filter(({ state }) => state === 'pending').length
-    copied += await target.load(page).catch(target.fail)
+    const moving = page.filter(({ state }) => state !== 'queued')
+    queued += page.length - moving.length
+    copied += await target.load(moving).catch(target.fail)
   }
   const { updated, held, since } = await compare(source, target, { ...policy, recently })
   await print(`read      ${read}
 copied    ${copied}
-left out  ${read - copied - held} that TO had already
+left out  ${read - copied - held - queued} that TO had already
+          ${queued} that are queued: both ledgers would send them
           ${held} whose key another send holds in TO
 settled   ${updated} that were copied before they had settled
 `)
@@ -45,6 +48,7 @@ async function compare(source: Ledger, target: Ledger, policy: Policy & { recent
   for await (const page of pagesOf(after => source.dump(after).catch(source.fail))) {
     for (const row of page) {
       while (!there.done && there.value.id < row.id) there = await theirs.next()
+      if (row.state === 'queued') continue
       if (there.value?.id === row.id) found.updated += await update(target, row, there.value)
       else if (await isHeld(target, row)) found.held++
       else if (row.createdAt >= policy.recently) found.since++
@@ -61,7 +65,7 @@ async function* rowsOf(target: Ledger): AsyncGenerator<SendRow, undefined> {
 
 async function update(target: Ledger, row: SendRow, there: SendRow) {
   const { state, settledAt, answer = '', settledBy, note } = row
-  if (state === 'pending' || state === there.state || settledAt === undefined) return 0
+  if (state === 'pending' || state === 'queued' || state === there.state || settledAt === undefined) return 0
   const { settled } = await target
     .settle(row, {
       state,

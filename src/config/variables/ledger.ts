@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { expectedStoreUrl } from '../../store/url.ts'
-import { count, type Field, flag, type Group } from './fields.ts'
+import { count, type Field, flag, type Group, text } from './fields.ts'
 
 /** The ledger of sends. */
 export const ledger = {
@@ -33,6 +33,14 @@ appendfsync always and maxmemory-policy noeviction; at start the log says what o
       'a number of megabytes',
       'The size of the ledger: about one kilobyte for each send, two on a server. Beyond it sends get 503 until old ones expire; reads go on.',
     ),
+    QUEUE_KEY: text({
+      secret: true,
+      pattern: '^[A-Za-z0-9+/]{43}=(,[A-Za-z0-9+/]{43}=)?$',
+      expected: '32 bytes in base64, or two such keys separated by a comma',
+      description:
+        'Encrypts sends that wait (Prefer: respond-async, sendAt): 32 random bytes in base64 (openssl rand -base64 32). Without it such sends get 501. During a rotation: two keys separated by a comma, of which the first encrypts. Sends whose key is missing at start end as not_sent.',
+      example: '',
+    }),
     READ_BACK: flag(
       true,
       'Look for a send that ended as `unknown` in its conversation after 2, 10, 60 and 600 seconds, and settle it if exactly one new row can be it: true or false. It needs AFILNET_TIMEZONE or events; without both it is off.',

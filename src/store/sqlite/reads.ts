@@ -2,6 +2,7 @@ import type { SQLInputValue } from 'node:sqlite'
 import { mayBeFormatted } from '../destinations.ts'
 import { firstIdOf } from '../ids.ts'
 import { type Conversation, maxConversationRows, type SendFilter, StoreUnavailableError } from '../store.ts'
+import { queueReads } from './queue.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { type Scope, sendersOf } from './scope.ts'
@@ -17,6 +18,8 @@ const sliceRows = 1_000 // what one step of a list looks at: a few milliseconds
 
 /** Verbs that only read: they go on while the file cannot be written. */
 export const reads = {
+  ...queueReads,
+
   find({ file, horizon }: Scope, caller: string, account: string, id: string): FlatRow | undefined {
     const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id = ? AND ${live}`
     return file.row(sql, caller, account, id, ...horizon) as FlatRow | undefined // as the columns are
@@ -46,10 +49,21 @@ export const reads = {
   },
 
   conversation({ file }: Scope, { user, platform, platformId, destination }: Conversation, since: number): FlatRow[] {
-    const sql = `SELECT ${all} FROM sends INDEXED BY sendsByDestination WHERE caller = ? AND account = ? AND destination = ? AND id >= ?
-      AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
-    const rest = [destination, firstIdOf(since), user, platform, platformId]
-    return sendersOf(file).flatMap(sender => file.rows(sql, ...sender, ...rest) as FlatRow[]) // as the columns are
+    const sql = (index: string, from: string) => `SELECT ${all} FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ?
+      AND destination = ? AND ${from} AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
+    const rest = [user, platform, platformId]
+    return sendersOf(file).flatMap(sender => [
+      ...(file.rows(sql('sendsByDestination', 'id >= ?'), ...sender, destination, firstIdOf(since), ...rest) as FlatRow[]), // as the columns are
+      // A queued one may be much older than its attempt.
+      ...(file.rows(
+        sql('sendsStarted', 'startedAt >= ? AND id < ?'),
+        ...sender,
+        destination,
+        since,
+        firstIdOf(since),
+        ...rest,
+      ) as FlatRow[]),
+    ])
   },
 
   recent({ file }: Scope, account: string, since: number): FlatRow[] {

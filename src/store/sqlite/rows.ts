@@ -2,14 +2,14 @@ import type { NewSend, SendRow } from '../store.ts'
 
 /** The columns that a claim fills. */
 export const newColumns =
-  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint textDigest state owner createdAt actor'.split(
+  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint textDigest state owner createdAt actor dueAt expiresAt'.split(
     ' ',
   ) as (keyof SendRow)[] // a list of its members
 
 /** The columns of a row, in the order in which rows travel between the threads. */
 export const columns = [
   ...newColumns,
-  ...('settledAt answer settledBy note messageId deliveryStatus deliveryAt'.split(' ') as (keyof SendRow)[]), // as above
+  ...('settledAt answer settledBy note messageId deliveryStatus deliveryAt startedAt'.split(' ') as (keyof SendRow)[]), // as above
 ]
 
 /** A row on its way between the threads: the values of its columns. */
@@ -18,8 +18,8 @@ export type FlatRow = (string | number | null)[]
 export const flatten = (row: SendRow): FlatRow => columns.map(column => row[column] ?? null)
 
 /** A row that is claimed. */
-export const flattenNew = (row: NewSend): FlatRow =>
-  newColumns.map(column => (column === 'state' ? 'pending' : ((row as SendRow)[column] ?? null)))
+export const flattenNew = (row: NewSend, state: SendRow['state']): FlatRow =>
+  newColumns.map(column => (column === 'state' ? state : ((row as SendRow)[column] ?? null)))
 
 /** The row again; absent members are NULL. */
 export function toRow(flat: FlatRow): SendRow {

@@ -108,6 +108,16 @@ export const migrations: readonly string[] = [
    CREATE TRIGGER mediaRemoved AFTER DELETE ON media BEGIN
      UPDATE mediaUsage SET files = files - 1, bytes = bytes - OLD.bytes;
    END;`,
+  // Sends that wait: their encrypted bodies lie apart, and only the first one of each conversation is ready to go.
+  `ALTER TABLE sends ADD COLUMN dueAt INTEGER;
+   ALTER TABLE sends ADD COLUMN expiresAt INTEGER;
+   ALTER TABLE sends ADD COLUMN startedAt INTEGER;
+   CREATE INDEX sendsStarted ON sends (caller, account, destination, startedAt) WHERE startedAt IS NOT NULL;
+   CREATE TABLE queue (id TEXT PRIMARY KEY, caller TEXT NOT NULL, account TEXT NOT NULL, chat TEXT NOT NULL, dueAt INTEGER NOT NULL,
+     nextAt INTEGER NOT NULL, expiresAt INTEGER NOT NULL, attempts INTEGER NOT NULL, sealed TEXT NOT NULL, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+   CREATE INDEX queueByState ON queue (state, nextAt);
+   CREATE INDEX queueByChat ON queue (chat, state, dueAt, id);
+   CREATE INDEX queueByExpiry ON queue (expiresAt);`,
 ]
 
 /** The schema version of an open file. */

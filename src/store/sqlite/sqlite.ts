@@ -84,8 +84,12 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
   const store: Store & Archive & Live & { media: MediaLedger } = {
     ...live,
     media: createMediaLedger(writer, reader),
-    async claim(row, perDay) {
-      const claim = await writer.call('claim', [flattenNew(row), perDay ?? null])
+    async claim(row, perDay, sealed) {
+      const claim = await writer.call('claim', [
+        flattenNew(row, sealed === undefined ? 'pending' : 'queued'),
+        perDay ?? null,
+        sealed ?? null,
+      ])
       if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' } as { claimed: true } | { claimed: false }
       return { claimed: false, existing: toRow(claim) }
     },
@@ -94,6 +98,20 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       if (row === true) return { settled: true }
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },
+    async takeDue(owner, limit) {
+      const { due, nextAt } = await writer.call('takeDue', [owner, limit])
+      return { due: due.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })), ...(nextAt !== null && { nextAt }) }
+    },
+    requeue: ({ caller, account, id }, nextAt, attempts) => writer.call('requeue', [caller, account, id, nextAt, attempts]),
+    async unqueue({ caller, account, id }, outcome) {
+      const row = await writer.call('unqueue', [caller, account, id, outcome])
+      if (row === true) return { settled: true }
+      return row ? { settled: false, row: toRow(row) } : { settled: false }
+    },
+    sealedByOthers: async keys => (await reader.call('sealedByOthers', [keys])).map(toRow),
+    backlog: () => reader.call('backlog', []),
+    holdQueue: () => writer.call('holdQueue', []),
+    releaseQueue: () => writer.call('releaseQueue', []),
     note: ({ caller, account, id }, { messageId, deliveryStatus, deliveryAt }) =>
       writer.call('note', [caller, account, id, messageId, deliveryStatus ?? null, deliveryAt]),
     takeLookups: async (accounts, limit) => (await writer.call('takeLookups', [accounts, limit])).map(toRow),

@@ -1,9 +1,11 @@
 // Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
+import { uncounted } from '../chats.ts'
 import { LedgerChangedError, lookAfterMs, type Outcome, type SettledBy, StoreUnavailableError } from '../store.ts'
 import { forgetDeliveries } from './delivery-verbs.ts'
 import { announce, dropEvents, forgetEvents } from './event-log.ts'
 import { findings } from './findings.ts'
+import { dequeue, enqueue, queueing } from './queue.ts'
 import { at, columns, type FlatRow, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { count, counted, dayOf, keepCountsMs, type Scope, sendersOf } from './scope.ts'
@@ -33,12 +35,13 @@ const slackMs = 3_600_000
  */
 export const writes = {
   ...findings,
+  ...queueing,
 
   /** Proves that the file can be written; says whether the ledger is new. */
   open: ({ file }: Scope): boolean =>
     file.row('SELECT 1 FROM ledger WHERE claims = 0 AND clock = 0') !== undefined && !file.row('SELECT 1 FROM sends LIMIT 1'),
 
-  claim(scope: Scope, row: FlatRow, perDay: number | null): FlatClaim {
+  claim(scope: Scope, row: FlatRow, perDay: number | null, sealed: string | null): FlatClaim {
     const { file } = scope
     const [caller, account, key, createdAt] = [row[at.caller], row[at.account], row[at.idempotencyKey], row[at.createdAt]] as [
       string,
@@ -65,7 +68,8 @@ export const writes = {
     }
     if (key !== null) scope.claims++
     count(scope, caller, createdAt, 1, 1)
-    keepAlive(scope, row[at.owner] as string)
+    if (sealed === null) keepAlive(scope, row[at.owner] as string)
+    else enqueue(file, row, sealed)
     return 'claimed'
   },
 
@@ -86,13 +90,12 @@ export const writes = {
     const at = settledAt < trusted - slackMs ? trusted : settledAt
     const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
     const values = [state, at, answer, settledBy, note, state, at]
-    if (file.run(`${set} WHERE ${named} AND ${mayEnd(state, settledBy)}`, ...values, caller, account, id) === 0)
-      return file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined
-    if (state === 'rejected' || state === 'not_sent') {
-      const [createdAt] = file.row(`SELECT createdAt FROM sends WHERE ${named}`, caller, account, id) ?? []
-      count(scope, caller, Number(createdAt), -1, 0)
-    }
-    if (late) announce(scope, file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow) // as above
+    const end = `${set} WHERE ${named} AND ${mayEnd(state, settledBy)} RETURNING createdAt, dueAt`
+    const [createdAt, dueAt] = file.row(end, ...values, caller, account, id) ?? []
+    if (createdAt === undefined) return file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined
+    if (uncounted.includes(state)) count(scope, caller, Number(createdAt), -1, 0)
+    if (dueAt !== null) dequeue(file, id)
+    if (late) announce(scope, file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow) // as the columns are
     return true
   },
 
@@ -146,7 +149,7 @@ export const writes = {
       if (key != null && state !== 'not_sent') file.run(freeing, String(caller), String(account), key, ...horizon, row[at.id] as string)
       if (file.run(insert, ...row) === 0) continue
       taken++
-      count(scope, String(caller), Number(row[at.createdAt]), state === 'rejected' || state === 'not_sent' ? 0 : 1, 1)
+      count(scope, String(caller), Number(row[at.createdAt]), uncounted.includes(String(state)) ? 0 : 1, 1)
     }
     return taken
   },
@@ -161,6 +164,7 @@ export const writes = {
     ]) {
       const own = `SELECT caller, account, id FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ? AND ${which}`
       for (const sender of sendersOf(file)) {
+        for (const [, , id] of file.rows(`${own} AND state = 'queued'`, ...sender, destination)) dequeue(file, String(id))
         const slice = `DELETE FROM sends WHERE (caller, account, id) IN (${own} AND state <> 'pending' LIMIT ?)`
         deleted += file.run(slice, ...sender, destination, rows - deleted)
         pending += file.rows(`${own} AND state = 'pending'`, ...sender, destination).length
@@ -176,7 +180,10 @@ export const writes = {
 function orphan(scope: Scope, which: string, ...values: string[]): number {
   const { file, now } = scope
   const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, now, 'unknown', now, ...values) as FlatRow[] // as the columns are
-  for (const row of found) announce(scope, row)
+  for (const row of found) {
+    if (row[at.dueAt] !== null) dequeue(file, String(row[at.id]))
+    announce(scope, row)
+  }
   return found.length
 }
 

@@ -2,6 +2,7 @@ import type { Archive } from '../store.ts'
 import type { Reply } from './connection.ts'
 import { forgetDeliveries } from './deliveries.ts'
 import { eventScripts } from './event-scripts.ts'
+import { queueScripts } from './queue-scripts.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import type { Session } from './session.ts'
@@ -31,6 +32,16 @@ export function createArchive(session: Session): Archive {
       const wanted = Buffer.from(secret).toString('hex')
       const [found] = await confirmedWrite(scripts.secret, wanted)
       return found === wanted
+    },
+
+    async holdQueue() {
+      const [held] = await confirmedWrite(queueScripts.hold)
+      return Number(held)
+    },
+
+    async releaseQueue() {
+      const [released] = await confirmedWrite(queueScripts.unhold)
+      return Number(released)
     },
 
     async forget(destination) {

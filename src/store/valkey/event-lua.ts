@@ -51,7 +51,7 @@ export const logWriting = `
     local send = {}
     for name, value in pairs(row) do send[name] = value end
     send.fingerprint, send.textDigest, send.user, send.owner = nil, nil, nil, nil
-    for _, name in ipairs({'createdAt', 'settledAt', 'deliveryAt'}) do send[name] = tonumber(row[name]) end
+    for _, name in ipairs({'createdAt', 'settledAt', 'deliveryAt', 'dueAt', 'expiresAt', 'startedAt'}) do send[name] = tonumber(row[name]) end
     local event = {type = 'send.updated', at = now, platform = row.platform, platformId = row.platformId, destination = row.destination,
       messageId = row.messageId or cjson.null, direction = 'out', sender = {caller = row.caller, account = row.account}, send = cjson.encode(send)}
     add(redis.pcall, row.account, row.destination, cjson.encode(event))

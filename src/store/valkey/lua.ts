@@ -1,8 +1,10 @@
 // Longer than 200 lines, because a script runs as a whole on the server, and all of them share the functions at the top.
 import { hash } from 'node:crypto'
+import { uncounted } from '../chats.ts'
 import { formatting } from '../destinations.ts'
 import { lookAfterMs } from '../store.ts'
 import { logReading, logWriting } from './event-lua.ts'
+import { queueWriting } from './queue-lua.ts'
 
 /** What all our keys begin with: a server, and even a database of it, may have other users. */
 export const prefix = 'afg:'
@@ -99,7 +101,8 @@ const writing = `${logWriting}
     end
     return bytes
   end
-  local function counted(row) return row.state ~= 'rejected' and row.state ~= 'not_sent' end
+  local uncounted = {${uncounted.map(state => `['${state}'] = true`).join(', ')}}
+  local function counted(row) return not uncounted[row.state] end
   local function dayOf(ms) return math.floor(tonumber(ms) / 86400000) end
   local function count(row, change)
     local day = dayOf(row.createdAt)
@@ -154,12 +157,13 @@ const writing = `${logWriting}
     end
     spell(row)
     if row.idempotencyKey and row.state ~= 'not_sent' then hold(row) end
-    if row.state == 'pending' then redis.call('SADD', P .. 'pending:' .. row.owner, row.id) else ripen(row) end
+    if row.state == 'pending' then redis.call('SADD', P .. 'pending:' .. row.owner, row.id) elseif row.settledAt then ripen(row) end
     count(row, counted(row) and 1 or 0)
     redis.call('HINCRBY', P .. 'attempts:' .. dayOf(row.createdAt), row.caller, 1)
     redis.call('INCRBY', P .. 'bytes', size(row))
   end
 
+  ${queueWriting}
   local function looks(row) return P .. 'looks:' .. row.account end
   local function drop(id)
     local row = read(id)
@@ -167,6 +171,7 @@ const writing = `${logWriting}
     redis.call('ZREM', P .. 'unknown', id)
     if not row then return end
     if row.state == 'unknown' then redis.call('ZREM', looks(row), id) end
+    if row.state == 'queued' then dequeue(id) end
     free(row)
     redis.call('ZREM', of(row.caller), id)
     for _, name in ipairs(filters) do
@@ -201,6 +206,7 @@ const writing = `${logWriting}
     ripen(row)
     if was and not counted(row) then count(row, -1) end
     if to == 'not_sent' then free(row) end
+    if row.dueAt then dequeue(row.id) end
   end
 
   local function makeRoom()

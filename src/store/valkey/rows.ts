@@ -4,7 +4,7 @@ import type { Reply } from './connection.ts'
 /** The members of an object as a script takes them: names and values in turn, without those that are undefined. */
 export const fieldsOf = (members: object) => Object.entries(members).flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
 
-const numbers = new Set(['createdAt', 'settledAt', 'deliveryAt'])
+const numbers = new Set(['createdAt', 'settledAt', 'deliveryAt', 'dueAt', 'expiresAt', 'startedAt'])
 
 // A hash has the members of SendRow, as texts; those of a later release besides
 export function toRow(flat: Reply | undefined): SendRow {

@@ -11,8 +11,8 @@ export const scripts = {
   /** A key whose row is gone, though nothing has deleted it, is refused as changed: the server has evicted the row. */
   claim: grow(`
     local perDay, attempts, tolerant = tonumber(ARGV[9]) or math.huge, tonumber(ARGV[10]) or math.huge, ARGV[11] == '1'
-    local row = {}
-    for i = 12, #ARGV, 2 do row[ARGV[i]] = ARGV[i + 1] end
+    local chat, sealed, row = ARGV[12], ARGV[13], {}
+    for i = 14, #ARGV, 2 do row[ARGV[i]] = ARGV[i + 1] end
     if row.idempotencyKey then
       local found = mark()
       if changed(found) then return {over(), 'changed', unpack(found)} end
@@ -32,9 +32,9 @@ export const scripts = {
     if over() == 1 then return {1, 'limit'} end
     if redis.call('EXISTS', at(row.id)) == 1 then return {0, 'known'} end
     if redis.call('EXISTS', P .. 'void:' .. row.id) == 1 then return {0, 'void'} end
-    row.state = 'pending'
+    row.state = sealed == '' and 'pending' or 'queued'
     insert(row)
-    beat(row.owner, now + leaseMs)
+    if sealed == '' then beat(row.owner, now + leaseMs) else enqueue(row, chat, sealed) end
     local claims = row.idempotencyKey and redis.call('HINCRBY', P .. 'ledger', 'claims', 1) or 0
     return {over(), 'claimed', claims}`),
 
@@ -183,11 +183,16 @@ export const scripts = {
     local found = {}
     for _, caller in ipairs(redis.call('SMEMBERS', P .. 'callers')) do
       local index = by('destination', caller, destination)
-      for _, id in ipairs(redis.call('ZRANGE', index, '+', '[' .. ARGV[13], 'BYLEX', 'REV', 'LIMIT', 0, rows)) do
-        local row, flat = read(id)
-        local fits = row and row.user == user and row.platform == platform and row.platformId == platformId
-        if fits and row.destination == destination then found[#found + 1] = flat end
+      local function look(from, to, started)
+        for _, id in ipairs(redis.call('ZRANGE', index, to, from, 'BYLEX', 'REV', 'LIMIT', 0, rows)) do
+          local row, flat = read(id)
+          local fits = row and row.user == user and row.platform == platform and row.platformId == platformId
+          fits = fits and (not started or tonumber(row.startedAt or 0) >= started)
+          if fits and row.destination == destination then found[#found + 1] = flat end
+        end
       end
+      look('[' .. ARGV[13], '+')
+      look('[' .. ARGV[15], '(' .. ARGV[13], tonumber(ARGV[16]))
     end
     return found`),
 

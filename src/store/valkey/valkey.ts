@@ -1,5 +1,6 @@
 // Longer than 200 lines, because it is the whole port: each verb in a few lines, one after the other.
 import { randomBytes, randomUUID } from 'node:crypto'
+import { chatKeyOf } from '../chats.ts'
 import { createClock, type LedgerClock } from '../clock.ts'
 import type { Live } from '../event-log.ts'
 import { firstIdOf } from '../ids.ts'
@@ -25,6 +26,7 @@ import { type Connection, connect, type Reply } from './connection.ts'
 import { createLedgerWatch, type LedgerWatch, markOf } from './ledger.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media.ts'
+import { createQueue } from './queue.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import type { ServerReport } from './server-report.ts'
@@ -41,6 +43,7 @@ const openMs = 2_000
 const countMs = 75 // beside the 400 that a claim may wait for a silent server: half a second in all
 const closeMs = 1_000
 const walkMs = 10_000
+const queuedMs = 32 * 86_400_000 // a send waits for 30 days at most
 
 /** How many rows one script handles: a few milliseconds in which the server does nothing else. */
 const slice = 200
@@ -95,6 +98,7 @@ export async function openValkey(place: ServerPlace, options: ValkeyOptions): Pr
     media: createMediaLedger(session, clock),
     ...createSends(session, ledger, clock, writer),
     ...createReads(session),
+    ...createQueue(session),
     ...createArchive(session),
     async count(name, key, windowMs) {
       const counting = session.track(() => reader.ask(scripts.count, [`${name}:${key}`, windowMs]))
@@ -159,13 +163,20 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     Store,
     'claim' | 'settle' | 'note' | 'takeLookups' | 'heartbeat' | 'release' | 'expireLeases' | 'deleteExpired' | 'secret' | 'accept'
   > = {
-    async claim(row, perDay) {
+    async claim(row, perDay, sealed = '') {
       if (row.idempotencyKey !== undefined) {
         if (!ledger.isKnown()) await lookAt(session, ledger, clock)
         ledger.check()
       }
       const limits = perDay === undefined ? ['', ''] : [perDay, attemptsOf(perDay)]
-      const [what, ...more] = await claimWrite(scripts.claim, ...limits, ledger.tolerant() ? 1 : 0, ...fieldsOf(row))
+      const [what, ...more] = await claimWrite(
+        scripts.claim,
+        ...limits,
+        ledger.tolerant() ? 1 : 0,
+        sealed && chatKeyOf(row),
+        sealed,
+        ...fieldsOf(row),
+      )
       if (what === 'changed') ledger.seen(markOf(more))
       if (what === 'evicted') ledger.lostRows()
       if (what === 'changed' || what === 'evicted') {
@@ -223,7 +234,7 @@ function createReads({ read }: Session) {
   const turns = createTurns(2)
   const reads: Pick<Store, 'conversation' | 'recent' | 'find' | 'list' | 'check'> = {
     async conversation({ user, platform, platformId, destination }, since) {
-      const args = [user, platform, platformId, destination, firstIdOf(since), maxConversationRows]
+      const args = [user, platform, platformId, destination, firstIdOf(since), maxConversationRows, firstIdOf(since - queuedMs), since]
       return ((await read(scripts.conversation, ...args)) as Reply[]).map(toRow) // as the script says it
     },
 

@@ -11,10 +11,11 @@ import { deliveryContract } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
 import { mediaContract } from '../media-contract.ts'
+import { queueContract } from '../queue-contract.ts'
 import { crm, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
-for (const contract of [storeContract, findingsContract, archiveContract, eventContract, deliveryContract, mediaContract])
+for (const contract of [storeContract, findingsContract, queueContract, archiveContract, eventContract, deliveryContract, mediaContract])
   contract('sqlite in memory', options => openStore('sqlite::memory:', options))
 
 describe('several processes on one file', () => {

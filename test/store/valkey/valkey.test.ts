@@ -13,6 +13,7 @@ import { deliveryContract } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
 import { mediaContract } from '../media-contract.ts'
+import { queueContract } from '../queue-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
@@ -66,7 +67,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     return server
   }
 
-  for (const contract of [storeContract, findingsContract, archiveContract, eventContract, deliveryContract, mediaContract])
+  for (const contract of [storeContract, findingsContract, queueContract, archiveContract, eventContract, deliveryContract, mediaContract])
     contract('valkey', options => openStore(shared.fresh(), options))
 
   describe('several processes on one server', () => {

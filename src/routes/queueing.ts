@@ -1,0 +1,52 @@
+import { Type } from '@sinclair/typebox'
+import { invalidBody } from '../problem/invalid-request.ts'
+import { Problem } from '../problem/problem.ts'
+
+const rfc3339 = '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|(\\+|-)[0-9]{2}:[0-9]{2})$'
+const time = (description: string, example: string) =>
+  Type.Optional(Type.String({ pattern: rfc3339, maxLength: 40, description, examples: [example] }))
+
+/** What the bodies of both POST routes have for the queue. */
+export const queueFields = {
+  sendAt: time('When to send it (RFC 3339), at most 30 days ahead', '2026-01-31T09:30:00Z'),
+  expiresAt: time('After this it is not attempted any more; default: an hour after `sendAt` or now', '2026-01-31T10:30:00Z'),
+}
+
+/** The header that asks for the queue. */
+export const prefer = Type.Optional(
+  Type.String({ description: '`respond-async`: queue the send and answer 202', examples: ['respond-async'] }),
+)
+
+/** Encrypts what waits; nothing without QUEUE_KEY. */
+export type Seal = ((sendId: string, text: string) => string) | undefined
+
+type Queueable = { headers: { prefer?: string }; body: { sendAt?: string; expiresAt?: string } }
+
+const maxAheadMs = 30 * 86_400_000
+const usualMs = 3_600_000
+
+/** Whether and until when a send waits. Throws `invalid-request` and `queue-not-enabled`. */
+export function queueOf({ headers, body }: Queueable, params: object, seal: Seal, now = Date.now()) {
+  const { sendAt, expiresAt } = body
+  const isAsked = /(^|[,;])\s*respond-async\s*($|[,;])/i.test(headers.prefer ?? '')
+  if (!isAsked && sendAt === undefined) {
+    if (expiresAt !== undefined)
+      throw invalidBody('/expiresAt', 'is only for sends that wait: add `sendAt` or the header `Prefer: respond-async`')
+    return undefined
+  }
+  const dueAt = sendAt === undefined ? now : instantOf('/sendAt', sendAt)
+  const until = expiresAt === undefined ? Math.max(dueAt, now) + usualMs : instantOf('/expiresAt', expiresAt)
+  if (dueAt > now + maxAheadMs) throw invalidBody('/sendAt', 'is more than 30 days ahead')
+  if (sendAt !== undefined && until < dueAt) throw invalidBody('/expiresAt', 'is before `sendAt`')
+  if (!seal) throw new Problem('queue-not-enabled')
+  return { dueAt: Math.max(dueAt, now), expiresAt: until, seal: (id: string) => seal(id, JSON.stringify(params)) }
+}
+
+function instantOf(pointer: string, text: string): number {
+  const ms = Date.parse(text)
+  const day = new Date(`${text.slice(0, 10)}T00:00:00Z`)
+  // Date.parse reads the 30th of February as a day in March.
+  if (Number.isNaN(ms) || Number.isNaN(day.getTime()) || day.toISOString().slice(0, 10) !== text.slice(0, 10))
+    throw invalidBody(pointer, 'is not a time that exists')
+  return ms
+}

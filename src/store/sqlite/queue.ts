@@ -1,0 +1,125 @@
+import { chatKeyOf } from '../chats.ts'
+import type { Backlog, Conversation, Outcome } from '../store.ts'
+import { announce } from './event-log.ts'
+import type { SqliteFile } from './file.ts'
+import { at, columns, type FlatRow } from './rows.ts'
+import { count, type Scope } from './scope.ts'
+
+const all = columns.join(', ')
+const named = 'caller = ? AND account = ? AND id = ?'
+const expiredAtOnce = 200
+const pageRows = 1_000
+
+/** Send, encrypted body, and how many attempts there are with this one. */
+export type FlatDue = [row: FlatRow, sealed: string, attempts: number]
+
+/**
+ * Verbs of the queue. An entry is `ready` if it is the first of its conversation, `waiting` behind another one, `running` or `held`.
+ *
+ * It goes when its send ends, and its encrypted body with it.
+ */
+export const queueing = {
+  takeDue(scope: Scope, owner: string, limit: number): { due: FlatDue[]; nextAt: number | null } {
+    const { file, now } = scope
+    const late = `SELECT caller, account, id FROM queue WHERE expiresAt <= ? AND state <> 'running' ORDER BY expiresAt LIMIT ${expiredAtOnce}`
+    for (const [caller, account, id] of file.rows(late, now) as [string, string, string][])
+      leave(scope, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
+    const ready = `SELECT caller, account, id, sealed, attempts FROM queue WHERE state = 'ready' AND nextAt <= ? ORDER BY nextAt LIMIT ?`
+    const due: FlatDue[] = []
+    for (const [caller, account, id, sealed, attempts] of file.rows(ready, now, limit) as [string, string, string, string, number][]) {
+      const start = `UPDATE sends SET state = 'pending', owner = ?, startedAt = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
+      const row = file.row(start, owner, now, caller, account, id) as FlatRow | undefined // as the columns are
+      if (!row) {
+        dequeue(file, id)
+        continue
+      }
+      file.run(`UPDATE queue SET state = 'running', attempts = attempts + 1 WHERE id = ?`, id)
+      announce(scope, row)
+      due.push([row, sealed, attempts + 1])
+    }
+    const next = `SELECT min(a) FROM (SELECT min(nextAt) AS a FROM queue WHERE state = 'ready' UNION ALL SELECT min(expiresAt) FROM queue WHERE state <> 'running')`
+    return { due, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
+  },
+
+  requeue(scope: Scope, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
+    const { file } = scope
+    const entry = `UPDATE queue SET state = 'waiting', nextAt = ? WHERE id = ? AND state = 'running' AND attempts = ? RETURNING chat`
+    const [chat] = file.row(entry, nextAt, id, attempts) ?? []
+    if (chat === undefined) return false
+    const again = `UPDATE sends SET state = 'queued' WHERE ${named} AND state = 'pending' RETURNING ${all}`
+    const row = file.row(again, caller, account, id) as FlatRow | undefined // as above
+    if (row) announce(scope, row)
+    promote(file, String(chat))
+    return row !== undefined
+  },
+
+  unqueue(scope: Scope, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
+    if (leave(scope, [caller, account, id], outcome)) return true
+    return scope.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as above
+  },
+
+  holdQueue: ({ file }: Scope): number => file.run(`UPDATE queue SET state = 'held' WHERE state IN ('ready', 'waiting')`),
+
+  releaseQueue({ file }: Scope): number {
+    const chats = file.rows(`SELECT DISTINCT chat FROM queue WHERE state = 'held'`).map(String)
+    const released = file.run(`UPDATE queue SET state = 'waiting' WHERE state = 'held'`)
+    for (const chat of chats) promote(file, chat)
+    return released
+  },
+}
+
+/** Verbs of the queue that only read. */
+export const queueReads = {
+  sealedByOthers({ file }: Scope, keys: readonly string[]): FlatRow[] {
+    const own = keys.map(() => '?').join(', ')
+    const others = `SELECT caller, account, id FROM queue WHERE state <> 'running' AND substr(sealed, 1, instr(sealed, '.') - 1) NOT IN (${own})`
+    const found = file.rows(`${others} LIMIT ${pageRows}`, ...keys) as [string, string, string][]
+    const rows = found.map(ref => file.row(`SELECT ${all} FROM sends WHERE ${named}`, ...ref) as FlatRow | undefined) // as above
+    return rows.filter(row => row !== undefined)
+  },
+
+  backlog({ file }: Scope): Backlog {
+    const sql = `SELECT count(*) FILTER (WHERE state IN ('ready', 'waiting')), count(*) FILTER (WHERE state = 'held'),
+      min(dueAt) FILTER (WHERE state IN ('ready', 'waiting')) FROM queue`
+    const [waiting, held, dueAt] = file.row(sql) ?? []
+    return { waiting: Number(waiting), held: Number(held), ...(dueAt != null && { dueAt: Number(dueAt) }) }
+  },
+}
+
+/** Adds a send that has just been claimed as `queued`. */
+export function enqueue(file: SqliteFile, row: FlatRow, sealed: string) {
+  const of = (name: keyof typeof at) => row[at[name]] as string | number
+  const conversation = Object.fromEntries(
+    (['user', 'platform', 'platformId', 'destination'] as const).map(name => [name, String(of(name))]),
+  )
+  const chat = chatKeyOf(conversation as Conversation) // it has these four
+  const values = [of('id'), of('caller'), of('account'), chat, of('dueAt'), of('dueAt'), of('expiresAt'), 0, sealed, 'waiting']
+  file.run('INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', ...values)
+  promote(file, chat)
+}
+
+/** Erases an entry, with the body in it. */
+export function dequeue(file: SqliteFile, id: string) {
+  const [chat] = file.row('DELETE FROM queue WHERE id = ? RETURNING chat', id) ?? []
+  if (chat !== undefined) promote(file, String(chat))
+}
+
+/** Ends a send that is still queued. */
+function leave(scope: Scope, [caller, account, id]: [string, string, string], { state, settledAt, answer, settledBy }: Outcome): boolean {
+  const { file } = scope
+  const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
+  const row = file.row(end, state, settledAt, answer, settledBy ?? null, caller, account, id) as FlatRow | undefined // as the columns are
+  if (!row) return false
+  dequeue(file, id)
+  count(scope, caller, Number(row[at.createdAt]), -1, 0)
+  announce(scope, row)
+  return true
+}
+
+/** Makes the first entry of a conversation ready, unless one of it is running. */
+function promote(file: SqliteFile, chat: string) {
+  file.run(`UPDATE queue SET state = 'waiting' WHERE chat = ? AND state = 'ready'`, chat)
+  if (file.row(`SELECT 1 FROM queue WHERE chat = ? AND state = 'running'`, chat)) return
+  const first = `SELECT id FROM queue WHERE chat = ? AND state = 'waiting' ORDER BY dueAt, id LIMIT 1`
+  file.run(`UPDATE queue SET state = 'ready' WHERE id = (${first})`, chat)
+}

@@ -1,0 +1,121 @@
+import { read, type Script, write } from './lua.ts'
+
+const expiredAtOnce = 200
+
+/** The verbs of the queue, one atomic step each. */
+export const queueScripts = {
+  takeDue: write(`
+    local owner, limit = ARGV[9], tonumber(ARGV[10])
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('expiry'), '-inf', now, 'LIMIT', 0, ${expiredAtOnce})) do
+      local row = read(id)
+      if row and row.state == 'queued' then
+        move(row, 'expired', ARGV[1], '')
+        announce(row)
+      else
+        redis.call('ZREM', Q('expiry'), id)
+      end
+    end
+    local due = {}
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('ready'), '-inf', now, 'LIMIT', 0, limit)) do
+      local row = read(id)
+      if row and row.state == 'queued' then
+        local chat = redis.call('HGET', Q(id), 'chat')
+        redis.call('ZREM', Q('ready'), id)
+        redis.call('DEL', Q('head:' .. chat))
+        redis.call('ZREM', Q('chat:' .. chat), id)
+        redis.call('ZREM', Q('expiry'), id)
+        redis.call('SET', Q('running:' .. chat), id)
+        redis.call('ZREM', by('state', row.caller, 'queued'), id)
+        redis.call('ZADD', by('state', row.caller, 'pending'), 0, id)
+        row.state = 'pending'
+        redis.call('HSET', at(id), 'state', 'pending')
+        set(row, 'owner', owner)
+        set(row, 'startedAt', ARGV[1])
+        redis.call('SADD', P .. 'pending:' .. owner, id)
+        announce(row)
+        local _, flat = read(id)
+        due[#due + 1] = {flat, redis.call('HGET', Q(id), 'sealed'), redis.call('HINCRBY', Q(id), 'attempts', 1)}
+      else
+        dequeue(id)
+        redis.call('ZREM', Q('ready'), id)
+      end
+    end
+    if #due > 0 then beat(owner, now + leaseMs) end
+    local nextAt = ''
+    for _, name in ipairs({'ready', 'expiry'}) do
+      local first = redis.call('ZRANGE', Q(name), 0, 0, 'WITHSCORES')[2]
+      if first and (nextAt == '' or tonumber(first) < tonumber(nextAt)) then nextAt = first end
+    end
+    return {over(), due, nextAt}`),
+
+  requeue: write(`
+    local row = read(ARGV[9])
+    local chat = redis.call('HGET', Q(ARGV[9]), 'chat')
+    if not row or row.state ~= 'pending' or not chat or redis.call('HGET', Q(row.id), 'attempts') ~= ARGV[11] then return {over(), 0} end
+    redis.call('ZREM', by('state', row.caller, 'pending'), row.id)
+    redis.call('ZADD', by('state', row.caller, 'queued'), 0, row.id)
+    redis.call('SREM', P .. 'pending:' .. row.owner, row.id)
+    row.state = 'queued'
+    redis.call('HSET', at(row.id), 'state', 'queued')
+    redis.call('HSET', Q(row.id), 'nextAt', ARGV[10])
+    redis.call('DEL', Q('running:' .. chat))
+    redis.call('ZADD', Q('chat:' .. chat), row.dueAt, row.id)
+    redis.call('ZADD', Q('expiry'), row.expiresAt, row.id)
+    promote(chat)
+    announce(row)
+    return {over(), 1}`),
+
+  unqueue: write(`
+    local row = read(ARGV[9])
+    if not row then return {over(), 0} end
+    local may = row.state == 'queued'
+    if may then
+      move(row, ARGV[10], ARGV[11], ARGV[12])
+      if ARGV[13] ~= '' then set(row, 'settledBy', ARGV[13]) end
+      announce(row)
+    end
+    return {over(), may and 1 or 0, redis.call('HGETALL', at(row.id))}`),
+
+  /** A slice: what is held stays in \`expiry\`, so the caller goes on from an id. */
+  hold: write(`
+    local held = 0
+    for _, id in ipairs(redis.call('ZRANGE', Q('expiry'), 0, -1)) do
+      if redis.call('SADD', Q('held'), id) == 1 then
+        held = held + 1
+        local chat = redis.call('HGET', Q(id), 'chat')
+        if chat then
+          redis.call('ZREM', Q('chat:' .. chat), id)
+          promote(chat)
+        end
+      end
+    end
+    return {over(), held}`),
+
+  unhold: write(`
+    local released = 0
+    for _, id in ipairs(redis.call('SMEMBERS', Q('held'))) do
+      redis.call('SREM', Q('held'), id)
+      local row, chat = read(id), redis.call('HGET', Q(id), 'chat')
+      if row and chat then
+        released = released + 1
+        redis.call('ZADD', Q('chat:' .. chat), row.dueAt, id)
+        promote(chat)
+      end
+    end
+    return {over(), released}`),
+
+  sealedByOthers: read(`
+    local own, found = {}, {}
+    for i = 9, #ARGV do own[ARGV[i]] = true end
+    for _, id in ipairs(redis.call('ZRANGE', P .. 'queue:expiry', 0, -1)) do
+      local name = string.match(redis.call('HGET', P .. 'queue:' .. id, 'sealed') or '', '^[^.]*')
+      local _, flat = read(id)
+      if flat and not own[name] and #found < 1000 then found[#found + 1] = flat end
+    end
+    return found`),
+
+  backlog: read(`
+    local all, held = redis.call('ZCARD', P .. 'queue:expiry'), redis.call('SCARD', P .. 'queue:held')
+    local first = redis.call('ZRANGE', P .. 'queue:ready', 0, 0, 'WITHSCORES')[2]
+    return {all - held, held, first or ''}`),
+} as const satisfies Record<string, Script>

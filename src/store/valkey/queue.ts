@@ -1,0 +1,45 @@
+import type { DueSend, Store } from '../store.ts'
+import type { Reply } from './connection.ts'
+import { queueScripts } from './queue-scripts.ts'
+import { toRow } from './rows.ts'
+import type { Session } from './session.ts'
+
+type QueueVerbs = Pick<Store, 'takeDue' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
+
+/** The verbs of the queue on a server. */
+export function createQueue({ read, write, confirmedWrite }: Session): QueueVerbs {
+  /** A replica must know what was taken: after a failover it would be queued again, and sent twice. */
+  async function confirm(due: readonly DueSend[]) {
+    try {
+      await confirmedWrite(queueScripts.requeue, '', 0, 0) // of no send: it waits for what was written before
+    } catch (error) {
+      for (const { row, attempts } of due) await write(queueScripts.requeue, row.id, row.startedAt ?? 0, attempts)
+      throw error
+    }
+  }
+
+  return {
+    async takeDue(owner, limit) {
+      const [found, nextAt] = await write(queueScripts.takeDue, owner, limit)
+      const due = (found as [Reply, string, number][]).map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })) // as the script says it
+      if (due.length > 0) await confirm(due)
+      return { due, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
+    },
+    async requeue({ id }, nextAt, attempts) {
+      const [requeued] = await write(queueScripts.requeue, id, nextAt, attempts)
+      return requeued === 1
+    },
+    async unqueue({ id }, { state, settledAt, answer, settledBy = '' }) {
+      const [ended, row] = await confirmedWrite(queueScripts.unqueue, id, state, settledAt, answer, settledBy)
+      if (ended === 1) return { settled: true }
+      return row ? { settled: false, row: toRow(row) } : { settled: false }
+    },
+    async sealedByOthers(keys) {
+      return ((await read(queueScripts.sealedByOthers, ...keys)) as Reply[]).map(toRow) // as above
+    },
+    async backlog() {
+      const [waiting, held, dueAt] = (await read(queueScripts.backlog)) as [number, number, string]
+      return { waiting, held, ...(dueAt !== '' && { dueAt: Number(dueAt) }) }
+    },
+  }
+}

@@ -1,0 +1,171 @@
+import { describe, expect } from 'vitest'
+import { type TestGateway, test } from '../gateway.ts'
+import { error, hello, keyed, replay, say, settled } from './sending.ts'
+
+const key = Buffer.alloc(32, 7).toString('base64')
+const env = { QUEUE_KEY: key }
+const waiting = { ...keyed, prefer: 'respond-async' }
+const ahead = (ms: number) => new Date(Date.now() + ms).toISOString()
+const cancel = (gateway: TestGateway, id: string) => gateway.request(`/sends/${id}`, { method: 'DELETE' })
+
+describe('Prefer: respond-async', () => {
+  test('queues the send, which goes at once, and its key replays how it ended', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    sandbox.answer({ delayMs: 500 })
+    const reply = await say(gateway, waiting)
+
+    expect(reply).toMatchObject({ status: 202, json: { state: 'queued', idempotencyKey: 'order-4711', sendAt: expect.any(String) } })
+    expect(reply.headers).toMatchObject({ location: `/sends/${reply.json.id}`, 'preference-applied': 'respond-async' })
+    expect(reply.headers).not.toHaveProperty('idempotency-replayed')
+    await sandbox.called(1)
+    expect(await say(gateway, waiting)).toMatchObject({
+      status: 202,
+      json: { state: 'pending' },
+      headers: { 'idempotency-replayed': 'true' },
+    })
+    await settled(gateway, reply.json.id, 'accepted')
+    expect(replay(await say(gateway))).toMatchObject({ status: 201, replayed: 'true' })
+    expect(await say(gateway, waiting, { message: 'Another' })).toMatchObject({ status: 422, json: { code: 'idempotency-key-reused' } })
+    expect(sandbox.sent).toMatchObject([{ message: 'Hello', destination: '34600000000' }])
+  })
+
+  test('replays a refusal of Afilnet', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    sandbox.answer({ body: error('CHANNEL_NOT_FOUND') })
+    const { id } = (await say(gateway, waiting)).json
+    await settled(gateway, id, 'rejected')
+
+    expect(await say(gateway, waiting)).toMatchObject({
+      status: 404,
+      json: { code: 'channel-not-found' },
+      headers: { 'idempotency-replayed': 'true' },
+    })
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('attempts again only after a failure that is safe to repeat', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    sandbox.answer({ status: 429 })
+    const { id } = (await say(gateway, waiting)).json
+    await settled(gateway, id, 'accepted')
+    expect(sandbox.calls).toHaveLength(2)
+
+    sandbox.answer({ fault: 'drop' })
+    const lost = (await say(gateway, { prefer: 'respond-async' })).json.id
+    await settled(gateway, lost, 'unknown')
+    sandbox.answer({ body: error('NO_CREDITS') })
+    const poor = (await say(gateway, { ...waiting, 'idempotency-key': 'k' })).json.id
+    await settled(gateway, poor, 'not_sent')
+    expect(sandbox.calls).toHaveLength(4)
+    expect((await say(gateway, { ...waiting, 'idempotency-key': 'k' })).json.id).not.toBe(poor)
+  })
+
+  test('is 501 without QUEUE_KEY', async ({ gateway, sandbox }) => {
+    for (const reply of [await say(gateway, waiting), await say(gateway, {}, { ...hello, sendAt: ahead(1_000) })])
+      expect(reply).toMatchObject({ status: 501, json: { code: 'queue-not-enabled', outcome: 'not_applied', retry: 'no' } })
+    expect(sandbox.calls).toHaveLength(0)
+  })
+})
+
+describe('sendAt', () => {
+  test('keeps the send until then', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const sendAt = ahead(1_500)
+    const { id } = (await say(gateway, keyed, { ...hello, sendAt })).json
+    expect((await gateway.get('/sends?state=queued')).json.items).toMatchObject([{ id, sendAt }])
+    await settled(gateway, id, 'accepted')
+
+    expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(sendAt))
+    expect(sandbox.sent).toHaveLength(1)
+    expect(await say(gateway, keyed)).toMatchObject({ status: 422, json: { code: 'idempotency-key-reused' } })
+  })
+
+  test.for<[string, Record<string, unknown>]>([
+    ['/sendAt', { sendAt: ahead(31 * 86_400_000) }],
+    ['/sendAt', { sendAt: 'tomorrow' }],
+    ['/sendAt', { sendAt: '2027-02-30T00:00:00Z' }],
+    ['/expiresAt', { sendAt: ahead(60_000), expiresAt: ahead(30_000) }],
+    ['/expiresAt', { expiresAt: ahead(30_000) }],
+  ])('is 400 at %s for %j', async ([pointer, more], { start, sandbox }) => {
+    const gateway = await start({ env })
+
+    expect(await say(gateway, keyed, { ...hello, ...more })).toMatchObject({ status: 400, json: { errors: [{ pointer }] } })
+    expect(sandbox.calls).toHaveLength(0)
+  })
+})
+
+describe('DELETE /sends/{id}', () => {
+  test('cancels a queued send, once and for all', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const body = { ...hello, sendAt: ahead(1_000) }
+    const { id } = (await say(gateway, keyed, body)).json
+    const reply = await cancel(gateway, id)
+
+    expect(reply).toMatchObject({ status: 200, json: { id, state: 'canceled' } })
+    expect((await cancel(gateway, id)).text).toBe(reply.text)
+    expect(await say(gateway, keyed, body)).toMatchObject({ status: 200, text: reply.text, headers: { 'idempotency-replayed': 'true' } })
+    const after = (await say(gateway, {}, { ...hello, sendAt: ahead(1_200) })).json.id
+    await settled(gateway, after, 'accepted')
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('is 409 for a send that has started, 404 for none', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const sent = (await say(gateway)).json.id
+
+    expect(await cancel(gateway, sent)).toMatchObject({ status: 409, json: { code: 'send-already-started', retry: 'no', sendId: sent } })
+    expect(await cancel(gateway, 'x')).toMatchObject({ status: 404, json: { code: 'send-not-found' } })
+    expect(sandbox.sent).toHaveLength(1)
+  })
+})
+
+describe('A queued send', () => {
+  test('expires, and its key replays that', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    for (let n = 0; n < 3; n++) sandbox.answer({ status: 429, headers: { 'retry-after': '5' } })
+    const body = { ...hello, expiresAt: ahead(1_500) }
+    const { id } = (await say(gateway, waiting, body)).json
+    await settled(gateway, id, 'expired')
+
+    const send = (await gateway.get(`/sends/${id}`)).json
+    expect(send).toMatchObject({ problem: { code: 'send-expired', status: 410, outcome: 'not_applied', sendId: id } })
+    expect(await say(gateway, waiting, body)).toMatchObject({
+      status: 200,
+      json: { state: 'expired' },
+      headers: { 'idempotency-replayed': 'true' },
+    })
+    expect(sandbox.sent).toHaveLength(0)
+  })
+
+  test('survives a restart and another key in front, and ends if its key is gone; its text is nowhere', async ({
+    start,
+    sandbox,
+    onTestFinished,
+  }) => {
+    const { mkdtempSync, readFileSync, rmSync } = await import('node:fs')
+    const dir = mkdtempSync('/tmp/queue-')
+    onTestFinished(() => rmSync(dir, { recursive: true }))
+    const STORE_URL = `sqlite:${dir}/ledger.sqlite`
+    const other = Buffer.alloc(32, 8).toString('base64')
+    const secret = { message: 'Meet me at the canary fountain', sendAt: ahead(4_000) }
+    const before = await start({ env: { ...env, STORE_URL } })
+    const { id } = (await say(before, keyed, secret)).json
+    await before.drain()
+    expect(readFileSync(`${dir}/ledger.sqlite`, 'latin1')).not.toContain('canary fountain')
+
+    const rotated = await start({ env: { QUEUE_KEY: `${other},${key}`, STORE_URL } })
+    await settled(rotated, id, 'accepted')
+    expect(sandbox.sent).toMatchObject([{ message: secret.message }])
+    const last = (await say(rotated, { 'idempotency-key': 'l' }, { ...hello, sendAt: ahead(600_000) })).json.id
+    await rotated.drain()
+    const without = await start({ env: { ...env, STORE_URL } })
+    await settled(without, last, 'not_sent')
+    expect((await without.get(`/sends/${last}`)).json.problem).toMatchObject({
+      code: 'queue-key-lost',
+      status: 503,
+      outcome: 'not_applied',
+    })
+    await without.logged(({ msg }) => String(msg).startsWith('QUEUE_KEY lacks the key'))
+    expect(sandbox.sent).toHaveLength(1)
+  })
+})
