@@ -98,6 +98,8 @@ export type Events = {
   /** The list of a watched channel or conversation exceeds the size limit. */
   listTooLarge: { account: string }
   eventsAppended: { account: string; type: string; count: number }
+  /** This process delivers for a webhook, or waits until it may. */
+  webhookStarted: { webhook: string }
   /** An attempt to deliver an event to a webhook has ended: `refused` is repeated, `failed` is not, `down` and `gone` stop the webhook. */
   deliveryEnded: { webhook: string; result: 'delivered' | 'refused' | 'failed' | 'down' | 'gone'; ms: number }
   /** A webhook pauses or is disabled because of what its endpoint answered, or delivers again. */

@@ -19,6 +19,7 @@ import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
 import { connectQueue, type Queue } from './parts/queue.ts'
 import { connectReadBack } from './parts/read-back.ts'
+import { connectWebhooks } from './parts/webhooks.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
@@ -68,6 +69,7 @@ type Parts = {
   sends: Sends
   live: LivePart
   pollers: ReturnType<typeof connectPollers>
+  webhooks: ReturnType<typeof connectWebhooks>
   readBack: ReturnType<typeof connectReadBack>
   queue: Queue | undefined
   app: FastifyInstance
@@ -86,6 +88,7 @@ export async function startGateway(
   const { app, admin } = parts
   const adminListens = await listen(parts)
   await parts.pollers.start()
+  await parts.webhooks.reload(config.webhooks)
   let stopWatching = () => {}
 
   return {
@@ -120,6 +123,7 @@ async function assemble(
     droppedLines,
     polling: () => pollers.report(),
     delivery: () => live.current()?.report() ?? [],
+    webhooks: () => webhooks.report(),
   })
   const observe = createObserver(logger, metrics)
   let queue: Queue | undefined
@@ -148,6 +152,7 @@ async function assemble(
   const storeMs = Math.max(config.timeoutMs, leastStoreMs)
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
   const live = await openLive({ config, log: opened.log, secret: store.secret, upstream, observe })
+  const webhooks = connectWebhooks({ store: opened, live: live.current, observe, keepMs: config.eventsKeepMs })
   const holds = (account: string): boolean => pollers.holds(account)
   const readBack = connectReadBack({ ...config, store, sends, upstream, holds, observe, timeoutMs: storeMs })
   const hooks: PollerHooks = { ...readBack.hooks, remember: read => live.current()?.remember(read) }
@@ -180,6 +185,7 @@ async function assemble(
     live: live.current,
     media,
     seal: queue?.seal,
+    webhooks: webhooks.current,
     state,
     count,
     logger,
@@ -193,7 +199,24 @@ async function assemble(
   app.addHook('onClose', async () => stop())
   const { reportCallers } = app
   const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return { config, logger, observe, lifecycle, store, transports, upstream, sends, readBack, queue, live, pollers, app, admin, tracing }
+  return {
+    config,
+    logger,
+    observe,
+    lifecycle,
+    store,
+    transports,
+    upstream,
+    sends,
+    readBack,
+    queue,
+    live,
+    pollers,
+    webhooks,
+    app,
+    admin,
+    tracing,
+  }
 }
 
 /** Loads the room and its package with the first token. */
@@ -221,14 +244,14 @@ async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
 
 /** Applies a configuration at once, or as soon as a new WSDL has been read; one that cannot be read changes nothing. */
 function reload(parts: Parts, config: Config): void | Promise<void> {
-  const { transports, upstream, readBack, queue, live, pollers, app, tracing } = parts
+  const { transports, upstream, readBack, queue, live, pollers, webhooks, app, tracing } = parts
   const { accounts, callers, tracing: next } = config
   return transports.whenReady(accounts, () => {
     upstream.reload(accounts)
     void pollers.useAccounts(accounts)
     readBack.useAccounts(accounts)
     app.useCallers(callers)
-    void live.reload(config)
+    void live.reload(config).then(() => webhooks.reload(config.webhooks))
     queue?.useCallers(callers)
     if (next) tracing?.useHeaders(next.headers)
   })
@@ -257,7 +280,7 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
 }
 
 async function drain(
-  { config, lifecycle, app, admin, upstream, sends, readBack, queue, live, pollers, store, tracing }: Parts,
+  { config, lifecycle, app, admin, upstream, sends, readBack, queue, live, pollers, webhooks, store, tracing }: Parts,
   stopWatching: () => void,
 ) {
   const answered = createDeadline(config.drainMs - closeMs)
@@ -266,7 +289,7 @@ async function drain(
   // The request that was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both.
   await sleep(Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000))
   lifecycle.phase = 'draining'
-  const unpolled = pollers.stop() // another process takes the lease meanwhile
+  const unpolled = Promise.all([pollers.stop(), answered.wait(webhooks.stop())]) // another process takes the leases meanwhile
   const streamsEnded = live.current()?.drain(Math.min(maxSpreadMs, answered.leftMs() / 2))
   // The server closes a connection as idle as soon as its answer is written, even if the caller has yet to take it.
   while (lifecycle.unanswered > 0 && answered.leftMs() > 0) await sleep(20)

@@ -1,20 +1,32 @@
 import type { Config } from '../config/config.ts'
 import type { Observe } from '../events.ts'
+import { cursorOf, readCursor } from '../live/cursor.ts'
+import type { Live } from '../live/live.ts'
 import type { EventReader, WebhookStore } from '../webhooks/ports.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
 
-type Options = { store: WebhookStore; reader: () => Promise<EventReader>; observe: Observe; keepMs: number }
+type WebhookParts = { store: WebhookStore; live: () => Live | undefined; observe: Observe; keepMs: number }
 
-/** The webhooks of a running gateway. Nothing of them is loaded before the first is configured. */
-export function createWebhookPart({ store, reader, observe, keepMs }: Options) {
+/** Connects webhooks with the event log and the text of its events. Nothing of them is loaded before the first is configured. */
+export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) {
   let webhooks: Webhooks | undefined
   let loading: Promise<void> = Promise.resolve()
+
+  const reader: EventReader = {
+    idOf: (account, identity, position, isMade) => cursorOf(account, { identity, position }, isMade),
+    readCursor,
+    async render(account, id, event, learntAt) {
+      const events = live()
+      if (!events) throw new Error('No account has events')
+      return events.write(account, id, event, learntAt)
+    },
+  }
 
   async function load(configured: Config['webhooks']) {
     if (webhooks) return webhooks.reload(configured)
     if (Object.keys(configured).length === 0) return
     const { createWebhooks } = await import('../webhooks/webhooks.ts')
-    webhooks = createWebhooks({ webhooks: configured, store, reader: await reader(), observe, keepMs })
+    webhooks = createWebhooks({ webhooks: configured, store, reader, observe, keepMs })
   }
 
   return {

@@ -10,6 +10,7 @@ export type Counts = { [F in keyof Events]?: (details: Events[F]) => void }
 
 const methods = ['GET', 'POST', 'other'] as const
 const statuses = ['2xx', '3xx', '4xx', '5xx', 'aborted'] as const
+const deliveryResults = ['delivered', 'refused', 'failed', 'down', 'gone'] as const
 const results = ['ok', 'refused', 'failed'] as const
 const states = ['accepted', 'rejected', 'not_sent', 'unknown'] as const
 const kinds = ['message', 'file'] as const
@@ -46,6 +47,9 @@ export function createCounts(registry: Registry, { configCurrent }: { configCurr
       of.interrupted().value += count
     },
     storeAnswered: ({ verb, ms }) => of.store(verb).observe(ms / 1_000),
+    webhookStarted({ webhook }) {
+      for (const result of deliveryResults) of.deliveries(webhook, result)
+    },
     deliveryEnded: ({ webhook, result, ms }) => of.deliveries(webhook, result).observe(ms / 1_000),
     configurationReloaded() {
       of.reloads('applied').value++

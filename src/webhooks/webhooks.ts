@@ -73,6 +73,7 @@ export function createWebhooks({
     const deliverer = createDeliverer({ name, webhook: config, holder, store, reader, endpoint, startedAt, clock, observe })
     const unwatch = store.log.watch([config.account], deliverer.news)
     running.set(name, { config, endpoint, deliverer, unwatch })
+    observe('webhookStarted', { webhook: name })
   }
 
   async function end({ deliverer, endpoint, unwatch }: Running) {

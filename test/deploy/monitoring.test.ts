@@ -63,6 +63,9 @@ const metrics: Record<string, readonly string[]> = {
   gateway_config_current: [],
   gateway_log_lines_dropped_total: [],
   gateway_events_total: ['account', 'type'],
+  gateway_webhook_delivery_duration_seconds: ['webhook', 'result'],
+  gateway_webhook_up: ['webhook'],
+  gateway_webhook_lag_seconds: ['webhook'],
   gateway_events_poll_duration_seconds: ['account', 'result'],
   gateway_events_last_poll_timestamp_seconds: ['account'],
   gateway_events_lists_too_large_total: ['account'],
@@ -112,6 +115,13 @@ const fits = ({ labels }: Sample, { matchers }: Use) =>
     return matches !== operator.startsWith('!')
   })
 
+/** A gateway with every series: it watches channels, and has a webhook whose endpoint is down. */
+const watching = {
+  EVENTS_CHANNELS: '*',
+  WEBHOOK_URL: 'http://127.0.0.1:9/',
+  WEBHOOK_SECRET: `whsec_${Buffer.from('fake-webhook-secret-for-tests-01').toString('base64')}`,
+}
+
 describe('A query', () => {
   test.for(queries)('names metrics and labels that exist ($of)', ({ expr, shown }) => {
     const uses = usesIn(withoutStrings(expr))
@@ -126,7 +136,7 @@ describe('A query', () => {
   })
 
   test('finds what it asks for at a gateway that has answered a few requests', async ({ start }) => {
-    const gateway = await start({ env: { EVENTS_CHANNELS: '*' } })
+    const gateway = await start({ env: watching })
     await answerAFew(gateway)
 
     const missing = async () => {
@@ -143,7 +153,7 @@ describe('A query', () => {
 
 describe('GET /metrics', () => {
   test('serves what the queries are checked against, and nothing else of its own', async ({ start }) => {
-    const gateway = await start({ env: { EVENTS_CHANNELS: '*' } })
+    const gateway = await start({ env: watching })
     await answerAFew(gateway)
 
     const served = async () =>

@@ -1,0 +1,68 @@
+import { describe, expect, onTestFinished, vi } from 'vitest'
+import { test } from '../gateway.ts'
+import { secret, startReceiver } from '../webhooks/setup.ts'
+
+const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
+const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 20, timeout: 20_000 })
+
+async function receiving() {
+  const receiver = await startReceiver()
+  onTestFinished(receiver.close)
+  const env = { EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '1000', WEBHOOK_URL: receiver.url, WEBHOOK_SECRET: secret }
+  return { receiver, env }
+}
+
+describe('a configured webhook', () => {
+  test('gets what a customer writes, with its text, as GET /events shows it', async ({ sandbox, start }) => {
+    const { receiver, env } = await receiving()
+    const gateway = await start({ env })
+    await sandbox.until(({ calls }) => calls.some(({ params }) => params.some(([, value]) => value === 'getchats')))
+    await eventually(async () => expect((await gateway.get('/webhooks')).json.items).toMatchObject([{ name: 'default', state: 'ok' }]))
+    // The first look at the channel makes no events, so the customer asks until one is heard.
+    await vi.waitFor(
+      () => {
+        if (receiver.posts.length === 0) sandbox.receive({ ...chat, message: 'Is anybody there?' })
+        expect(receiver.posts.length).toBeGreaterThan(0)
+      },
+      { interval: 1_000, timeout: 20_000 },
+    )
+    const { items } = (await gateway.get('/events')).json
+
+    expect(receiver.posts[0]?.event).toEqual(items[0])
+    expect(items[0]).toMatchObject({ type: 'message.created', message: { message: 'Is anybody there?' }, direction: 'in' })
+    expect(await gateway.post('/webhooks/default/test', {})).toMatchObject({ status: 200, json: { status: 204 } })
+    expect((await gateway.post('/webhooks/default/redrive', { after: items[0].id })).status).toBe(202)
+    await eventually(async () => expect((await gateway.get('/webhooks/default/deliveries?limit=5')).json).toEqual({ items: [] }))
+    expect((await gateway.post('/webhooks/default/redrive', { after: 'x' })).json).toMatchObject({ code: 'invalid-request' })
+    expect((await gateway.post('/webhooks/default/redrive', {})).status).toBe(400)
+    expect((await gateway.get('/webhooks/other/deliveries')).json).toMatchObject({ status: 404, code: 'webhook-not-found' })
+  })
+})
+
+describe('webhooks', () => {
+  const reader = 'fake-reader-key-0123456789'
+  const limited = 'fake-limited-key-0123456789'
+
+  test('are none without configuration, and need their scopes', async ({ start }) => {
+    const gateway = await start({
+      callers: {
+        reader: { key: reader, scopes: ['webhooks:read'] },
+        limited: { key: limited, chats: ['whatsapp/100/*'] },
+      },
+    })
+
+    expect((await gateway.get('/webhooks')).json).toEqual({ items: [] })
+    expect((await gateway.request('/webhooks', { key: reader })).status).toBe(200)
+    for (const verb of ['test', 'redrive']) {
+      const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"failed":true}' }
+      expect((await gateway.request(`/webhooks/default/${verb}`, { ...post, key: reader })).json).toMatchObject({
+        code: 'insufficient-scope',
+      })
+      expect((await gateway.request(`/webhooks/default/${verb}`, { ...post, key: limited })).json).toMatchObject({
+        code: 'webhook-not-found',
+      })
+    }
+    for (const path of ['/webhooks', '/webhooks/default/deliveries'])
+      expect((await gateway.request(path, { key: limited })).json).toMatchObject({ status: 404, code: 'webhook-not-found' })
+  })
+})
