@@ -18,5 +18,8 @@ export async function check(ledger: Ledger, print: Print): Promise<boolean> {
   const counts = Object.entries(states).map(([state, count]) => `  ${state.padEnd(10)}${count}\n`)
   await print(`sends       ${sends}\n${counts.join('')}`)
   if (sends > 0) await print(`oldest      ${new Date(oldest).toISOString()}\nnewest      ${new Date(newest).toISOString()}\n`)
+  const webhooks = await ledger.deliveries.dumpWebhooks().catch(ledger.fail)
+  const failed = webhooks.reduce((sum, webhook) => sum + webhook.failed.length, 0)
+  if (webhooks.length > 0) await print(`webhooks    ${webhooks.length}\n  failed    ${failed} deliveries\n`)
   return problems.length === 0
 }

@@ -22,6 +22,7 @@ export async function copy(source: Ledger, target: Ledger, policy: Policy, print
     queued += page.length - moving.length
     copied += await target.load(moving).catch(target.fail)
   }
+  const webhooks = await copyWebhooks(source, target)
   const { updated, held, since } = await compare(source, target, { ...policy, recently })
   await print(`read      ${read}
 copied    ${copied}
@@ -29,7 +30,7 @@ left out  ${read - copied - held - queued} that TO had already
           ${queued} that are queued: both ledgers would send them
           ${held} whose key another send holds in TO
 settled   ${updated} that were copied before they had settled
-`)
+${webhooks > 0 ? `webhooks  ${webhooks} and what they failed to deliver\n` : ''}`)
   if (pending + since > 0)
     await print(`
 Warning: ${pending} sends of FROM are pending, and ${since} were added while it was read. If a gateway still runs with FROM, stop it and
@@ -37,6 +38,14 @@ copy again before you start one with TO. Sends that a killed gateway left pendin
 `)
   await print('\nTO is complete if no gateway has written to FROM meanwhile. From now on, run gateways with TO only.\n')
   return true
+}
+
+/** How far each webhook has come, and what it failed to deliver; what TO knows already stays. */
+async function copyWebhooks(source: Ledger, target: Ledger): Promise<number> {
+  let copied = 0
+  for (const webhook of await source.deliveries.dumpWebhooks().catch(source.fail))
+    copied += Number(await target.deliveries.loadWebhook(webhook).catch(target.fail))
+  return copied
 }
 
 /** Reads both in order of id, settles in the copy what has settled since, and counts why sends are missing there. */
