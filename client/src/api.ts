@@ -305,15 +305,13 @@ export interface paths {
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
          *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
-         *     |408|[request-timeout](/problems/request-timeout)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected), [file-type-mismatch](/problems/file-type-mismatch), [media-not-found](/problems/media-not-found)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
-         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
-         *     |507|[media-full](/problems/media-full)|
+         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
         post: operations["sendFile"];
@@ -333,17 +331,16 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Store a file to send it once or more often
-         * @description Stores a file from your own disk. `url` of the answer can be used as `fileUrl` or `thumbUrl` of any number of sends, until `expiresAt`.
+         * Store a file for sends
+         * @description Stores a file for any number of sends.
          *
          *     |status|errors|
          *     |-|-|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
-         *     |408|[request-timeout](/problems/request-timeout)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-mismatch](/problems/file-type-mismatch)|
-         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
+         *     |503|[media-not-public](/problems/media-not-public)|
          *     |507|[media-full](/problems/media-full)|
          *     |others|those of [any call with a key](/problems)|
          */
@@ -363,13 +360,12 @@ export interface paths {
         };
         /**
          * A stored file of this caller
-         * @description Says what is known of a file that you have stored, and its URL.
+         * @description A stored file of this caller.
          *
          *     |status|errors|
          *     |-|-|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
-         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
          */
         get: operations["getMedia"];
@@ -377,45 +373,15 @@ export interface paths {
         post?: never;
         /**
          * Delete a stored file
-         * @description Deletes a file that you have stored. Its URL ends at once.
+         * @description Delete a stored file.
          *
          *     |status|errors|
          *     |-|-|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
-         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
          */
         delete: operations["deleteMedia"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/media/{token}/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The bytes of a stored file
-         * @description Serves a file to whoever knows its URL, with ranges. Images, audio and video may be shown by a browser; anything else is downloaded.
-         *
-         *     |status|errors|
-         *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |404|[not-found](/problems/not-found), [media-not-found](/problems/media-not-found)|
-         *     |416|[range-not-satisfiable](/problems/range-not-satisfiable)|
-         *     |429|[rate-limited](/problems/rate-limited)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any request](/problems)|
-         */
-        get: operations["fetchMedia"];
-        put?: never;
-        post?: never;
-        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -973,7 +939,7 @@ export interface components {
          */
         NewFileForm: {
             /**
-             * @description Default: what its content says
+             * @description Default: by its content
              * @enum {string}
              */
             type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
@@ -989,12 +955,12 @@ export interface components {
             reference?: string;
             /**
              * Format: binary
-             * @description The file, at most MEDIA_MAX_BYTES (16 MiB)
+             * @description At most MEDIA_MAX_BYTES
              */
             file: string;
             /**
              * Format: binary
-             * @description Its thumbnail, an image
+             * @description An image
              */
             thumb?: string;
         };
@@ -1006,7 +972,7 @@ export interface components {
          */
         NewMedia: {
             /**
-             * @description Default: what its content says
+             * @description Default: by its content
              * @enum {string}
              */
             type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
@@ -1018,24 +984,22 @@ export interface components {
         };
         /**
          * @example {
-         *       "id": "7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55",
-         *       "url": "https://chat.example.com/media/X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE/menu.jpg",
+         *       "id": "7d9f1f6e…",
+         *       "url": "https://chat.example.com/media/X5yL…/menu.jpg",
          *       "type": "image",
          *       "contentType": "image/jpeg",
          *       "bytes": 48213,
-         *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+         *       "sha256": "9f86d08…",
          *       "name": "menu.jpg",
          *       "expiresAt": "2026-02-03T09:30:00.000Z"
          *     }
          */
         MediaFile: {
-            /** Format: uuid */
             id: string;
-            /** @description Its public URL: use it as `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
+            /** @description For `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
             url: string;
-            /** @description What it can be sent as. Known values: `image`, `video`, `audio`, `voice`, `document`, `contact`; later releases may add some. */
+            /** @description What it can be sent as */
             type: string;
-            /** @description What it is by its content */
             contentType: string;
             bytes: number;
             sha256: string;
@@ -1752,15 +1716,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `request-timeout` */
-        E408: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected`, `file-type-mismatch`, `media-not-found` */
         E422B: {
             headers: {
@@ -1771,7 +1726,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable`, `ledger-changed`, `media-not-public` */
+        /** @description `file-type-mismatch` */
+        E422C: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `media-not-public` */
         E503D: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -1791,35 +1755,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `file-type-mismatch` */
-        E422C: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `draining`, `media-not-public`, `store-unavailable` */
-        E503E: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `media-full` */
-        E507B: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `media-not-found` */
         E404F: {
             headers: {
@@ -1829,36 +1764,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `not-found`, `media-not-found` */
-        E404G: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `range-not-satisfiable` */
-        E416: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `draining`, `store-unavailable` */
-        E503F: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `send-not-found` */
-        E404H: {
+        E404G: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1869,6 +1776,16 @@ export interface components {
         /** @description `send-already-started` */
         E409B: {
             headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `store-unavailable` */
+        E503E: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1906,7 +1823,7 @@ export interface components {
             };
         };
         /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
-        E503G: {
+        E503F: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1916,7 +1833,7 @@ export interface components {
             };
         };
         /** @description `webhook-not-found` */
-        E404I: {
+        E404H: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1962,7 +1879,7 @@ export interface components {
         HeaderIdempotencyKey: string;
         /**
          * @description The id of the file
-         * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+         * @example 7d9f1f6e…
          */
         PathId: string;
         /**
@@ -2583,7 +2500,6 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404E"];
-            408: components["responses"]["E408"];
             409: components["responses"]["E409"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
@@ -2591,9 +2507,8 @@ export interface operations {
             429: components["responses"]["E429C"];
             501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503C"];
             504: components["responses"]["E504B"];
-            507: components["responses"]["E507"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2623,13 +2538,12 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            408: components["responses"]["E408"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422C"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
-            507: components["responses"]["E507B"];
+            503: components["responses"]["E503D"];
+            507: components["responses"]["E507"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2640,7 +2554,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id of the file
-                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+                 * @example 7d9f1f6e…
                  */
                 id: components["parameters"]["PathId"];
             };
@@ -2663,7 +2577,7 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404F"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2674,7 +2588,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id of the file
-                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+                 * @example 7d9f1f6e…
                  */
                 id: components["parameters"]["PathId"];
             };
@@ -2698,65 +2612,7 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404F"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
-        };
-    };
-    fetchMedia: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The secret part of the URL
-                 * @example X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE
-                 */
-                token: string;
-                /**
-                 * @description The name of the file
-                 * @example menu.jpg
-                 */
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The file */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /** @example … */
-                    "*/*": unknown;
-                };
-            };
-            /** @description The range that was asked for */
-            206: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /** @example … */
-                    "*/*": unknown;
-                };
-            };
-            /** @description You have this file already (`If-None-Match`) */
-            304: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["E400"];
-            404: components["responses"]["E404G"];
-            416: components["responses"]["E416"];
-            429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2787,9 +2643,9 @@ export interface operations {
             };
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2821,10 +2677,10 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             409: components["responses"]["E409B"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2860,12 +2716,12 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             409: components["responses"]["E409C"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2908,7 +2764,7 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2951,7 +2807,7 @@ export interface operations {
             403: components["responses"]["E403"];
             429: components["responses"]["E429D"];
             501: components["responses"]["E501B"];
-            503: components["responses"]["E503G"];
+            503: components["responses"]["E503F"];
             504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2985,7 +2841,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3011,9 +2867,9 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404I"];
+            404: components["responses"]["E404H"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3047,9 +2903,9 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404I"];
+            404: components["responses"]["E404H"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3080,11 +2936,11 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404I"];
+            404: components["responses"]["E404H"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -3113,11 +2969,11 @@ export interface operations {
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404I"];
+            404: components["responses"]["E404H"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };

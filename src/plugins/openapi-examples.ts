@@ -29,6 +29,7 @@ export function exampleOf(code: ProblemCode, kind: Kind, base: string) {
   const problem = new Problem(code, {
     outcome: (kind === 'send' || (kind === 'unread' && code !== 'internal-error')) && isUnknown ? 'unknown' : 'not_applied',
     keyed: kind === 'send',
+    ...(code === 'media-not-found' && kind === 'send' && { status: 422 }),
     ...(ofAfilnet && { upstreamCode }),
     ...(code === 'upstream-unknown-error' && {
       upstreamCode: 'NOT_ACCESS_TO_TEMPLATE',

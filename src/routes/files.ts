@@ -49,16 +49,17 @@ export const NewFile = Type.Object(
 export type NewFileForm = Static<typeof NewFileForm>
 export const NewFileForm = Type.Object(
   {
-    type: Type.Optional(oneOf(mediaTypes, { description: 'Default: what its content says' })),
+    type: Type.Optional(oneOf(mediaTypes, { description: 'Default: by its content' })),
     message: NewFile.properties.message,
     reference,
-    file: filePart('The file, at most MEDIA_MAX_BYTES (16 MiB)'),
-    thumb: Type.Optional(filePart('Its thumbnail, an image')),
+    file: filePart('At most MEDIA_MAX_BYTES'),
+    thumb: Type.Optional(filePart('An image')),
   },
   { $id: 'NewFileForm', additionalProperties: false, examples: [{ file: '…', message: 'Our menu' }] },
 )
 
-const mediaErrors = ['request-timeout', 'file-type-mismatch', 'media-not-found', 'media-full', 'media-not-public'] as const
+/** The rest is described by the default response, and by the page of files. */
+const mediaErrors = ['file-type-mismatch', 'media-not-found'] as const
 
 type FileRequest = FastifyRequest<{ Params: ChatParams; Headers: Static<typeof SendHeaders> }>
 type FilesOptions = { upstream: Upstream; route: SendRoute; media: Media }

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { ownerOf } from '../access.ts'
-import { oneOf, openWord } from '../lib/string-enum.ts'
+import { oneOf } from '../lib/string-enum.ts'
 import { fitsType, isInline, type MediaType, mediaTypes, typeOf } from '../media/content.ts'
 import type { Upload } from '../media/form.ts'
 import { type Media, urlOf } from '../media/media.ts'
@@ -17,10 +17,10 @@ import { acceptForms } from './forms.ts'
 export type MediaFile = Static<typeof MediaFile>
 export const MediaFile = Type.Object(
   {
-    id: Type.String({ format: 'uuid' }),
-    url: Type.String({ description: 'Its public URL: use it as `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file' }),
-    type: openWord(mediaTypes, 'What it can be sent as.'),
-    contentType: Type.String({ description: 'What it is by its content' }),
+    id: Type.String(),
+    url: Type.String({ description: 'For `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file' }),
+    type: Type.String({ description: 'What it can be sent as' }),
+    contentType: Type.String(),
     bytes: Type.Integer(),
     sha256: Type.String(),
     name: Type.String(),
@@ -30,12 +30,12 @@ export const MediaFile = Type.Object(
     $id: 'MediaFile',
     examples: [
       {
-        id: '7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55',
-        url: 'https://chat.example.com/media/X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE/menu.jpg',
+        id: '7d9f1f6e…',
+        url: 'https://chat.example.com/media/X5yL…/menu.jpg',
         type: 'image',
         contentType: 'image/jpeg',
         bytes: 48213,
-        sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+        sha256: '9f86d08…',
         name: 'menu.jpg',
         expiresAt: '2026-02-03T09:30:00.000Z',
       },
@@ -55,7 +55,7 @@ export const uploadKeyword = {
 /** The form of a file to store. */
 export type NewMedia = Static<typeof NewMedia>
 export const NewMedia = Type.Object(
-  { type: Type.Optional(oneOf(mediaTypes, { description: 'Default: what its content says' })), file: filePart('The file') },
+  { type: Type.Optional(oneOf(mediaTypes, { description: 'Default: by its content' })), file: filePart('The file') },
   { $id: 'NewMedia', additionalProperties: false, examples: [{ type: 'image', file: '…' }] },
 )
 
@@ -79,8 +79,8 @@ const describe = (row: MediaRow, base: string): MediaFile => ({
 })
 
 const File = Type.Unsafe<MediaFile>(Type.Ref('MediaFile'))
-const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55'] }) })
-const ofOwner = { scope: 'media:write', errors: ['media-not-found', 'media-not-public', 'store-unavailable'] } as const
+const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e…'] }) })
+const ofOwner = { scope: 'media:write', errors: ['media-not-found'] } as const
 
 /** Files that callers store before they send them. */
 export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string }> = async (app, { media, base: links }) => {
@@ -92,14 +92,13 @@ export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string 
     {
       config: {
         scope: 'media:write',
-        errors: ['request-timeout', 'file-type-mismatch', 'media-full', 'media-not-public', 'store-unavailable'],
+        errors: ['file-type-mismatch', 'media-full', 'media-not-public'],
       },
       schema: {
         operationId: 'storeMedia',
-        summary: 'Store a file to send it once or more often',
-        description:
-          'Stores a file from your own disk. `url` of the answer can be used as `fileUrl` or `thumbUrl` of any number of sends, until `expiresAt`.',
-        tags: ['Files'],
+        summary: 'Store a file for sends',
+        description: 'Stores a file for any number of sends.',
+        tags: ['Sends'],
         body: { content: { 'multipart/form-data': { schema: Type.Unsafe<NewMedia>(Type.Ref('NewMedia')) } } },
         response: { 201: File },
       },
@@ -126,8 +125,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string 
       schema: {
         operationId: 'getMedia',
         summary: 'A stored file of this caller',
-        description: 'Says what is known of a file that you have stored, and its URL.',
-        tags: ['Files'],
+        tags: ['Sends'],
         params: ById,
         response: { 200: File },
       },
@@ -146,8 +144,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string 
       schema: {
         operationId: 'deleteMedia',
         summary: 'Delete a stored file',
-        description: 'Deletes a file that you have stored. Its URL ends at once.',
-        tags: ['Files'],
+        tags: ['Sends'],
         params: ById,
         response: { 204: { description: 'It is gone' } },
       },
@@ -169,13 +166,9 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
   app.get(
     '/media/:token/:name',
     {
-      config: { scope: 'public', errors: ['media-not-found', 'range-not-satisfiable', 'store-unavailable'] },
+      config: { scope: 'public' },
       schema: {
-        operationId: 'fetchMedia',
-        summary: 'The bytes of a stored file',
-        description:
-          'Serves a file to whoever knows its URL, with ranges. Images, audio and video may be shown by a browser; anything else is downloaded.',
-        tags: ['Files'],
+        hide: true, // for Afilnet and browsers, who have the URL
         params: Type.Object({
           token: Type.String({ description: 'The secret part of the URL', examples: ['X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE'] }),
           name: Type.String({ description: 'The name of the file', examples: ['menu.jpg'] }),
