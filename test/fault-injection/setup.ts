@@ -18,7 +18,7 @@ export type Setup = Awaited<ReturnType<typeof openSetup>>
  *
  * As `replicas` they keep their ledger on a Valkey server, which dies and freezes too, and callers reach them through a load balancer.
  */
-export async function openSetup({ replicas = false } = {}) {
+export async function openSetup({ replicas = false, more = {} }: { replicas?: boolean; more?: Record<string, string> } = {}) {
   const server = replicas ? await startServer() : undefined
   const storeOutages: Outage[] = []
   const clockJumps: { at: number; until: number }[] = []
@@ -41,6 +41,7 @@ export async function openSetup({ replicas = false } = {}) {
     LOG_LEVEL: 'info',
     MALLOC_ARENA_MAX: '2',
     NODE_OPTIONS: '--max-old-space-size=128', // without a bound, a heap that grows looks like a leak
+    ...more,
   })
   const victim = createGatewayProcess(environment(proxies[0].port), ports[0])
   const witness = createGatewayProcess(environment(proxies[1].port), ports[1])

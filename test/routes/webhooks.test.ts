@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { test } from '../gateway.ts'
-import { secret, startReceiver } from '../webhooks/setup.ts'
+import { secret, startReceiver } from '../webhooks/receiver.ts'
 
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
 const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 20, timeout: 20_000 })

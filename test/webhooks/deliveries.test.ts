@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest'
-import { eventually, message, secret, settled, test } from './setup.ts'
+import { secret } from './receiver.ts'
+import { eventually, message, settled, test } from './setup.ts'
 
 const ids = (posts: readonly { event: { messageId: string | null } }[]) => posts.map(({ event }) => event.messageId)
 
