@@ -54,11 +54,9 @@ export function createGauges(
     this.set(Number(ledgerChanged()))
   })
   gauge('gateway_queue_sends', 'Queued sends: those that wait, and those that an operator holds', ['state'], function collect() {
-    this.reset()
-    const found = backlog()
-    if (!found) return
-    this.set({ state: 'waiting' }, found.waiting)
-    this.set({ state: 'held' }, found.held)
+    const { waiting = 0, held = 0 } = backlog() ?? {}
+    this.set({ state: 'waiting' }, waiting)
+    this.set({ state: 'held' }, held)
   })
   gauge('gateway_queue_age_seconds', 'For how long the earliest queued send has been due; 0 if none is', [], function collect() {
     const dueAt = backlog()?.dueAt

@@ -62,9 +62,8 @@ describe('The OpenAPI document', () => {
   plain('has the operations of the contract', () => {
     expect(operations.map(([name]) => name).sort()).toEqual([
       'DELETE /media/{id}',
-      'GET /',
       'DELETE /sends/{id}',
-      'POST /sends/{id}/settle',
+      'GET /',
       'GET /channels',
       'GET /chats/{platform}/{platformId}',
       'GET /chats/{platform}/{platformId}/{destination}/messages',
@@ -78,11 +77,15 @@ describe('The OpenAPI document', () => {
       'GET /problems/{code}',
       'GET /sends',
       'GET /sends/{id}',
+      'GET /webhooks',
+      'GET /webhooks/{name}/deliveries',
       'POST /chats/{platform}/{platformId}/{destination}/files',
       'POST /chats/{platform}/{platformId}/{destination}/messages',
       'POST /media',
       'POST /sends/{id}/settle',
       'POST /tokens',
+      'POST /webhooks/{name}/redrive',
+      'POST /webhooks/{name}/test',
     ])
   })
 
@@ -190,10 +193,12 @@ describe('The OpenAPI document', () => {
     expect(Object.keys(schemas).sort()).toEqual(
       [
         'Channel',
-        'SendVerdict',
         'ChannelList',
+        'Delivery',
+        'DeliveryPage',
         'Event',
         'EventList',
+        'GatewayLinks',
         'Liveness',
         'Me',
         'MediaFile',
@@ -207,14 +212,17 @@ describe('The OpenAPI document', () => {
         'Platform',
         'Problem',
         'ProblemCode',
-        'GatewayLinks',
         'ProblemExplanation',
         'ProblemList',
         'Readiness',
+        'Redrive',
         'Send',
         'SendPage',
         'SendVerdict',
         'Token',
+        'Webhook',
+        'WebhookList',
+        'WebhookTest',
       ].sort(),
     )
     const closed = Object.entries<{ additionalProperties?: boolean }>(schemas).filter(([, schema]) => schema.additionalProperties === false)
@@ -390,7 +398,7 @@ describe('The answers', () => {
   })
 
   plain('need a key exactly where the document says so', () => {
-    expect(keyed).toHaveLength(19)
+    expect(keyed).toHaveLength(20)
   })
 })
 

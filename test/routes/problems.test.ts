@@ -11,6 +11,7 @@ const contract = {
   'chat-not-allowed': 403,
   'not-found': 404,
   'send-not-found': 404,
+  'webhook-not-found': 404,
   'send-already-settled': 409,
   'send-already-started': 409,
   'send-expired': 410,
