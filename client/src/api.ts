@@ -17,7 +17,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |others|those of [any request](/problems)|
          */
         get: operations["getLiveness"];
@@ -42,7 +41,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |others|those of [any request](/problems)|
          */
         get: operations["getReadiness"];
@@ -67,8 +65,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |others|those of [any request](/problems)|
          */
         get: operations["getLinks"];
@@ -93,8 +89,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |others|those of [any request](/problems)|
          */
         get: operations["listProblems"];
@@ -119,9 +113,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[invalid-request](/problems/invalid-request)|
          *     |404|[not-found](/problems/not-found)|
-         *     |429|[rate-limited](/problems/rate-limited)|
          *     |others|those of [any request](/problems)|
          */
         get: operations["explainProblem"];
@@ -170,7 +162,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
         get: operations["listChannels"];
@@ -195,7 +186,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
@@ -221,7 +212,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |410|[cursor-gone](/problems/cursor-gone)|
          *     |others|those of [any call to Afilnet](/problems)|
@@ -239,13 +230,12 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
-         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
-         *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |others|those of [any call to Afilnet](/problems)|
@@ -270,7 +260,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
@@ -303,15 +293,16 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
-         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
+         *     |408|[request-timeout](/problems/request-timeout)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected), [file-type-mismatch](/problems/file-type-mismatch), [media-not-found](/problems/media-not-found)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
-         *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
-         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
+         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
+         *     |507|[media-full](/problems/media-full)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
         post: operations["sendFile"];
@@ -331,16 +322,16 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Store a file for sends
-         * @description Stores a file for any number of sends.
+         * Store a file to send it once or more often
+         * @description Stores a file from your own disk. `url` of the answer can be used as `fileUrl` or `thumbUrl` of any number of sends, until `expiresAt`.
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |408|[request-timeout](/problems/request-timeout)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-mismatch](/problems/file-type-mismatch)|
-         *     |503|[media-not-public](/problems/media-not-public)|
+         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |507|[media-full](/problems/media-full)|
          *     |others|those of [any call with a key](/problems)|
          */
@@ -360,12 +351,12 @@ export interface paths {
         };
         /**
          * A stored file of this caller
-         * @description A stored file of this caller.
+         * @description Says what is known of a file that you have stored, and its URL.
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
+         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
          */
         get: operations["getMedia"];
@@ -373,15 +364,71 @@ export interface paths {
         post?: never;
         /**
          * Delete a stored file
-         * @description Delete a stored file.
+         * @description Deletes a file that you have stored. Its URL ends at once.
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
+         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
          */
         delete: operations["deleteMedia"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/media/{token}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The bytes of a stored file
+         * @description Serves a file to whoever knows its URL, with ranges. Images, audio and video may be shown by a browser; anything else is downloaded.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |404|[not-found](/problems/not-found), [media-not-found](/problems/media-not-found)|
+         *     |416|[range-not-satisfiable](/problems/range-not-satisfiable)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any request](/problems)|
+         */
+        get: operations["fetchMedia"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sends/{id}/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record what you found out about a send that is unknown
+         * @description Needs the scope that the send itself needs.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |404|[send-not-found](/problems/send-not-found)|
+         *     |409|[send-already-settled](/problems/send-already-settled)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        post: operations["settleSend"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -407,48 +454,6 @@ export interface paths {
         get: operations["getSend"];
         put?: never;
         post?: never;
-        /**
-         * Cancel a send that is queued
-         * @description Needs the scope that the send itself needs. A send is canceled or it goes, never both.
-         *
-         *     |status|errors|
-         *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
-         *     |404|[send-not-found](/problems/send-not-found)|
-         *     |409|[send-already-started](/problems/send-already-started)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
-         */
-        delete: operations["cancelSend"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sends/{id}/settle": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Record what you found out about a send that is unknown
-         * @description Needs the scope that the send itself needs.
-         *
-         *     |status|errors|
-         *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
-         *     |404|[send-not-found](/problems/send-not-found)|
-         *     |409|[send-already-settled](/problems/send-already-settled)|
-         *     |413|[payload-too-large](/problems/payload-too-large)|
-         *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
-         */
-        post: operations["settleSend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -493,7 +498,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |429|[too-many-streams](/problems/too-many-streams)|
          *     |501|[events-not-enabled](/problems/events-not-enabled)|
          *     |503|[overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
@@ -524,7 +528,7 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
+         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
@@ -550,7 +554,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
@@ -577,7 +580,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
@@ -606,7 +608,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
@@ -635,7 +636,6 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
@@ -669,10 +669,8 @@ export interface components {
          * @example method-not-allowed
          * @example request-timeout
          * @example idempotency-key-in-use
-         * @example send-already-started
          * @example send-already-settled
          * @example cursor-gone
-         * @example send-expired
          * @example payload-too-large
          * @example uri-too-long
          * @example unsupported-media-type
@@ -689,7 +687,6 @@ export interface components {
          * @example send-quota-exceeded
          * @example headers-too-large
          * @example internal-error
-         * @example queue-not-enabled
          * @example upstream-credentials-rejected
          * @example upstream-contract-mismatch
          * @example upstream-unknown-error
@@ -704,7 +701,6 @@ export interface components {
          * @example upstream-unreachable
          * @example upstream-circuit-open
          * @example store-unavailable
-         * @example queue-key-lost
          * @example ledger-changed
          * @example events-not-enabled
          * @example too-many-streams
@@ -876,16 +872,6 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
-            /**
-             * @description When to send it (RFC 3339), at most 30 days ahead
-             * @example 2026-01-31T09:30:00Z
-             */
-            sendAt?: string;
-            /**
-             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
-             * @example 2026-01-31T10:30:00Z
-             */
-            expiresAt?: string;
         };
         /**
          * @example {
@@ -920,16 +906,6 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
-            /**
-             * @description When to send it (RFC 3339), at most 30 days ahead
-             * @example 2026-01-31T09:30:00Z
-             */
-            sendAt?: string;
-            /**
-             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
-             * @example 2026-01-31T10:30:00Z
-             */
-            expiresAt?: string;
         };
         /**
          * @example {
@@ -939,7 +915,7 @@ export interface components {
          */
         NewFileForm: {
             /**
-             * @description Default: by its content
+             * @description Default: what its content says
              * @enum {string}
              */
             type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
@@ -955,12 +931,12 @@ export interface components {
             reference?: string;
             /**
              * Format: binary
-             * @description At most MEDIA_MAX_BYTES
+             * @description The file, at most MEDIA_MAX_BYTES (16 MiB)
              */
             file: string;
             /**
              * Format: binary
-             * @description An image
+             * @description Its thumbnail, an image
              */
             thumb?: string;
         };
@@ -972,7 +948,7 @@ export interface components {
          */
         NewMedia: {
             /**
-             * @description Default: by its content
+             * @description Default: what its content says
              * @enum {string}
              */
             type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
@@ -984,22 +960,24 @@ export interface components {
         };
         /**
          * @example {
-         *       "id": "7d9f1f6e…",
-         *       "url": "https://chat.example.com/media/X5yL…/menu.jpg",
+         *       "id": "7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55",
+         *       "url": "https://chat.example.com/media/X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE/menu.jpg",
          *       "type": "image",
          *       "contentType": "image/jpeg",
          *       "bytes": 48213,
-         *       "sha256": "9f86d08…",
+         *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
          *       "name": "menu.jpg",
          *       "expiresAt": "2026-02-03T09:30:00.000Z"
          *     }
          */
         MediaFile: {
+            /** Format: uuid */
             id: string;
-            /** @description For `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
+            /** @description Its public URL: use it as `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
             url: string;
-            /** @description What it can be sent as */
+            /** @description What it can be sent as. Known values: `image`, `video`, `audio`, `voice`, `document`, `contact`; later releases may add some. */
             type: string;
+            /** @description What it is by its content */
             contentType: string;
             bytes: number;
             sha256: string;
@@ -1031,7 +1009,7 @@ export interface components {
             platform: string;
             platformId: string;
             destination: string;
-            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `queued`, `pending`, `accepted`, `rejected`, `not_sent`, `unknown`, `expired`, `canceled`; later releases may add some. */
+            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `pending`, `accepted`, `rejected`, `not_sent`, `unknown`; later releases may add some. */
             state: string;
             idempotencyKey?: string;
             reference?: string;
@@ -1041,16 +1019,6 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             settledAt?: string;
-            /**
-             * Format: date-time
-             * @description Of a queued send: when it is due
-             */
-            sendAt?: string;
-            /**
-             * Format: date-time
-             * @description Of a queued send: after this it is not attempted
-             */
-            expiresAt?: string;
             /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller`; later releases may add some. */
             settledBy?: string;
             /** @description What was written when it was settled by hand */
@@ -1467,15 +1435,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `invalid-request` */
-        E400B: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `unauthenticated` */
         E401: {
             headers: {
@@ -1572,7 +1531,7 @@ export interface components {
             };
         };
         /** @description `invalid-request`, `idempotency-key-required` */
-        E400C: {
+        E400B: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1630,15 +1589,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `queue-not-enabled` */
-        E501: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `upstream-contract-mismatch`, `upstream-credentials-rejected`, `upstream-unknown-error`, `upstream-redirect`, `upstream-error`, `upstream-invalid-response`, `upstream-response-too-large`, `upstream-connection-lost`, `send-interrupted` */
         E502B: {
             headers: {
@@ -1688,15 +1638,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `channel-not-found`, `chat-not-found` */
-        E404D: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `payload-too-large` */
         E413B: {
             headers: {
@@ -1707,9 +1648,18 @@ export interface components {
             };
         };
         /** @description `channel-not-found`, `chat-not-found` */
-        E404E: {
+        E404D: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `request-timeout` */
+        E408: {
+            headers: {
                 [name: string]: unknown;
             };
             content: {
@@ -1726,16 +1676,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `file-type-mismatch` */
-        E422C: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `draining`, `media-not-public` */
+        /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable`, `ledger-changed`, `media-not-public` */
         E503D: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -1755,9 +1696,66 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `file-type-mismatch` */
+        E422C: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `media-not-public`, `store-unavailable` */
+        E503E: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `media-full` */
+        E507B: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `media-not-found` */
+        E404E: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `not-found`, `media-not-found` */
         E404F: {
             headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `range-not-satisfiable` */
+        E416: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `store-unavailable` */
+        E503F: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1773,27 +1771,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `send-already-started` */
-        E409B: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `draining`, `store-unavailable` */
-        E503E: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `send-already-settled` */
-        E409C: {
+        E409B: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1814,7 +1793,7 @@ export interface components {
             };
         };
         /** @description `events-not-enabled` */
-        E501B: {
+        E501: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1823,7 +1802,7 @@ export interface components {
             };
         };
         /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
-        E503F: {
+        E503G: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1844,7 +1823,6 @@ export interface components {
         /** @description You have this list already (`If-None-Match`). */
         NotModified: {
             headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
                 ETag: components["headers"]["ETag"];
                 [name: string]: unknown;
             };
@@ -1873,13 +1851,11 @@ export interface components {
          * @example 34600000000
          */
         PathDestination: string;
-        /** @description `respond-async`: queue the send and answer 202 */
-        HeaderPrefer: string;
         /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
         HeaderIdempotencyKey: string;
         /**
          * @description The id of the file
-         * @example 7d9f1f6e…
+         * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
          */
         PathId: string;
         /**
@@ -1896,8 +1872,6 @@ export interface components {
     };
     requestBodies: never;
     headers: {
-        /** @description The id of the request, also in the log. The gateway keeps one that you send if it matches `[A-Za-z0-9_-]{8,64}`. */
-        "X-Request-Id": string;
         /** @description Names this state of the list; send it back in `If-None-Match`. */
         ETag: string;
         /** @description Where to ask what became of the send. */
@@ -1929,7 +1903,6 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1953,7 +1926,6 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1964,7 +1936,6 @@ export interface operations {
             /** @description Leaving: send nothing new here */
             503: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1996,7 +1967,6 @@ export interface operations {
             /** @description The links; HTML for a browser */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2026,7 +1996,6 @@ export interface operations {
             /** @description The errors; HTML for a browser */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2062,7 +2031,6 @@ export interface operations {
             /** @description The explanation; HTML for a browser */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2099,14 +2067,13 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429B"];
             503: components["responses"]["E503"];
@@ -2128,7 +2095,6 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -2137,7 +2103,7 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             413: components["responses"]["E413"];
@@ -2181,7 +2147,6 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -2190,7 +2155,7 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404B"];
@@ -2240,7 +2205,6 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -2249,7 +2213,7 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404B"];
@@ -2266,8 +2230,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description `respond-async`: queue the send and answer 202 */
-                Prefer?: components["parameters"]["HeaderPrefer"];
                 /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
                 "Idempotency-Key"?: components["parameters"]["HeaderIdempotencyKey"];
             };
@@ -2296,49 +2258,9 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was canceled, or expired */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            /** @description Afilnet took it */
+            /** @description Afilnet accepted it */
             201: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
-                     *       "kind": "message",
-                     *       "platform": "whatsapp",
-                     *       "platformId": "100",
-                     *       "destination": "34600000000",
-                     *       "state": "accepted",
-                     *       "idempotencyKey": "order-4711-shipped",
-                     *       "reference": "order-4711",
-                     *       "createdAt": "2026-01-31T09:30:00.000Z",
-                     *       "settledAt": "2026-01-31T09:30:00.250Z",
-                     *       "settledBy": "answer"
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            /** @description It is queued */
-            202: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     Location: components["headers"]["Location"];
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
@@ -2347,7 +2269,7 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            400: components["responses"]["E400C"];
+            400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404C"];
@@ -2356,7 +2278,6 @@ export interface operations {
             415: components["responses"]["E415"];
             422: components["responses"]["E422"];
             429: components["responses"]["E429C"];
-            501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
             503: components["responses"]["E503C"];
             504: components["responses"]["E504B"];
@@ -2391,7 +2312,6 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2401,7 +2321,7 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401B"];
             403: components["responses"]["E403C"];
-            404: components["responses"]["E404D"];
+            404: components["responses"]["E404B"];
             413: components["responses"]["E413B"];
             429: components["responses"]["E429"];
             502: components["responses"]["E502"];
@@ -2414,8 +2334,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description `respond-async`: queue the send and answer 202 */
-                Prefer?: components["parameters"]["HeaderPrefer"];
                 /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
                 "Idempotency-Key"?: components["parameters"]["HeaderIdempotencyKey"];
             };
@@ -2445,22 +2363,9 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was canceled, or expired */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
             /** @description Afilnet took it */
             201: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     Location: components["headers"]["Location"];
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
@@ -2484,31 +2389,20 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            /** @description It is queued */
-            202: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            400: components["responses"]["E400C"];
+            400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
-            404: components["responses"]["E404E"];
+            404: components["responses"]["E404D"];
+            408: components["responses"]["E408"];
             409: components["responses"]["E409"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422B"];
             429: components["responses"]["E429C"];
-            501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
-            503: components["responses"]["E503C"];
+            503: components["responses"]["E503D"];
             504: components["responses"]["E504B"];
+            507: components["responses"]["E507"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2528,22 +2422,22 @@ export interface operations {
             /** @description Afilnet accepted it */
             201: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["MediaFile"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
+            408: components["responses"]["E408"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422C"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503D"];
-            507: components["responses"]["E507"];
+            503: components["responses"]["E503E"];
+            507: components["responses"]["E507B"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2554,7 +2448,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id of the file
-                 * @example 7d9f1f6e…
+                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
                  */
                 id: components["parameters"]["PathId"];
             };
@@ -2565,19 +2459,18 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["MediaFile"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404F"];
+            404: components["responses"]["E404E"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2588,7 +2481,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id of the file
-                 * @example 7d9f1f6e…
+                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
                  */
                 id: components["parameters"]["PathId"];
             };
@@ -2599,7 +2492,6 @@ export interface operations {
             /** @description It is gone */
             204: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2607,80 +2499,67 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
+            404: components["responses"]["E404E"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503E"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    fetchMedia: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The secret part of the URL
+                 * @example X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE
+                 */
+                token: string;
+                /**
+                 * @description The name of the file
+                 * @example menu.jpg
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example … */
+                    "*/*": unknown;
+                };
+            };
+            /** @description The range that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example … */
+                    "*/*": unknown;
+                };
+            };
+            /** @description You have this file already (`If-None-Match`) */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["E400"];
             404: components["responses"]["E404F"];
-            429: components["responses"]["E429B"];
-            503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
-        };
-    };
-    getSend: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the send
-                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
-                 */
-                id: components["parameters"]["PathId2"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            400: components["responses"]["E400B"];
-            401: components["responses"]["E401"];
-            404: components["responses"]["E404G"];
-            429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
-        };
-    };
-    cancelSend: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the send
-                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
-                 */
-                id: components["parameters"]["PathId2"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            400: components["responses"]["E400B"];
-            401: components["responses"]["E401"];
-            403: components["responses"]["E403"];
-            404: components["responses"]["E404G"];
-            409: components["responses"]["E409B"];
-            429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            416: components["responses"]["E416"];
+            429: components["responses"]["E429"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2706,22 +2585,53 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
-            409: components["responses"]["E409C"];
+            409: components["responses"]["E409B"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    getSend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the send
+                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
+                 */
+                id: components["parameters"]["PathId2"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            400: components["responses"]["E400"];
+            401: components["responses"]["E401"];
+            404: components["responses"]["E404G"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2729,7 +2639,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only sends in this state */
-                state?: "queued" | "pending" | "accepted" | "rejected" | "not_sent" | "unknown" | "expired" | "canceled";
+                state?: "pending" | "accepted" | "rejected" | "not_sent" | "unknown";
                 /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
                 platform?: components["parameters"]["QueryPlatform"];
                 /** @description Only those from this channel */
@@ -2754,17 +2664,16 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["SendPage"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2795,19 +2704,18 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["EventList"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             429: components["responses"]["E429D"];
-            501: components["responses"]["E501B"];
-            503: components["responses"]["E503F"];
+            501: components["responses"]["E501"];
+            503: components["responses"]["E503G"];
             504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2828,20 +2736,19 @@ export interface operations {
             /** @description The token */
             201: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Token"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2857,19 +2764,18 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookList"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404H"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2893,19 +2799,18 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["DeliveryPage"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404H"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2928,19 +2833,18 @@ export interface operations {
             /** @description The events will be delivered again */
             202: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404H"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2959,21 +2863,20 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookTest"];
                 };
             };
-            400: components["responses"]["E400B"];
+            400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404H"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503F"];
             default: components["responses"]["OtherProblem"];
         };
     };

@@ -94,8 +94,8 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
 /** JSON with a line to each part of the first three levels: short, and a change shows where it is. */
 function shallow(value: unknown, level = 0): string {
   if (level === 3 || typeof value !== 'object' || value === null || Array.isArray(value)) return JSON.stringify(value)
-  const indent = '  '.repeat(level)
-  const parts = Object.entries(value).map(([name, part]) => `${indent}  ${JSON.stringify(name)}: ${shallow(part, level + 1)}`)
+  const indent = ' '.repeat(level)
+  const parts = Object.entries(value).map(([name, part]) => `${indent} ${JSON.stringify(name)}: ${shallow(part, level + 1)}`)
   return `{\n${parts.join(',\n')}\n${indent}}`
 }
 

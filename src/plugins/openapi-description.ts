@@ -12,6 +12,7 @@ export const description = (
 2. Call \`GET /channels\`. Each channel has the \`platform\` and \`platformId\` that the other calls need.
 3. Call \`POST /chats/{platform}/{platformId}/{destination}/messages\` with an \`Idempotency-Key\` that is unique to the message. If the answer gets lost, repeat the request with the same key: it never sends twice.
 
+Every answer has \`X-Request-Id\`, which is also in the log; the gateway keeps one that you send if it matches \`[A-Za-z0-9_-]{8,64}\`.
 Accept members and values that this document does not name: later releases add some.
 
 <details>

@@ -69,7 +69,7 @@ export function createDocument(base: string) {
   return { transform, transformObject }
 }
 
-const notModified = { description: 'You have this list already (`If-None-Match`).', headers: headersOf(['X-Request-Id', 'ETag']) }
+const notModified = { description: 'You have this list already (`If-None-Match`).', headers: headersOf(['ETag']) }
 
 function describe(
   answer: Answer,
@@ -80,9 +80,9 @@ function describe(
 ): Answer {
   const isSend = operation?.kind === 'send'
   for (const media of Object.values(answer.content ?? {})) giveExample(media, schemas, examples)
-  const names = ['X-Request-Id', revalidate && 'ETag', isSend && 'Location', isSend && 'Idempotency-Replayed'] as const
+  const names = [revalidate && 'ETag', isSend && 'Location', isSend && 'Idempotency-Replayed'] as const
   const description = answer.description === 'Default Response' ? successDescriptions[status] : answer.description
-  return { ...answer, description: description ?? 'Done', headers: headersOf([...names]) }
+  return { ...answer, description: description ?? 'Done', ...(names.some(Boolean) && { headers: headersOf([...names]) }) }
 }
 
 /** A send to copy, which leads with its key. */

@@ -39,11 +39,14 @@ const anyCall = [
 const links = (codes: readonly ProblemCode[], base: string) => codes.map(code => `[${code}](${base}/problems/${code})`).join(', ')
 
 /** What any operation that needs a key can answer. */
-const anyKeyed = ['invalid-request', 'unauthenticated', 'rate-limited'] as const
+const anyKeyed = ['unauthenticated', 'insufficient-scope'] as const
+
+/** What any operation can answer, health aside. */
+const anyOperation = ['invalid-request', 'rate-limited'] as const
 
 /** The errors that the tables of the operations leave out, for the first screen of the document. */
 export const sharedErrors = (base: string) => ({
-  any: links([...undeclared, ...always], base),
+  any: links([...undeclared, ...always, ...anyOperation], base),
   keyed: links(anyKeyed, base),
   afilnet: links(anyCall, base),
 })
@@ -65,7 +68,12 @@ export function codesOf(route: DocumentedRoute): ProblemCode[] {
 
 /** The errors of a route for a person, each with a link to its explanation. */
 export function errorTable(route: DocumentedRoute, base: string) {
-  const shared = new Set<ProblemCode>([...always, ...(route.scope === 'public' ? [] : anyKeyed), ...(route.operation ? anyCall : [])])
+  const shared = new Set<ProblemCode>([
+    ...always,
+    ...anyOperation,
+    ...(route.scope === 'public' ? [] : anyKeyed),
+    ...(route.operation ? anyCall : []),
+  ])
   const codes = codesOf(route).filter(code => !shared.has(code))
   const byStatus = Object.groupBy(codes, code => statusOf(code, route))
   const rows = Object.entries(byStatus).map(([status, codes = []]) => `|${status}|${links(codes, base)}|`)

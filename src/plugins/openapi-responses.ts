@@ -8,7 +8,6 @@ const ref = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${nam
 
 /** The headers that a caller may go by. */
 export const headers = {
-  'X-Request-Id': text('The id of the request, also in the log. The gateway keeps one that you send if it matches `[A-Za-z0-9_-]{8,64}`.'),
   ETag: text('Names this state of the list; send it back in `If-None-Match`.'),
   Location: text('Where to ask what became of the send.'),
   'Idempotency-Replayed': text('`true`: this is the stored result of an earlier request with this key. Nothing was sent now.'),
@@ -21,8 +20,16 @@ export const headers = {
 export const headersOf = (names: (keyof typeof headers | false | undefined)[]) =>
   Object.fromEntries(names.filter(name => name !== false && name !== undefined).map(name => [name, ref('headers', name)]))
 
-/** Of several errors of one status, the example is the one that tells most. */
-const telling = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused', 'upstream-connection-lost', 'upstream-unreachable'])
+/** Of several errors of one status, the one that tells most. */
+const first = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused', 'upstream-connection-lost', 'upstream-unreachable'])
+
+/** The error that a response shows. Reads show what a caller can mend, and nothing that sends show in a form of their own. */
+function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode | undefined {
+  const code = codes.find(code => first.has(code)) ?? codes[0]
+  if (code === undefined || kind === 'send') return code
+  const isOfSends = JSON.stringify(exampleOf(code, kind, '')) !== JSON.stringify(exampleOf(code, 'send', ''))
+  return status < '5' && kind === 'read' && !isOfSends ? code : undefined
+}
 
 /** The components that the error responses of all routes share: each different answer once, with one example. */
 export function createErrorResponses(base: string) {
@@ -52,8 +59,7 @@ export function createErrorResponses(base: string) {
       status === '429' && 'RateLimit-Policy',
       status === '401' && 'WWW-Authenticate',
     ])
-    // What fails at Afilnet matters most where it may have been sent; the other kinds of operations show what the caller can mend.
-    const example = kind === 'send' || (status < '5' && kind === 'read') ? (codes.find(code => telling.has(code)) ?? codes[0]) : undefined
+    const example = telling(status, codes, kind)
     const response = {
       description: named(codes),
       ...(Object.keys(own).length > 0 && { headers: own }),
