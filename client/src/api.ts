@@ -236,6 +236,7 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
          *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |others|those of [any call to Afilnet](/problems)|
@@ -295,14 +296,13 @@ export interface paths {
          *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
          *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
-         *     |408|[request-timeout](/problems/request-timeout)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected), [file-type-mismatch](/problems/file-type-mismatch), [media-not-found](/problems/media-not-found)|
          *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[send-interrupted](/problems/send-interrupted)|
-         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
-         *     |507|[media-full](/problems/media-full)|
+         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |others|those of [any call to Afilnet](/problems)|
          */
         post: operations["sendFile"];
@@ -322,16 +322,15 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Store a file to send it once or more often
-         * @description Stores a file from your own disk. `url` of the answer can be used as `fileUrl` or `thumbUrl` of any number of sends, until `expiresAt`.
+         * Store a file for sends
+         * @description Stores a file for any number of sends.
          *
          *     |status|errors|
          *     |-|-|
-         *     |408|[request-timeout](/problems/request-timeout)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-mismatch](/problems/file-type-mismatch)|
-         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
+         *     |503|[media-not-public](/problems/media-not-public)|
          *     |507|[media-full](/problems/media-full)|
          *     |others|those of [any call with a key](/problems)|
          */
@@ -351,12 +350,11 @@ export interface paths {
         };
         /**
          * A stored file of this caller
-         * @description Says what is known of a file that you have stored, and its URL.
+         * @description A stored file of this caller.
          *
          *     |status|errors|
          *     |-|-|
          *     |404|[media-not-found](/problems/media-not-found)|
-         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
          */
         get: operations["getMedia"];
@@ -364,12 +362,11 @@ export interface paths {
         post?: never;
         /**
          * Delete a stored file
-         * @description Deletes a file that you have stored. Its URL ends at once.
+         * @description Delete a stored file.
          *
          *     |status|errors|
          *     |-|-|
          *     |404|[media-not-found](/problems/media-not-found)|
-         *     |503|[media-not-public](/problems/media-not-public), [store-unavailable](/problems/store-unavailable)|
          *     |others|those of [any call with a key](/problems)|
          */
         delete: operations["deleteMedia"];
@@ -378,7 +375,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/media/{token}/{name}": {
+    "/sends/{id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -386,20 +383,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The bytes of a stored file
-         * @description Serves a file to whoever knows its URL, with ranges. Images, audio and video may be shown by a browser; anything else is downloaded.
+         * What became of a send of this caller
+         * @description Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.
          *
          *     |status|errors|
          *     |-|-|
-         *     |404|[not-found](/problems/not-found), [media-not-found](/problems/media-not-found)|
-         *     |416|[range-not-satisfiable](/problems/range-not-satisfiable)|
+         *     |404|[send-not-found](/problems/send-not-found)|
          *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any request](/problems)|
+         *     |others|those of [any call with a key](/problems)|
          */
-        get: operations["fetchMedia"];
+        get: operations["getSend"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Cancel a send that is queued
+         * @description Needs the scope that the send itself needs. A send is canceled or it goes, never both.
+         *
+         *     |status|errors|
+         *     |-|-|
+         *     |404|[send-not-found](/problems/send-not-found)|
+         *     |409|[send-already-started](/problems/send-already-started)|
+         *     |503|[store-unavailable](/problems/store-unavailable)|
+         *     |others|those of [any call with a key](/problems)|
+         */
+        delete: operations["cancelSend"];
         options?: never;
         head?: never;
         patch?: never;
@@ -428,32 +435,6 @@ export interface paths {
          *     |others|those of [any call with a key](/problems)|
          */
         post: operations["settleSend"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/sends/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * What became of a send of this caller
-         * @description Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.
-         *
-         *     |status|errors|
-         *     |-|-|
-         *     |404|[send-not-found](/problems/send-not-found)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
-         */
-        get: operations["getSend"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -669,8 +650,10 @@ export interface components {
          * @example method-not-allowed
          * @example request-timeout
          * @example idempotency-key-in-use
+         * @example send-already-started
          * @example send-already-settled
          * @example cursor-gone
+         * @example send-expired
          * @example payload-too-large
          * @example uri-too-long
          * @example unsupported-media-type
@@ -687,6 +670,7 @@ export interface components {
          * @example send-quota-exceeded
          * @example headers-too-large
          * @example internal-error
+         * @example queue-not-enabled
          * @example upstream-credentials-rejected
          * @example upstream-contract-mismatch
          * @example upstream-unknown-error
@@ -701,6 +685,7 @@ export interface components {
          * @example upstream-unreachable
          * @example upstream-circuit-open
          * @example store-unavailable
+         * @example queue-key-lost
          * @example ledger-changed
          * @example events-not-enabled
          * @example too-many-streams
@@ -872,6 +857,16 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
+            /**
+             * @description When to send it (RFC 3339), at most 30 days ahead
+             * @example 2026-01-31T09:30:00Z
+             */
+            sendAt?: string;
+            /**
+             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
+             * @example 2026-01-31T10:30:00Z
+             */
+            expiresAt?: string;
         };
         /**
          * @example {
@@ -906,6 +901,16 @@ export interface components {
              * @example order-4711
              */
             reference?: string;
+            /**
+             * @description When to send it (RFC 3339), at most 30 days ahead
+             * @example 2026-01-31T09:30:00Z
+             */
+            sendAt?: string;
+            /**
+             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
+             * @example 2026-01-31T10:30:00Z
+             */
+            expiresAt?: string;
         };
         /**
          * @example {
@@ -915,7 +920,7 @@ export interface components {
          */
         NewFileForm: {
             /**
-             * @description Default: what its content says
+             * @description Default: by its content
              * @enum {string}
              */
             type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
@@ -931,12 +936,12 @@ export interface components {
             reference?: string;
             /**
              * Format: binary
-             * @description The file, at most MEDIA_MAX_BYTES (16 MiB)
+             * @description At most MEDIA_MAX_BYTES
              */
             file: string;
             /**
              * Format: binary
-             * @description Its thumbnail, an image
+             * @description An image
              */
             thumb?: string;
         };
@@ -948,7 +953,7 @@ export interface components {
          */
         NewMedia: {
             /**
-             * @description Default: what its content says
+             * @description Default: by its content
              * @enum {string}
              */
             type?: "image" | "video" | "audio" | "voice" | "document" | "contact";
@@ -960,24 +965,22 @@ export interface components {
         };
         /**
          * @example {
-         *       "id": "7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55",
-         *       "url": "https://chat.example.com/media/X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE/menu.jpg",
+         *       "id": "7d9f1f6e…",
+         *       "url": "https://chat.example.com/media/X5yL…/menu.jpg",
          *       "type": "image",
          *       "contentType": "image/jpeg",
          *       "bytes": 48213,
-         *       "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+         *       "sha256": "9f86d08…",
          *       "name": "menu.jpg",
          *       "expiresAt": "2026-02-03T09:30:00.000Z"
          *     }
          */
         MediaFile: {
-            /** Format: uuid */
             id: string;
-            /** @description Its public URL: use it as `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
+            /** @description For `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
             url: string;
-            /** @description What it can be sent as. Known values: `image`, `video`, `audio`, `voice`, `document`, `contact`; later releases may add some. */
+            /** @description What it can be sent as */
             type: string;
-            /** @description What it is by its content */
             contentType: string;
             bytes: number;
             sha256: string;
@@ -1009,7 +1012,7 @@ export interface components {
             platform: string;
             platformId: string;
             destination: string;
-            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `pending`, `accepted`, `rejected`, `not_sent`, `unknown`; later releases may add some. */
+            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `queued`, `pending`, `accepted`, `rejected`, `not_sent`, `unknown`, `expired`, `canceled`; later releases may add some. */
             state: string;
             idempotencyKey?: string;
             reference?: string;
@@ -1019,6 +1022,16 @@ export interface components {
             createdAt: string;
             /** Format: date-time */
             settledAt?: string;
+            /**
+             * Format: date-time
+             * @description Of a queued send: when it is due
+             */
+            sendAt?: string;
+            /**
+             * Format: date-time
+             * @description Of a queued send: after this it is not attempted
+             */
+            expiresAt?: string;
             /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller`; later releases may add some. */
             settledBy?: string;
             /** @description What was written when it was settled by hand */
@@ -1589,6 +1602,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `queue-not-enabled` */
+        E501: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `upstream-contract-mismatch`, `upstream-credentials-rejected`, `upstream-unknown-error`, `upstream-redirect`, `upstream-error`, `upstream-invalid-response`, `upstream-response-too-large`, `upstream-connection-lost`, `send-interrupted` */
         E502B: {
             headers: {
@@ -1657,15 +1679,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `request-timeout` */
-        E408: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `file-type-rejected`, `file-url-rejected`, `thumb-url-rejected`, `destination-unroutable`, `idempotency-key-reused`, `send-settled-rejected`, `file-type-mismatch`, `media-not-found` */
         E422B: {
             headers: {
@@ -1676,7 +1689,16 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable`, `ledger-changed`, `media-not-public` */
+        /** @description `file-type-mismatch` */
+        E422C: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `media-not-public` */
         E503D: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -1696,35 +1718,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `file-type-mismatch` */
-        E422C: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `draining`, `media-not-public`, `store-unavailable` */
-        E503E: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `media-full` */
-        E507B: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `media-not-found` */
         E404E: {
             headers: {
@@ -1734,7 +1727,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `not-found`, `media-not-found` */
+        /** @description `send-not-found` */
         E404F: {
             headers: {
                 [name: string]: unknown;
@@ -1743,8 +1736,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `range-not-satisfiable` */
-        E416: {
+        /** @description `send-already-started` */
+        E409B: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1753,7 +1746,7 @@ export interface components {
             };
         };
         /** @description `draining`, `store-unavailable` */
-        E503F: {
+        E503E: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1762,17 +1755,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `send-not-found` */
-        E404G: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `send-already-settled` */
-        E409B: {
+        E409C: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1793,7 +1777,7 @@ export interface components {
             };
         };
         /** @description `events-not-enabled` */
-        E501: {
+        E501B: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1802,7 +1786,7 @@ export interface components {
             };
         };
         /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
-        E503G: {
+        E503F: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1812,7 +1796,7 @@ export interface components {
             };
         };
         /** @description `webhook-not-found` */
-        E404H: {
+        E404G: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1851,11 +1835,13 @@ export interface components {
          * @example 34600000000
          */
         PathDestination: string;
+        /** @description `respond-async`: queue the send and answer 202 */
+        HeaderPrefer: string;
         /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
         HeaderIdempotencyKey: string;
         /**
          * @description The id of the file
-         * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+         * @example 7d9f1f6e…
          */
         PathId: string;
         /**
@@ -1865,9 +1851,14 @@ export interface components {
         PathId2: string;
         /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
         QueryPlatform: components["schemas"]["Platform"];
+        /** @description How many to a page */
+        QueryLimit2: number;
         /** @description `nextCursor` of the page before */
         QueryCursor: string;
-        /** @example crm */
+        /**
+         * @description Of the webhook
+         * @example crm
+         */
         PathName: string;
     };
     requestBodies: never;
@@ -2230,6 +2221,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description `respond-async`: queue the send and answer 202 */
+                Prefer?: components["parameters"]["HeaderPrefer"];
                 /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
                 "Idempotency-Key"?: components["parameters"]["HeaderIdempotencyKey"];
             };
@@ -2258,8 +2251,45 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Afilnet accepted it */
+            /** @description It was canceled, or expired */
+            200: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            /** @description Afilnet took it */
             201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                     *       "kind": "message",
+                     *       "platform": "whatsapp",
+                     *       "platformId": "100",
+                     *       "destination": "34600000000",
+                     *       "state": "accepted",
+                     *       "idempotencyKey": "order-4711-shipped",
+                     *       "reference": "order-4711",
+                     *       "createdAt": "2026-01-31T09:30:00.000Z",
+                     *       "settledAt": "2026-01-31T09:30:00.250Z",
+                     *       "settledBy": "answer"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
+            /** @description It is queued */
+            202: {
                 headers: {
                     Location: components["headers"]["Location"];
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
@@ -2278,6 +2308,7 @@ export interface operations {
             415: components["responses"]["E415"];
             422: components["responses"]["E422"];
             429: components["responses"]["E429C"];
+            501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
             503: components["responses"]["E503C"];
             504: components["responses"]["E504B"];
@@ -2334,6 +2365,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description `respond-async`: queue the send and answer 202 */
+                Prefer?: components["parameters"]["HeaderPrefer"];
                 /** @description Unique to the message: 1 to 255 visible ASCII characters. The same request with the same key never sends twice: it gets the result of the first one. */
                 "Idempotency-Key"?: components["parameters"]["HeaderIdempotencyKey"];
             };
@@ -2363,6 +2396,17 @@ export interface operations {
             };
         };
         responses: {
+            /** @description It was canceled, or expired */
+            200: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
             /** @description Afilnet took it */
             201: {
                 headers: {
@@ -2389,20 +2433,30 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
+            /** @description It is queued */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404D"];
-            408: components["responses"]["E408"];
             409: components["responses"]["E409"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422B"];
             429: components["responses"]["E429C"];
+            501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503C"];
             504: components["responses"]["E504B"];
-            507: components["responses"]["E507"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2431,13 +2485,12 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            408: components["responses"]["E408"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422C"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
-            507: components["responses"]["E507B"];
+            503: components["responses"]["E503D"];
+            507: components["responses"]["E507"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2448,7 +2501,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id of the file
-                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+                 * @example 7d9f1f6e…
                  */
                 id: components["parameters"]["PathId"];
             };
@@ -2470,7 +2523,7 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2481,7 +2534,7 @@ export interface operations {
             path: {
                 /**
                  * @description The id of the file
-                 * @example 7d9f1f6e-0c43-4c58-a2a3-1b7a0f3f5f55
+                 * @example 7d9f1f6e…
                  */
                 id: components["parameters"]["PathId"];
             };
@@ -2504,62 +2557,73 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503E"];
+            503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
     };
-    fetchMedia: {
+    getSend: {
         parameters: {
             query?: never;
             header?: never;
             path: {
                 /**
-                 * @description The secret part of the URL
-                 * @example X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE
+                 * @description The id of the send
+                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
                  */
-                token: string;
-                /**
-                 * @description The name of the file
-                 * @example menu.jpg
-                 */
-                name: string;
+                id: components["parameters"]["PathId2"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description The file */
+            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example … */
-                    "*/*": unknown;
+                    "application/json": components["schemas"]["Send"];
                 };
             };
-            /** @description The range that was asked for */
-            206: {
+            400: components["responses"]["E400"];
+            401: components["responses"]["E401"];
+            404: components["responses"]["E404F"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503E"];
+            default: components["responses"]["OtherProblem"];
+        };
+    };
+    cancelSend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of the send
+                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
+                 */
+                id: components["parameters"]["PathId2"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example … */
-                    "*/*": unknown;
+                    "application/json": components["schemas"]["Send"];
                 };
-            };
-            /** @description You have this file already (`If-None-Match`) */
-            304: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
             400: components["responses"]["E400"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403"];
             404: components["responses"]["E404F"];
-            416: components["responses"]["E416"];
-            429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            409: components["responses"]["E409B"];
+            429: components["responses"]["E429B"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2594,44 +2658,12 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404G"];
-            409: components["responses"]["E409B"];
+            404: components["responses"]["E404F"];
+            409: components["responses"]["E409C"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
-            default: components["responses"]["OtherProblem"];
-        };
-    };
-    getSend: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /**
-                 * @description The id of the send
-                 * @example 019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b
-                 */
-                id: components["parameters"]["PathId2"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
-            400: components["responses"]["E400"];
-            401: components["responses"]["E401"];
-            404: components["responses"]["E404G"];
-            429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2639,7 +2671,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only sends in this state */
-                state?: "pending" | "accepted" | "rejected" | "not_sent" | "unknown";
+                state?: "queued" | "pending" | "accepted" | "rejected" | "not_sent" | "unknown" | "expired" | "canceled";
                 /** @description The messaging platform: `webchat`, `whatsapp`, `telegram` or `operator`. */
                 platform?: components["parameters"]["QueryPlatform"];
                 /** @description Only those from this channel */
@@ -2651,7 +2683,7 @@ export interface operations {
                 /** @description Only those with this key */
                 idempotencyKey?: string;
                 /** @description How many to a page */
-                limit?: number;
+                limit?: components["parameters"]["QueryLimit2"];
                 /** @description `nextCursor` of the page before */
                 cursor?: components["parameters"]["QueryCursor"];
             };
@@ -2673,7 +2705,7 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2714,8 +2746,8 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             429: components["responses"]["E429D"];
-            501: components["responses"]["E501"];
-            503: components["responses"]["E503G"];
+            501: components["responses"]["E501B"];
+            503: components["responses"]["E503F"];
             504: components["responses"]["E504"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2748,7 +2780,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2773,23 +2805,28 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
     listDeliveries: {
         parameters: {
             query?: {
+                /** @description Only those in this state */
                 state?: "pending" | "failed";
-                limit?: number;
+                /** @description How many to a page */
+                limit?: components["parameters"]["QueryLimit2"];
                 /** @description `nextCursor` of the page before */
                 cursor?: components["parameters"]["QueryCursor"];
             };
             header?: never;
             path: {
-                /** @example crm */
+                /**
+                 * @description Of the webhook
+                 * @example crm
+                 */
                 name: components["parameters"]["PathName"];
             };
             cookie?: never;
@@ -2808,9 +2845,9 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2819,7 +2856,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example crm */
+                /**
+                 * @description Of the webhook
+                 * @example crm
+                 */
                 name: components["parameters"]["PathName"];
             };
             cookie?: never;
@@ -2840,11 +2880,11 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };
@@ -2853,7 +2893,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example crm */
+                /**
+                 * @description Of the webhook
+                 * @example crm
+                 */
                 name: components["parameters"]["PathName"];
             };
             cookie?: never;
@@ -2872,11 +2915,11 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            404: components["responses"]["E404H"];
+            404: components["responses"]["E404G"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
     };

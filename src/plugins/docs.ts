@@ -37,6 +37,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
       tags: [
         { name: 'Chats', description: 'Channels, conversations and their messages' },
         { name: 'Sends', description: 'Messages and files to a conversation' },
+        { name: 'Files', description: 'Files of your own' },
         { name: 'Webhooks', description: 'Endpoints of yours that get events' },
         { name: 'Events', description: 'What happens in conversations, as it happens' },
         { name: 'Gateway', description: 'The gateway itself' },
@@ -91,12 +92,11 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
   })
 })
 
-/** JSON with a line to each part of the first three levels: short, and a change shows where it is. */
+/** JSON with a line to each part of the first three levels, not indented: short, and a change shows where it is. */
 function shallow(value: unknown, level = 0): string {
   if (level === 3 || typeof value !== 'object' || value === null || Array.isArray(value)) return JSON.stringify(value)
-  const indent = ' '.repeat(level)
-  const parts = Object.entries(value).map(([name, part]) => `${indent} ${JSON.stringify(name)}: ${shallow(part, level + 1)}`)
-  return `{\n${parts.join(',\n')}\n${indent}}`
+  const parts = Object.entries(value).map(([name, part]) => `${JSON.stringify(name)}:${shallow(part, level + 1)}`)
+  return `{\n${parts.join(',\n')}\n}`
 }
 
 /** The document as text, the way the repository keeps it. */

@@ -57,7 +57,7 @@ export function createDocument(base: string) {
     operation.description = [operation.description ?? `${operation.summary}.`, curl(route), errorTable(route, base)]
       .filter(Boolean)
       .join('\n\n')
-    operation.parameters = parametersOf(operation.parameters ?? [], route, schemas)
+    operation.parameters = parametersOf(operation.parameters ?? [], '304' in operation.responses || route.revalidate === true, schemas)
     for (const media of Object.values(operation.requestBody?.content ?? {})) giveExample(media, schemas, examples)
     const answers = Object.entries(operation.responses).map(
       ([status, answer]) => [status, describe(answer, status, route, schemas, examples)] as const,

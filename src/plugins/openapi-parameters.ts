@@ -1,5 +1,3 @@
-import type { DocumentedRoute } from './openapi-errors.ts'
-
 export type Schema = { $ref?: string; examples?: unknown[]; description?: string; items?: Schema; properties?: Record<string, Schema> }
 export type Parameter = { name: string; in: string; required?: boolean; description?: string; example?: unknown; schema: Schema }
 
@@ -11,7 +9,7 @@ const conditional: Parameter = {
 }
 
 /** The parameters of an operation as people read them: header names in their usual form, examples only where a value is needed. */
-export function parametersOf(parameters: Parameter[], { revalidate }: DocumentedRoute, schemas: Record<string, Schema>): Parameter[] {
+export function parametersOf(parameters: Parameter[], isConditional: boolean, schemas: Record<string, Schema>): Parameter[] {
   const described = parameters.map(parameter => {
     const shared = schemas[parameter.schema.$ref?.split('/').at(-1) ?? ''] // a parameter says itself what its schema says
     const name = parameter.in === 'header' ? parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()) : parameter.name
@@ -20,7 +18,7 @@ export function parametersOf(parameters: Parameter[], { revalidate }: Documented
     const { example, ...rest } = parameter // Swagger UI would fill it in, and the second send would only replay the first
     return { ...rest, ...own, name, schema: example === undefined ? parameter.schema : { ...parameter.schema, examples: [example] } }
   })
-  return revalidate ? [...described, conditional] : described
+  return isConditional ? [...described, conditional] : described
 }
 
 /**

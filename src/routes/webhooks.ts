@@ -80,7 +80,7 @@ export const Redrive = Type.Object(
   { $id: 'Redrive', additionalProperties: false, minProperties: 1, maxProperties: 1, examples: [{ failed: true }] },
 )
 
-const named = Type.Object({ name: Type.String({ maxLength: 63, examples: ['crm'] }) })
+const named = Type.Object({ name: Type.String({ maxLength: 63, description: 'Of the webhook', examples: ['crm'] }) })
 const errors = ['webhook-not-found', 'store-unavailable'] as const
 const tags = ['Webhooks']
 
@@ -129,8 +129,8 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<{ webhooks: () => Webhooks
         params: named,
         querystring: Type.Object(
           {
-            state: Type.Optional(oneOf(['pending', 'failed'])),
-            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+            state: Type.Optional(oneOf(['pending', 'failed'], { description: 'Only those in this state' })),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
             cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
           },
           { additionalProperties: false },

@@ -226,7 +226,15 @@ describe('The OpenAPI document', () => {
       ].sort(),
     )
     const closed = Object.entries<{ additionalProperties?: boolean }>(schemas).filter(([, schema]) => schema.additionalProperties === false)
-    expect(closed.map(([name]) => name).sort()).toEqual(['NewFile', 'NewFileForm', 'NewMedia', 'NewMessage', 'NewToken'])
+    expect(closed.map(([name]) => name).sort()).toEqual([
+      'NewFile',
+      'NewFileForm',
+      'NewMedia',
+      'NewMessage',
+      'NewToken',
+      'Redrive',
+      'SendVerdict',
+    ])
     for (const [name, property] of [
       ['Channel', 'platform'],
       ['Channel', 'platformId'],
