@@ -1,4 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
 import { startInbox } from '../../examples/inbox/server/inbox.ts'
@@ -20,8 +23,12 @@ afterAll(() => browser?.close())
 /** A gateway that watches every channel, and an inbox in front of it. */
 async function open(start: (options?: StartOptions) => Promise<TestGateway>, sandbox: Sandbox) {
   const inbox = await startInbox({ key: canaries.key })
+  const folder = await mkdtemp(join(tmpdir(), 'inbox-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
   onTestFinished(() => inbox.close())
-  const gateway = await start({ env: { EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '1000', CORS_ORIGINS: inbox.url } })
+  const gateway = await start({
+    env: { EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '1000', CORS_ORIGINS: inbox.url, MEDIA_STORE: `file:${folder}` },
+  })
   await inbox.connect(gateway.url)
   const looked = (calls: Sandbox['calls']) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length
   await sandbox.until(({ calls }) => looked(calls) > 8, 40_000) // what was there before the second look at each channel is not new
@@ -134,6 +141,30 @@ describe('The inbox', { timeout: 120_000 }, () => {
     await expect.poll(() => line(page, 'Still here').innerText(), patience).toContain('Sent')
     expect(refusals).toBeGreaterThan(1)
     expect(sandbox.sent.map(({ message }) => message)).toEqual(['Still here'])
+  })
+
+  test.skipIf(missing)('sends a photo that is dropped into the conversation (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(inbox.url)
+    await openChat(page)
+    const png = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+    const dataTransfer = await page.evaluateHandle(`(() => {
+      const bytes = Uint8Array.from(atob('${png}'), character => character.charCodeAt(0))
+      const dropped = new DataTransfer()
+      dropped.items.add(new File([bytes], 'photo.png', { type: 'image/png' }))
+      return dropped
+    })()`)
+
+    await page.dispatchEvent('#thread', 'dragenter', { dataTransfer })
+    expect(await page.locator('#drop').isVisible()).toBe(true)
+    await page.dispatchEvent('#thread', 'drop', { dataTransfer })
+    await expect.poll(() => sandbox.sent.length, patience).toBe(1)
+
+    const [{ type, fileurl }] = sandbox.sent as unknown as [{ type: string; fileurl: string }] // of a file
+    expect(type).toBe('image')
+    expect(Buffer.from(await (await fetch(fileurl)).arrayBuffer()).toString('base64')).toBe(png)
+    expect(await page.locator('.bubble img[alt="photo.png"]').isVisible()).toBe(true)
+    await expect.poll(() => page.locator('.line.out').last().innerText(), patience).toContain('Sent')
   })
 
   test.skipIf(missing)('works with the keyboard alone (needs Chromium)', async ({ start, sandbox }) => {
