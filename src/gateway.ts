@@ -17,7 +17,7 @@ import type { PollerHooks } from './live/ports.ts'
 import { type LivePart, openLive } from './parts/live.ts'
 import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
-import { connectQueue, type Queue } from './parts/queue.ts'
+import { connectQueue, endQueueWithoutKey, type Queue } from './parts/queue.ts'
 import { connectReadBack } from './parts/read-back.ts'
 import { connectWebhooks } from './parts/webhooks.ts'
 import type { State } from './routes/health.ts'
@@ -164,6 +164,7 @@ async function assemble(
   if (config.queueKeys)
     queue = await connectQueue({ ...config, keys: config.queueKeys, store, sends, upstream, observe, timeoutMs: storeMs })
   queue?.start()
+  if (!queue) void endQueueWithoutKey({ store, sends, observe, timeoutMs: storeMs }).catch(() => {}) // the next start tries again
   const tokens = lazyTokens(() => sends.lastSecret(storeAway))
   if (config.readBack) readBack.start()
   const state = (): State => {

@@ -74,3 +74,16 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
     },
   }
 }
+
+/** A gateway without any key cannot send what another one has queued: it says so instead of leaving it there for ever. */
+export async function endQueueWithoutKey({
+  store,
+  sends,
+  observe,
+  timeoutMs,
+}: Pick<QueueParts, 'store' | 'sends' | 'observe' | 'timeoutMs'>) {
+  if ((await store.backlog()).waiting === 0) return
+  const { endLostSends } = await import('../queue/worker.ts')
+  const count = await endLostSends({ store, sends: sends.queue, keys: [], timeoutMs })
+  if (count > 0) observe('queueKeysLost', { count })
+}

@@ -97,25 +97,42 @@ export class QueueWorker {
   }
 
   async #run(due: DueSend) {
-    const { sealer, sends, prepare } = this.#options
+    const { sealer, sends } = this.#options
     const { row, sealed } = due
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
-    const attempt = prepare(row, JSON.parse(text) as Record<string, string>) // as it was sealed
+    const attempt = this.#prepared(row, text)
     return typeof attempt === 'string' ? sends.refuse(row, 'insufficient-scope') : sends.attempt(due, attempt)
   }
 
-  /** Nobody can read the bodies of a lost key: their sends end at the start, not when they are due. */
+  /** An attempt that cannot be made, since another transport cannot carry it, ends as one that was refused. */
+  #prepared(row: SendRow, text: string): SendAttempt | Problem['code'] {
+    try {
+      return this.#options.prepare(row, JSON.parse(text) as Record<string, string>) // as it was sealed
+    } catch (error) {
+      const refuse = () => {
+        throw error
+      }
+      return { admit: refuse, run: async () => refuse() }
+    }
+  }
+
   async #endLost() {
     const { store, sealer, sends, onKeysLost } = this.#options
-    let ended = 0
-    for (;;) {
-      const lost = await within(this.#timeoutMs, store.sealedByOthers(sealer.names))
-      for (const row of lost) await sends.refuse(row, 'queue-key-lost')
-      ended += lost.length
-      if (lost.length === 0) break
-    }
+    const ended = await endLostSends({ store, sends, keys: sealer.names, timeoutMs: this.#timeoutMs })
     this.#keysChecked = true
     if (ended > 0) onKeysLost(ended)
+  }
+}
+
+type Lost = { store: Store; sends: Pick<QueuedSends, 'refuse'>; keys: readonly string[]; timeoutMs: number }
+
+/** Nobody can read the bodies of a lost key: their sends end at the start, not when they are due. Returns how many. */
+export async function endLostSends({ store, sends, keys, timeoutMs }: Lost): Promise<number> {
+  for (let ended = 0; ; ) {
+    const lost = await within(timeoutMs, store.sealedByOthers(keys))
+    if (lost.length === 0) return ended
+    for (const row of lost) await sends.refuse(row, 'queue-key-lost')
+    ended += lost.length
   }
 }

@@ -167,5 +167,9 @@ describe('A queued send', () => {
     })
     await without.logged(({ msg }) => String(msg).startsWith('QUEUE_KEY lacks the key'))
     expect(sandbox.sent).toHaveLength(1)
+
+    const queued = (await say(without, { 'idempotency-key': 'm' }, { ...hello, sendAt: ahead(600_000) })).json.id
+    await without.drain()
+    await settled(await start({ env: { STORE_URL } }), queued, 'not_sent')
   })
 })
