@@ -19,7 +19,7 @@ enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
 const { configOrExit } = await import('./cli/config-or-exit.ts')
 const { ConfigError, readConfig } = await import('./config/config.ts')
 const { debugSwitches } = await import('./config/debug-switches.ts')
-const { describeConfig, warningsOf } = await import('./config/describe.ts')
+const { describeConfig, mediaWarningsOf, warningsOf } = await import('./config/describe.ts')
 const { startGateway } = await import('./gateway.ts')
 const { createLogger, openStandardOutput } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
@@ -38,7 +38,7 @@ const warnings = [
   ...switches.map(({ path, message }) => `started because of ALLOW_DEBUG: ${path}: ${message}`),
 ]
 if (argument === '--check') {
-  for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`)
+  for (const warning of [...warnings, ...mediaWarningsOf(config)]) process.stderr.write(`Warning: ${warning}\n`)
   process.stdout.write(`${JSON.stringify(describeConfig(config), null, 2)}\n`)
   process.exit(0)
 }

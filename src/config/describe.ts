@@ -56,12 +56,12 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   STORE_MAX_MB: config => config.storeMaxMb,
   QUEUE_KEY: config => config.queueKeys?.map(() => set),
   READ_BACK: config => config.readBack && (Object.values(config.accounts).every(canReadBack) || readBackIsOff(config)),
+  IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
   MEDIA_URL: config => config.media.url,
   MEDIA_STORE: config => showMediaPlace(config.media.place),
   MEDIA_MAX_BYTES: config => config.media.maxBytes,
   MEDIA_KEEP_HOURS: config => config.media.keepMs / 3_600_000,
   MEDIA_MAX_MB: config => config.media.maxTotalBytes / 1_048_576,
-  IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
   EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
   EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
   EVENTS_KEEP_HOURS: config => config.eventsKeepMs / 3_600_000,
@@ -134,7 +134,6 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
     ...(trustProxy.length > 0 && keepAliveMs < 60_000
       ? [`KEEP_ALIVE_MS is ${keepAliveMs}: it must exceed the idle timeout of the proxy in front, which is often 60 seconds`]
       : []),
-    ...warningsOfMedia(config),
     ...Object.entries(accounts).flatMap(warningsOfAccount),
     ...Object.entries(callers).flatMap(([name, { expires }]: [string, CallerConfig]) =>
       expires !== undefined && Date.parse(expires) <= now ? [`caller ${name}: its keys have expired`] : [],
@@ -142,7 +141,8 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
   ]
 }
 
-function warningsOfMedia({ media, accounts, storeUrl }: Config): string[] {
+/** What uploads would meet: of interest to those who use them, so only the check of a configuration says it. */
+export function mediaWarningsOf({ media, accounts, storeUrl }: Config): string[] {
   const isReachable = media.url !== undefined || Object.values(accounts).every(({ url }) => isLoopback(url))
   const isShared = media.url !== undefined && readStoreUrl(storeUrl)?.kind === 'server' && media.place.kind === 'folder'
   return [

@@ -7,8 +7,10 @@ import type { Connections } from './connections.ts'
  */
 export function endSlowRequests(app: FastifyInstance, { all }: Connections, requestMs: number) {
   const latest = performance.now() - requestMs
-  for (const { socket, open } of all) {
-    const isLate = open.some(({ request, sent }) => !sent && !request.raw.complete && !request.isUpload && request.startedAt < latest)
+  for (const { socket, open, answeredEarly, idleSince } of all) {
+    const isLate =
+      open.some(({ request, sent }) => !sent && !request.raw.complete && !request.isUpload && request.startedAt < latest) ||
+      (answeredEarly?.complete === false && idleSince < latest)
     if (isLate) app.server.emit('clientError', Object.assign(new Error('slow request'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket)
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
+import { Problem } from '../problem/problem.ts'
 import { isBrowser, sendPage } from './page.ts'
 
 /** Where to go from here. */
@@ -48,7 +49,8 @@ export const landing: FastifyPluginAsyncTypebox<LandingOptions> = async (app, { 
         },
       },
     },
-    async ({ headers }, reply) => {
+    async ({ headers, raw }, reply) => {
+      if (raw.url === '*') throw new Problem('not-found') // the router takes it for the path /
       reply.headers({ vary: 'Accept', 'cache-control': 'no-cache' })
       return isBrowser(headers) ? sendPage(reply, links.name, page(links)) : links
     },

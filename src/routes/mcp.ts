@@ -71,9 +71,12 @@ function describe(app: FastifyInstance, { config, schema, method, url }: RouteOp
     description: `${summary}. ${description}`,
     ...(params !== undefined && { params: part(params) }),
     ...(querystring !== undefined && { querystring: part(querystring) }),
-    ...(body !== undefined && { body: part(body) }),
+    ...(body !== undefined && { body: part(jsonOf(body)) }),
   }
 }
+
+/** The schema of a JSON body, where a route takes other types as well. */
+const jsonOf = (body: unknown) => (body as { content?: Record<string, { schema: unknown }> }).content?.['application/json']?.schema ?? body
 
 /** A schema with those that it refers to in it, and without the keywords of the gateway. */
 function resolve(app: FastifyInstance, part: unknown): unknown {

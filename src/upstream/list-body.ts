@@ -98,10 +98,11 @@ const minStructureBytes = 16
 /** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty, empty arrays inside a row as many. */
 function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
   const { depth, items, structures } = shapeOf(bytes, rowDepth)
+  if (depth > maxDepth) {
+    const unreadable = { reason: 'nested too deep', bytes: bytes.length, looks: looksOf(bytes) } as const
+    throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, unreadable })
+  }
   if (items > maxItems || structures > bytes.length / minStructureBytes) throw new UpstreamError(failures.responseTooLarge, operation)
-  if (depth <= maxDepth) return
-  const unreadable = { reason: 'nested too deep', bytes: bytes.length, looks: looksOf(bytes) } as const
-  throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, unreadable })
 }
 
 const viewTags = new Map<string, string>() // one for each time zone and list of chats in the configuration

@@ -58,6 +58,12 @@ describe('A configuration', () => {
       storeMaxMb: 1024,
       eventsKeepMs: 259_200_000,
       webhooks: {},
+      media: {
+        place: { kind: 'folder', path: './data/media' },
+        maxBytes: 16_777_216,
+        keepMs: 259_200_000,
+        maxTotalBytes: 1_073_741_824,
+      },
       idempotencyRequired: false,
       drainMs: 15_000,
       drainDelayMs: 0,

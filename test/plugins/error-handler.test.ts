@@ -5,7 +5,15 @@ import { Problem } from '../../src/problem/problem.ts'
 import { sharedTest as test } from '../gateway.ts'
 
 const codes = Object.keys(catalogue) as ProblemCode[] // the literal's own keys
-const operatorFirst = ['upstream-credentials-rejected', 'upstream-contract-mismatch', 'upstream-out-of-credit', 'ledger-changed']
+const operatorFirst = [
+  'upstream-credentials-rejected',
+  'upstream-contract-mismatch',
+  'upstream-out-of-credit',
+  'ledger-changed',
+  'events-not-enabled',
+  'queue-not-enabled',
+  'media-not-public',
+]
 
 describe('The catalogue', () => {
   plain.for(codes)('tells for %s whether to repeat, as the contract rules it', code => {
@@ -18,7 +26,9 @@ describe('The catalogue', () => {
       const expected = operatorFirst.includes(code)
         ? 'no'
         : status === 409
-          ? 'same-key'
+          ? outcome === 'unknown'
+            ? 'same-key'
+            : 'no'
           : status === 429 || status === 408 || appliedNothing
             ? 'yes'
             : 'no'
@@ -30,7 +40,7 @@ describe('The catalogue', () => {
   plain('has Retry-After on every 503 that a retry can fix', () => {
     const silent = codes.filter(code => catalogue[code].status === 503 && !('retry-after' in new Problem(code).headers))
 
-    expect(silent).toEqual(['upstream-out-of-credit', 'ledger-changed'])
+    expect(silent).toEqual(['upstream-out-of-credit', 'queue-key-lost', 'ledger-changed', 'media-not-public'])
   })
 
   plain('explains each error in words of its own', () => {

@@ -95,7 +95,6 @@ describe('A tunnel', () => {
 
 describe('An unknown path', () => {
   test.for([
-    '/',
     '*',
     '//channels',
     '/channels/',

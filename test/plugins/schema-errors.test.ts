@@ -21,12 +21,17 @@ describe('A refused path, query or header', () => {
     ['/sends?limit=0', 'query', '/limit', 'is 0; expected an integer from 1 to 100'],
     ['/sends?limit=101', 'query', '/limit', 'is 101; expected an integer from 1 to 100'],
     ['/sends?limit=1&limit=2', 'query', '/limit', 'is a list; expected an integer from 1 to 100'],
-    ['/sends?state=sent', 'query', '/state', 'is "sent"; expected one of pending, accepted, rejected, not_sent, unknown'],
+    [
+      '/sends?state=sent',
+      'query',
+      '/state',
+      'is "sent"; expected one of queued, pending, accepted, rejected, not_sent, unknown, expired, canceled',
+    ],
     ['/sends?limit=%25zz', 'query', '/limit', 'is a string of 3 characters; expected an integer from 1 to 100'],
     ['/sends?cursor=x', 'query', '/cursor', 'is not the nextCursor of a page'],
     ['/channels?platform=whatsapp', 'query', '/platform', 'is not known; this operation takes no parameters'],
     ['/me?x=1', 'query', '/x', 'is not known; this operation takes no parameters'],
-    [`${chat}/messages?limt=5`, 'query', '/limt', 'is not known; this operation takes no parameters'],
+    [`${chat}/messages?limt=5`, 'query', '/limt', 'is not known; the known parameters are limit, before, after'],
   ] as const)('%s is explained', async ([path, place, pointer, detail], { gateway, sandbox }) => {
     const { status, json } = await gateway.get(path)
 
@@ -87,8 +92,13 @@ describe('A refused body', () => {
     ['messages', { message: ['secret text'] }, '/message', 'is a list; expected a string that is not empty'],
     ['messages', { message: '' }, '/message', 'is empty; expected a string that is not empty'],
     ['messages', { message: '\ud800' }, '/message', 'contains half of a surrogate pair, which UTF-8 cannot carry'],
-    ['messages', { message: 'Hi', text: 'x' }, '/text', 'is not known; the known properties are message, reference'],
-    ['messages', { message: 'Hi', 'a/b~c': 'x' }, '/a~1b~0c', 'is not known; the known properties are message, reference'],
+    ['messages', { message: 'Hi', text: 'x' }, '/text', 'is not known; the known properties are message, reference, sendAt, expiresAt'],
+    [
+      'messages',
+      { message: 'Hi', 'a/b~c': 'x' },
+      '/a~1b~0c',
+      'is not known; the known properties are message, reference, sendAt, expiresAt',
+    ],
     [
       'messages',
       { message: 'Hi', reference: 'r'.repeat(129) },

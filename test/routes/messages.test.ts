@@ -18,6 +18,7 @@ describe('POST /chats/{platform}/{platformId}/{destination}/messages', () => {
       reference: 'order-4711',
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
       settledAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      settledBy: 'answer',
     })
     expect(sandbox.sent).toMatchObject([{ platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Hello' }])
   })

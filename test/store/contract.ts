@@ -160,7 +160,7 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
 
   describe(`${name}: a ledger over its size limit`, () => {
     test('gives up what was not sent, then what was refused, of the caller with the most', async ({ clock }) => {
-      const store = await open({ ...policy, maxBytes: 400_000, now: () => clock.ms, monotonic: () => clock.ms })
+      const store = await open({ ...policy, maxBytes: 600_000, now: () => clock.ms, monotonic: () => clock.ms })
       const accepted = await put(store, 'accepted')
       const few = await put(store, 'rejected', { caller: 'shop' })
       for (let n = 0; n < 200; n++) await put(store, n < 100 ? 'rejected' : 'not_sent')

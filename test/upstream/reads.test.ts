@@ -69,6 +69,7 @@ describe('An answer', () => {
       messageId: '0',
       message: 'Hello 0',
       sent: false,
+      direction: 'in',
       status: 'READ',
       datetime: '2026-01-31 09:30:00',
       timestamp: '2026-01-31T08:30:00Z',
