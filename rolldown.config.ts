@@ -19,7 +19,15 @@ export default defineConfig({
     chunkFileNames: '[name].js',
     codeSplitting: {
       groups: [
+        // What is loaded on demand, each on its own; a package that several need would otherwise go into the first of them.
+        { name: 'packages-shared', test: /node_modules\/(debug|ms|supports-color|has-flag)\//, priority: 1 },
         { name: 'packages-valkey', test: /node_modules\/(@ioredis|ioredis|redis-)/ },
+        { name: 'packages-s3', test: /node_modules\/(@aws|@smithy|bowser|fast-xml-|strnum)/ },
+        {
+          name: 'packages-files',
+          test: /node_modules\/(file-type|strtok3|token-types|@tokenizer|@borewit|uint8array-extras|@fastify\/busboy)/,
+        },
+        { name: 'packages-webhooks', test: /node_modules\/(standardwebhooks|@stablelib|fast-sha256)/ },
         { name: 'packages-temporal', test: /node_modules\/temporal-/ }, // worker threads need no other
         { name: 'packages-tokens', test: /node_modules\/jose/ },
         { name: 'packages-mcp', test: /node_modules\/(@modelcontextprotocol|zod)/ },
