@@ -89,7 +89,7 @@ describe('the store', () => {
     writeFileSync(join(dir, 'ledger.sqlite'), 'cn1'.repeat(1000))
     const { named, wrong } = await examine()
 
-    expect(wrong).toEqual(['writing', 'reading'])
+    expect(wrong).toEqual(['writing', 'reading', 'queue'])
     expect(named('writing')).toMatchObject([{ facts: { fault: 'corrupt' } }])
   })
 
