@@ -93,7 +93,7 @@ const rowDepth = 4 // in the envelope, its result and the list
 const maxDepth = 70 // the reader's own bound of 64 for an item, and what is around it
 
 /** Objects and arrays of fewer bytes than this on average are not what a list of rows has. */
-const minStructureBytes = 16
+const minStructureBytes = 32
 
 /** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty, empty arrays inside a row as many. */
 function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
