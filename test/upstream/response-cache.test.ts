@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect } from 'vitest'
+import { destinationIssue } from '../../src/access.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { test } from '../gateway.ts'
 
@@ -10,6 +11,7 @@ const listed = /[,;|\s]/
 const chat = fc
   .record({ platform: fc.constantFrom(...platforms), platformid: id, destination: id })
   .filter(({ platform, destination }) => platform !== 'whatsapp' || !listed.test(destination))
+  .filter(({ platform, destination }) => destinationIssue(platform, destination, { sending: true }) === undefined)
 const url = fc.webUrl({ withQueryParameters: true, withFragments: true, size: 'medium' }).filter(({ length }) => length <= 2048)
 const file = fc.record(
   { type: fc.constantFrom('image', 'video', 'audio', 'voice', 'document', 'contact'), fileUrl: url, thumbUrl: url, message: text },
