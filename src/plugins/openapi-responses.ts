@@ -23,7 +23,7 @@ export const headersOf = (names: (keyof typeof headers | false | undefined)[]) =
 /** Of several errors of one status, the one that tells most. */
 const first = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused', 'upstream-connection-lost', 'upstream-unreachable'])
 
-/** The error that a response shows. Reads show what a caller can mend, and nothing that sends show in a form of their own. */
+/** The error that a response shows. Reads show what a caller can correct, and nothing that sends show in a form of their own. */
 function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode | undefined {
   const code = codes.find(code => first.has(code)) ?? codes[0]
   if (code === undefined || kind === 'send') return code

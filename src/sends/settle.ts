@@ -33,7 +33,7 @@ export function createSettlement({ store, base, timeoutMs, now, observe = unobse
   }
 }
 
-/** Whoever changes a send needs the scope that the send needs. */
+/** A caller that changes a send needs the scope that the send needs. */
 export function requireScope({ scopes }: Settler, { kind }: SendRow) {
   const scope = kind === 'file' ? 'files:send' : 'messages:send'
   if (!scopes.has(scope)) throw new Problem('insufficient-scope', { detail: `This key lacks the scope ${scope}.` })

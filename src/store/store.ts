@@ -62,7 +62,7 @@ export type DueSend = { row: SendRow; sealed: string; attempts: number }
 /** What waits: `held` is what `holdQueue` stopped, `dueAt` the earliest of the others. */
 export type Backlog = { waiting: number; held: number; dueAt?: number }
 
-/** A conversation at Afilnet, whoever sends there. */
+/** A conversation at Afilnet, with all its senders. */
 export type Conversation = Pick<NewSend, 'user' | 'platform' | 'platformId' | 'destination'>
 
 /** `false` means that a send which still holds the key got there first, or that the caller's quota of the day is used up. */

@@ -76,7 +76,7 @@ export function createTokens({ readSecret, now = Date.now }: { readSecret: () =>
 /** Fingerprints are keyed by the secret itself, tokens by a key of their own. */
 const derive = (secret: KeyObject) => createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', 'afilnet-gateway tokens 1', 32)))
 
-/** A digest alone would let whoever holds a token try weak keys. */
+/** A digest alone would let a token holder try weak keys. */
 const nameOf = (keySha256: string, key: KeyObject) => createHmac('sha256', key).update(keySha256).digest('base64url').slice(0, 22)
 
 /** The last character of a signature has bits that no decoder looks at. */

@@ -11,7 +11,7 @@ export type InboxOptions = {
   /** An API key with `channels:read`, `chats:read`, `events:read`, `tokens:issue`, and the scopes of the tokens. It never leaves this process. */
   key: string
   port?: number
-  /** Who asks; the gateway keeps the name with each send. Put your own login here: whoever reaches this server can read and write everything. */
+  /** Who asks; the gateway keeps the name with each send. Put your own login here: anyone who reaches this server can read and write everything. */
   actorOf?: (request: IncomingMessage) => string | undefined
 }
 
