@@ -74,7 +74,7 @@ export type Events = {
   sendReplayed: { account: string }
   /** Sends of processes that died became unknown. */
   sendsInterrupted: { count: number }
-  /** An event was given to a stream; `lagMs` since this process learnt of it. */
+  /** A stream that keeps up was given an event; `lagMs` since Afilnet's answer that showed it. */
   eventDelivered: { account: string; lagMs: number }
   /** A file of a caller was stored. */
   mediaStored: { bytes: number }

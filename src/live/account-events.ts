@@ -1,53 +1,51 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import type { EventLog } from '../store/event-log.ts'
 import type { Cursor } from './cursor.ts'
-import { type Entry, Feed, type FeedOptions, LogReplacedError } from './feed.ts'
-import { Group, type Sink, Stream } from './stream.ts'
+import { type Entry, type Feed, type FeedOptions, LogReplacedError } from './feed.ts'
+import { Groups } from './groups.ts'
+import { OpenFeed } from './open-feed.ts'
+import { type Sink, Stream } from './stream.ts'
 import type { View } from './view.ts'
 
 export type AccountEventsOptions = Omit<FeedOptions, 'onNews' | 'onReplaced'> & {
-  log: EventLog
-  /** Consumers have been given events: how long after the gateway learnt of them. */
+  /** Streams that keep up were given an event: how long after Afilnet's answer had arrived. */
   onDelivered: (lagMs: number) => void
 }
 
-/** Where a stream begins; the `gap` comes first. */
-export type Begin = { feed: Feed; position: number; gap?: Entry }
+/** Where a stream begins, and up to where the events were there before it; the `gap` comes first. */
+export type Begin = { feed: Feed; position: number; oldUpTo: number; gap?: Entry }
 
 /** A page of events for a list; without items the position has still moved. */
 export type Page = { items: string[]; nextCursor: string }
 
 const firstBlock = 'retry: 3000\n'
 const lastBlock = 'retry: 1000\n\n'
-const idleMs = 60_000
-const maxRestMs = 10_000
-const mostScanned = 5_000 // of one list: a filter with few matches answers with a cursor to go on from
-/** Many streams get what came within a moment together: a write for each event would cost more than the events. */
-const pauseMs = (streams: number) => Math.min(50, streams / 40)
+const mostScanned = 5_000 // of one list that does not wait: a filter with few matches answers with a cursor to go on from
 
 /** The consumers of one account's events. */
 export class AccountEvents {
   readonly #options: AccountEventsOptions
-  readonly #groups = new Map<string, Group>()
-  readonly #own = new Set<Group>()
+  readonly #groups: Groups
   readonly #waiters = new Set<() => void>()
   readonly #closing = new AbortController()
-  #feed: Promise<Feed> | undefined
-  #idle: NodeJS.Timeout | undefined
-  #pausedUntil = 0
-  #paused: NodeJS.Timeout | undefined
+  readonly #feed: OpenFeed
 
   constructor(options: AccountEventsOptions) {
     this.#options = options
+    this.#groups = new Groups({ onDelivered: options.onDelivered, onReplaced: () => this.#replaced() })
+    this.#feed = new OpenFeed({
+      ...options,
+      onNews: () => this.#onNews(),
+      onReplaced: () => this.#replaced(),
+      isUsed: () => this.#groups.size + this.#waiters.size > 0,
+    })
   }
 
   get streams(): Stream[] {
-    return [...this.#groups.values(), ...this.#own].flatMap(({ streams }) => [...streams])
+    return this.#groups.streams
   }
 
   /** Streams that have not been given the newest event. */
   get behind(): number {
-    return [...this.#own].reduce((sum, { streams }) => sum + streams.size, 0)
+    return this.#groups.behind
   }
 
   /**
@@ -56,7 +54,7 @@ export class AccountEvents {
    * Rejects while the text of one of them cannot be read, or the store is away.
    */
   async list(view: View, after: Cursor | undefined, limit: number, waitMs: number, cancelled: AbortSignal): Promise<Page> {
-    const feed = await this.#open()
+    const feed = await this.#feed.open()
     const { items, position } = await this.#collect(feed, view, after, limit, waitMs, AbortSignal.any([cancelled, this.#closing.signal]))
     const written: string[] = []
     for (const entry of items) written.push(await feed.write(entry))
@@ -71,7 +69,8 @@ export class AccountEvents {
     let { position } = begin
     if (begin.gap) items.push(begin.gap)
     const until = performance.now() + waitMs
-    for (let scanned = 0; scanned < mostScanned; ) {
+    const waits = () => items.length === 0 && performance.now() < until && !ended.aborted
+    for (let scanned = 0; scanned < mostScanned || waits(); ) {
       const entries = await feed.read(position)
       scanned += entries.length
       for (const entry of entries) {
@@ -80,46 +79,40 @@ export class AccountEvents {
         if (view.passes(entry.event)) items.push(entry)
       }
       if (entries.length > 0) continue
-      const leftMs = until - performance.now()
-      if (items.length > 0 || leftMs <= 0 || ended.aborted) break
-      await this.#news(leftMs, ended, () => feed.last > position)
-      scanned = 0
+      if (!waits()) break
+      await this.#news(until - performance.now(), ended, () => feed.last > position)
+      if (ended.aborted) break
     }
     return { items, position }
   }
 
   /** Where a stream after a cursor begins, or one from now on. Rejects while the store is away. */
   async begin(after: Cursor | undefined): Promise<Begin> {
-    const feed = await this.#open()
-    const { position, gap } = await this.#begin(feed, after, feed.last)
-    await (gap && feed.write(gap))
-    return { feed, position, ...(gap && { gap }) }
+    const feed = await this.#feed.open()
+    const begin = await this.#begin(feed, after, feed.last)
+    await (begin.gap && feed.write(begin.gap))
+    return { feed, ...begin }
   }
 
   /** Opens a stream; it lasts until its sink is closed, which `leave` must be told. */
-  stream({ feed, position, gap }: Begin, view: View, sink: Sink): Stream {
-    const stream = new Stream(sink, position)
-    stream.write(Buffer.from(`${firstBlock}id: ${feed.cursorAt(position)}\n\n${gap?.block ?? ''}`))
-    const group = this.#groupOf(feed, view, position)
-    group.streams.add(stream)
-    void this.#flush(group)
+  stream({ feed, position, oldUpTo, gap }: Begin, view: View, sink: Sink): Stream {
+    const stream = new Stream(sink, feed, position)
+    stream.write(Buffer.from(`${firstBlock}id: ${stream.cursor}\n\n${gap?.block ?? ''}`))
+    this.#groups.join(feed, view, stream, oldUpTo)
     return stream
   }
 
   leave(stream: Stream) {
-    stream.isOpen = false
-    for (const [key, group] of this.#groups) if (group.streams.delete(stream) && group.streams.size === 0) this.#groups.delete(key)
-    for (const group of this.#own) if (group.streams.delete(stream)) this.#own.delete(group)
-    this.#rest()
+    this.#groups.leave(stream)
+    this.#feed.rest()
   }
 
   /** A comment and the current id: a quiet stream is seen to live, and resumes where it was. */
-  async beat(stream: Stream) {
-    const feed = await this.#feed
-    if (feed) stream.write(Buffer.from(`:\nid: ${feed.cursorAt(stream.position)}\n\n`))
+  beat(stream: Stream) {
+    stream.write(Buffer.from(`:\nid: ${stream.cursor}\n\n`))
   }
 
-  /** Ends every stream; its consumer comes back after a second. */
+  /** Ends a stream; its consumer comes back after a second. */
   end(stream: Stream) {
     stream.write(Buffer.from(lastBlock))
     stream.sink.end()
@@ -132,71 +125,18 @@ export class AccountEvents {
 
   close() {
     this.#closing.abort()
-    clearTimeout(this.#idle)
-    clearTimeout(this.#paused)
-    for (const stream of this.streams) stream.sink.end()
-    void this.#feed?.then(feed => feed.close()).catch(() => {})
-    this.#feed = undefined
+    this.#groups.close()
+    this.#feed.close()
   }
 
   /** Where a consumer begins, and the `gap` that it gets first. */
   async #begin(feed: Feed, after: Cursor | undefined, otherwise: number): Promise<Omit<Begin, 'feed'>> {
-    if (!after) return { position: otherwise }
+    if (!after) return { position: otherwise, oldUpTo: otherwise }
     const { mark } = await this.#options.log.read(feed.account, Number.MAX_SAFE_INTEGER, 1)
     if (mark?.identity !== feed.identity) throw new LogReplacedError()
     const reason = after.identity !== mark.identity || after.position > mark.last ? 'log-replaced' : 'retention'
-    if (reason === 'retention' && after.position >= mark.trimmed) return { position: after.position }
-    return { position: mark.trimmed, gap: feed.gap(mark, reason) }
-  }
-
-  /** The group of the view, or one of its own for a stream that has to catch up first. */
-  #groupOf(feed: Feed, view: View, position: number): Group {
-    const shared = this.#groups.get(view.key)
-    if (shared && shared.position === position && !shared.isRunning) return shared
-    const group = new Group(feed, view, position, entries => {
-      for (const { learntAt } of entries) this.#options.onDelivered(performance.now() - learntAt)
-    })
-    if (!shared && position === feed.last) this.#groups.set(view.key, group)
-    else this.#own.add(group)
-    return group
-  }
-
-  async #flush(group: Group) {
-    try {
-      await group.flush(failures => sleep(Math.min(250 * 2 ** failures, maxRestMs), undefined, { ref: false }))
-    } catch (error) {
-      if (error instanceof LogReplacedError) return this.#replaced()
-      setTimeout(() => this.#flush(group), 1_000).unref() // the store is away
-      return
-    }
-    if (this.#own.has(group)) this.#merge(group)
-  }
-
-  /** A stream that has caught up joins the others of its view. */
-  #merge(group: Group) {
-    const shared = this.#groups.get(group.view.key)
-    if (shared && (shared.position !== group.position || shared.isRunning)) return
-    this.#own.delete(group)
-    if (!shared) this.#groups.set(group.view.key, group)
-    else for (const stream of group.streams) shared.streams.add(stream)
-  }
-
-  #flushAll() {
-    clearTimeout(this.#paused)
-    this.#paused = undefined
-    let streams = 0
-    for (const group of [...this.#groups.values(), ...this.#own]) {
-      streams += group.streams.size
-      void this.#flush(group)
-    }
-    for (const wake of this.#waiters) wake()
-    this.#pausedUntil = performance.now() + pauseMs(streams)
-  }
-
-  #onNews() {
-    const leftMs = this.#pausedUntil - performance.now()
-    if (leftMs <= 1) this.#flushAll()
-    else this.#paused ??= setTimeout(() => this.#flushAll(), leftMs).unref()
+    if (reason === 'retention' && after.position >= mark.trimmed) return { position: after.position, oldUpTo: mark.last }
+    return { position: mark.trimmed, oldUpTo: mark.last, gap: feed.gap(mark, reason) }
   }
 
   async #news(ms: number, ended: AbortSignal, isThere: () => boolean) {
@@ -210,38 +150,15 @@ export class AccountEvents {
     this.#waiters.delete(resolve)
   }
 
-  /** Consumers begin anew with another log: their cursors get them a `gap`. */
-  #replaced() {
-    const streams = this.streams
-    void this.#feed?.then(feed => feed.close()).catch(() => {})
-    this.#feed = undefined
-    this.#groups.clear()
-    this.#own.clear()
-    for (const stream of streams) stream.sink.end()
+  #onNews() {
+    this.#groups.flush()
     for (const wake of this.#waiters) wake()
   }
 
-  #open(): Promise<Feed> {
-    clearTimeout(this.#idle)
-    if (!this.#feed) {
-      const feed = new Feed({ ...this.#options, onNews: () => this.#onNews(), onReplaced: () => this.#replaced() })
-      const opening = feed.open().then(() => feed)
-      this.#feed = opening
-      opening.catch(() => {
-        if (this.#feed === opening) this.#feed = undefined
-      })
-    }
-    this.#rest()
-    return this.#feed
-  }
-
-  /** Without consumers the log is not watched for long. */
-  #rest() {
-    clearTimeout(this.#idle)
-    this.#idle = setTimeout(() => {
-      if (this.#groups.size + this.#own.size + this.#waiters.size > 0) return
-      void this.#feed?.then(feed => feed.close()).catch(() => {})
-      this.#feed = undefined
-    }, idleMs).unref()
+  /** Consumers begin anew with another log: their cursors get them a `gap`. */
+  #replaced() {
+    this.#feed.close()
+    this.#groups.close()
+    for (const wake of this.#waiters) wake()
   }
 }

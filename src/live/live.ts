@@ -2,17 +2,14 @@ import { Problem } from '../problem/problem.ts'
 import type { EventLog, LoggedEvent } from '../store/event-log.ts'
 import { StoreUnavailableError } from '../store/store.ts'
 import { AccountEvents, type Page } from './account-events.ts'
+import { type Consumer, Consumers, type ConsumersOptions, type Reader } from './consumers.ts'
 import { type Cursor, readCursor } from './cursor.ts'
 import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
 import { LogReplacedError } from './feed.ts'
 import type { ConversationRead } from './ports.ts'
-import { type Holder, Slots } from './slots.ts'
-import type { Sink, Stream } from './stream.ts'
+import type { Sink } from './stream.ts'
 import { type ReadConversation, Texts } from './texts.ts'
-import { createView, type Filters, type Viewer } from './view.ts'
-
-/** Who reads events, and how many streams it may have. */
-export type Reader = Viewer & { rateLimit?: { streams?: number } | undefined; expires?: string | undefined }
+import { createView, type Filters } from './view.ts'
 
 export type Live = {
   /** Throws `events-not-enabled`, `too-many-streams`, `overloaded` or `store-unavailable`; rejects while a text cannot be read. */
@@ -40,31 +37,21 @@ export type StreamQuery = Filters & { after?: Cursor | undefined }
 /** By name: what decides of streams. Streams of a caller end when its value changes. */
 export type Watched = { accounts: ReadonlyMap<string, string>; callers: ReadonlyMap<string, string> }
 
-type LiveOptions = {
+type LiveOptions = ConsumersOptions & {
   log: EventLog
   secret: () => Promise<Uint8Array>
   readConversation: ReadConversation
   describeSend: DescribeSend
   watched: Watched
   onDelivered: (account: string, lagMs: number) => void
-  maxStreams?: number
 }
 
-type Open = { reader: Reader; stream: Stream; events: AccountEvents; endsAt: number }
-
-const beatMs = 14_500 // looked at once a second, to be at most 15 s
-const tickMs = 500
-const stalledMs = 60_000
-const stalledBytes = 65_536
-
 /** Delivers the events of all accounts to streams and long polls. */
-export function createLive({ watched: given, maxStreams = 5_000, onDelivered, ...options }: LiveOptions): Live {
+export function createLive({ watched: given, onDelivered, ...options }: LiveOptions): Live {
   const texts = new Texts({ read: options.readConversation, secret: options.secret })
   const accounts = new Map<string, AccountEvents>()
-  const open = new Set<Open>()
-  const slots = new Slots(maxStreams)
+  const consumers = new Consumers(options)
   let watched = given
-  const timer = setInterval(tick, tickMs).unref()
 
   function eventsOf(account: string): AccountEvents {
     if (!watched.accounts.has(account)) throw new Problem('events-not-enabled')
@@ -75,34 +62,14 @@ export function createLive({ watched: given, maxStreams = 5_000, onDelivered, ..
     return known
   }
 
-  const holderOf = ({ name, token, rateLimit }: Reader, evict: () => void): Holder => ({
-    key: name,
-    tokenId: token?.id,
-    maxOfKey: rateLimit?.streams,
-    evict,
-  })
-
-  function tick() {
-    const now = performance.now()
-    for (const { stream, events, endsAt } of open) {
-      if (Date.now() >= endsAt) stream.sink.end()
-      else if (now - stream.beatAt >= beatMs) {
-        stream.beatAt = now
-        void events.beat(stream)
-      }
-      stream.stalledSince = stream.sink.unsentBytes < stalledBytes ? undefined : (stream.stalledSince ?? now)
-      if (stream.stalledSince !== undefined && now - stream.stalledSince > stalledMs) stream.sink.destroy()
-    }
-  }
-
   return {
     async list(reader, { after, limit, waitMs, ...filters }, cancelled) {
       const events = eventsOf(reader.account)
-      const evicted = new AbortController()
-      const release = waitMs > 0 ? slots.take(holderOf(reader, () => evicted.abort())) : undefined
+      const ended = new AbortController()
+      const release = waitMs > 0 ? consumers.hold({ reader, events, end: () => ended.abort() }) : undefined
       try {
         return await events
-          .list(createView(reader, filters), after, limit, waitMs, AbortSignal.any([cancelled, evicted.signal]))
+          .list(createView(reader, filters), after, limit, consumers.isDraining ? 0 : waitMs, AbortSignal.any([cancelled, ended.signal]))
           .catch(asProblem)
       } finally {
         release?.()
@@ -111,20 +78,23 @@ export function createLive({ watched: given, maxStreams = 5_000, onDelivered, ..
 
     async stream(reader, { after, ...filters }, makeSink) {
       const events = eventsOf(reader.account)
-      let sink: Sink | undefined
-      const release = slots.take(holderOf(reader, () => sink?.end()))
+      let isEnded = false
+      const consumer: Consumer = {
+        reader,
+        events,
+        end() {
+          isEnded = true
+          consumer.stream?.sink.end()
+        },
+      }
+      const release = consumers.hold(consumer)
       try {
         const begin = await events.begin(after).catch(asProblem)
-        sink = makeSink()
-        const stream = events.stream(begin, createView(reader, filters), sink)
-        const endsAt = Math.min(
-          reader.token?.expiresAt ?? Number.POSITIVE_INFINITY,
-          reader.expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(reader.expires),
-        )
-        const one = { reader, stream, events, endsAt }
-        open.add(one)
+        const stream = events.stream(begin, createView(reader, filters), makeSink())
+        if (consumers.isDraining) events.end(stream)
+        else if (isEnded) stream.sink.end()
+        consumer.stream = stream
         return () => {
-          open.delete(one)
           events.leave(stream)
           release()
         }
@@ -145,12 +115,10 @@ export function createLive({ watched: given, maxStreams = 5_000, onDelivered, ..
     reload(next) {
       const before = watched
       watched = next
-      for (const { reader, stream } of open) {
-        const isSame =
-          before.accounts.get(reader.account) === next.accounts.get(reader.account) &&
-          before.callers.get(reader.name) === next.callers.get(reader.name)
-        if (!isSame) stream.sink.end()
-      }
+      consumers.keep(
+        ({ account, name }) =>
+          before.accounts.get(account) === next.accounts.get(account) && before.callers.get(name) === next.callers.get(name),
+      )
       for (const [account, events] of accounts) {
         if (next.accounts.has(account)) continue
         accounts.delete(account)
@@ -160,19 +128,12 @@ export function createLive({ watched: given, maxStreams = 5_000, onDelivered, ..
 
     async drain(ms) {
       for (const events of accounts.values()) events.answerAll()
-      const streams = [...open]
-      const eachMs = Math.min(20, ms / Math.max(1, streams.length))
-      await Promise.all(
-        streams.map(async ({ stream, events }, n) => {
-          await new Promise(resolve => setTimeout(resolve, n * eachMs))
-          events.end(stream)
-        }),
-      )
+      await consumers.drain(ms)
     },
 
     report: () => [...accounts].map(([account, events]) => ({ account, streams: events.streams.length, behind: events.behind })),
     close() {
-      clearInterval(timer)
+      consumers.close()
       for (const events of accounts.values()) events.close()
     },
   }

@@ -20,6 +20,7 @@ const catchUpBytes = 65_536
 /** One consumer of server-sent events. */
 export class Stream {
   readonly sink: Sink
+  readonly #feed: Feed
   /** Up to where it was given events, or they were filtered out. */
   position: number
   isOpen = true
@@ -27,16 +28,37 @@ export class Stream {
   /** Since when much of it is unsent. */
   stalledSince: number | undefined = undefined
 
-  constructor(sink: Sink, position: number) {
+  constructor(sink: Sink, feed: Feed, position: number) {
     this.sink = sink
+    this.#feed = feed
     this.position = position
   }
 
+  /** Where its consumer would go on. */
+  get cursor(): string {
+    return this.#feed.cursorAt(this.position)
+  }
+
+  get isBehind(): boolean {
+    return this.position < this.#feed.last
+  }
+
+  /** One event may be beyond the limit: a consumer that has taken all before it gets it, or it would never get past. */
   write(bytes: Buffer) {
     if (!this.isOpen) return
+    const isWaiting = this.sink.unsentBytes > 0
     this.sink.write(bytes)
-    if (this.sink.unsentBytes > maxUnsentBytes) this.sink.destroy()
+    if (isWaiting && this.sink.unsentBytes > maxUnsentBytes) this.sink.destroy()
   }
+}
+
+export type GroupOptions = {
+  feed: Feed
+  view: View
+  position: number
+  /** Events up to here were there before: they are sent only as fast as they are taken. */
+  oldUpTo: number
+  onDelivered: (entries: readonly Entry[]) => void
 }
 
 /** Streams of one view that stand at the same event: what they get is put together once. */
@@ -45,13 +67,15 @@ export class Group {
   readonly streams = new Set<Stream>()
   position: number
   readonly #feed: Feed
-  readonly #onDelivered: (entries: readonly Entry[]) => void
+  readonly #onDelivered: GroupOptions['onDelivered']
+  readonly #oldUpTo: number
   #running = false
 
-  constructor(feed: Feed, view: View, position: number, onDelivered: (entries: readonly Entry[]) => void) {
+  constructor({ feed, view, position, oldUpTo, onDelivered }: GroupOptions) {
     this.#feed = feed
     this.view = view
     this.position = position
+    this.#oldUpTo = oldUpTo
     this.#onDelivered = onDelivered
   }
 
@@ -68,7 +92,6 @@ export class Group {
         const entries = this.#feed.after(this.position) ?? (await this.#feed.page(this.position))
         if (entries.length === 0) return
         await this.#deliver(entries, rest)
-        if (this.position < this.#feed.last) await this.#drained()
       }
     } finally {
       this.#running = false
@@ -78,22 +101,31 @@ export class Group {
   async #deliver(entries: readonly Entry[], rest: (failures: number) => Promise<void>) {
     let from = this.position
     let batch: Entry[] = []
+    let characters = 0
+    const send = () => {
+      this.#send(batch, from)
+      from = this.position
+      batch = []
+      characters = 0
+    }
     for (const entry of entries) {
       if (this.view.passes(entry.event)) {
         for (let failures = 0; entry.block === undefined && this.streams.size > 0; ) {
           const written = this.#feed.write(entry)
           if (!(written instanceof Promise)) break
-          this.#send(batch, from)
-          batch = []
-          from = this.position
+          send()
           await written.catch(() => rest(++failures))
         }
         if (entry.block === undefined) return
         batch.push(entry)
+        characters += entry.block.length
       }
       this.position = entry.event.position
+      if (characters < catchUpBytes || this.position > this.#oldUpTo) continue
+      send()
+      await this.#drained()
     }
-    this.#send(batch, from)
+    send()
   }
 
   /** A stream that joined on its way may have had some of the entries already. */
@@ -110,9 +142,7 @@ export class Group {
     if (bytes) this.#onDelivered(entries)
   }
 
-  /** Old events are sent only as fast as they are taken, where nobody else waits for them. */
   async #drained() {
-    if (this.streams.size > 1) return
     const full = [...this.streams].filter(({ sink }) => sink.unsentBytes > catchUpBytes)
     await Promise.all(full.map(({ sink }) => sink.drained()))
   }

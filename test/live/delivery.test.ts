@@ -1,14 +1,10 @@
 import { describe, expect } from 'vitest'
-import { blocksOf, chat, created, crm, idsOf, message, test, watched } from './delivery.ts'
+import { blocksOf, chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
 
 const never = new AbortController().signal
 const list = { limit: 50, waitMs: 0 }
 const itemsOf = ({ items }: { items: string[] }) => items.map(item => JSON.parse(item))
 const hour = 3_600_000
-const cursorOf = (id: unknown) => {
-  const [, , identity = '', digits = ''] = /^(.{4})(.{8})(.*?)\.?$/.exec(String(id)) ?? []
-  return { identity, position: Number.parseInt(digits, 36) }
-}
 
 describe('a stream', () => {
   test('begins with a retry and an id without data, and then gets each event once', async ({ open, append, afilnet }) => {

@@ -1,5 +1,6 @@
 import { test as base } from 'vitest'
-import { createLive, type Live, type Reader, type Watched } from '../../src/live/live.ts'
+import type { ConsumersOptions, Reader } from '../../src/live/consumers.ts'
+import { createLive, type Live, type Watched } from '../../src/live/live.ts'
 import type { Message } from '../../src/live/ports.ts'
 import type { Sink } from '../../src/live/stream.ts'
 import type { NewEvent } from '../../src/store/event-log.ts'
@@ -7,7 +8,7 @@ import { openStore } from '../../src/store/open.ts'
 import { policy } from '../store/sends.ts'
 
 /** What a stream was given. */
-export type Taken = { text: string; ended: boolean; unsentBytes: number; leave: () => void; blocks: () => Block[] }
+export type Taken = { text: string; ended: boolean; unsentBytes: number; mostUnsent: number; leave: () => void; blocks: () => Block[] }
 export type Block = { id?: string; event?: string; data?: Record<string, unknown>; retry?: string; comment?: true }
 
 export const watched = (callers: Record<string, string> = { crm: '1', shop: '1' }): Watched => ({
@@ -40,6 +41,12 @@ export const created = (messageId: string, over: Partial<NewEvent> = {}): NewEve
   ...over,
 })
 
+/** The cursor that an id is. */
+export function cursorOf(id: unknown) {
+  const [, , identity = '', digits = ''] = /^(.{4})(.{8})(.*?)\.?$/.exec(String(id)) ?? []
+  return { identity, position: Number.parseInt(digits, 36) }
+}
+
 /** Takes a stream apart as its reader would. */
 export function blocksOf(text: string): Block[] {
   return text
@@ -56,15 +63,19 @@ export function blocksOf(text: string): Block[] {
     })
 }
 
+type Query = Parameters<Live['stream']>[1]
+
 type Fixtures = {
   clock: { ms: number }
   store: Awaited<ReturnType<typeof openStore>>
   /** The conversation as Afilnet lists it; an error is what it answers instead. */
   afilnet: { list: Message[]; error: Error | undefined; reads: number }
   live: Live
-  start: (over?: { maxStreams?: number }) => Live
+  start: (over?: ConsumersOptions & { onDelivered?: (account: string, lagMs: number) => void }) => Live
   append: (...events: NewEvent[]) => Promise<number[] | undefined>
-  open: (reader?: Reader, query?: Parameters<Live['stream']>[1], unsentBytes?: number) => Promise<Taken>
+  open: (reader?: Reader, query?: Query, unsentBytes?: number) => Promise<Taken>
+  /** The same of another delivery; a reader that takes when asked has nothing unsent then. */
+  openIn: (live: Live, reader?: Reader, query?: Query, sink?: { unsentBytes?: number; takesWhenAsked?: boolean }) => Promise<Taken>
 }
 
 /** The delivery over a real store. */
@@ -102,9 +113,13 @@ export const test = base.extend<Fixtures>({
   },
   live: async ({ start }, use) => use(start()),
   append: async ({ store }, use) => use((...events) => store.log.append('main', { events })),
-  open: async ({ live }, use) => {
-    await use(async (reader = crm, query = {}, unsentBytes = 0) => {
-      const taken: Taken = { text: '', ended: false, unsentBytes, leave: () => {}, blocks: () => blocksOf(taken.text) }
+  open: async ({ live, openIn }, use) => {
+    await use((reader, query, unsentBytes) => openIn(live, reader, query, { ...(unsentBytes !== undefined && { unsentBytes }) }))
+  },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  openIn: async ({}, use) => {
+    await use(async (live, reader = crm, query = {}, { unsentBytes = 0, takesWhenAsked = false } = {}) => {
+      const taken: Taken = { text: '', ended: false, unsentBytes, mostUnsent: 0, leave: () => {}, blocks: () => blocksOf(taken.text) }
       const end = () => {
         taken.ended = true
         taken.leave()
@@ -112,14 +127,17 @@ export const test = base.extend<Fixtures>({
       const sink: Sink = {
         write(bytes) {
           taken.text += bytes
-          if (unsentBytes > 0) taken.unsentBytes += bytes.length
+          if (unsentBytes > 0 || takesWhenAsked) taken.unsentBytes += bytes.length
+          taken.mostUnsent = Math.max(taken.mostUnsent, taken.unsentBytes)
         },
         end,
         destroy: end,
         get unsentBytes() {
           return taken.unsentBytes
         },
-        drained: async () => {},
+        async drained() {
+          if (takesWhenAsked) taken.unsentBytes = 0
+        },
       }
       taken.leave = await live.stream(reader, query, () => sink)
       return taken

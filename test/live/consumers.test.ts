@@ -1,0 +1,124 @@
+import { describe, expect } from 'vitest'
+import { chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
+
+const never = new AbortController().signal
+const beats = { beatMs: 30, tickMs: 10 }
+
+describe('A stream that says nothing', () => {
+  test('gets a comment and the id behind what its filters left out, and resumes there', async ({ start, openIn, append, afilnet }) => {
+    afilnet.list = ['1', '2', '3'].map(id => message(id))
+    const live = start(beats)
+    const quiet = await openIn(live, crm, { types: ['send.updated'] })
+    const first = quiet.blocks()[0]
+    await append(created('1'), created('2'))
+
+    await expect.poll(() => quiet.blocks().some(({ id }) => id !== first?.id)).toBe(true)
+    await append(created('3'))
+    const seen = quiet.blocks().findLast(({ id }) => id !== first?.id)
+    expect(seen).toEqual({ comment: true, id: expect.any(String) })
+    const all = await openIn(live, crm, { after: cursorOf(first?.id) })
+    await expect.poll(() => idsOf(all)).toEqual(['1', '2', '3'])
+    const { items } = await live.list(crm, { limit: 50, waitMs: 0, after: cursorOf(seen?.id) }, never)
+    expect(items.map(item => JSON.parse(item).messageId)).not.toContain('2')
+    expect(
+      quiet
+        .blocks()
+        .slice(1)
+        .every(({ comment }) => comment),
+    ).toBe(true)
+  })
+
+  test('does not pass an event that it still waits for', async ({ start, openIn, append, afilnet }) => {
+    afilnet.error = new Error('away')
+    const live = start(beats)
+    const stream = await openIn(live)
+    const [first] = stream.blocks()
+    await append(created('1'))
+
+    await expect.poll(() => stream.blocks().length).toBeGreaterThan(3)
+    expect(new Set(stream.blocks().map(({ id }) => id))).toEqual(new Set([first?.id]))
+    expect(live.report()).toMatchObject([{ account: 'main', streams: 1, behind: 1 }])
+  })
+})
+
+describe('A long poll', () => {
+  const wait = { limit: 50, waitMs: 30_000 }
+
+  test('ends with its key, and when a reload removes its caller', async ({ start, append, afilnet }) => {
+    afilnet.list = [message('1')]
+    const live = start(beats)
+    const polls = [
+      live.list({ ...crm, expires: new Date(Date.now() + 50).toISOString() }, wait, never),
+      live.list(crm, wait, never),
+      live.list({ ...crm, name: 'shop' }, wait, never),
+    ]
+    expect((await polls[0])?.items).toEqual([])
+    live.reload(watched({ shop: '1' }))
+    expect((await polls[1])?.items).toEqual([])
+    await append(created('1'))
+
+    expect((await polls[2])?.items).toHaveLength(1)
+  })
+
+  test('gives way where another key needs its place', async ({ start, openIn }) => {
+    const live = start({ maxStreams: 2 })
+    const polls = [live.list(crm, wait, never), live.list(crm, wait, never)]
+    const stream = await openIn(live, { ...crm, name: 'shop' })
+
+    expect((await Promise.race(polls)).items).toEqual([])
+    expect(stream.ended).toBe(false)
+  })
+})
+
+describe('A stream', () => {
+  test('that opens while the gateway drains ends at once', async ({ live, open }) => {
+    await live.drain(0)
+    const stream = await open()
+
+    expect(stream.ended).toBe(true)
+    expect(stream.blocks().at(-1)).toEqual({ retry: '1000' })
+  })
+
+  test('gets old events only as fast as it takes them, however many there are', async ({ live, openIn, append, afilnet }) => {
+    const ids = Array.from({ length: 1_500 }, (_, n) => `${n}`)
+    afilnet.list = ids.map(id => message(id, 'x'.repeat(2_000)))
+    const { nextCursor } = await live.list(crm, { limit: 1, waitMs: 0 }, never)
+    await append(...ids.map(id => created(id)))
+    const stream = await openIn(live, crm, { after: cursorOf(nextCursor) }, { takesWhenAsked: true })
+
+    await expect.poll(() => idsOf(stream), { timeout: 10_000 }).toEqual(ids)
+    expect(stream.ended).toBe(false)
+    expect(stream.mostUnsent).toBeLessThan(200_000)
+  })
+
+  test('that has taken all before gets a single event of more than a megabyte', async ({ live, openIn, append, afilnet }) => {
+    afilnet.list = [message('1', 'x'.repeat(1_500_000))]
+    const stream = await openIn(live, crm, {}, { takesWhenAsked: true })
+    stream.unsentBytes = 0 // of the first block
+    await append(created('1'))
+
+    await expect.poll(() => idsOf(stream)).toEqual(['1'])
+    expect(stream.ended).toBe(false)
+  })
+
+  test('that keeps up counts how long ago Afilnet answered; one that catches up counts nothing', async ({
+    start,
+    openIn,
+    append,
+    afilnet,
+  }) => {
+    afilnet.list = [message('1'), message('2')]
+    const lags: number[] = []
+    const live = start({ onDelivered: (_, lagMs) => lags.push(lagMs) })
+    const { nextCursor } = await live.list(crm, { limit: 1, waitMs: 0 }, never)
+    await append(created('1', { at: Date.now() - 60_000 }))
+    const late = await openIn(live, crm, { after: cursorOf(nextCursor) })
+    await expect.poll(() => idsOf(late)).toEqual(['1'])
+    expect(lags).toEqual([])
+    await append(created('2', { at: Date.now() - 5_000, destination: chat.destination }))
+    await expect.poll(() => idsOf(late)).toEqual(['1', '2'])
+
+    expect(lags).toEqual([expect.closeTo(5_000, -4)])
+    expect(live.report()).toMatchObject([{ streams: 1, behind: 0 }])
+  })
+})
