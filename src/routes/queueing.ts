@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 
-const rfc3339 = '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?(Z|(\\+|-)[0-9]{2}:[0-9]{2})$'
+const rfc3339 = '^[0-9]{4}(-[0-9]{2}){2}[Tt][0-9]{2}(:[0-9]{2}){2}(\\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$'
 const time = (description: string, example: string) =>
   Type.Optional(Type.String({ pattern: rfc3339, maxLength: 40, description, examples: [example] }))
 
@@ -28,7 +28,7 @@ const usualMs = 3_600_000
 /** Whether and until when a send waits. Throws `invalid-request` and `queue-not-enabled`. */
 export function queueOf({ headers, body }: Queueable, params: object, seal: Seal, now = Date.now()) {
   const { sendAt, expiresAt } = body
-  const isAsked = /(^|[,;])\s*respond-async\s*($|[,;])/i.test(headers.prefer ?? '')
+  const isAsked = prefersAsync(headers.prefer ?? '')
   if (!isAsked && sendAt === undefined) {
     if (expiresAt !== undefined)
       throw invalidBody('/expiresAt', 'is only for sends that wait: add `sendAt` or the header `Prefer: respond-async`')
@@ -42,11 +42,19 @@ export function queueOf({ headers, body }: Queueable, params: object, seal: Seal
   return { dueAt: Math.max(dueAt, now), expiresAt: until, seal: (id: string) => seal(id, JSON.stringify(params)) }
 }
 
+/** Whether `respond-async` is one of the preferences (RFC 7240): a word in quotes or among the parameters of another one is not. */
+function prefersAsync(header: string): boolean {
+  const unquoted = header.replace(/"(\\.|[^"\\])+"/g, 'quoted')
+  return unquoted.split(',').some(preference => /^\s*respond-async\s*(=\s*"")?\s*(;|$)/i.test(preference))
+}
+
 function instantOf(pointer: string, text: string): number {
-  const ms = Date.parse(text)
-  const day = new Date(`${text.slice(0, 10)}T00:00:00Z`)
-  // Date.parse reads the 30th of February as a day in March.
-  if (Number.isNaN(ms) || Number.isNaN(day.getTime()) || day.toISOString().slice(0, 10) !== text.slice(0, 10))
-    throw invalidBody(pointer, 'is not a time that exists')
+  const [day, hour, second] = [text.slice(0, 10), text.slice(11, 13), text.slice(17, 19)]
+  const isLeap = second === '60' // the last second of a day of UTC; no clock here counts it
+  const ms = Date.parse(isLeap ? `${text.slice(0, 17)}59${text.slice(19)}` : text) + (isLeap ? 1_000 : 0)
+  const midnight = new Date(`${day}T00:00:00Z`)
+  // Date.parse reads the 30th of February as a day in March, and hour 24 as the next day.
+  const isDay = !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day) && hour !== '24'
+  if (Number.isNaN(ms) || !isDay || (isLeap && ms % 86_400_000 >= 1_000)) throw invalidBody(pointer, 'is not a time that exists')
   return ms
 }

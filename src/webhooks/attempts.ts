@@ -23,6 +23,8 @@ type Options = {
   observe: Observe
   unsaved: Unsaved
   signal: AbortSignal
+  /** Whether the lease is still held, as far as this process knows. */
+  holds: () => boolean
   lastError: string | undefined
 }
 
@@ -30,20 +32,40 @@ type Options = {
 const unreadableMs = 2_000
 
 /** Attempts of one webhook, and what follows from their answers. */
-export function createAttempts({ name, account, feed, health, reader, endpoint, clock, observe, unsaved, signal, ...from }: Options) {
+export function createAttempts({
+  name,
+  account,
+  feed,
+  health,
+  reader,
+  endpoint,
+  clock,
+  observe,
+  unsaved,
+  signal,
+  holds,
+  ...from
+}: Options) {
   let inFlight = 0
   let idle = () => {}
   let { lastError } = from
+  let window = feed.window()
 
   const idOf = ({ event }: Entry) => reader.idOf(account, feed.identity(), event.position, isMade(event))
 
-  /** The endpoint is to blame for what it refused: it was not the events. */
-  function takeBack(refused: readonly Entry[]) {
-    for (const entry of refused) {
+  /**
+   * The endpoint seems to be to blame for what it refused: nothing of it has failed.
+   *
+   * After the pause the first of them goes first. If it is refused again, others go before these, and those that were tried least before the
+   * rest: as soon as one is accepted, it is known that the endpoint is up.
+   */
+  function takeBack(suspects: readonly Entry[], isProbe: boolean) {
+    for (const entry of suspects) {
       const { position } = entry.event
-      entry.refusals = 0
-      entry.notBefore = 0
-      feed.window().restore(entry)
+      entry.refusals = Math.min(entry.refusals, mostRefusals - 1)
+      entry.notBefore = isProbe ? health.pausedUntil() + 1 + entry.probes : 0
+      if (window.entries.includes(entry)) continue
+      window.restore(entry)
       unsaved.failed = unsaved.failed.filter(failed => failed.position !== position)
       unsaved.cleared.push(position)
     }
@@ -58,11 +80,14 @@ export function createAttempts({ name, account, feed, health, reader, endpoint, 
   }
 
   function refuse(entry: Entry, startedAt: number) {
+    if (window !== feed.window()) health.forgetRefused()
+    window = feed.window()
     entry.refusals++
-    const run = health.refused(entry)
-    if (run.length > 0) {
-      takeBack(run)
+    const { suspects, isProbe } = health.refused(entry, startedAt)
+    if (suspects.length > 0) {
+      if (isProbe) entry.probes++
       health.down(startedAt, clock.now(), clock.random(), 0)
+      takeBack(suspects, isProbe)
       return 'down'
     }
     health.answered(startedAt)
@@ -94,7 +119,7 @@ export function createAttempts({ name, account, feed, health, reader, endpoint, 
     const startedAt = clock.now()
     const id = idOf(entry)
     const body = await reader.render(account, id, entry.event, entry.learntAt).catch(() => undefined)
-    if (signal.aborted) return
+    if (signal.aborted || !holds()) return // the reading took long: another process may deliver by now
     if (body === undefined) {
       entry.notBefore = clock.now() + unreadableMs
       lastError = 'Afilnet cannot be read, so the text of the message is not known yet'

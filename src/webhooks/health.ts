@@ -13,6 +13,8 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
   let disabledAt = saved.disabledAt !== undefined && saved.disabledAt >= startedAt ? saved.disabledAt : undefined
   /** Different events that were refused since the last delivery. */
   let run: Entry[] = []
+  /** How often the endpoint has accepted something. */
+  let accepted = 0
 
   const health = {
     state: (): WebhookStateName => (disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'),
@@ -22,6 +24,7 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
 
     /** An attempt that began before the endpoint went down says nothing of whether it is up again. */
     delivered(startedAt: number) {
+      accepted++
       run = []
       if (startedAt > since) paused = undefined
     },
@@ -34,22 +37,33 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
       if (isNews) since = now
     },
 
-    /** Gives the events that were refused in a row, if they are so many that the endpoint is to blame. */
-    refused(entry: Entry): Entry[] {
-      if (!run.includes(entry) && run.length < refusedRun) run.push(entry)
-      return run.length < refusedRun ? [] : run
+    /** Gives the events that were refused in a row, if they are so many that the endpoint is to blame; `isProbe` if that was known before the attempt. */
+    refused(entry: Entry, startedAt: number): { suspects: readonly Entry[]; isProbe: boolean } {
+      const isProbe = run.length >= refusedRun && startedAt > since
+      // It was refused before, and the endpoint has accepted something since: it is the event.
+      if (entry.suspectedAt !== undefined && entry.suspectedAt < accepted) return { suspects: [], isProbe }
+      entry.suspectedAt = accepted
+      if (!run.includes(entry)) run.push(entry)
+      return { suspects: run.length < refusedRun ? [] : run, isProbe }
     },
 
-    /** The endpoint answered, which is not what one does that is down. */
+    /** The endpoint answered, which is not what one does that is down, unless it refuses everything. */
     answered(startedAt: number) {
-      if (startedAt > since) paused = undefined
+      if (startedAt > since && run.length < refusedRun) paused = undefined
+    },
+
+    /** What was refused is not in the log any more, or is delivered again. */
+    forgetRefused() {
+      run = []
     },
 
     gone(now: number) {
       disabledAt = now
     },
 
+    /** A test was accepted. */
     resume() {
+      accepted++
       paused = undefined
       run = []
     },

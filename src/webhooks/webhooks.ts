@@ -66,6 +66,7 @@ export function createWebhooks({
   const running = new Map<string, Running>()
   const listing = createListing({ store, reader })
   let ending: Promise<void> = Promise.resolve()
+  let wanted = webhooks
 
   function start(name: string, config: WebhookConfig) {
     const endpoint = createEndpoint(config, clock, timeoutMs)
@@ -150,6 +151,7 @@ export function createWebhooks({
 
     /** Every webhook that has changed, or that was disabled, starts again where it was. */
     reload(next) {
+      wanted = next
       for (const [name, webhook] of running) {
         const config = next[name]
         if (config && isSame(config, webhook.config) && webhook.deliverer.report()?.state !== 'disabled') continue
@@ -157,7 +159,7 @@ export function createWebhooks({
         ending = Promise.all([ending, end(webhook)]).then(() => {})
       }
       void ending.then(() => {
-        for (const [name, config] of Object.entries(next)) if (!running.has(name)) start(name, config)
+        for (const [name, config] of Object.entries(wanted)) if (!running.has(name)) start(name, config)
       })
     },
 

@@ -6,6 +6,10 @@ export type Entry = {
   attempts: number
   /** How often in its present turn the endpoint refused it. */
   refusals: number
+  /** How much the endpoint had accepted when it refused this event without being known to accept others. */
+  suspectedAt?: number
+  /** How often it was refused while the endpoint was taken to refuse everything. */
+  probes: number
   /** When it may be attempted next. */
   notBefore: number
   inFlight: boolean
@@ -32,6 +36,7 @@ export const entryOf = (event: LoggedEvent, learntAt: number): Entry => ({
   event,
   attempts: 0,
   refusals: 0,
+  probes: 0,
   notBefore: 0,
   inFlight: false,
   lastStatus: null,
@@ -53,11 +58,20 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
     entries.splice(at, 0, entry)
   }
 
+  function advance() {
+    const first = entries.find(({ event }) => event.position > settled)
+    settled = first ? Math.max(settled, first.event.position - 1) : read
+    for (const position of done) if (position <= settled) done.delete(position)
+  }
+
   const window = {
     entries: entries as readonly Entry[],
     /** How far the log has been read. */
     read: () => read,
-    room: () => most - entries.length - done.size,
+    room() {
+      if (entries.length + done.size >= most) advance()
+      return most - entries.length - done.size
+    },
     isEmpty: () => entries.length === 0,
 
     /** Takes the next event of the log; one that is not for this webhook is only passed. */
@@ -101,9 +115,7 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
 
     /** Everything up to this position is settled, except for `again`; after it, `done` is. */
     progress() {
-      const first = entries.find(({ event }) => event.position > settled)
-      settled = first ? Math.max(settled, first.event.position - 1) : read
-      for (const position of done) if (position <= settled) done.delete(position)
+      advance()
       return {
         position: settled,
         done: [...done],

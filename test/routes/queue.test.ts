@@ -82,17 +82,67 @@ describe('sendAt', () => {
     expect(await say(gateway, keyed)).toMatchObject({ status: 422, json: { code: 'idempotency-key-reused' } })
   })
 
-  test.for<[string, Record<string, unknown>]>([
-    ['/sendAt', { sendAt: ahead(31 * 86_400_000) }],
-    ['/sendAt', { sendAt: 'tomorrow' }],
-    ['/sendAt', { sendAt: '2027-02-30T00:00:00Z' }],
-    ['/expiresAt', { sendAt: ahead(60_000), expiresAt: ahead(30_000) }],
-    ['/expiresAt', { expiresAt: ahead(30_000) }],
-  ])('is 400 at %s for %j', async ([pointer, more], { start, sandbox }) => {
+  test('is 400 unless it is a time of the next 30 days and before expiresAt, which only a send that waits has', async ({
+    start,
+    sandbox,
+  }) => {
     const gateway = await start({ env })
+    const wrong: [string, Record<string, unknown>][] = [
+      ['/sendAt', { sendAt: ahead(31 * 86_400_000) }],
+      ['/sendAt', { sendAt: 'tomorrow' }],
+      ['/sendAt', { sendAt: '2027-02-30T00:00:00Z' }],
+      ['/sendAt', { sendAt: '2027-01-31T09:30:00' }],
+      ['/sendAt', { sendAt: '2027-01-31 09:30:00Z' }],
+      ['/sendAt', { sendAt: '2027-01-31T24:00:00Z' }],
+      ['/sendAt', { sendAt: '2027-01-31T09:30:00+24:00' }],
+      ['/sendAt', { sendAt: '2016-12-31T12:59:60Z' }],
+      ['/sendAt', { sendAt: 1_800_000_000 }],
+      ['/sendAt', { sendAt: null }],
+      ['/expiresAt', { sendAt: ahead(60_000), expiresAt: ahead(30_000) }],
+      ['/expiresAt', { expiresAt: ahead(30_000) }],
+    ]
+    for (const [pointer, more] of wrong)
+      expect(await say(gateway, keyed, { ...hello, ...more }), JSON.stringify(more)).toMatchObject({
+        status: 400,
+        json: { errors: [{ pointer }] },
+      })
 
-    expect(await say(gateway, keyed, { ...hello, ...more })).toMatchObject({ status: 400, json: { errors: [{ pointer }] } })
     expect(sandbox.calls).toHaveLength(0)
+  })
+})
+
+describe('A time', () => {
+  test('is taken as RFC 3339 has it', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const past = ['2016-12-31t23:59:60z', '2016-12-31T15:59:60.5-08:00', '0000-01-01T00:00:00Z']
+    const later = ahead(20 * 86_400_000)
+    const times = [...past, later.replace('T', 't').replace('Z', '000001+00:00'), later.replace('Z', '-00:00')]
+    for (const sendAt of times) {
+      const { status, json } = await say(gateway, {}, { ...hello, sendAt })
+      expect({ status, state: json.state }, sendAt).toEqual({ status: 202, state: 'queued' })
+      if (!past.includes(sendAt)) expect(json.sendAt).toBe(later)
+    }
+
+    await sandbox.called(past.length)
+  })
+})
+
+describe('Prefer', () => {
+  test('is read as RFC 7240 has it', async ({ start }) => {
+    const gateway = await start({ env })
+    const headers = [
+      ['respond-async, wait=10', 202],
+      ['return=minimal;foo="a,b" , RESPOND-ASYNC ; x=1', 202],
+      ['respond-async=""', 202],
+      ['wait=10; respond-async', 201],
+      ['foo="respond-async, respond-async"', 201],
+      ['foo="\\", respond-async, \\""', 201],
+      ['respond-asynchronously, respond-async-please', 201],
+      ['respond-async=no', 201],
+      ['', 201],
+    ] as const
+
+    for (const [prefer, status] of headers) expect((await say(gateway, { prefer })).status, prefer).toBe(status)
   })
 })
 

@@ -21,6 +21,8 @@ export async function startReceiver() {
   let open = 0
   const receiver = {
     url: '',
+    /** What it verifies with. */
+    secret,
     posts,
     /** The most that were open at a time, and whether two of one conversation were. */
     mostOpen: 0,
@@ -39,7 +41,7 @@ export async function startReceiver() {
     const body = await text(request)
     const id = String(request.headers['webhook-id'])
     const at = new Date(Number(request.headers['webhook-timestamp']) * 1_000) // the test's clock, which `verify` would not accept
-    if (new Webhook(secret).sign(id, at, body) !== request.headers['webhook-signature']) throw new Error('The signature is wrong')
+    if (new Webhook(receiver.secret).sign(id, at, body) !== request.headers['webhook-signature']) throw new Error('The signature is wrong')
     const event = JSON.parse(body) as Post['event'] // as the reader below writes it
     const post = { id, event, headers: request.headers }
     posts.push(post)

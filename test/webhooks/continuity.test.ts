@@ -1,0 +1,142 @@
+import { describe, expect } from 'vitest'
+import type { Live } from '../../src/store/event-log.ts'
+import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
+import type { WebhookConfig } from '../../src/webhooks/ports.ts'
+import type { Webhooks } from '../../src/webhooks/webhooks.ts'
+import { policy } from '../store/sends.ts'
+import { secret } from './receiver.ts'
+import { test as base, createTestClock, eventually, reader, settled } from './setup.ts'
+
+const hour = 3_600_000
+
+/** The store's own time can be moved, too. */
+const test = base.extend<{ storeTime: { ahead: number }; live: Live }>({
+  // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
+  storeTime: async ({}, use) => use({ ahead: 0 }),
+  live: async ({ storeTime }, use) => {
+    const now = () => Date.now() + storeTime.ahead
+    const store = await openSqlite({ ...policy, path: ':memory:', now, monotonic: () => performance.now() + storeTime.ahead })
+    await store.log.open('main')
+    await use(store)
+    await store.close()
+  },
+})
+
+describe('the retention', () => {
+  test('that took what was not delivered gives exactly one gap, then what the log has', async ({
+    append,
+    live,
+    receiver,
+    start,
+    storeTime,
+  }) => {
+    const first = await start()
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    await first.stop()
+    await append('a2', 'b1')
+    storeTime.ahead = 73 * hour
+    await append('a3', 'b2')
+    expect(await live.log.trim(72 * hour)).toBe(3)
+    const second = await start()
+    await eventually(() => expect(receiver.posts).toHaveLength(4))
+    await second.stop()
+    await start()
+    await append('a4')
+    await eventually(() => expect(receiver.taken).toContain('a4'))
+
+    const [, gap, ...rest] = receiver.posts.map(({ event }) => event.reason ?? event.messageId)
+    expect(gap).toBe('retention')
+    expect(rest.toSorted()).toEqual(['a3', 'a4', 'b2'])
+  })
+})
+
+describe('an event that waits', () => {
+  test('is overtaken by at most 1,000 others', async ({ append, clock, live, receiver, webhooks: _ }) => {
+    receiver.answer = ({ event }) => (event.messageId === 'a1' ? 422 : 204)
+    await append('a1')
+    await eventually(() => expect(receiver.posts).toHaveLength(1))
+    await append(...Array.from({ length: 1_100 }, (_, n) => `b${n}`))
+    await eventually(() => expect(receiver.taken.length).toBeGreaterThan(990))
+    await settled(receiver, live)
+    expect(receiver.taken.length).toBeLessThanOrEqual(1_000)
+    receiver.answer = () => 204
+    clock.advance(1_000)
+
+    await eventually(() => expect(receiver.taken).toHaveLength(1_101))
+  })
+})
+
+describe('a lease that ran out while a text was read', () => {
+  test('is renewed before the event is posted', async ({ append, live, receiver, start }) => {
+    let [ahead, read] = [0, () => {}]
+    const reading = new Promise<void>(resolve => {
+      read = resolve
+    })
+    const clock = { ...createTestClock(), monotonic: () => performance.now() + ahead }
+    await start({}, { clock, reader: { ...reader, render: (...args) => reading.then(() => reader.render(...args)) } })
+    await append('a1')
+    await settled(receiver, live)
+    ahead = 20_000
+    read()
+    await settled(receiver, live)
+    expect(receiver.posts).toEqual([])
+    clock.advance(3_000)
+
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+  })
+})
+
+describe('a reload', () => {
+  const named = (url: string, over: Partial<WebhookConfig> = {}): WebhookConfig => ({
+    url: new URL(url),
+    secrets: [secret],
+    account: 'main',
+    ...over,
+  })
+  const reported = (webhooks: Webhooks, ...names: string[]) =>
+    eventually(() => expect(webhooks.report().map(({ webhook }) => webhook)).toEqual(names))
+
+  test('starts a new name now, goes on with a known one elsewhere, and ends one that is gone', async ({ append, receiver, webhooks }) => {
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    receiver.answer = () => 500
+    await append('a2')
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }]))
+    receiver.answer = () => 204
+    webhooks.reload({ crm: named(`${receiver.url}&moved`), erp: named(`${receiver.url}&erp`) })
+    await reported(webhooks, 'crm', 'erp')
+    await webhooks.test('main', 'crm')
+    await eventually(() => expect(receiver.taken).toEqual(['a1', null, 'a2']))
+    await append('b1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1', null, 'a2', 'b1', 'b1']))
+
+    webhooks.reload({ erp: named(`${receiver.url}&erp`) })
+    expect((await webhooks.list('main')).map(({ name }) => name)).toEqual(['erp'])
+    await append('b2')
+    await eventually(() => expect(receiver.taken).toEqual(['a1', null, 'a2', 'b1', 'b1', 'b2']))
+  })
+
+  test('signs with the new secret, the last of three in a row', async ({ append, receiver, webhooks }) => {
+    const secrets = [1, 2, 3].map(n => `whsec_${Buffer.alloc(32, n).toString('base64')}`)
+    for (const one of secrets) webhooks.reload({ crm: named(receiver.url, { secrets: [one, secret] }) })
+    receiver.secret = secrets[2] ?? ''
+    await reported(webhooks, 'crm')
+    await append('a1')
+
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+  })
+
+  test('tries an endpoint again that answered 410', async ({ append, clock, receiver, webhooks }) => {
+    clock.advance(1)
+    receiver.answer = () => 410
+    await append('a1')
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'disabled' }]))
+    receiver.answer = () => 204
+    clock.advance(1)
+    webhooks.reload({ crm: named(receiver.url) })
+
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }])
+  })
+})
