@@ -84,7 +84,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   upstream: {
     files: ['src/upstream/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/afilnet/**'],
-    types: ['src/config/accounts.ts'],
+    types: ['src/config/account.ts'],
     packages: ['lru-cache'],
   },
   sends: {

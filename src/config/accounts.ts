@@ -1,33 +1,13 @@
 import { normalizePattern, type Scope, scopes } from '../access.ts'
-import { isLocal } from '../lib/addresses.ts'
+import { type AccountConfig, type AccountParts, accountOf } from './account.ts'
 import { readRows } from './file.ts'
-import { AccountRow, type CallerRow } from './file-schema.ts'
+import type { CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
-import { digestIssue, passwordIssue, type ReadFile, sandboxPassword, withoutNewline } from './secrets.ts'
-import { isIdle, readTransport, type TransportConfig, type TransportParts } from './transport.ts'
+import { digestIssue, type ReadFile, withoutNewline } from './secrets.ts'
+import { isIdle } from './transport.ts'
 import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
-import { type Environment, type Report, type Values, Variables } from './variables.ts'
+import type { Environment, Report, Values } from './variables.ts'
 import { readSingleWebhook, type WebhookConfig, webhookOf } from './webhooks.ts'
-
-export type AccountConfig = TransportConfig & {
-  /** The OAuth 2.0 client, where the account is used without a user; then the password is empty. */
-  user: string
-  password: string
-  connections: number
-  timezone?: string
-  /** Rows of a list may name another destination than the one asked for, where the caller is not limited to certain chats. */
-  rows?: 'destination-open'
-  /** What Afilnet calls `sent` is not taken to say who wrote a message. */
-  sent?: 'ignore'
-  /** The channels to watch, and how often; absent: none. */
-  events?: EventsConfig
-}
-
-export type EventsConfig = { channels: readonly string[]; intervalMs: number }
-
-/** Whether the conversations of an account can prove what became of an unknown send. */
-export const canReadBack = ({ timezone, events, sent }: AccountConfig) =>
-  sent !== 'ignore' && (timezone !== undefined || events !== undefined)
 
 export type CallerConfig = Omit<CallerRow, '$comment' | 'keySha256' | 'scopes' | 'chats'> & {
   keySha256: readonly string[]
@@ -179,48 +159,4 @@ function readEvents({ EVENTS_CHANNELS: list, EVENTS_INTERVAL_MS: intervalMs = us
   const wrong = channels.find(item => !new RegExp(channelPattern).test(item))
   if (wrong !== undefined) report('EVENTS_CHANNELS', isNot(wrong, expectedChannels))
   return { channels, intervalMs }
-}
-
-type AccountParts = TransportParts & {
-  timezone?: string | undefined
-  rows?: AccountConfig['rows'] | undefined
-  sent?: AccountConfig['sent'] | undefined
-  events?: { channels: readonly string[]; intervalMs?: number } | undefined
-  connections: number
-}
-
-/** What must hold for an account, wherever it is configured; what is missing has been reported already. */
-function accountOf(parts: AccountParts, read: ReadFile, report: Report): AccountConfig {
-  const { password, timezone, rows, sent, events, connections } = parts
-  const way = readTransport(parts, read, report)
-  const user = parts.user ?? (way.needsUser ? undefined : parts.clientId)
-  if (user === undefined && way.needsUser) report('user', `is required: ${AccountRow.properties.user.expected}`)
-  if (password === undefined && way.needsUser) report('password', `is required: ${AccountRow.properties.password.expected}`)
-  const secretIssue = password === undefined ? undefined : passwordIssue(password)
-  if (secretIssue) report('password', secretIssue)
-  const isRemote = [way.config.url, way.config.tokenUrl].some(url => url && !isLocal(url))
-  if (password?.trim() === sandboxPassword && isRemote)
-    report('password', 'is the password of the sandbox, which is for a loopback host or one named sandbox')
-  if (way.config.transport === 'basic' && user?.includes(':')) report('user', 'contains a colon, which the basic transport cannot carry')
-  if (timezone !== undefined && !isTimeZone(timezone))
-    report('timezone', isNot(timezone, String(Variables.properties.AFILNET_TIMEZONE.expected)))
-  const account = {
-    user,
-    password: password ?? '',
-    ...way.config,
-    connections,
-    ...(timezone !== undefined && { timezone }),
-    ...(rows && { rows }),
-    ...(sent && { sent }),
-    ...(events && events.channels.length > 0 && { events: { intervalMs: usualIntervalMs, ...events } }),
-  }
-  return account as AccountConfig // complete, or reported and never used
-}
-
-function isTimeZone(name: string) {
-  try {
-    return /^[A-Za-z]/.test(name) && Boolean(new Intl.DateTimeFormat('en', { timeZone: name }))
-  } catch {
-    return false
-  }
 }

@@ -1,8 +1,9 @@
 import { isLoopback } from '../lib/addresses.ts'
 import { showMediaPlace } from '../media/place.ts'
 import { maskStoreUrl, readStoreUrl } from '../store/url.ts'
-import type { AccountConfig, CallerConfig } from './accounts.ts'
-import { canReadBack } from './accounts.ts'
+import type { AccountConfig } from './account.ts'
+import { canReadBack } from './account.ts'
+import type { CallerConfig } from './accounts.ts'
 import type { Config } from './config.ts'
 import type { VariableName } from './variables.ts'
 

@@ -1,6 +1,6 @@
+// Longer than 200 lines, because it is one table: everything that the file of GATEWAY_CONFIG may hold.
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { chatPattern, scopes } from '../access.ts'
-
 import { grants, jsonStyles, transportNames } from '../afilnet/transports.ts'
 import { channelPattern } from './variables/events.ts'
 

@@ -1,6 +1,6 @@
 import { failures, faults, UpstreamError } from '../afilnet/faults.ts'
 import { getChatChannels, getChats, getMessages } from '../afilnet/operations.ts'
-import type { AccountConfig } from '../config/accounts.ts'
+import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
 import type { Pollers, PollingReport } from '../live/pollers.ts'
 import { type AfilnetReads, type List, type PollerHooks, ReadError } from '../live/ports.ts'

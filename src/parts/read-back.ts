@@ -1,5 +1,5 @@
 import { getMessages } from '../afilnet/operations.ts'
-import { type AccountConfig, canReadBack } from '../config/accounts.ts'
+import { type AccountConfig, canReadBack } from '../config/account.ts'
 import type { Observe } from '../events.ts'
 import { ignoreErrors } from '../lib/repeat.ts'
 import { namesOf } from '../live/identity.ts'

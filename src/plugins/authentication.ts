@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto'
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { allows, type ChatLimit, type Scope, type TokenGrant } from '../access.ts'
 import type { CallerConfig } from '../config/accounts.ts'
 import { Cancellation } from '../lib/cancellation.ts'
 import { Problem } from '../problem/problem.ts'
 import type { OpenedToken, TokenClaims } from '../tokens/tokens.ts'
 import type { Account, Call } from '../upstream/call.ts'
+import { requireScopes } from './authorization.ts'
 import { type Check, type Cleanup, isWhole } from './request-steps.ts'
 
 /** Who is calling, and what the key or the token permits. */
@@ -188,14 +189,4 @@ function callerWith(issuer: Caller, { account: _, scopes, ...token }: TokenClaim
 function headerIssueOf(authorization: string | undefined) {
   if (authorization === undefined) return 'The request has no Authorization header.'
   return bearer.test(authorization) ? undefined : 'The Authorization header is not of the form: Bearer <key>.'
-}
-
-/** A route without a scope would be open to every key, so the server does not start. */
-function requireScopes(app: FastifyInstance) {
-  const routes: RouteOptions[] = []
-  app.addHook('onRoute', route => void routes.push(route))
-  app.addHook('onReady', async () => {
-    const unscoped = routes.filter(({ config }) => !config?.scope).map(({ method, url }) => `${method} ${url}`)
-    if (unscoped.length > 0) throw new Error(`routes without a scope: ${unscoped.join(', ')}`)
-  })
 }

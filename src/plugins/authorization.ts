@@ -1,3 +1,4 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import { allows, allowsChannel } from '../access.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Check } from './request-steps.ts'
@@ -16,4 +17,14 @@ export const authorize: Check = ({ routeOptions, caller, params }) => {
   const allowed =
     destination === undefined ? allowsChannel(caller.chats, platform, platformId) : allows(caller.chats, platform, platformId, destination)
   return allowed ? undefined : new Problem('chat-not-allowed')
+}
+
+/** A route without a scope would be open to every key, so the server does not start. */
+export function requireScopes(app: FastifyInstance) {
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', route => void routes.push(route))
+  app.addHook('onReady', async () => {
+    const unscoped = routes.filter(({ config }) => !config?.scope).map(({ method, url }) => `${method} ${url}`)
+    if (unscoped.length > 0) throw new Error(`routes without a scope: ${unscoped.join(', ')}`)
+  })
 }

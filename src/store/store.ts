@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it is one port: what a send is, and every verb that both adapters have.
 import { withTimeout } from '../lib/timeout.ts'
 
 /** Where a send stands; only `queued`, `pending` and `unknown` may still change. */

@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto'
 import { allows, type ChatLimit, normalizeDestination } from '../access.ts'
 import { instantOf } from '../afilnet/datetime.ts'
-import { directionOf, type Item, type Opened, openEnvelope, readExtra, readSent, readText } from '../afilnet/envelope.ts'
+import { type Opened, openEnvelope } from '../afilnet/envelope.ts'
 import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
+import { directionOf, type Item, readExtra, readSent, readText } from '../afilnet/row.ts'
 import { looksOf } from '../afilnet/unreadable.ts'
 import { shapeOf } from '../lib/json-shape.ts'
 import { version } from '../version.ts'
@@ -82,8 +83,7 @@ function write(operation: Operation, items: readonly Item[], view: ViewOptions, 
 }
 
 const sliceItems = 500
-const opening = '{"items":['
-const closing = ']}'
+const [opening, closing] = ['{"items":[', ']}'] as const
 const around = opening.length + closing.length
 
 /** What an item without any value takes in a body: rows of `{}` grow fortyfold. */

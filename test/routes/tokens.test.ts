@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { describe, expect } from 'vitest'
-import type { AccountConfig, CallerConfig } from '../../src/config/accounts.ts'
+import type { AccountConfig } from '../../src/config/account.ts'
+import type { CallerConfig } from '../../src/config/accounts.ts'
 import { type Config, readConfig } from '../../src/config/config.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { canaries, environment, test as fresh, type Reply, readAnswers, sharedTest as test } from '../gateway.ts'

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { canReadBack } from '../../config/accounts.ts'
+import { canReadBack } from '../../config/account.ts'
 import { type Config, ConfigError, readConfig } from '../../config/config.ts'
 import { type Environment, Variables } from '../../config/variables.ts'
 import type { Check } from './report.ts'

@@ -1,5 +1,5 @@
 import { normalizeDestination } from '../../access.ts'
-import type { AccountConfig } from '../../config/accounts.ts'
+import type { AccountConfig } from '../../config/account.ts'
 import type { RecordedCall } from './recorder.ts'
 import { count, describeCounts, type Line } from './wire-line.ts'
 

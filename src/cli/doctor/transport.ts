@@ -1,7 +1,7 @@
 import type { PreparedTransports } from '../../afilnet/prepared-transports.ts'
 import type { SoapService } from '../../afilnet/soap/service.ts'
 import { TransportError } from '../../afilnet/transport-error.ts'
-import type { AccountConfig } from '../../config/accounts.ts'
+import type { AccountConfig } from '../../config/account.ts'
 import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
 import type { Check } from './report.ts'
 

@@ -1,7 +1,7 @@
 import { instantOf } from '../../afilnet/datetime.ts'
 import type { Operation, Row } from '../../afilnet/operations.ts'
 import { describeShape, type Observation, platforms, type Question } from '../../afilnet/response-shape.ts'
-import type { AccountConfig } from '../../config/accounts.ts'
+import type { AccountConfig } from '../../config/account.ts'
 import { describeConversations } from './conversations.ts'
 import type { RecordedCall, RecordedResponse } from './recorder.ts'
 import type { Check } from './report.ts'

@@ -1,3 +1,4 @@
+// Longer than 200 lines, because it is one table: every step that the server takes as a whole.
 import { lookAfterMs } from '../store.ts'
 import { grow, prefix, read, type Script, script, voidMs, write } from './lua.ts'
 
