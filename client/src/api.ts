@@ -977,7 +977,7 @@ export interface components {
          */
         MediaFile: {
             id: string;
-            /** @description For `fileUrl` or `thumbUrl`. Whoever knows it can fetch the file */
+            /** @description For `fileUrl` or `thumbUrl`. Anyone who knows it can fetch the file */
             url: string;
             /** @description What it can be sent as */
             type: string;

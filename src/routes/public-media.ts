@@ -1,0 +1,69 @@
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
+import { isInline } from '../media/content.ts'
+import type { Media } from '../media/media.ts'
+import { rangeOf } from '../media/range.ts'
+import { Problem } from '../problem/problem.ts'
+import type { MediaRow } from '../store/media.ts'
+
+/** The public face of stored files: Afilnet and browsers fetch them there. */
+export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (app, { media }) => {
+  app.get(
+    '/media/:token/:name',
+    {
+      config: { scope: 'public' },
+      schema: {
+        hide: true, // for Afilnet and browsers, who have the URL
+        params: Type.Object({
+          token: Type.String({ description: 'The secret part of the URL', examples: ['X5yLQy4SNpGgCk3nC6b9w0sYgKM1pVZbF7RjJtqD2hE'] }),
+          name: Type.String({ description: 'The name of the file', examples: ['menu.jpg'] }),
+        }),
+        response: {
+          200: { description: 'The file', content: { '*/*': { schema: Type.Any(), example: '…' } } },
+          304: { description: 'You have this file already (`If-None-Match`)', type: 'null' },
+          206: { description: 'The range that was asked for', content: { '*/*': { schema: Type.Any(), example: '…' } } },
+        },
+      },
+    },
+    async ({ params, headers, method }, reply) => {
+      const row = await media.open(params.token)
+      const etag = `"${row.sha256}"`
+      reply.headers(headersOf(row, etag))
+      if (headers['if-none-match']?.includes(etag)) return reply.code(304).send()
+      const mayRange = headers['if-range'] === undefined || headers['if-range'] === etag
+      const range = rangeOf(mayRange ? headers.range : undefined, row.bytes)
+      if (!range) throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${row.bytes}` } })
+      const { start, end, isPart } = range
+      if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
+      reply.header('content-length', end - start + 1).type(row.contentType)
+      // Fastify's HEAD would read the whole stream.
+      return reply.send(
+        method === 'HEAD' ? Readable.from([]) : Readable.from(sent(await media.read(row, range), reply), { objectMode: false }),
+      )
+    },
+  )
+}
+
+/** A reader that takes something now and then is not too slow. */
+async function* sent(bytes: Readable, reply: FastifyReply) {
+  for await (const chunk of bytes) {
+    reply.sentAt = performance.now()
+    yield chunk
+  }
+}
+
+function headersOf({ contentType, name }: MediaRow, etag: string) {
+  const ascii = name.replace(/[^\x20-\x7e]|[%']/g, '_')
+  const utf8 = encodeURIComponent(name).replace(/['()*]/g, letter => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`)
+  return {
+    etag,
+    'accept-ranges': 'bytes',
+    'cache-control': 'private, max-age=300',
+    'content-disposition': `${isInline(contentType) ? 'inline' : 'attachment'}; filename="${ascii}"; filename*=UTF-8''${utf8}`,
+    'content-security-policy': "sandbox; default-src 'none'",
+    'cross-origin-resource-policy': 'cross-origin',
+    'x-robots-tag': 'noindex',
+  }
+}
