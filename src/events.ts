@@ -76,10 +76,10 @@ export type Events = {
   sendsInterrupted: { count: number }
   /** A stream that keeps up was given an event; `lagMs` since Afilnet's answer that showed it. */
   eventDelivered: { account: string; lagMs: number }
-  /** A file of a caller was stored. */
-  mediaStored: { bytes: number }
-  /** Files were deleted because they have expired, or because one of the two stores did not know them. */
-  mediaSwept: { reason: 'expired' | 'orphan'; count: number }
+  /** A form with files has ended; `bytes` is what was stored of it. */
+  uploadEnded: { result: 'stored' | 'refused' | 'too-large' | 'full' | 'failed' | 'aborted'; bytes: number }
+  /** Files were deleted: they have expired, the ledger does not know their bytes (`orphan`), or their bytes are gone (`lost`). */
+  mediaSwept: { reason: 'expired' | 'orphan' | 'lost'; count: number }
   mediaSweepFailed: { fault: string }
   /** Queued sends ended because the key of their bodies is lost. */
   queueKeysLost: { count: number }

@@ -124,6 +124,7 @@ async function assemble(
     polling: () => pollers.report(),
     delivery: () => live.current()?.report() ?? [],
     webhooks: () => webhooks.report(),
+    media: () => media.report(),
   })
   const observe = createObserver(logger, metrics)
   let queue: Queue | undefined

@@ -38,7 +38,7 @@ const warnings = [
   ...switches.map(({ path, message }) => `started because of ALLOW_DEBUG: ${path}: ${message}`),
 ]
 if (argument === '--check') {
-  for (const warning of [...warnings, ...mediaWarningsOf(config)]) process.stderr.write(`Warning: ${warning}\n`)
+  for (const warning of [...mediaWarningsOf(config), ...warnings]) process.stderr.write(`Warning: ${warning}\n`)
   process.stdout.write(`${JSON.stringify(describeConfig(config), null, 2)}\n`)
   process.exit(0)
 }

@@ -8,7 +8,7 @@ import { type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
 import { contentTypeOf, sampleBytes } from './content.ts'
 
 /** A file that has arrived, and what it is. */
-export type Upload = Draft & { bytes: number; sha256: string; contentType: string; name: string | undefined }
+export type Upload = Draft & { bytes: number; sha256: string; contentType: string; name: string | undefined; isKept: boolean }
 
 /** A form that has arrived as a whole; `discard` deletes what was not committed. */
 export type Form = { fields: Record<string, string>; files: Record<string, Upload>; discard(): Promise<void> }
@@ -47,8 +47,10 @@ export async function readForm(source: Readable, headers: IncomingHttpHeaders, o
   })
   parser.on('partsLimit', () => fail(invalidBody('', `has more than ${maxParts(options)} parts`)))
   parser.on('error', () => fail(invalidBody('', 'is not a complete multipart/form-data body; check the boundary and the end')))
-  source.on('error', fail)
-  source.on('close', () => source.readableEnded || fail(new Problem('request-timeout')))
+  const onGone = () => source.readableEnded || fail(new Problem('request-timeout'))
+  source.on('error', onGone)
+  source.on('close', onGone)
+  if (source.destroyed) onGone() // while the store was opened
   source.pipe(parser)
 
   try {
@@ -98,7 +100,7 @@ async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileSt
   stream.on('error', error => meter.destroy(error))
   const draft = await store.draft(stream.pipe(meter))
   const { bytes, sha256, sample, isText } = meter.result()
-  const upload = { ...draft, bytes, sha256, contentType: '', name: fileName }
+  const upload = { ...draft, bytes, sha256, contentType: '', name: fileName, isKept: false }
   form.files[name] = upload // from here on, `discard` deletes it
   if (stream.truncated) throw tooLarge(name, options.maxBytes)
   if (bytes === 0) throw invalidBody(pointer, 'is empty')

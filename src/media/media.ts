@@ -4,12 +4,16 @@ import type { Readable } from 'node:stream'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaLedger, MediaRow } from '../store/media.ts'
-import { StoreUnavailableError, within } from '../store/store.ts'
+import { within } from '../store/store.ts'
 import type { MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
 import type { Form, Upload } from './form.ts'
+import { known } from './known.ts'
 import type { MediaPlace } from './place.ts'
 import { createSweeper } from './sweeper.ts'
+import { resultOf } from './upload-result.ts'
+import { createUploadSlots } from './upload-slots.ts'
+import { tokenIn } from './url.ts'
 
 export type MediaConfig = { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL }
 
@@ -27,8 +31,8 @@ export type MediaOptions = MediaConfig & {
 type Chat = Pick<MediaRow, 'platform' | 'platformId' | 'destination'>
 type Stored = { type: MediaType; upload: Upload }
 
-const storeMs = 2_000
-const maxUploads = 64
+const reportMs = 1_000
+const fetchMs = 3_600_000 // as long as MEDIA_KEEP_HOURS is at least
 const formBytes = 131_072 // what a form has beside its files, at most
 
 /** Files of callers: their rows are in the ledger, their bytes in the media store, which is opened with the first of them. */
@@ -37,7 +41,7 @@ export class Media {
   readonly #options: MediaOptions
   readonly #observe: Observe
   readonly #now: () => number
-  readonly #uploads = new Map<string, number>()
+  readonly #enter = createUploadSlots()
   #bytes: Promise<MediaBytes> | undefined
   readonly sweep: (isStart?: boolean) => Promise<void>
 
@@ -65,10 +69,7 @@ export class Media {
     parts: Record<'fields' | 'files', readonly string[]>,
   ): Promise<Form> {
     const { maxBytes, maxTotalBytes, ledger, uploadMs = 300_000, stallMs = 15_000 } = this.#options
-    const own = this.#uploads.get(caller) ?? 0
-    const all = [...this.#uploads.values()].reduce((sum, count) => sum + count, 0)
-    if (all >= maxUploads || own >= maxUploads / 2) throw new Problem('overloaded', { detail: 'Too many files arrive at this time.' })
-    this.#uploads.set(caller, own + 1)
+    const leave = this.#enter(caller)
     try {
       const { bytes } = await known(ledger.usage())
       if (bytes + Number(headers['content-length'] ?? 0) - formBytes > maxTotalBytes) throw new Problem('media-full')
@@ -77,10 +78,11 @@ export class Media {
         throw asProblem(error)
       })
       return await readForm(source, headers, { store, ...parts, maxBytes, totalMs: uploadMs, stallMs })
+    } catch (error) {
+      this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
+      throw error
     } finally {
-      const left = (this.#uploads.get(caller) ?? 1) - 1
-      if (left > 0) this.#uploads.set(caller, left)
-      else this.#uploads.delete(caller)
+      leave()
     }
   }
 
@@ -96,8 +98,9 @@ export class Media {
         if (!(await known(this.#options.ledger.add(row, this.#options.maxTotalBytes)))) throw new Problem('media-full')
         rows.push(row)
         await upload.commit(row.id)
-        this.#observe('mediaStored', { bytes })
       }
+      for (const { upload } of uploads) upload.isKept = true
+      this.#observe('uploadEnded', { result: 'stored', bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) })
       return rows
     } catch (error) {
       await this.discard(rows)
@@ -129,10 +132,9 @@ export class Media {
   /** The file behind a URL of this gateway; `undefined` if the URL is not one. Throws `media-not-found` where its owner has no such file. */
   async fileAt(url: string, owner: string): Promise<MediaRow | undefined> {
     const bases = [...this.#bases(), this.#options.ownUrl()].filter(base => base !== undefined)
-    const base = bases.find(base => url.startsWith(`${base}/media/`))
-    if (base === undefined) return undefined
-    const token = /^[\w-]{43}(?=\/[^/?#]+$)/.exec(url.slice(base.length + '/media/'.length))?.[0]
-    const row = token === undefined ? undefined : await known(this.#options.ledger.findByToken(token))
+    const token = tokenIn(url, bases)
+    if (token === undefined) return undefined
+    const row = token === '' ? undefined : await known(this.#options.ledger.findByToken(token))
     if (row?.owner !== owner) throw new Problem('media-not-found', { status: 422 })
     return row
   }
@@ -155,10 +157,24 @@ export class Media {
     throw new Problem('media-not-found')
   }
 
-  /** Has files live at least until then: a send that waits in a queue needs them. */
-  keepUntil = (ids: readonly string[], until: number): Promise<void> => known(this.#options.ledger.keepUntil(ids, until))
+  /** Has files live until Afilnet has had the time to fetch them for a send that ends then. */
+  async keepForSend(rows: readonly MediaRow[], endsAt: number): Promise<void> {
+    const ids = rows.map(({ id }) => id)
+    if (ids.length > 0) await known(this.#options.ledger.keepUntil(ids, endsAt + fetchMs))
+  }
 
-  usage = () => this.#options.ledger.usage()
+  /** To call when a request whose form has arrived ends with an error. */
+  async formFailed(form: Form, error: unknown) {
+    await form.discard()
+    const isStored = Object.values(form.files).some(({ isKept }) => isKept)
+    if (!isStored) this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
+  }
+
+  /** What is stored, for metrics; nothing while the ledger does not say. */
+  async report(): Promise<{ files: number; bytes: number; maxBytes: number } | undefined> {
+    const usage = await within(reportMs, this.#options.ledger.usage()).catch(() => undefined)
+    return usage && { ...usage, maxBytes: this.#options.maxTotalBytes }
+  }
 
   /** The longest-lived name first. */
   #bases(): string[] {
@@ -178,17 +194,5 @@ export class Media {
 
   async #removeBytes(rows: readonly MediaRow[]) {
     await Promise.allSettled(rows.map(async ({ id }) => (await this.#open()).remove(id)))
-  }
-}
-
-/** The public URL of a file. */
-export const urlOf = (base: string, { token, name }: MediaRow) => `${base}/media/${token}/${encodeURIComponent(name)}`
-
-/** What the ledger knows, in time. */
-async function known<T>(verb: Promise<T>): Promise<T> {
-  try {
-    return await within(storeMs, verb)
-  } catch (error) {
-    throw error instanceof StoreUnavailableError ? new Problem('store-unavailable', { cause: error }) : error
   }
 }

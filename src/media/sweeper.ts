@@ -44,8 +44,8 @@ export function createSweeper({ ledger, place, open, observe, now }: SweeperOpti
     }
     for (const id of written) await bytes.remove(id)
     if (lost.length > 0) await ledger.remove(lost)
-    const count = written.size + lost.length
-    if (count > 0) observe('mediaSwept', { reason: 'orphan', count })
+    if (written.size > 0) observe('mediaSwept', { reason: 'orphan', count: written.size })
+    if (lost.length > 0) observe('mediaSwept', { reason: 'lost', count: lost.length })
   }
 
   return async (isStart = false) => {

@@ -6,7 +6,8 @@ import { sendFile } from '../afilnet/operations.ts'
 import { isInternal } from '../lib/addresses.ts'
 import { oneOf } from '../lib/string-enum.ts'
 import { type MediaType, mediaTypes } from '../media/content.ts'
-import { type Media, urlOf } from '../media/media.ts'
+import type { Media } from '../media/media.ts'
+import { urlOf } from '../media/url.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
@@ -96,15 +97,17 @@ export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, option
 async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFile, { upstream, route, media }: FilesOptions) {
   const { params, call } = request
   const { type, fileUrl, thumbUrl, message } = body
-  await requireFile('/fileUrl', fileUrl, type, request, media)
-  if (thumbUrl !== undefined) await requireFile('/thumbUrl', thumbUrl, 'image', request, media)
+  const stored = [
+    await requireFile('/fileUrl', fileUrl, type, request, media),
+    thumbUrl === undefined ? undefined : await requireFile('/thumbUrl', thumbUrl, 'image', request, media),
+  ].filter(row => row !== undefined)
 
   const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
   return postSend(
     'file',
     { ...inputOf(request), body },
     reply,
-    { attempt: upstream.prepareSend(sendFile, file, call), params: file },
+    { attempt: upstream.prepareSend(sendFile, file, call), params: file, keepUntil: endsAt => media.keepForSend(stored, endsAt) },
     route,
   )
 }
@@ -123,10 +126,11 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   try {
     const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
     const sent = { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }
-    const attempt = { attempt: upstream.prepareSend(sendFile, sent, call), params: sent }
+    const attempt = upstream.prepareSend(sendFile, sent, call)
+    const prepared = { attempt, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
     // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
     const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }
-    const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, attempt, route)
+    const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, prepared, route)
     isNeeded = !reply.hasHeader('idempotency-replayed')
     return send
   } catch (error) {
@@ -157,7 +161,7 @@ const defined = <T extends object>(members: T) =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as { [K in keyof T]: NonNullable<T[K]> }
 
 /** A file of this gateway must be the caller's own and fit its type; any other URL must be public. */
-async function requireFile(pointer: string, url: string, type: MediaType, request: FileRequest, media: Media): Promise<void> {
+async function requireFile(pointer: string, url: string, type: MediaType, request: FileRequest, media: Media) {
   let row: MediaRow | undefined
   try {
     row = await media.fileAt(url, ownerIn(request))
@@ -168,6 +172,7 @@ async function requireFile(pointer: string, url: string, type: MediaType, reques
   }
   if (row) typeFor(pointer, type, row.contentType)
   else requirePublicUrl(pointer, url)
+  return row
 }
 
 /** Afilnet fetches the URL, byte for byte as given; what only a lenient parser would read is refused. */

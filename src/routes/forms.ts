@@ -20,9 +20,18 @@ export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'f
       throw new Problem('unsupported-media-type', { detail: 'The body has a Content-Encoding; send it without one.' })
     media.baseFor(call.account.isLocal)
     request.isUpload = true
-    const form = await media.readForm(payload, headers, call.caller, parts)
+    // Node does not tell a request that has been answered, since its bytes were not HTTP, of the end of its connection.
+    const onClose = () => payload.destroy()
+    payload.socket.once('close', onClose)
+    const form = await media
+      .readForm(payload, headers, call.caller, parts)
+      .catch(error => {
+        if (!payload.destroyed || payload.complete) throw error
+        return new Promise<never>(() => {}) // nobody waits, and Fastify would complain of a second answer
+      })
+      .finally(() => payload.socket.off('close', onClose))
     request.form = form
     return { ...form.fields, ...form.files }
   })
-  app.addHook('onError', async ({ form }) => form?.discard())
+  app.addHook('onError', async ({ form }, _, error) => form && media.formFailed(form, error))
 }

@@ -66,17 +66,22 @@ export const ledgerErrors = [
   'ledger-changed',
 ] as const
 
+/** What a POST gives to Afilnet; `keepUntil` has all that the send needs live until it ends, before it is accepted into the queue. */
+export type Prepared = { attempt: SendAttempt; params: object; keepUntil?: (endsAt: number) => Promise<void> }
+
 /** Records and runs a send: what both POST routes do. */
 export async function postSend(
   kind: Send['kind'],
   request: PostRequest,
   reply: FastifyReply,
-  { attempt, params: sealed }: { attempt: SendAttempt; params: object },
+  { attempt, params: sealed, keepUntil }: Prepared,
   { sends, base, keyRequired, seal }: SendRoute,
 ) {
   const { id: requestId, params, headers, body, call, caller } = request
   const idempotencyKey = headers['idempotency-key']
   if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
+  const queue = queueOf(request, sealed, seal)
+  if (queue) await keepUntil?.(queue.expiresAt)
   const { send, status, replayed } = await sends.run({
     ...params,
     caller: call.caller,
@@ -90,7 +95,7 @@ export async function postSend(
     body,
     requestId,
     attempt,
-    queue: queueOf(request, sealed, seal),
+    queue,
   })
   if (status === 202) reply.header('preference-applied', 'respond-async')
   reply.code(status).header('location', `${base}/sends/${send.id}`).header('cache-control', 'no-store')

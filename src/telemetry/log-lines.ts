@@ -33,7 +33,11 @@ const lines: Lines = {
       log.warn({ account, ms: Math.round(ms), code: fault.code, status, oauthError }, 'no token for Afilnet, its call was not made')
     else log.info({ account, ms: Math.round(ms), lifetimeS }, 'token for Afilnet received')
   },
-  mediaSwept: (log, details) => log.info(details, 'stored files deleted'),
+  mediaSwept(log, { reason, count }) {
+    if (reason === 'expired') log.info({ count }, 'expired files deleted')
+    else if (reason === 'orphan') log.warn({ count }, 'files deleted that the ledger does not know')
+    else log.warn({ count }, 'rows of files deleted whose bytes are not in the media store')
+  },
   mediaSweepFailed: (log, details) => log.warn(details, 'stored files cannot be swept, the gateway tries again in ten minutes'),
   queueKeysLost: (log, details) =>
     log.error(details, 'QUEUE_KEY lacks the key of queued sends, which ended as not_sent; their callers must send them again'),

@@ -2,6 +2,7 @@ import { Counter, Registry } from 'prom-client'
 import { type Counts, createCounts } from './counts.ts'
 import { createDeliveryCounts, type DeliveryReport } from './delivery.ts'
 import { createGauges, type States } from './gauges.ts'
+import { createMediaCounts, type MediaReport } from './media.ts'
 import { createPollingCounts, type PollingReport } from './polling.ts'
 
 /** What Prometheus reads: labels are bounded and name no chat, number or key, and every series exists from the start. */
@@ -19,9 +20,10 @@ export type MetricsOptions = States & {
   droppedLines: () => number
   polling: () => readonly PollingReport[]
   delivery: () => readonly DeliveryReport[]
+  media: () => Promise<MediaReport | undefined>
 }
 
-export function createMetrics({ droppedLines, polling, delivery, ...states }: MetricsOptions): Metrics {
+export function createMetrics({ droppedLines, polling, delivery, media, ...states }: MetricsOptions): Metrics {
   const registry = new Registry()
   const gauges = createGauges(registry, states)
   const { counts, beginAccount, beginRoutes } = createCounts(registry, gauges)
@@ -43,6 +45,7 @@ export function createMetrics({ droppedLines, polling, delivery, ...states }: Me
       ...counts,
       ...createPollingCounts(registry, polling),
       ...createDeliveryCounts(registry, delivery),
+      ...createMediaCounts(registry, media),
       configurationReloaded(details) {
         counts.configurationReloaded?.(details)
         beginAccounts()

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { describe, expect } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
+import { openStore } from '../../src/store/open.ts'
 import { sharedTest, test } from '../gateway.ts'
 import { fetched, postForm, samples, sha256 } from '../media/forms.ts'
+import { policy } from '../store/sends.ts'
 
 const files = '/chats/whatsapp/100/34600000000/files'
 
@@ -226,5 +231,34 @@ describe('a stored file in a send', () => {
     await gateway.request(`/media/${id}`, { method: 'DELETE' })
     expect((await send(url)).json.code).toBe('media-not-found')
     expect(sandbox.sent).toEqual([])
+  })
+
+  test('is kept until after a queued send that needs it', async ({ start }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'queued-file-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const url = `sqlite:${join(folder, 'ledger.sqlite')}`
+    const gateway = await start({ env: { MEDIA_KEEP_HOURS: '1', QUEUE_KEY: Buffer.alloc(32, 7).toString('base64'), STORE_URL: url } })
+    const [file, thumb, other] = [samples.pdf, samples.png, samples.gif].map(bytes => postForm(gateway, '/media', [['file', bytes]]))
+    const stored = await Promise.all([file, thumb, other])
+    const expiry = async (n: number) => Date.parse((await gateway.get(`/media/${stored[n]?.json.id}`)).json.expiresAt)
+    const [day, hour] = [86_400_000, 3_600_000]
+    const at = (ms: number) => new Date(Date.now() + ms).toISOString()
+    const body = { type: 'document', fileUrl: stored[0]?.json.url, thumbUrl: stored[1]?.json.url }
+    const before = await expiry(2)
+
+    const refused = await gateway.post(files, { ...body, fileUrl: stored[2]?.json.url, sendAt: at(31 * day) })
+    const queued = await gateway.post(files, { ...body, sendAt: at(5 * day), expiresAt: at(6 * day) })
+    const form = await postForm(gateway, files, [['file', samples.text]], { prefer: 'respond-async' })
+    await gateway.drain()
+
+    expect([refused, queued, form].map(({ status }) => status)).toEqual([400, 202, 202])
+    const store = await openStore(url, policy)
+    const rows = await store.media.dump()
+    await store.close()
+    const until = (sha: Uint8Array) => rows.find(row => row.sha256 === sha256(sha))?.expiresAt
+    const endsAt = Date.parse(queued.json.expiresAt)
+    expect([until(samples.pdf), until(samples.png)]).toEqual([endsAt + hour, endsAt + hour])
+    expect(until(samples.gif)).toBe(before)
+    expect(until(samples.text)).toBe(Date.parse(form.json.expiresAt) + hour)
   })
 })
