@@ -2,11 +2,14 @@ import { spawn, spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished } from 'vitest'
+import { text } from 'node:stream/consumers'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { runDoctorCommand } from '../src/cli/doctor/command.ts'
 import { createLogger } from '../src/telemetry/log.ts'
+import { listen } from './afilnet/listeners.ts'
 import { canaries, environment, test, transportEnvironment } from './gateway.ts'
 import { noServer, startServer } from './store/valkey/server.ts'
 
@@ -35,6 +38,8 @@ const headers = {
 }
 const message = { message: 'cn3message', reference: 'cn5reference' }
 const file = { type: 'image', fileUrl: 'https://cn8file.example/cn8file', message: 'cn3message' }
+
+const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 200, timeout: 40_000 })
 
 const upstreamAnswers = [
   { body: '{"status":"ERROR","error":"cn6upstream is not a code"}' },
@@ -134,6 +139,68 @@ describe('The log', () => {
     for (const { headers: answered, text } of replies) expect(JSON.stringify(answered) + text).not.toMatch(new RegExp(words.join('|')))
   })
 
+  test('repeats nothing of sends that wait, of webhooks, and of their secrets', async ({ start, sandbox }) => {
+    const hook = `whsec_${Buffer.from('fake-canary-webhook-secret-00001').toString('base64')}`
+    const queueKey = Buffer.from('fake-canary-queue-key-0123456789').toString('base64')
+    const receiver = createServer((request, response) => {
+      request.resume()
+      response
+        .writeHead(400, 'cn6upstream', { 'x-cn6upstream': 'cn6upstream', location: 'https://cn6upstream.example/' })
+        .end('cn6upstream')
+    })
+    const spans: string[] = []
+    const collector = createServer(async (request, response) => {
+      spans.push(await text(request))
+      response.end('{}')
+    })
+    const [receiverPort, collectorPort] = [await listen(receiver), await listen(collector)]
+    const env = {
+      QUEUE_KEY: queueKey,
+      EVENTS_CHANNELS: '*',
+      EVENTS_INTERVAL_MS: '1000',
+      WEBHOOK_URL: `http://127.0.0.1:${receiverPort}/hook?token=cn2query`,
+      WEBHOOK_SECRET: hook,
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collectorPort}`,
+    }
+    const gateway = await start({ env })
+    const waiting = { ...headers, prefer: 'respond-async' }
+    const answers = []
+    for (const [n, answer] of upstreamAnswers.entries()) {
+      sandbox.answer({ ...answer, method: 'sendmessage', times: 1 })
+      const queued = { ...waiting, 'idempotency-key': `cn4idempotency${n}` }
+      answers.push(await gateway.post(`/chats/telegram/cn1path/3469999999${n % 10}/messages`, message, queued))
+    }
+    answers.push(await gateway.post(`${chat}/messages`, { ...message, sendAt: 'cn2query' }, waiting))
+    answers.push(await gateway.post(`${chat}/messages`, { ...message, sendAt: new Date(Date.now() + 60_000).toISOString() }, {}))
+    await eventually(async () => expect((await gateway.get('/sends?state=queued')).json.items.length).toBeLessThan(5))
+    // The first look at a channel makes no events.
+    await eventually(async () => {
+      sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34699999999', message: 'cn3message' })
+      expect((await gateway.get('/webhooks/default/deliveries')).json.items[0]?.attempts).toBeGreaterThan(0)
+    })
+    for (const path of ['/webhooks', '/webhooks/default/deliveries', '/webhooks/cn1path/deliveries']) answers.push(await gateway.get(path))
+    answers.push(await gateway.post('/webhooks/default/test', {}), await gateway.post('/webhooks/default/redrive', { after: 'cn2query' }))
+    receiver.close()
+    receiver.closeAllConnections()
+    answers.push(await gateway.post('/webhooks/default/test', {}))
+    const admin = await Promise.all(
+      ['/metrics', '/callers', '/health/upstream'].map(async path => (await fetch(`${gateway.adminUrl}${path}`)).text()),
+    )
+    await gateway.drain()
+
+    expect(spans.join('')).toContain('/webhooks/:name')
+    const secrets = [hook, hook.slice(6), queueKey, 'fake-canary-webhook-secret', 'fake-canary-queue-key'].flatMap(secret => [
+      secret,
+      encodeURIComponent(secret),
+      Buffer.from(secret).toString('base64'),
+      hash('sha256', secret),
+    ])
+    const outside = JSON.stringify(gateway.log) + admin.join('') + spans.join('')
+    for (const secret of secrets) expect((outside + JSON.stringify(answers)).includes(secret), secret).toBe(false)
+    for (const word of words) expect(outside.includes(word), word).toBe(false)
+    for (const word of ['cn2query', 'cn3message', 'cn6upstream']) expect(answers.map(({ text }) => text).join(''), word).not.toContain(word)
+  })
+
   test('names an error by its kind and place, never in its own words', () => {
     const lines: string[] = []
     const log = createLogger('trace', { write: line => lines.push(line) })
@@ -170,14 +237,17 @@ describe('What the programs say', () => {
   const main = { user: 'ops@example.com', password: { env: 'MAIN_PASSWORD' } }
 
   test('of a valid configuration has no secret in it', () => {
-    const GATEWAY_CONFIG = file({ accounts: { main }, callers: { crm: caller } })
+    const HOOK = `whsec_${Buffer.from(secret.padEnd(32, '.')).toString('base64')}`
+    const QUEUE_KEY = Buffer.from(secret.padEnd(32, '-')).toString('base64')
+    const hook = { url: `https://crm.example.com/?token=${secret}`, secret: { env: 'HOOK' }, account: 'main' }
+    const GATEWAY_CONFIG = file({ accounts: { main }, callers: { crm: caller }, webhooks: { hook } })
 
-    const { status, said } = run('src/main.ts', ['--check'], { GATEWAY_CONFIG, MAIN_PASSWORD: secret })
+    const { status, said } = run('src/main.ts', ['--check'], { GATEWAY_CONFIG, MAIN_PASSWORD: secret, HOOK, QUEUE_KEY })
 
     expect(status).toBe(0)
     expect(said).toContain('"crm"')
-    expect(said).not.toContain(secret)
-    expect(said).not.toContain(hash('sha256', secret))
+    expect(said).toContain('QUEUE_KEY')
+    for (const word of [secret, hash('sha256', secret), HOOK.slice(6), QUEUE_KEY]) expect(said).not.toContain(word)
   })
 
   test.for<[string, unknown]>([
