@@ -1,6 +1,6 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 import { calls, chat } from './calls.ts'
 
 const body = JSON.stringify({ status: 'SUCCESS', result: { list: [{ messageid: '1', message: 'ñ' }] } })

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { instantOf } from '../../src/afilnet/datetime.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 import { calls } from './calls.ts'
 
 const madrid = 'Europe/Madrid'

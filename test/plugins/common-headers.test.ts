@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers'
 import { describe, expect, vi } from 'vitest'
-import { canaries, readAnswers, type TestGateway, test } from '../gateway.ts'
+import { canaries, readAnswers, sharedTest, type TestGateway, test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 
@@ -22,7 +22,7 @@ const patient = { timeout: 40_000 }
 
 describe('Every answer', () => {
   const close = 'Connection: close\r\n'
-  test.for([
+  sharedTest.for([
     [200, line('/channels', close)],
     [200, line('/openapi.json', close)],
     [200, line('/docs/', close)],
@@ -48,7 +48,7 @@ describe('Every answer', () => {
     expect(answer).toMatchObject({ status, headers: { ...security, 'x-request-id': expect.stringMatching(/^[0-9a-f-]{36}$/) } })
   })
 
-  test.for(['12345678', 'Trace_id-0123456789', 'x'.repeat(64)])('keeps the request id %s', async (id, { gateway }) => {
+  sharedTest.for(['12345678', 'Trace_id-0123456789', 'x'.repeat(64)])('keeps the request id %s', async (id, { gateway }) => {
     const good = await gateway.get('/health/live', { 'x-request-id': id })
     const bad = await gateway.get('/nothing', { 'x-request-id': id })
     const unreadable = await gateway.get('/%zz', { 'x-request-id': id })
@@ -57,7 +57,7 @@ describe('Every answer', () => {
     expect([bad, unreadable].map(({ json }) => json.requestId)).toEqual([id, id])
   })
 
-  test.for([['1234567'], ['x'.repeat(65)], ['with blank'], ['semi;colon'], ['<script>'], ['ñandú-1234'], ['12345678', '12345678']])(
+  sharedTest.for([['1234567'], ['x'.repeat(65)], ['with blank'], ['semi;colon'], ['<script>'], ['ñandú-1234'], ['12345678', '12345678']])(
     'makes a request id of its own instead of %s',
     async (ids, { gateway }) => {
       const reply = await gateway.request('/nothing', { headers: { 'x-request-id': ids } })

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { chat } from '../afilnet/calls.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const rejected = { status: 502, code: 'upstream-credentials-rejected' }
 const at = (destination: string) => `/chats/whatsapp/100/${destination}/messages`

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const rows = (count: number, message = 'Hello') =>

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect } from 'vitest'
 import { destinationIssue } from '../../src/access.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 
 const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
 const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 300 })
