@@ -1,57 +1,14 @@
-// Longer than 200 lines, because it is the table of all cases and what each of them measures.
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { destinations, messagesOf, stampOf } from './answers.ts'
+import type { Case, Figure, Outcome, Setup } from './case.ts'
 import type { Ask } from './endpoint.ts'
+import { events } from './events-case.ts'
 import { collectionsIn } from './garbage.ts'
 import { load } from './load.ts'
-import type { RunningTarget, Stub } from './setup.ts'
+import { due, queue } from './queue-case.ts'
 import { mean } from './statistics.ts'
-
-/** How long and how often a run measures. */
-export type RunOptions = {
-  rounds: number
-  seconds: number
-  warmSeconds: number
-  checks: number
-  /** How much of a case's connections. */
-  part: number
-  mixed: { requests: number; minSeconds: number; maxSeconds: number; sliceSeconds: number }
-}
-
-/** One number that a case yields, and what it should be. */
-export type Figure = {
-  title: string
-  unit: '/s' | 'ms' | 'µs' | 'MB' | 'kB' | '%' | ''
-  digits?: number
-  /** Which way is better, where targets are compared by their ratio to nginx+lua. */
-  better?: 'more' | 'less'
-  /** Subtract what the same request takes without a target between loader and stub. */
-  added?: true
-  /** Of this gateway: at least so many times nginx+lua's, at most so much, or at most so much more than nginx+lua's. */
-  goal?: { timesNginx: number } | { atMost: number } | { beyondNginx: number }
-}
-
-/** A running target with its stub and the options of the run. */
-export type Setup = RunningTarget & { name: string; stub: Stub; runOptions: RunOptions }
-
-/** Numbers by the names of figures, and what was wrong with the answers behind them. */
-export type Outcome = { numbers: Record<string, number>; mistakes: string[] }
-
-export type Case = {
-  title: string
-  asks: readonly Ask[]
-  /** How many connections the loader opens. */
-  connections?: number
-  /** Also measured without a target between loader and stub. */
-  direct?: true
-  /** One round is enough, or all that there is time for. */
-  once?: true
-  /** The first one decides whether a set of rounds is steady enough. */
-  figures: Record<string, Figure>
-  warm(setup: Setup): Promise<unknown>
-  measure(setup: Setup): Promise<Outcome>
-}
+import { webhooks } from './webhooks-case.ts'
 
 const lists = (kind: 'steady' | 'changing' | 'late', count: number): Ask[] =>
   destinations(kind, count).map(destination => ({ destination }))
@@ -137,7 +94,7 @@ async function measureMemory({ endpoint, folder, program, runOptions }: Setup): 
 async function measureGarbage({ restart, runOptions, folder, name }: Setup): Promise<Outcome> {
   if (name !== 'gateway') return { numbers: { allocated: Number.NaN, promoted: Number.NaN }, mistakes: [] }
   const output = join(folder, 'collections')
-  const { endpoint, program } = await restart(['--trace-gc-nvp'], output)
+  const { endpoint, program } = await restart({ nodeFlags: ['--trace-gc-nvp'], output })
   const run = (seconds: number) =>
     load(endpoint, { asks: lists('steady', many), connections: Math.ceil(64 * runOptions.part), seconds, folder })
   await run(Math.max(1, runOptions.warmSeconds))
@@ -230,6 +187,10 @@ export const cases = {
     warm: async () => {},
     measure: measureMemory,
   },
+  events,
+  webhooks,
+  queue,
+  due,
 } satisfies Record<string, Case>
 
 export type CaseName = keyof typeof cases

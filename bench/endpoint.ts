@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import { account } from './answers.ts'
 
-/** One thing that a caller wants: the messages of a conversation, or one more in it. */
-export type Ask = { destination: string; send?: true }
+/** One thing that a caller wants: the messages of a conversation, or one more in it; `more` is in the body of a send. */
+export type Ask = { destination: string; send?: true; more?: { message?: string; sendAt?: string } }
 
 /** Where requests go: to a target, or directly to the stub in Afilnet's own format. */
 export type Endpoint = { url: URL; direct: boolean }
@@ -14,7 +14,7 @@ export const text = 'Hello, your order 4711 is on its way and will be there at n
 export type Request = { method: 'GET' | 'POST'; path: string; headers: Record<string, string>; body: string }
 
 /** What a caller sends. `@KEY@` stands for a number of its own on each request. */
-export function requestFor({ destination, send }: Ask, { url, direct }: Endpoint): Request {
+export function requestFor({ destination, send, more }: Ask, { url, direct }: Endpoint): Request {
   const chat = { platform: 'whatsapp', platformid: '100', destination }
   if (direct) {
     const form = { class: 'chat', method: send ? 'sendmessage' : 'getmessages', ...account, ...chat, ...(send && { message: text }) }
@@ -28,6 +28,6 @@ export function requestFor({ destination, send }: Ask, { url, direct }: Endpoint
     method: 'POST',
     path,
     headers: { ...headers, 'content-type': 'application/json', 'idempotency-key': '@KEY@' },
-    body: JSON.stringify({ message: text }),
+    body: JSON.stringify({ message: text, ...more }),
   }
 }

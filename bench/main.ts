@@ -1,20 +1,21 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Case, type CaseName, cases, type RunOptions } from './cases.ts'
+import type { Case, RunOptions } from './case.ts'
+import { type CaseName, cases } from './cases.ts'
 import { machine } from './machine.ts'
 import { has, leaveOnSignals, pinMyself, pinned } from './programs.ts'
-import { mistakesIn, notesOn, table } from './report.ts'
+import { mistakesIn, notesOn, tables } from './report.ts'
 import { type CaseResult, run, startTargets } from './run.ts'
 import { outFolder, startStub } from './setup.ts'
-import { type Target, type TargetName, targets } from './targets.ts'
+import { restTargets, type Target, type TargetName, targets } from './targets.ts'
 
-const usage = `npm run bench                    everything, about half an hour; writes docs/benchmarks.md
+const usage = `npm run bench                    everything, about forty minutes; writes docs/benchmarks.md
 npm run bench -- --quick         whether everything works; the figures mean nothing, and no file is written
-  --only a,b                     some cases: ${Object.keys(cases).join(', ')}
-  --targets a,b              some targets: ${Object.keys(targets).join(', ')}
+  --case a,b                     some cases: ${Object.keys(cases).join(', ')}
+  --targets a,b                  some targets: ${Object.keys(targets).join(', ')}
   --rounds 5 --seconds 10        other lengths
-With --only or --targets no file is written either.
+With --case or --targets no file is written either.
 `
 
 const presets = {
@@ -41,7 +42,7 @@ const quickNote = 'Quick: no warm-up, a second each, a tenth of the connections.
 const { values: given } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    only: { type: 'string' },
+    case: { type: 'string' },
     targets: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -55,7 +56,7 @@ if (given.help) process.stdout.write(usage)
 else process.exitCode = await main()
 
 async function main() {
-  const chosenCases = choose('case', Object.keys(cases) as CaseName[], given.only)
+  const chosenCases = choose('case', Object.keys(cases) as CaseName[], given.case)
   const chosen = choose('target', Object.keys(targets) as TargetName[], given.targets)
   if (!chosenCases || !chosen) return 1
   if (!has('wrk')) {
@@ -75,8 +76,11 @@ async function main() {
   const results: [Case, CaseResult][] = []
   const kept = given.quick ? await startTargets(names, stub) : undefined
   for (const name of chosenCases) {
-    const started = kept ?? (await startTargets(names, stub)) // the warm-up of one case must not help the next
-    results.push([cases[name], await run(cases[name], started, stub, runOptions, say)])
+    const measured: Case = cases[name]
+    const compared = names.filter(name => (measured.targets ?? restTargets).includes(name))
+    // The warm-up of one case must not help the next.
+    const started = kept ? { ...kept, names: compared } : await startTargets(compared, stub)
+    results.push([measured, await run(measured, started, stub, runOptions, say)])
     if (!kept) await started.close()
   }
   await kept?.close()
@@ -89,9 +93,9 @@ async function main() {
     ...(given.quick ? [quickNote] : notesOn(results)),
     ...mistakes,
   ]
-  const report = `${table(results, names, !given.quick)}\n\n${notes.map(note => `- ${note}\n`).join('')}`
+  const report = `${tables(results, names, !given.quick)}\n\n${notes.map(note => `- ${note}\n`).join('')}`
   process.stdout.write(`\n${report}`)
-  if (!given.quick && !given.only && !given.targets) writeReport(report, runOptions)
+  if (!given.quick && !given.case && !given.targets) writeReport(report, runOptions)
   const measured = results.every(([, { subjects }]) => (subjects.gateway?.rounds.length ?? 0) > 0)
   return mistakes.length > 0 || (chosen.includes('gateway') && !measured) ? 1 : 0
 }

@@ -1,7 +1,7 @@
-import type { Case, Figure } from './cases.ts'
+import type { Case, Figure } from './case.ts'
 import { type CaseResult, mostSets, mostSpread, type Result, type SubjectName } from './run.ts'
 import { median, spread } from './statistics.ts'
-import { type TargetName, targets } from './targets.ts'
+import { restTargets, type TargetName, targets } from './targets.ts'
 
 /** A figure of a subject: the median of its rounds, and how far apart they were. */
 export type Value = { median: number; spread: number }
@@ -28,6 +28,7 @@ export const ratioOf = ({ better }: Figure, value: Value, other: Value): number 
 export function meets(figure: Figure, gateway: Value | undefined, nginx: Value | undefined): boolean | undefined {
   if (!figure.goal || !gateway || Number.isNaN(gateway.median)) return undefined
   if ('atMost' in figure.goal) return gateway.median <= figure.goal.atMost
+  if ('atLeast' in figure.goal) return gateway.median >= figure.goal.atLeast
   if ('beyondNginx' in figure.goal) return nginx && gateway.median - nginx.median <= figure.goal.beyondNginx
   return nginx && ratioOf(figure, gateway, nginx) >= figure.goal.timesNginx
 }
@@ -53,12 +54,27 @@ function goalOf({ goal, ...figure }: Figure) {
   if (!goal) return ''
   if ('timesNginx' in goal) return `≥ ${goal.timesNginx} × nginx+lua`
   if ('beyondNginx' in goal) return `≤ nginx+lua + ${goal.beyondNginx} ${figure.unit}`
+  if ('atLeast' in goal) return `≥ ${number(goal.atLeast, figure)}`
   return `≤ ${number(goal.atMost, { ...figure, digits: 0 })}`
 }
 
+type Results = readonly (readonly [Case, CaseResult])[]
+
+/** A table of the cases that compare ways to serve Afilnet as REST, and one for the others. */
+export const tables = (results: Results, names: readonly TargetName[], judged: boolean): string =>
+  [results.filter(([of]) => !of.targets), results.filter(([of]) => of.targets)]
+    .filter(group => group.length > 0)
+    .map(group => table(group, names, judged))
+    .join('\n\n')
+
 /** One row for each figure of each case; `judged` ones say whether they meet their goal. */
-export function table(results: readonly (readonly [Case, CaseResult])[], names: readonly TargetName[], judged: boolean): string {
-  const columns: SubjectName[] = [...names, ...(results.some(([of]) => of.direct) ? (['direct'] as const) : [])]
+export function table(results: Results, names: readonly TargetName[], judged: boolean): string {
+  const compared = new Set(results.flatMap(([of]) => of.targets ?? restTargets))
+  const columns: SubjectName[] = [
+    ...names.filter(name => compared.has(name)),
+    ...(results.some(([of]) => of.direct) ? (['direct'] as const) : []),
+  ]
+  const withExpress = columns.includes('express')
   const rows = results.flatMap(([of, result]) =>
     Object.entries(of.figures).map(([name, figure]) => {
       const values = valuesOf(name, figure, result)
@@ -68,12 +84,12 @@ export function table(results: readonly (readonly [Case, CaseResult])[], names: 
       return [
         figure.title ? `… ${figure.title}` : of.title,
         ...columns.map(column => cell(column, figure, values, result.subjects[column])),
-        timesExpress,
+        ...(withExpress ? [timesExpress] : []),
         `${goalOf(figure)}${!judged || met === undefined ? '' : met ? ', met' : ', **missed**'}`,
       ]
     }),
   )
-  return aligned([['case', ...columns.map(titleOf), 'to express + axios', 'goal'], ...rows])
+  return aligned([['case', ...columns.map(titleOf), ...(withExpress ? ['to express + axios'] : []), 'goal'], ...rows])
 }
 
 function aligned([head = [], ...rows]: readonly string[][]) {
@@ -83,7 +99,7 @@ function aligned([head = [], ...rows]: readonly string[][]) {
 }
 
 /** Everything that was wrong, with its case and its subject. */
-export const mistakesIn = (results: readonly (readonly [Case, CaseResult])[]): string[] =>
+export const mistakesIn = (results: Results): string[] =>
   results.flatMap(([of, { subjects }]) =>
     Object.entries(subjects).flatMap(([name, { mistakes }]) =>
       mistakes.map(mistake => `${of.title}, ${titleOf(name as SubjectName)}: ${mistake}`),
@@ -91,7 +107,7 @@ export const mistakesIn = (results: readonly (readonly [Case, CaseResult])[]): s
   )
 
 /** Notes for the reader: sets that were not steady, and targets that something other than their core bounded. */
-export function notesOn(results: readonly (readonly [Case, CaseResult])[]): string[] {
+export function notesOn(results: Results): string[] {
   return results.flatMap(([of, { spread, subjects }]) => [
     ...(spread > mostSpread
       ? [`${of.title}: nginx+lua's own runs were ${percent(spread)} apart after ${mostSets} sets; take these figures with care.`]

@@ -1,4 +1,4 @@
-import type { Case, Outcome, RunOptions } from './cases.ts'
+import type { Case, Outcome, RunOptions } from './case.ts'
 import { direct, type RunningTarget, type Stub, startTarget } from './setup.ts'
 import { spread } from './statistics.ts'
 import { type Target, type TargetName, targets } from './targets.ts'
@@ -44,16 +44,15 @@ export async function run(
   runOptions: RunOptions,
   say: (text: string) => void,
 ): Promise<CaseResult> {
-  const subjects: [SubjectName, RunningTarget][] = [...(of.direct ? [['direct', direct(stub)] as const] : []), ...running].map(entry => [
-    ...entry,
-  ])
+  const compared = [...running].filter(([name]) => names.includes(name))
+  const subjects: (readonly [SubjectName, RunningTarget])[] = [...(of.direct ? [['direct', direct(stub)] as const] : []), ...compared]
   const mistakes = new Map<SubjectName, Set<string>>()
   const report = (name: SubjectName, found: readonly string[]) => mistakes.set(name, new Set([...(mistakes.get(name) ?? []), ...found]))
   /** Reports an error for its subject and goes on with the others. */
   const attempt = (name: SubjectName, work: () => Promise<unknown>) => work().catch((error: Error) => report(name, [error.message]))
   const checkAll = async () => {
-    for (const [name, { endpoint }] of running) {
-      if ((targets[name] as Target).floor) continue
+    for (const [name, { endpoint }] of compared) {
+      if ((targets[name] as Target).floor || of.asks.length === 0) continue
       await attempt(name, async () => report(name, await verifyRefusals(endpoint)))
       await attempt(name, async () => report(name, await verify(targets[name], endpoint, of.asks, runOptions.checks)))
     }

@@ -15,7 +15,9 @@ export type Stub = {
   program: Program
   url: URL
   /** The calls that it got, and how many of them were not as Afilnet wants them. */
-  counts(): Promise<{ calls: number; wrong: number }>
+  counts(): Promise<{ calls: number; wrong: number; polls: Record<string, number> }>
+  /** Tells it something, or asks it. */
+  get(path: string): Promise<unknown>
 }
 
 /** A program that answers at an endpoint, in a folder of its own. */
@@ -23,9 +25,12 @@ export type RunningTarget = {
   endpoint: Endpoint
   program: Program
   folder: string
-  /** Starts another one beside it, always with the same ledger; what it writes to stdout goes to a file, if one is named. */
-  restart(nodeFlags?: readonly string[], output?: string): Promise<Opened>
+  /** Starts another one beside it, always with the same ledger unless `env` names another. */
+  restart(options?: Restart): Promise<Opened>
 }
+
+/** What is different where a target starts again; what it writes to stdout goes to `output`, if that names a file. */
+export type Restart = Pick<Start, 'nodeFlags' | 'output' | 'features'>
 
 /** A program that has answered its first request, so many milliseconds after its start. */
 export type Opened = { endpoint: Endpoint; program: Program; startedMs: number }
@@ -34,9 +39,10 @@ export async function startStub(): Promise<Stub> {
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const program = start('loader', [process.execPath, join(import.meta.dirname, 'stub.ts'), String(port)])
-  const counts = async () => (await (await request(`${origin}/counts`)).body.json()) as { calls: number; wrong: number } // it is ours
+  const get = async (path: string) => (await request(origin + path)).body.json()
+  const counts = () => get('/counts') as ReturnType<Stub['counts']> // it is ours
   await untilAnswered(program, counts)
-  return { program, url: new URL('/api/http/', origin), counts }
+  return { program, url: new URL('/api/http/', origin), counts, get }
 }
 
 /** The stub without a target before it. */
@@ -60,7 +66,7 @@ export async function startTarget(
   return {
     ...(await open(target, { upstream, folder, nodeFlags, core })),
     folder,
-    restart: (flags = nodeFlags, output) => open(target, { upstream, folder: again, nodeFlags: flags, output }),
+    restart: options => open(target, { upstream, folder: again, nodeFlags, ...options }),
   }
 }
 

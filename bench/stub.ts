@@ -1,5 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import { account, conversations, listAround, refused, sameInARow, stampOf, taken } from './answers.ts'
+import { begin, chatOf, chatsOf, messagesOf } from './conversations.ts'
 
 // Afilnet as a bare socket that writes prepared text: cheaper than every target, and it looks at what it gets.
 
@@ -18,7 +19,9 @@ const wrongCall = fixed(refused('INCORRECT_METHOD'), '400 Bad Request')
 
 type Conversation = { before: string; after: string; calls: number }
 const known = new Map<string, Conversation>()
-const counts = { calls: 0, wrong: 0 }
+const counts = { calls: 0, wrong: 0, polls: {} as Record<string, number> }
+/** By how many milliseconds sends came after the time in their text; a long list begins anew when it is asked for. */
+let delays: number[] = []
 
 function open(destination: string): Conversation {
   const [start, after] = listAround(destination)
@@ -36,16 +39,40 @@ function list(destination: string) {
   return conversation.before + stampOf(stamp) + conversation.after
 }
 
+function chats(request: string, bodyAt: number) {
+  const channel = /platformid=(\w+)/.exec(request.slice(bodyAt))?.[1] ?? ''
+  counts.polls[channel] = (counts.polls[channel] ?? 0) + 1
+  return fixed(chatsOf(channel))
+}
+
+/** What the benchmark itself asks. */
+function answerToMe(path: string) {
+  if (path === '/begin') begin()
+  const answer = path === '/delays' ? delays : counts
+  const text = fixed(JSON.stringify(answer))
+  if (path === '/delays') delays = []
+  return text
+}
+
 function answerTo(request: string, bodyAt: number) {
-  if (request.startsWith('GET /counts ')) return fixed(JSON.stringify(counts))
+  if (request.startsWith('GET ')) return answerToMe(request.slice(4, request.indexOf(' ', 4)))
   counts.calls++
   const has = (part: string) => request.indexOf(part, bodyAt) !== -1
   const destinationAt = request.indexOf('destination=', bodyAt) + 'destination='.length
   if (request.startsWith('POST ') && form.test(request) && required.every(has) && destinationAt > bodyAt) {
     const end = request.indexOf('&', destinationAt)
-    if (has('method=getmessages')) return list(request.slice(destinationAt, end === -1 ? undefined : end))
-    if (has('method=sendmessage') && has('message=')) return success
+    const destination = request.slice(destinationAt, end === -1 ? undefined : end)
+    if (has('method=getmessages')) {
+      const chat = chatOf(destination)
+      return chat ? fixed(messagesOf(chat)) : list(destination)
+    }
+    if (has('method=sendmessage') && has('message=')) {
+      const due = /message=due\+(\d+)/.exec(request)
+      if (due) delays.push(Date.now() - Number(due[1]))
+      return success
+    }
   }
+  if (has('method=getchats') && required.every(has)) return chats(request, bodyAt)
   counts.wrong++
   return wrongCall
 }

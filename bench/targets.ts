@@ -8,7 +8,18 @@ import { account } from './answers.ts'
 import { keySha256 } from './endpoint.ts'
 import { type Core, has, type Program, start } from './programs.ts'
 
-export type Start = { port: number; upstream: URL; folder: string; nodeFlags?: readonly string[]; output?: string | undefined; core?: Core }
+/** What a case wants of the gateway beyond the usual. */
+export type Features = { channels?: readonly string[]; webhook?: string; env?: Record<string, string> }
+
+export type Start = {
+  port: number
+  upstream: URL
+  folder: string
+  nodeFlags?: readonly string[]
+  output?: string | undefined
+  core?: Core
+  features?: Features
+}
 
 /** One way to serve Afilnet as REST. */
 export type Target = {
@@ -24,18 +35,30 @@ export type Target = {
 
 const here = import.meta.dirname
 
+export const webhookSecret = `whsec_${Buffer.from('fake-webhook-secret-of-the-bench').toString('base64')}`
+
 /** As `npm start` and the image have it. */
 const heapFlags = ['--max-semi-space-size=8']
 
 /** As an operator would run it: a configuration file, a limit that is not reached, a log line for each request, a durable ledger. */
-function startGateway({ port, upstream, folder, nodeFlags = [], output, core = 'target' }: Start) {
+function startGateway({ port, upstream, folder, nodeFlags = [], output, core = 'target', features = {} }: Start) {
+  const { channels, webhook, env: more } = features
   const config = join(folder, 'config.json')
   writeFileSync(join(folder, 'password'), account.password)
+  writeFileSync(join(folder, 'secret'), webhookSecret)
   writeFileSync(
     config,
     JSON.stringify({
-      accounts: { main: { user: account.user, password: { file: join(folder, 'password') }, url: upstream.href } },
+      accounts: {
+        main: {
+          user: account.user,
+          password: { file: join(folder, 'password') },
+          url: upstream.href,
+          ...(channels && { events: { channels, intervalMs: 1_000 } }),
+        },
+      },
       callers: { bench: { keySha256: [keySha256], account: 'main', scopes, rateLimit: { requestsPerMinute: 100_000_000 } } },
+      ...(webhook && { webhooks: { bench: { url: webhook, secret: { file: join(folder, 'secret') }, account: 'main' } } }),
     }),
   )
   const env = {
@@ -44,6 +67,7 @@ function startGateway({ port, upstream, folder, nodeFlags = [], output, core = '
     ADMIN_PORT: '0',
     STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
     LOG_LEVEL: 'info',
+    ...more,
   }
   return start(core, [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], env, output)
 }
@@ -113,7 +137,11 @@ export const targets = {
   },
   express: { title: 'express + axios', start: startNode('express.ts') },
   'reply-from': { title: '@fastify/reply-from', start: startNode('reply-from.ts') },
+  'plain-http': { title: 'plain node:http', start: startNode('plain-http.ts') },
   floor: { title: 'Fastify + undici, bytes passed through', start: startNode('floor.ts'), floor: true },
 } as const satisfies Record<string, Target>
 
 export type TargetName = keyof typeof targets
+
+/** Those that serve Afilnet as REST. */
+export const restTargets: readonly TargetName[] = ['gateway', 'nginx', 'express', 'reply-from', 'floor']

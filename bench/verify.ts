@@ -77,7 +77,8 @@ export async function verifyRefusals(endpoint: Endpoint): Promise<string[]> {
   })
 }
 
-async function withPool<T>({ url }: Endpoint, use: (send: (request: Request) => Promise<Reply>) => Promise<T>): Promise<T> {
+/** Lends a way to send requests, over as many connections as there are at once. */
+export async function withPool<T>({ url }: Endpoint, use: (send: (request: Request) => Promise<Reply>) => Promise<T>): Promise<T> {
   const pool = new Pool(url.origin, { connections: atOnce })
   try {
     return await use(async request => {

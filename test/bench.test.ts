@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { destinations, listAround, messagesOf, stampOf } from '../bench/answers.ts'
-import { type Case, cases } from '../bench/cases.ts'
+import type { Case } from '../bench/case.ts'
+import { cases } from '../bench/cases.ts'
+import { channels, chatOf, chatsOf, messagesOf as messagesOfChat } from '../bench/conversations.ts'
 import { collectionsIn } from '../bench/garbage.ts'
-import { meets, mistakesIn, notesOn, ratioOf, table, valuesOf } from '../bench/report.ts'
+import { meets, mistakesIn, notesOn, ratioOf, table, tables, valuesOf } from '../bench/report.ts'
 import type { CaseResult } from '../bench/run.ts'
-import { median, spread } from '../bench/statistics.ts'
+import { median, percentile, spread } from '../bench/statistics.ts'
 import { readEnvelope } from '../src/afilnet/envelope.ts'
-import { getMessages } from '../src/afilnet/operations.ts'
+import { getChats, getMessages } from '../src/afilnet/operations.ts'
 
 const perSecond = (...values: number[]) => ({ rounds: values.map(perSecond => ({ perSecond, busy: 1 })), mistakes: [] })
 const value = (median: number) => ({ median, spread: 0 })
@@ -19,6 +21,12 @@ describe('The arithmetic of the benchmark', () => {
   ] as const)('has the median and spread of %j', ([values, middle, apart]) => {
     expect(median(values)).toBe(middle)
     expect(spread(values)).toBeCloseTo(apart)
+  })
+
+  test('has the value that a part of all is not above', () => {
+    const values = Array.from({ length: 200 }, (_, i) => 200 - i)
+
+    expect([percentile(values, 0.5), percentile(values, 0.99), percentile([7], 0.99)]).toEqual([100, 198, 7])
   })
 
   test('says of both directions how many times better something is', () => {
@@ -44,6 +52,8 @@ describe('The arithmetic of the benchmark', () => {
     [{ atMost: 60 }, 60, true],
     [{ atMost: 60 }, 61, false],
     [{ atMost: 60 }, Number.NaN, undefined],
+    [{ atLeast: 60 }, 60, true],
+    [{ atLeast: 60 }, 59, false],
     [undefined, 1, undefined],
   ] as const)('holds %j against %d', ([goal, gateway, met]) => {
     expect(meets({ title: '', unit: '/s', better: 'more', ...(goal && { goal }) }, value(gateway), value(100))).toBe(met)
@@ -87,6 +97,23 @@ describe('The table of the benchmark', () => {
     ])
   })
 
+  test('has the targets that a case compares, and another table for other targets', () => {
+    const events: CaseResult = { subjects: { gateway: { rounds: [{ p99: 12 }], mistakes: [] } }, spread: 0 }
+
+    const [first = '', second = ''] = tables(
+      [
+        [of, result],
+        [cases.events, events],
+      ],
+      ['gateway', 'nginx', 'express', 'plain-http'],
+      true,
+    ).split('\n\n')
+
+    expect(first).toMatch(/^\| case +\| this gateway +\| nginx\+lua +\| express \+ axios +\| no gateway +\| to express \+ axios \| goal/)
+    expect(second).toMatch(/^\| case +\| this gateway \| plain node:http \| goal/)
+    expect(second).toMatch(/^\| 2,000 streams.+\| 12 ms +\| – +\| ≤ 150 ms, met +\|$/m)
+  })
+
   test('names targets that answered wrongly, and those that something else bounded', () => {
     const idle = {
       ...result,
@@ -120,5 +147,19 @@ describe("The stub's answers", () => {
         direction: row.sent ? 'out' : 'in',
       })),
     ).toEqual(messagesOf(destination, stampOf(4711)))
+  })
+
+  test('list a watched channel whose newest rows its conversations hold', () => {
+    const [channel = ''] = channels.busy
+
+    const { rows } = readEnvelope(getChats, Buffer.from(chatsOf(channel)))
+
+    expect(rows).toHaveLength(100)
+    for (const row of rows) {
+      const chat = chatOf(row.destination ?? '') ?? expect.fail()
+      const messages = readEnvelope(getMessages, Buffer.from(messagesOfChat(chat))).rows
+      expect(messages).toHaveLength(20)
+      expect(messages.map(({ messageid }) => messageid)).toContain(row.messageid)
+    }
   })
 })
