@@ -50,11 +50,13 @@ export class AccountPoller {
     await within(stopMs, this.#running).catch(() => {})
   }
 
-  /** How many channels are watched, and how many of them cannot be read; absent while another process polls. */
-  get channels(): { watched: number; unreadable: number } | undefined {
+  /** How many channels are watched, how many of them cannot be read, and the longest interval; absent while another process polls. */
+  get channels(): { watched: number; unreadable: number; intervalMs: number } | undefined {
     if (!this.#term) return undefined
-    const unreadable = [...this.#polls.values()].filter(({ poll }) => !poll.isReadable).length
-    return { watched: this.#polls.size, unreadable }
+    const polls = [...this.#polls.values()].map(({ poll }) => poll)
+    const unreadable = polls.filter(({ isReadable }) => !isReadable).length
+    const intervalMs = Math.max(this.#options.intervalMs, ...polls.map(poll => poll.intervalMs))
+    return { watched: polls.length, unreadable, intervalMs }
   }
 
   async #run() {

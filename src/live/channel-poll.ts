@@ -68,8 +68,13 @@ export class ChannelPoll {
     this.#queue.readDue()
   }
 
+  /** How long it rests between two polls: a list that takes long is asked for less often. */
+  get intervalMs(): number {
+    return Math.max(this.#term.options.intervalMs, 10 * this.#tookMs)
+  }
+
   #pauseMs(retryAfterMs: number) {
-    const usualMs = Math.max(this.#term.options.intervalMs, 10 * this.#tookMs)
+    const usualMs = this.intervalMs
     const backoffMs = Math.min(maxBackoffMs, Math.max(retryAfterMs, usualMs * 2 ** Math.min(this.#failures, 10)))
     const pauseMs = this.#failures > 0 ? Math.max(usualMs, backoffMs) : usualMs
     return pauseMs * (1 + 0.1 * Math.random()) // so that channels spread

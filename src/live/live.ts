@@ -131,7 +131,11 @@ export function createLive({ watched: given, onDelivered, ...options }: LiveOpti
       await consumers.drain(ms)
     },
 
-    report: () => [...accounts].map(([account, events]) => ({ account, streams: events.streams.length, behind: events.behind })),
+    report: () =>
+      [...watched.accounts.keys()].map(account => {
+        const { streams = [], behind = 0 } = accounts.get(account) ?? {}
+        return { account, streams: streams.length, behind }
+      }),
     close() {
       consumers.close()
       for (const events of accounts.values()) events.close()

@@ -5,7 +5,7 @@ export type PollersOptions = Omit<AccountPollerOptions, 'account' | 'channels' |
   reads: (account: string) => AfilnetReads
 }
 
-export type PollingReport = { account: string; watched: number; unreadable: number }
+export type PollingReport = { account: string; watched: number; unreadable: number; intervalMs: number }
 
 /** The pollers of all accounts that watch channels. */
 export class Pollers {

@@ -2,12 +2,11 @@ import { Gauge, type Registry } from 'prom-client'
 import type { Events } from '../events.ts'
 import { createTimer } from './series.ts'
 
-/** An account whose events somebody reads from this process. */
+/** An account with events, and who reads them from this process. */
 export type DeliveryReport = { account: string; streams: number; behind: number }
 
-/** Registers what is known of the delivery of events. There are no series before somebody reads some. */
+/** Registers what is known of the delivery of events. There are no series where no account has events. */
 export function createDeliveryCounts(registry: Registry, report: () => readonly DeliveryReport[]) {
-  const lag = createTimer(registry, 'gateway_events_delivery_seconds', 'From learning of an event to writing it to streams', 'account')
   const gauge = (name: string, help: string, value: (report: DeliveryReport) => number) =>
     new Gauge({
       name,
@@ -16,10 +15,15 @@ export function createDeliveryCounts(registry: Registry, report: () => readonly 
       registers: [registry],
       collect() {
         this.reset()
-        for (const one of report()) this.set({ account: one.account }, value(one))
+        for (const one of report()) {
+          lag(one.account)
+          this.set({ account: one.account }, value(one))
+        }
       },
     })
   gauge('gateway_events_streams', 'Streams of events that are open', ({ streams }) => streams)
-  gauge('gateway_events_streams_behind', 'Streams that have yet to catch up', ({ behind }) => behind)
+  gauge('gateway_events_streams_behind', 'Streams that have yet to be given the newest event', ({ behind }) => behind)
+  const lagHelp = "From Afilnet's answer that shows an event to writing it to streams that keep up"
+  const lag = createTimer(registry, 'gateway_events_delivery_seconds', lagHelp, 'account')
   return { eventDelivered: ({ account, lagMs }: Events['eventDelivered']) => lag(account).observe(lagMs / 1_000) }
 }

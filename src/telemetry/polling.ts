@@ -3,7 +3,7 @@ import type { Events } from '../events.ts'
 import { createCounter, createTimer } from './series.ts'
 
 /** An account that this process polls. */
-export type PollingReport = { account: string; watched: number; unreadable: number }
+export type PollingReport = { account: string; watched: number; unreadable: number; intervalMs: number }
 
 const types = ['message.created', 'message.updated', 'gap'] as const
 
@@ -33,6 +33,8 @@ export function createPollingCounts(registry: Registry, report: () => readonly P
     })
   gauge('gateway_events_channels_watched', 'Channels that this process polls', ({ watched }) => watched)
   gauge('gateway_events_channels_unreadable', 'Watched channels that cannot be read', ({ unreadable }) => unreadable)
+  const intervalHelp = 'Time between two polls of a channel: of the slowest one, which is asked for less often if its list takes long'
+  gauge('gateway_events_interval_seconds', intervalHelp, ({ intervalMs }) => intervalMs / 1_000)
 
   return {
     pollingStateChanged({ account, polling }: Events['pollingStateChanged']) {

@@ -76,6 +76,10 @@ const metrics: Record<string, readonly string[]> = {
   gateway_events_poll_duration_seconds: ['account', 'result'],
   gateway_events_last_poll_timestamp_seconds: ['account'],
   gateway_events_lists_too_large_total: ['account'],
+  gateway_events_interval_seconds: ['account'],
+  gateway_events_delivery_seconds: ['account'],
+  gateway_events_streams: ['account'],
+  gateway_events_streams_behind: ['account'],
   gateway_events_channels_watched: ['account'],
   gateway_events_channels_unreadable: ['account'],
 }

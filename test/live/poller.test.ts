@@ -157,6 +157,6 @@ describe('The poller', () => {
     sandbox.fill({ ...channel, conversations: 200 })
 
     await expect.poll(() => polling.observed.map(({ event }) => event)).toContain('listTooLarge')
-    await expect.poll(() => polling.pollers.report()).toEqual([{ account: 'default', watched: 1, unreadable: 1 }])
+    await expect.poll(() => polling.pollers.report()).toMatchObject([{ account: 'default', watched: 1, unreadable: 1 }])
   })
 })
