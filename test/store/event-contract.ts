@@ -102,6 +102,7 @@ export function eventContract(name: string, open: (options: StoreOptions) => Pro
       await log.append('main', { events: [created('1')] })
 
       expect(marks[0]?.identity).not.toBe(marks[1]?.identity)
+      expect(await log.accounts()).toEqual(['main', 'other'])
       expect([await ids(log), await ids(log, 0, 'other')]).toEqual([['1'], []])
       expect(await log.read('third', 0, 10)).toEqual({ events: [] })
       await expect(log.append('third', { events: [created('1')] })).rejects.toThrow()

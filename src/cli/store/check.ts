@@ -1,3 +1,4 @@
+import { countEvents } from './events.ts'
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
 
 /** Looks for damage, then counts every send; resolves with whether there is no damage. */
@@ -18,6 +19,8 @@ export async function check(ledger: Ledger, print: Print): Promise<boolean> {
   const counts = Object.entries(states).map(([state, count]) => `  ${state.padEnd(10)}${count}\n`)
   await print(`sends       ${sends}\n${counts.join('')}`)
   if (sends > 0) await print(`oldest      ${new Date(oldest).toISOString()}\nnewest      ${new Date(newest).toISOString()}\n`)
+  const found = await countEvents(ledger)
+  if (found) await print(`events      ${found.events}\n  known     ${found.conversations} conversations\n`)
   const webhooks = await ledger.deliveries.dumpWebhooks().catch(ledger.fail)
   const failed = webhooks.reduce((sum, webhook) => sum + webhook.failed.length, 0)
   if (webhooks.length > 0) await print(`webhooks    ${webhooks.length}\n  failed    ${failed} deliveries\n`)

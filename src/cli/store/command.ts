@@ -10,10 +10,10 @@ import { forget } from './forget.ts'
 import { holdQueue, releaseQueue } from './hold-queue.ts'
 import { CommandError, describeError, exitCodeOf, type Ledger, openLedger, type Print } from './ledger.ts'
 
-const usage = `npm run -s store -- copy FROM TO               copies every send and key of one ledger into another; can be run again
-npm run -s store -- check                      looks for damage and counts the sends in the ledger
-npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination
-npm run -s store -- export [--destination …]   prints every send, or those to a destination, as JSON Lines: personal data
+const usage = `npm run -s store -- copy FROM TO               copies every send and key of one ledger into another, but no events; can be run again
+npm run -s store -- check                      looks for damage and counts what is in the ledger
+npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination, and its events
+npm run -s store -- export [--destination …]   prints every send and event, or those of a destination, as JSON Lines: personal data
 npm run -s store -- hold-queue                 keeps what is queued now from being sent: run it after a restore, before the first start
 npm run -s store -- release-queue              lets held sends go; those that are too late have expired
 npm run -s store -- accept                     accepts a ledger that was replaced: gateways take sends with a key again within 5 seconds

@@ -1,4 +1,5 @@
 import type { SendRow, StorePolicy } from '../../store/store.ts'
+import { countEvents } from './events.ts'
 import { CommandError, type Ledger, type Print, pagesOf } from './ledger.ts'
 
 type Policy = Pick<StorePolicy, 'keepMs' | 'keepUnknownMs'>
@@ -7,6 +8,7 @@ type Counts = { updated: number; held: number; since: number }
 /**
  * Copies every send of one ledger into another, with the secret that its keys need, and reads the copy back.
  *
+ * Events stay behind: a log of another ledger has another identity, so every consumer learns by a `gap` that it must read again.
  * Sends that are there already stay as they are, except that those which settled since are settled: it can be run again after any failure.
  */
 export async function copy(source: Ledger, target: Ledger, policy: Policy, print: Print): Promise<boolean> {
@@ -23,6 +25,7 @@ export async function copy(source: Ledger, target: Ledger, policy: Policy, print
     copied += await target.load(moving).catch(target.fail)
   }
   const webhooks = await copyWebhooks(source, target)
+  const left = await countEvents(source)
   const { updated, held, since } = await compare(source, target, { ...policy, recently })
   await print(`read      ${read}
 copied    ${copied}
@@ -31,6 +34,10 @@ left out  ${read - copied - held - queued} that TO had already
           ${held} whose key another send holds in TO
 settled   ${updated} that were copied before they had settled
 ${webhooks > 0 ? `webhooks  ${webhooks} and what they failed to deliver\n` : ''}`)
+  if (left)
+    await print(
+      `events    ${left.events} left out: with TO, each consumer and webhook gets one gap (log-replaced) and reads its conversations again\n`,
+    )
   if (pending + since > 0)
     await print(`
 Warning: ${pending} sends of FROM are pending, and ${since} were added while it was read. If a gateway still runs with FROM, stop it and

@@ -1,18 +1,31 @@
 import { writtenKey } from '../../sends/request.ts'
+import type { LoggedEvent } from '../../store/event-log.ts'
 import type { SendRow } from '../../store/store.ts'
+import { conversationsOf, eventsOf } from './events.ts'
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
 
-/** Prints every send and failed delivery as a line of JSON, or those to one destination. */
+/** Prints every send, event, known conversation and failed delivery as a line of JSON, or those of one destination. */
 export async function exportRows(ledger: Ledger, destination: string | undefined, print: Print): Promise<boolean> {
-  for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) {
-    const rows = destination === undefined ? page : page.filter(row => row.destination === destination)
-    if (rows.length > 0) await print(rows.map(row => `${JSON.stringify(shown(row))}\n`).join(''))
+  const isWanted = (row: { destination: string | null }) => destination === undefined || row.destination === destination
+  async function printLines<R extends { destination: string | null }>(rows: readonly R[], shownAs: (row: R) => object) {
+    const lines = rows.filter(isWanted).map(row => `${JSON.stringify(shownAs(row))}\n`)
+    if (lines.length > 0) await print(lines.join(''))
   }
-  for (const { name, failed } of await ledger.deliveries.dumpWebhooks().catch(ledger.fail)) {
-    const rows = failed.filter(row => destination === undefined || row.destination === destination)
-    if (rows.length > 0) await print(rows.map(row => `${JSON.stringify({ webhook: name, ...row })}\n`).join(''))
+
+  for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) await printLines(page, shown)
+  for (const account of await ledger.log.accounts().catch(ledger.fail)) {
+    for await (const page of eventsOf(ledger, account)) await printLines(page, event => ({ account, event: shownEvent(event) }))
+    for await (const page of conversationsOf(ledger, account))
+      await printLines(page, ({ key, state }) => ({ account, conversation: key, state }))
   }
+  for (const { name, failed } of await ledger.deliveries.dumpWebhooks().catch(ledger.fail))
+    await printLines(failed, row => ({ webhook: name, ...row }))
   return true
 }
 
 const shown = ({ idempotencyKey: key, ...row }: SendRow) => (key === undefined ? row : { ...row, idempotencyKey: writtenKey(key) })
+
+const shownEvent = ({ send, sender, ...event }: LoggedEvent) => ({
+  ...event,
+  ...(send !== undefined && { send: shown(JSON.parse(send) as SendRow) }), // as the store wrote it
+})

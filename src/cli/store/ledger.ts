@@ -10,7 +10,7 @@ import { peekValkey } from '../../store/valkey/peek.ts'
 import { describeConfigError } from '../config-or-exit.ts'
 
 /** An open ledger; `fail` throws an error of it as one that names the ledger and says what to do. */
-export type Ledger = Store & Archive & Pick<Live, 'deliveries'> & { fail: (error: unknown) => never }
+export type Ledger = Store & Archive & Pick<Live, 'deliveries' | 'log'> & { fail: (error: unknown) => never }
 
 /** Resolves once the reader is ready for more. */
 export type Print = (text: string) => Promise<void>

@@ -80,6 +80,8 @@ export const logReads = {
   findStates: ({ file }: Scope, account: string, keys: readonly string[]): (string | undefined)[] =>
     keys.map(key => file.row('SELECT state FROM states WHERE account = ? AND key = ?', account, key)?.[0] as string | undefined), // see above
 
+  logAccounts: ({ file }: Scope): string[] => file.rows('SELECT account FROM logs ORDER BY account').map(String),
+
   lastOf: ({ file }: Scope, accounts: readonly string[]): number[] => accounts.map(account => markOf(file, account)?.last ?? 0),
 }
 

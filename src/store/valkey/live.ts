@@ -18,9 +18,10 @@ const perMs = 1_000 // positions are times
 export function createLive(session: Session, place: ServerPlace, clock: LedgerClock): { live: Live; stop: () => void } {
   const { read, writeBeside: write } = session
   const lastOf = async (accounts: readonly string[]) => (await read(scripts.last, ...accounts)) as string[]
+  const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
   const stops = new Set<() => void>()
-  const listeners = createListeners(accounts => {
-    const stop = watchStreams({ place, accounts, lastOf, tell: account => listeners.tell(account) })
+  const listeners = createListeners(watched => {
+    const stop = watchStreams({ place, accounts: watched, lastOf, tell: account => listeners.tell(account) })
     stops.add(stop)
     return () => {
       stops.delete(stop)
@@ -40,6 +41,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
   }
   const log: EventLog = {
     open: async account => markOf(await write(scripts.openLog, account, randomBytes(6).toString('base64url'))),
+    accounts,
     async append(account, { lease, states = [], events }) {
       const known = states.flatMap(({ key, destination, state }) => [key, state === null ? '' : JSON.stringify([destination, state])])
       const bodies = events.flatMap(event => [event.destination ?? '', JSON.stringify(event)])
@@ -69,7 +71,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
       if (!clock.steady()) return 0
       const before = Math.floor(clock.trusted() - keepMs)
       let trimmed = 0
-      for (const account of (await read(scripts.logs)) as string[]) {
+      for (const account of await accounts()) {
         for (let slice = -1; slice !== 0 && trimmed < trimMax; trimmed += slice)
           slice = Number((await write(scripts.trim, account, before * perMs, before - unusedMs))[0])
       }
