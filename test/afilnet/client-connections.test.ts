@@ -1,5 +1,5 @@
+import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { type TestGateway, test } from '../gateway.ts'
 import { listen } from './listeners.ts'
@@ -75,9 +75,9 @@ describe('A connection over which more came than was asked for', () => {
     const afilnet = await wire(({ socket, form }) => socket.write(http(listOf(form.get('destination') ?? ''))))
     const gateway = await start({ env: { AFILNET_URL: afilnet.url } })
     await gateway.get(chat(1_000_000))
-    const [first] = afilnet.requests
-    await new Promise<void>(resolve => first?.socket.write(String(extra), () => resolve()))
-    await sleep(20) // the bytes are on their way through the kernel
+    const [{ socket }] = afilnet.requests as [Request]
+    socket.write(String(extra))
+    await once(socket, 'close')
 
     const reply = await gateway.get(chat(1_000_001))
 
@@ -133,12 +133,13 @@ describe('A connection', () => {
 
     await send(gateway, 34600000000)
     await send(gateway, 34600000000)
-    await sleep(300) // longer than a connection must be silent
-    await send(gateway, 34600000000)
+    expect(afilnet.requests.map(({ connection }) => connection)).toEqual([1, 2])
 
-    const [first, second, third] = afilnet.requests.map(({ connection }) => connection)
-    expect([first, second]).toEqual([1, 2])
-    expect(third).toBeLessThanOrEqual(2)
+    const next = async () => {
+      await send(gateway, 34600000000)
+      return afilnet.requests.at(-1)?.connection
+    }
+    await expect.poll(next).toBeLessThanOrEqual(2)
   })
 
   test('makes room for a new one where there may be no more', async ({ start }) => {
