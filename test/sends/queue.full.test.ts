@@ -1,0 +1,117 @@
+import { join } from 'node:path'
+import { describe, expect } from 'vitest'
+import { canaries, test } from '../gateway.ts'
+import { startProgram } from '../program.ts'
+import { noServer, startServer } from '../store/valkey/server.ts'
+
+const env = { QUEUE_KEY: Buffer.alloc(32, 7).toString('base64') }
+const ahead = (ms: number) => new Date(Date.now() + ms).toISOString()
+
+type Program = Awaited<ReturnType<typeof startProgram>>
+const chat = (destination: string) => `/chats/whatsapp/100/${destination}/messages`
+const queue = async (
+  gateway: Program,
+  message: string,
+  { key = message.replaceAll(' ', '-'), to = '34600000000', sendAt = ahead(0) } = {},
+) => {
+  const reply = await gateway.post(chat(to), { message, sendAt }, { 'idempotency-key': key })
+  return { status: reply.status, replayed: reply.headers.get('idempotency-replayed'), json: reply.json }
+}
+const stateOf = async (gateway: Program, id: string) => (await gateway.get(`/sends/${id}`)).json.state
+const becomes = (gateway: Program, id: string, state: string) => expect.poll(() => stateOf(gateway, id)).toBe(state)
+
+describe('A queue', { timeout: 120_000 }, () => {
+  test('survives kill -9: what waits goes once and on time, what was in flight is unknown', async ({ sandbox }) => {
+    const first = await startProgram(sandbox, env)
+    const STORE_URL = `sqlite:${join(first.folder, 'ledger.sqlite')}`
+    const sendAt = ahead(15_000)
+    const later = await queue(first, 'later', { sendAt })
+    const canceled = await queue(first, 'canceled', { sendAt })
+    sandbox.answer({ fault: 'silent' })
+    const inFlight = await queue(first, 'in flight', { to: '34600000001' })
+    await sandbox.called(1)
+    const behind = await queue(first, 'behind', { to: '34600000001' })
+    first.kill('SIGKILL')
+    await first.exited
+    const second = await startProgram(sandbox, { ...env, STORE_URL })
+    const path = `${second.url}/sends/${canceled.json.id}`
+    const headers = { authorization: `Bearer ${canaries.key}` }
+    expect((await fetch(path, { method: 'DELETE', headers })).status).toBe(200)
+    second.kill('SIGKILL')
+    await second.exited
+    const third = await startProgram(sandbox, { ...env, STORE_URL })
+    await becomes(third, inFlight.json.id, 'unknown')
+    await becomes(third, behind.json.id, 'accepted')
+    await becomes(third, later.json.id, 'accepted')
+    const again = await queue(third, 'in flight', { to: '34600000001', sendAt: inFlight.json.sendAt })
+
+    expect(again).toMatchObject({ status: 422, json: { code: 'idempotency-key-reused' } }) // another sendAt is another request
+    expect(await stateOf(third, canceled.json.id)).toBe('canceled')
+    expect(sandbox.sent.map(({ message }) => message)).toEqual(['in flight', 'behind', 'later'])
+    expect(sandbox.calls).toHaveLength(3)
+    expect(Date.parse((await third.get(`/sends/${later.json.id}`)).json.settledAt)).toBeGreaterThanOrEqual(Date.parse(sendAt))
+  })
+
+  test.skipIf(noServer)(
+    'of two replicas sends everything once and in order, although one is killed (needs redis-server)',
+    async ({ sandbox }) => {
+      const server = await startServer()
+      const STORE_URL = server.fresh()
+      const [first, second] = await Promise.all([
+        startProgram(sandbox, { ...env, STORE_URL }),
+        startProgram(sandbox, { ...env, STORE_URL }),
+      ])
+      sandbox.latencyMs = 20
+      const due = Date.now() + 3_000
+      const made = []
+      for (let n = 0; n < 200; n++) {
+        const to = `3460000${1_000 + (n % 20)}`
+        made.push({
+          to,
+          message: `m${n}`,
+          ...(await queue(n % 2 ? first : second, `m${n}`, { to, sendAt: new Date(due + n).toISOString() })),
+        })
+      }
+      expect(made.filter(({ status }) => status !== 202)).toEqual([])
+      await expect.poll(() => sandbox.sent.length, { interval: 5 }).toBeGreaterThan(40)
+      first.kill('SIGKILL')
+      const states = async () => {
+        const all = await Promise.all(made.map(async ({ json, message }) => ({ message, state: await stateOf(second, json.id) })))
+        return Map.groupBy(all, ({ state }) => state)
+      }
+      const open = ['queued', 'pending', undefined] // nothing: a busy store did not answer
+      await expect.poll(async () => [...(await states()).keys()].filter(state => open.includes(state)), { interval: 500 }).toEqual([])
+
+      const ended = await states()
+      expect([...ended.keys()].filter(state => state !== 'unknown')).toEqual(['accepted'])
+      const sent = sandbox.sent.map(({ message }) => String(message))
+      expect(new Set(sent).size).toBe(sent.length)
+      for (const { message } of ended.get('accepted') ?? []) expect(sent).toContain(message)
+      const unknown = new Set(ended.get('unknown')?.map(({ message }) => message))
+      expect(unknown.size).toBeLessThanOrEqual(20) // one of each conversation is in flight at most
+      for (const to of new Set(made.map(({ to }) => to))) {
+        const order = made.filter(one => one.to === to && sent.includes(one.message)).map(({ message }) => message)
+        expect(sandbox.sent.filter(({ destination }) => destination === to).map(({ message }) => message)).toEqual(order)
+      }
+      await server.end()
+    },
+  )
+
+  test.skipIf(noServer)('goes on once after its server was away (needs redis-server)', async ({ sandbox }) => {
+    const server = await startServer()
+    const gateway = await startProgram(sandbox, { ...env, STORE_URL: server.fresh() })
+    const due = await queue(gateway, 'due meanwhile', { sendAt: ahead(2_000) })
+    await server.kill()
+    const body = { message: 'repeated', expiresAt: ahead(60_000) }
+    const post = () => gateway.post(chat('34600000001'), body, { 'idempotency-key': 'k', prefer: 'respond-async' })
+    expect(await post()).toMatchObject({ status: 503, json: { code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' } })
+    await expect.poll(() => Date.now()).toBeGreaterThan(Date.parse(due.json.sendAt) + 1_000)
+    expect(sandbox.sent).toEqual([])
+    await server.restart()
+    await becomes(gateway, due.json.id, 'accepted')
+    await expect.poll(async () => (await post()).status).toBe(201)
+
+    expect(sandbox.sent.map(({ message }) => message).sort()).toEqual(['due meanwhile', 'repeated'])
+    await server.end()
+  })
+})
