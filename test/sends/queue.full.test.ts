@@ -63,7 +63,7 @@ describe('A queue', { timeout: 120_000 }, () => {
       ])
       sandbox.latencyMs = 20
       const due = Date.now() + 3_000
-      const made = []
+      const made: ({ to: string; message: string } & Awaited<ReturnType<typeof queue>>)[] = []
       for (let n = 0; n < 200; n++) {
         const to = `3460000${1_000 + (n % 20)}`
         made.push({
