@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { MediaPlace } from '../media/place.ts'
+import { type MediaPlace, readMediaPlace } from '../media/place.ts'
 import type { AccountConfig } from './account.ts'
 import { type CallerConfig, readMany, readSingle } from './accounts.ts'
 import { readVariables } from './environment.ts'
@@ -141,17 +141,21 @@ export function readConfig(environment: Environment): Config {
   })
 }
 
-/** Reads the location and the limits of the ledger, which is all that a command on it needs. */
-export function readStoreConfig(environment: Environment): Pick<Config, 'storeUrl' | 'keepHours' | 'storeMaxMb'> {
+/** Reads the location and the limits of the ledger, and where files are: all that a command on it needs. */
+export function readStoreConfig(
+  environment: Environment,
+): Pick<Config, 'storeUrl' | 'keepHours' | 'storeMaxMb'> & { mediaPlace: MediaPlace } {
   const issues = new Map<string, string>()
   const report: Report = (path, message) => void issues.set(path, issues.get(path) ?? message)
-  const { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB } = Variables.properties
-  const values = readVariables(environment, createReader({}), report, { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB })
+  const { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB, MEDIA_STORE } = Variables.properties
+  const values = readVariables(environment, createReader({}), report, { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB, MEDIA_STORE })
   const issue = values.STORE_URL === undefined ? undefined : storeUrlIssue(values.STORE_URL)
   if (issue) report('STORE_URL', issue)
-  if (issues.size > 0) throw new ConfigError(listOf(issues), {})
-  const complete = values as Values // of these three, none is missing now
-  return { storeUrl: complete.STORE_URL, keepHours: complete.SENDS_KEEP_HOURS, storeMaxMb: complete.STORE_MAX_MB }
+  const mediaPlace = readMediaPlace(values.MEDIA_STORE ?? MEDIA_STORE.default)
+  if (!mediaPlace) report('MEDIA_STORE', `the value is not ${MEDIA_STORE.expected}`)
+  if (issues.size > 0 || !mediaPlace) throw new ConfigError(listOf(issues), {})
+  const complete = values as Values // of these, none is missing now
+  return { storeUrl: complete.STORE_URL, keepHours: complete.SENDS_KEEP_HOURS, storeMaxMb: complete.STORE_MAX_MB, mediaPlace }
 }
 
 /** How long the ledger keeps sends, and how large it may become. */

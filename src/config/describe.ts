@@ -142,12 +142,16 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
   ]
 }
 
+/** Whether Afilnet can fetch files from here. */
+export const isMediaPublic = ({ media, accounts }: Config) =>
+  media.url !== undefined || Object.values(accounts).every(({ url }) => isLoopback(url))
+
 /** What uploads would meet: of interest to those who use them, so only the check of a configuration says it. */
-export function mediaWarningsOf({ media, accounts, storeUrl }: Config): string[] {
-  const isReachable = media.url !== undefined || Object.values(accounts).every(({ url }) => isLoopback(url))
+export function mediaWarningsOf(config: Config): string[] {
+  const { media, storeUrl } = config
   const isShared = media.url !== undefined && readStoreUrl(storeUrl)?.kind === 'server' && media.place.kind === 'folder'
   return [
-    ...(isReachable
+    ...(isMediaPublic(config)
       ? []
       : ['MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public']),
     ...(isShared ? ['MEDIA_STORE is a folder: several gateways on one ledger need s3://…, since each serves the files of all'] : []),

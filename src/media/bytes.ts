@@ -15,8 +15,8 @@ export type MediaBytes = {
   /** The bytes from `start` to `end`, both included; `undefined` if there is no such file. */
   read(id: string, range: { start: number; end: number }): Promise<Readable | undefined>
   remove(id: string): Promise<void>
-  /** Every file, with the time when it was written in epoch milliseconds. */
-  list(): AsyncIterable<{ id: string; writtenAt: number }>
+  /** Every file, with the time when it was written in epoch milliseconds, and its size. */
+  list(): AsyncIterable<{ id: string; writtenAt: number; bytes: number }>
   /** Deletes what uploads of dead processes have left. */
   tidy(): Promise<void>
 }

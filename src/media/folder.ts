@@ -39,7 +39,7 @@ export async function openFolder(folder: string): Promise<MediaBytes> {
     async *list() {
       for (const id of (await safely(readdir(folder).catch(unlessMissing))) ?? []) {
         const found = isId(id) ? await stat(at(id)).catch(() => undefined) : undefined
-        if (found) yield { id, writtenAt: found.mtimeMs }
+        if (found) yield { id, writtenAt: found.mtimeMs, bytes: found.size }
       }
     },
     async tidy() {

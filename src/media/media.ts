@@ -4,7 +4,6 @@ import type { Readable } from 'node:stream'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaLedger, MediaRow } from '../store/media.ts'
-import { within } from '../store/store.ts'
 import type { MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
 import type { Form, Upload } from './form.ts'
@@ -31,7 +30,6 @@ export type MediaOptions = MediaConfig & {
 type Chat = Pick<MediaRow, 'platform' | 'platformId' | 'destination'>
 type Stored = { type: MediaType; upload: Upload }
 
-const reportMs = 1_000
 const fetchMs = 3_600_000 // as long as MEDIA_KEEP_HOURS is at least
 const formBytes = 131_072 // what a form has beside its files, at most
 
@@ -42,6 +40,7 @@ export class Media {
   readonly #observe: Observe
   readonly #now: () => number
   readonly #enter = createUploadSlots()
+  readonly #usage = { files: 0, bytes: 0 }
   #bytes: Promise<MediaBytes> | undefined
   readonly sweep: (isStart?: boolean) => Promise<void>
 
@@ -170,10 +169,13 @@ export class Media {
     if (!isStored) this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
   }
 
-  /** What is stored, for metrics; nothing while the ledger does not say. */
-  async report(): Promise<{ files: number; bytes: number; maxBytes: number } | undefined> {
-    const usage = await within(reportMs, this.#options.ledger.usage()).catch(() => undefined)
-    return usage && { ...usage, maxBytes: this.#options.maxTotalBytes }
+  /** What was stored when this was last called, for metrics: they do not wait for the ledger. */
+  report(): { files: number; bytes: number; maxBytes: number } {
+    this.#options.ledger.usage().then(
+      usage => Object.assign(this.#usage, usage),
+      () => {},
+    )
+    return { ...this.#usage, maxBytes: this.#options.maxTotalBytes }
   }
 
   /** The longest-lived name first. */

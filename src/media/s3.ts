@@ -77,9 +77,9 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
       for (let token: string | undefined, isMore = true; isMore; ) {
         const page = { Bucket: bucket, Prefix: prefix, ContinuationToken: token }
         const found = await safely(client.send(new ListObjectsV2Command(page), within()))
-        for (const { Key = '', LastModified } of found.Contents ?? []) {
+        for (const { Key = '', LastModified, Size = 0 } of found.Contents ?? []) {
           const id = Key.slice(prefix.length)
-          if (/^[0-9a-f-]{36}$/.test(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0 }
+          if (/^[0-9a-f-]{36}$/.test(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0, bytes: Size }
         }
         token = found.NextContinuationToken
         isMore = found.IsTruncated === true && token !== undefined

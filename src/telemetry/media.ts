@@ -8,8 +8,8 @@ export type MediaReport = { files: number; bytes: number; maxBytes: number }
 const results = ['stored', 'refused', 'too-large', 'full', 'failed', 'aborted'] as const
 const reasons = ['expired', 'orphan', 'lost'] as const
 
-/** Registers what is known of callers' files. `report` reads the ledger at each scrape; what it cannot tell is NaN. */
-export function createMediaCounts(registry: Registry, report: () => Promise<MediaReport | undefined>) {
+/** Registers what is known of callers' files. */
+export function createMediaCounts(registry: Registry, report: () => MediaReport) {
   const uploads = createCounter(registry, 'gateway_media_uploads_total', 'Forms with files, by how they ended', 'result')
   const bytes = createCounter(registry, 'gateway_media_uploaded_bytes_total', 'Bytes of files that this process has stored')
   const deleted = createCounter(registry, 'gateway_media_deleted_total', 'Files that the sweeper has deleted, by reason', 'reason')
@@ -17,21 +17,13 @@ export function createMediaCounts(registry: Registry, report: () => Promise<Medi
   for (const result of results) uploads(result)
   for (const reason of reasons) deleted(reason)
 
-  let reading: Promise<MediaReport | undefined> | undefined
-  const once = () => {
-    reading ??= report().finally(() => {
-      reading = undefined
-    })
-    return reading
-  }
   const gauge = (name: string, help: string, value: (report: MediaReport) => number) =>
     new Gauge({
       name,
       help,
       registers: [registry],
-      async collect() {
-        const found = await once()
-        this.set(found ? value(found) : Number.NaN)
+      collect() {
+        this.set(value(report()))
       },
     })
   gauge('gateway_media_files', 'Files that are stored, of all processes', ({ files }) => files)

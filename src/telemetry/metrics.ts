@@ -20,7 +20,7 @@ export type MetricsOptions = States & {
   droppedLines: () => number
   polling: () => readonly PollingReport[]
   delivery: () => readonly DeliveryReport[]
-  media: () => Promise<MediaReport | undefined>
+  media: () => MediaReport
 }
 
 export function createMetrics({ droppedLines, polling, delivery, media, ...states }: MetricsOptions): Metrics {

@@ -4,6 +4,7 @@ import { checkAccount } from './afilnet.ts'
 import { checkClock } from './clock.ts'
 import { checkConfiguration, checkModes, secretFiles } from './configuration.ts'
 import { checkGateway } from './gateway.ts'
+import { checkMediaUrl } from './media.ts'
 import { checkNetwork } from './network.ts'
 import type { Check } from './report.ts'
 import { checkStore } from './store.ts'
@@ -20,7 +21,7 @@ const unchecked: Check = {
 export async function runChecks(environment: Environment): Promise<Check[]> {
   const { config, checks } = checkConfiguration(environment)
   const modes = checkModes(secretFiles(environment, config))
-  if (config) return [...checks, ...modes, ...(await checkSurroundings(config)), unchecked]
+  if (config) return [...checkMediaUrl(config), ...checks, ...modes, ...(await checkSurroundings(config)), unchecked]
   const dependent = ['store', 'network', 'clock', 'afilnet']
   const detail = 'not checked: this needs a valid configuration'
   return [...checks, ...modes, ...dependent.map((section): Check => ({ section, check: section, verdict: 'skipped', detail })), unchecked]

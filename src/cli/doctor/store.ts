@@ -3,11 +3,13 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Config, storePolicyOf } from '../../config/config.ts'
 import { type Advice, fileAdvice, serverAdvice } from '../../store/advice.ts'
+import type { MediaLedger } from '../../store/media.ts'
 import { openStore } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError, within } from '../../store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/peek.ts'
+import { checkMedia } from './media.ts'
 import type { Check } from './report.ts'
 
 const section = 'store'
@@ -40,9 +42,13 @@ export async function checkStore(config: Config): Promise<Check[]> {
   }).catch((error: unknown) => error)
   if (opened instanceof StoreVersionError) return [broken(advice, 'opening', 'version', opened.message)]
   if (opened instanceof Error) throw opened
-  const store = opened as Store // openStore rejects with errors only
+  const store = opened as Store & { media: MediaLedger } // openStore rejects with errors only
   try {
-    const checks = [...server.checks, ...(await exercise(store, storeMaxMb, advice))]
+    const checks = [
+      ...server.checks,
+      ...(await exercise(store, storeMaxMb, advice)),
+      ...(await checkMedia(config, store.media).catch(notTried)),
+    ]
     return fault === 'limit' ? [broken(advice, 'size', fault), ...checks] : checks
   } finally {
     await store.close()
@@ -111,6 +117,12 @@ async function exercise(store: Store, maxMb: number, advice: Advice): Promise<Ch
   }))
   const erased = await attempt(advice, 'erasing', verbMs, store.release(owner), () => ({}))
   return [written.verdict === 'ok' && erased.verdict !== 'ok' ? erased : written, read, queue]
+}
+
+/** A ledger that does not work has been reported. */
+function notTried(error: unknown): Check[] {
+  if (!(error instanceof StoreUnavailableError)) throw error
+  return [{ section: 'media', check: 'probe file', verdict: 'skipped', detail: 'not fetched: the ledger does not work' }]
 }
 
 async function attempt<T>(

@@ -1,8 +1,10 @@
+import type { MediaPlace } from '../../media/place.ts'
 import { countEvents } from './events.ts'
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
+import { checkMedia } from './media.ts'
 
-/** Looks for damage, then counts every send; resolves with whether there is no damage. */
-export async function check(ledger: Ledger, print: Print): Promise<boolean> {
+/** Looks for damage, then counts every send and file; resolves with whether there is no damage, and each file has its bytes. */
+export async function check(ledger: Ledger, place: MediaPlace, print: Print): Promise<boolean> {
   const { problems, bytes } = await ledger.check().catch(ledger.fail)
   await print(`size        ${(bytes / 1_048_576).toFixed(1)} MB\nproblems    ${problems.join('\n            ') || 'none'}\n`)
 
@@ -24,5 +26,6 @@ export async function check(ledger: Ledger, print: Print): Promise<boolean> {
   const webhooks = await ledger.deliveries.dumpWebhooks().catch(ledger.fail)
   const failed = webhooks.reduce((sum, webhook) => sum + webhook.failed.length, 0)
   if (webhooks.length > 0) await print(`webhooks    ${webhooks.length}\n  failed    ${failed} deliveries\n`)
-  return problems.length === 0
+  const isComplete = await checkMedia(ledger, place, print)
+  return isComplete && problems.length === 0
 }

@@ -10,16 +10,16 @@ import { forget } from './forget.ts'
 import { holdQueue, releaseQueue } from './hold-queue.ts'
 import { CommandError, describeError, exitCodeOf, type Ledger, openLedger, type Print } from './ledger.ts'
 
-const usage = `npm run -s store -- copy FROM TO               copies every send and key of one ledger into another, but no events; can be run again
-npm run -s store -- check                      looks for damage and counts what is in the ledger
-npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination, and its events
-npm run -s store -- export [--destination …]   prints every send and event, or those of a destination, as JSON Lines: personal data
+const usage = `npm run -s store -- copy FROM TO               copies every send, key and row of a file of one ledger into another, but no events; can be run again
+npm run -s store -- check                      looks for damage, counts what is in the ledger, and compares its files with MEDIA_STORE
+npm run -s store -- forget DESTINATION         erases the sends of all callers to a destination, its events, and the files uploaded for it
+npm run -s store -- export [--destination …]   prints every send, event and file, or those of a destination, as JSON Lines: personal data
 npm run -s store -- hold-queue                 keeps what is queued now from being sent: run it after a restore, before the first start
 npm run -s store -- release-queue              lets held sends go; those that are too late have expired
 npm run -s store -- accept                     accepts a ledger that was replaced: gateways take sends with a key again within 5 seconds
 
 FROM and TO are URLs like STORE_URL. Give @FILE instead if the URL has a password: all users of a machine can see the arguments of a command.
-The other commands work on STORE_URL. Before the last copy, stop every gateway; afterwards, start them with TO as STORE_URL.
+The other commands work on STORE_URL, and check and forget on MEDIA_STORE, too. Before the last copy, stop every gateway; afterwards, start them with TO as STORE_URL.
 If DESTINATION is -, it is read from standard input, so that it stays out of the history of the shell and the list of processes.
 forget frees the Idempotency-Keys of what it erases: if a caller repeats such a request, the message is sent again.
 
@@ -50,12 +50,15 @@ const commands: Record<string, { operands: number; run: (context: Context) => Pr
       return copy(source, await open('TO', urlOf(to), { migrate: true, create: true }), storePolicyOf(config), terminal.print)
     },
   },
-  check: { operands: 0, run: async ({ open, config, terminal }) => check(await open('STORE_URL', config.storeUrl), terminal.print) },
+  check: {
+    operands: 0,
+    run: async ({ open, config, terminal }) => check(await open('STORE_URL', config.storeUrl), config.mediaPlace, terminal.print),
+  },
   forget: {
     operands: 1,
     async run({ operands: [operand = ''], open, config, terminal }) {
       const destination = await destinationOf(operand, terminal)
-      return forget(await open('STORE_URL', config.storeUrl), destination, terminal.print)
+      return forget(await open('STORE_URL', config.storeUrl), destination, config.mediaPlace, terminal.print)
     },
   },
   'hold-queue': {

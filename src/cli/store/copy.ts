@@ -1,6 +1,7 @@
 import type { SendRow, StorePolicy } from '../../store/store.ts'
 import { countEvents } from './events.ts'
 import { CommandError, type Ledger, type Print, pagesOf } from './ledger.ts'
+import { copyMedia } from './media.ts'
 
 type Policy = Pick<StorePolicy, 'keepMs' | 'keepUnknownMs'>
 type Counts = { updated: number; held: number; since: number }
@@ -26,6 +27,7 @@ export async function copy(source: Ledger, target: Ledger, policy: Policy, print
   }
   const webhooks = await copyWebhooks(source, target)
   const left = await countEvents(source)
+  const files = await copyMedia(source, target)
   const { updated, held, since } = await compare(source, target, { ...policy, recently })
   await print(`read      ${read}
 copied    ${copied}
@@ -33,7 +35,7 @@ left out  ${read - copied - held - queued} that TO had already
           ${queued} that are queued: both ledgers would send them
           ${held} whose key another send holds in TO
 settled   ${updated} that were copied before they had settled
-${webhooks > 0 ? `webhooks  ${webhooks} and what they failed to deliver\n` : ''}`)
+${webhooks > 0 ? `webhooks  ${webhooks} and what they failed to deliver\n` : ''}${files > 0 ? `files     ${files}; their bytes stay in MEDIA_STORE\n` : ''}`)
   if (left)
     await print(
       `events    ${left.events} left out: with TO, each consumer and webhook gets one gap (log-replaced) and reads its conversations again\n`,

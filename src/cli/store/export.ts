@@ -1,10 +1,12 @@
 import { writtenKey } from '../../sends/request.ts'
 import type { LoggedEvent } from '../../store/event-log.ts'
+import type { MediaRow } from '../../store/media.ts'
 import type { SendRow } from '../../store/store.ts'
 import { conversationsOf, eventsOf } from './events.ts'
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
+import { filesOf, isOf } from './media.ts'
 
-/** Prints every send, event, known conversation and failed delivery as a line of JSON, or those of one destination. */
+/** Prints every send, event, known conversation, failed delivery and file as a line of JSON, or those of one destination. */
 export async function exportRows(ledger: Ledger, destination: string | undefined, print: Print): Promise<boolean> {
   const isWanted = (row: { destination: string | null }) => destination === undefined || row.destination === destination
   async function printLines<R extends { destination: string | null }>(rows: readonly R[], shownAs: (row: R) => object) {
@@ -20,8 +22,14 @@ export async function exportRows(ledger: Ledger, destination: string | undefined
   }
   for (const { name, failed } of await ledger.deliveries.dumpWebhooks().catch(ledger.fail))
     await printLines(failed, row => ({ webhook: name, ...row }))
+  for await (const row of filesOf(ledger)) {
+    if (destination === undefined || isOf(destination, row)) await print(`${JSON.stringify(shownFile(row))}\n`)
+  }
   return true
 }
+
+/** Without the token: anyone who has it can fetch the file. */
+const shownFile = ({ id, token: _, ...row }: MediaRow) => ({ file: id, ...row })
 
 const shown = ({ idempotencyKey: key, ...row }: SendRow) => (key === undefined ? row : { ...row, idempotencyKey: writtenKey(key) })
 

@@ -1,0 +1,84 @@
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect } from 'vitest'
+import { openStore } from '../../../src/store/open.ts'
+import { postForm, samples, sha256 } from '../../media/forms.ts'
+import { policy } from '../../store/sends.ts'
+import { figures, test } from './command.ts'
+
+const number = '34600000001'
+const other = '/chats/whatsapp/100/34600000000/files'
+const theirs = `/chats/whatsapp/100/%2B${number.slice(0, 2)}%20${number.slice(2)}/files`
+
+describe('npm run store', () => {
+  test('knows files: counts, exports, copies and forgets those of a person', async ({ start, dir, path, url, run }) => {
+    const folder = join(dir, 'media')
+    const env = { STORE_URL: url, MEDIA_STORE: `file:${folder}` }
+    const gateway = await start({ env: { STORE_URL: url, MEDIA_STORE: env.MEDIA_STORE } })
+    const stored = await postForm(gateway, '/media', [['file', samples.pdf, 'all.pdf']])
+    expect((await postForm(gateway, theirs, [['file', samples.png, 'theirs.png']])).status).toBe(201)
+    expect((await postForm(gateway, other, [['file', samples.gif, 'other.gif']])).status).toBe(201)
+    const copy = `sqlite:${join(dir, 'copy.sqlite')}`
+    const before = await run(['check'], { env })
+    const exported = await run(['export', '--destination', '-'], { env, input: `${number}\n` })
+    const copied = await run(['copy', url, copy], { env })
+    const again = await run(['copy', url, copy], { env })
+    const forgotten = await run(['forget', '-'], { env, input: `${number}\n` })
+    const after = await run(['check'], { env })
+
+    expect(before.code).toBe(0)
+    expect(figures(before.stdout)).toMatchObject({ files: 3, lost: 0, damaged: 0, unknown: 0 })
+    const rows = exported.stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    expect(rows.filter(row => row.file)).toMatchObject([{ name: 'theirs.png', destination: number, sha256: sha256(samples.png) }])
+    expect(rows.filter(row => row.file)[0]).not.toHaveProperty('token')
+    expect([copied, again].map(({ stdout }) => figures(stdout).files)).toEqual([3, undefined])
+    expect({ code: forgotten.code, ...figures(forgotten.stdout) }).toEqual({ code: 0, gone: 1, pending: 0, files: 1 })
+    expect(forgotten.stdout + forgotten.stderr).not.toContain(number)
+    expect(figures(after.stdout)).toMatchObject({ files: 2, lost: 0, unknown: 0 })
+    for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name)).equals(samples.png)).toBe(false)
+    for (const suffix of ['', '-wal']) {
+      const bytes = existsSync(path + suffix) ? readFileSync(path + suffix) : Buffer.alloc(0)
+      for (const trace of [number, 'theirs.png', sha256(samples.png)]) expect(bytes.includes(trace), trace).toBe(false)
+    }
+    expect((await gateway.get(`/media/${stored.json.id}`)).status).toBe(200)
+    const target = await openStore(copy, policy)
+    expect(await target.media.usage()).toMatchObject({ files: 3 })
+    await target.close()
+  })
+
+  test('copies how long a file lives, and finds what one of the two stores lacks', async ({ start, dir, url, run }) => {
+    const folder = join(dir, 'media')
+    const env = { STORE_URL: url, MEDIA_STORE: `file:${folder}` }
+    const copy = `sqlite:${join(dir, 'copy.sqlite')}`
+    const gateway = await start({ env })
+    const [lost, damaged] = [
+      await postForm(gateway, '/media', [['file', samples.pdf]]),
+      await postForm(gateway, '/media', [['file', samples.png]]),
+    ]
+    await run(['copy', url, copy], { env })
+    await gateway.drain()
+    const store = await openStore(url, policy)
+    const rows = await store.media.dump()
+    await store.media.remove(rows.map(({ id }) => id))
+    for (const row of rows) await store.media.load({ ...row, createdAt: row.createdAt - 3_600_000, expiresAt: row.expiresAt + 1_000 })
+    await store.close()
+    rmSync(join(folder, lost.json.id))
+    truncateSync(join(folder, damaged.json.id), 3)
+    writeFileSync(join(folder, '00000000-0000-4000-8000-000000000000'), 'x')
+
+    const { code, stdout } = await run(['check'], { env })
+    await run(['copy', url, copy], { env })
+    writeFileSync(join(dir, 'file'), '')
+    const noFolder = await run(['check'], { env: { ...env, MEDIA_STORE: `file:${join(dir, 'file', 'media')}` } })
+
+    expect(code).toBe(1)
+    expect(figures(stdout)).toMatchObject({ files: 2, lost: 1, damaged: 1, unknown: 1 })
+    expect(noFolder).toMatchObject({ code: 1, stderr: expect.stringContaining('MEDIA_STORE: The media store is out of order (ENOTDIR)') })
+    const target = await openStore(copy, policy)
+    expect((await target.media.dump()).map(({ expiresAt }) => expiresAt)).toEqual(rows.map(({ expiresAt }) => expiresAt + 1_000))
+    await target.close()
+  })
+})
