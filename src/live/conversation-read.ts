@@ -38,6 +38,7 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
 
   const read = describeRead(account, chat, list, said, cause.absentAt ?? stored?.readAt)
   hooks.remember?.(read)
+  await hooks.onRead?.(read)
   const events = eventsOf(chat, items, said, endedAt)
   if (said.hasChanged || mark !== stored?.mark || events.length > 0) {
     const state: KnownState = {
@@ -47,7 +48,6 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
     }
     if (!(await term.append([state], events))) return undefined
   }
-  hooks.onRead?.(read)
   return { isSettled, beganAt }
 }
 

@@ -48,8 +48,12 @@ export type ConversationRead = Chat & {
 export type PollerHooks = {
   /** Called before the events of the read are appended: their text is at hand then. */
   remember?(read: ConversationRead): void
-  /** Called once they are appended. */
-  onRead?(read: ConversationRead): void
+  /**
+   * Awaited before they are appended: what is known then is read and told again if the process dies in between, so it may be told twice.
+   *
+   * Rejects while the store is away, which ends the term.
+   */
+  onRead?(read: ConversationRead): Promise<void>
   /** Conversations with a send of the last hour that has no final delivery. */
   undelivered?(account: string): Promise<readonly Chat[]>
 }

@@ -1,12 +1,11 @@
 import { getMessages } from '../afilnet/operations.ts'
 import { type AccountConfig, canReadBack } from '../config/account.ts'
 import type { Observe } from '../events.ts'
-import { ignoreErrors } from '../lib/repeat.ts'
 import { namesOf } from '../live/identity.ts'
 import type { ConversationRead, PollerHooks } from '../live/ports.ts'
 import { type Listed, ReadBack } from '../sends/read-back.ts'
 import type { Sends } from '../sends/sends.ts'
-import type { Conversation, Store } from '../store/store.ts'
+import { type Conversation, type Store, StoreUnavailableError } from '../store/store.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 type Accounts = Readonly<Record<string, AccountConfig>>
@@ -70,7 +69,10 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
 
   return Object.assign(readBack, {
     hooks: {
-      onRead: read => void ignoreErrors(onRead(read)),
+      onRead: read =>
+        onRead(read).catch(error => {
+          if (error instanceof StoreUnavailableError) throw error // else no event waits for it
+        }),
       undelivered: account => readBack.undelivered(account),
     } satisfies PollerHooks,
     /** Goes by another configuration from now on. */

@@ -23,14 +23,22 @@ export class Sightings {
 
   add(conversation: Conversation, rows: readonly Seen[]) {
     const key = keyOf(conversation)
-    const news = new Set(rows.map(({ messageId }) => messageId))
-    const known = (this.#seen.get(key) ?? []).filter(({ messageId }) => !news.has(messageId))
-    this.#seen.set(key, [...known, ...rows].slice(-maxRows))
+    const known = new Map((this.#seen.get(key) ?? []).map(row => [row.messageId, row]))
+    for (const row of rows) known.set(row.messageId, both(row, known.get(row.messageId)))
+    this.#seen.set(key, [...known.values()].slice(-maxRows))
   }
 
   of(conversation: Conversation): readonly Seen[] {
     return this.#seen.get(keyOf(conversation)) ?? []
   }
 }
+
+/** A row is told again if what followed from it could not be stored: what was known of it at first still holds. */
+const both = (row: Seen, first: Seen = row): Seen => ({
+  ...row,
+  absentAt: Math.max(row.absentAt, first.absentAt),
+  newTo: Math.min(row.newTo, first.newTo),
+  seenAt: Math.min(row.seenAt, first.seenAt),
+})
 
 const keyOf = ({ user, platform, platformId, destination }: Conversation) => JSON.stringify([user, platform, platformId, destination])

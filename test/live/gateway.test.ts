@@ -26,6 +26,30 @@ describe('A gateway that watches channels', () => {
     await gateway.logged(({ msg }) => msg === 'polling for events ended')
   })
 
+  test('finds out what became of an unknown send, and tells its caller', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const polled = 'gateway_events_poll_duration_seconds_count{account="default",result="ok"}'
+    await expect.poll(async () => Number(await scrape(gateway, polled))).toBeGreaterThan(0)
+    sandbox.answer({ fault: 'drop', method: 'sendmessage' }) // it takes the message, and its answer is lost
+    const send = () => gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Did it arrive?' }, { 'idempotency-key': 'k' })
+    const { status, json } = await send()
+    expect([status, json.outcome]).toEqual([502, 'unknown'])
+
+    const find = async () => (await gateway.get(`/sends/${json.sendId}`)).json
+    await expect.poll(find, { timeout: 15_000 }).toMatchObject({ state: 'accepted', settledBy: 'read-back' })
+    const settled = await find()
+    const { items } = (await gateway.get('/events?type=message.created')).json
+    expect(items).toMatchObject([{ direction: 'out', messageId: settled.messageId, message: { message: 'Did it arrive?' } }])
+    expect(settled.delivery).toEqual({ status: items[0].message.status, at: expect.any(String) })
+    const updates = (await gateway.get('/events?type=send.updated&wait=5')).json.items
+    expect(updates.at(-1)).toMatchObject({
+      messageId: settled.messageId,
+      send: { id: json.sendId, state: 'accepted', settledBy: 'read-back' },
+    })
+    expect((await send()).status).toBe(201)
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
   test('asks Afilnet nothing unless an account names channels', async ({ gateway, sandbox }) => {
     await gateway.get('/health/ready')
 

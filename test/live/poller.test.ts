@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
+import { StoreUnavailableError } from '../../src/store/store.ts'
 import { type Polling, test } from './polling.ts'
 
 const channel = { platform: 'whatsapp', platformid: '100' }
@@ -118,6 +119,31 @@ describe('The poller', () => {
     const second = await startPolling({ ...watched, hooks: { undelivered } })
 
     await expect.poll(async () => (await eventsOf(second)).at(-1)).toEqual(['message.updated', ids[0]])
+  })
+
+  test('tells others what it has read before it appends the events, and again if they could not take it', async ({
+    startPolling,
+    sandbox,
+  }) => {
+    const told: { change: string | undefined; appended: number }[] = []
+    let polling: Polling
+    polling = await startPolling({
+      ...watched,
+      hooks: {
+        async onRead({ rows }) {
+          told.push({ change: rows.at(-1)?.change, appended: (await created(polling)).length })
+          if (told.length === 1) throw new StoreUnavailableError('io')
+        },
+      },
+    })
+    await quiet(polling)
+    const id = sandbox.receive({ ...chat, message: 'Hello' })
+
+    await expect.poll(() => created(polling), { timeout: 10_000 }).toEqual([id])
+    expect(told.slice(0, 2)).toEqual([
+      { change: 'message.created', appended: 0 },
+      { change: 'message.created', appended: 0 },
+    ])
   })
 
   test('says that a channel has been unreadable for longer than the retention', async ({ startPolling, sandbox }) => {

@@ -264,6 +264,17 @@ describe('A conversation that is watched', () => {
     for (const one of sends) expect(await find(store, one)).toMatchObject({ state: 'unknown' })
   })
 
+  test('proves nothing for a later send, although its row is told again', async ({ store, clock, readBack, sent }) => {
+    const listed = row('Hello')
+    await watched(readBack, clock, [listed])
+    clock.ms += 1_000
+    const later = await sent('Hello')
+    clock.ms += 1_000
+    await watched(readBack, clock, [listed])
+
+    expect(await find(store, later)).toMatchObject({ state: 'unknown' })
+  })
+
   test('is read again while a send of the last hour waits for its delivery', async ({ store, clock, readBack, sent }) => {
     const [first] = [await sent('Hello', 'accepted'), await sent('Hello', 'rejected', { destination: '34600000001' })]
     const { destination, platform, platformId } = chat
