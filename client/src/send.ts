@@ -1,6 +1,6 @@
 import type { components } from './api.ts'
 import { GatewayProblem } from './problem.ts'
-import { delayMs, wait } from './wait.ts'
+import { delayMs, longestMs, wait } from './wait.ts'
 
 type Schemas = components['schemas']
 
@@ -28,7 +28,7 @@ export type Post = (chat: Chat, content: Content, idempotencyKey: string, signal
 /**
  * Sends one message, whatever happens on the way: every repetition has the same `Idempotency-Key`.
  *
- * It repeats as long as the gateway says that this is safe and of use, and throws the last problem, with its key, after that.
+ * It repeats as long as the gateway says that this is safe and of use, within a minute, and throws the last problem, with its key, after that.
  */
 export async function sendSafely(post: Post, chat: Chat, content: Content, options: SendOptions = {}): Promise<Schemas['Send']> {
   const { idempotencyKey = randomKey(), signal, attempts = 5, onRetry } = options
@@ -38,7 +38,7 @@ export async function sendSafely(post: Post, chat: Chat, content: Content, optio
     } catch (problem) {
       if (!(problem instanceof GatewayProblem)) throw problem
       problem.idempotencyKey = idempotencyKey
-      if (problem.retry === 'no' || attempt >= attempts) throw problem
+      if (problem.retry === 'no' || attempt >= attempts || (problem.retryAfterMs ?? 0) > longestMs) throw problem
       onRetry?.(problem)
       await wait(delayMs(attempt, problem.retryAfterMs), signal)
     }

@@ -14,6 +14,9 @@ export function wait(ms: number, signal?: AbortSignal): Promise<void> {
   })
 }
 
+/** The longest advice to follow: a daily quota says to come back in hours. */
+export const longestMs = 60_000
+
 /** The gateway's own advice, or 1 s doubling to 30 s; up to half of it more, so that many clients do not come back at once. */
 export const delayMs = (attempt: number, retryAfterMs?: number) =>
-  (retryAfterMs ?? Math.min(1000 * 2 ** (attempt - 1), 30_000)) * (1 + Math.random() / 2)
+  Math.min(retryAfterMs ?? Math.min(1000 * 2 ** (attempt - 1), 30_000), longestMs) * (1 + Math.random() / 2)

@@ -161,6 +161,18 @@ describe('send()', () => {
     expect(new Set(keys).size).toBe(2)
   })
 
+  test('does not wait for hours', async () => {
+    const headers = { 'content-type': 'application/problem+json', 'retry-after': '20000' }
+    const body = JSON.stringify({ code: 'send-quota-exceeded', status: 429, outcome: 'not_applied', retry: 'yes' })
+    const { fetch, keys } = network(() => new Response(body, { status: 429, headers }))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const problem = await problemOf(client.send(chat, hello))
+
+    expect(problem).toMatchObject({ code: 'send-quota-exceeded', retryAfterMs: 20_000_000, idempotencyKey: keys[0] })
+    expect(keys).toHaveLength(1)
+  })
+
   test('ends its waiting with the signal', async () => {
     const busy = () => answer(503, { code: 'overloaded', outcome: 'not_applied', retry: 'yes' })
     const { fetch, keys } = network(busy, busy, busy)

@@ -47,9 +47,13 @@ await page.locator('.auth-btn-wrapper .authorize').click()
 await page.locator('.auth-btn-wrapper .btn-done').click()
 const operation = page.locator('.opblock[id$="-sendMessage"]')
 await operation.locator('.opblock-summary-control').click()
+await operation.locator('tr[data-param-name="Idempotency-Key"] input').fill('order-4711-shipped')
 await operation.locator('.execute').click()
 await operation.locator('.live-responses-table tbody .response-col_status').waitFor()
-await operation.locator('.responses-wrapper').evaluate(element => element.scrollIntoView())
+await operation
+  .locator('.execute-wrapper, .btn-group')
+  .first()
+  .evaluate(element => element.scrollIntoView())
 await page.screenshot({ path: `${images}swagger-ui.png` })
 
 for (const [width, height] of [

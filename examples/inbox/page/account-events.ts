@@ -5,7 +5,7 @@ type Handlers = { onEvent: (event: Event) => void; onReset: () => void; onState:
 /** What happens in the whole account, by way of the inbox's server. The browser comes back by itself, and continues where it was. */
 export function listenToAccount({ onEvent, onReset, onState }: Handlers) {
   const source = new EventSource('/api/events')
-  let wasLost = false
+  let wasLost = true // what came before the stream began is not in it
   source.addEventListener('message', ({ data }) => {
     const event = JSON.parse(data) as Event
     if (event.type === 'gap') onReset()
@@ -18,5 +18,8 @@ export function listenToAccount({ onEvent, onReset, onState }: Handlers) {
     if (wasLost && state === 'live') onReset()
     wasLost = state !== 'live'
   })
-  source.addEventListener('error', () => onState('inbox-unreachable'))
+  source.addEventListener('error', () => {
+    wasLost = true // without an event so far, the browser comes back with no position
+    onState('inbox-unreachable')
+  })
 }

@@ -40,6 +40,7 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
   })
   text.addEventListener('paste', ({ clipboardData }) => sendAll(clipboardData?.files))
 
+  for (const name of ['dragover', 'drop'] as const) addEventListener(name, event => event.preventDefault()) // a file beside the target is not opened
   for (const name of ['dragenter', 'dragover'] as const) {
     thread.addEventListener(name, event => {
       if (!event.dataTransfer?.types.includes('Files')) return

@@ -1,5 +1,6 @@
 import { type Conversation, keyOf } from './conversations.ts'
 import { byId, make } from './dom.ts'
+import { preview } from './media-links.ts'
 import { shortTime } from './times.ts'
 import { createVirtualList } from './virtual-list.ts'
 
@@ -12,7 +13,12 @@ export function createConversationList(onOpen: (key: string) => void) {
   let active: string | undefined
   let open: string | undefined
 
-  const list = createVirtualList<Conversation>(box, { keyOf, estimate: 68, render })
+  const list = createVirtualList<Conversation>(box, { keyOf, lookOf, estimate: 68, render })
+
+  function lookOf(conversation: Conversation) {
+    const key = keyOf(conversation)
+    return JSON.stringify([conversation, key === open, key === active])
+  }
 
   function render(conversation: Conversation) {
     const { destination, channel, last, unread } = conversation
@@ -22,7 +28,7 @@ export function createConversationList(onOpen: (key: string) => void) {
       { className: 'conversation', id: `c/${key}` },
       make('span', { className: 'name', textContent: destination }),
       make('time', { textContent: shortTime(last.datetime) }),
-      make('span', { className: 'text', textContent: `${last.direction === 'out' ? 'You: ' : ''}${last.message ?? ''}` }),
+      make('span', { className: 'text', textContent: `${last.direction === 'out' ? 'You: ' : ''}${preview(last.message ?? '')}` }),
       unread > 0 ? make('span', { className: 'unread', textContent: String(unread), ariaLabel: `${unread} new`, role: 'img' }) : undefined,
       make('span', { className: 'channel', textContent: channel }),
     )
@@ -67,7 +73,7 @@ export function createConversationList(onOpen: (key: string) => void) {
     event.preventDefault()
   })
   box.addEventListener('focus', () => {
-    if (active === undefined) move(0)
+    if (active === undefined && box.matches(':focus-visible')) move(0) // a press of the mouse goes to what it hit
   })
   search.addEventListener('input', draw)
   search.addEventListener('keydown', ({ key }) => {

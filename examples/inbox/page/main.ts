@@ -16,7 +16,7 @@ const composer = createComposer(thread.send)
 
 function openFromAddress() {
   const key = location.hash.slice(1)
-  if (key === openKey) return
+  if (key === (openKey ?? '')) return
   const [platform = '', platformId = '', destination = ''] = key.split('/').map(decodeURIComponent)
   openKey = destination === '' ? undefined : key
   document.body.classList.toggle('reading', openKey !== undefined)

@@ -1,5 +1,6 @@
 import type { Chat } from '../../../client/src/client.ts'
 import { byId, make } from './dom.ts'
+import { type FileLink, fileIn } from './media-links.ts'
 import type { Outgoing } from './outbox.ts'
 import { createThread, type Line } from './thread.ts'
 import { shortTime } from './times.ts'
@@ -20,6 +21,7 @@ export function createThreadView() {
   let thread: ReturnType<typeof createThread> | undefined
   const list = createVirtualList<Line>(scroller, {
     keyOf: ({ id }) => id,
+    lookOf: line => JSON.stringify(line),
     estimate: 60,
     fromEnd: true,
     render,
@@ -28,7 +30,7 @@ export function createThreadView() {
 
   function render({ message, outgoing }: Line) {
     const isOut = outgoing !== undefined || message?.direction === 'out'
-    const bubble = make('div', { className: 'bubble' }, ...contentOf(message?.message ?? '', outgoing))
+    const bubble = make('div', { className: 'bubble' }, ...contentOf(message?.message ?? '', outgoing, isOut))
     bubble.append(
       make('footer', {}, make('time', { textContent: shortTime(message?.datetime) }), ' ', ...stateOf(message?.status, outgoing, isOut)),
     )
@@ -82,13 +84,22 @@ export function createThreadView() {
 
 const pictures = new WeakMap<File, string>()
 
-function contentOf(text: string, outgoing: Outgoing | undefined): (Node | undefined)[] {
+/** A text; or a file with its text, from this page or, of what was sent before, from the gateway. Links of customers stay text. */
+function contentOf(text: string, outgoing: Outgoing | undefined, isOut: boolean): (Node | undefined)[] {
   const file = outgoing?.file
-  const caption = text || outgoing?.text
-  const shownText = caption ? make('p', { textContent: caption }) : undefined
-  if (!file) return [shownText]
-  if (!file.type.startsWith('image/')) return [make('p', { textContent: `📄 ${file.name}` }), shownText]
+  const kept = isOut ? fileIn(text) : undefined
+  const caption = file ? outgoing.text : kept ? kept.caption : text || outgoing?.text
+  return [file ? ownFile(file) : kept && keptFile(kept), caption ? make('p', { textContent: caption }) : undefined]
+}
+
+function ownFile(file: File): Node {
+  if (!file.type.startsWith('image/')) return make('p', { textContent: `📄 ${file.name}` })
   const src = pictures.get(file) ?? URL.createObjectURL(file)
   pictures.set(file, src)
-  return [make('img', { src, alt: file.name }), shownText]
+  return make('img', { src, alt: file.name })
+}
+
+function keptFile({ url, name, isPicture }: FileLink): Node {
+  const content = isPicture ? make('img', { src: url, alt: name }) : `📄 ${name}`
+  return make('a', { href: url, target: '_blank', rel: 'noreferrer' }, content)
 }

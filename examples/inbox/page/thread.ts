@@ -1,6 +1,7 @@
 import { type Chat, GatewayProblem } from '../../../client/src/client.ts'
 import type { Event, Message } from './conversations.ts'
 import { gatewayFor } from './gateway.ts'
+import { fileIn } from './media-links.ts'
 import { createOutbox, type Outgoing } from './outbox.ts'
 
 /** A line of the conversation: a message as Afilnet lists it, or one that this page sends and Afilnet does not list yet. */
@@ -15,15 +16,16 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   let loading = false
   const outbox = createOutbox(chat, gateway, onChange)
 
-  const query = (params: { before?: string }) =>
-    gateway.then(client =>
-      client.get('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat, query: { limit: 50, ...params } } }),
-    )
+  const query = (params: { limit: number; before?: string }) =>
+    gateway.then(client => client.get('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat, query: params } }))
 
+  /** Reads the newest messages. What was read before them stays, if they follow it without a hole. */
   async function load() {
-    const { items, previousCursor } = await query({})
-    messages = items
-    older = previousCursor
+    const { items, previousCursor } = await query({ limit: 50 })
+    const first = items[0]?.messageId ?? undefined
+    const at = messages.findIndex(({ messageId }) => messageId === first)
+    if (at < 0) older = previousCursor
+    messages = [...messages.slice(0, Math.max(at, 0)), ...items]
     onChange()
   }
 
@@ -31,7 +33,7 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
     if (older === undefined || loading) return
     loading = true
     try {
-      const { items, previousCursor } = await query({ before: older })
+      const { items, previousCursor } = await query({ limit: 200, before: older })
       messages = [...items, ...messages]
       older = previousCursor
       onChange()
@@ -41,7 +43,7 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   }
 
   function apply({ type, message, messageId, direction, send }: Event) {
-    if (type === 'gap') return void load().catch(() => {})
+    if (type === 'gap') return void persist(load)
     if (type === 'send.updated' && send) return outbox.learn(send)
     if (!message) return
     const at = messages.findIndex(known => known.messageId !== null && known.messageId === messageId)
@@ -55,7 +57,11 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
 
   async function follow() {
     const client = await gateway
-    const onConnection = (problem?: GatewayProblem) => problem ?? outbox.resume()
+    const onConnection = (problem?: GatewayProblem) => {
+      if (problem) return
+      outbox.resume()
+      void persist(load) // what came before the stream began is not in it
+    }
     for await (const event of client.events({ ...chat, signal: closed.signal, onConnection })) apply(event)
   }
 
@@ -84,7 +90,7 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   }
 }
 
-/** Afilnet's rows, then what it does not list yet. A row shows a send if the gateway tied them, or if it is new and has the text of an accepted one. */
+/** Afilnet's rows, then what it does not list yet. A row shows a send if the gateway tied them, or if it is new and has the text or the file of an accepted one. */
 function linesOf(messages: Message[], outgoing: Outgoing[]): Line[] {
   const open = [...outgoing]
   const lines = messages.map((message, index): Line => {
@@ -98,5 +104,6 @@ function linesOf(messages: Message[], outgoing: Outgoing[]): Line[] {
 
 function isRowOf({ state, text, file, before, send }: Outgoing, { messageId, message }: Message) {
   if (send?.messageId !== undefined) return send.messageId === messageId
-  return state === 'accepted' && !file && text === message && !before.has(messageId)
+  const isSame = file ? fileIn(message ?? '')?.name === file.name : text === message
+  return state === 'accepted' && isSame && !before.has(messageId)
 }

@@ -8,7 +8,9 @@ export type VirtualList<Item> = {
 
 type Options<Item> = {
   keyOf: (item: Item) => string
-  render: (item: Item, index: number) => HTMLElement
+  /** Two items of one key and one look share their element, so that a click, a selection or the focus survives a change elsewhere. */
+  lookOf: (item: Item) => string
+  render: (item: Item) => HTMLElement
   estimate: number
   /** The list begins at its end, as messages do. */
   fromEnd?: boolean
@@ -19,13 +21,14 @@ const margin = 400
 
 export function createVirtualList<Item>(
   scroller: HTMLElement,
-  { keyOf, render, estimate, fromEnd = false, onTop }: Options<Item>,
+  { keyOf, lookOf, render, estimate, fromEnd = false, onTop }: Options<Item>,
 ): VirtualList<Item> {
   const sheet = document.createElement('div')
   sheet.setAttribute('role', 'presentation')
   sheet.className = 'sheet'
   scroller.replaceChildren(sheet)
   const heights = new Map<string, number>()
+  let drawn = new Map<string, { look: string; element: HTMLElement }>()
   let items: readonly Item[] = []
   let tops: number[] = [0]
   let atEnd = fromEnd
@@ -51,14 +54,19 @@ export function createVirtualList<Item>(
     const first = indexAt(scrollTop - margin)
     const end = Math.min(indexAt(scrollTop + clientHeight + margin) + 1, items.length)
     sheet.style.height = `${tops.at(-1)}px`
+    const before = drawn
+    drawn = new Map()
     const elements = items.slice(first, end).map((item, offset) => {
-      const element = render(item, first + offset)
+      const [key, look] = [keyOf(item), lookOf(item)]
+      const known = before.get(key)
+      const { element } = known?.look === look && !drawn.has(key) ? known : { element: render(item) }
+      drawn.set(key, { look, element })
       element.setAttribute('aria-setsize', String(items.length))
       element.setAttribute('aria-posinset', String(first + offset + 1))
       element.style.transform = `translateY(${tops[first + offset]}px)`
       return element
     })
-    sheet.replaceChildren(...elements)
+    exchange(elements)
     if (!measure(first, elements)) return
     const reading = indexAt(scrollTop)
     const into = scrollTop - (tops[reading] ?? 0)
@@ -66,6 +74,14 @@ export function createVirtualList<Item>(
     if (!atEnd) scroller.scrollTop = (tops[reading] ?? 0) + into
     draw()
     if (atEnd) toEnd()
+  }
+
+  /** Leaves elements that stay where they are. */
+  function exchange(elements: HTMLElement[]) {
+    const staying = new Set<Element>(elements)
+    for (const child of [...sheet.children]) if (!staying.has(child)) child.remove()
+    for (const [index, element] of elements.entries())
+      if (sheet.children[index] !== element) sheet.insertBefore(element, sheet.children[index] ?? null)
   }
 
   /** Whether any height is another than was known. */

@@ -22,7 +22,7 @@ export async function policyFor(gateway: string) {
   const html = await readFile(new URL('index.html', folders['/page/']), 'utf8')
   const [, importMap = ''] = /<script type="importmap">(.*?)<\/script>/s.exec(html) ?? []
   const scripts = `script-src 'self' 'sha256-${hash('sha256', importMap, 'base64')}'`
-  return `default-src 'none'; ${scripts}; style-src 'self'; img-src 'self' blob: data:; connect-src 'self' ${gateway}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+  return `default-src 'none'; ${scripts}; style-src 'self'; img-src 'self' blob: data: ${gateway}; connect-src 'self' ${gateway}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 }
 
 /** A file of the page, its types stripped, or nothing. */

@@ -1,0 +1,111 @@
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
+import { freePort } from '../../bench/programs.ts'
+import { createGatewayProcess } from '../fault-injection/gateway-process.ts'
+import { environment, test } from '../gateway.ts'
+import { issue } from '../tokens/issuing.ts'
+import { address, browserOf, createInbox, line, missing, open, openChat, patience, untilWatched, visit, write } from './inbox.ts'
+
+const browser = browserOf()
+
+describe('The inbox, when something is away', { timeout: 240_000 }, () => {
+  test.skipIf(missing)(
+    'sends once what was written while the page was offline, and shows what it missed (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page, context } = await visit(browser(), inbox.url)
+      await openChat(page)
+
+      await context.setOffline(true)
+      await write(page, 'Written in a tunnel')
+      await line(page, 'Waiting for the connection').waitFor(patience)
+      sandbox.receive({ ...address, message: 'Said meanwhile' })
+      expect(sandbox.sent).toEqual([])
+      await context.setOffline(false)
+      await line(page, 'Said meanwhile').waitFor(patience)
+      await expect.poll(() => sandbox.sent.length).toBe(1)
+      await expect.poll(() => line(page, 'Written in a tunnel').innerText()).toContain('Sent')
+
+      expect(await line(page, 'Written in a tunnel').count()).toBe(1)
+      expect(sandbox.sent).toHaveLength(1)
+    },
+  )
+
+  test.skipIf(missing)(
+    'says that the gateway was killed, and goes on where it was once it is back (needs Chromium)',
+    async ({ sandbox }) => {
+      const { inbox, folder, env } = await createInbox()
+      const given = { ...environment(sandbox), ...env, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`, LOG_LEVEL: 'info' }
+      const gateway = createGatewayProcess(given as Record<string, string>, await freePort())
+      await gateway.start()
+      onTestFinished(async () => void (await gateway.stop('SIGKILL')))
+      await inbox.connect(gateway.url())
+      await untilWatched(sandbox)
+      const { page, errors } = await visit(browser(), inbox.url)
+      await openChat(page)
+      await write(page, 'Before the crash')
+      await line(page, 'Before the crash').getByText('Sent').waitFor(patience)
+
+      await gateway.stop('SIGKILL')
+      await page.locator('#connection', { hasText: 'The gateway cannot be reached' }).waitFor(patience)
+      await write(page, 'Written meanwhile')
+      await line(page, 'Waiting for the connection').waitFor(patience)
+      sandbox.receive({ ...address, message: 'Said meanwhile' })
+      sandbox.receive({ ...address, destination: '34600000009', message: 'A new customer meanwhile' })
+      expect(sandbox.sent).toHaveLength(1)
+      await gateway.start()
+
+      await line(page, 'Said meanwhile').waitFor(patience)
+      await line(page, 'Written meanwhile').getByText('Sent').waitFor(patience)
+      await page.locator('.conversation', { hasText: 'A new customer meanwhile' }).waitFor(patience)
+      await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
+      for (const text of ['Before the crash', 'Said meanwhile', 'Written meanwhile']) expect(await line(page, text).count(), text).toBe(1)
+      expect(sandbox.sent.map(({ message }) => message)).toEqual(['Before the crash', 'Written meanwhile'])
+      sandbox.receive({ ...address, message: 'And live again' })
+      await line(page, 'And live again').waitFor(patience)
+      expect(errors).toEqual([])
+    },
+  )
+
+  test.skipIf(missing)('goes on with a new token when the old one ends (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    let refusals = 0
+    await page.route(/\/messages$/, async route => {
+      if (route.request().method() !== 'POST' || refusals++ > 0) return route.continue()
+      await route.continue({ headers: { ...route.request().headers(), authorization: 'Bearer an-expired-token-012345' } })
+    })
+    await openChat(page)
+
+    await write(page, 'Still here')
+
+    await expect.poll(() => line(page, 'Still here').innerText(), patience).toContain('Sent')
+    expect(refusals).toBeGreaterThan(1)
+    expect(sandbox.sent.map(({ message }) => message)).toEqual(['Still here'])
+  })
+
+  test.skipIf(missing)('goes on when its token really ends, sending and listening (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox, gateway } = await open(start, sandbox)
+    const { page, errors } = await visit(browser(), inbox.url)
+    const short = await issue(gateway, { ttlSeconds: 60, scopes: ['messages:read', 'messages:send', 'events:read'] })
+    let issued = 0
+    await page.route('**/api/tokens', route =>
+      ++issued === 1 ? route.fulfill({ status: 201, json: { token: short, gatewayUrl: gateway.url } }) : route.continue(),
+    )
+    await openChat(page)
+    sandbox.receive({ ...address, message: 'Heard with the first token' })
+    await line(page, 'Heard with the first token').waitFor(patience)
+    expect(issued).toBe(1)
+
+    await expect.poll(async () => (await gateway.request('/me', { key: short })).status, { timeout: 90_000, interval: 500 }).toBe(401)
+    await write(page, 'Written after its end')
+    sandbox.receive({ ...address, message: 'Heard after its end' })
+
+    await line(page, 'Written after its end').getByText('Sent').waitFor(patience)
+    await line(page, 'Heard after its end').waitFor(patience)
+    expect(issued).toBeGreaterThan(1)
+    expect(sandbox.sent.map(({ message }) => message)).toEqual(['Written after its end'])
+    expect(await page.locator('#connection').isVisible()).toBe(false)
+    expect(errors).toEqual([])
+  })
+})

@@ -1,0 +1,56 @@
+import type { Page } from 'playwright-core'
+import { describe, expect } from 'vitest'
+import { test } from '../gateway.ts'
+import { address, browserOf, line, missing, open, openChat, patience, visit } from './inbox.ts'
+
+const browser = browserOf()
+const sizeOf = (page: Page, selector: string) => page.locator(selector).first().getAttribute('aria-setsize').then(Number)
+
+describe('The inbox, when there is much', { timeout: 240_000 }, () => {
+  test.skipIf(missing)(
+    'pages through 10,000 messages with only what is visible in the document (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      for (let n = 1; n <= 10_000; n++) sandbox.receive({ ...address, message: `Message ${n}.` })
+      const { page, errors } = await visit(browser(), inbox.url)
+      await openChat(page)
+      await line(page, 'Message 10000.').waitFor(patience)
+      let most = 0
+
+      for (let known = 0; (await line(page, 'Message 1.').count()) === 0; ) {
+        await page.evaluate('document.getElementById("messages").scrollTop = 0')
+        most = Math.max(most, await page.locator('.line').count())
+        await expect.poll(() => sizeOf(page, '.line'), { interval: 20, timeout: 40_000 }).toBeGreaterThan(known)
+        known = await sizeOf(page, '.line')
+        if (known >= 10_000) await page.evaluate('document.getElementById("messages").scrollTop = 0')
+      }
+
+      expect(await sizeOf(page, '.line')).toBeGreaterThanOrEqual(10_000)
+      expect(most).toBeLessThan(60)
+      await page.evaluate('document.getElementById("messages").scrollTop = 1e9')
+      await line(page, 'Message 10000.').waitFor(patience)
+      expect(await page.locator('.line').count()).toBeLessThan(60)
+      expect(errors).toEqual([])
+    },
+  )
+
+  test.skipIf(missing)('lists 1,000 conversations, and finds one of them (needs Chromium)', async ({ start, sandbox }) => {
+    sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 1_000 })
+    sandbox.receive({ ...address, destination: '34699999999', message: 'The needle' })
+    const { inbox } = await open(start, sandbox)
+    const { page, errors } = await visit(browser(), inbox.url)
+
+    expect(await sizeOf(page, '.conversation')).toBeGreaterThan(1_000)
+    expect(await page.locator('.conversation').count()).toBeLessThan(40)
+    await page.locator('#conversations').focus()
+    await page.keyboard.press('End')
+    const size = await sizeOf(page, '.conversation')
+    expect(Number(await page.locator('.conversation.active').getAttribute('aria-posinset'))).toBe(size)
+    expect(await page.locator('.conversation').count()).toBeLessThan(40)
+    await page.locator('#search').fill('needle')
+    expect(await page.locator('.conversation').count()).toBe(1)
+    await openChat(page, '34699999999')
+    await line(page, 'The needle').waitFor(patience)
+    expect(errors).toEqual([])
+  })
+})

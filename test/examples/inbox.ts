@@ -1,0 +1,85 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
+import { startInbox } from '../../examples/inbox/server/inbox.ts'
+import type { Sandbox } from '../../src/sandbox/app.ts'
+import { canaries, type StartOptions, type TestGateway } from '../gateway.ts'
+
+const executablePath = '/usr/bin/chromium'
+export const missing = !existsSync(executablePath)
+export const address = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
+export const patience = { timeout: 40_000 }
+
+/** A Chromium for the tests of a file; to be called once, outside of them. */
+export function browserOf(): () => Browser {
+  let browser: Browser
+  beforeAll(async () => {
+    const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+    if (!missing) browser = await chromium.launch({ executablePath, args })
+  })
+  afterAll(() => browser?.close())
+  return () => browser
+}
+
+/** An inbox without a gateway yet, and the environment of one for it, which watches every channel. */
+export async function createInbox() {
+  const inbox = await startInbox({ key: canaries.key })
+  const folder = await mkdtemp(join(tmpdir(), 'inbox-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  onTestFinished(() => inbox.close())
+  const env = { EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '1000', CORS_ORIGINS: inbox.url, MEDIA_STORE: `file:${folder}` }
+  return { inbox, folder, env }
+}
+
+/** Waits until the gateway has looked at each channel twice: what was there before the second look is not new. */
+export function untilWatched(sandbox: Sandbox, looks = 8) {
+  const looked = (calls: Sandbox['calls']) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length
+  const before = looked(sandbox.calls)
+  return sandbox.until(({ calls }) => looked(calls) > before + looks, 40_000)
+}
+
+/** A gateway that watches every channel, and an inbox in front of it. */
+export async function open(start: (options?: StartOptions) => Promise<TestGateway>, sandbox: Sandbox) {
+  const { inbox, env } = await createInbox()
+  const gateway = await start({ env })
+  await inbox.connect(gateway.url)
+  await untilWatched(sandbox)
+  return { inbox, gateway }
+}
+
+export async function visit(browser: Browser, url: string, options: BrowserContextOptions = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options })
+  onTestFinished(() => context.close())
+  const page = await context.newPage()
+  const errors: string[] = []
+  page.on('pageerror', error => errors.push(error.message))
+  await page.goto(url)
+  await page.locator('.conversation').first().waitFor(patience)
+  return { page, context, errors }
+}
+
+export async function openChat(page: Page, name = address.destination) {
+  await page.locator('.conversation', { hasText: name }).first().click()
+  await page.locator('.line').first().waitFor(patience)
+}
+
+export async function write(page: Page, text: string) {
+  await page.locator('#text').fill(text)
+  await page.keyboard.press('Enter')
+}
+
+export const line = (page: Page, text: string) => page.locator('.line', { hasText: text })
+
+const axe = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
+
+/** What axe-core finds that keeps people out. The page needs a context that bypasses its CSP. */
+export async function barriers(page: Page) {
+  await page.evaluate(axe)
+  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; impact: string; nodes: { target: string[] }[] }[] }
+  return found.violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(', ')}`)
+}
