@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +12,7 @@ import { createLogger } from '../telemetry/log.ts'
 import { configOrExit } from './config-or-exit.ts'
 
 // Gateway, sandbox and inbox in one process, with a key of this run only; ports and host come from the environment as usual.
-const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT, INBOX_PORT } = process.env
+const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT, INBOX_PORT, WEBHOOK_URL, WEBHOOK_SECRET } = process.env
 const { AFILNET_TRANSPORT = 'post', AFILNET_GRANT, AFILNET_JSON_STYLE, AFILNET_SCOPE } = process.env
 const sandbox = await startSandbox({
   port: Number(SANDBOX_PORT || 4010),
@@ -48,6 +49,9 @@ const config = configOrExit(() =>
     MEDIA_STORE: `file:${files}`,
     EVENTS_CHANNELS: '*',
     EVENTS_INTERVAL_MS: '1000',
+    QUEUE_KEY: randomBytes(32).toString('base64'),
+    WEBHOOK_URL,
+    WEBHOOK_SECRET,
     LOG_LEVEL: 'warn',
   }),
 )
