@@ -51,6 +51,9 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
     sends: { ...sends.queue, owner: sends.queue.owner() },
     prepare,
     onKeysLost: count => observe('queueKeysLost', { count }),
+    onExpired: sends => {
+      for (const { account, kind } of sends) observe('sendSettled', { account, kind, state: 'expired' })
+    },
     timeoutMs,
   })
   sends.queue.onQueued = () => worker.look()

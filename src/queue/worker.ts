@@ -7,6 +7,8 @@ import type { Sealer } from './seal.ts'
 /** What the worker needs of the sends: attempts run, and ends are recorded, as those of a POST. */
 export type QueuedSends = {
   owner: string
+  /** Whether the end of an attempt is not in the store yet. */
+  isUnrecorded(id: string): boolean
   /** Runs an attempt and records its end, or queues the send again. */
   attempt(due: DueSend, attempt: SendAttempt): Promise<void>
   /** Ends a send that was not attempted, as `not_sent`. */
@@ -21,6 +23,8 @@ export type WorkerOptions = {
   prepare: (row: SendRow, params: Record<string, string>) => SendAttempt | Problem['code']
   /** Sends whose key is lost were ended. */
   onKeysLost: (count: number) => void
+  /** Sends were too late. */
+  onExpired: (sends: readonly Pick<SendRow, 'account' | 'kind'>[]) => void
   now?: () => number
   timeoutMs?: number
   atOnce?: number
@@ -41,6 +45,10 @@ export class QueueWorker {
   #again = false
   #isStopped = false
   #keysChecked = false
+  /** Attempts that run here, by id and number. */
+  readonly #given = new Set<string>()
+  /** An answer of the store was lost: it may have given attempts to this process that never arrived. */
+  #mayLack = false
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -84,16 +92,46 @@ export class QueueWorker {
     if (!this.#keysChecked) await this.#endLost()
     const room = this.#atOnce - this.#running
     if (room <= 0) return longestMs
-    const { due, nextAt } = await within(this.#timeoutMs, store.takeDue(sends.owner, room))
-    for (const one of due) {
-      this.#running++
-      void ignoreErrors(this.#run(one)).then(() => {
-        this.#running--
-        this.look()
-      })
-    }
+    if (this.#mayLack) await this.#putBackLost()
+    const taking = store.takeDue(sends.owner, room)
+    const { due, expired, nextAt } = await within(this.#timeoutMs, taking).catch(error => {
+      const lacking = () => {
+        this.#mayLack = true
+      }
+      lacking()
+      taking.then(lacking, () => {}) // too late to be waited for
+      throw error
+    })
+    if (expired.length > 0) this.#options.onExpired(expired)
+    for (const one of due) this.#begin(one)
     if (this.#running >= this.#atOnce) return longestMs
     return nextAt === undefined ? longestMs : Math.min(longestMs, Math.max(shortestMs, nextAt - this.#now()))
+  }
+
+  #begin(due: DueSend) {
+    const name = nameOf(due)
+    this.#running++
+    this.#given.add(name)
+    void ignoreErrors(this.#run(due)).then(() => {
+      this.#given.delete(name)
+      this.#running--
+      this.look()
+    })
+  }
+
+  /** Queues again what the store gave to this process and never arrived here: nothing of it has left. */
+  async #putBackLost() {
+    const { store, sends } = this.#options
+    this.#mayLack = false
+    try {
+      for (const one of await within(this.#timeoutMs, store.taken(sends.owner))) {
+        if (this.#given.has(nameOf(one)) || sends.isUnrecorded(one.row.id)) continue
+        await within(this.#timeoutMs, store.requeue(one.row, this.#now(), one.attempts))
+      }
+    } catch (error) {
+      this.#mayLack = true
+      throw error
+    }
   }
 
   async #run(due: DueSend) {
@@ -124,6 +162,8 @@ export class QueueWorker {
     if (ended > 0) onKeysLost(ended)
   }
 }
+
+const nameOf = ({ row, attempts }: Omit<DueSend, 'sealed'>) => `${row.id} ${attempts}`
 
 type Lost = { store: Store; sends: Pick<QueuedSends, 'refuse'>; keys: readonly string[]; timeoutMs: number }
 

@@ -7,6 +7,8 @@ export type Lease = {
   owner: string
   /** Offers an outcome that the store refused four times a second, until the store has it. */
   retryLater(send: SendRef, outcome: Outcome, queued?: boolean): void
+  /** Whether what became of a send is not recorded yet. */
+  isWaiting(id: string): boolean
   /** Queues a send again, now or as soon as the store takes it: until then it is pending, and `unknown` if this process dies. */
   requeue(send: SendRef, nextAt: number, attempts: number): Promise<void>
   /** Offers these outcomes once more and ends the lease: sends that are still pending become `unknown`. */
@@ -63,6 +65,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
       const write = (to: Store) => (queued ? to.unqueue(send, outcome) : to.settle(send, afterAnswer(outcome)))
       if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, { send, outcome, write, since, dueAt: since })
     },
+    isWaiting: id => waiting.has(id),
     async requeue({ caller, account, id }, nextAt, attempts) {
       const send = { caller, account, id }
       const write = (to: Store) => to.requeue(send, nextAt, attempts).then(() => ({ settled: true }))

@@ -107,6 +107,7 @@ export class Sends {
   /** What the queue needs: its attempts run, and end, as those of a POST. */
   readonly queue = {
     owner: () => this.#lease.owner,
+    isUnrecorded: (id: string) => this.#lease.isWaiting(id),
     attempt: (due: DueSend, attempt: SendAttempt) => this.#attemptQueued(due, attempt),
     refuse: (row: SendRow, code: ProblemCode) => this.#refuseQueued(row, code),
     /** Called when a send was queued. */
@@ -277,8 +278,9 @@ export class Sends {
   /** Ends a send of the queue that must not be attempted; it may be queued still. */
   async #refuseQueued(row: SendRow, code: ProblemCode): Promise<void> {
     const outcome: Outcome = { ...this.#outcomeOf(new Problem(code), row, row.id), state: 'not_sent', late: true }
-    if (row.state === 'queued') await within(this.#timeoutMs, this.#store.unqueue(row, outcome))
-    else await this.#settle(row, outcome)
+    if (row.state !== 'queued') return void (await this.#settle(row, outcome))
+    const { settled } = await within(this.#timeoutMs, this.#store.unqueue(row, outcome))
+    if (settled) this.#observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
   }
 
   #outcomeOf(problem: Problem, row: NewSend, requestId: string, settledBy: SettledBy = 'answer'): Outcome {

@@ -149,7 +149,9 @@ export type Store = {
    * Makes queued sends that are due `pending`, as the owner's, and those that are too late `expired`. Of a conversation only the first one, by
    * due time and then by id, and none while another one of it is pending. `nextAt`: when there may be something to do again.
    */
-  takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; nextAt?: number }>
+  takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind'>[]; nextAt?: number }>
+  /** What `takeDue` gave to a process and has not ended: if an answer was lost, the process does not know all of it. */
+  taken(owner: string): Promise<Omit<DueSend, 'sealed'>[]>
   /** Makes a send from the queue `queued` again until `nextAt`, after this attempt; `false` if it is not the last one, or has ended. */
   requeue(send: SendRef, nextAt: number, attempts: number): Promise<boolean>
   /** Ends a send that is still `queued`, and frees its key with `not_sent`; nothing else changes. */

@@ -33,7 +33,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       const row = await queue(store, { idempotencyKey: 'k' })
       expect(await store.find(crm, row.id)).toEqual({ ...row, state: 'queued' })
       expect(await store.list(crm, { state: 'queued', limit: 10 })).toHaveLength(1)
-      expect(await store.takeDue('first', 10)).toEqual({ due: [], nextAt: 2_000 })
+      expect(await store.takeDue('first', 10)).toEqual({ due: [], expired: [], nextAt: 2_000 })
       clock.ms = 2_000
       const taken = await Promise.all([store.takeDue('first', 10), store.takeDue('first', 10)])
 
@@ -67,7 +67,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.requeue(first, 6_000, 1)).toBe(false)
       expect(await stateOf(store, first)).toBe('queued')
       clock.ms = 4_999
-      expect(await store.takeDue('first', 10)).toEqual({ due: [], nextAt: 5_000 })
+      expect(await store.takeDue('first', 10)).toEqual({ due: [], expired: [], nextAt: 5_000 })
       clock.ms = 5_000
 
       const { due } = await store.takeDue('second', 10)
@@ -76,11 +76,26 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await take(store)).toEqual([second.id])
     })
 
+    test('that was given is known until it ends, to the process that has it', async ({ store, clock }) => {
+      const [row, gone] = [await queue(store), await queue(store, other)]
+      clock.ms = 2_000
+      await take(store)
+      await store.claim(send({ owner: 'first' })) // not of the queue
+      await store.settle(gone, ended('accepted'))
+
+      expect(await store.taken('second')).toEqual([])
+      expect(await store.taken('first')).toMatchObject([{ row: { id: row.id, state: 'pending' }, attempts: 1 }])
+      await store.requeue(row, 2_000, 1)
+      expect(await store.taken('first')).toEqual([])
+    })
+
     test('expires, and is never given then', async ({ store, clock }) => {
       const [row, behind] = [await queue(store, { idempotencyKey: 'k' }), await queue(store, { expiresAt: 20_000 })]
       clock.ms = 9_000
 
-      expect(await take(store)).toEqual([behind.id])
+      const { due, expired } = await store.takeDue('first', 10)
+      expect(due.map(({ row }) => row.id)).toEqual([behind.id])
+      expect(expired).toEqual([{ account: 'main', kind: 'message' }])
       expect(await store.find(crm, row.id)).toEqual({ ...row, state: 'expired', settledAt: 9_000, answer: '' })
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'expired' } })
     })

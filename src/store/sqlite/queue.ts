@@ -19,11 +19,18 @@ export type FlatDue = [row: FlatRow, sealed: string, attempts: number]
  * It goes when its send ends, and its encrypted body with it.
  */
 export const queueing = {
-  takeDue(scope: Scope, owner: string, limit: number): { due: FlatDue[]; nextAt: number | null } {
+  takeDue(
+    scope: Scope,
+    owner: string,
+    limit: number,
+  ): { due: FlatDue[]; expired: [account: string, kind: string][]; nextAt: number | null } {
     const { file, now } = scope
+    const expired: [string, string][] = []
     const late = `SELECT caller, account, id FROM queue WHERE expiresAt <= ? AND state <> 'running' ORDER BY expiresAt LIMIT ${expiredAtOnce}`
-    for (const [caller, account, id] of file.rows(late, now) as [string, string, string][])
-      leave(scope, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
+    for (const [caller, account, id] of file.rows(late, now) as [string, string, string][]) {
+      const row = leave(scope, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
+      if (row) expired.push([account, String(row[at.kind])])
+    }
     const ready = `SELECT caller, account, id, sealed, attempts FROM queue WHERE state = 'ready' AND nextAt <= ? ORDER BY nextAt LIMIT ?`
     const due: FlatDue[] = []
     for (const [caller, account, id, sealed, attempts] of file.rows(ready, now, limit) as [string, string, string, string, number][]) {
@@ -38,7 +45,7 @@ export const queueing = {
       due.push([row, sealed, attempts + 1])
     }
     const next = `SELECT min(a) FROM (SELECT min(nextAt) AS a FROM queue WHERE state = 'ready' UNION ALL SELECT min(expiresAt) FROM queue WHERE state <> 'running')`
-    return { due, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
+    return { due, expired, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
   },
 
   requeue(scope: Scope, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
@@ -70,6 +77,19 @@ export const queueing = {
 
 /** Verbs of the queue that only read. */
 export const queueReads = {
+  taken({ file }: Scope, owner: string): [row: FlatRow, attempts: number][] {
+    const running = file.rows(`SELECT caller, account, id, attempts FROM queue WHERE state = 'running'`) as [
+      string,
+      string,
+      string,
+      number,
+    ][]
+    return running.flatMap(([caller, account, id, attempts]) => {
+      const row = file.row(`SELECT ${all} FROM sends WHERE ${named} AND owner = ? AND state = 'pending'`, caller, account, id, owner)
+      return row ? [[row as FlatRow, attempts] as [FlatRow, number]] : [] // as the columns are
+    })
+  },
+
   sealedByOthers({ file }: Scope, keys: readonly string[]): FlatRow[] {
     const own = keys.map(() => '?').join(', ')
     const others = `SELECT caller, account, id FROM queue WHERE state <> 'running' AND substr(sealed, 1, instr(sealed, '.') - 1) NOT IN (${own})`
@@ -105,15 +125,19 @@ export function dequeue(file: SqliteFile, id: string) {
 }
 
 /** Ends a send that is still queued. */
-function leave(scope: Scope, [caller, account, id]: [string, string, string], { state, settledAt, answer, settledBy }: Outcome): boolean {
+function leave(
+  scope: Scope,
+  [caller, account, id]: [string, string, string],
+  { state, settledAt, answer, settledBy }: Outcome,
+): FlatRow | undefined {
   const { file } = scope
   const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
   const row = file.row(end, state, settledAt, answer, settledBy ?? null, caller, account, id) as FlatRow | undefined // as the columns are
-  if (!row) return false
+  if (!row) return undefined
   dequeue(file, id)
   count(scope, caller, Number(row[at.createdAt]), -1, 0)
   announce(scope, row)
-  return true
+  return row
 }
 
 /** Makes the first entry of a conversation ready, unless one of it is running. */

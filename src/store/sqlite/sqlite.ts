@@ -99,9 +99,14 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },
     async takeDue(owner, limit) {
-      const { due, nextAt } = await writer.call('takeDue', [owner, limit])
-      return { due: due.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })), ...(nextAt !== null && { nextAt }) }
+      const { due, expired, nextAt } = await writer.call('takeDue', [owner, limit])
+      return {
+        due: due.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })),
+        expired: expired.map(([account, kind]) => ({ account, kind: kind as SendRow['kind'] })), // as the columns are
+        ...(nextAt !== null && { nextAt }),
+      }
     },
+    taken: async owner => (await reader.call('taken', [owner])).map(([row, attempts]) => ({ row: toRow(row), attempts })),
     requeue: ({ caller, account, id }, nextAt, attempts) => writer.call('requeue', [caller, account, id, nextAt, attempts]),
     async unqueue({ caller, account, id }, outcome) {
       const row = await writer.call('unqueue', [caller, account, id, outcome])

@@ -5,12 +5,13 @@ const expiredAtOnce = 200
 /** The verbs of the queue, one atomic step each. */
 export const queueScripts = {
   takeDue: write(`
-    local owner, limit = ARGV[9], tonumber(ARGV[10])
+    local owner, limit, expired = ARGV[9], tonumber(ARGV[10]), {}
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('expiry'), '-inf', now, 'LIMIT', 0, ${expiredAtOnce})) do
       local row = read(id)
       if row and row.state == 'queued' then
         move(row, 'expired', ARGV[1], '')
         announce(row)
+        expired[#expired + 1] = {row.account, row.kind}
       else
         redis.call('ZREM', Q('expiry'), id)
       end
@@ -46,7 +47,16 @@ export const queueScripts = {
       local first = redis.call('ZRANGE', Q(name), 0, 0, 'WITHSCORES')[2]
       if first and (nextAt == '' or tonumber(first) < tonumber(nextAt)) then nextAt = first end
     end
-    return {over(), due, nextAt}`),
+    return {over(), due, nextAt, expired}`),
+
+  taken: read(`
+    local taken = {}
+    for _, id in ipairs(redis.call('SMEMBERS', P .. 'pending:' .. ARGV[9])) do
+      local attempts = redis.call('HGET', P .. 'queue:' .. id, 'attempts')
+      local _, flat = read(id)
+      if flat and attempts then taken[#taken + 1] = {flat, tonumber(attempts)} end
+    end
+    return taken`),
 
   requeue: write(`
     local row = read(ARGV[9])

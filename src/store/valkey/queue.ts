@@ -1,10 +1,10 @@
-import type { DueSend, Store } from '../store.ts'
+import type { DueSend, SendRow, Store } from '../store.ts'
 import type { Reply } from './connection.ts'
 import { queueScripts } from './queue-scripts.ts'
 import { toRow } from './rows.ts'
 import type { Session } from './session.ts'
 
-type QueueVerbs = Pick<Store, 'takeDue' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
+type QueueVerbs = Pick<Store, 'takeDue' | 'taken' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
 
 /** The verbs of the queue on a server. */
 export function createQueue({ read, write, confirmedWrite }: Session): QueueVerbs {
@@ -20,10 +20,15 @@ export function createQueue({ read, write, confirmedWrite }: Session): QueueVerb
 
   return {
     async takeDue(owner, limit) {
-      const [found, nextAt] = await write(queueScripts.takeDue, owner, limit)
+      const [found, nextAt, late] = await write(queueScripts.takeDue, owner, limit)
       const due = (found as [Reply, string, number][]).map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })) // as the script says it
       if (due.length > 0) await confirm(due)
-      return { due, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
+      const expired = (late as [string, SendRow['kind']][]).map(([account, kind]) => ({ account, kind })) // as above
+      return { due, expired, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
+    },
+    async taken(owner) {
+      const found = (await read(queueScripts.taken, owner)) as [Reply, number][] // as above
+      return found.map(([row, attempts]) => ({ row: toRow(row), attempts }))
     },
     async requeue({ id }, nextAt, attempts) {
       const [requeued] = await write(queueScripts.requeue, id, nextAt, attempts)

@@ -1,0 +1,92 @@
+import { test as base, describe, expect, vi } from 'vitest'
+import { createSealer } from '../../src/queue/seal.ts'
+import { QueueWorker } from '../../src/queue/worker.ts'
+import type { SendAttempt } from '../../src/sends/attempt.ts'
+import { Sends } from '../../src/sends/sends.ts'
+import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
+import { type Store, StoreUnavailableError } from '../../src/store/store.ts'
+import { crm, policy } from '../store/sends.ts'
+
+const never: SendAttempt = { admit() {}, run: async () => {} }
+const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 20_000 })
+
+type Fixtures = {
+  /** Verbs whose next answers are lost: the store has done what was asked. */
+  lost: Map<keyof Store, number>
+  store: Store
+  sent: string[]
+  sends: Sends
+  queue: (message: string) => Promise<string>
+}
+const test = base.extend<Fixtures>({
+  // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
+  lost: async ({}, use) => use(new Map()),
+  store: async ({ lost }, use) => {
+    const store = await openSqlite({ ...policy, path: ':memory:' })
+    const losing = <A extends unknown[], R>(name: keyof Store, verb: (...args: A) => Promise<R>) =>
+      async function losingVerb(...args: A) {
+        const answer = await verb(...args)
+        const left = lost.get(name) ?? 0
+        lost.set(name, left - 1)
+        if (left > 0) throw new StoreUnavailableError('io')
+        return answer
+      }
+    await use({ ...store, takeDue: losing('takeDue', store.takeDue), settle: losing('settle', store.settle) })
+    await store.close()
+  },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  sent: async ({}, use) => use([]),
+  sends: async ({ store, sent }, use) => {
+    const sends = new Sends({ store, base: '' })
+    const worker = new QueueWorker({
+      store,
+      sealer: createSealer([Buffer.alloc(32, 7)]),
+      sends: { ...sends.queue, owner: sends.queue.owner() },
+      prepare: (_row, { message = '' }) => ({ ...never, run: async () => void sent.push(message) }),
+      onKeysLost: () => {},
+      onExpired: () => {},
+    })
+    worker.start()
+    await use(sends)
+    worker.stop()
+    await sends.stop()
+  },
+  queue: ({ sends }, use) =>
+    use(async message => {
+      const seal = (id: string) => createSealer([Buffer.alloc(32, 7)]).seal(id, JSON.stringify({ message }))
+      const now = Date.now()
+      const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+      const request = {
+        ...crm,
+        ...chat,
+        user: 'ops@example.com',
+        kind: 'message' as const,
+        body: { message },
+        requestId: 'r',
+        attempt: never,
+      }
+      return (await sends.run({ ...request, queue: { dueAt: now, expiresAt: now + 60_000, seal } })).send.id
+    }),
+})
+
+describe('A queue whose store loses an answer', () => {
+  test('sends what was given and never arrived, once', async ({ lost, queue, sends, sent }) => {
+    lost.set('takeDue', 3)
+    const ids = [await queue('first'), await queue('second')]
+
+    await eventually(async () => expect((await sends.find(crm, ids[1] ?? '')).state).toBe('accepted'))
+    expect(sent).toEqual(['first', 'second'])
+  })
+
+  test('sends nothing again whose end it has yet to hear', async ({ lost, queue, sends, sent }) => {
+    lost.set('settle', 3)
+    const id = await queue('first')
+    await eventually(() => expect(sent).toEqual(['first']))
+    lost.set('takeDue', 3)
+    await queue('second')
+
+    await eventually(() => expect(sent).toEqual(['first', 'second']))
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+    expect(sent).toEqual(['first', 'second'])
+  })
+})
