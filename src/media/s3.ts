@@ -10,6 +10,10 @@ import type { MediaPlace } from './place.ts'
 const callMs = 10_000
 const putMs = 120_000
 
+/** The SDK would write warnings to standard error; callers and the log learn of failures all the same. */
+const ignore = () => {}
+const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
+
 /**
  * Files in a bucket, with the usual credentials of AWS.
  *
@@ -21,6 +25,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 3,
+    logger: silent,
     ...(region && { region }),
     ...(endpoint && { endpoint, forcePathStyle: true }),
   })

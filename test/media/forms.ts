@@ -27,7 +27,7 @@ export const sha256 = (bytes: Uint8Array) => hash('sha256', bytes)
 type Member = [name: string, value: string | Uint8Array, fileName?: string]
 
 /** Posts a form as Node's own client writes it. */
-export async function postForm(gateway: TestGateway, path: string, members: Member[], headers: Record<string, string> = {}) {
+export async function postForm(gateway: Pick<TestGateway, 'url'>, path: string, members: Member[], headers: Record<string, string> = {}) {
   const form = new FormData()
   for (const [name, value, fileName = 'photo.png'] of members) {
     if (typeof value === 'string') form.append(name, value)

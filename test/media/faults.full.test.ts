@@ -1,0 +1,91 @@
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
+import { canaries, test } from '../gateway.ts'
+import { startProgram } from '../program.ts'
+import { fetched, postForm, samples, sha256 } from './forms.ts'
+
+const run = (command: string, ...args: string[]) => spawnSync(command, args).status === 0
+
+/** A disk of one megabyte, if this user may mount some. */
+function mountDisk() {
+  const folder = mkdtempSync(join(tmpdir(), 'small-disk-'))
+  const isMounted = run('mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder)
+  const end = () => {
+    if (isMounted) run('umount', '-l', folder)
+    rmSync(folder, { recursive: true })
+  }
+  return { folder, isMounted, end }
+}
+
+const probe = mountDisk()
+probe.end()
+const files = '/chats/whatsapp/100/34600000000/files'
+
+describe.skipIf(!probe.isMounted)('A full disk (needs the right to mount)', () => {
+  test('refuses uploads, keeps no part of them, and takes them again once there is room', async ({ start, sandbox }) => {
+    const disk = mountDisk()
+    onTestFinished(disk.end)
+    const gateway = await start({ env: { MEDIA_STORE: `file:${disk.folder}` } })
+    const first = await postForm(gateway, '/media', [['file', randomBytes(400_000)]])
+    const full = [
+      await postForm(gateway, files, [['file', randomBytes(900_000)]]),
+      await postForm(gateway, files, [
+        ['file', samples.png],
+        ['thumb', Buffer.concat([samples.png, randomBytes(900_000)])],
+      ]),
+      await postForm(gateway, '/media', [['file', randomBytes(900_000)]]),
+    ]
+
+    for (const reply of full) {
+      expect(reply).toMatchObject({ status: 507, json: { code: 'media-full', outcome: 'not_applied', retry: 'yes' } })
+      expect(reply.headers.get('retry-after')).toBe('60')
+    }
+    await expect.poll(() => readdirSync(disk.folder)).toEqual([first.json.id])
+    expect(sandbox.calls).toEqual([])
+    expect((await gateway.request(`/media/${first.json.id}`, { method: 'DELETE' })).status).toBe(204)
+    expect((await postForm(gateway, files, [['file', Buffer.concat([samples.png, randomBytes(600_000)])]])).status).toBe(201)
+    expect(await gateway.get('/health/ready')).toMatchObject({ json: { store: 'ok' } })
+  })
+})
+
+describe('A gateway that is killed', () => {
+  test('during uploads keeps what was stored, and no part of the rest', async ({ sandbox }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'killed-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const env = { MEDIA_STORE: `file:${join(folder, 'media')}`, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}` }
+    const names = () => readdirSync(join(folder, 'media'))
+    const first = await startProgram(sandbox, env)
+    const body = randomBytes(300_000)
+    const stored = await postForm(first, '/media', [['file', body]])
+    const uploads = Array.from({ length: 5 }, () => halfAnUpload(first.url).catch(() => 'cut'))
+    await expect.poll(() => names().filter(name => name.endsWith('.part'))).toHaveLength(5)
+    first.kill('SIGKILL')
+    await first.exited
+    expect(await Promise.all(uploads)).toEqual(Array(5).fill('cut'))
+    expect(names()).toHaveLength(6)
+    writeFileSync(join(folder, 'media', 'notes.txt'), 'of somebody else')
+
+    const second = await startProgram(sandbox, env)
+    await expect.poll(names).toEqual([stored.json.id, 'notes.txt'].sort())
+    const { bytes } = await fetched(stored.json.url.replace(first.url, second.url))
+    expect(sha256(bytes)).toBe(sha256(body))
+    expect(sandbox.sent).toEqual([])
+  })
+})
+
+/** Sends the beginning of a file, and waits for an answer. */
+async function halfAnUpload(url: string) {
+  const head = '--b\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+  const headers = { authorization: `Bearer ${canaries.key}`, 'content-type': 'multipart/form-data; boundary=b' }
+  async function* bytes() {
+    yield Buffer.from(head)
+    yield randomBytes(100_000)
+    await new Promise(() => {})
+  }
+  const answer = await fetch(`${url}/media`, { method: 'POST', headers, body: bytes() as never, duplex: 'half' } as RequestInit)
+  return answer.status
+}

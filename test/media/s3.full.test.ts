@@ -1,0 +1,135 @@
+import { hash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type IncomingHttpHeaders, request as proxyRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+// @ts-expect-error: the package has no types
+import S3rver from 's3rver'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished } from 'vitest'
+import { test } from '../gateway.ts'
+import { noServer, startServer } from '../store/valkey/server.ts'
+import { fetched, postForm, samples, sha256 } from './forms.ts'
+
+const files = '/chats/whatsapp/100/34600000000/files'
+const credentials = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' } // s3rver knows no others
+
+/** What the test needs of the package. */
+const S3Server: new (options: object) => { run(): Promise<AddressInfo>; close(): Promise<void> } = S3rver
+
+type Seen = { method: string; path: string; headers: IncomingHttpHeaders; body: Buffer }
+
+/** s3rver, and in front of it what records every request: s3rver itself looks neither for trailers nor at most headers. */
+async function startBucket() {
+  const directory = mkdtempSync(join(tmpdir(), 's3rver-'))
+  const s3 = new S3Server({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: 'media' }] })
+  const { port } = await s3.run()
+  const seen: Seen[] = []
+  const state = { isAway: false }
+  const recorder = createServer(async (request, reply) => {
+    if (state.isAway) return void request.socket.destroy()
+    const body = Buffer.concat(await request.toArray())
+    const { method = '', url: path = '', headers } = request
+    seen.push({ method, path, headers, body })
+    const passed = proxyRequest({ port, host: '127.0.0.1', method, path, headers }, answer => {
+      reply.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(reply)
+    })
+    passed.end(body)
+  }).listen(0, '127.0.0.1')
+  await once(recorder, 'listening')
+  const endpoint = `http://127.0.0.1:${(recorder.address() as AddressInfo).port}`
+  return {
+    seen,
+    state,
+    store: `s3://media/uploads?endpoint=${encodeURIComponent(endpoint)}&region=eu-south-2`,
+    async end() {
+      recorder.closeAllConnections()
+      recorder.close()
+      await s3.close()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+describe('A media store in S3', () => {
+  let bucket: Awaited<ReturnType<typeof startBucket>>
+  beforeAll(async () => {
+    Object.assign(process.env, credentials)
+    bucket = await startBucket()
+  })
+  beforeEach(() => {
+    bucket.state.isAway = false
+    bucket.seen.length = 0
+  })
+  afterAll(async () => {
+    for (const name of Object.keys(credentials)) delete process.env[name]
+    await bucket.end()
+  })
+
+  test('gets each file in one signed request, whole and without trailers', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    const large = Buffer.concat([samples.png, randomBytes(5_000_000)])
+    const stored = await postForm(gateway, '/media', [['file', large]])
+    const sent = await postForm(gateway, files, [['file', samples.gif]])
+    const puts = bucket.seen.filter(({ method }) => method === 'PUT')
+
+    expect([stored.status, sent.status]).toEqual([201, 201])
+    expect(puts.map(({ body }) => hash('sha256', body))).toEqual([sha256(large), sha256(samples.gif)])
+    expect(puts[0]?.path).toMatch(new RegExp(`^/media/uploads/${stored.json.id}\\b`))
+    expect(puts[0]?.headers['content-length']).toBe(String(large.length))
+    for (const { headers } of bucket.seen) {
+      expect(headers.authorization).toMatch(
+        /^AWS4-HMAC-SHA256 Credential=S3RVER\/\d{8}\/eu-south-2\/s3\/aws4_request, SignedHeaders=[\w;-]*host;[\w;-]*x-amz-content-sha256;[\w;-]*x-amz-date[\w;-]*, Signature=[0-9a-f]{64}$/,
+      )
+      expect(headers['x-amz-content-sha256']).toMatch(/^([0-9a-f]{64}|UNSIGNED-PAYLOAD)$/)
+      for (const name of ['x-amz-trailer', 'x-amz-sdk-checksum-algorithm', 'x-amz-decoded-content-length', 'transfer-encoding'])
+        expect(headers, name).not.toHaveProperty(name)
+      expect(headers['content-encoding']).toBeUndefined()
+    }
+    expect((await fetched(stored.json.url)).bytes.equals(large)).toBe(true)
+    expect((await fetched(String(sandbox.sent[0]?.fileurl))).bytes).toEqual(samples.gif)
+    expect((await fetched(stored.json.url, { range: 'bytes=4-7' })).bytes).toEqual(large.subarray(4, 8))
+    expect((await gateway.request(`/media/${stored.json.id}`, { method: 'DELETE' })).status).toBe(204)
+    expect(bucket.seen.at(-1)).toMatchObject({ method: 'DELETE', path: expect.stringContaining(stored.json.id) })
+  })
+
+  test('gets nothing of what is refused, and refuses uploads while it is away', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    const refused = await postForm(gateway, files, [
+      ['file', samples.html],
+      ['type', 'image'],
+    ])
+    expect([refused.status, bucket.seen.map(({ method }) => method)]).toEqual([422, []])
+
+    bucket.state.isAway = true
+    const away = await postForm(gateway, files, [['file', samples.png]])
+    bucket.state.isAway = false
+    const back = await postForm(gateway, files, [['file', samples.png]])
+
+    expect(away).toMatchObject({ status: 503, json: { code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' } })
+    expect(back.status).toBe(201)
+    expect(sandbox.sent).toHaveLength(1)
+    expect(JSON.stringify(gateway.log)).not.toMatch(/S3RVER|AWS4|127\.0\.0\.1/)
+  })
+
+  test.skipIf(noServer)(
+    'serves at one gateway what was stored at another, until it is deleted (needs redis-server)',
+    async ({ start, sandbox }) => {
+      const shared = await startServer()
+      onTestFinished(shared.end)
+      const env = { STORE_URL: shared.fresh(), MEDIA_STORE: bucket.store, MEDIA_URL: 'http://media.example.com' }
+      const [one, other] = [await start({ env }), await start({ env })]
+      const { id, url } = (await postForm(one, '/media', [['file', samples.pdf]])).json
+      const at = (gateway: { url: string }) => url.replace(env.MEDIA_URL, gateway.url)
+
+      expect([(await fetched(at(one))).bytes, (await fetched(at(other))).bytes]).toEqual([samples.pdf, samples.pdf])
+      expect((await other.get(`/media/${id}`)).json).toMatchObject({ id, url, sha256: sha256(samples.pdf) })
+      expect((await other.post(files, { type: 'document', fileUrl: url })).status).toBe(201)
+      expect(sandbox.sent).toMatchObject([{ fileurl: url }])
+      expect((await other.request(`/media/${id}`, { method: 'DELETE' })).status).toBe(204)
+      expect([(await fetched(at(one))).status, (await fetched(at(other))).status]).toEqual([404, 404])
+    },
+  )
+})

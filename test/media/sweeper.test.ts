@@ -1,0 +1,122 @@
+import { hash, randomBytes, randomUUID } from 'node:crypto'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { test as base, describe, expect } from 'vitest'
+import type { Events, Observe } from '../../src/events.ts'
+import { Media } from '../../src/media/media.ts'
+import { openBytes } from '../../src/media/open.ts'
+import { openStore } from '../../src/store/open.ts'
+import { file } from '../store/media-contract.ts'
+import { policy } from '../store/sends.ts'
+
+const minute = 60_000
+const hour = 60 * minute
+
+type Swept = Events['mediaSwept'] | Events['mediaSweepFailed']
+
+const test = base.extend<{ sweeping: Awaited<ReturnType<typeof open>> }>({
+  // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
+  sweeping: async ({}, use) => {
+    const sweeping = await open()
+    await use(sweeping)
+    await sweeping.end()
+  },
+})
+
+/** Files in a folder and a ledger, under a clock that the test turns. */
+async function open() {
+  const dir = mkdtempSync(join(tmpdir(), 'sweeper-'))
+  const path = join(dir, 'media')
+  const clock = { ms: Date.now() }
+  const store = await openStore('sqlite::memory:', { ...policy, now: () => clock.ms, monotonic: () => clock.ms })
+  const events: Swept[] = []
+  const observe: Observe = (event, details) => void (/^mediaSw/.test(event) && events.push(details as Swept)) // of these two events
+  const place = { kind: 'folder', path } as const
+  const limits = { maxBytes: 1_000, maxTotalBytes: 10_000, keepMs: hour }
+  const media = new Media({ ...limits, place, ledger: store.media, ownUrl: () => 'http://localhost', observe, now: () => clock.ms })
+  return {
+    path,
+    media,
+    ledger: store.media,
+    events,
+    names: () => (existsSync(path) ? readdirSync(path).sort() : []),
+    async keep() {
+      const bytes = randomBytes(50)
+      const draft = await (await openBytes(place)).draft(Readable.from([bytes]))
+      const upload = { ...draft, bytes: 50, sha256: hash('sha256', bytes), contentType: 'image/png', name: 'a.png', isKept: false }
+      const [row] = await media.keep('owner', [{ type: 'image', upload }])
+      return row?.id ?? ''
+    },
+    /** Lets time pass in small steps: the ledger deletes nothing after a leap of its clock. */
+    async pass(ms: number) {
+      for (const end = clock.ms + ms; clock.ms < end; ) {
+        clock.ms += Math.min(minute, end - clock.ms)
+        await store.media.expired()
+      }
+    },
+    async end() {
+      await store.close()
+      rmSync(dir, { recursive: true })
+    },
+  }
+}
+
+describe('The sweeper', () => {
+  test('deletes files that have expired, and no others', async ({ sweeping: { media, ledger, names, keep, pass, events } }) => {
+    const old = await keep()
+    const needed = await keep()
+    await ledger.keepUntil([needed], Date.now() + 5 * hour)
+    await media.sweep()
+    expect(names()).toEqual([old, needed].sort())
+
+    await pass(hour + minute)
+    await expect(media.find('owner', old)).rejects.toMatchObject({ code: 'media-not-found' })
+    const young = await keep()
+    await media.sweep()
+
+    expect(names()).toEqual([needed, young].sort())
+    expect(await ledger.usage()).toEqual({ files: 2, bytes: 100 })
+    expect(events).toEqual([{ reason: 'expired', count: 1 }])
+  })
+
+  test('deletes what only one of the two stores has, once it is an hour old', async ({
+    sweeping: { media, ledger, path, names, keep, pass, events },
+  }) => {
+    const whole = await keep()
+    await ledger.keepUntil([whole], Date.now() + 5 * hour)
+    const [orphan, lost] = [randomUUID(), file({ createdAt: Date.now(), expiresAt: Date.now() + 5 * hour })]
+    writeFileSync(join(path, orphan), 'x')
+    writeFileSync(join(path, 'notes.txt'), 'of somebody else')
+    await ledger.add(lost, 10_000)
+    await media.sweep()
+    expect([names(), (await ledger.usage()).files]).toEqual([[orphan, whole, 'notes.txt'].sort(), 2])
+
+    await pass(hour + minute)
+    await media.sweep()
+
+    expect(names()).toEqual([whole, 'notes.txt'].sort())
+    expect(await ledger.usage()).toEqual({ files: 1, bytes: 50 })
+    expect(events).toEqual([
+      { reason: 'orphan', count: 1 },
+      { reason: 'lost', count: 1 },
+    ])
+  })
+
+  test('deletes what uploads of dead processes have left, and says when it cannot sweep', async ({
+    sweeping: { media, path, names, keep, events },
+  }) => {
+    const id = await keep()
+    writeFileSync(join(path, '4194304-1-1.part'), 'x') // no process has this number
+    writeFileSync(join(path, `${process.pid}-${Date.now()}-9.part`), 'x')
+    await media.sweep(true)
+    expect(names()).toEqual([id, `${names().find(name => name.endsWith('.part'))}`].sort())
+    expect(names()).toHaveLength(2)
+
+    rmSync(path, { recursive: true })
+    writeFileSync(path, 'no folder')
+    await media.sweep()
+    expect(events).toEqual([{ fault: 'MediaStoreError' }])
+  })
+})
