@@ -1,4 +1,7 @@
-import { describe, expect } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { environment, test } from '../gateway.ts'
 import { openStream, watching } from '../live/streaming.ts'
@@ -91,6 +94,50 @@ describe('GET /events', () => {
     await sandbox.close()
 
     expect((await gateway.get('/events')).json.items, 'its text is in memory').toHaveLength(1)
+  })
+
+  test('answers the problem of the read after a restart, and null for a message that is gone', async ({ start, sandbox }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'events-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const onFile = { env: { ...env, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}` } }
+    const first = await start(onFile)
+    await watching(first)
+    const ids = ['Hello', 'Remove me'].map(message => sandbox.receive({ ...chat, message }))
+    await expect.poll(async () => (await first.get('/events')).json.items?.length, soon).toBe(2)
+    const [{ id }] = (await first.get('/events?limit=1')).json.items
+    await first.drain()
+    sandbox.remove(chat, String(ids[1]))
+    sandbox.answer({ status: 500, method: 'getmessages', times: 4 })
+    const second = await start(onFile)
+    const stream = openStream(second, { 'last-event-id': String(id) })
+
+    expect(await second.get(`/events?after=${id}`)).toMatchObject({ status: 502, json: { code: 'upstream-error', outcome: 'not_applied' } })
+    await expect
+      .poll(async () => (await second.get('/events')).json.items, soon)
+      .toMatchObject([
+        { messageId: ids[0], message: { message: 'Hello' } },
+        { messageId: ids[1], message: null },
+      ])
+    await expect.poll(() => stream.blocks()[1]?.data, soon).toMatchObject({ messageId: ids[1], message: null })
+    stream.socket.destroy()
+  })
+
+  test('bounds the streams of a key, and ends them when a reload changes it or when it expires', async ({ start, sandbox }) => {
+    const shop = { key: 'fake-key-of-a-shop-0123456', rateLimit: { streams: 1 } }
+    const short = { key: 'fake-key-that-ends-01234567', expires: new Date(Date.now() + 3_000).toISOString() }
+    const gateway = await start({ env, callers: { shop, short } })
+    const as = ({ key }: { key: string }) => ({ authorization: `Bearer ${key}` })
+    const streams = [openStream(gateway, as(shop)), openStream(gateway, as(short)), openStream(gateway)]
+    for (const { blocks } of streams) await expect.poll(blocks, soon).toHaveLength(1)
+
+    const refused = await gateway.request('/events', { key: shop.key, headers: accept })
+    expect([refused.status, refused.json.code, refused.json.retry]).toEqual([429, 'too-many-streams', 'yes'])
+    expect((await gateway.request('/events?wait=1', { key: shop.key })).json.code).toBe('too-many-streams')
+    expect((await gateway.request('/events', { key: shop.key })).status).toBe(200)
+    await expect.poll(() => streams.map(({ ended }) => ended), soon).toEqual([false, true, false])
+    gateway.reload(readConfig({ ...environment(sandbox), ...env }))
+    await expect.poll(() => streams.map(({ ended }) => ended), soon).toEqual([true, true, false])
+    for (const { socket } of streams) socket.destroy()
   })
 
   test('does not keep a stream that nobody reads, nor cut one that is quiet', async ({ start }) => {
