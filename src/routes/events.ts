@@ -13,7 +13,7 @@ import { Problem } from '../problem/problem.ts'
 import type { EventType } from '../store/event-log.ts'
 import type { Message } from './messages.ts'
 import { Nullable } from './params.ts'
-import type { Send } from './sends.ts'
+import type { Send } from './send-schemas.ts'
 
 const types = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
 

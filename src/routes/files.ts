@@ -18,7 +18,7 @@ import { chatOf } from './messages.ts'
 import { ChatParams, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
 import { queueFields } from './queueing.ts'
-import { sendExample } from './sends.ts'
+import { sendExample } from './send-schemas.ts'
 
 const url = (description: string, example: string) =>
   text({

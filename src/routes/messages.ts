@@ -7,7 +7,7 @@ import { asksForPage, PageQuery, pageOf, readLimit } from './pages.ts'
 import { ChatParams, Nullable, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
 import { queueFields } from './queueing.ts'
-import { sendExample } from './sends.ts'
+import { sendExample } from './send-schemas.ts'
 
 const messageExample = {
   platform: 'whatsapp',

@@ -7,7 +7,7 @@ import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { type ChatParams, text } from './params.ts'
 import { prefer, queueOf, type Seal } from './queueing.ts'
-import type { Send } from './sends.ts'
+import type { Send } from './send-schemas.ts'
 
 /** The caller's own label of a send. */
 export const reference = Type.Optional(

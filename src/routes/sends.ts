@@ -1,89 +1,19 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { normalizeDestination, type TokenGrant } from '../access.ts'
-import { oneOf, openWord } from '../lib/string-enum.ts'
-import { Problem, type ProblemBody } from '../problem/problem.ts'
+import { oneOf } from '../lib/string-enum.ts'
+import { Problem } from '../problem/problem.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { readLimit } from './pages.ts'
-import { AnsweredPlatform, text } from './params.ts'
-
-const states = ['queued', 'pending', 'accepted', 'rejected', 'not_sent', 'unknown', 'expired', 'canceled'] as const
-const State = openWord(
-  states,
-  '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
-)
-
-export const sendExample = {
-  id: '019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b',
-  kind: 'message',
-  platform: 'whatsapp',
-  platformId: '100',
-  destination: '34600000000',
-  state: 'accepted',
-  idempotencyKey: 'order-4711-shipped',
-  reference: 'order-4711',
-  createdAt: '2026-01-31T09:30:00.000Z',
-  settledAt: '2026-01-31T09:30:00.250Z',
-  settledBy: 'answer',
-}
-
-/** A message or file, and what became of it. */
-export type Send = Static<typeof Send>
-export const Send = Type.Object(
-  {
-    id: Type.String({ format: 'uuid' }),
-    kind: oneOf(['message', 'file']),
-    platform: AnsweredPlatform,
-    platformId: Type.String(),
-    destination: Type.String(),
-    state: State,
-    idempotencyKey: Type.Optional(Type.String()),
-    reference: Type.Optional(Type.String()),
-    actor: Type.Optional(Type.String({ description: 'Who used the token that it was made with' })),
-    createdAt: Type.String({ format: 'date-time' }),
-    settledAt: Type.Optional(Type.String({ format: 'date-time' })),
-    sendAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of a queued send: when it is due' })),
-    expiresAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of a queued send: after this it is not attempted' })),
-    settledBy: Type.Optional(
-      openWord(
-        ['answer', 'late-answer', 'read-back', 'caller'],
-        'Who said how it ended. `read-back`: it was found in the conversation, which is an inference.',
-      ),
-    ),
-    note: Type.Optional(Type.String({ description: 'What was written when it was settled by hand' })),
-    messageId: Type.Optional(Type.String({ description: 'The message that it became, once found in the conversation' })),
-    delivery: Type.Optional(
-      Type.Object(
-        { status: Type.String(), at: Type.String({ format: 'date-time' }) },
-        { description: "Afilnet's own word, and when the gateway first saw it" },
-      ),
-    ),
-    problem: Type.Optional(Type.Unsafe<ProblemBody>(Type.Ref('Problem'))),
-  },
-  {
-    $id: 'Send',
-    examples: [sendExample],
-  },
-)
+import { type Send, type SendPage, type SendVerdict, sendExample, sendStates } from './send-schemas.ts'
 
 const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })
 
-const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
-
-/** A page of sends. */
-export const SendPage = Type.Object(
-  {
-    items: Type.Array(Type.Unsafe<Send>(Type.Ref('Send'))),
-    nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursorExample] })),
-  },
-  { $id: 'SendPage' },
-)
-
 const Filters = Type.Object(
   {
-    state: Type.Optional(oneOf(states, { description: 'Only sends in this state' })),
+    state: Type.Optional(oneOf(sendStates, { description: 'Only sends in this state' })),
     platform: Type.Optional(Type.Unsafe<string>(Type.Ref('Platform'))),
     platformId: Type.Optional(Type.String({ description: 'Only those from this channel' })),
     destination: Type.Optional(Type.String({ description: 'Only those to this destination' })),
@@ -103,15 +33,6 @@ export const readerOf = ({ call, caller }: Asking): SendReader => ({
   account: call.account.name,
   token: caller?.token,
 })
-
-/** What a person found out about an unknown send. */
-export const SendVerdict = Type.Object(
-  {
-    state: oneOf(['accepted', 'rejected', 'not_sent'], { description: '`not_sent` frees the key; else the key replays this result' }),
-    note: Type.Optional(text({ maxLength: 1_000, description: 'Shown in the send', examples: ['Seen in the app by Ana'] })),
-  },
-  { $id: 'SendVerdict', additionalProperties: false, examples: [{ state: 'accepted', note: 'Seen in the app by Ana' }] },
-)
 
 export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (app, { sends }) => {
   app.delete(

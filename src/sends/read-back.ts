@@ -2,22 +2,11 @@ import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { repeat } from '../lib/repeat.ts'
 import { type Conversation, maxConversationRows, type SendRow, type Store, within } from '../store/store.ts'
+import { type ConversationRow, datedRows, type Listed, merge } from './dated-rows.ts'
 import { type Candidate, rowOf } from './match.ts'
 import { accepted } from './outcome.ts'
 import { type Seen, Sightings } from './sightings.ts'
 import { textDigest } from './text-digest.ts'
-
-/** A row of a conversation; `messageId` names it in every list, whether Afilnet gives it an id or not. */
-export type ConversationRow = {
-  messageId: string
-  out: boolean | null
-  text: string | null
-  status: string | null
-  timestamp?: string | undefined
-}
-
-/** A conversation as it was read; `date` is Afilnet's clock in the answer. */
-export type Listed = { rows: readonly ConversationRow[]; beganAt: number; date: string | undefined }
 
 /** What the poller has read of a conversation: `isNew` rows were not there at `absentAt`, when an earlier call began, and were there at `at`. */
 export type ConversationRead = Omit<Conversation, 'user'> & {
@@ -49,8 +38,6 @@ const dayMs = 86_400_000
 const hourMs = 3_600_000
 /** Afilnet may show a message so long after it took it. */
 const shownLateMs = 60_000
-/** `Date` and Afilnet's datetimes have whole seconds. */
-const marginMs = 2_000
 
 /** Finds out what became of sends by reading their conversations. What is not certain stays as it is. */
 export class ReadBack {
@@ -174,29 +161,6 @@ const candidateOf = ({ id, state, settledAt, messageId, createdAt, startedAt }: 
   ...(settledAt !== undefined && { settledAt }),
   ...(messageId !== undefined && { messageId }),
 })
-
-/** The outgoing rows whose time is known by this machine's clock. */
-function datedRows({ rows, beganAt, date }: Listed, now: number, digest: (text: string) => string): Seen[] {
-  const theirs = Date.parse(date ?? '')
-  if (Number.isNaN(theirs)) return []
-  const aheadMs = theirs - beganAt
-  return rows.flatMap(({ messageId, out, text, status, timestamp }) => {
-    if (out !== true || text === null || timestamp === undefined) return []
-    const from = Date.parse(timestamp) - aheadMs - marginMs
-    return [{ messageId, digest: digest(text), status, absentAt: from, newTo: from, seenAt: Math.min(now, from + 2 * marginMs) }]
-  })
-}
-
-/** What is known of a row in two ways holds in both. */
-function merge(some: readonly Seen[], others: readonly Seen[]): Seen[] {
-  const merged = new Map(some.map(row => [row.messageId, row]))
-  for (const row of others) {
-    const known = merged.get(row.messageId) ?? row
-    const absentAt = Math.max(row.absentAt, known.absentAt)
-    merged.set(row.messageId, { ...row, absentAt, newTo: Math.max(row.newTo, known.newTo), seenAt: Math.min(row.seenAt, known.seenAt) })
-  }
-  return [...merged.values()]
-}
 
 const finalWords = /^(read|seen|played|failed|failure|error|rejected|undeliver\w*|expired|deleted)$/i
 

@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import { test as base, describe, expect } from 'vitest'
-import { type ConversationRow, type Listed, ReadBack } from '../../src/sends/read-back.ts'
+import type { ConversationRow, Listed } from '../../src/sends/dated-rows.ts'
+import { ReadBack } from '../../src/sends/read-back.ts'
 import { textDigest } from '../../src/sends/text-digest.ts'
 import { openStore } from '../../src/store/open.ts'
 import type { Archive, NewSend, Outcome, Store } from '../../src/store/store.ts'
