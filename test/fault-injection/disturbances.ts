@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Outage } from './gateway-process.ts'
 import type { Setup } from './setup.ts'
+import { killInUpload } from './stored-files.ts'
 
 /** Breaks something, waits, and repairs it; resolves with each invariant that did not hold meanwhile. */
 type Disturb = (setup: Setup, random: () => number) => Promise<string[] | undefined>
@@ -26,6 +27,8 @@ const kinds = {
     await victim.start()
   },
 
+  'kill -9 in an upload': killInUpload,
+
   async SIGTERM({ victim, proxies }) {
     await proxies[0].passed()
     return restart(victim)
@@ -38,6 +41,10 @@ const kinds = {
 
   async 'refuses connections'({ proxies }, random) {
     await proxies[random() < 0.5 ? 0 : 1].refuse(150)
+  },
+
+  async 'Afilnet is away'({ proxies }) {
+    await Promise.all(proxies.map(proxy => proxy.refuse(3_000)))
   },
 
   async 'stray answers'({ proxies, strays }) {
@@ -105,7 +112,13 @@ const kinds = {
       if (server) server.cli('SWAPDB', '0', '999')
       else for (const file of files) if (existsSync(file)) renameSync(file, `${file}.away`)
       await sleep(700)
-      if (server) server.cli('SWAPDB', '0', '999')
+      // What was queued meanwhile must not be sent by the next ledger that takes its place.
+      if (server)
+        for (const words of [
+          ['SWAPDB', '0', '999'],
+          ['-n', '999', 'FLUSHDB'],
+        ])
+          server.cli(...words)
       else for (const file of files) if (existsSync(`${file}.away`)) renameSync(`${file}.away`, file)
       spawnSync(process.execPath, ['src/cli/store.ts', 'accept'], { env: { PATH: process.env.PATH, STORE_URL: storeUrl } })
       await sleep(5_000) // within which running processes see it
@@ -132,7 +145,17 @@ const kinds = {
 
 export type Kind = keyof typeof kinds
 
-const both = ['stray answers', 'log stalls', 'log closes', 'log disk is full', 'SIGUSR1', 'clock jumps', 'ledger vanishes'] as const
+const both = [
+  'kill -9 in an upload',
+  'Afilnet is away',
+  'stray answers',
+  'log stalls',
+  'log closes',
+  'log disk is full',
+  'SIGUSR1',
+  'clock jumps',
+  'ledger vanishes',
+] as const
 
 /** In which order a run goes through them; kills come most often. */
 export const order: Record<'single' | 'replicas', readonly Kind[]> = {

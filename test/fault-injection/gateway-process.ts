@@ -23,6 +23,7 @@ export type GatewayProcess = ReturnType<typeof createGatewayProcess>
 export function createGatewayProcess(env: Record<string, string>, port = 0) {
   let child: ChildProcess | undefined
   let serving = false
+  let pollsSince = 0
   const outages: Outage[] = []
   const errors: { at: number; line: string }[] = []
   let url = `http://127.0.0.1:${port}`
@@ -48,6 +49,8 @@ export function createGatewayProcess(env: Record<string, string>, port = 0) {
 
   return {
     url: () => (serving ? url : ''),
+    /** Since when the process looks for events at Afilnet, as its log says; 0 if it does not. */
+    pollsSince: () => pollsSince,
     pid: () => child?.pid ?? 0,
     outages,
     /** What a healthy process never does: an error in its log, anything on stderr, an exit without a signal from here. */
@@ -66,6 +69,8 @@ export function createGatewayProcess(env: Record<string, string>, port = 0) {
         createInterface({ input: started.stdout }).on('line', text => {
           const line = JSON.parse(text) as LogLine // the gateway writes nothing else
           if (line.level >= 50) report(text)
+          if (line.msg === 'polling for events started') pollsSince = Date.now()
+          if (line.msg === 'polling for events ended') pollsSince = 0
           if (line.msg !== 'gateway is ready') return
           url = String(line.url)
           ready.resolve()
@@ -86,6 +91,7 @@ export function createGatewayProcess(env: Record<string, string>, port = 0) {
       if (!ending || !alive()) return { code: ending?.exitCode ?? null, ms: 0 }
       child = undefined
       serving = false
+      pollsSince = 0
       const at = Date.now()
       outages.push({ signal, at, upAgainAt: Number.POSITIVE_INFINITY })
       const exited = once(ending, 'exit')

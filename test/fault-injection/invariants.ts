@@ -1,10 +1,16 @@
 import type { Call } from '../../src/sandbox/state.ts'
 import type { Outage } from './gateway-process.ts'
-import type { Answer, Post, Scenario } from './scenarios.ts'
+import type { Answer, Post, Scenario, Span } from './scenarios.ts'
 
-export type Row = { id: string; destination: string; state: string; createdAt: string; settledAt?: string; problem?: { code: string } }
-
-type Span = { at: number; until: number }
+export type Row = {
+  id: string
+  destination: string
+  state: string
+  createdAt: string
+  settledAt?: string
+  settledBy?: string
+  problem?: { code: string }
+}
 
 /** What a scenario is compared with: its rows in the ledger, how often Afilnet took it, its calls, and the outages of each gateway; 2 is the store. */
 export type Evidence = {
@@ -29,10 +35,7 @@ export function brokenInvariants(scenario: Scenario, evidence: Evidence): string
     if (!holds && !broken.includes(invariant)) broken.push(invariant)
   }
   // A send that began while the ledger was away is in the one that was thrown away; only that a key sends once still holds.
-  const began = scenario.posts.some(({ startedAt, endedAt }) =>
-    evidence.ledgerGaps.some(({ at, until }) => endedAt >= at && startedAt <= until),
-  )
-  if (began) {
+  if (metGap(scenario, evidence.ledgerGaps)) {
     expect(!scenario.keyed || evidence.taken <= 1, 'Afilnet takes a message at most once')
     return broken
   }
@@ -41,6 +44,12 @@ export function brokenInvariants(scenario: Scenario, evidence: Evidence): string
   for (const post of scenario.posts) holdPost(post, scenario, evidence, expect)
   holdReplays(scenario, evidence, expect)
   return broken
+}
+
+/** Whether the ledger was away when a file or send of the scenario came. */
+export function metGap({ uploads, posts }: Scenario, ledgerGaps: readonly Span[]): boolean {
+  const requests = [...uploads, ...posts.map(({ startedAt, endedAt }) => ({ at: startedAt, until: endedAt }))]
+  return requests.some(request => ledgerGaps.some(gap => overlaps(request, gap)))
 }
 
 type Expect = (holds: boolean, invariant: string) => void
@@ -103,7 +112,8 @@ function holdPost(post: Post, { keyed }: Scenario, { rows, outagesOf }: Evidence
   const outage = outagesOf(gateway).find(({ signal, at, upAgainAt }) => signal !== 'SIGSTOP' && endedAt >= at && startedAt <= upAgainAt)
   if (!answer) {
     expect(hungUp || outage !== undefined, 'a request is answered unless its caller or the process is gone')
-    expect(hungUp || outage?.signal === 'SIGKILL' || keyed || rows.length === 0, 'SIGTERM loses no send that was begun')
+    const begun = rows.some(({ createdAt }) => Date.parse(createdAt) >= startedAt)
+    expect(hungUp || outage?.signal === 'SIGKILL' || keyed || !begun, 'SIGTERM loses no send that was begun')
     return
   }
   const { status, json, text } = answer
@@ -147,7 +157,9 @@ function holdReplays({ posts }: Scenario, { outagesOf }: Evidence, expect: Expec
   }
 }
 
-/** Whether a heldUpn process may have held up a time: one that is halted inside a transaction keeps the ledger locked. */
+export const overlaps = (a: Span, b: Span) => a.until >= b.at && a.at <= b.until
+
+/** Whether a halted process may have held up a time: one that is halted inside a transaction keeps the ledger locked. */
 export const heldUp = ({ signal, at, upAgainAt }: Outage, from: number, to: number) =>
   signal === 'SIGSTOP' && to >= at && from <= upAgainAt + 1_000
 

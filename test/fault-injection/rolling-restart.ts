@@ -1,6 +1,7 @@
 import { Agent } from 'undici'
 import { startSandbox } from '../../src/sandbox/app.ts'
-import { key, type Setup } from './setup.ts'
+import { keys } from './configuration.ts'
+import type { Setup } from './setup.ts'
 
 /**
  * Restarts one gateway after the other while callers go on through the load balancer.
@@ -20,7 +21,7 @@ export async function restartInTurn({ proxies, gateways, ports, balancer }: Setu
         origin: String(balancer?.url),
         path: send ? `/chats/telegram/200/roll-${i}-${n}/messages` : '/channels',
         method: send ? 'POST' : 'GET',
-        headers: { authorization: `Bearer ${key}`, ...(send && { 'content-type': 'application/json' }) },
+        headers: { authorization: `Bearer ${keys.shop}`, ...(send && { 'content-type': 'application/json' }) },
         body: send ? '{"message":"Hello"}' : null,
       })
       await body.dump()

@@ -1,5 +1,15 @@
 import type { Answer as SandboxAnswer } from '../../src/sandbox/scripted-responses.ts'
 
+export type Span = { at: number; until: number }
+
+/** What is sent: a text, a file by its URL, a file in a form, a file that was stored before. */
+export const kinds = {
+  messages: { weight: 70 },
+  files: { weight: 10 },
+  form: { weight: 12 },
+  stored: { weight: 8 },
+} as const
+
 /** What a caller received, byte for byte. */
 export type Answer = { status: number; text: string; json: Record<string, unknown>; replayed: boolean; retryAfter: string | undefined }
 
@@ -13,7 +23,10 @@ export type Scenario = {
   /** Its posts come with a token for its conversation instead of the key. */
   withToken: boolean
   token?: string
-  kind: 'messages' | 'files'
+  kind: keyof typeof kinds
+  /** Of the kind `stored`: where the file was stored, and when that was tried. */
+  fileUrl?: string
+  uploads: Span[]
   repeats: number
   parallel: boolean
   hangUp: boolean
@@ -54,11 +67,12 @@ export function makeScenarios(seed: number, sends: number, random: () => number)
       destination: `t${seed}-${i}`,
       fault: hangUp && fault === 'none' ? 'slow' : fault, // else most are answered before their caller has gone
       keyed: random() < 0.85,
-      kind: random() < 0.8 ? 'messages' : 'files',
+      kind: pick(kinds, random),
       repeats: Math.floor(random() * 5),
       parallel: random() < 0.3,
       hangUp,
       withToken: random() < 0.2,
+      uploads: [],
       posts: [],
     }
   })
