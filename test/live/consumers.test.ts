@@ -44,6 +44,20 @@ describe('A stream that says nothing', () => {
   })
 })
 
+describe('A process', () => {
+  test('holds 5,000 streams, of which one key has half while others wait', async ({ live, openIn }) => {
+    const of = (name: string, count: number) => Promise.all(Array.from({ length: count }, () => openIn(live, { ...crm, name })))
+    const first = await of('crm', 2_600)
+    await of('shop', 2_400)
+    const third = { ...crm, name: 'third' }
+    for (let n = 0; n < 100; n++) await openIn(live, third)
+
+    expect(first.filter(({ ended }) => ended)).toHaveLength(100)
+    await expect(openIn(live, third)).rejects.toMatchObject({ code: 'overloaded', retry: 'yes' })
+    expect(live.report()).toContainEqual({ account: 'main', streams: 5_000, behind: 0 })
+  })
+})
+
 describe('A long poll', () => {
   const wait = { limit: 50, waitMs: 30_000 }
 

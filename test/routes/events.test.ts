@@ -60,6 +60,9 @@ describe('GET /events', () => {
       [accept, 'text/event-stream'],
       [{ accept: 'application/json, text/event-stream;q=0.9' }, 'application/json'],
       [{ accept: 'text/event-stream, */*;q=0.1' }, 'text/event-stream'],
+      [{ accept: '*/*' }, 'application/json'],
+      [{ accept: 'text/event-stream;q=0, */*' }, 'application/json'],
+      [{ accept: 'TEXT/Event-Stream; charset=utf-8' }, 'text/event-stream'],
     ] as const) {
       const head = await gateway.request('/events?wait=30', { method: 'HEAD', headers })
       expect([head.status, String(head.headers['content-type']).split(';')[0], head.text]).toEqual([200, type, ''])
