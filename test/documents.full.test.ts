@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
+import { barriers } from './examples/inbox.ts'
 import { canaries, test } from './gateway.ts'
 
 const executablePath = '/usr/bin/chromium'
@@ -183,33 +184,26 @@ describe('The docs page', { timeout: 60_000 }, () => {
   })
 })
 
-const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
-
-/** What axe-core finds that keeps people out. */
-async function barriers(page: Page) {
-  await page.evaluate(axe)
-  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; impact: string; nodes: { target: string[] }[] }[] }
-  return found.violations
-    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(', ')}`)
-}
-
 describe('The pages of the gateway', { timeout: 60_000 }, () => {
   test
     .skipIf(missing)
     .for(
       ['/', '/problems', '/problems/upstream-timeout', '/docs'].flatMap(path =>
-        (['light', 'dark'] as const).map(scheme => [path, scheme] as const),
+        (['light', 'dark'] as const).flatMap(scheme => [1280, 390].map(width => [path, scheme, width] as const)),
       ),
-    )('%s in %s: axe-core finds nothing serious (needs Chromium)', async ([path, colorScheme], { gateway }) => {
-    const context = await browser.newContext({ colorScheme, viewport: { width: 390, height: 844 }, bypassCSP: true })
-    onTestFinished(() => context.close())
-    const page = await context.newPage()
-    await page.goto(gateway.url + path)
-    if (path === '/docs') await page.locator('.opblock').first().waitFor()
+    )(
+    '%s in %s at %i pixels: axe-core finds nothing serious, and it fits (needs Chromium)',
+    async ([path, colorScheme, width], { gateway }) => {
+      const context = await browser.newContext({ colorScheme, viewport: { width, height: 844 }, bypassCSP: true })
+      onTestFinished(() => context.close())
+      const page = await context.newPage()
+      await page.goto(gateway.url + path)
+      if (path === '/docs') await page.locator('.opblock').first().waitFor()
 
-    expect(await barriers(page)).toEqual([])
-  })
+      expect(await barriers(page)).toEqual([])
+      expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
+    },
+  )
 })
 
 describe('A problem’s page', { timeout: 60_000 }, () => {
