@@ -120,6 +120,64 @@ describe('The log', () => {
       expect((log + seen.join('')).includes(word), word).toBe(false)
   })
 
+  test('repeats neither a token for a conversation nor the URL of a file, as traces and metrics do not', async ({ start }) => {
+    const spans: string[] = []
+    const collector = createServer(async (request, response) => {
+      spans.push(await text(request))
+      response.end('{}')
+    })
+    const env = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${await listen(collector)}`,
+      QUEUE_KEY: Buffer.alloc(32, 7).toString('base64'),
+    }
+    const gateway = await start({ env })
+    const scopes = ['messages:read', 'messages:send', 'files:send', 'media:write']
+    const place = { platform: 'telegram', platformId: '7', destination: '34699999999' }
+    const { token } = (await gateway.post('/tokens', { chat: place, scopes, actor: 'alice' })).json
+    const form = () => ({
+      type: 'multipart/form-data; boundary=b',
+      body: `--b\r\ncontent-disposition: form-data; name="file"; filename="cn8file.txt"\r\n\r\ncn3message\r\n--b--\r\n`,
+    })
+    const upload = (path: string, key: string, more: object = {}) =>
+      gateway.request(path, { method: 'POST', key, headers: { ...headers, 'content-type': form().type, ...more }, body: form().body })
+    const stored = (await upload('/media', token)).json
+    const files = '/chats/telegram/7/34699999999/files'
+    const secret = new URL(stored.url).pathname.split('/')[2] ?? ''
+    await upload(files, token)
+    await upload(files, token, { 'idempotency-key': 'cn4idempotency-2', prefer: 'respond-async' })
+    await upload('/chats/telegram/8/34699999999/files', token)
+    await upload('/media', `${token}cn7header`)
+    for (const path of [
+      `/media/${secret}/cn8file.txt`,
+      `/media/${secret}A/cn8file.txt`,
+      `/media/${secret}`,
+      `/media/${stored.id}`,
+      `/media/${secret}/x/cn1path`,
+    ])
+      for (const key of [token, null])
+        await gateway.request(`${path}?q=cn2query`, { key, headers: { ...headers, range: 'bytes=cn7header' } })
+    const body = { type: 'document', fileUrl: stored.url, message: 'cn3message' }
+    for (const fileUrl of [stored.url, `${stored.url}x/y`, stored.url.replace(secret, secret.slice(1))])
+      await gateway.request(files, {
+        method: 'POST',
+        key: token,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ ...body, fileUrl }),
+      })
+    await gateway.request(`/media/${stored.id}`, { method: 'DELETE', key: token })
+    const admin = await Promise.all(
+      ['/metrics', '/callers', '/health/upstream'].map(async path => (await fetch(`${gateway.adminUrl}${path}`)).text()),
+    )
+    const log = JSON.stringify(gateway.log)
+    await gateway.drain() // exports the last spans
+    collector.close()
+
+    expect(secret).toHaveLength(43)
+    expect(spans.join('')).toContain('/media/:token/:name')
+    const said = [log, ...admin, ...spans].join('\n')
+    for (const word of [...words, ...token.split('.').slice(1), secret, '34699999999']) expect(said.includes(word), word).toBe(false)
+  })
+
   test('repeats no word of a page or document either', async ({ gateway }) => {
     const replies = [
       await gateway.get('/problems/not-found?q=cn2query', { accept: 'text/html, cn7header', ...headers }),

@@ -181,6 +181,31 @@ describe('GET /media/{token}/{name}', () => {
     expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'content-security-policy': expect.stringMatching(/^sandbox/) })
   })
 
+  const script = '<script>fetch("/me")</script>'
+  sharedTest.for([
+    ['a GIF that is a script', Buffer.from('GIF89a/*\x01\x00*/=1;alert(1)//', 'latin1'), 'image/gif'],
+    ['a JPEG that is an archive', Buffer.concat([Buffer.from('ffd8ffe000104a464946', 'hex'), Buffer.from('PK\x03\x04evil')]), 'image/jpeg'],
+    ['a PNG with a page in it', Buffer.concat([samples.png, Buffer.from(script)]), 'image/png'],
+    ['a video with a page in it', Buffer.concat([samples.mp4, Buffer.from(script)]), 'video/mp4'],
+    ['an archive that is a JPEG', Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.from('ffd8ffe0', 'hex'), Buffer.alloc(40)]), undefined],
+    ['a PDF that is a page', Buffer.from(`%PDF-1.7\n<html>${script}`), undefined],
+    ['a page that is a PDF', Buffer.from(`<html>${script}\n%PDF-1.7\n%%EOF`), undefined],
+    ['an SVG with a script', Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)">${script}</svg>`), undefined],
+    ['an XHTML page', Buffer.from(`<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml">${script}</html>`), undefined],
+    ['a page in UTF-16', Buffer.from(`\ufeff<html>${script}`, 'utf16le'), undefined],
+    ['a page after blanks', Buffer.from(`${'\n'.repeat(2_000)}<html>${script}`), undefined],
+    ['a vCard with a page in it', Buffer.from(`BEGIN:VCARD\nVERSION:3.0\nFN:${script}\nEND:VCARD`), undefined],
+  ] as const)('shows none of what a browser could run: %s', async ([, bytes, shown], { gateway }) => {
+    const { url } = await stored(gateway, bytes, 'index.html')
+    const { headers, bytes: back } = await fetched(url)
+
+    expect(back.equals(bytes)).toBe(true)
+    expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'content-security-policy': "sandbox; default-src 'none'" })
+    expect(headers['content-type']).not.toMatch(/html|svg|javascript/)
+    if (shown) expect(headers).toMatchObject({ 'content-type': shown, 'content-disposition': expect.stringMatching(/^inline;/) })
+    else expect(headers['content-disposition']).toMatch(/^attachment;/)
+  })
+
   sharedTest('writes no name into its headers that could end them', async ({ gateway }) => {
     const { url } = await stored(gateway, samples.text, 'a"\r\nX-Evil: 1\u202e%22 ñ.txt')
     const { headers } = await fetched(url)
