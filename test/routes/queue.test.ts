@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { type TestGateway, test } from '../gateway.ts'
-import { error, hello, keyed, replay, say, settled } from './sending.ts'
+import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
 
 const key = Buffer.alloc(32, 7).toString('base64')
 const env = { QUEUE_KEY: key }
@@ -223,5 +223,48 @@ describe('A queued send', () => {
     const queued = (await say(without, { 'idempotency-key': 'm' }, { ...hello, sendAt: ahead(600_000) })).json.id
     await without.drain()
     await settled(await start({ env: { STORE_URL } }), queued, 'not_sent')
+  })
+
+  test('counts for the quota of the day until it ends unsent', async ({ start, sandbox }) => {
+    const gateway = await start({ env, callers: { limited: { ...other, rateLimit: { sendsPerDay: 1 } } } })
+    const post = async (more: object, destination = chat) => {
+      const headers = { 'content-type': 'application/json', prefer: 'respond-async' }
+      const body = JSON.stringify({ ...hello, ...more })
+      return gateway.request(`${destination}/messages`, { method: 'POST', key: other.key, headers, body })
+    }
+    const ends = (id: string, state: string) =>
+      expect.poll(async () => (await gateway.request(`/sends/${id}`, { key: other.key })).json.state).toBe(state)
+    const later = (await post({ sendAt: ahead(600_000) })).json.id
+    expect(await post({})).toMatchObject({ status: 429, json: { code: 'send-quota-exceeded' } })
+    await gateway.request(`/sends/${later}`, { method: 'DELETE', key: other.key })
+    await ends((await post({ expiresAt: ahead(-1) })).json.id, 'expired')
+    await ends((await post({}, '/chats/whatsapp/100/CHAT_NOT_FOUND')).json.id, 'rejected')
+    await ends((await post({}, '/chats/whatsapp/100/NO_CREDITS')).json.id, 'not_sent')
+    await ends((await post({})).json.id, 'accepted')
+
+    expect((await post({})).status).toBe(429)
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('goes in the order of its conversation by due time, then creation, while others and POSTs that do not wait go past', async ({
+    start,
+    sandbox,
+  }) => {
+    const gateway = await start({ env })
+    sandbox.answer({ status: 429, headers: { 'retry-after': '3' }, destination: '34600000000', times: 1 })
+    const due = Date.now() + 3_000
+    const at = (ms: number) => ({ sendAt: new Date(due + ms).toISOString() })
+    const queue = async (message: string, more: object, to = chat) => (await say(gateway, {}, { message, ...more }, to)).json.id
+    await queue('third', at(2))
+    await queue('fourth', at(2))
+    await queue('second', at(1))
+    await queue('first', at(0)) // is attempted twice
+    const elsewhere = await queue('elsewhere', at(3), '/chats/whatsapp/100/34600000001')
+    await settled(gateway, elsewhere, 'accepted')
+    await sandbox.called(2)
+    await say(gateway, {}, { message: 'now' })
+    await sandbox.until(({ sent }) => sent.length === 6, 20_000)
+
+    expect(sandbox.sent.map(({ message }) => message)).toEqual(['elsewhere', 'now', 'first', 'second', 'third', 'fourth'])
   })
 })

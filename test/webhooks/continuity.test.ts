@@ -4,7 +4,7 @@ import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { WebhookConfig } from '../../src/webhooks/ports.ts'
 import type { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
-import { secret } from './receiver.ts'
+import { secret, startReceiver } from './receiver.ts'
 import { test as base, createTestClock, eventually, reader, settled } from './setup.ts'
 
 const hour = 3_600_000
@@ -138,5 +138,19 @@ describe('a reload', () => {
 
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
     expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }])
+  })
+})
+
+describe('a redirect', () => {
+  test('is not followed: nothing reaches the other place', async ({ append, live, receiver, webhooks }) => {
+    const elsewhere = await startReceiver()
+    receiver.answer = () => response => void response.writeHead(307, { location: elsewhere.url }).end()
+    await append('a1')
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }]))
+    await settled(receiver, live)
+
+    expect(receiver.posts).toHaveLength(1)
+    expect(elsewhere.posts).toEqual([])
+    await elsewhere.close()
   })
 })
