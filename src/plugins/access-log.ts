@@ -18,12 +18,12 @@ export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup
   app.decorate('routes', [])
   app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
 
-  const report: Cleanup = ({ id, traceId, method, routeOptions, caller, call, startedAt }, { raw, problemCode }) => {
+  const report: Cleanup = ({ id, traceId, method, route, caller, call, startedAt }, { raw, problemCode }) => {
     observe('requestEnded', {
       requestId: id,
       traceId,
       method,
-      route: routeOptions.url,
+      route: route.url,
       status: isWhole(raw) ? raw.statusCode : undefined,
       code: problemCode,
       caller: caller?.name,

@@ -97,7 +97,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   requireScopes(app)
 
   const authenticate: Check = (request, reply) => {
-    if (request.routeOptions.config.scope === 'public') return undefined
+    if (request.route.scope === 'public') return undefined
     const { authorization } = request.headers
     const key = keyOf(authorization)
     if (key) key.lastUsedAt = now()

@@ -6,8 +6,7 @@ import type { Check } from './request-steps.ts'
 type ChatPath = { platform?: string; platformId?: string; destination?: string }
 
 /** Holds each route to its scope and each caller to its chats. */
-export const authorize: Check = ({ routeOptions, caller, params }) => {
-  const { scope } = routeOptions.config
+export const authorize: Check = ({ route: { scope }, caller, params }) => {
   if (!caller || scope === 'any-key') return undefined
   if (!scope || scope === 'public' || !caller.scopes.has(scope)) {
     return new Problem('insufficient-scope', { detail: `This ${caller.token ? 'token' : 'key'} lacks the scope ${scope}.` })

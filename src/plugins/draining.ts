@@ -16,7 +16,7 @@ declare module 'fastify' {
 /** Refuses new requests while the process drains, and counts the accepted ones that wait for an answer. */
 export function createDraining(lifecycle: Lifecycle) {
   const refuse: Check = request => {
-    if (lifecycle.phase === 'draining' && !request.routeOptions.config.whileDraining) return new Problem('draining')
+    if (lifecycle.phase === 'draining' && !request.route.whileDraining) return new Problem('draining')
     request.accepted = true
     lifecycle.unanswered++
     return undefined

@@ -11,7 +11,7 @@ declare module 'fastify' {
 
 /** Gives the answers of such routes an `ETag`, and answers 304 without a body if the caller has that one already. */
 export const completeEtag: Completion = (request, reply, payload) => {
-  if (!request.routeOptions.config.revalidate || reply.statusCode !== 200) return payload
+  if (!request.route.revalidate || reply.statusCode !== 200) return payload
   if (typeof payload !== 'string' && !(payload instanceof Uint8Array)) return payload
   const etag = String(reply.getHeader('etag') ?? `"${hash('sha256', payload, 'base64url')}"`)
   reply.header('etag', etag).header('cache-control', 'private, no-cache').header('vary', 'Authorization')

@@ -85,7 +85,7 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
   const limitRequest: Check = ({ caller }, reply) =>
     caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
   app.decorate('limitRequest', limitRequest)
-  return (request, reply) => (request.routeOptions.config.limitedByHandler ? undefined : limitRequest(request, reply))
+  return (request, reply) => (request.route.limitedByHandler ? undefined : limitRequest(request, reply))
 }
 
 function holdTo(status: RateStatus, reply: FastifyReply) {

@@ -7,6 +7,8 @@ import { connectionOf } from './connections.ts'
 declare module 'fastify' {
   interface FastifyRequest {
     startedAt: number
+    /** What the route declares, and its pattern. Fastify makes `routeOptions` anew, with twelve properties, each time it is asked. */
+    route: FastifyContextConfig & { url?: string }
     /** Set while files arrive, which takes longer than other bodies may. */
     isUpload?: boolean
   }
@@ -25,6 +27,7 @@ export type RequestSteps = { onRequest: readonly Check[]; onSend: readonly Compl
 
 /** Runs three lists for each request, in order. One hook and one listener each: a hook for every step cost more than the steps. */
 export const requestSteps = fp<RequestSteps>(async function requestSteps(app, { onRequest, onSend, onClose }) {
+  app.decorateRequest('route')
   app.addHook('onRequest', (request, reply, done) => {
     beginRequest(request, reply, onClose)
     runChecks(onRequest, 0, request, reply, done)
@@ -45,6 +48,7 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
   const connection = connectionOf(request.raw.socket)
   const { open } = connection
   request.startedAt = performance.now()
+  request.route = request.routeOptions.config
   open.push(reply)
   reply.raw.on('close', () => {
     if (open[0] === reply) open.shift()

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { cutPage, type PageRow, type Position } from '../upstream/page.ts'
@@ -28,9 +28,10 @@ export const ChatPageQuery = Type.Object(
 )
 
 /** Reads the one number of a query, where everything is text; bodies are never coerced. */
-export async function readLimit(request: FastifyRequest) {
+export function readLimit(request: FastifyRequest, _: FastifyReply, done: () => void) {
   const query = request.query as { limit?: unknown } // not validated yet
   if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
+  done()
 }
 
 /** A page of a finished list. Throws if the query names two places, none that can be read, or a `messageId` that has gone. */
