@@ -28,7 +28,10 @@ export function createConversationList(onOpen: (key: string) => void) {
       { className: 'conversation', id: `c/${key}` },
       make('span', { className: 'name', textContent: destination }),
       make('time', { textContent: shortTime(last.datetime) }),
-      make('span', { className: 'text', textContent: `${last.direction === 'out' ? 'You: ' : ''}${preview(last.message ?? '')}` }),
+      make('span', {
+        className: 'text',
+        textContent: last.direction === 'out' ? `You: ${preview(last.message ?? '')}` : (last.message ?? ''),
+      }),
       unread > 0 ? make('span', { className: 'unread', textContent: String(unread), ariaLabel: `${unread} new`, role: 'img' }) : undefined,
       make('span', { className: 'channel', textContent: channel }),
     )

@@ -2,6 +2,7 @@ import { listenToAccount } from './account-events.ts'
 import { createComposer } from './composer.ts'
 import { createConversationList } from './conversation-list.ts'
 import { createConversations } from './conversations.ts'
+import { decode } from './decode.ts'
 import { byId } from './dom.ts'
 import { createThreadView } from './thread-view.ts'
 
@@ -17,7 +18,7 @@ const composer = createComposer(thread.send)
 function openFromAddress() {
   const key = location.hash.slice(1)
   if (key === (openKey ?? '')) return
-  const [platform = '', platformId = '', destination = ''] = key.split('/').map(decodeURIComponent)
+  const [platform = '', platformId = '', destination = ''] = key.split('/').map(decode)
   openKey = destination === '' ? undefined : key
   document.body.classList.toggle('reading', openKey !== undefined)
   byId('thread').hidden = openKey === undefined

@@ -1,3 +1,5 @@
+import { decode } from './decode.ts'
+
 /** A file that the gateway keeps, named in the text of a message that was sent. */
 export type FileLink = { url: string; name: string; caption: string; isPicture: boolean }
 
@@ -5,7 +7,7 @@ export type FileLink = { url: string; name: string; caption: string; isPicture: 
 export function fileIn(text: string): FileLink | undefined {
   const [, caption = '', url = '', encoded = ''] = /^(.*?)\s*(https?:\/\/\S+\/media\/[\w-]{43}\/([^\s/?#]+))$/s.exec(text) ?? []
   if (url === '') return undefined
-  const name = decodeURIComponent(encoded)
+  const name = decode(encoded)
   return { url, name, caption, isPicture: /\.(png|jpe?g|gif|webp)$/i.test(name) }
 }
 

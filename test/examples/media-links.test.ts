@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest'
+import { fileIn, preview } from '../../examples/inbox/page/media-links.ts'
+
+const address = `https://gateway.example.com/media/${'a'.repeat(43)}`
+
+test.for([
+  [`${address}/photo.png`, { name: 'photo.png', caption: '', isPicture: true }],
+  [`Our menu ${address}/men%C3%BA.pdf`, { name: 'menú.pdf', caption: 'Our menu', isPicture: false }],
+  [`${address}/100%`, { name: '100%', caption: '', isPicture: false }],
+] as const)('a sent file is found in %s', ([text, file]) => {
+  expect(fileIn(text)).toMatchObject(file)
+  expect(preview(text)).toContain(file.name)
+})
+
+test.for(['Hello', '', 'https://example.com/media/short/photo.png', `${address}/photo.png and more`])('%s is text', text => {
+  expect(fileIn(text)).toBeUndefined()
+  expect(preview(text)).toBe(text)
+})
