@@ -5,6 +5,8 @@ export type Sealer = {
   /** The names of the keys, the one that encrypts first. */
   names: readonly string[]
   seal(sendId: string, text: string): string
+  /** Whether the key is known that this names. */
+  knows(sealed: string): boolean
   /** Nothing if the key is not known, or if this is not what was sealed for the send. */
   open(sendId: string, sealed: string): string | undefined
 }
@@ -26,6 +28,7 @@ export function createSealer(keys: readonly Uint8Array[]): Sealer {
       const encrypted = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()])
       return `${name}.${Buffer.concat([iv, cipher.getAuthTag(), encrypted]).toString('base64url')}`
     },
+    knows: sealed => byName.has(sealed.split('.')[0] ?? ''),
     open(sendId, sealed) {
       const [name = '', body = ''] = sealed.split('.')
       const key = byName.get(name)

@@ -32,6 +32,7 @@ export type WorkerOptions = {
 
 const longestMs = 500 // another process may have queued something meanwhile
 const shortestMs = 5
+const otherKeyMs = 2_000
 
 /** Takes queued sends that are due and runs them, until `stop`. */
 export class QueueWorker {
@@ -137,10 +138,20 @@ export class QueueWorker {
   async #run(due: DueSend) {
     const { sealer, sends } = this.#options
     const { row, sealed } = due
+    if (!sealer.knows(sealed)) return this.#leave(due)
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)
     return typeof attempt === 'string' ? sends.refuse(row, 'insufficient-scope') : sends.attempt(due, attempt)
+  }
+
+  /** While keys are changed, another process may have a key that this one lacks; a lost key is found at the next start. */
+  async #leave({ row, attempts }: DueSend) {
+    try {
+      await within(this.#timeoutMs, this.#options.store.requeue(row, this.#now() + otherKeyMs, attempts))
+    } catch {
+      this.#mayLack = true
+    }
   }
 
   /** An attempt that cannot be made, since another transport cannot carry it, ends as one that was refused. */

@@ -8,6 +8,7 @@ import { type Store, StoreUnavailableError } from '../../src/store/store.ts'
 import { crm, policy } from '../store/sends.ts'
 
 const never: SendAttempt = { admit() {}, run: async () => {} }
+const sealerOf = (...keys: number[]) => createSealer(keys.map(key => Buffer.alloc(32, key)))
 const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 20_000 })
 
 type Fixtures = {
@@ -15,8 +16,10 @@ type Fixtures = {
   lost: Map<keyof Store, number>
   store: Store
   sent: string[]
+  /** Starts a worker with these keys. */
+  work: (...keys: number[]) => QueueWorker
   sends: Sends
-  queue: (message: string) => Promise<string>
+  queue: (message: string, key?: number) => Promise<string>
 }
 const test = base.extend<Fixtures>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
@@ -36,24 +39,32 @@ const test = base.extend<Fixtures>({
   },
   // biome-ignore lint/correctness/noEmptyPattern: as above
   sent: async ({}, use) => use([]),
-  sends: async ({ store, sent }, use) => {
+  sends: async ({ store }, use) => {
     const sends = new Sends({ store, base: '' })
-    const worker = new QueueWorker({
-      store,
-      sealer: createSealer([Buffer.alloc(32, 7)]),
-      sends: { ...sends.queue, owner: sends.queue.owner() },
-      prepare: (_row, { message = '' }) => ({ ...never, run: async () => void sent.push(message) }),
-      onKeysLost: () => {},
-      onExpired: () => {},
-    })
-    worker.start()
     await use(sends)
-    worker.stop()
     await sends.stop()
   },
+  work: async ({ sends, sent, store }, use) => {
+    const workers: QueueWorker[] = []
+    sends.queue.onQueued = () => workers.forEach(worker => void worker.look())
+    await use((...keys) => {
+      const worker = new QueueWorker({
+        store,
+        sealer: sealerOf(...keys),
+        sends: { ...sends.queue, owner: sends.queue.owner() },
+        prepare: (_row, { message = '' }) => ({ ...never, run: async () => void sent.push(message) }),
+        onKeysLost: () => {},
+        onExpired: () => {},
+      })
+      worker.start()
+      workers.push(worker)
+      return worker
+    })
+    for (const worker of workers) worker.stop()
+  },
   queue: ({ sends }, use) =>
-    use(async message => {
-      const seal = (id: string) => createSealer([Buffer.alloc(32, 7)]).seal(id, JSON.stringify({ message }))
+    use(async (message, key = 7) => {
+      const seal = (id: string) => sealerOf(key).seal(id, JSON.stringify({ message }))
       const now = Date.now()
       const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
       const request = {
@@ -70,7 +81,8 @@ const test = base.extend<Fixtures>({
 })
 
 describe('A queue whose store loses an answer', () => {
-  test('sends what was given and never arrived, once', async ({ lost, queue, sends, sent }) => {
+  test('sends what was given and never arrived, once', async ({ lost, queue, sends, sent, work }) => {
+    work(7)
     lost.set('takeDue', 3)
     const ids = [await queue('first'), await queue('second')]
 
@@ -78,7 +90,8 @@ describe('A queue whose store loses an answer', () => {
     expect(sent).toEqual(['first', 'second'])
   })
 
-  test('sends nothing again whose end it has yet to hear', async ({ lost, queue, sends, sent }) => {
+  test('sends nothing again whose end it has yet to hear', async ({ lost, queue, sends, sent, work }) => {
+    work(7)
     lost.set('settle', 3)
     const id = await queue('first')
     await eventually(() => expect(sent).toEqual(['first']))
@@ -88,5 +101,20 @@ describe('A queue whose store loses an answer', () => {
     await eventually(() => expect(sent).toEqual(['first', 'second']))
     await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
     expect(sent).toEqual(['first', 'second'])
+  })
+})
+
+describe('A queue whose key is being changed', () => {
+  test('leaves what it cannot read to a process with the new key', async ({ queue, sends, sent, work }) => {
+    const old = work(7)
+    await queue('old')
+    await eventually(() => expect(sent).toEqual(['old']))
+    const id = await queue('new', 8)
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('queued'))
+    work(8, 7)
+    old.stop()
+
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+    expect(sent).toEqual(['old', 'new'])
   })
 })
