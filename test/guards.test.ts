@@ -236,3 +236,11 @@ describe('The import rules', () => {
     ])
   })
 })
+
+describe('The files of src', () => {
+  test('are 200 lines or less, or say first why they are longer', () => {
+    const long = sources.filter(path => read(path).split('\n').length > 201 && !read(path).startsWith('// Longer than 200 lines, because '))
+
+    expect(long).toEqual([])
+  })
+})
