@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { Agent, request } from 'undici'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { canaries, environment, test } from './gateway.ts'
+import { startProgram } from './program.ts'
 
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 
@@ -236,5 +238,18 @@ describe('A process that gets a signal while it is busy', { timeout: 30_000 }, (
 
     expect(await silent).toMatchObject({ status: 504, text: expect.stringContaining('upstream-timeout') })
     expect(await ended).toEqual([0, null])
+  })
+})
+
+describe.skipIf(!existsSync('/proc/self/task'))('A gateway of which nothing was asked (needs Linux)', () => {
+  test('runs one thread for its ledger, also after a scrape', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox)
+    await gateway.get('/me')
+    const { admin } = await gateway.logged('gateway is ready')
+    for (let scrapes = 0; scrapes < 2; scrapes++) await (await fetch(`${admin}/metrics`)).text()
+    const tasks = `/proc/${gateway.pid}/task`
+    const threads = readdirSync(tasks).map(task => readFileSync(`${tasks}/${task}/comm`, 'utf8').trim())
+
+    expect(threads.filter(name => name === 'store')).toHaveLength(1)
   })
 })

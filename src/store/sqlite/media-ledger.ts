@@ -17,8 +17,9 @@ export function createMediaLedger(writer: Thread, reader: Thread): MediaLedger {
     keepUntil: (ids, until) => writer.call('keepFiles', [ids, until]),
     remove: ids => writer.call('removeFiles', [ids]),
     expired: () => reader.call('expiredFiles', []),
+    /** By the thread that runs anyway: every gateway asks at its start. */
     async usage() {
-      const [files = 0, bytes = 0] = await reader.call('fileUsage', [])
+      const [files = 0, bytes = 0] = await writer.call('fileUsage', [])
       return { files, bytes }
     },
     dump: async (after = '') => (await reader.call('dumpFiles', [after], true)).map(toRow),

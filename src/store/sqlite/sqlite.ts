@@ -114,7 +114,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },
     sealedByOthers: async keys => (await reader.call('sealedByOthers', [keys])).map(toRow),
-    backlog: () => reader.call('backlog', []),
+    backlog: () => writer.call('backlog', []), // every gateway asks at its start, which should not start the other thread
     holdQueue: () => writer.call('holdQueue', []),
     releaseQueue: () => writer.call('releaseQueue', []),
     note: ({ caller, account, id }, { messageId, deliveryStatus, deliveryAt }) =>
