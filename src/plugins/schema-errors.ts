@@ -56,6 +56,7 @@ function issueOf({ keyword, params, parentSchema = {}, data, message }: Violatio
       return `is not known; ${known.length > 0 ? `the known ${plural} are ${known.join(', ')}` : `this operation takes no ${plural}`}`
     }
     case 'pattern': {
+      if (String(params.pattern).startsWith('^[0-9]{4}')) return 'is not a time; expected one of RFC 3339, such as 2026-01-31T09:30:00Z'
       const words = /^\^\(([\w|]+)\)\$$/.exec(String(params.pattern))?.[1]?.split('|')
       return words ? `is ${shown(data)}; expected ${listed(words)}` : `contains ${offender(String(data), String(params.pattern))}`
     }

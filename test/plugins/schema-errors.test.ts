@@ -92,6 +92,7 @@ describe('A refused body', () => {
     ['messages', { message: ['secret text'] }, '/message', 'is a list; expected a string that is not empty'],
     ['messages', { message: '' }, '/message', 'is empty; expected a string that is not empty'],
     ['messages', { message: '\ud800' }, '/message', 'contains half of a surrogate pair, which UTF-8 cannot carry'],
+    ['messages', { message: 'Hi', sendAt: 'tomorrow' }, '/sendAt', 'is not a time; expected one of RFC 3339, such as 2026-01-31T09:30:00Z'],
     ['messages', { message: 'Hi', text: 'x' }, '/text', 'is not known; the known properties are message, reference, sendAt, expiresAt'],
     [
       'messages',
