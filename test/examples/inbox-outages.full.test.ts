@@ -37,8 +37,8 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
       const { inbox, folder, env } = await createInbox()
       const given = { ...environment(sandbox), ...env, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`, LOG_LEVEL: 'info' }
       const gateway = createGatewayProcess(given as Record<string, string>, await freePort())
-      await gateway.start()
       onTestFinished(async () => void (await gateway.stop('SIGKILL')))
+      await gateway.start()
       await inbox.connect(gateway.url())
       await untilWatched(sandbox)
       const { page, errors } = await visit(browser(), inbox.url)
