@@ -10,6 +10,7 @@ import { openStreams } from './streams.ts'
 const streamCount = 2_000
 const perSecond = 100
 const patienceMs = 3_000 // for the last events of a run
+const pollPatienceMs = 120_000
 
 /** 2,000 streams, and 100 events a second that each of them gets. */
 export const events: Case = {
@@ -109,7 +110,8 @@ async function measurePoll({ restart, runOptions, stub }: Setup, channel: string
   const before = await polls()
   const { program } = await restart({ features: { channels: [`whatsapp/${channel}`], env: { STORE_URL: 'sqlite::memory:' } } })
   const until = async (count: number) => {
-    while ((await polls()) < before + count) await sleep(20)
+    for (const giveUpAt = Date.now() + pollPatienceMs; (await polls()) < before + count; await sleep(20))
+      if (Date.now() > giveUpAt) throw new Error(`the channel was not polled ${count} times`)
   }
   const first = 4 // the first one writes what it finds
   const count = Math.max(2, runOptions.seconds)

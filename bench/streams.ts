@@ -30,9 +30,9 @@ export async function openStreams({ url }: Endpoint, count: number): Promise<Str
     await Promise.all(
       some.map(async socket => {
         let rest = ''
-        socket.on('error', () => socket.destroy()) // its events are missing then
+        socket.on('error', () => socket.destroy()) // its events are missing then, and say so
         socket.write(request)
-        const begun = once(socket, 'data')
+        const begun = Promise.race([once(socket, 'data'), once(socket, 'close')])
         socket.on('data', (chunk: string) => {
           const blocks = (rest + chunk).split('\n\n')
           rest = blocks.pop() ?? ''
