@@ -27,7 +27,7 @@ export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'f
       .readForm(payload, headers, call.caller, parts)
       .catch(error => {
         if (!payload.destroyed || payload.complete) throw error
-        return new Promise<never>(() => {}) // nobody waits, and Fastify would complain of a second answer
+        return new Promise<never>(() => {}) // no caller waits, and Fastify would complain of a second answer
       })
       .finally(() => payload.socket.off('close', onClose))
     request.form = form

@@ -9,7 +9,7 @@ const nextFiles = '/chats/whatsapp/100/34600000001/files'
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` })
 
 describe('A file that was stored with a token', () => {
-  test('belongs to its actor in its conversation, and to nobody else', async ({ gateway, sandbox }) => {
+  test('belongs to its actor in its conversation, and to no other caller', async ({ gateway, sandbox }) => {
     const next = { platform: 'whatsapp', platformId: '100', destination: '34600000001' }
     const [alice, again, bob, elsewhere] = await Promise.all([
       issue(gateway, { scopes, actor: 'alice' }),
