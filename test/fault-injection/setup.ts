@@ -10,6 +10,8 @@ import { openFaultyProxy } from './faulty-proxy.ts'
 import { createGatewayProcess, type Outage } from './gateway-process.ts'
 import { timings } from './invariants.ts'
 
+type SetupOptions = { replicas?: boolean; webhooks?: Webhooks; timeoutMs?: number }
+
 export type Setup = Awaited<ReturnType<typeof openSetup>>
 
 /**
@@ -17,7 +19,7 @@ export type Setup = Awaited<ReturnType<typeof openSetup>>
  *
  * As `replicas` they keep their ledger on a Valkey server, which dies and freezes too, and files in a bucket, and callers reach them through a load balancer.
  */
-export async function openSetup({ replicas = false, webhooks }: { replicas?: boolean; webhooks?: Webhooks } = {}) {
+export async function openSetup({ replicas = false, webhooks, timeoutMs = timings.timeoutMs }: SetupOptions = {}) {
   const server = replicas ? await startServer() : undefined
   const storeOutages: Outage[] = []
   const clockJumps: { at: number; until: number }[] = []
@@ -31,7 +33,7 @@ export async function openSetup({ replicas = false, webhooks }: { replicas?: boo
   const environment = (proxyPort: number) => ({
     ADMIN_PORT: '0',
     GATEWAY_CONFIG: writeConfiguration(folder, proxyPort, webhooks),
-    AFILNET_TIMEOUT_MS: String(timings.timeoutMs),
+    AFILNET_TIMEOUT_MS: String(timeoutMs),
     AFILNET_LATE_MS: String(timings.lateMs),
     STORE_URL: storeUrl,
     STORE_MAX_MB: '100000',
