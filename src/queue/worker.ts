@@ -7,7 +7,7 @@ import type { Sealer } from './seal.ts'
 /** What the worker needs of the sends: attempts run, and ends are recorded, as those of a POST. */
 export type QueuedSends = {
   owner: string
-  /** Whether the end of an attempt is not in the store yet. */
+  /** Whether the end of an attempt, or that it was given up before it was queued, is not in the store yet. */
   isUnrecorded(id: string): boolean
   /** Runs an attempt and records its end, or queues the send again. */
   attempt(due: DueSend, attempt: SendAttempt): Promise<void>
@@ -32,7 +32,7 @@ export type WorkerOptions = {
 
 const longestMs = 500 // another process may have queued something meanwhile
 const shortestMs = 5
-const otherKeyMs = 2_000
+const leaveMs = 2_000
 
 /** Takes queued sends that are due and runs them, until `stop`. */
 export class QueueWorker {
@@ -138,17 +138,18 @@ export class QueueWorker {
   async #run(due: DueSend) {
     const { sealer, sends } = this.#options
     const { row, sealed } = due
-    if (!sealer.knows(sealed)) return this.#leave(due)
+    // Who posted the one was told that nothing is sent, and it is about to be taken back; another process may know the key of the other.
+    if (sends.isUnrecorded(row.id) || !sealer.knows(sealed)) return this.#leave(due)
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)
     return typeof attempt === 'string' ? sends.refuse(row, 'insufficient-scope') : sends.attempt(due, attempt)
   }
 
-  /** While keys are changed, another process may have a key that this one lacks; a lost key is found at the next start. */
+  /** Queues again what this process must not attempt. */
   async #leave({ row, attempts }: DueSend) {
     try {
-      await within(this.#timeoutMs, this.#options.store.requeue(row, this.#now() + otherKeyMs, attempts))
+      await within(this.#timeoutMs, this.#options.store.requeue(row, this.#now() + leaveMs, attempts))
     } catch {
       this.#mayLack = true
     }

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 
-const rfc3339 = '^[0-9]{4}(-[0-9]{2}){2}[Tt][0-9]{2}(:[0-9]{2}){2}(\\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$'
+const rfc3339 = '^[0-9]{4}(-[0-9]{2}){2}[Tt][0-9]{2}(:[0-9]{2}){2}(\\.[0-9]{1,9})?([Zz]|(\\+|-)[0-9]{2}:[0-9]{2})$'
 const time = (description: string, example: string) =>
   Type.Optional(Type.String({ pattern: rfc3339, maxLength: 40, description, examples: [example] }))
 

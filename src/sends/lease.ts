@@ -50,7 +50,9 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
 
   async function settle(entry: Waiting, now: number) {
     const { settled, row } = await within(timeoutMs, entry.write(store))
-    if (!settled && !row && now - entry.since < absentKeepMs) entry.dueAt = now + absentRetryMs
+    // What the queue has handed out may come back: see the worker.
+    const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < absentKeepMs
+    if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
     else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
 

@@ -34,7 +34,12 @@ const test = base.extend<Fixtures>({
         if (left > 0) throw new StoreUnavailableError('io')
         return answer
       }
-    await use({ ...store, takeDue: losing('takeDue', store.takeDue), settle: losing('settle', store.settle) })
+    await use({
+      ...store,
+      claim: losing('claim', store.claim),
+      takeDue: losing('takeDue', store.takeDue),
+      settle: losing('settle', store.settle),
+    })
     await store.close()
   },
   // biome-ignore lint/correctness/noEmptyPattern: as above
@@ -101,6 +106,22 @@ describe('A queue whose store loses an answer', () => {
     await eventually(() => expect(sent).toEqual(['first', 'second']))
     await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
     expect(sent).toEqual(['first', 'second'])
+  })
+})
+
+describe('A queue that took a send without a word to its caller', () => {
+  test('takes it back, and never sends it', async ({ lost, queue, sends, sent, store, work }) => {
+    work(7)
+    lost.set('claim', 1)
+    await expect(queue('first')).rejects.toMatchObject({ code: 'store-unavailable', outcome: 'not_applied' })
+    const second = await queue('second')
+
+    await eventually(async () => expect((await sends.find(crm, second)).state).toBe('accepted'))
+    expect(sent).toEqual(['second'])
+    expect((await store.list(crm, { limit: 9 })).map(({ state }) => ({ state }))).toMatchObject([
+      { state: 'accepted' },
+      { state: 'not_sent' },
+    ])
   })
 })
 

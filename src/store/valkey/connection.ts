@@ -33,7 +33,7 @@ const blockMs = 2_000
 const againMs = 200
 
 /** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
-const silentMs = 400
+const silentMs = 1_000
 
 /** Opens a connection; resolves nothing and throws nothing: `opened` and `onLost` say how it goes. */
 export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptions = {}): Connection {

@@ -1,4 +1,4 @@
-import { read, type Script, write } from './lua.ts'
+import { read, type Script, voidMs, write } from './lua.ts'
 
 const expiredAtOnce = 200
 
@@ -77,7 +77,10 @@ export const queueScripts = {
 
   unqueue: write(`
     local row = read(ARGV[9])
-    if not row then return {over(), 0} end
+    if not row then
+      if ARGV[10] == 'not_sent' then redis.call('SET', P .. 'void:' .. ARGV[9], '', 'PX', ${voidMs}) end
+      return {over(), 0}
+    end
     local may = row.state == 'queued'
     if may then
       move(row, ARGV[10], ARGV[11], ARGV[12])
