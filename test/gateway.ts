@@ -4,6 +4,7 @@ import { rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { type Dispatcher, Pool } from 'undici'
 import { test as base, expect } from 'vitest'
 import { type Scope, scopes } from '../src/access.ts'
@@ -76,6 +77,8 @@ export type StartOptions = {
   /** Accounts beside `default`, which they resemble in all that they do not say. */
   accounts?: Record<string, Partial<AccountConfig>>
   timeouts?: Partial<Timeouts>
+  /** Not on the gateway that tests share. */
+  alone?: true
 }
 
 /** `sandbox` and `gateway` are fresh for each test and close themselves; `start` opens gateways of another configuration. */
@@ -132,43 +135,65 @@ export const transportEnvironment = (sandbox: Sandbox, transport: TransportName)
   }),
 })
 
-/** A gateway that serves one test after the other, and where its log goes just now. */
-type Pooled = { gateway: Gateway; writeTo: (write: (line: string) => void) => void }
+/** A gateway that serves one test after the other, what is configured beyond the usual, and where its log goes just now. */
+type Pooled = { gateway: Gateway; env: Environment; writeTo: (write: (line: string) => void) => void }
+
+async function openPooled(env: Environment, use: (pooled: Pooled) => Promise<void>) {
+  let write = (_line: string) => {}
+  const config = readConfig({ ...environment({ url: 'http://127.0.0.1:9', user: 'nobody@sandbox.invalid' }), ...env })
+  const gateway = await startGateway(config, createLogger(config.logLevel, { write: line => write(line) }))
+  await use({
+    gateway,
+    env,
+    writeTo(next) {
+      write = next
+    },
+  })
+  await gateway.drain()
+}
+
+const shared = (env: Environment, scope: 'worker' | 'file') =>
+  test.extend<{ pooled: Pooled; start: (options?: StartOptions) => Promise<TestGateway> }>({
+    // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+    pooled: [async ({}, use) => openPooled(env, use), { scope }],
+    start: async ({ sandbox, pooled }, use) => {
+      const opened: (() => Promise<void>)[] = []
+      let free: Pooled | undefined = pooled
+      await use(async (options = {}) => {
+        const taken = isReloadable(sandbox, pooled, options) ? free : undefined
+        if (taken) free = undefined
+        const { gateway, end } = await open(sandbox, { ...options, env: { ...env, ...options.env } }, taken)
+        opened.push(end)
+        return gateway
+      })
+      for (const end of opened) await end()
+    },
+  })
 
 /**
- * For tests that need the default configuration and do not look at the whole log: they share one gateway.
+ * For tests that do not look at the whole log: they share one gateway as far as a reload can give it their accounts and callers.
  *
  * Each test has a sandbox and an account of its own, with breakers, connections, cached answers, keys and sends. Starting a gateway costs ten times as much.
  */
-export const sharedTest = test.extend<{ pooled: Pooled; gateway: TestGateway }>({
-  pooled: [
-    // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-    async ({}, use) => {
-      let write = (_line: string) => {}
-      const config = readConfig(environment({ url: 'http://127.0.0.1:9', user: 'nobody@sandbox.invalid' }))
-      const gateway = await startGateway(config, createLogger(config.logLevel, { write: line => write(line) }))
-      await use({
-        gateway,
-        writeTo(next) {
-          write = next
-        },
-      })
-      await gateway.drain()
-    },
-    { scope: 'worker' },
-  ],
-  gateway: async ({ sandbox, pooled }, use) => {
-    const { gateway, end } = await open(sandbox, {}, pooled)
-    await use(gateway)
-    await end()
-  },
-})
+export const sharedTest = shared({}, 'worker')
+
+/** The same on a gateway with another configuration, for the tests of one file. */
+export const sharedTestOn = (env: Environment) => shared(env, 'file')
+
+/** Whether a running gateway can be given this by a reload, and keeps nothing of it for the next test: limits count by the name of a caller. */
+function isReloadable(sandbox: Sandbox, pooled: Pooled, { env = {}, callers = {}, accounts, timeouts, alone }: StartOptions) {
+  if (alone || accounts || timeouts || 'RATE_LIMIT_PER_MINUTE' in env || Object.values(callers).some(({ rateLimit }) => rateLimit))
+    return false
+  const usual = { ...environment(sandbox), ...pooled.env }
+  const [one, other] = [usual, { ...usual, ...env }].map(variables => ({ ...readConfig(variables), accounts: 0, callers: 0 }))
+  return isDeepStrictEqual(one, other)
+}
 
 /** The same for another configuration of the account. */
 export const sharedTestWith = (env: (sandbox: Sandbox) => Environment) =>
   sharedTest.extend<{ gateway: TestGateway }>({
     gateway: async ({ sandbox, pooled }, use) => {
-      const { gateway, end } = await open(sandbox, { env: env(sandbox) }, pooled)
+      const { gateway, end } = await open(sandbox, { env: { ...pooled.env, ...env(sandbox) } }, pooled)
       await use(gateway)
       await end()
     },
@@ -179,7 +204,7 @@ let tests = 0
 /** The configuration with its one account under another name. */
 const inAccount = ({ accounts, callers }: Config, name: string) => ({
   accounts: { [name]: accounts.default },
-  callers: { default: { ...callers.default, account: name } },
+  callers: Object.fromEntries(Object.entries(callers).map(([caller, row]) => [caller, { ...row, account: name }])),
 })
 
 async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }: StartOptions, pooled?: Pooled) {
@@ -239,6 +264,7 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
 
   const testGateway: TestGateway = {
     ...gateway,
+    ...(pooled && { drain: () => Promise.reject(new Error('other tests share this gateway: start another')) }),
     request,
     get: (path, headers) => request(path, { ...(headers && { headers }) }),
     post: (path, body, headers) =>

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { startSandbox } from '../../src/sandbox/app.ts'
-import { type Reply, type TestGateway, test } from '../gateway.ts'
+import { type Reply, sharedTestOn, type TestGateway, test } from '../gateway.ts'
 import { answersThatFail, lost } from './answers-that-fail.ts'
 import { calls, kinds } from './calls.ts'
 
@@ -9,9 +9,10 @@ const bodies = (replies: Reply[]) => replies.map(({ json }) => json)
 const unknown = { outcome: 'unknown', retry: 'no' }
 const harmless = { outcome: 'not_applied', retry: 'yes' }
 
+const patient = sharedTestOn({ AFILNET_MAX_RESPONSE_BYTES: '1048576', AFILNET_TIMEOUT_MS: '20000' })
+
 describe('a gateway to which Afilnet answers with', () => {
-  test.for(answersThatFail)('%s', async ([, answer, failure], { start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576', AFILNET_TIMEOUT_MS: '20000' } })
+  patient.for(answersThatFail)('%s', async ([, answer, failure], { gateway, sandbox }) => {
     // A safe read is asked again, twice at most, if the connection broke or Afilnet itself failed.
     const asked = failure === lost || answer.status === 500 || answer.status === 503 ? 3 : 1
     for (const method of Object.values(kinds)) sandbox.answer({ ...answer, method, takes: true, times: method === kinds.read ? asked : 1 })
@@ -30,7 +31,7 @@ describe('a gateway to which Afilnet answers with', () => {
     expect(await gateway.get('/channels'), 'the gateway goes on').toMatchObject({ status: 200 })
   })
 
-  test.for([
+  patient.for([
     ['HTTP 401', 401, { status: 502, code: 'upstream-credentials-rejected', outcome: 'not_applied', retry: 'no' }],
     ['HTTP 429', 429, { status: 503, code: 'upstream-rate-limited', outcome: 'not_applied', retry: 'yes' }],
   ] as const)('%s, which proves that nothing happened', async ([, status, problem], { gateway, sandbox }) => {

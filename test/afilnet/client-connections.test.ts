@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { describe, expect } from 'vitest'
-import { type TestGateway, test } from '../gateway.ts'
+import { type TestGateway, sharedTest as test } from '../gateway.ts'
 import { listen } from './listeners.ts'
 
 const http = (body: string, more = '', headers = '') =>

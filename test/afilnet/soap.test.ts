@@ -198,7 +198,9 @@ describe('A WSDL', () => {
   })
 
   test('that nobody serves refuses to start', async ({ start, sandbox }) => {
-    await expect(start(soap(sandbox, 'http://127.0.0.1:9/w'))).rejects.toThrow('account default: the WSDL cannot be fetched')
+    await expect(start({ ...soap(sandbox, 'http://127.0.0.1:9/w'), alone: true })).rejects.toThrow(
+      'account default: the WSDL cannot be fetched',
+    )
   })
 
   test('in a file does not reach outside of its directory', async ({ start, sandbox }) => {

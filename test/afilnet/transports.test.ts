@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { test } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 import { calls, chat, type Method } from './calls.ts'
 
 const credentials = 'user=demo%40sandbox.invalid&password=<redacted>'

@@ -1,6 +1,6 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { describe, expect } from 'vitest'
-import { test as base, canaries, type TestGateway } from '../gateway.ts'
+import { canaries, sharedTestOn, type TestGateway, test as usualTest } from '../gateway.ts'
 import { error } from '../routes/sending.ts'
 import { issue } from '../tokens/issuing.ts'
 
@@ -9,7 +9,9 @@ type Result = { isError?: boolean; content: { type: string; text: string }[]; st
 type Agent = { client: Client; tools: () => Promise<string[]>; call: (name: string, args?: Record<string, unknown>) => Promise<Result> }
 
 /** Agents are connected in the old way (`initialize`) or the new one, and closed after the test. */
-const test = base.extend<{ connect: (gateway: TestGateway, key?: string, mode?: 'legacy' | 'auto') => Promise<Agent> }>({
+const test = sharedTestOn({ MCP: 'true' }).extend<{
+  connect: (gateway: TestGateway, key?: string, mode?: 'legacy' | 'auto') => Promise<Agent>
+}>({
   // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
   connect: async ({}, use) => {
     const clients: Client[] = []
@@ -165,7 +167,7 @@ describe('POST /mcp', () => {
   })
 
   test('logs a call as a request of its route, answered, and lets the process end', async ({ start, connect }) => {
-    const gateway = await start(on)
+    const gateway = await start({ ...on, alone: true })
     const { call } = await connect(gateway)
     await call('list_channels')
 
@@ -190,7 +192,7 @@ describe('POST /mcp', () => {
     expect((await gateway.get('/openapi.json')).json.paths).not.toHaveProperty('/mcp')
   })
 
-  test('does not exist unless it is configured', async ({ gateway }) => {
+  usualTest('does not exist unless it is configured', async ({ gateway }) => {
     for (const method of ['POST', 'GET', 'DELETE'])
       expect(await gateway.request('/mcp', { method })).toMatchObject({ status: 404, json: { code: 'not-found' } })
   })

@@ -397,7 +397,7 @@ describe('A request before a tunnel', () => {
 
 describe('An address that sends bytes without a request', () => {
   test('gets 429 in the end, and does not fill the log', async ({ start }) => {
-    const gateway = await start()
+    const gateway = await start({ alone: true })
     const codes: string[] = []
     for (let i = 0; i < 19; i++) {
       const answers = await Promise.all(Array.from({ length: 50 }, () => gateway.raw('X\r\n\r\n')))
