@@ -7,8 +7,10 @@ import type { Sealer } from './seal.ts'
 /** What the worker needs of the sends: attempts run, and ends are recorded, as those of a POST. */
 export type QueuedSends = {
   owner: string
-  /** Whether the end of an attempt, or that it was given up before it was queued, is not in the store yet. */
+  /** Whether the end of an attempt is not in the store yet. */
   isUnrecorded(id: string): boolean
+  /** Whether a send is about to be taken back: its caller was told that nothing is sent. */
+  isWithdrawn(id: string): boolean
   /** Runs an attempt and records its end, or queues the send again. */
   attempt(due: DueSend, attempt: SendAttempt): Promise<void>
   /** Ends a send that was not attempted, as `not_sent`. */
@@ -138,8 +140,7 @@ export class QueueWorker {
   async #run(due: DueSend) {
     const { sealer, sends } = this.#options
     const { row, sealed } = due
-    // Who posted the one was told that nothing is sent, and it is about to be taken back; another process may know the key of the other.
-    if (sends.isUnrecorded(row.id) || !sealer.knows(sealed)) return this.#leave(due)
+    if (sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return this.#leave(due)
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)

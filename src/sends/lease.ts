@@ -7,8 +7,10 @@ export type Lease = {
   owner: string
   /** Offers an outcome that the store refused four times a second, until the store has it. */
   retryLater(send: SendRef, outcome: Outcome, queued?: boolean): void
-  /** Whether what became of a send is not recorded yet. */
+  /** Whether what became of an attempt is not recorded yet. */
   isWaiting(id: string): boolean
+  /** Whether a send that the queue may have taken is about to be taken back: its caller was told that nothing is sent. */
+  isWithdrawn(id: string): boolean
   /** Queues a send again, now or as soon as the store takes it: until then it is pending, and `unknown` if this process dies. */
   requeue(send: SendRef, nextAt: number, attempts: number): Promise<void>
   /** Offers these outcomes once more and ends the lease: sends that are still pending become `unknown`. */
@@ -28,7 +30,14 @@ const absentRetryMs = 5_000
 const absentKeepMs = 3_600_000
 
 /** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */
-type Waiting = { send: SendRef; outcome?: Outcome; write: (store: Store) => Promise<Settlement>; since: number; dueAt: number }
+type Waiting = {
+  send: SendRef
+  outcome?: Outcome
+  withdraws: boolean
+  write: (store: Store) => Promise<Settlement>
+  since: number
+  dueAt: number
+}
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
 export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
@@ -65,9 +74,11 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
       const send = { caller, account, id }
       // What may have been queued must not be taken back once it runs.
       const write = (to: Store) => (queued ? to.unqueue(send, outcome) : to.settle(send, afterAnswer(outcome)))
-      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting) waiting.set(id, { send, outcome, write, since, dueAt: since })
+      if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting)
+        waiting.set(id, { send, outcome, withdraws: queued, write, since, dueAt: since })
     },
-    isWaiting: id => waiting.has(id),
+    isWaiting: id => waiting.get(id)?.withdraws === false,
+    isWithdrawn: id => waiting.get(id)?.withdraws === true,
     async requeue({ caller, account, id }, nextAt, attempts) {
       const send = { caller, account, id }
       const write = (to: Store) => to.requeue(send, nextAt, attempts).then(() => ({ settled: true }))
@@ -75,7 +86,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
         await within(timeoutMs, write(store))
       } catch {
         const since = performance.now()
-        waiting.set(id, { send, write, since, dueAt: since })
+        waiting.set(id, { send, withdraws: false, write, since, dueAt: since })
       }
     },
     async end() {

@@ -108,6 +108,7 @@ export class Sends {
   readonly queue = {
     owner: () => this.#lease.owner,
     isUnrecorded: (id: string) => this.#lease.isWaiting(id),
+    isWithdrawn: (id: string) => this.#lease.isWithdrawn(id),
     attempt: (due: DueSend, attempt: SendAttempt) => this.#attemptQueued(due, attempt),
     refuse: (row: SendRow, code: ProblemCode) => this.#refuseQueued(row, code),
     /** Called when a send was queued. */

@@ -125,6 +125,20 @@ describe('A queue that took a send without a word to its caller', () => {
   })
 })
 
+describe('A queue that took a send without a word to its caller, and lost the answer that handed it out', () => {
+  test('takes it back all the same', async ({ lost, queue, sent, store, work }) => {
+    const worker = work(7)
+    await eventually(() => expect(lost.get('takeDue')).toBeLessThan(0))
+    lost.set('claim', 1)
+    lost.set('takeDue', 1)
+    const refused = queue('first').catch(() => worker.look())
+    await refused
+
+    await eventually(async () => expect((await store.list(crm, { limit: 9 })).map(({ state }) => state)).toEqual(['not_sent']))
+    expect(sent).toEqual([])
+  })
+})
+
 describe('A queue whose key is being changed', () => {
   test('leaves what it cannot read to a process with the new key', async ({ queue, sends, sent, work }) => {
     const old = work(7)
