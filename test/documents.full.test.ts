@@ -44,7 +44,7 @@ async function tryOut(page: Page, operationId: string) {
   const operation = page.locator(`.opblock[id$="-${operationId}"]`)
   await operation.locator('.opblock-summary-control').click()
   await operation.locator('.execute').click()
-  const status = await operation.locator('.live-responses-table tbody .response-col_status').innerText({ timeout: 10_000 })
+  const status = await operation.locator('.live-responses-table tbody .response-col_status').innerText({ timeout: 40_000 })
   await operation.locator('.opblock-summary-control').click()
   return Number.parseInt(status, 10)
 }

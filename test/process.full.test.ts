@@ -51,7 +51,7 @@ const get = async (url: string) => {
 const warningOfSwitch =
   'started because of ALLOW_DEBUG: NODE_OPTIONS: --insecure-http-parser opens the process or turns off checks; remove it, or set ALLOW_DEBUG=true to start all the same'
 
-describe('The program', { timeout: 30_000 }, () => {
+describe('The program', { timeout: 60_000 }, () => {
   test.for(['SIGTERM', 'SIGINT'] as const)(
     'says in one line where it listens and for whom, serves, and leaves on %s',
     async (signal, { sandbox }) => {
@@ -163,7 +163,7 @@ describe('The program', { timeout: 30_000 }, () => {
   })
 })
 
-describe('A process that gets a signal while it is busy', { timeout: 30_000 }, () => {
+describe('A process that gets a signal while it is busy', { timeout: 60_000 }, () => {
   test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
     const env = { ...environment(sandbox), AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '3500', DRAIN_DELAY_MS: '1000' }
     const { child, ended, line, lines } = launch(env)

@@ -103,7 +103,7 @@ describe('A stream', () => {
     await append(...ids.map(id => created(id)))
     const stream = await openIn(live, crm, { after: cursorOf(nextCursor) }, { takesWhenAsked: true })
 
-    await expect.poll(() => idsOf(stream), { timeout: 10_000 }).toEqual(ids)
+    await expect.poll(() => idsOf(stream), { timeout: 40_000 }).toEqual(ids)
     expect(stream.ended).toBe(false)
     expect(stream.mostUnsent).toBeLessThan(200_000)
   })

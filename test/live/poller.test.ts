@@ -139,7 +139,7 @@ describe('The poller', () => {
     await quiet(polling)
     const id = sandbox.receive({ ...chat, message: 'Hello' })
 
-    await expect.poll(() => created(polling), { timeout: 10_000 }).toEqual([id])
+    await expect.poll(() => created(polling), { timeout: 40_000 }).toEqual([id])
     expect(told.slice(0, 2)).toEqual([
       { change: 'message.created', appended: 0 },
       { change: 'message.created', appended: 0 },

@@ -8,7 +8,7 @@ const env = {
   EVENTS_INTERVAL_MS: '1000',
   QUEUE_KEY: Buffer.alloc(32, 'fake').toString('base64'),
 }
-const soon = { timeout: 20_000, interval: 50 }
+const soon = { timeout: 40_000, interval: 50 }
 const path = '/chats/whatsapp/100/34600000000/messages'
 
 describe.skipIf(noServer)('Two gateways on one server (needs redis-server)', () => {

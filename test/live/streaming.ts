@@ -41,7 +41,7 @@ export async function watching(gateway: TestGateway) {
         (await (await fetch(`${gateway.adminUrl}/metrics`)).text()).match(
           /poll_duration_seconds_count\{account="default",result="ok"\} ([1-9])/,
         )?.[1],
-      { timeout: 10_000, interval: 50 },
+      { timeout: 40_000, interval: 50 },
     )
     .toBeDefined()
 }

@@ -4,7 +4,7 @@ import { openStream, watching } from './streaming.ts'
 
 const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000', AFILNET_MAX_RESPONSE_BYTES: '8388608' }
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
-const soon = { timeout: 20_000, interval: 100 }
+const soon = { timeout: 40_000, interval: 100 }
 
 async function openStreams({ adminUrl }: TestGateway) {
   const text = await (await fetch(`${adminUrl}/metrics`)).text()

@@ -9,7 +9,7 @@ import { crm, policy } from '../store/sends.ts'
 
 const never: SendAttempt = { admit() {}, run: async () => {} }
 const sealerOf = (...keys: number[]) => createSealer(keys.map(key => Buffer.alloc(32, key)))
-const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 20_000 })
+const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 40_000 })
 
 type Fixtures = {
   /** Verbs whose next answers are lost: the store has done what was asked. */

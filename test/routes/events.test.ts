@@ -9,7 +9,7 @@ import { openStream, watching } from '../live/streaming.ts'
 const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
 const accept = { accept: 'text/event-stream' }
-const soon = { timeout: 10_000, interval: 50 }
+const soon = { timeout: 40_000, interval: 50 }
 
 describe('GET /events', () => {
   test('gives a stream each message as soon as it is found, and its past to a list', async ({ start, sandbox }) => {

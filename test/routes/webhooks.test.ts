@@ -3,7 +3,7 @@ import { test } from '../gateway.ts'
 import { secret, startReceiver } from '../webhooks/receiver.ts'
 
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
-const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 20, timeout: 20_000 })
+const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 20, timeout: 40_000 })
 
 async function receiving() {
   const receiver = await startReceiver()
@@ -24,7 +24,7 @@ describe('a configured webhook', () => {
         if (receiver.posts.length === 0) sandbox.receive({ ...chat, message: 'Is anybody there?' })
         expect(receiver.posts.length).toBeGreaterThan(0)
       },
-      { interval: 1_000, timeout: 20_000 },
+      { interval: 1_000, timeout: 40_000 },
     )
     const { items } = (await gateway.get('/events')).json
 

@@ -91,7 +91,7 @@ export const test = base.extend<Fixtures>({
       const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main', ...over }
       const webhooks = createWebhooks({ webhooks: { crm: webhook }, store: live, reader, clock, timeoutMs: 5_000, ...more })
       started.push(webhooks)
-      await vi.waitFor(() => expect(webhooks.report()).toHaveLength(1), { interval: 5, timeout: 5_000 })
+      await vi.waitFor(() => expect(webhooks.report()).toHaveLength(1), { interval: 5, timeout: 40_000 })
       return webhooks
     })
     for (const webhooks of started) await webhooks.stop()
@@ -100,7 +100,7 @@ export const test = base.extend<Fixtures>({
 })
 
 /** Waits, in real time, for what the test expects. */
-export const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 10_000 })
+export const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 40_000 })
 
 /** Waits until the webhook has nothing to do until its clock moves: several turns of the store go by without a post. */
 export async function settled({ posts }: Pick<Receiver, 'posts'>, live: Live) {

@@ -30,7 +30,7 @@ describe('npm run store -- copy', { timeout: 60_000 }, () => {
     const target = await open(`${path}.copy`)
     const { child, exited } = program(['copy', url, `sqlite:${path}.copy`])
     await expect.poll(() => target.dump(), { interval: 5 }).not.toEqual([])
-    const db = new DatabaseSync(`${path}.copy`, { timeout: 5_000 })
+    const db = new DatabaseSync(`${path}.copy`, { timeout: 40_000 })
     db.exec('BEGIN IMMEDIATE') // it cannot finish now
     child.kill('SIGKILL')
     await exited

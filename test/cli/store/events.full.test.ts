@@ -56,7 +56,7 @@ describe('npm run store', () => {
     sandbox,
   }) => {
     const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
-    const soon = { timeout: 15_000 }
+    const soon = { timeout: 40_000 }
     const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
     const first = await start({ env: { ...env, STORE_URL: url } })
     await first.logged(({ msg }) => msg === 'polling for events started')
