@@ -6,7 +6,7 @@ import { address, browserOf, line, missing, open, openChat, patience, visit } fr
 const browser = browserOf()
 const sizeOf = (page: Page, selector: string) => page.locator(selector).first().getAttribute('aria-setsize').then(Number)
 
-describe('The inbox, when there is much', { timeout: 240_000 }, () => {
+describe('The inbox, when there is much', { timeout: 240_000, retry: 2 }, () => {
   test.skipIf(missing)(
     'pages through 10,000 messages with only what is visible in the document (needs Chromium)',
     async ({ start, sandbox }) => {
