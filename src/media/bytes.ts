@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 
-/** Bytes that have arrived and that nobody sees yet. */
+/** Bytes that have arrived and cannot be fetched yet. */
 export type Draft = {
   /** Makes them a file under this id: whole, or not at all. */
   commit(id: string): Promise<void>

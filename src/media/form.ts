@@ -97,7 +97,7 @@ async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileSt
   }
   if (fileName === undefined) throw invalidBody(pointer, 'is a text; expected a file, as in curl -F file=@photo.jpg')
   const meter = createMeter()
-  meter.on('error', () => {}) // an upload may be cut before the store reads it: nobody else would hear of it, and the process would end
+  meter.on('error', () => {}) // an upload may be cut before the store listens; an error without a listener would end the process
   stream.on('error', error => meter.destroy(error))
   const draft = await store.draft(stream.pipe(meter))
   const { bytes, sha256, sample, isText } = meter.result()

@@ -180,7 +180,7 @@ const nameOf = ({ row, attempts }: Omit<DueSend, 'sealed'>) => `${row.id} ${atte
 
 type Lost = { store: Store; sends: Pick<QueuedSends, 'refuse'>; keys: readonly string[]; timeoutMs: number }
 
-/** Nobody can read the bodies of a lost key: their sends end at the start, not when they are due. Returns how many. */
+/** Ends the sends whose key is lost, at the start and not only when they are due: their bodies cannot be read. Returns how many. */
 export async function endLostSends({ store, sends, keys, timeoutMs }: Lost): Promise<number> {
   for (let ended = 0; ; ) {
     const lost = await within(timeoutMs, store.sealedByOthers(keys))

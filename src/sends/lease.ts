@@ -8,7 +8,7 @@ export type Lease = {
   /** Offers an outcome that the store refused four times a second, until the store has it. */
   retryLater(send: SendRef, outcome: Outcome, queued?: boolean): void
   /** Whether what became of an attempt is not recorded yet. */
-  isWaiting(id: string): boolean
+  isUnrecorded(id: string): boolean
   /** Whether a send that the queue may have taken is about to be taken back: its caller was told that nothing is sent. */
   isWithdrawn(id: string): boolean
   /** Queues a send again, now or as soon as the store takes it: until then it is pending, and `unknown` if this process dies. */
@@ -59,7 +59,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
 
   async function settle(entry: Waiting, now: number) {
     const { settled, row } = await within(timeoutMs, entry.write(store))
-    // What the queue has handed out may come back: see the worker.
+    // A send that the queue has handed out is queued again by the worker, and can be taken back then.
     const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < absentKeepMs
     if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
     else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
@@ -77,7 +77,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
       if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting)
         waiting.set(id, { send, outcome, withdraws: queued, write, since, dueAt: since })
     },
-    isWaiting: id => waiting.get(id)?.withdraws === false,
+    isUnrecorded: id => waiting.get(id)?.withdraws === false,
     isWithdrawn: id => waiting.get(id)?.withdraws === true,
     async requeue({ caller, account, id }, nextAt, attempts) {
       const send = { caller, account, id }

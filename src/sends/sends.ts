@@ -107,7 +107,7 @@ export class Sends {
   /** What the queue needs: its attempts run, and end, as those of a POST. */
   readonly queue = {
     owner: () => this.#lease.owner,
-    isUnrecorded: (id: string) => this.#lease.isWaiting(id),
+    isUnrecorded: (id: string) => this.#lease.isUnrecorded(id),
     isWithdrawn: (id: string) => this.#lease.isWithdrawn(id),
     attempt: (due: DueSend, attempt: SendAttempt) => this.#attemptQueued(due, attempt),
     refuse: (row: SendRow, code: ProblemCode) => this.#refuseQueued(row, code),

@@ -33,7 +33,7 @@ export class Sightings {
   }
 }
 
-/** A row is told again if what followed from it could not be stored: what was known of it at first still holds. */
+/** A row is reported again if its events could not be stored; what was known at first still holds. */
 const both = (row: Seen, first: Seen = row): Seen => ({
   ...row,
   absentAt: Math.max(row.absentAt, first.absentAt),

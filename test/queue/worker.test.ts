@@ -131,8 +131,8 @@ describe('A queue that took a send without a word to its caller, and lost the an
     await eventually(() => expect(lost.get('takeDue')).toBeLessThan(0))
     lost.set('claim', 1)
     lost.set('takeDue', 1)
-    const refused = queue('first').catch(() => worker.look())
-    await refused
+    await expect(queue('first')).rejects.toMatchObject({ code: 'store-unavailable' })
+    worker.look()
 
     await eventually(async () => expect((await store.list(crm, { limit: 9 })).map(({ state }) => state)).toEqual(['not_sent']))
     expect(sent).toEqual([])

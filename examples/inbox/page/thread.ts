@@ -30,16 +30,18 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   }
 
   async function loadOlder() {
-    if (older === undefined || loading) return
+    const before = older
+    if (before === undefined || loading) return
     loading = true
-    try {
-      const { items, previousCursor } = await query({ limit: 200, before: older })
-      messages = [...items, ...messages]
+    await persist(async () => {
+      const { items, previousCursor } = await query({ limit: 200, before })
+      // An event may have brought one of them already, and put it where its datetime alone allows.
+      const listed = new Set(items.map(({ messageId }) => messageId))
+      messages = [...items, ...messages.filter(({ messageId }) => messageId === null || !listed.has(messageId))]
       older = previousCursor
       onChange()
-    } finally {
-      loading = false
-    }
+    })
+    loading = false
   }
 
   function apply({ type, message, messageId, direction, send }: Event) {
@@ -83,7 +85,7 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   return {
     chat,
     outbox,
-    loadOlder: () => loadOlder().catch(() => {}),
+    loadOlder,
     lines: () => linesOf(messages, outbox.all),
     send: (text: string, file?: File) => outbox.add(text, file, new Set(messages.map(({ messageId }) => messageId))),
     close: () => closed.abort(),

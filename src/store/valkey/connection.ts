@@ -169,7 +169,7 @@ function optionsOf({ tls, hosts: [first, ...others], master, db, ...credentials 
     connectTimeout: 2_000,
     sentinelCommandTimeout: 500,
     disconnectTimeout: 100,
-    socketTimeout: 1_000, // for what is asked on the way to being up; later listen() is quicker
+    socketTimeout: 1.5 * silentMs, // for what is asked on the way to being up; later listen() is quicker
     retryStrategy: times => Math.min(times * 50, 1_000),
     reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED)\b/.test(message), // another one is the primary now
     enableReadyCheck: false, // handshake() does; the client's own writes to stderr

@@ -185,12 +185,15 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     })
   })
 
-  test('does not take a claim that arrives after it was given up', async () => {
+  test.for([
+    ['', {}, 'settle', undefined],
+    [' for the queue', { dueAt: 1_000, expiresAt: 60_000 }, 'unqueue', 'sealed'],
+  ] as const)('does not take a claim%s that arrives after it was given up', async ([, times, giveUp, sealed]) => {
     const { store } = await open(shared.fresh())
-    const row = send({ idempotencyKey: 'k' })
-    await store.settle(row, ended('not_sent'))
+    const row = send({ idempotencyKey: 'k', ...times })
+    await store[giveUp](row, ended('not_sent'))
 
-    expect(await refused(store.claim(row))).toEqual(unavailable('busy'))
+    expect(await refused(store.claim(row, undefined, sealed))).toEqual(unavailable('busy'))
     expect(await store.list(crm, { limit: 10 })).toEqual([])
     expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
   })
