@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { GatewayProcess } from './gateway-process.ts'
 import type { Setup } from './setup.ts'
@@ -19,11 +20,11 @@ const kinds = {
     return broken
   },
 
-  /** It wakes up after another one has taken over, and still believes that it polls. */
-  async 'poller is frozen'({ gateways }) {
+  /** It goes on after another one has taken over, as if it still held the lease. */
+  async 'poller is frozen'({ gateways, storeUrl }) {
     const [poller, other] = await roles(gateways)
+    await freezeBetweenWrites(poller, storeUrl)
     const at = Date.now()
-    poller.signal('SIGSTOP')
     const broken = await takesOver(other, at)
     poller.signal('SIGCONT')
     return broken
@@ -86,6 +87,28 @@ async function roles([first, second]: readonly [GatewayProcess, GatewayProcess])
   for (const until = Date.now() + takeoverMs; first.pollsSince() + second.pollsSince() === 0; await sleep(100))
     if (Date.now() > until) throw new Error('no process polls')
   return first.pollsSince() > second.pollsSince() ? ([first, second] as const) : ([second, first] as const)
+}
+
+/** A process that is frozen in the middle of a write keeps a SQLite file locked, and no other can write, not even to take a lease. */
+async function freezeBetweenWrites(gateway: GatewayProcess, storeUrl: string) {
+  for (;;) {
+    gateway.signal('SIGSTOP')
+    if (!storeUrl.startsWith('sqlite:') || isUnlocked(storeUrl.slice('sqlite:'.length))) return
+    gateway.signal('SIGCONT')
+    await sleep(20)
+  }
+}
+
+function isUnlocked(path: string) {
+  const file = new DatabaseSync(path, { timeout: 2_000 }) // a write of the other process has ended by then
+  try {
+    file.exec('BEGIN IMMEDIATE; ROLLBACK')
+    return true
+  } catch {
+    return false
+  } finally {
+    file.close()
+  }
 }
 
 async function takesOver(other: GatewayProcess, at: number): Promise<string[]> {
