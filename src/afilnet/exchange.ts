@@ -142,6 +142,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     this.#answering = true
     this.#coding = headers['content-encoding']
     this.date = headers.date
+    this.#body.expectedSize = Number(headers['content-length']) || 0
     if (headers['x-sandbox'] === 'true') {
       this.#state.onSandbox?.()
       this.isMagic = headers['x-sandbox-magic'] === 'true'

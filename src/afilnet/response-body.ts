@@ -11,6 +11,8 @@ const minCapacity = 4_096
  */
 export class ResponseBody {
   size = 0
+  /** The announced length; what comes may be shorter or longer. */
+  expectedSize = 0
   #bytes: Buffer = Buffer.alloc(0)
 
   /** `maxCapacity` bounds what is set aside for bytes that have not come yet. */
@@ -19,7 +21,7 @@ export class ResponseBody {
     if (this.size === 0) this.#bytes = chunk
     else {
       if (size > this.#bytes.length || this.size === this.#bytes.length)
-        this.#grow(Math.max(size, Math.min(2 * size, maxCapacity), minCapacity))
+        this.#grow(Math.max(size, Math.min(Math.max(2 * size, this.expectedSize), maxCapacity), minCapacity))
       chunk.copy(this.#bytes, this.size)
     }
     this.size = size
