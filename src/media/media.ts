@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaLedger, MediaRow } from '../store/media.ts'
+import { judgeLength } from './announced.ts'
 import type { MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
 import type { Form, Upload } from './form.ts'
@@ -31,7 +32,6 @@ type Chat = Pick<MediaRow, 'platform' | 'platformId' | 'destination'>
 type Stored = { type: MediaType; upload: Upload }
 
 const fetchMs = 3_600_000 // as long as MEDIA_KEEP_HOURS is at least
-const formBytes = 131_072 // what a form has beside its files, at most
 
 /** Files of callers: their rows are in the ledger, their bytes in the media store, which is opened with the first of them. */
 export class Media {
@@ -67,11 +67,10 @@ export class Media {
     caller: string,
     parts: Record<'fields' | 'files', readonly string[]>,
   ): Promise<Form> {
-    const { maxBytes, maxTotalBytes, ledger, uploadMs = 300_000, stallMs = 15_000 } = this.#options
+    const { maxBytes, uploadMs = 300_000, stallMs = 15_000 } = this.#options
     const leave = this.#enter(caller)
     try {
-      const { bytes } = await known(ledger.usage())
-      if (bytes + Number(headers['content-length'] ?? 0) - formBytes > maxTotalBytes) throw new Problem('media-full')
+      await judgeLength(headers, parts.files.length, this.#options)
       const { readForm, asProblem } = await import('./form.ts')
       const store = await this.#open().catch(error => {
         throw asProblem(error)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
-import { sharedTest, test } from '../gateway.ts'
+import { canaries, sharedTest, test } from '../gateway.ts'
 import { fetched, postForm, samples, sha256 } from '../media/forms.ts'
 import { policy } from '../store/sends.ts'
 
@@ -109,6 +109,36 @@ describe('POST /media', () => {
     expect(full).toMatchObject({ status: 507, json: { code: 'media-full', retry: 'yes' } })
     expect(full.headers.get('retry-after')).toBe('60')
     expect((await postForm(gateway, '/media', [['file', randomBytes(400_000)]])).status).toBe(201)
+  })
+
+  test('judges the size of each file before the room for it', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_MAX_MB: '1', MEDIA_MAX_BYTES: '500000' } })
+    const head = (path: string, bytes: number) =>
+      `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${canaries.key}\r\ncontent-type: multipart/form-data; boundary=x\r\ncontent-length: ${bytes}\r\nconnection: close\r\n\r\n`
+    const [small, large] = [randomBytes(400_000), randomBytes(500_001)]
+    for (const bytes of [small, small]) await postForm(gateway, '/media', [['file', bytes]])
+    const thumb = Buffer.concat([samples.gif, large])
+    const replies = [
+      await postForm(gateway, '/media', [['file', large]]),
+      await postForm(gateway, files, [['file', large]]),
+      await postForm(gateway, files, [
+        ['file', small],
+        ['thumb', thumb],
+      ]),
+      await postForm(gateway, '/media', [['file', small]]),
+      await postForm(gateway, files, [
+        ['file', small],
+        ['thumb', thumb.subarray(0, 400_000)],
+      ]),
+    ]
+
+    expect(replies.map(({ status, json }) => [status, json.code])).toEqual([
+      ...Array(3).fill([413, 'payload-too-large']),
+      ...Array(2).fill([507, 'media-full']),
+    ])
+    expect(await gateway.raw(head('/media', 700_000)), 'before any byte').toMatch(/^HTTP\/1\.1 413 /)
+    expect(await gateway.raw(head(files, 1_200_000)), 'before any byte').toMatch(/^HTTP\/1\.1 413 /)
+    expect(sandbox.calls).toEqual([])
   })
 
   test('needs its scope, and a URL that Afilnet can reach', async ({ start, sandbox }) => {
