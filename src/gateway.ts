@@ -14,6 +14,7 @@ import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { createSteadyState } from './lib/steady-state.ts'
 import type { PollerHooks } from './live/ports.ts'
+import { reportingUndelivered } from './media/undelivered.ts'
 import { type LivePart, openLive } from './parts/live.ts'
 import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
@@ -146,7 +147,9 @@ async function assemble(
     },
     onWarning: warning => logger.warn(warning),
   })
-  const store = timed(opened, (verb, ms) => observe('storeAnswered', { verb, ms }))
+  const { media, begin, stop } = startMedia({ config, ledger: opened.media, observe, ownUrl: () => listensAt(app), timeouts })
+  const ending = reportingUndelivered(opened, sendId => void media.discardOf(sendId))
+  const store = timed(ending, (verb, ms) => observe('storeAnswered', { verb, ms }))
   // No module of OpenTelemetry is loaded unless it is configured.
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, transports, observe, traceAttempt: tracing?.traceAttempt })
@@ -176,7 +179,6 @@ async function assemble(
       ...(sandbox && { sandbox }),
     }
   }
-  const { media, begin, stop } = startMedia({ config, ledger: opened.media, observe, ownUrl: () => listensAt(app), timeouts })
   const { count } = store
   const { plugin } = tracing ?? {}
   const app = await createApp({

@@ -3,32 +3,20 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
-import type { MediaLedger, MediaRow } from '../store/media.ts'
+import type { MediaRow } from '../store/media.ts'
 import { judgeLength } from './announced.ts'
 import type { MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
 import type { Form, Upload } from './form.ts'
 import { known } from './known.ts'
-import type { MediaPlace } from './place.ts'
+import type { MediaOptions } from './options.ts'
 import { createSweeper } from './sweeper.ts'
 import { resultOf } from './upload-result.ts'
 import { createUploadSlots } from './upload-slots.ts'
 import { tokenIn } from './url.ts'
 
-export type MediaConfig = { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL }
-
-export type MediaOptions = MediaConfig & {
-  ledger: MediaLedger
-  /** Where this process listens: good enough for an Afilnet on the same machine. */
-  ownUrl: () => string | undefined
-  uploadMs?: number | undefined
-  stallMs?: number | undefined
-  observe?: Observe
-  now?: () => number
-}
-
-/** The conversation that files are made for. */
-type Chat = Pick<MediaRow, 'platform' | 'platformId' | 'destination'>
+/** The conversation and the send that files are made for. */
+type Purpose = Pick<MediaRow, 'platform' | 'platformId' | 'destination' | 'sendId'>
 type Stored = { type: MediaType; upload: Upload }
 
 const fetchMs = 3_600_000 // as long as MEDIA_KEEP_HOURS is at least
@@ -85,13 +73,13 @@ export class Media {
   }
 
   /** Stores files that have arrived: all of them, or none. Throws `media-full` and `store-unavailable`. */
-  async keep(owner: string, uploads: readonly Stored[], chat: Chat = {}): Promise<MediaRow[]> {
+  async keep(owner: string, uploads: readonly Stored[], purpose: Purpose = {}): Promise<MediaRow[]> {
     const rows: MediaRow[] = []
     try {
       for (const { type, upload } of uploads) {
         const { bytes, sha256, contentType } = upload
         const createdAt = this.#now()
-        const names = { id: randomUUID(), token: randomBytes(32).toString('base64url'), owner, ...chat, name: cleanName(upload.name) }
+        const names = { id: randomUUID(), token: randomBytes(32).toString('base64url'), owner, ...purpose, name: cleanName(upload.name) }
         const row = { ...names, type, contentType, bytes, sha256, createdAt, expiresAt: createdAt + this.#options.keepMs }
         if (!(await known(this.#options.ledger.add(row, this.#options.maxTotalBytes)))) throw new Problem('media-full')
         rows.push(row)
@@ -113,6 +101,12 @@ export class Media {
     await this.#removeBytes(rows)
   }
 
+  /** Deletes what only this send uses, which was not delivered; what cannot be deleted goes when it expires. */
+  async discardOf(sendId: string): Promise<void> {
+    const ids = await known(this.#options.ledger.removeOf(sendId)).catch(() => [])
+    await this.#removeBytes(ids.map(id => ({ id })))
+  }
+
   /** A file of this owner; throws `media-not-found`. */
   async find(owner: string, id: string): Promise<MediaRow> {
     const row = await known(this.#options.ledger.find(id))
@@ -127,13 +121,14 @@ export class Media {
     await this.#removeBytes([row])
   }
 
-  /** The file behind a URL of this gateway; `undefined` if the URL is not one. Throws `media-not-found` where its owner has no such file. */
+  /** The file behind a URL of this gateway, for any send; `undefined` if the URL is not one. Throws `media-not-found` where its owner has no such file. */
   async fileAt(url: string, owner: string): Promise<MediaRow | undefined> {
     const bases = [...this.#bases(), this.#options.ownUrl()].filter(base => base !== undefined)
     const token = tokenIn(url, bases)
     if (token === undefined) return undefined
     const row = token === '' ? undefined : await known(this.#options.ledger.findByToken(token))
-    if (row?.owner !== owner) throw new Problem('media-not-found', { status: 422 })
+    const isTheirs = row?.owner === owner && (row.sendId === undefined || (await known(this.#options.ledger.share(row.id))))
+    if (!isTheirs) throw new Problem('media-not-found', { status: 422 })
     return row
   }
 
@@ -193,7 +188,7 @@ export class Media {
     return this.#bytes
   }
 
-  async #removeBytes(rows: readonly MediaRow[]) {
+  async #removeBytes(rows: readonly Pick<MediaRow, 'id'>[]) {
     await Promise.allSettled(rows.map(async ({ id }) => (await this.#open()).remove(id)))
   }
 }

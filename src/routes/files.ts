@@ -10,6 +10,7 @@ import type { Media } from '../media/media.ts'
 import { urlOf } from '../media/url.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
+import { newSendId } from '../sends/request.ts'
 import type { MediaRow } from '../store/media.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { acceptForms } from './forms.ts'
@@ -120,14 +121,15 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   const base = media.baseFor(call.account.isLocal)
   const type = typeFor('/file', body.type, file.contentType)
   const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]
-  const [main, small] = await media.keep(ownerIn(request), uploads, params)
+  const id = newSendId()
+  const [main, small] = await media.keep(ownerIn(request), uploads, { ...params, sendId: id })
   const rows = [main, small].filter(row => row !== undefined)
   let isNeeded = false
   try {
     const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
     const sent = { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }
     const attempt = upstream.prepareSend(sendFile, sent, call)
-    const prepared = { attempt, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
+    const prepared = { id, attempt, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
     // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
     const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }
     const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, prepared, route)

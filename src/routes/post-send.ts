@@ -66,15 +66,15 @@ export const ledgerErrors = [
   'ledger-changed',
 ] as const
 
-/** What a POST gives to Afilnet; `keepUntil` has all that the send needs live until it ends, before it is accepted into the queue. */
-export type Prepared = { attempt: SendAttempt; params: object; keepUntil?: (endsAt: number) => Promise<void> }
+/** What a POST gives to Afilnet, as the send `id` if files are stored for that; `keepUntil` has all that the send needs live until it ends, before it is accepted into the queue. */
+export type Prepared = { id?: string; attempt: SendAttempt; params: object; keepUntil?: (endsAt: number) => Promise<void> }
 
 /** Records and runs a send: what both POST routes do. */
 export async function postSend(
   kind: Send['kind'],
   request: PostRequest,
   reply: FastifyReply,
-  { attempt, params: sealed, keepUntil }: Prepared,
+  { id, attempt, params: sealed, keepUntil }: Prepared,
   { sends, base, keyRequired, seal }: SendRoute,
 ) {
   const { id: requestId, params, headers, body, call, caller } = request
@@ -84,6 +84,7 @@ export async function postSend(
   if (queue) await keepUntil?.(queue.expiresAt)
   const { send, status, replayed } = await sends.run({
     ...params,
+    id,
     caller: call.caller,
     account: call.account.name,
     user: call.account.user,

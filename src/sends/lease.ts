@@ -67,11 +67,11 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
 
   return {
     owner,
-    retryLater({ caller, account, id }, outcome, queued = false) {
+    retryLater({ caller, account, id, kind }, outcome, queued = false) {
       const known = waiting.get(id)
       if (known && outcome.state === 'unknown') return // a late answer says more
       const since = performance.now()
-      const send = { caller, account, id }
+      const send = { caller, account, id, kind }
       // What may have been queued must not be taken back once it runs.
       const write = (to: Store) => (queued ? to.unqueue(send, outcome) : to.settle(send, afterAnswer(outcome)))
       if (known || outcome.state !== 'not_sent' || waiting.size < maxWaiting)

@@ -7,6 +7,8 @@ import { textDigest } from './text-digest.ts'
 
 /** A send that a caller asks for, and the attempt that takes it to Afilnet. */
 export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' | 'platform' | 'platformId' | 'destination'> & {
+  /** The id of the send, if something was stored for it: of `newSendId`. */
+  id?: string | undefined
   reference?: string | undefined
   idempotencyKey?: string | undefined
   /** Who uses the token that the request was made with; absent for a key. */
@@ -21,6 +23,9 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
   queue?: { dueAt: number; expiresAt: number; seal(id: string): string } | undefined
 }
 
+/** Ids are in the order of time. */
+export const newSendId = (): string => uuid()
+
 /** A key as the ledger has it. That of a token belongs to its actor and chat too: their name stands before it, with a blank, which no key contains. */
 export const ledgerKey = (key: string, actor: string | undefined, chat: Chat) =>
   actor === undefined ? key : `${scopeOf(actor, chat)} ${key}`
@@ -32,7 +37,7 @@ export const writtenKey = (key: string) => key.slice(key.lastIndexOf(' ') + 1)
 export function newSend(request: SendRequest, { secret, owner, now }: { secret: KeyObject; owner: string; now: () => number }): NewSend {
   const { caller, account, user, kind, platform, platformId, destination, reference, idempotencyKey, actor, queue } = request
   const fingerprint = fingerprintOf(request, secret)
-  const id = uuid() // first: its time is never later than `createdAt`
+  const id = request.id ?? newSendId() // first: its time is never later than `createdAt`
   const row: NewSend = { id, caller, account, user, kind, platform, platformId, destination, fingerprint, owner, createdAt: now() }
   if (reference !== undefined) row.reference = reference
   if (idempotencyKey !== undefined) row.idempotencyKey = ledgerKey(idempotencyKey, actor, request)

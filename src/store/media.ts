@@ -9,6 +9,8 @@ export type MediaRow = {
   platform?: string
   platformId?: string
   destination?: string
+  /** The only send that uses it, if it came with that send. */
+  sendId?: string
   type: string
   contentType: string
   bytes: number
@@ -26,6 +28,10 @@ export type MediaLedger = {
   findByToken(token: string): Promise<MediaRow | undefined>
   /** Has files live at least until then. */
   keepUntil(ids: readonly string[], until: number): Promise<void>
+  /** Has a file belong to its owner, not to the send that it came with; `false` if there is no such file. */
+  share(id: string): Promise<boolean>
+  /** Deletes the rows of files that only this send uses, and returns their ids. */
+  removeOf(sendId: string): Promise<string[]>
   /** Deletes the rows of files; unknown ids do no harm. */
   remove(ids: readonly string[]): Promise<void>
   /** Ids of expired files, a thousand at most; none until the clock has been steady for ten minutes. */

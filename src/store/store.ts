@@ -36,7 +36,7 @@ export type NewSend = {
 export type Sender = Pick<NewSend, 'caller' | 'account'>
 
 /** Names one row; any row will do. */
-export type SendRef = Sender & Pick<NewSend, 'id'>
+export type SendRef = Sender & Pick<NewSend, 'id'> & { kind?: NewSend['kind'] | undefined }
 
 /** Who said how a send ended: Afilnet in time, Afilnet after the deadline, the message in its conversation, or a person. */
 export type SettledBy = 'answer' | 'late-answer' | 'read-back' | 'caller'
@@ -149,7 +149,7 @@ export type Store = {
    * Makes queued sends that are due `pending`, as the owner's, and those that are too late `expired`. Of a conversation only the first one, by
    * due time and then by id, and none while another one of it is pending. `nextAt`: when there may be something to do again.
    */
-  takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind'>[]; nextAt?: number }>
+  takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind' | 'id'>[]; nextAt?: number }>
   /** What `takeDue` gave to a process and has not ended: if an answer was lost, the process does not know all of it. */
   taken(owner: string): Promise<Omit<DueSend, 'sealed'>[]>
   /** Makes a send from the queue `queued` again until `nextAt`, after this attempt; `false` if it is not the last one, or has ended. */

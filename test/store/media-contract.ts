@@ -91,8 +91,32 @@ export function mediaContract(name: string, open: (options: StoreOptions) => Pro
       expect(await media.find(row.id)).toEqual({ ...row, expiresAt: 5 * hour })
     })
 
+    test('go with the send that they came with, unless they are shared', async ({ media }) => {
+      const [one, thumb, shared] = [file({ sendId: 's-1' }), file({ sendId: 's-1' }), file({ sendId: 's-1' })]
+      for (const row of [one, thumb, shared, file({ sendId: 's-2' }), file()]) await media.add(row, 1_000)
+      expect(await media.find(one.id)).toEqual(one)
+
+      expect([await media.share(shared.id), await media.share('unknown')]).toEqual([true, false])
+      expect((await media.removeOf('s-1')).sort()).toEqual([one.id, thumb.id].sort())
+      expect([await media.removeOf('s-1'), await media.removeOf('unknown')]).toEqual([[], []])
+      const { sendId: _, ...plain } = shared
+      expect(await media.find(shared.id)).toEqual(plain)
+      expect(await media.share(one.id)).toBe(false)
+      expect(await media.usage()).toEqual({ files: 3, bytes: 300 })
+    })
+
+    test('of a send go by themselves, too', async ({ media }) => {
+      const row = file({ sendId: 's-1' })
+      await media.add(row, 1_000)
+      await media.remove([row.id])
+      await media.load({ ...row, id: randomUUID() })
+
+      expect(await media.removeOf('s-1')).toHaveLength(1)
+      expect(await media.usage()).toEqual({ files: 0, bytes: 0 })
+    })
+
     test('are dumped in order of id, and taken over as they are', async ({ media }) => {
-      const rows = Array.from({ length: 5 }, () => file()).sort((a, b) => (a.id < b.id ? -1 : 1))
+      const rows = [...Array.from({ length: 4 }, () => file()), file({ sendId: 's-1' })].sort((a, b) => (a.id < b.id ? -1 : 1))
       const taken = await Promise.all(rows.map(row => media.load(row)))
 
       expect([taken, await media.load(rows[0] ?? file())]).toEqual([Array(5).fill(true), false])

@@ -95,7 +95,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
 
       const { due, expired } = await store.takeDue('first', 10)
       expect(due.map(({ row }) => row.id)).toEqual([behind.id])
-      expect(expired).toEqual([{ account: 'main', kind: 'message' }])
+      expect(expired).toEqual([{ account: 'main', kind: 'message', id: row.id }])
       expect(await store.find(crm, row.id)).toEqual({ ...row, state: 'expired', settledAt: 9_000, answer: '' })
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'expired' } })
     })

@@ -15,6 +15,8 @@ export function createMediaLedger(writer: Thread, reader: Thread): MediaLedger {
     find: id => found('id', id),
     findByToken: token => found('token', token),
     keepUntil: (ids, until) => writer.call('keepFiles', [ids, until]),
+    share: id => writer.call('shareFile', [id]),
+    removeOf: sendId => writer.call('removeFilesOf', [sendId]),
     remove: ids => writer.call('removeFiles', [ids]),
     expired: () => reader.call('expiredFiles', []),
     /** By the thread that runs anyway: every gateway asks at its start. */

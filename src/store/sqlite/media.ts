@@ -9,6 +9,7 @@ export const fileColumns = [
   'platform',
   'platformId',
   'destination',
+  'sendId',
   'type',
   'contentType',
   'bytes',
@@ -34,6 +35,11 @@ export const mediaWrites = {
   keepFiles({ file }: Scope, ids: readonly string[], until: number) {
     for (const id of ids) file.run('UPDATE media SET expiresAt = ? WHERE id = ? AND expiresAt < ?', until, id, until)
   },
+
+  shareFile: ({ file }: Scope, id: string): boolean => file.run('UPDATE media SET sendId = NULL WHERE id = ?', id) > 0,
+
+  removeFilesOf: ({ file }: Scope, sendId: string): string[] =>
+    file.rows('DELETE FROM media WHERE sendId = ? RETURNING id', sendId).map(String),
 
   removeFiles({ file }: Scope, ids: readonly string[]) {
     for (const id of ids) file.run('DELETE FROM media WHERE id = ?', id)

@@ -23,13 +23,13 @@ export const queueing = {
     scope: Scope,
     owner: string,
     limit: number,
-  ): { due: FlatDue[]; expired: [account: string, kind: string][]; nextAt: number | null } {
+  ): { due: FlatDue[]; expired: [account: string, kind: string, id: string][]; nextAt: number | null } {
     const { file, now } = scope
-    const expired: [string, string][] = []
+    const expired: [string, string, string][] = []
     const late = `SELECT caller, account, id FROM queue WHERE expiresAt <= ? AND state <> 'running' ORDER BY expiresAt LIMIT ${expiredAtOnce}`
     for (const [caller, account, id] of file.rows(late, now) as [string, string, string][]) {
       const row = leave(scope, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
-      if (row) expired.push([account, String(row[at.kind])])
+      if (row) expired.push([account, String(row[at.kind]), id])
     }
     const ready = `SELECT caller, account, id, sealed, attempts FROM queue WHERE state = 'ready' AND nextAt <= ? ORDER BY nextAt LIMIT ?`
     const due: FlatDue[] = []

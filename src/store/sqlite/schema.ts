@@ -118,6 +118,9 @@ export const migrations: readonly string[] = [
    CREATE INDEX queueByState ON queue (state, nextAt);
    CREATE INDEX queueByChat ON queue (chat, state, dueAt, id);
    CREATE INDEX queueByExpiry ON queue (expiresAt);`,
+  // The send that a file came with: without it, the file goes.
+  `ALTER TABLE media ADD COLUMN sendId TEXT;
+   CREATE INDEX mediaOfSends ON media (sendId) WHERE sendId IS NOT NULL;`,
 ]
 
 /** The schema version of an open file. */

@@ -102,7 +102,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       const { due, expired, nextAt } = await writer.call('takeDue', [owner, limit])
       return {
         due: due.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })),
-        expired: expired.map(([account, kind]) => ({ account, kind: kind as SendRow['kind'] })), // as the columns are
+        expired: expired.map(([account, kind, id]) => ({ account, kind: kind as SendRow['kind'], id })), // as the columns are
         ...(nextAt !== null && { nextAt }),
       }
     },

@@ -6,10 +6,34 @@ import type { Session } from './session.ts'
 
 const pageRows = 1_000
 
-/** `media:<id>` is a file, `mediatoken:<token>` its id; `media` has all ids, `mediauntil` when they expire, `mediabytes` the sum of their bytes. */
+const sharing = `
+    local function share(id)
+      local sendId = redis.call('HGET', P .. 'media:' .. id, 'sendId')
+      if sendId then redis.call('SREM', P .. 'mediaof:' .. sendId, id) end
+      redis.call('HDEL', P .. 'media:' .. id, 'sendId')
+    end`
+
+const removing = `
+    local function remove(id)
+      local at = P .. 'media:' .. id
+      local token, bytes = redis.call('HGET', at, 'token'), redis.call('HGET', at, 'bytes')
+      if not token then return end
+      share(id)
+      redis.call('DEL', at, P .. 'mediatoken:' .. token)
+      redis.call('ZREM', P .. 'media', id)
+      redis.call('ZREM', P .. 'mediauntil', id)
+      redis.call('DECRBY', P .. 'mediabytes', bytes)
+    end`
+
+/** A file as its members are kept: those that change lie beside the text of the others. */
+const members = (at: string) =>
+  `redis.call('HGET', ${at}, 'row') or '', redis.call('HGET', ${at}, 'expiresAt') or '', redis.call('HGET', ${at}, 'sendId') or ''`
+
+/** `media:<id>` is a file, `mediatoken:<token>` its id, `mediaof:<sendId>` the ids of those that came with a send; `media` has all ids, `mediauntil` when they expire, `mediabytes` the sum of their bytes. */
 const scripts = {
   add: grow(`
     local id, token, bytes, expiresAt, row, maxBytes = ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], ARGV[13], tonumber(ARGV[14])
+    local sendId = ARGV[15]
     local used = tonumber(redis.call('GET', P .. 'mediabytes') or 0)
     if maxBytes and used + bytes > maxBytes then return {over(), 0} end
     if redis.call('EXISTS', P .. 'media:' .. id) == 1 then return {over(), 0} end
@@ -18,6 +42,10 @@ const scripts = {
     redis.call('ZADD', P .. 'media', 0, id)
     redis.call('ZADD', P .. 'mediauntil', expiresAt, id)
     redis.call('INCRBY', P .. 'mediabytes', bytes)
+    if sendId ~= '' then
+      redis.call('HSET', P .. 'media:' .. id, 'sendId', sendId)
+      redis.call('SADD', P .. 'mediaof:' .. sendId, id)
+    end
     return {over(), 1}`),
 
   keep: write(`
@@ -31,26 +59,26 @@ const scripts = {
     end
     return {over()}`),
 
-  remove: write(`
-    for i = 9, #ARGV do
-      local at = P .. 'media:' .. ARGV[i]
-      local token, bytes = redis.call('HGET', at, 'token'), redis.call('HGET', at, 'bytes')
-      if token then
-        redis.call('DEL', at, P .. 'mediatoken:' .. token)
-        redis.call('ZREM', P .. 'media', ARGV[i])
-        redis.call('ZREM', P .. 'mediauntil', ARGV[i])
-        redis.call('DECRBY', P .. 'mediabytes', bytes)
-      end
-    end
+  share: write(`${sharing}
+    share(ARGV[9])
+    return {over(), redis.call('EXISTS', P .. 'media:' .. ARGV[9])}`),
+
+  removeOf: write(`${sharing}${removing}
+    local ids = redis.call('SMEMBERS', P .. 'mediaof:' .. ARGV[9])
+    for _, id in ipairs(ids) do remove(id) end
+    return {over(), ids}`),
+
+  remove: write(`${sharing}${removing}
+    for i = 9, #ARGV do remove(ARGV[i]) end
     return {over()}`),
 
   find: read(`
     local at = P .. 'media:' .. ARGV[9]
-    return {redis.call('HGET', at, 'row') or '', redis.call('HGET', at, 'expiresAt') or ''}`),
+    return {${members('at')}}`),
 
   findByToken: read(`
     local at = P .. 'media:' .. (redis.call('GET', P .. 'mediatoken:' .. ARGV[9]) or '')
-    return {redis.call('HGET', at, 'row') or '', redis.call('HGET', at, 'expiresAt') or ''}`),
+    return {${members('at')}}`),
 
   expired: read(`return redis.call('ZRANGEBYSCORE', P .. 'mediauntil', '-inf', ARGV[9], 'LIMIT', 0, ${pageRows})`),
 
@@ -60,8 +88,7 @@ const scripts = {
     local from, rows = ARGV[9] == '' and '-' or '(' .. ARGV[9], {}
     for _, id in ipairs(redis.call('ZRANGE', P .. 'media', from, '+', 'BYLEX', 'LIMIT', 0, ${pageRows})) do
       local at = P .. 'media:' .. id
-      rows[#rows + 1] = redis.call('HGET', at, 'row')
-      rows[#rows + 1] = redis.call('HGET', at, 'expiresAt')
+      rows[#rows + 1] = {${members('at')}}
     end
     return rows`),
 } as const satisfies Record<string, Script>
@@ -70,13 +97,13 @@ const scripts = {
 export function createMediaLedger(session: Session, clock: LedgerClock): MediaLedger {
   const { read, writeBeside: write } = session
   async function add(row: MediaRow, maxBytes: number | '') {
-    const { expiresAt, ...rest } = row
-    const [added] = await write(scripts.add, row.id, row.token, row.bytes, expiresAt, JSON.stringify(rest), maxBytes)
+    const { expiresAt, sendId = '', ...rest } = row
+    const [added] = await write(scripts.add, row.id, row.token, row.bytes, expiresAt, JSON.stringify(rest), maxBytes, sendId)
     return added === 1
   }
   async function found(script: Script, value: string) {
-    const [row = '', expiresAt = ''] = (await read(script, value)) as string[]
-    return row !== '' && Number(expiresAt) > clock.trusted() ? rowOf(row, expiresAt) : undefined
+    const flat = (await read(script, value)) as Flat
+    return flat[0] !== '' && Number(flat[1]) > clock.trusted() ? rowOf(flat) : undefined
   }
   return {
     add,
@@ -84,6 +111,14 @@ export function createMediaLedger(session: Session, clock: LedgerClock): MediaLe
     findByToken: token => found(scripts.findByToken, token),
     async keepUntil(ids, until) {
       await write(scripts.keep, Math.ceil(until), ...ids)
+    },
+    async share(id) {
+      const [isThere] = await write(scripts.share, id)
+      return isThere === 1
+    },
+    async removeOf(sendId) {
+      const [ids] = await write(scripts.removeOf, sendId)
+      return ids as string[]
     },
     async remove(ids) {
       await write(scripts.remove, ...ids)
@@ -94,11 +129,17 @@ export function createMediaLedger(session: Session, clock: LedgerClock): MediaLe
       return { files: Number(files), bytes: Number(bytes) }
     },
     async dump(after = '') {
-      const flat = (await read(scripts.dump, after)) as string[]
-      return flat.flatMap((row, n) => (n % 2 === 0 ? [rowOf(row, flat[n + 1] ?? '')] : []))
+      return ((await read(scripts.dump, after)) as Flat[]).filter(([row]) => row !== '').map(rowOf)
     },
     load: row => add(row, ''),
   }
 }
 
-const rowOf = (row: string, expiresAt: string): MediaRow => ({ ...(JSON.parse(row) as MediaRow), expiresAt: Number(expiresAt) }) // as `add` wrote it
+type Flat = [row: string, expiresAt: string, sendId: string]
+
+/** As `add` wrote it. */
+const rowOf = ([row, expiresAt, sendId]: Flat): MediaRow => ({
+  ...(JSON.parse(row) as MediaRow),
+  expiresAt: Number(expiresAt),
+  ...(sendId !== '' && { sendId }),
+})

@@ -11,7 +11,7 @@ export const queueScripts = {
       if row and row.state == 'queued' then
         move(row, 'expired', ARGV[1], '')
         announce(row)
-        expired[#expired + 1] = {row.account, row.kind}
+        expired[#expired + 1] = {row.account, row.kind, row.id}
       else
         redis.call('ZREM', Q('expiry'), id)
       end

@@ -23,7 +23,7 @@ export function createQueue({ read, write, confirmedWrite }: Session): QueueVerb
       const [found, nextAt, late] = await write(queueScripts.takeDue, owner, limit)
       const due = (found as [Reply, string, number][]).map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })) // as the script says it
       if (due.length > 0) await confirm(due)
-      const expired = (late as [string, SendRow['kind']][]).map(([account, kind]) => ({ account, kind })) // as above
+      const expired = (late as [string, SendRow['kind'], string][]).map(([account, kind, id]) => ({ account, kind, id })) // as above
       return { due, expired, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
     },
     async taken(owner) {
