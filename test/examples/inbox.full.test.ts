@@ -96,6 +96,43 @@ describe('The inbox', { timeout: 120_000 }, () => {
     expect(await page.evaluate('getSelection().toString()')).toBe(selected)
   })
 
+  test.skipIf(missing)(
+    'opens the row that was pressed, whichever moves up before the click (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page } = await visit(browser(), inbox.url)
+      await page.addInitScript(`window.heard = []
+      window.EventSource = class extends EventSource {
+        constructor(url) {
+          super(url)
+          this.addEventListener('message', ({ data }) => setTimeout(() => heard.push(data))) // after the page has heard it
+        }
+      }`)
+      await page.reload()
+      const list = page.locator('.conversation')
+      const rowOf = (name: string) => list.filter({ hasText: name })
+      await rowOf('34600000001').hover(patience)
+      /** A conversation further down moves to the top while the mouse is down. */
+      const pressed = async (destination: string, platform: string, platformid: string) => {
+        await page.mouse.down()
+        sandbox.receive({ platform, platformid, destination, message: 'Me first' })
+        await expect.poll(() => page.evaluate('heard.join()'), patience).toContain(destination)
+      }
+
+      await pressed('700100200', 'telegram', '200')
+      await page.mouse.up()
+      await expect.poll(() => page.evaluate('location.hash'), patience).toBe('#whatsapp/100/34600000001')
+      await expect.poll(() => list.first().innerText(), patience).toContain('700100200')
+
+      await rowOf('34600000000').hover()
+      await pressed('ana', 'operator', '300')
+      await page.locator('#text').hover() // the person thinks better of it
+      await page.mouse.up()
+      await expect.poll(() => rowOf('Operators').innerText(), patience).toContain('Me first')
+      expect(await page.evaluate('location.hash')).toBe('#whatsapp/100/34600000001')
+    },
+  )
+
   test.skipIf(missing)('works with the keyboard alone (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox } = await open(start, sandbox)
     const { page } = await visit(browser(), inbox.url)

@@ -4,6 +4,9 @@ import { preview } from './media-links.ts'
 import { shortTime } from './times.ts'
 import { createVirtualList } from './virtual-list.ts'
 
+/** So long after the end of a press its click may come: a touch has to be told from a double tap first. */
+const clickMs = 400
+
 /** The list on the left: a list box that keys move through and Enter opens. */
 export function createConversationList(onOpen: (key: string) => void) {
   const box = byId('conversations')
@@ -12,6 +15,8 @@ export function createConversationList(onOpen: (key: string) => void) {
   let shown: Conversation[] = []
   let active: string | undefined
   let open: string | undefined
+  let isPressed = false
+  let waiting: number | undefined
 
   const list = createVirtualList<Conversation>(box, { keyOf, lookOf, estimate: 68, render })
 
@@ -43,12 +48,26 @@ export function createConversationList(onOpen: (key: string) => void) {
   }
 
   function draw() {
+    if (isPressed) return
     const words = search.value.trim().toLowerCase()
     const fits = ({ destination, channel, last }: Conversation) => `${destination} ${channel} ${last.message}`.toLowerCase().includes(words)
     shown = words === '' ? all : all.filter(fits)
     list.show(shown)
     if (active !== undefined && document.getElementById(`c/${active}`)) box.setAttribute('aria-activedescendant', `c/${active}`)
     else box.removeAttribute('aria-activedescendant')
+  }
+
+  /** While a row is pressed, the list stays as it is: a message must not bring another one under the pointer before the click. */
+  function press({ button }: PointerEvent) {
+    clearTimeout(waiting)
+    isPressed = button === 0
+  }
+
+  function letGo() {
+    clearTimeout(waiting)
+    if (!isPressed) return
+    isPressed = false
+    draw()
   }
 
   function move(to: number) {
@@ -78,6 +97,12 @@ export function createConversationList(onOpen: (key: string) => void) {
   box.addEventListener('focus', () => {
     if (active === undefined && box.matches(':focus-visible')) move(0) // a press of the mouse goes to what it hit
   })
+  box.addEventListener('pointerdown', press)
+  addEventListener('pointerup', () => {
+    if (isPressed) waiting = setTimeout(letGo, clickMs) // it may not end as a click
+  })
+  addEventListener('pointercancel', letGo)
+  addEventListener('click', letGo)
   search.addEventListener('input', draw)
   search.addEventListener('keydown', ({ key }) => {
     if (key === 'ArrowDown') box.focus()
