@@ -17,7 +17,9 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |others|those of [any request](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         get: operations["getLiveness"];
         put?: never;
@@ -41,7 +43,8 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |others|those of [any request](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |others|[any](/problems)|
          */
         get: operations["getReadiness"];
         put?: never;
@@ -65,7 +68,10 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |others|those of [any request](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         get: operations["getLinks"];
         put?: never;
@@ -89,7 +95,10 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |others|those of [any request](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         get: operations["listProblems"];
         put?: never;
@@ -113,8 +122,11 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
          *     |404|[not-found](/problems/not-found)|
-         *     |others|those of [any request](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         get: operations["explainProblem"];
         put?: never;
@@ -138,7 +150,11 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |others|those of [any call with a key](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         get: operations["getMe"];
         put?: never;
@@ -162,7 +178,15 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |others|those of [any call to Afilnet](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|[any](/problems)|
          */
         get: operations["listChannels"];
         put?: never;
@@ -186,9 +210,16 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
-         *     |others|those of [any call to Afilnet](/problems)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|[any](/problems)|
          */
         get: operations["listChats"];
         put?: never;
@@ -212,10 +243,17 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |410|[cursor-gone](/problems/cursor-gone)|
-         *     |others|those of [any call to Afilnet](/problems)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|[any](/problems)|
          */
         get: operations["listMessages"];
         put?: never;
@@ -229,17 +267,20 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
-         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
+         *     |400|[invalid-request](/problems/invalid-request), [idempotency-key-required](/problems/idempotency-key-required)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected)|
-         *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
-         *     |502|[send-interrupted](/problems/send-interrupted)|
-         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
-         *     |others|those of [any call to Afilnet](/problems)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost), [send-interrupted](/problems/send-interrupted)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|[any](/problems)|
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -261,9 +302,16 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
-         *     |others|those of [any call to Afilnet](/problems)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|[any](/problems)|
          */
         get: operations["listUnreadMessages"];
         put?: never;
@@ -293,17 +341,20 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |400|[idempotency-key-required](/problems/idempotency-key-required)|
-         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
+         *     |400|[invalid-request](/problems/invalid-request), [idempotency-key-required](/problems/idempotency-key-required)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |404|[channel-not-found](/problems/channel-not-found), [chat-not-found](/problems/chat-not-found)|
          *     |409|[idempotency-key-in-use](/problems/idempotency-key-in-use)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-rejected](/problems/file-type-rejected), [file-url-rejected](/problems/file-url-rejected), [thumb-url-rejected](/problems/thumb-url-rejected), [destination-unroutable](/problems/destination-unroutable), [idempotency-key-reused](/problems/idempotency-key-reused), [send-settled-rejected](/problems/send-settled-rejected), [file-type-mismatch](/problems/file-type-mismatch), [media-not-found](/problems/media-not-found)|
-         *     |429|[send-quota-exceeded](/problems/send-quota-exceeded)|
+         *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
-         *     |502|[send-interrupted](/problems/send-interrupted)|
-         *     |503|[store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
-         *     |others|those of [any call to Afilnet](/problems)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost), [send-interrupted](/problems/send-interrupted)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
+         *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |others|[any](/problems)|
          */
         post: operations["sendFile"];
         delete?: never;
@@ -327,12 +378,16 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-mismatch](/problems/file-type-mismatch)|
-         *     |503|[media-not-public](/problems/media-not-public)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [media-not-public](/problems/media-not-public)|
          *     |507|[media-full](/problems/media-full)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |others|[any](/problems)|
          */
         post: operations["storeMedia"];
         delete?: never;
@@ -354,8 +409,13 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         get: operations["getMedia"];
         put?: never;
@@ -366,8 +426,13 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining)|
+         *     |others|[any](/problems)|
          */
         delete: operations["deleteMedia"];
         options?: never;
@@ -388,9 +453,12 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |404|[send-not-found](/problems/send-not-found)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         get: operations["getSend"];
         put?: never;
@@ -401,10 +469,14 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[send-not-found](/problems/send-not-found)|
          *     |409|[send-already-started](/problems/send-already-started)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         delete: operations["cancelSend"];
         options?: never;
@@ -427,12 +499,16 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[send-not-found](/problems/send-not-found)|
          *     |409|[send-already-settled](/problems/send-already-settled)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         post: operations["settleSend"];
         delete?: never;
@@ -454,8 +530,11 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         get: operations["listSends"];
         put?: never;
@@ -479,11 +558,14 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |429|[too-many-streams](/problems/too-many-streams)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |429|[rate-limited](/problems/rate-limited), [too-many-streams](/problems/too-many-streams)|
          *     |501|[events-not-enabled](/problems/events-not-enabled)|
-         *     |503|[overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
+         *     |503|[draining](/problems/draining), [overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |others|[any](/problems)|
          */
         get: operations["listEvents"];
         put?: never;
@@ -509,11 +591,14 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
-         *     |403|[chat-not-allowed](/problems/chat-not-allowed)|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope), [chat-not-allowed](/problems/chat-not-allowed)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         post: operations["issueToken"];
         delete?: never;
@@ -535,9 +620,13 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         get: operations["listWebhooks"];
         put?: never;
@@ -561,9 +650,13 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         get: operations["listDeliveries"];
         put?: never;
@@ -589,11 +682,15 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         post: operations["redriveWebhook"];
         delete?: never;
@@ -617,11 +714,15 @@ export interface paths {
          *
          *     |status|errors|
          *     |-|-|
+         *     |400|[invalid-request](/problems/invalid-request)|
+         *     |401|[unauthenticated](/problems/unauthenticated)|
+         *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
-         *     |503|[store-unavailable](/problems/store-unavailable)|
-         *     |others|those of [any call with a key](/problems)|
+         *     |429|[rate-limited](/problems/rate-limited)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |others|[any](/problems)|
          */
         post: operations["testWebhook"];
         delete?: never;
@@ -756,13 +857,6 @@ export interface components {
          * @example whatsapp
          */
         Platform: string;
-        /**
-         * @example {
-         *       "platform": "whatsapp",
-         *       "platformId": "100",
-         *       "name": "Support"
-         *     }
-         */
         Channel: {
             /** @description The messaging platform, as requests take it. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
             platform: string;
@@ -777,19 +871,6 @@ export interface components {
         ChannelList: {
             items: components["schemas"]["Channel"][];
         };
-        /**
-         * @example {
-         *       "platform": "whatsapp",
-         *       "platformId": "100",
-         *       "destination": "34600000000",
-         *       "messageId": "1001",
-         *       "message": "Hello",
-         *       "sent": true,
-         *       "direction": "out",
-         *       "status": "READ",
-         *       "datetime": "2026-01-31 09:30:00"
-         *     }
-         */
         Message: {
             platform: string | null;
             platformId: string | null;
@@ -816,23 +897,6 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /**
-         * @example {
-         *       "items": [
-         *         {
-         *           "platform": "whatsapp",
-         *           "platformId": "100",
-         *           "destination": "34600000000",
-         *           "messageId": "1001",
-         *           "message": "Hello",
-         *           "sent": true,
-         *           "direction": "out",
-         *           "status": "READ",
-         *           "datetime": "2026-01-31 09:30:00"
-         *         }
-         *       ]
-         *     }
-         */
         MessageList: {
             items: components["schemas"]["Message"][];
             /** @description Of a page that has newer ones after it: for `after` */
@@ -840,12 +904,6 @@ export interface components {
             /** @description Of a page that has older ones before it: for `before` */
             previousCursor?: string;
         };
-        /**
-         * @example {
-         *       "message": "Hello",
-         *       "reference": "order-4711"
-         *     }
-         */
         NewMessage: {
             /**
              * @description The text
@@ -868,13 +926,6 @@ export interface components {
              */
             expiresAt?: string;
         };
-        /**
-         * @example {
-         *       "type": "image",
-         *       "fileUrl": "https://example.com/menu.jpg",
-         *       "message": "Our menu"
-         *     }
-         */
         NewFile: {
             /**
              * @example image
@@ -912,12 +963,6 @@ export interface components {
              */
             expiresAt?: string;
         };
-        /**
-         * @example {
-         *       "file": "…",
-         *       "message": "Our menu"
-         *     }
-         */
         NewFileForm: {
             /**
              * @description Default: by its content
@@ -945,12 +990,6 @@ export interface components {
              */
             thumb?: string;
         };
-        /**
-         * @example {
-         *       "type": "image",
-         *       "file": "…"
-         *     }
-         */
         NewMedia: {
             /**
              * @description Default: by its content
@@ -963,18 +1002,6 @@ export interface components {
              */
             file: string;
         };
-        /**
-         * @example {
-         *       "id": "7d9f1f6e…",
-         *       "url": "https://chat.example.com/media/X5yL…/menu.jpg",
-         *       "type": "image",
-         *       "contentType": "image/jpeg",
-         *       "bytes": 48213,
-         *       "sha256": "9f86d08…",
-         *       "name": "menu.jpg",
-         *       "expiresAt": "2026-02-03T09:30:00.000Z"
-         *     }
-         */
         MediaFile: {
             id: string;
             /** @description For `fileUrl` or `thumbUrl`. Anyone who knows it can fetch the file */
@@ -988,26 +1015,11 @@ export interface components {
             /** Format: date-time */
             expiresAt: string;
         };
-        /**
-         * @example {
-         *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
-         *       "kind": "message",
-         *       "platform": "whatsapp",
-         *       "platformId": "100",
-         *       "destination": "34600000000",
-         *       "state": "accepted",
-         *       "idempotencyKey": "order-4711-shipped",
-         *       "reference": "order-4711",
-         *       "createdAt": "2026-01-31T09:30:00.000Z",
-         *       "settledAt": "2026-01-31T09:30:00.250Z",
-         *       "settledBy": "answer"
-         *     }
-         */
         Send: {
             /** Format: uuid */
             id: string;
-            /** @enum {string} */
-            kind: "message" | "file";
+            /** @description What it sends. Known values: `message`, `file`; later releases may add some. */
+            kind: string;
             /** @description The messaging platform, as requests take it. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
             platform: string;
             platformId: string;
@@ -1054,12 +1066,6 @@ export interface components {
              */
             nextCursor?: string;
         };
-        /**
-         * @example {
-         *       "state": "accepted",
-         *       "note": "Seen in the app by Ana"
-         *     }
-         */
         SendVerdict: {
             /**
              * @description `not_sent` frees the key; else the key replays this result
@@ -1072,14 +1078,6 @@ export interface components {
              */
             note?: string;
         };
-        /**
-         * @example {
-         *       "name": "crm",
-         *       "url": "https://crm.example.com/events",
-         *       "state": "ok",
-         *       "lag": 0
-         *     }
-         */
         Webhook: {
             name: string;
             /** @description Without its query */
@@ -1093,18 +1091,6 @@ export interface components {
         WebhookList: {
             items: components["schemas"]["Webhook"][];
         };
-        /**
-         * @example {
-         *       "eventId": "x3Fq8kZ1rT0a5k2m9d7w1",
-         *       "type": "message.created",
-         *       "at": "2026-01-31T09:30:00.000Z",
-         *       "destination": "34600000000",
-         *       "state": "failed",
-         *       "attempts": 5,
-         *       "lastStatus": 422,
-         *       "lastAttemptAt": "2026-01-31T09:30:15.000Z"
-         *     }
-         */
         Delivery: {
             eventId: string;
             type: string;
@@ -1130,45 +1116,18 @@ export interface components {
              */
             nextCursor?: string;
         };
-        /**
-         * @example {
-         *       "status": 204,
-         *       "ms": 12
-         *     }
-         */
         WebhookTest: {
             /** @description What the endpoint answered; null without an answer */
             status: number | null;
             ms: number;
             error?: string;
         };
-        /**
-         * @example {
-         *       "failed": true
-         *     }
-         */
         Redrive: {
             /** @description The id of an event: delivers again what follows it */
             after?: string;
-            /**
-             * @description Delivers again what has failed
-             * @enum {boolean}
-             */
-            failed?: true;
+            /** @description `true`: delivers again what has failed */
+            failed?: boolean;
         };
-        /**
-         * @example {
-         *       "id": "k3f9Qz1x8bAAgq3k9x2m1c",
-         *       "type": "message.created",
-         *       "at": "2026-01-31T08:30:01.250Z",
-         *       "platform": "whatsapp",
-         *       "platformId": "100",
-         *       "destination": "34600000000",
-         *       "messageId": "1001",
-         *       "direction": "in",
-         *       "message": null
-         *     }
-         */
         Event: {
             /** @description Also the cursor: pass it as `after` or `Last-Event-ID` to go on behind it */
             id: string;
@@ -1195,47 +1154,11 @@ export interface components {
              */
             reason?: string;
         };
-        /**
-         * @example {
-         *       "items": [
-         *         {
-         *           "id": "k3f9Qz1x8bAAgq3k9x2m1c",
-         *           "type": "message.created",
-         *           "at": "2026-01-31T08:30:01.250Z",
-         *           "platform": "whatsapp",
-         *           "platformId": "100",
-         *           "destination": "34600000000",
-         *           "messageId": "1001",
-         *           "direction": "in",
-         *           "message": null
-         *         }
-         *       ],
-         *       "nextCursor": "k3f9Qz1x8bAAgq3k9x2m1c"
-         *     }
-         */
         EventList: {
             items: components["schemas"]["Event"][];
             /** @description For `after`: it has also passed what your filters left out */
             nextCursor: string;
         };
-        /**
-         * @example {
-         *       "caller": "crm",
-         *       "account": "main",
-         *       "scopes": [
-         *         "messages:read",
-         *         "messages:send"
-         *       ],
-         *       "chats": [
-         *         "whatsapp/100/*"
-         *       ],
-         *       "expires": "2027-01-31T00:00:00Z",
-         *       "rateLimit": {
-         *         "requestsPerMinute": 600,
-         *         "sendsPerDay": 1000
-         *       }
-         *     }
-         */
         Me: {
             /** @description The name of the caller that the key belongs to */
             caller: string;
@@ -1265,21 +1188,6 @@ export interface components {
                 sendsPerDay?: number;
             };
         };
-        /**
-         * @example {
-         *       "chat": {
-         *         "platform": "whatsapp",
-         *         "platformId": "100",
-         *         "destination": "34600000000"
-         *       },
-         *       "scopes": [
-         *         "messages:read",
-         *         "messages:send"
-         *       ],
-         *       "ttlSeconds": 900,
-         *       "actor": "alice"
-         *     }
-         */
         NewToken: {
             /** @description The one conversation; `*` has no meaning here */
             chat: {
@@ -1308,34 +1216,16 @@ export interface components {
              */
             actor?: string;
         };
-        /**
-         * @example {
-         *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.fake",
-         *       "expiresAt": "2026-01-31T09:45:00.000Z"
-         *     }
-         */
         Token: {
             /** @description Use it like a key */
             token: string;
             /** Format: date-time */
             expiresAt: string;
         };
-        /**
-         * @example {
-         *       "status": "live"
-         *     }
-         */
         Liveness: {
             /** @enum {string} */
             status: "live";
         };
-        /**
-         * @example {
-         *       "status": "ready",
-         *       "store": "ok",
-         *       "credentials": "ok"
-         *     }
-         */
         Readiness: {
             /** @enum {string} */
             status: "ready" | "draining";
@@ -1361,17 +1251,6 @@ export interface components {
             /** @description Whether repeating the request is safe and of use */
             retry: string;
         };
-        /**
-         * @example {
-         *       "items": [
-         *         {
-         *           "code": "chat-not-found",
-         *           "status": 404,
-         *           "title": "Afilnet knows no such chat"
-         *         }
-         *       ]
-         *     }
-         */
         ProblemList: {
             items: {
                 code: string;
@@ -1379,15 +1258,6 @@ export interface components {
                 title: string;
             }[];
         };
-        /**
-         * @example {
-         *       "name": "Afilnet gateway",
-         *       "docs": "/docs",
-         *       "openapi": "/openapi.json",
-         *       "problems": "/problems",
-         *       "health": "/health/ready"
-         *     }
-         */
         GatewayLinks: {
             name: string;
             /** @description The docs page; absent if it is switched off */
@@ -1445,6 +1315,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/not-found",
+                 *       "title": "There is nothing at this path",
+                 *       "status": 404,
+                 *       "detail": "The gateway has no such path.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "not-found",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1455,18 +1338,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `rate-limited` */
-        E429B: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                [name: string]: unknown;
-            };
-            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/unauthenticated",
+                 *       "title": "A valid API key or token is required",
+                 *       "status": 401,
+                 *       "detail": "The API key is wrong.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "unauthenticated",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1485,6 +1369,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/payload-too-large",
+                 *       "title": "The request is too large",
+                 *       "status": 413,
+                 *       "detail": "The body has more than 65,536 bytes, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "payload-too-large",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1540,6 +1437,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/cursor-gone",
+                 *       "title": "The message of this position is gone",
+                 *       "status": 410,
+                 *       "detail": "The conversation has no message with the `messageId` in `before` or `after`.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "cursor-gone",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1549,6 +1459,26 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/invalid-request",
+                 *       "title": "The request is not valid",
+                 *       "status": 400,
+                 *       "detail": "The header idempotency-key occurs 2 times; send it once.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "invalid-request",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "errors": [
+                 *         {
+                 *           "in": "header",
+                 *           "pointer": "/idempotency-key",
+                 *           "detail": "occurs 2 times; send it once"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1568,6 +1498,20 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/idempotency-key-in-use",
+                 *       "title": "A send with this key is still running",
+                 *       "status": 409,
+                 *       "detail": "The first request with this `Idempotency-Key` still runs.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "idempotency-key-in-use",
+                 *       "outcome": "unknown",
+                 *       "retry": "same-key",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1577,6 +1521,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/unsupported-media-type",
+                 *       "title": "The body must be JSON",
+                 *       "status": 415,
+                 *       "detail": "The body is not declared as plain JSON.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "unsupported-media-type",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1587,11 +1544,25 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/idempotency-key-reused",
+                 *       "title": "The key belongs to another request",
+                 *       "status": 422,
+                 *       "detail": "This `Idempotency-Key` was used with another route, recipient or body. Nothing was sent now.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "idempotency-key-reused",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `rate-limited`, `send-quota-exceeded` */
-        E429C: {
+        E429B: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -1608,6 +1579,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/queue-not-enabled",
+                 *       "title": "This gateway does not queue sends",
+                 *       "status": 501,
+                 *       "detail": "The gateway has no `QUEUE_KEY`, so it keeps no send for later. Nothing was sent.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "queue-not-enabled",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1618,6 +1602,20 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/upstream-connection-lost",
+                 *       "title": "The connection to Afilnet broke",
+                 *       "status": 502,
+                 *       "detail": "The connection to Afilnet broke after the request had left.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "upstream-connection-lost",
+                 *       "outcome": "unknown",
+                 *       "retry": "same-key",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1628,6 +1626,20 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/upstream-unreachable",
+                 *       "title": "Afilnet cannot be reached",
+                 *       "status": 503,
+                 *       "detail": "The gateway could not connect to Afilnet. Nothing was applied.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "upstream-unreachable",
+                 *       "outcome": "not_applied",
+                 *       "retry": "yes",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1638,34 +1650,20 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `unauthenticated` */
-        E401B: {
-            headers: {
-                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `insufficient-scope`, `chat-not-allowed` */
-        E403C: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `payload-too-large` */
-        E413B: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/upstream-timeout",
+                 *       "title": "Afilnet did not answer in time",
+                 *       "status": 504,
+                 *       "detail": "Afilnet gave no complete answer in time.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "upstream-timeout",
+                 *       "outcome": "unknown",
+                 *       "retry": "same-key",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1686,6 +1684,27 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/file-url-rejected",
+                 *       "title": "Afilnet refused the URL of the file",
+                 *       "status": 422,
+                 *       "detail": "Afilnet could not use `fileUrl`.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "file-url-rejected",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk",
+                 *       "upstreamCode": "INCORRECT_FILEURL",
+                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                 *       "errors": [
+                 *         {
+                 *           "pointer": "/fileUrl",
+                 *           "detail": "refused by Afilnet"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1695,6 +1714,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/file-type-mismatch",
+                 *       "title": "The file is something else",
+                 *       "status": 422,
+                 *       "detail": "The content of the file does not fit its `type`.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "file-type-mismatch",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1733,6 +1765,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/send-not-found",
+                 *       "title": "There is no such send",
+                 *       "status": 404,
+                 *       "detail": "No send of this caller has this id, or it is older than the gateway keeps sends.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "send-not-found",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1742,6 +1787,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/send-already-started",
+                 *       "title": "The send cannot be canceled any more",
+                 *       "status": 409,
+                 *       "detail": "Only a send that is still queued can be canceled; this one has started or ended.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "send-already-started",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1761,11 +1819,24 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/send-already-settled",
+                 *       "title": "It is known how this send ended",
+                 *       "status": 409,
+                 *       "detail": "Only a send whose state is `unknown` can be settled by hand; this one is not, or not any more.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "send-already-settled",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description `rate-limited`, `too-many-streams` */
-        E429D: {
+        E429C: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -1801,6 +1872,19 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/webhook-not-found",
+                 *       "title": "There is no such webhook",
+                 *       "status": 404,
+                 *       "detail": "The account of this key has no webhook of this name, or the key is limited to certain chats.",
+                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
+                 *       "code": "webhook-not-found",
+                 *       "outcome": "not_applied",
+                 *       "retry": "no",
+                 *       "requestId": "Xq3vT0c8Zk"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1811,6 +1895,47 @@ export interface components {
                 [name: string]: unknown;
             };
             content?: never;
+        };
+        /** @description Done */
+        R200: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MessageList"];
+            };
+        };
+        /** @description It was canceled, or expired */
+        R200B: {
+            headers: {
+                Location: components["headers"]["Location"];
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Send"];
+            };
+        };
+        /** @description It is queued */
+        R202: {
+            headers: {
+                Location: components["headers"]["Location"];
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Send"];
+            };
+        };
+        /** @description Done */
+        R200C: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Send"];
+            };
         };
     };
     parameters: {
@@ -1897,6 +2022,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "live"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Liveness"];
                 };
             };
@@ -1920,6 +2050,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ready",
+                     *       "store": "ok",
+                     *       "credentials": "ok"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
@@ -1961,6 +2098,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "name": "Afilnet gateway",
+                     *       "docs": "/docs",
+                     *       "openapi": "/openapi.json",
+                     *       "problems": "/problems",
+                     *       "health": "/health/ready"
+                     *     }
+                     */
                     "application/json": components["schemas"]["GatewayLinks"];
                     /** @example <!doctype html>… */
                     "text/html": string;
@@ -1990,6 +2136,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "code": "chat-not-found",
+                     *           "status": 404,
+                     *           "title": "Afilnet knows no such chat"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ProblemList"];
                     /** @example <!doctype html>… */
                     "text/html": string;
@@ -2061,12 +2218,30 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "caller": "crm",
+                     *       "account": "main",
+                     *       "scopes": [
+                     *         "messages:read",
+                     *         "messages:send"
+                     *       ],
+                     *       "chats": [
+                     *         "whatsapp/100/*"
+                     *       ],
+                     *       "expires": "2027-01-31T00:00:00Z",
+                     *       "rateLimit": {
+                     *         "requestsPerMinute": 600,
+                     *         "sendsPerDay": 1000
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Me"];
                 };
             };
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2090,6 +2265,17 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "platform": "whatsapp",
+                     *           "platformId": "100",
+                     *           "name": "Support"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["ChannelList"];
                 };
             };
@@ -2098,7 +2284,7 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             413: components["responses"]["E413"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
@@ -2135,23 +2321,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessageList"];
-                };
-            };
+            200: components["responses"]["R200"];
             304: components["responses"]["NotModified"];
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
             404: components["responses"]["E404B"];
             413: components["responses"]["E413"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
@@ -2193,16 +2370,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MessageList"];
-                };
-            };
+            200: components["responses"]["R200"];
             304: components["responses"]["NotModified"];
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
@@ -2210,7 +2378,7 @@ export interface operations {
             404: components["responses"]["E404B"];
             410: components["responses"]["E410"];
             413: components["responses"]["E413"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
@@ -2247,21 +2415,17 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "message": "Hello",
+                 *       "reference": "order-4711"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewMessage"];
             };
         };
         responses: {
-            /** @description It was canceled, or expired */
-            200: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            200: components["responses"]["R200B"];
             /** @description Afilnet took it */
             201: {
                 headers: {
@@ -2270,35 +2434,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
-                     *       "kind": "message",
-                     *       "platform": "whatsapp",
-                     *       "platformId": "100",
-                     *       "destination": "34600000000",
-                     *       "state": "accepted",
-                     *       "idempotencyKey": "order-4711-shipped",
-                     *       "reference": "order-4711",
-                     *       "createdAt": "2026-01-31T09:30:00.000Z",
-                     *       "settledAt": "2026-01-31T09:30:00.250Z",
-                     *       "settledBy": "answer"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            /** @description It is queued */
-            202: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            202: components["responses"]["R202"];
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
@@ -2307,7 +2446,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422"];
-            429: components["responses"]["E429C"];
+            429: components["responses"]["E429B"];
             501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
             503: components["responses"]["E503C"];
@@ -2350,10 +2489,10 @@ export interface operations {
                 };
             };
             400: components["responses"]["E400"];
-            401: components["responses"]["E401B"];
-            403: components["responses"]["E403C"];
+            401: components["responses"]["E401"];
+            403: components["responses"]["E403B"];
             404: components["responses"]["E404B"];
-            413: components["responses"]["E413B"];
+            413: components["responses"]["E413"];
             429: components["responses"]["E429"];
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
@@ -2391,22 +2530,25 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "type": "image",
+                 *       "fileUrl": "https://example.com/menu.jpg",
+                 *       "message": "Our menu"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewFile"];
+                /**
+                 * @example {
+                 *       "file": "…",
+                 *       "message": "Our menu"
+                 *     }
+                 */
                 "multipart/form-data": components["schemas"]["NewFileForm"];
             };
         };
         responses: {
-            /** @description It was canceled, or expired */
-            200: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            200: components["responses"]["R200B"];
             /** @description Afilnet took it */
             201: {
                 headers: {
@@ -2433,17 +2575,7 @@ export interface operations {
                     "application/json": components["schemas"]["Send"];
                 };
             };
-            /** @description It is queued */
-            202: {
-                headers: {
-                    Location: components["headers"]["Location"];
-                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            202: components["responses"]["R202"];
             400: components["responses"]["E400B"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403B"];
@@ -2452,7 +2584,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422B"];
-            429: components["responses"]["E429C"];
+            429: components["responses"]["E429B"];
             501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
             503: components["responses"]["E503C"];
@@ -2469,6 +2601,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "type": "image",
+                 *       "file": "…"
+                 *     }
+                 */
                 "multipart/form-data": components["schemas"]["NewMedia"];
             };
         };
@@ -2488,7 +2626,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             422: components["responses"]["E422C"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503D"];
             507: components["responses"]["E507"];
             default: components["responses"]["OtherProblem"];
@@ -2522,7 +2660,7 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2556,7 +2694,7 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2576,19 +2714,11 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            200: components["responses"]["R200C"];
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             404: components["responses"]["E404F"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2608,21 +2738,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            200: components["responses"]["R200C"];
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404F"];
             409: components["responses"]["E409B"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2642,19 +2764,17 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "state": "accepted",
+                 *       "note": "Seen in the app by Ana"
+                 *     }
+                 */
                 "application/json": components["schemas"]["SendVerdict"];
             };
         };
         responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Send"];
-                };
-            };
+            200: components["responses"]["R200C"];
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
@@ -2662,7 +2782,7 @@ export interface operations {
             409: components["responses"]["E409C"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2699,12 +2819,32 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                     *           "kind": "message",
+                     *           "platform": "whatsapp",
+                     *           "platformId": "100",
+                     *           "destination": "34600000000",
+                     *           "state": "accepted",
+                     *           "idempotencyKey": "order-4711-shipped",
+                     *           "reference": "order-4711",
+                     *           "createdAt": "2026-01-31T09:30:00.000Z",
+                     *           "settledAt": "2026-01-31T09:30:00.250Z",
+                     *           "settledBy": "answer"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi"
+                     *     }
+                     */
                     "application/json": components["schemas"]["SendPage"];
                 };
             };
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2739,13 +2879,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "k3f9Qz1x8bAAgq3k9x2m1c",
+                     *           "type": "message.created",
+                     *           "at": "2026-01-31T08:30:01.250Z",
+                     *           "platform": "whatsapp",
+                     *           "platformId": "100",
+                     *           "destination": "34600000000",
+                     *           "messageId": "1001",
+                     *           "direction": "in",
+                     *           "message": null
+                     *         }
+                     *       ],
+                     *       "nextCursor": "k3f9Qz1x8bAAgq3k9x2m1c"
+                     *     }
+                     */
                     "application/json": components["schemas"]["EventList"];
                 };
             };
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
-            429: components["responses"]["E429D"];
+            429: components["responses"]["E429C"];
             501: components["responses"]["E501B"];
             503: components["responses"]["E503F"];
             504: components["responses"]["E504"];
@@ -2761,6 +2919,21 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "chat": {
+                 *         "platform": "whatsapp",
+                 *         "platformId": "100",
+                 *         "destination": "34600000000"
+                 *       },
+                 *       "scopes": [
+                 *         "messages:read",
+                 *         "messages:send"
+                 *       ],
+                 *       "ttlSeconds": 900,
+                 *       "actor": "alice"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewToken"];
             };
         };
@@ -2771,6 +2944,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.fake",
+                     *       "expiresAt": "2026-01-31T09:45:00.000Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Token"];
                 };
             };
@@ -2779,7 +2958,7 @@ export interface operations {
             403: components["responses"]["E403B"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2799,6 +2978,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "name": "crm",
+                     *           "url": "https://crm.example.com/events",
+                     *           "state": "ok",
+                     *           "lag": 0
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["WebhookList"];
                 };
             };
@@ -2806,7 +2997,7 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2839,6 +3030,23 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "eventId": "x3Fq8kZ1rT0a5k2m9d7w1",
+                     *           "type": "message.created",
+                     *           "at": "2026-01-31T09:30:00.000Z",
+                     *           "destination": "34600000000",
+                     *           "state": "failed",
+                     *           "attempts": 5,
+                     *           "lastStatus": 422,
+                     *           "lastAttemptAt": "2026-01-31T09:30:15.000Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": "MTc5NTY2NjMz"
+                     *     }
+                     */
                     "application/json": components["schemas"]["DeliveryPage"];
                 };
             };
@@ -2846,7 +3054,7 @@ export interface operations {
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2866,6 +3074,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "failed": true
+                 *     }
+                 */
                 "application/json": components["schemas"]["Redrive"];
             };
         };
@@ -2883,7 +3096,7 @@ export interface operations {
             404: components["responses"]["E404G"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };
@@ -2909,6 +3122,12 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": 204,
+                     *       "ms": 12
+                     *     }
+                     */
                     "application/json": components["schemas"]["WebhookTest"];
                 };
             };
@@ -2918,7 +3137,7 @@ export interface operations {
             404: components["responses"]["E404G"];
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
-            429: components["responses"]["E429B"];
+            429: components["responses"]["E429"];
             503: components["responses"]["E503E"];
             default: components["responses"]["OtherProblem"];
         };

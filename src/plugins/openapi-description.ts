@@ -1,5 +1,5 @@
 import { faults } from '../afilnet/faults.ts'
-import { sharedErrors } from './openapi-errors.ts'
+import { undeclaredErrors } from './openapi-errors.ts'
 
 /** The first screen of the API document. The sandbox's magic destinations are folded away. */
 export const description = (
@@ -19,10 +19,7 @@ Accept members and values that this document does not name: later releases add s
 <summary>Errors</summary>
 
 Every error is \`application/problem+json\`. Decide on its \`code\`, on \`outcome\` (did anything happen at Afilnet?) and on \`retry\` (may the request be repeated?).
-Each operation has a table of its errors, each with a link to what it means.
-Any operation can also answer ${sharedErrors(base).any}.
-Any operation that needs a key can also answer ${sharedErrors(base).keyed}.
-Any operation that calls Afilnet can also answer ${sharedErrors(base).afilnet}.
+Each operation has a table of its errors, with links to what they mean. Its last row stands for what any operation can answer: ${undeclaredErrors(base)}.
 
 </details>
 

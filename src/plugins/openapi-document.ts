@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { FastifySchema, RouteOptions } from 'fastify'
 import { type DocumentedRoute, errorTable } from './openapi-errors.ts'
 import { type Parameter, parametersOf, type Schema, shareParameters } from './openapi-parameters.ts'
 import { createErrorResponses, headers, headersOf } from './openapi-responses.ts'
+import { inlineExamples, shareAnswers } from './openapi-sharing.ts'
 
 type Media = { schema?: Schema; example?: unknown; examples?: unknown }
 type Examples = Record<string, { value: unknown }>
@@ -42,19 +44,16 @@ export function createDocument(base: string) {
       const route = routes.get(operation.operationId)
       if (route) complete(operation, route, schemas, examples)
     }
+    for (const schema of Object.values(schemas)) if (schema.properties) delete schema.examples // bodies have them
     const parameters = shareParameters(operations)
-    document.components = {
-      ...document.components,
-      parameters,
-      headers,
-      responses: { ...errors.responses, NotModified: notModified },
-      examples,
-    }
+    const responses = { ...errors.responses, NotModified: notModified, ...shareAnswers(operations) }
+    const shared = inlineExamples([document.paths, responses], examples)
+    document.components = { ...document.components, parameters, headers, responses, examples: shared }
     return document
   }
 
   function complete(operation: OpenApiOperation, route: DocumentedRoute, schemas: Record<string, Schema>, examples: Examples) {
-    operation.description = [operation.description ?? `${operation.summary}.`, curl(route), errorTable(route, base)]
+    operation.description = [operation.description ?? `${operation.summary}.`, curl(route), errorTable(route, operation.responses, base)]
       .filter(Boolean)
       .join('\n\n')
     operation.parameters = parametersOf(operation.parameters ?? [], '304' in operation.responses || route.revalidate === true, schemas)
@@ -97,11 +96,12 @@ function curl({ url, operation }: DocumentedRoute) {
 
 /** Gives a body its example; bodies of one named schema share it. */
 function giveExample(media: Media, schemas: Record<string, Schema>, examples: Examples) {
-  if (media.example !== undefined || media.examples) return
   const name = media.schema?.$ref?.split('/').at(-1)
   const value = exampleOf(media.schema, schemas)
+  if (media.examples || !isDeepStrictEqual(media.example ?? value, value)) return
   if (name === undefined) media.example = value
   else {
+    delete media.example
     examples[name] = { value }
     media.examples = { [name]: { $ref: `#/components/examples/${name}` } }
   }
@@ -115,13 +115,13 @@ function exampleOf(schema: Schema | undefined, schemas: Record<string, Schema>):
   return Object.fromEntries(Object.entries(schema?.properties ?? {}).map(([name, part]) => [name, exampleOf(part, schemas)]))
 }
 
-/** Without the keywords of the gateway, which no other tool knows. */
+/** Without the keywords of the gateway, which no other tool knows, without an enum of `true`, of which generated Java does not compile, and without defaults. */
 function published(part: unknown): unknown {
   if (Array.isArray(part)) return part.map(published)
   if (typeof part !== 'object' || part === null) return part
   return Object.fromEntries(
     Object.entries(part)
-      .filter(([name]) => name !== 'wellFormed')
+      .filter(([name, value]) => name !== 'wellFormed' && !(name === 'enum' && value[0] === true) && !(name === 'required' && !value))
       .flatMap(([name, value]) =>
         name === 'upload'
           ? [

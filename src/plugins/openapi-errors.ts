@@ -38,18 +38,8 @@ const anyCall = [
 
 const links = (codes: readonly ProblemCode[], base: string) => codes.map(code => `[${code}](${base}/problems/${code})`).join(', ')
 
-/** What any operation that needs a key can answer. */
-const anyKeyed = ['unauthenticated', 'insufficient-scope'] as const
-
-/** What any operation can answer, health aside. */
-const anyOperation = ['invalid-request', 'rate-limited'] as const
-
-/** The errors that the tables of the operations leave out, for the first screen of the document. */
-export const sharedErrors = (base: string) => ({
-  any: links([...undeclared, ...always, ...anyOperation], base),
-  keyed: links(anyKeyed, base),
-  afilnet: links(anyCall, base),
-})
+/** What any request can get, with its explanations, for the first screen of the document. */
+export const undeclaredErrors = (base: string) => links(undeclared, base)
 
 /** Each error that a route can answer with, but for the undeclared. */
 export function codesOf(route: DocumentedRoute): ProblemCode[] {
@@ -66,18 +56,12 @@ export function codesOf(route: DocumentedRoute): ProblemCode[] {
   return [...new Set([...codes, ...errors])].sort((a, b) => statusOf(a, route) - statusOf(b, route))
 }
 
-/** The errors of a route for a person, each with a link to its explanation. */
-export function errorTable(route: DocumentedRoute, base: string) {
-  const shared = new Set<ProblemCode>([
-    ...always,
-    ...anyOperation,
-    ...(route.scope === 'public' ? [] : anyKeyed),
-    ...(route.operation ? anyCall : []),
-  ])
-  const codes = codesOf(route).filter(code => !shared.has(code))
-  const byStatus = Object.groupBy(codes, code => statusOf(code, route))
-  const rows = Object.entries(byStatus).map(([status, codes = []]) => `|${status}|${links(codes, base)}|`)
-  const others = route.operation ? 'any call to Afilnet' : route.scope === 'public' ? 'any request' : 'any call with a key'
-  const rest = `|others|those of [${others}](${base}/problems)|`
-  return ['|status|errors|', '|-|-|', ...rows, rest].join('\n')
+/**
+ * Every error of a route for a person, each with a link to its explanation; the last row stands for the response `default`.
+ * A status of which the route has an answer of its own is no error.
+ */
+export function errorTable(route: DocumentedRoute, answers: object, base: string) {
+  const byStatus = Object.groupBy(codesOf(route), code => statusOf(code, route))
+  const rows = Object.entries(byStatus).flatMap(([status, codes = []]) => (status in answers ? [] : `|${status}|${links(codes, base)}|`))
+  return ['|status|errors|', '|-|-|', ...rows, `|others|[any](${base}/problems)|`].join('\n')
 }

@@ -23,12 +23,12 @@ export const headersOf = (names: (keyof typeof headers | false | undefined)[]) =
 /** Of several errors of one status, the one that tells most. */
 const first = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused', 'upstream-connection-lost', 'upstream-unreachable'])
 
-/** The error that a response shows. Reads show what a caller can correct, and nothing that sends show in a form of their own. */
+/** The error that a response shows. Operations that send nothing show what a caller can correct, if it looks the same with all of them. */
 function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode | undefined {
   const code = codes.find(code => first.has(code)) ?? codes[0]
   if (code === undefined || kind === 'send') return code
-  const isOfSends = JSON.stringify(exampleOf(code, kind, '')) !== JSON.stringify(exampleOf(code, 'send', ''))
-  return status < '5' && kind === 'read' && !isOfSends ? code : undefined
+  const [own, ...others] = ([kind, 'read', 'send'] as const).map(kind => JSON.stringify(exampleOf(code, kind, '')))
+  return status < '5' && others.every(other => other === own) ? code : undefined
 }
 
 /** The components that the error responses of all routes share: each different answer once, with one example. */

@@ -30,7 +30,7 @@ export type Send = Static<typeof Send>
 export const Send = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
-    kind: oneOf(['message', 'file']),
+    kind: Type.Unsafe<'message' | 'file'>(openWord(['message', 'file'], 'What it sends.')),
     platform: AnsweredPlatform,
     platformId: Type.String(),
     destination: Type.String(),

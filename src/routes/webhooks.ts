@@ -75,7 +75,7 @@ export const WebhookTest = Type.Object(
 export const Redrive = Type.Object(
   {
     after: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'The id of an event: delivers again what follows it' })),
-    failed: Type.Optional(Type.Literal(true, { description: 'Delivers again what has failed' })),
+    failed: Type.Optional(Type.Literal(true, { description: '`true`: delivers again what has failed' })),
   },
   { $id: 'Redrive', additionalProperties: false, minProperties: 1, maxProperties: 1, examples: [{ failed: true }] },
 )

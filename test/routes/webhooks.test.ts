@@ -52,6 +52,10 @@ describe('webhooks', () => {
     })
 
     expect((await gateway.get('/webhooks')).json).toEqual({ items: [] })
+    expect((await gateway.post('/webhooks/default/redrive', { failed: false })).json).toMatchObject({
+      status: 400,
+      code: 'invalid-request',
+    })
     expect((await gateway.request('/webhooks', { key: reader })).status).toBe(200)
     for (const verb of ['test', 'redrive']) {
       const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"failed":true}' }

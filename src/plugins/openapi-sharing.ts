@@ -1,0 +1,41 @@
+type Answer = { $ref?: string }
+type Examples = Record<string, { value: unknown }>
+
+/** Makes a component of each answer that several operations have, such as `R200`. */
+export function shareAnswers(operations: { responses: Record<string, Answer> }[]): Record<string, Answer> {
+  const components: Record<string, Answer> = {}
+  const all = operations.flatMap(({ responses }) => Object.entries(responses).map(([status, answer]) => ({ responses, status, answer })))
+  const own = all.filter(({ answer }) => answer.$ref === undefined)
+  for (const [, [first, ...others]] of Map.groupBy(own, ({ status, answer }) => status + JSON.stringify(answer))) {
+    if (!first || others.length === 0) continue
+    const variants = Object.keys(components).filter(name => name.startsWith(`R${first.status}`)).length
+    const name = `R${first.status}${variants === 0 ? '' : String.fromCharCode(65 + variants)}`
+    components[name] = first.answer
+    for (const { responses, status } of [first, ...others]) responses[status] = { $ref: `#/components/responses/${name}` }
+  }
+  return components
+}
+
+/** Moves each example that only one body has to that body, and returns the others. */
+export function inlineExamples(parts: unknown, examples: Examples): Examples {
+  const bodies = Object.groupBy(bodiesIn(parts), ({ name }) => name)
+  return Object.fromEntries(
+    Object.entries(examples).filter(([name, { value }]) => {
+      const [body, second] = bodies[name] ?? []
+      if (!body || second) return true
+      delete body.media.examples
+      body.media.example = value
+      return false
+    }),
+  )
+}
+
+type Media = { example?: unknown; examples?: Record<string, { $ref: string }> }
+
+/** The bodies whose example is a component, with its name. */
+function bodiesIn(part: unknown): { media: Media; name: string }[] {
+  if (typeof part !== 'object' || part === null) return []
+  const media = part as Media
+  const [ref] = 'schema' in part && media.examples ? Object.values(media.examples) : []
+  return ref ? [{ media, name: ref.$ref.split('/').at(-1) ?? '' }] : Object.values(part).flatMap(bodiesIn)
+}
