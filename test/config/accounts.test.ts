@@ -122,7 +122,7 @@ describe('Two callers of one account', () => {
     start,
   }) => {
     const gateway = await start(crowded)
-    sandbox.latencyMs = 100
+    sandbox.answer({ method: 'sendmessage', delayMs: 1_500, times: 4 })
     const send = (to: string, key: string) =>
       gateway.request(`/chats/whatsapp/100/${to}/messages`, {
         method: 'POST',

@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest'
 import { getMessages } from '../../src/afilnet/operations.ts'
-import type { Sandbox } from '../../src/sandbox/app.ts'
+import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
+import { canaries } from '../gateway.ts'
 import { type Polling, test } from './polling.ts'
 
 const channel = { platform: 'whatsapp', platformid: '100' }
@@ -14,6 +15,16 @@ const quiet = async (polling: Polling) => {
 }
 const created = async ({ events }: Polling) =>
   (await events()).filter(({ type }) => type === 'message.created').map(({ messageId }) => messageId)
+/** The sandbox's clock can be turned. */
+const turned = test.extend<{ clock: { aheadMs: number }; sandbox: Sandbox }>({
+  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+  clock: async ({}, use) => use({ aheadMs: 0 }),
+  sandbox: async ({ clock }, use) => {
+    const sandbox = await startSandbox({ password: canaries.password, now: () => Date.now() + clock.aheadMs })
+    await use(sandbox)
+    await sandbox.close()
+  },
+})
 const receive = (sandbox: Sandbox, ...texts: string[]) => texts.map(message => sandbox.receive({ ...chat, message }))
 
 describe('Each message is one event', () => {
@@ -68,12 +79,13 @@ describe('Each message is one event', () => {
     await expect.poll(() => created(polling)).toEqual([one, expect.stringMatching(/^row-/), three])
   })
 
-  test('where Afilnet shows it late, also behind a newer one', async ({ startPolling, sandbox }) => {
+  turned('where Afilnet shows it late, also behind a newer one', async ({ startPolling, sandbox, clock }) => {
     const polling = await startPolling({ channels: ['whatsapp/100'] })
     await quiet(polling)
-    const late = sandbox.receive({ ...chat, message: 'Late', lateMs: 400 })
+    const late = sandbox.receive({ ...chat, message: 'Late', lateMs: 60_000 })
     const [early] = receive(sandbox, 'Early')
     await expect.poll(() => created(polling)).toEqual([early])
+    clock.aheadMs = 60_000
     const listed = async () =>
       (await polling.upstream.open('default').background(getMessages, chat)).items?.map(({ messageId }) => messageId)
     await expect.poll(listed).toContain(late)
