@@ -64,7 +64,7 @@ describe('The file of a form', () => {
 
   test('goes when its queued send is canceled, or its key is lost', async ({ start, sandbox }) => {
     const { gateway, env, names } = await withQueue(start)
-    sandbox.answer({ delayMs: 1_500 })
+    sandbox.answer({ delayMs: 4_000 })
     await say(gateway, queued) // the first of its conversation holds the others up
     await sandbox.called(1)
     const canceled = await post(gateway)
