@@ -35,7 +35,7 @@ describe('openapi/openapi.json', () => {
 })
 
 describe('docs/errors.md', () => {
-  test('is what the catalogue makes (if not: npm run openapi)', () => {
+  test('is what the catalogue makes (if not: npm run generate)', () => {
     expect(read('docs/errors.md')).toBe(errorsPage())
   })
 })

@@ -352,8 +352,9 @@ export interface paths {
          *     |429|[rate-limited](/problems/rate-limited), [send-quota-exceeded](/problems/send-quota-exceeded)|
          *     |501|[queue-not-enabled](/problems/queue-not-enabled)|
          *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost), [send-interrupted](/problems/send-interrupted)|
-         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
+         *     |507|[media-full](/problems/media-full)|
          *     |others|[any](/problems)|
          */
         post: operations["sendFile"];
@@ -385,7 +386,7 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |422|[file-type-mismatch](/problems/file-type-mismatch)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |503|[draining](/problems/draining), [media-not-public](/problems/media-not-public)|
+         *     |503|[draining](/problems/draining), [media-not-public](/problems/media-not-public), [overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable)|
          *     |507|[media-full](/problems/media-full)|
          *     |others|[any](/problems)|
          */
@@ -414,7 +415,7 @@ export interface paths {
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |503|[draining](/problems/draining)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
          *     |others|[any](/problems)|
          */
         get: operations["getMedia"];
@@ -431,7 +432,7 @@ export interface paths {
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |503|[draining](/problems/draining)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
          *     |others|[any](/problems)|
          */
         delete: operations["deleteMedia"];
@@ -858,7 +859,7 @@ export interface components {
          */
         Platform: string;
         Channel: {
-            /** @description The messaging platform, as requests take it. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+            /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
             platform: string;
             /**
              * @description Names the channel on its platform
@@ -1020,7 +1021,7 @@ export interface components {
             id: string;
             /** @description What it sends. Known values: `message`, `file`; later releases may add some. */
             kind: string;
-            /** @description The messaging platform, as requests take it. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+            /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
             platform: string;
             platformId: string;
             destination: string;
@@ -1176,7 +1177,7 @@ export interface components {
             actor?: string;
             /** @description Of a token: its one conversation */
             chat?: {
-                /** @description The messaging platform, as requests take it. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+                /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
                 platform: string;
                 platformId: string;
                 destination: string;
@@ -1270,7 +1271,7 @@ export interface components {
     };
     responses: {
         /** @description Any other error, now or in a later release: `request-timeout`, `uri-too-long`, `expectation-failed`, `headers-too-large`, `internal-error`. Decide on `code`, `outcome` and `retry`. */
-        OtherProblem: {
+        Other: {
             headers: {
                 [name: string]: unknown;
             };
@@ -1626,20 +1627,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/upstream-unreachable",
-                 *       "title": "Afilnet cannot be reached",
-                 *       "status": 503,
-                 *       "detail": "The gateway could not connect to Afilnet. Nothing was applied.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "upstream-unreachable",
-                 *       "outcome": "not_applied",
-                 *       "retry": "yes",
-                 *       "requestId": "Xq3vT0c8Zk",
-                 *       "sendId": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1708,6 +1695,26 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable`, `ledger-changed`, `media-not-public` */
+        E503D: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `media-full` */
+        E507: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `file-type-mismatch` */
         E422C: {
             headers: {
@@ -1730,18 +1737,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining`, `media-not-public` */
-        E503D: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description `media-full` */
-        E507: {
+        /** @description `draining`, `media-not-public`, `overloaded`, `store-unavailable` */
+        E503E: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1753,6 +1750,16 @@ export interface components {
         /** @description `media-not-found` */
         E404E: {
             headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `store-unavailable` */
+        E503F: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1803,16 +1810,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining`, `store-unavailable` */
-        E503E: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `send-already-settled` */
         E409C: {
             headers: {
@@ -1857,7 +1854,7 @@ export interface components {
             };
         };
         /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
-        E503F: {
+        E503G: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -2032,7 +2029,7 @@ export interface operations {
             };
             400: components["responses"]["E400"];
             503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     getReadiness: {
@@ -2077,7 +2074,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     getLinks: {
@@ -2115,7 +2112,7 @@ export interface operations {
             400: components["responses"]["E400"];
             429: components["responses"]["E429"];
             503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     listProblems: {
@@ -2155,7 +2152,7 @@ export interface operations {
             400: components["responses"]["E400"];
             429: components["responses"]["E429"];
             503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     explainProblem: {
@@ -2200,7 +2197,7 @@ export interface operations {
             404: components["responses"]["E404"];
             429: components["responses"]["E429"];
             503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     getMe: {
@@ -2243,7 +2240,7 @@ export interface operations {
             401: components["responses"]["E401"];
             429: components["responses"]["E429"];
             503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     listChannels: {
@@ -2288,7 +2285,7 @@ export interface operations {
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     listChats: {
@@ -2332,7 +2329,7 @@ export interface operations {
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     listMessages: {
@@ -2382,7 +2379,7 @@ export interface operations {
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     sendMessage: {
@@ -2451,7 +2448,7 @@ export interface operations {
             502: components["responses"]["E502B"];
             503: components["responses"]["E503C"];
             504: components["responses"]["E504B"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     listUnreadMessages: {
@@ -2497,7 +2494,7 @@ export interface operations {
             502: components["responses"]["E502"];
             503: components["responses"]["E503B"];
             504: components["responses"]["E504"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     sendFile: {
@@ -2587,9 +2584,10 @@ export interface operations {
             429: components["responses"]["E429B"];
             501: components["responses"]["E501"];
             502: components["responses"]["E502B"];
-            503: components["responses"]["E503C"];
+            503: components["responses"]["E503D"];
             504: components["responses"]["E504B"];
-            default: components["responses"]["OtherProblem"];
+            507: components["responses"]["E507"];
+            default: components["responses"]["Other"];
         };
     };
     storeMedia: {
@@ -2611,7 +2609,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Afilnet accepted it */
+            /** @description Done */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -2627,9 +2625,9 @@ export interface operations {
             415: components["responses"]["E415"];
             422: components["responses"]["E422C"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503D"];
+            503: components["responses"]["E503E"];
             507: components["responses"]["E507"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     getMedia: {
@@ -2661,8 +2659,8 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     deleteMedia: {
@@ -2695,8 +2693,8 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     getSend: {
@@ -2719,8 +2717,8 @@ export interface operations {
             401: components["responses"]["E401"];
             404: components["responses"]["E404F"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     cancelSend: {
@@ -2745,8 +2743,8 @@ export interface operations {
             404: components["responses"]["E404F"];
             409: components["responses"]["E409B"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     settleSend: {
@@ -2783,8 +2781,8 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     listSends: {
@@ -2845,8 +2843,8 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     listEvents: {
@@ -2905,9 +2903,9 @@ export interface operations {
             403: components["responses"]["E403"];
             429: components["responses"]["E429C"];
             501: components["responses"]["E501B"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             504: components["responses"]["E504"];
-            default: components["responses"]["OtherProblem"];
+            default: components["responses"]["Other"];
         };
     };
     issueToken: {
@@ -2959,8 +2957,8 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     listWebhooks: {
@@ -2998,8 +2996,8 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     listDeliveries: {
@@ -3055,8 +3053,8 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     redriveWebhook: {
@@ -3097,8 +3095,8 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
     testWebhook: {
@@ -3138,8 +3136,8 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503E"];
-            default: components["responses"]["OtherProblem"];
+            503: components["responses"]["E503F"];
+            default: components["responses"]["Other"];
         };
     };
 }

@@ -157,7 +157,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     if (this.#settled) return
     const { perCallBytes, maxResponseBytes, largeResponseSlots } = this.#state
     const evenShare = perCallBytes()
-    this.#body.append(chunk, this.#large ? maxResponseBytes : evenShare)
+    this.#body.append(chunk, this.#large?.mayFlow ? maxResponseBytes : evenShare)
     if (!this.#large && this.#body.size > evenShare) this.#large = new LargeResponse(largeResponseSlots, this.caller, controller)
   }
 

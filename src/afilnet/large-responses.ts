@@ -16,14 +16,15 @@ export class LargeResponse {
   readonly #caller: string
   readonly #flow: Dispatcher.DispatchController
   readonly #held: Waiter[] = []
-  #mayFlow = false
+  /** It has all its slots. */
+  mayFlow = false
 
   constructor(slots: LargeResponseSlots, caller: string, flow: Dispatcher.DispatchController) {
     this.#slots = slots
     this.#caller = caller
     this.#flow = flow
     this.#acquireNext()
-    if (!this.#mayFlow) flow.pause()
+    if (!this.mayFlow) flow.pause()
   }
 
   release() {
@@ -38,7 +39,7 @@ export class LargeResponse {
       queue.acquire(waiter)
       return
     }
-    this.#mayFlow = true
+    this.mayFlow = true
     queueMicrotask(() => this.#flow.resume()) // not inside undici's callback for the response that made room
   }
 }

@@ -49,7 +49,7 @@ export function errorsPage(): string {
 
 const intro = `# Errors
 
-<!-- Made by npm run openapi from src/problem/catalogue.ts: change the texts there. -->
+<!-- Made by npm run generate from src/problem/catalogue.ts: change the texts there. -->
 
 Every error is \`application/problem+json\` (RFC 9457). Decide on these members:
 

@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { AccountRow, CallerRow } from './file-schema.ts'
+import { AccountRow, CallerRow, WebhookRow } from './file-schema.ts'
 import { groups } from './variables.ts'
 
 const made = 'Made by `npm run generate` from src/config; do not edit it by hand.'
@@ -61,7 +61,7 @@ export function configurationPage(): string {
     const intro = 'intro' in group ? `${paragraphs(group.intro)}\n\n` : ''
     const rows = Object.entries(variables as Fields).map(([name, schema]) => [
       `\`${name}\`${schema.secret ? ` or \`${name}_FILE\`` : ''}`,
-      schema.default === undefined ? (schema.example === '' ? 'required' : 'none') : `\`${schema.default}\``,
+      schema.default === undefined ? (schema.example === '' ? 'required' : defaultIn(schema)) : `\`${schema.default}\``,
       String(schema.description),
     ])
     return `## ${title}\n\n${intro}${table(['variable', 'default', 'meaning'], rows)}`
@@ -70,7 +70,7 @@ export function configurationPage(): string {
 
 <!-- ${made} -->
 
-The gateway reads its configuration once at start, from the environment. \`npm start -- --check\` prints every issue and exits with 78, or prints the
+The gateway reads its environment once at start. It reads the file of \`GATEWAY_CONFIG\` and secret files again when they change. \`npm start -- --check\` prints every issue and exits with 78, or prints the
 configuration by the names of its variables, with secrets masked, and exits with 0. Warnings go to standard error and do not change the exit code.
 
 \`npm start\` also reads \`.env\`, if there is one: copy \`.env.example\`. A variable of the environment wins over one in \`.env\`.
@@ -81,7 +81,7 @@ ${tables.join('\n\n')}
 ## The file of GATEWAY_CONFIG
 
 \`openapi/gateway-config.schema.json\` is its JSON Schema, for editors; \`openapi/gateway-config.example.json\` is an annotated example.
-It has two objects, \`accounts\` and \`callers\`, whose keys are the names of accounts and callers.
+It has the objects \`accounts\` and \`callers\`, and may have \`webhooks\`. The keys of each are names.
 
 ### accounts
 
@@ -90,11 +90,18 @@ ${table(['property', 'required', 'meaning'], rowsOf(AccountRow))}
 ### callers
 
 ${table(['property', 'required', 'meaning'], rowsOf(CallerRow))}
+
+### webhooks
+
+${table(['property', 'required', 'meaning'], rowsOf(WebhookRow))}
 `
 }
 
 const rowsOf = ({ properties, required = [] }: { properties: Fields; required?: string[] | undefined }) =>
   Object.entries(properties).map(([name, { description }]) => [`\`${name}\``, required.includes(name) ? 'yes' : 'no', String(description)])
+
+/** A default that depends on something is in the text. */
+const defaultIn = ({ description }: TSchema) => (/\bdefault\b/i.test(String(description)) ? 'see text' : 'none')
 
 /** Indented lines of a comment become a block of code. */
 const paragraphs = (text: string) => text.replace(/((?:^ {2}.*\n)+)/gm, block => `\n${block.replaceAll(/^ {2}/gm, '    ')}\n`)

@@ -42,6 +42,7 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
         { name: 'Events', description: 'What happens in conversations, as it happens' },
         { name: 'Gateway', description: 'The gateway itself' },
       ],
+      security: [{ apiKey: [] }],
       components: {
         securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'The API key of a caller, never the Afilnet password' } },
       },

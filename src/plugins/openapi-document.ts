@@ -21,8 +21,6 @@ type OpenApiDocument = {
   components: { schemas: Record<string, Schema> } & Record<string, object>
 }
 
-const successDescriptions: Record<string, string> = { 200: 'Done', 201: 'Afilnet accepted it' }
-
 /** Completes the document that Fastify makes of the routes: the errors of each operation, examples, headers and a table for people. */
 export function createDocument(base: string) {
   const routes = new Map<string, DocumentedRoute>()
@@ -32,7 +30,7 @@ export function createDocument(base: string) {
     const { scope = 'public', operation, errors: own, revalidate } = route.config ?? {}
     const { operationId } = (schema ?? {}) as { operationId?: string }
     if (operationId !== undefined) routes.set(operationId, { method: String(route.method), url, scope, operation, errors: own, revalidate })
-    return { schema: { ...schema, security: scope === 'public' ? [] : [{ apiKey: [] }] }, url }
+    return { schema: { ...schema, ...(scope === 'public' && { security: [] }) }, url }
   }
 
   function transformObject(made: { openapiObject?: unknown }): unknown {
@@ -80,8 +78,9 @@ function describe(
   const isSend = operation?.kind === 'send'
   for (const media of Object.values(answer.content ?? {})) giveExample(media, schemas, examples)
   const names = [revalidate && 'ETag', isSend && 'Location', isSend && 'Idempotency-Replayed'] as const
-  const description = answer.description === 'Default Response' ? successDescriptions[status] : answer.description
-  return { ...answer, description: description ?? 'Done', ...(names.some(Boolean) && { headers: headersOf([...names]) }) }
+  const usual = isSend && status === '201' ? 'Afilnet accepted it' : 'Done'
+  const description = answer.description === 'Default Response' ? usual : (answer.description ?? usual)
+  return { ...answer, description, ...(names.some(Boolean) && { headers: headersOf([...names]) }) }
 }
 
 /** A send to copy, which leads with its key. */

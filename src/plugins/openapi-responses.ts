@@ -26,7 +26,8 @@ const first = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused
 /** The error that a response shows. Operations that send nothing show what a caller can correct, if it looks the same with all of them. */
 function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode | undefined {
   const code = codes.find(code => first.has(code)) ?? codes[0]
-  if (code === undefined || kind === 'send') return code
+  if (code === undefined || status === '507') return undefined
+  if (kind === 'send') return code
   const [own, ...others] = ([kind, 'read', 'send'] as const).map(kind => JSON.stringify(exampleOf(code, kind, '')))
   return status < '5' && others.every(other => other === own) ? code : undefined
 }
@@ -34,7 +35,7 @@ function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode 
 /** The components that the error responses of all routes share: each different answer once, with one example. */
 export function createErrorResponses(base: string) {
   const responses: Record<string, object> = {
-    OtherProblem: {
+    Other: {
       description: `Any other error, now or in a later release: ${named(undeclared)}. Decide on \`code\`, \`outcome\` and \`retry\`.`,
       content: { 'application/problem+json': { schema: ref('schemas', 'Problem') } },
     },
@@ -48,7 +49,7 @@ export function createErrorResponses(base: string) {
     const described = Object.entries(byStatus).map(
       ([status, codes = []]) => [status, ref('responses', nameOf(status, codes, kindOf(route)))] as const,
     )
-    return { ...Object.fromEntries(described), default: ref('responses', 'OtherProblem') }
+    return { ...Object.fromEntries(described), default: ref('responses', 'Other') }
   }
 
   function nameOf(status: string, codes: ProblemCode[], kind: Kind) {

@@ -128,8 +128,10 @@ export class QueueWorker {
     this.#mayLack = false
     try {
       for (const one of await within(this.#timeoutMs, store.taken(sends.owner))) {
-        if (this.#given.has(nameOf(one)) || sends.isUnrecorded(one.row.id)) continue
-        await within(this.#timeoutMs, store.requeue(one.row, this.#now(), one.attempts))
+        if (this.#given.has(nameOf(one))) continue
+        // What this process has yet to record may be of an earlier attempt: it looks again afterwards.
+        if (sends.isUnrecorded(one.row.id)) this.#mayLack = true
+        else await within(this.#timeoutMs, store.requeue(one.row, this.#now(), one.attempts))
       }
     } catch (error) {
       this.#mayLack = true
@@ -140,7 +142,8 @@ export class QueueWorker {
   async #run(due: DueSend) {
     const { sealer, sends } = this.#options
     const { row, sealed } = due
-    if (sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return this.#leave(due)
+    const isLate = row.expiresAt !== undefined && row.expiresAt <= this.#now() // the store may have taken long to answer
+    if (isLate || sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return this.#leave(due)
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)

@@ -60,8 +60,7 @@ export const NewFileForm = Type.Object(
   { $id: 'NewFileForm', additionalProperties: false, examples: [{ file: '…', message: 'Our menu' }] },
 )
 
-/** The rest is described by the default response, and by the page of files. */
-const mediaErrors = ['file-type-mismatch', 'media-not-found'] as const
+const mediaErrors = ['file-type-mismatch', 'media-not-found', 'media-full', 'media-not-public'] as const
 
 type FileRequest = FastifyRequest<{ Params: ChatParams; Headers: Static<typeof SendHeaders> }>
 type FilesOptions = { upstream: Upstream; route: SendRoute; media: Media }

@@ -78,7 +78,7 @@ const describe = (row: MediaRow, base: string): MediaFile => ({
 
 const File = Type.Unsafe<MediaFile>(Type.Ref('MediaFile'))
 const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e…'] }) })
-const ofOwner = { scope: 'media:write', errors: ['media-not-found'] } as const
+const ofOwner = { scope: 'media:write', errors: ['media-not-found', 'store-unavailable'] } as const
 
 /** Files that callers store before they send them. */
 export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string }> = async (app, { media, base: links }) => {
@@ -90,7 +90,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string 
     {
       config: {
         scope: 'media:write',
-        errors: ['file-type-mismatch', 'media-full', 'media-not-public'],
+        errors: ['file-type-mismatch', 'media-full', 'media-not-public', 'overloaded', 'store-unavailable'],
       },
       schema: {
         operationId: 'storeMedia',

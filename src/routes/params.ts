@@ -25,7 +25,7 @@ const destination = id(
 )
 
 /** A platform in an answer. */
-export const AnsweredPlatform = openWord(platforms, 'The messaging platform, as requests take it.')
+export const AnsweredPlatform = openWord(platforms, 'Its platform.')
 
 /** The path of one channel. */
 export type ChannelParams = Static<typeof ChannelParams>

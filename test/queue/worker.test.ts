@@ -1,4 +1,5 @@
 import { test as base, describe, expect, vi } from 'vitest'
+import { Problem } from '../../src/problem/problem.ts'
 import { createSealer } from '../../src/queue/seal.ts'
 import { QueueWorker } from '../../src/queue/worker.ts'
 import type { SendAttempt } from '../../src/sends/attempt.ts'
@@ -18,8 +19,10 @@ type Fixtures = {
   sent: string[]
   /** Starts a worker with these keys. */
   work: (...keys: number[]) => QueueWorker
+  /** Answers that Afilnet gives to the next attempts, instead of taking them. */
+  refusals: Problem[]
   sends: Sends
-  queue: (message: string, key?: number) => Promise<string>
+  queue: (message: string, key?: number, forMs?: number) => Promise<string>
 }
 const test = base.extend<Fixtures>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
@@ -39,9 +42,12 @@ const test = base.extend<Fixtures>({
       claim: losing('claim', store.claim),
       takeDue: losing('takeDue', store.takeDue),
       settle: losing('settle', store.settle),
+      requeue: losing('requeue', store.requeue),
     })
     await store.close()
   },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  refusals: async ({}, use) => use([]),
   // biome-ignore lint/correctness/noEmptyPattern: as above
   sent: async ({}, use) => use([]),
   sends: async ({ store }, use) => {
@@ -49,7 +55,7 @@ const test = base.extend<Fixtures>({
     await use(sends)
     await sends.stop()
   },
-  work: async ({ sends, sent, store }, use) => {
+  work: async ({ refusals, sends, sent, store }, use) => {
     const workers: QueueWorker[] = []
     sends.queue.onQueued = () => workers.forEach(worker => void worker.look())
     await use((...keys) => {
@@ -57,7 +63,14 @@ const test = base.extend<Fixtures>({
         store,
         sealer: sealerOf(...keys),
         sends: { ...sends.queue, owner: sends.queue.owner() },
-        prepare: (_row, { message = '' }) => ({ ...never, run: async () => void sent.push(message) }),
+        prepare: (_row, { message = '' }) => ({
+          ...never,
+          run: async () => {
+            const refusal = refusals.shift()
+            if (refusal) throw refusal
+            sent.push(message)
+          },
+        }),
         onKeysLost: () => {},
         onExpired: () => {},
       })
@@ -68,7 +81,7 @@ const test = base.extend<Fixtures>({
     for (const worker of workers) worker.stop()
   },
   queue: ({ sends }, use) =>
-    use(async (message, key = 7) => {
+    use(async (message, key = 7, forMs = 60_000) => {
       const seal = (id: string) => sealerOf(key).seal(id, JSON.stringify({ message }))
       const now = Date.now()
       const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
@@ -81,7 +94,7 @@ const test = base.extend<Fixtures>({
         requestId: 'r',
         attempt: never,
       }
-      return (await sends.run({ ...request, queue: { dueAt: now, expiresAt: now + 60_000, seal } })).send.id
+      return (await sends.run({ ...request, queue: { dueAt: now, expiresAt: now + forMs, seal } })).send.id
     }),
 })
 
@@ -106,6 +119,50 @@ describe('A queue whose store loses an answer', () => {
     await eventually(() => expect(sent).toEqual(['first', 'second']))
     await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
     expect(sent).toEqual(['first', 'second'])
+  })
+})
+
+describe('A queue that hands a send out again', () => {
+  test('sends it, although the answer is lost while the end of the attempt before has yet to be heard', async ({
+    lost,
+    queue,
+    refusals,
+    sends,
+    sent,
+    store,
+    work,
+  }) => {
+    const { takeDue } = store
+    let handedOut = 0
+    store.takeDue = async (...args) => {
+      const answer = await takeDue(...args)
+      if (answer.due.length > 0 && ++handedOut === 2) throw new StoreUnavailableError('io')
+      return answer
+    }
+    refusals.push(new Problem('upstream-unreachable'))
+    lost.set('requeue', 8) // four a second
+    work(7)
+    const id = await queue('first')
+
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+    expect(sent).toEqual(['first'])
+  })
+
+  test('does not send it after its time, however late the answer comes', async ({ queue, sends, sent, store, work }) => {
+    const { takeDue } = store
+    store.takeDue = async (...args) => {
+      const answer = await takeDue(...args)
+      if (answer.due.length > 0) {
+        const { expiresAt = 0 } = answer.due[0]?.row ?? {}
+        await eventually(() => expect(Date.now()).toBeGreaterThan(expiresAt))
+      }
+      return answer
+    }
+    work(7)
+    const id = await queue('late', 7, 1_000)
+
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('expired'))
+    expect(sent).toEqual([])
   })
 })
 

@@ -59,8 +59,9 @@ export function createConversationList(onOpen: (key: string) => void) {
 
   /** While a row is pressed, the list stays as it is: a message must not bring another one under the pointer before the click. */
   function press({ button }: PointerEvent) {
+    if (button !== 0) return letGo()
     clearTimeout(waiting)
-    isPressed = button === 0
+    isPressed = true
   }
 
   function letGo() {
@@ -99,6 +100,7 @@ export function createConversationList(onOpen: (key: string) => void) {
   })
   box.addEventListener('pointerdown', press)
   addEventListener('pointerup', () => {
+    clearTimeout(waiting)
     if (isPressed) waiting = setTimeout(letGo, clickMs) // it may not end as a click
   })
   addEventListener('pointercancel', letGo)

@@ -47,7 +47,10 @@ export async function copyMedia(source: Ledger, target: Ledger): Promise<number>
   let copied = 0
   for await (const row of filesOf(source)) {
     if (await target.media.load(row).catch(target.fail)) copied++
-    else await target.media.keepUntil([row.id], row.expiresAt).catch(target.fail)
+    else {
+      await target.media.keepUntil([row.id], row.expiresAt).catch(target.fail)
+      if (row.sendId === undefined) await target.media.share(row.id).catch(target.fail) // since it was copied, perhaps
+    }
   }
   return copied
 }

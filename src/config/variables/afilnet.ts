@@ -33,7 +33,7 @@ export const afilnet = {
           single: true,
           expected: `one of ${transportNames.join(', ')}`,
           description:
-            'The way into Afilnet: post (form body), basic (Authorization header), get (query string, where proxies log the password; the gateway warns at start), json (JSON with OAuth 2.0) or soap. docs/transports.md says how well each is known.',
+            'The way into Afilnet: post (form body), basic (Authorization header), get (query string, where proxies log the password; the gateway warns at start), json (JSON with OAuth 2.0) or soap. Default: post. docs/transports.md says how well each is known.',
           example: 'post',
         } satisfies Field,
       ),

@@ -9,8 +9,9 @@ const pageRows = 1_000
 const sharing = `
     local function share(id)
       local sendId = redis.call('HGET', P .. 'media:' .. id, 'sendId')
-      if sendId then redis.call('SREM', P .. 'mediaof:' .. sendId, id) end
-      redis.call('HDEL', P .. 'media:' .. id, 'sendId')
+      if not sendId or sendId == '' then return end
+      redis.call('SREM', P .. 'mediaof:' .. sendId, id)
+      redis.call('HSET', P .. 'media:' .. id, 'sendId', '') -- HDEL is a right that only events need
     end`
 
 const removing = `
@@ -66,6 +67,7 @@ const scripts = {
   removeOf: write(`${sharing}${removing}
     local ids = redis.call('SMEMBERS', P .. 'mediaof:' .. ARGV[9])
     for _, id in ipairs(ids) do remove(id) end
+    redis.call('DEL', P .. 'mediaof:' .. ARGV[9]) -- an older release leaves the ids of files that it removes
     return {over(), ids}`),
 
   remove: write(`${sharing}${removing}

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { MediaLedger } from '../../../src/store/media.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { type Archive, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../../src/store/url.ts'
@@ -12,7 +13,7 @@ import { storeContract } from '../contract.ts'
 import { deliveryContract } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
-import { mediaContract } from '../media-contract.ts'
+import { file, mediaContract } from '../media-contract.ts'
 import { queueContract } from '../queue-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
@@ -36,6 +37,17 @@ async function put(store: Store, over: Parameters<typeof send>[0] = {}, end?: Pa
   await store.claim(row)
   if (end) await store.settle(row, ended(end))
   return row
+}
+
+/** Stores a file of a caller and two that came with a send, of which another send uses one; deletes them all, and gives those that went with the send. */
+async function removedFiles({ media }: { media: MediaLedger }) {
+  for (const row of [file({ id: 'own' }), file({ id: 'shared', sendId: 's' }), file({ id: 'of-a-send', sendId: 's' })])
+    await media.add(row, 1_000)
+  await media.share('shared')
+  const removed = await media.removeOf('s')
+  await media.remove(['own', 'shared'])
+  expect(await media.usage()).toEqual({ files: 0, bytes: 0 })
+  return removed
 }
 
 /** Far more than the half second that is promised, on a machine that has other things to do. */
@@ -435,6 +447,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect((await store.log.states('main')).states).toHaveLength(1)
 
       expect(await store.list(crm, { idempotencyKey: 'k', limit: 1 })).toHaveLength(1)
+      expect(await removedFiles(store)).toEqual(['of-a-send'])
       expect(await store.secret()).toHaveLength(32)
       expect(await store.count?.('requests', 'crm', 1_000)).toMatchObject({ count: 1 })
       clock.ms += policy.leaseMs + policy.keepMs
@@ -460,6 +473,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
         expect(await refused(store.log.open('main'))).toEqual(unavailable('denied'))
         await put(store, { idempotencyKey: 'k' }, 'accepted')
+        expect(await removedFiles(store)).toEqual(['of-a-send'])
         expect(states).toEqual([])
       },
     )
