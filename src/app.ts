@@ -151,7 +151,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   const cors = createCors(config.corsOrigins)
   const draining = createDraining(lifecycle)
-  const { authenticate, cancel } = createAuthentication(app, { callers: config.callers, open: upstream.open, openToken: tokens.open })
+  const { authenticate, cancelIfCallerLeft } = createAuthentication(app, {
+    callers: config.callers,
+    open: upstream.open,
+    openToken: tokens.open,
+  })
   const steps: RequestSteps = {
     onRequest: [
       setCommonHeaders,
@@ -165,7 +169,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       authorize,
     ],
     onSend: [completeEtag, slowReaders.complete, ...cors.onSend, draining.endKeepAlive, lingerAfterHalfRequest],
-    onClose: [slowReaders.release, draining.release, cancel, createAccessLog(app, observe)],
+    onClose: [slowReaders.release, draining.release, cancelIfCallerLeft, createAccessLog(app, observe)],
   }
 
   app.server.on('connection', connections.accept)

@@ -239,7 +239,7 @@ export interface paths {
         };
         /**
          * The messages of a conversation
-         * @description Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list costs almost nothing.
+         * @description Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list is a 304 without a body.
          *
          *     |status|errors|
          *     |-|-|

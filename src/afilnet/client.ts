@@ -7,7 +7,7 @@ import { type ClientState, Exchange, type ExchangeListener } from './exchange.ts
 import { failures, UpstreamError } from './faults.ts'
 import type { LargeResponseSlots } from './large-responses.ts'
 import type { Operation, Params, Row } from './operations.ts'
-import type { Attempt, Protocol } from './protocol.ts'
+import type { ExchangeHandle, Protocol } from './protocol.ts'
 import { maxGetChars, type RequestWriter, type TransportName, transports, type WireRequest } from './transports.ts'
 
 export type ClientOptions = {
@@ -71,7 +71,7 @@ export class Client {
   }
 
   /** An attempt at a call that is ready to `start`. */
-  exchange(operation: Operation, request: WireRequest, caller: string, timeoutMs: number, listener: ExchangeListener): Attempt {
+  exchange(operation: Operation, request: WireRequest, caller: string, timeoutMs: number, listener: ExchangeListener): ExchangeHandle {
     const call = { operation, request, caller, timeoutMs }
     return this.#protocol ? this.#protocol.attempt(this.#state, call, listener) : new Exchange(this.#state, call, listener)
   }

@@ -10,7 +10,7 @@ import { looksOf } from './unreadable.ts'
 /** The items of an answer's list in Afilnet's order, and how many others were skipped because they are not objects. */
 export type Opened = { items: Item[]; skipped: number }
 
-type Answer = { operation: Operation; bytes: Uint8Array; text: string }
+type RawResponse = { operation: Operation; bytes: Uint8Array; text: string }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true }) // drops a byte order mark
 const maxDepth = 64
@@ -36,14 +36,14 @@ export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Arra
   return { rows: items.map(item => readRow(operation, item)) as Row<O>[], skipped } // readRow follows `row` by name
 }
 
-function open(answer: Answer): Opened {
+function open(answer: RawResponse): Opened {
   const items = plainItems(answer) ?? itemsOf(answer)
   const rows = items.every(isObject) ? items : items.filter(isObject)
   return { items: rows, skipped: items.length - rows.length }
 }
 
 /** The list of an answer in its usual form. What begins and ends so, with one valid array between, cannot repeat a name. */
-function plainItems({ operation, text }: Answer): unknown[] | undefined {
+function plainItems({ operation, text }: RawResponse): unknown[] | undefined {
   if (operation.kind === 'send' || !text.startsWith(plainStart) || !text.endsWith('}}')) return undefined
   try {
     const list: unknown = JSON.parse(text.slice(plainStart.length, -2))
@@ -54,7 +54,7 @@ function plainItems({ operation, text }: Answer): unknown[] | undefined {
 }
 
 /** The list of an answer in any other form that stands for one. */
-function itemsOf(answer: Answer): unknown[] {
+function itemsOf(answer: RawResponse): unknown[] {
   const { operation, text } = answer
   const envelope = parse(answer, text)
   if (!isObject(envelope)) throw unreadable(answer, 'not an object')
@@ -93,7 +93,7 @@ export function refusal({ safe }: Operation, error: unknown): UpstreamError {
 }
 
 /** The error for an answer that is no result. */
-export function unreadable({ operation: { safe }, bytes }: Omit<Answer, 'text'>, reason: Unreadable['reason']) {
+export function unreadable({ operation: { safe }, bytes }: Omit<RawResponse, 'text'>, reason: Unreadable['reason']) {
   return new UpstreamError(failures.invalidResponse, { safe, unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
 }
 
@@ -107,7 +107,7 @@ function decode(operation: Operation, bytes: Uint8Array): string {
   }
 }
 
-function parse(answer: Answer, text: string): unknown {
+function parse(answer: RawResponse, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
@@ -116,13 +116,13 @@ function parse(answer: Answer, text: string): unknown {
 }
 
 /** Whether the rows hold a number that a double cannot; throws if one is nested too deep for what comes after. */
-function holdLarge(answer: Answer, items: readonly Item[]): boolean {
+function holdLarge(answer: RawResponse, items: readonly Item[]): boolean {
   let found = false
   for (const item of items) if (holdsLarge(answer, item, 1)) found = true
   return found
 }
 
-function holdsLarge(answer: Answer, structure: Item, depth: number): boolean {
+function holdsLarge(answer: RawResponse, structure: Item, depth: number): boolean {
   if (depth > maxDepth) throw unreadable(answer, 'nested too deep')
   let found = false
   for (const name in structure) {
@@ -135,7 +135,7 @@ function holdsLarge(answer: Answer, structure: Item, depth: number): boolean {
 }
 
 /** The names of an array would be made for the loop, and take more memory than what is in it. */
-function insideHoldsLarge(answer: Answer, value: object, depth: number): boolean {
+function insideHoldsLarge(answer: RawResponse, value: object, depth: number): boolean {
   if (!Array.isArray(value)) return holdsLarge(answer, value as Item, depth + 1)
   if (depth >= maxDepth) throw unreadable(answer, 'nested too deep')
   let found = false

@@ -3,7 +3,7 @@ import type { Operation } from './operations.ts'
 import type { RequestWriter } from './transports.ts'
 
 /** What runs one call for `Execution`: an exchange, or what stands before one. */
-export type Attempt = Pick<Exchange, 'start' | 'cancel'>
+export type ExchangeHandle = Pick<Exchange, 'start' | 'cancel'>
 
 /** A transport that needs more than a way of writing requests. */
 export type Protocol = {
@@ -15,5 +15,5 @@ export type Protocol = {
   /** The envelope in the body of an answer, where it is not the body itself; throws an `UpstreamError`. */
   unwrap?(operation: Operation, bytes: Buffer): Buffer
   /** An attempt at a call that is ready to `start`. */
-  attempt(state: ClientState, options: ExchangeOptions, listener: ExchangeListener): Attempt
+  attempt(state: ClientState, options: ExchangeOptions, listener: ExchangeListener): ExchangeHandle
 }

@@ -20,7 +20,7 @@ export type Question =
 /** One property of an answer's form, never a value that a person chose; `of` names the field. */
 export type Observation = { question: Question; of?: string; seen: string }
 
-type Row = Record<string, unknown>
+type RawRow = Record<string, unknown>
 
 /** The platforms that the manual names. */
 export const platforms: readonly string[] = ['webchat', 'whatsapp', 'telegram', 'operator']
@@ -62,7 +62,7 @@ function describeList(fields: readonly string[], result: unknown): Observation[]
   ]
 }
 
-function describeRow(fields: readonly string[], row: Row): Observation[] {
+function describeRow(fields: readonly string[], row: RawRow): Observation[] {
   const carriesSent = fields.includes('sent')
   const known = carriesSent ? [...fields, 'issent'] : fields
   return [
@@ -117,7 +117,7 @@ const caseOf = (status: unknown) =>
   typeof status === 'string' ? (cases.find(([form]) => form.test(status))?.[1] ?? 'another word') : kindOf(status)
 
 /** `sent "1"`, `issent true`: the name that carries a value, and the value where it is one that a boolean could have. */
-function sentOf(row: Row) {
+function sentOf(row: RawRow) {
   const name = ['sent', 'issent'].find(name => (row[name] ?? null) !== null)
   if (!name) return 'sent' in row || 'issent' in row ? 'null' : 'missing'
   const written = JSON.stringify(row[name])
@@ -133,7 +133,7 @@ function formatOf(datetime: unknown) {
 }
 
 /** How the rows of one list follow each other by one field; `undefined` if that cannot be seen. */
-function orderOf(rows: readonly Row[], of: string): Observation[] {
+function orderOf(rows: readonly RawRow[], of: string): Observation[] {
   const values = rows.map(row => row[of])
   const comparable = values.map(value => (of === 'messageid' && /^\d{1,40}$/.test(String(value)) ? BigInt(String(value)) : value))
   const [first] = comparable

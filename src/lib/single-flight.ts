@@ -2,7 +2,7 @@ import { type CancelListener, Cancellation } from './cancellation.ts'
 
 /** One piece of work that several wait for. */
 export abstract class Flight<T> {
-  readonly #waiters: Waiter<T>[] = []
+  readonly #waiters: FlightWaiter<T>[] = []
 
   /** Called when the last waiter has left. */
   protected abstract abandon(reason: Error): void
@@ -11,13 +11,13 @@ export abstract class Flight<T> {
   join(cancellation: Cancellation): Promise<T> {
     return new Promise((resolve, reject) => {
       if (cancellation.reason) return reject(cancellation.reason)
-      const waiter = new Waiter(this, cancellation, resolve, reject)
+      const waiter = new FlightWaiter(this, cancellation, resolve, reject)
       cancellation.onCancel(waiter)
       this.#waiters.push(waiter)
     })
   }
 
-  leave(waiter: Waiter<T>, reason: Error) {
+  leave(waiter: FlightWaiter<T>, reason: Error) {
     this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
     waiter.reject(reason)
     if (this.#waiters.length === 0) this.abandon(reason)
@@ -38,7 +38,7 @@ export abstract class Flight<T> {
   }
 }
 
-class Waiter<T> implements CancelListener {
+class FlightWaiter<T> implements CancelListener {
   readonly cancellation: Cancellation
   readonly resolve: (value: T) => void
   readonly reject: (error: unknown) => void

@@ -34,7 +34,13 @@ export type WorkerClientOptions = {
   batchMax: number
 }
 
-type Waiter = { name: string; args: readonly unknown[]; slow: boolean; resolve: (value: unknown) => void; reject: (error: Error) => void }
+type WaitingCall = {
+  name: string
+  args: readonly unknown[]
+  slow: boolean
+  resolve: (value: unknown) => void
+  reject: (error: Error) => void
+}
 
 /**
  * Sends calls to a worker thread in batches: the next batch leaves when the last one is answered, so that a slow disk makes batches larger
@@ -44,8 +50,8 @@ type Waiter = { name: string; args: readonly unknown[]; slow: boolean; resolve: 
  */
 export function createWorkerClient(options: WorkerClientOptions): WorkerClient {
   const { start, about, onReply, onLost, errors, silentMs, startMs, closeMs, batchMax } = options
-  let queued: Waiter[] = []
-  let sent: Waiter[] | undefined
+  let queued: WaitingCall[] = []
+  let sent: WaitingCall[] | undefined
   let worker: Worker | undefined
   let posting = false
   let silent = false

@@ -7,12 +7,12 @@ type Options = {
   checkEveryMs?: number
 }
 
-type Waiter = { since: number; grant: () => void }
+type SlotWaiter = { since: number; grant: () => void }
 
 /** A bounded number of slots for work that gives way to other work, in order of arrival. */
 export class YieldingSlots {
   readonly #options: Required<Options>
-  readonly #waiting: Waiter[] = []
+  readonly #waiting: SlotWaiter[] = []
   #taken = 0
   #timer: NodeJS.Timeout | undefined = undefined
 

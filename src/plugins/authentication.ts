@@ -107,11 +107,11 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     }
     const detail = key ? issueOf(key) : headerIssueOf(authorization)
     if (!key || detail !== undefined) return unauthenticated(detail)
-    admit(request, key.caller)
+    setCaller(request, key.caller)
     return undefined
   }
 
-  function admit(request: FastifyRequest, caller: Caller) {
+  function setCaller(request: FastifyRequest, caller: Caller) {
     request.caller = caller
     request.call = { caller: caller.name, account: open(caller.account), cancellation: new Cancellation() }
   }
@@ -124,13 +124,13 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     const issuer = issuers.get(keySha256)
     if (!issuer || issueOf(issuer) !== undefined || issuer.caller.account !== claims.account)
       return unauthenticated('The key that issued this token is no longer valid.')
-    admit(request, callerWith(issuer.caller, claims))
-    if (reply.raw.closed) cancel(request, reply) // while the token was read
+    setCaller(request, callerWith(issuer.caller, claims))
+    if (reply.raw.closed) cancelIfCallerLeft(request, reply) // while the token was read
     return undefined
   }
 
   /** Ends what only this caller waits for. */
-  const cancel: Cleanup = ({ call }, { raw }) => {
+  const cancelIfCallerLeft: Cleanup = ({ call }, { raw }) => {
     if (call && !isWhole(raw)) call.cancellation.cancel(new Error('the caller has left'))
   }
 
@@ -162,7 +162,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     }
   }
 
-  return { authenticate, cancel }
+  return { authenticate, cancelIfCallerLeft }
 }
 
 const unauthenticated = (detail: string | undefined) =>

@@ -15,7 +15,7 @@ export type Connection = {
   unreadable: boolean
 }
 
-export type Connections = { all: ReadonlySet<Connection> }
+export type CallerConnections = { all: ReadonlySet<Connection> }
 
 const property = Symbol('connection')
 

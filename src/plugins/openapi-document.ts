@@ -7,14 +7,14 @@ import { inlineExamples, shareAnswers } from './openapi-sharing.ts'
 
 type Media = { schema?: Schema; example?: unknown; examples?: unknown }
 type Examples = Record<string, { value: unknown }>
-type Answer = { $ref?: string; description?: string; headers?: object; content?: Record<string, Media> }
+type ResponseObject = { $ref?: string; description?: string; headers?: object; content?: Record<string, Media> }
 type OpenApiOperation = {
   operationId: string
   summary: string
   description?: string
   parameters?: Parameter[]
   requestBody?: { content: Record<string, Media> }
-  responses: Record<string, Answer>
+  responses: Record<string, ResponseObject>
 }
 type OpenApiDocument = {
   paths: Record<string, Record<string, OpenApiOperation>>
@@ -69,12 +69,12 @@ export function createDocument(base: string) {
 const notModified = { description: 'You have this list already (`If-None-Match`).', headers: headersOf(['ETag']) }
 
 function describe(
-  answer: Answer,
+  answer: ResponseObject,
   status: string,
   { operation, revalidate }: DocumentedRoute,
   schemas: Record<string, Schema>,
   examples: Examples,
-): Answer {
+): ResponseObject {
   const isSend = operation?.kind === 'send'
   for (const media of Object.values(answer.content ?? {})) giveExample(media, schemas, examples)
   const names = [revalidate && 'ETag', isSend && 'Location', isSend && 'Idempotency-Replayed'] as const

@@ -1,9 +1,9 @@
-type Answer = { $ref?: string }
+type ResponseObject = { $ref?: string }
 type Examples = Record<string, { value: unknown }>
 
 /** Makes a component of each answer that several operations have, such as `R200`. */
-export function shareAnswers(operations: { responses: Record<string, Answer> }[]): Record<string, Answer> {
-  const components: Record<string, Answer> = {}
+export function shareAnswers(operations: { responses: Record<string, ResponseObject> }[]): Record<string, ResponseObject> {
+  const components: Record<string, ResponseObject> = {}
   const all = operations.flatMap(({ responses }) => Object.entries(responses).map(([status, answer]) => ({ responses, status, answer })))
   const own = all.filter(({ answer }) => answer.$ref === undefined)
   for (const [, [first, ...others]] of Map.groupBy(own, ({ status, answer }) => status + JSON.stringify(answer))) {

@@ -1,9 +1,9 @@
 import type { FastifyReply } from 'fastify'
 import { Problem } from '../problem/problem.ts'
-import type { Connections } from './connections.ts'
+import type { CallerConnections } from './connections.ts'
 import type { Cleanup, Completion } from './request-steps.ts'
 
-type SlowReaderOptions = { connections: Connections; readerTimeoutMs: number; maxWaitingBytes: number }
+type SlowReaderOptions = { connections: CallerConnections; readerTimeoutMs: number; maxWaitingBytes: number }
 
 declare module 'fastify' {
   interface FastifyReply {

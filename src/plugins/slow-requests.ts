@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import type { Connections } from './connections.ts'
+import type { CallerConnections } from './connections.ts'
 
 /**
  * Ends requests that are half sent for too long, as Node's `requestTimeout` would: that one has to be long enough for uploads, which have
  * limits of their own. Runs about once a second.
  */
-export function endSlowRequests(app: FastifyInstance, { all }: Connections, requestMs: number) {
+export function endSlowRequests(app: FastifyInstance, { all }: CallerConnections, requestMs: number) {
   const latest = performance.now() - requestMs
   for (const { socket, open, answeredEarly, idleSince } of all) {
     const isLate =

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { oneOf } from '../lib/string-enum.ts'
 import { catalogue, type ProblemCode, type ProblemRow } from './catalogue.ts'
 
-export type Outcome = 'not_applied' | 'unknown'
+export type ProblemOutcome = 'not_applied' | 'unknown'
 export type Retry = 'yes' | 'same-key' | 'no'
 /** One part of a request to blame: a part of the body, or a parameter. */
 export type MemberError = { in?: 'path' | 'query' | 'header'; pointer: string; detail: string }
@@ -11,7 +11,7 @@ type Details = {
   detail?: string | undefined
   /** Instead of that of the catalogue. */
   status?: number
-  outcome?: Outcome
+  outcome?: ProblemOutcome
   upstreamCode?: string | undefined
   errors?: MemberError[] | undefined
   retryAfterS?: number | undefined
@@ -42,7 +42,7 @@ export class Problem extends Error {
     return status === undefined ? catalogue[this.code] : { ...catalogue[this.code], status }
   }
 
-  get outcome(): Outcome {
+  get outcome(): ProblemOutcome {
     return this.details.outcome ?? 'not_applied'
   }
 
@@ -57,7 +57,7 @@ export class Problem extends Error {
   }
 }
 
-function retryOf({ status, operatorFirst }: ProblemRow, outcome: Outcome, keyed: boolean): Retry {
+function retryOf({ status, operatorFirst }: ProblemRow, outcome: ProblemOutcome, keyed: boolean): Retry {
   if (operatorFirst) return 'no'
   if (status === 409) return outcome === 'unknown' ? 'same-key' : 'no'
   if (outcome === 'unknown' && keyed) return 'same-key'

@@ -90,7 +90,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
         operationId: 'listMessages',
         summary: 'The messages of a conversation',
         description:
-          'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list costs almost nothing.',
+          'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list is a 304 without a body.',
         tags: ['Chats'],
         params: ChatParams,
         querystring: PageQuery,

@@ -22,7 +22,7 @@ export const ProblemList = Type.Object(
   { items: Type.Array(Type.Object({ code: Type.String(), status: Type.Integer(), title: Type.String() })) },
   { $id: 'ProblemList', examples: [{ items: [{ code: 'chat-not-found', status: 404, title: catalogue['chat-not-found'].title }] }] },
 )
-type Row = Static<typeof ProblemList>['items'][number]
+type ListedProblem = Static<typeof ProblemList>['items'][number]
 
 const rows = (Object.keys(catalogue) as ProblemCode[]).map(code => ({ code, status: catalogue[code].status, title: catalogue[code].title }))
 
@@ -43,7 +43,10 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
         response: {
           200: {
             description: 'The errors; HTML for a browser',
-            content: { 'application/json': { schema: Type.Unsafe<{ items: Row[] }>(Type.Ref('ProblemList')) }, 'text/html': html },
+            content: {
+              'application/json': { schema: Type.Unsafe<{ items: ListedProblem[] }>(Type.Ref('ProblemList')) },
+              'text/html': html,
+            },
           },
         },
       },
@@ -104,7 +107,7 @@ const page = ({ code, status, title, meaning, retry }: Explanation, base: string
 <h2>What it means</h2><p>${markup(meaning)}</p>
 <h2>May I repeat the request?</h2><p>${markup(retry)}</p>`
 
-const index = (rows: Row[], base: string) => `<h1>Errors</h1>
+const index = (rows: ListedProblem[], base: string) => `<h1>Errors</h1>
 <p>Decide on the <code>code</code> of an error, on <code>outcome</code> and on <code>retry</code>. Each page says who must act and whether to repeat the request.</p>
 <ul>
 ${rows.map(({ code, status, title }) => `<li>${status} <a href="${base}/problems/${code}">${code}</a><br><span class="muted">${markup(title)}</span></li>`).join('\n')}

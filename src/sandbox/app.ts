@@ -2,7 +2,7 @@ import { createControl } from './control.ts'
 import { createEndpoint } from './endpoint.ts'
 import { type AccountHandle, createHandle } from './handle.ts'
 import { clientId, type OAuth } from './oauth.ts'
-import type { Answer } from './scripted-responses.ts'
+import type { ScriptedResponse } from './scripted-responses.ts'
 import { listen } from './server.ts'
 import { type Call, createState, type StateOptions } from './state.ts'
 
@@ -22,7 +22,7 @@ export type Sandbox = AccountHandle & {
   /** Added to every answer. */
   latencyMs: number
   /** Queues an answer for the next call that it matches. */
-  answer(answer: Answer): void
+  answer(answer: ScriptedResponse): void
   /** Forgets all calls, messages and settings; open calls stay open. */
   reset(): void
   /** Resolves as soon as that many calls are in `calls`. */

@@ -3,7 +3,7 @@ import { type Body, issuesIn, type Rule, rules } from './control-schema.ts'
 import type { Script } from './customers.ts'
 import type { AccountHandle } from './handle.ts'
 import type { Shape } from './response-format.ts'
-import type { Answer } from './scripted-responses.ts'
+import type { ScriptedResponse } from './scripted-responses.ts'
 import type { State } from './state.ts'
 import type { Address, Bulk, Channel, Written } from './world.ts'
 
@@ -55,7 +55,7 @@ export const routes: Record<string, Record<string, Route>> = {
       ({ state }, body) => {
         const { bodyBase64, ...answer } = check(body, rules.answer)
         const bytes = bodyBase64 === undefined ? {} : { body: Buffer.from(String(bodyBase64), 'base64') }
-        state.queue({ ...answer, ...bytes } as Answer)
+        state.queue({ ...answer, ...bytes } as ScriptedResponse)
       },
     ],
   },

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { decide, errorIn, type Plan } from './protocol.ts'
 import { type ReceivedRequest, readRequest, type Way } from './request.ts'
-import { type Answer, type Exchange, faults } from './scripted-responses.ts'
+import { faults, type OpenCall, type ScriptedResponse } from './scripted-responses.ts'
 import { type Handler, plain, readBody } from './server.ts'
 import { soapBody, wsdl, xmlType } from './soap.ts'
 import type { Call, State } from './state.ts'
@@ -36,10 +36,10 @@ const record = (state: State, request: IncomingMessage, path: string, received: 
   })
 }
 
-const isLiteral = ({ status, body }: Answer) => status !== undefined || body !== undefined
+const isLiteral = ({ status, body }: ScriptedResponse) => status !== undefined || body !== undefined
 
 /** Whether the call has its effect before this answer. */
-const takes = (answer: Answer) => answer.takes ?? (answer.fault ? answer.fault !== 'reset' : !isLiteral(answer))
+const takes = (answer: ScriptedResponse) => answer.takes ?? (answer.fault ? answer.fault !== 'reset' : !isLiteral(answer))
 
 /** One call in progress: what a regular answer and every fault are made of, and the record of how it ended. */
 function openExchange(state: State, call: Call, response: ServerResponse, status: number, headers: Record<string, string>, type = phpType) {
@@ -51,7 +51,7 @@ function openExchange(state: State, call: Call, response: ServerResponse, status
   if (response.destroyed) closed()
   else response.on('close', closed)
 
-  const begin: Exchange['begin'] = (length, more = {}) => {
+  const begin: OpenCall['begin'] = (length, more = {}) => {
     response.setHeader('content-type', type)
     if (length !== undefined) response.setHeader('content-length', length)
     for (const [name, value] of Object.entries({ ...more, ...headers, 'X-Sandbox': 'true' })) response.setHeader(name, value)

@@ -1,4 +1,4 @@
-import type { Answer } from './scripted-responses.ts'
+import type { ScriptedResponse } from './scripted-responses.ts'
 
 const codes = [
   'MISSING_USER',
@@ -26,10 +26,10 @@ const behaviours = {
   truncated: { fault: 'truncated' },
   drops: { fault: 'drop' },
   resets: { fault: 'reset' },
-} as const satisfies Record<string, Answer>
+} as const satisfies Record<string, ScriptedResponse>
 
 /** Destinations that answer with the error code they are named after. */
 export const magicCodes: ReadonlySet<string> = new Set(codes)
 
 /** Destinations that behave as they are called, and whose conversation is there without having been opened. */
-export const magicWords: ReadonlyMap<string, Answer> = new Map(Object.entries(behaviours))
+export const magicWords: ReadonlyMap<string, ScriptedResponse> = new Map(Object.entries(behaviours))

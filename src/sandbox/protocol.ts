@@ -3,7 +3,7 @@ import { magicCodes, magicWords } from './magic.ts'
 import { address, operations, type Params } from './operations.ts'
 import type { ReceivedRequest } from './request.ts'
 import { errorBody, type Shape, successBody } from './response-format.ts'
-import type { Answer } from './scripted-responses.ts'
+import type { ScriptedResponse } from './scripted-responses.ts'
 
 /** What a call leads to: the regular answer, worked out before `take` changes the world. */
 export type Plan = {
@@ -13,7 +13,7 @@ export type Plan = {
   shape: Shape
   take(): void
   /** How a magic destination answers; empty for one that is an error code. */
-  magic?: Answer
+  magic?: ScriptedResponse
 }
 
 /** Who may call, and whose shape an error has that belongs to no account. */

@@ -45,7 +45,7 @@ export const plainShape: Shape = {
   nulls: [],
 }
 
-type Row = Record<string, unknown>
+type WireRow = Record<string, unknown>
 
 /** Odd places before even ones: neither order, and another one with each row more. */
 const mixed = <T>(rows: readonly T[]) => [...rows.filter((_, n) => n % 2 === 1), ...rows.filter((_, n) => n % 2 === 0)]
@@ -77,7 +77,7 @@ const numeric = (value: unknown) => {
   return String(number) === value && Number.isSafeInteger(number) ? number : value
 }
 
-function shapeRow(row: Row, shape: Shape, sentName: string): Row {
+function shapeRow(row: WireRow, shape: Shape, sentName: string): WireRow {
   const members = Object.entries(row).map(([name, value]): [string, unknown] => {
     if (shape.nulls.includes(name === 'sent' ? sentName : name)) return [name === 'sent' ? sentName : name, null]
     if (name === 'sent') return [sentName, sentAs[shape.sent](value === true)]
@@ -87,7 +87,7 @@ function shapeRow(row: Row, shape: Shape, sentName: string): Row {
 }
 
 /** The `result` of a list. */
-export function listResult(rows: readonly Row[], shape: Shape, documentedSentName: string) {
+export function listResult(rows: readonly WireRow[], shape: Shape, documentedSentName: string) {
   if (rows.length === 0 && shape.list !== 'array') return shape.list === 'absent' ? {} : { list: emptyAs[shape.list] }
   const shaped = rows.map(row => shapeRow(row, shape, shape.sentName ?? documentedSentName))
   return { list: shape.list === 'object' ? { ...shaped } : shaped }

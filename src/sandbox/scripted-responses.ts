@@ -20,7 +20,7 @@ export type Fault =
  *
  * `takes` says whether the call has its effect first: by default yes, except before a literal answer (`status` or `body`) and before `reset`.
  */
-export type Answer = {
+export type ScriptedResponse = {
   times?: number
   method?: string
   destination?: string
@@ -33,7 +33,7 @@ export type Answer = {
 }
 
 /** One open call, as a fault needs it. */
-export type Exchange = {
+export type OpenCall = {
   body: Buffer
   /** Writes the head: with a length, or chunked without. */
   begin(length?: number, headers?: Record<string, string>): ServerResponse
@@ -57,7 +57,7 @@ const filler = Buffer.alloc(65_536, ' ')
 let bomb: Buffer | undefined
 
 /** Every fault by its name. All but `reset` come after the request was read. */
-export const faults: Record<Fault, (exchange: Exchange) => void> = {
+export const faults: Record<Fault, (exchange: OpenCall) => void> = {
   silent: () => {},
   stall: ({ begin, body }) => begin(body.length).flushHeaders(),
   drop: ({ hangUp }) => hangUp(),

@@ -3,7 +3,7 @@ import type { Script } from './customers.ts'
 import { createOAuth, fakeClientSecret } from './oauth.ts'
 import { createRedactor, fakePassword } from './redaction.ts'
 import type { Param, Transport } from './request.ts'
-import { type Answer, assertHeaders } from './scripted-responses.ts'
+import { assertHeaders, type ScriptedResponse } from './scripted-responses.ts'
 import { createWatchers } from './watchers.ts'
 
 /** One call as it arrived, byte for byte but for passwords. */
@@ -39,10 +39,10 @@ export function createState(options: StateOptions = {}) {
   const main = createAccount('demo@sandbox.invalid', now, watchers.changed, customers)
   const accounts = new Map([[main.user, main]])
   const calls: Call[] = []
-  const queue: { answer: Answer; left: number }[] = []
+  const queue: { answer: ScriptedResponse; left: number }[] = []
   let lastId = 0
 
-  function take(isMeant: (answer: Answer) => boolean): Answer | undefined {
+  function take(isMeant: (answer: ScriptedResponse) => boolean): ScriptedResponse | undefined {
     const index = queue.findIndex(({ answer }) => isMeant(answer))
     const entry = queue[index]
     if (entry && --entry.left <= 0) queue.splice(index, 1)
@@ -75,13 +75,13 @@ export function createState(options: StateOptions = {}) {
       return recorded
     },
 
-    queue: (answer: Answer) => {
+    queue: (answer: ScriptedResponse) => {
       assertHeaders(answer.headers ?? {})
       queue.push({ answer, left: answer.times ?? 1 })
     },
 
     /** The first queued answer that is meant for this call, used up. */
-    queued: (method: string | undefined, destination: string | undefined): Answer | undefined => {
+    queued: (method: string | undefined, destination: string | undefined): ScriptedResponse | undefined => {
       return take(answer => (answer.method ?? method) === method && (answer.destination ?? destination) === destination)
     },
 

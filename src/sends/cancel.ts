@@ -1,7 +1,7 @@
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
 import { type Outcome, type Store, within } from '../store/store.ts'
-import { describeSend, type Send } from './outcome.ts'
+import { type DescribedSend, describeSend } from './outcome.ts'
 import { maySee } from './reads.ts'
 import { throwUnavailable } from './refusals.ts'
 import { requireScope, type Settler } from './settle.ts'
@@ -14,7 +14,7 @@ type CancelOptions = { store: Store; base: string; timeoutMs: number; now: () =>
  * Throws `send-not-found`, `insufficient-scope`, `send-already-started` and `store-unavailable`.
  */
 export function createCancellation({ store, base, timeoutMs, now, observe = unobserved }: CancelOptions) {
-  return async (settler: Settler, id: string): Promise<Send> => {
+  return async (settler: Settler, id: string): Promise<DescribedSend> => {
     const found = await within(timeoutMs, store.find(settler, id)).catch(throwUnavailable)
     if (!found || !maySee(settler, found)) throw new Problem('send-not-found')
     requireScope(settler, found)

@@ -4,7 +4,7 @@ import type { NewSend, Outcome, SendRow, SettledBy } from '../store/store.ts'
 import { writtenKey } from './request.ts'
 
 /** A send as its caller sees it. */
-export type Send = Pick<
+export type DescribedSend = Pick<
   SendRow,
   | 'id'
   | 'kind'
@@ -28,10 +28,10 @@ export type Send = Pick<
 }
 
 /** A row of the ledger as its caller sees it. */
-export function describeSend(row: SendRow, base: string): Send {
+export function describeSend(row: SendRow, base: string): DescribedSend {
   const { id, kind, platform, platformId, destination, state, idempotencyKey, reference, actor, settledAt } = row
   const { messageId, deliveryStatus, deliveryAt, settledBy, note } = row
-  const send: Send = { id, kind, platform, platformId, destination, state, createdAt: new Date(row.createdAt).toISOString() }
+  const send: DescribedSend = { id, kind, platform, platformId, destination, state, createdAt: new Date(row.createdAt).toISOString() }
   if (idempotencyKey !== undefined) send.idempotencyKey = writtenKey(idempotencyKey)
   if (reference !== undefined) send.reference = reference
   if (actor) send.actor = actor

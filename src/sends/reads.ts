@@ -2,7 +2,7 @@ import { allows, type TokenGrant } from '../access.ts'
 import { Problem } from '../problem/problem.ts'
 import { type ReadCancellation, type Sender, type SendFilter, type SendRow, type Store, within } from '../store/store.ts'
 import { cursorOf, idOf } from './cursor.ts'
-import { describeSend, type Send } from './outcome.ts'
+import { type DescribedSend, describeSend } from './outcome.ts'
 import { throwUnavailable } from './refusals.ts'
 import { ledgerKey } from './request.ts'
 
@@ -14,9 +14,9 @@ export type SendReader = Sender & { token?: Pick<TokenGrant, 'actor' | 'chat'> |
 /** What callers may look up in the ledger. */
 export type SendReads = {
   /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
-  find(reader: SendReader, id: string, cancellation?: ReadCancellation): Promise<Send>
+  find(reader: SendReader, id: string, cancellation?: ReadCancellation): Promise<DescribedSend>
   /** A page of the caller's sends, newest first; the query stops if the caller leaves. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
-  list(reader: SendReader, filters: SendFilters, cancellation?: ReadCancellation): Promise<{ items: Send[]; nextCursor?: string }>
+  list(reader: SendReader, filters: SendFilters, cancellation?: ReadCancellation): Promise<{ items: DescribedSend[]; nextCursor?: string }>
 }
 
 /** Reads sends from the ledger; `timeoutMs` bounds each query. */

@@ -17,7 +17,7 @@ import {
 import { refusalOf, type SendAttempt } from './attempt.ts'
 import { createCancellation } from './cancel.ts'
 import { holdLease, type Lease } from './lease.ts'
-import { accepted, describeSend, outcomeOf, type Send } from './outcome.ts'
+import { accepted, type DescribedSend, describeSend, outcomeOf } from './outcome.ts'
 import { createSendReads, type SendReads } from './reads.ts'
 import { quotaExceeded, throwUnavailable } from './refusals.ts'
 import { isRepeated, ledgerKey, newSend, type SendRequest } from './request.ts'
@@ -42,9 +42,9 @@ const firstRetryMs = 1_000
 const longestRetryMs = 60_000
 
 /** What a POST gets: `status` is 202 while the send waits, and 200 if it never went. */
-export type Answer = { send: Send; status: 200 | 201 | 202; replayed: boolean }
+export type SendResult = { send: DescribedSend; status: 200 | 201 | 202; replayed: boolean }
 
-const statusOf = (state: SendRow['state']): Answer['status'] =>
+const statusOf = (state: SendRow['state']): SendResult['status'] =>
   state === 'queued' || state === 'pending' ? 202 : state === 'expired' || state === 'canceled' ? 200 : 201
 
 /** Idempotent sends: each is recorded before its first byte leaves, and its outcome before the caller gets it. */
@@ -85,7 +85,7 @@ export class Sends {
    * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, `ledger-changed`, the problem of a send that failed (now, or recorded earlier;
    * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded.
    */
-  async run(request: SendRequest): Promise<Answer> {
+  async run(request: SendRequest): Promise<SendResult> {
     this.#running++
     try {
       const refusal = request.queue ? undefined : refusalOf(request.attempt)
@@ -188,7 +188,7 @@ export class Sends {
   }
 
   /** Calls Afilnet and records the outcome. */
-  async #send(row: NewSend, { attempt, requestId }: SendRequest): Promise<Answer> {
+  async #send(row: NewSend, { attempt, requestId }: SendRequest): Promise<SendResult> {
     const problem = await this.#attempt(row, requestId, attempt)
     const outcome = problem ? this.#outcomeOf(problem, row, requestId) : accepted(this.#settledAt(row), 'answer')
     let settled: SendRow
@@ -254,7 +254,7 @@ export class Sends {
     return { send, status, replayed: true }
   }
 
-  #queued(row: NewSend): Answer {
+  #queued(row: NewSend): SendResult {
     this.queue.onQueued()
     return { send: describeSend({ ...row, state: 'queued' }, this.#base), status: 202, replayed: false }
   }

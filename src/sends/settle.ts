@@ -2,7 +2,7 @@ import type { Scope } from '../access.ts'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
 import { type Outcome, type SendRow, type Store, within } from '../store/store.ts'
-import { describeSend, outcomeOf, type Send } from './outcome.ts'
+import { type DescribedSend, describeSend, outcomeOf } from './outcome.ts'
 import { maySee, type SendReader } from './reads.ts'
 import { throwUnavailable } from './refusals.ts'
 
@@ -20,7 +20,7 @@ type SettleOptions = { store: Store; base: string; timeoutMs: number; now: () =>
  * Throws `send-not-found`, `insufficient-scope`, `send-already-settled` and `store-unavailable`.
  */
 export function createSettlement({ store, base, timeoutMs, now, observe = unobserved }: SettleOptions) {
-  return async (settler: Settler, id: string, verdict: Verdict): Promise<Send> => {
+  return async (settler: Settler, id: string, verdict: Verdict): Promise<DescribedSend> => {
     const row = await within(timeoutMs, store.find(settler, id)).catch(throwUnavailable)
     if (!row || !maySee(settler, row)) throw new Problem('send-not-found')
     requireScope(settler, row)

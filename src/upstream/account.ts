@@ -11,7 +11,7 @@ import { BackgroundReads } from './background.ts'
 import type { Account, Call, Listing, SendAttempt, TraceAttempt } from './call.ts'
 import { CallPolicy } from './call-policy.ts'
 import type { Body, ViewOptions } from './list-body.ts'
-import { type Answer, type CacheEntry, ResponseCache } from './response-cache.ts'
+import { type CachedAnswer, type CacheEntry, ResponseCache } from './response-cache.ts'
 import { recordCall, Sending, SharedRead, type TaskContext, UnsharedRead } from './tasks.ts'
 
 export type AccountOptions = Pick<
@@ -111,7 +111,7 @@ export class OpenAccount implements Account, TaskContext {
   }
 
   /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
-  #answer(operation: Operation, params: Values, call: Call, view: ViewOptions): Promise<Answer> {
+  #answer(operation: Operation, params: Values, call: Call, view: ViewOptions): Promise<CachedAnswer> {
     if (call.cancellation.reason) return Promise.reject(call.cancellation.reason)
     const key = keyOf(operation, params)
     const entry = this.cache.entryOf(key)
@@ -134,8 +134,8 @@ export class OpenAccount implements Account, TaskContext {
     call: Call,
     entry: CacheEntry<SharedRead>,
     version: number,
-    start: (cancellation: Call['cancellation']) => Promise<Answer>,
-  ): Promise<Answer> {
+    start: (cancellation: Call['cancellation']) => Promise<CachedAnswer>,
+  ): Promise<CachedAnswer> {
     const deadline = performance.now() + this.#timeoutMs
     try {
       return await (flightOf(entry, version)?.join(call.cancellation) ?? start(call.cancellation))

@@ -51,7 +51,7 @@ export class BackgroundReads {
 type ReadOptions<O> = { operation: O; request: WireRequest; account: Account; view: ViewOptions; knownDigest: string | undefined }
 
 class BackgroundRead<O extends Operation> implements Task {
-  readonly operation: O
+  readonly parse: O
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -62,7 +62,7 @@ class BackgroundRead<O extends Operation> implements Task {
   #listing: Listing<O> | undefined = undefined
 
   constructor(context: TaskContext, { operation, request, account, view, knownDigest }: ReadOptions<O>) {
-    this.operation = operation
+    this.parse = operation
     this.request = request
     this.call = { caller, account, cancellation: new Cancellation() }
     this.#context = context
@@ -82,8 +82,8 @@ class BackgroundRead<O extends Operation> implements Task {
       this.#listing = times
       return
     }
-    const { items, skipped } = readList(this.operation, bytes, this.#view)
-    this.#context.reportSkipped(this.operation, skipped)
+    const { items, skipped } = readList(this.parse, bytes, this.#view)
+    this.#context.reportSkipped(this.parse, skipped)
     this.#listing = { ...times, items: items as unknown as readonly never[] } // they are those of the operation's kind
   }
 

@@ -2,7 +2,7 @@ import type { Client } from '../afilnet/client.ts'
 import type { EndedCall, Exchange, ExchangeListener } from '../afilnet/exchange.ts'
 import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
-import type { Attempt } from '../afilnet/protocol.ts'
+import type { ExchangeHandle } from '../afilnet/protocol.ts'
 import type { WireRequest } from '../afilnet/transports.ts'
 import type { CircuitBreaker, Ticket } from '../lib/circuit-breaker.ts'
 import type { Call, TraceAttempt } from './call.ts'
@@ -10,7 +10,7 @@ import type { CallPolicy } from './call-policy.ts'
 
 /** What is to be called, and who gets the result. */
 export type Task = {
-  readonly operation: Operation
+  readonly parse: Operation
   readonly request: WireRequest
   readonly call: Call
   /** Reads an answer, and Afilnet's clock beside it; throws an `UpstreamError` if it is no result. */
@@ -38,7 +38,7 @@ export class Execution implements ExchangeListener {
   /** Whether it began while calls were held back. */
   #isProbe = false
   #attempts = 0
-  #exchange: Attempt | undefined = undefined
+  #exchange: ExchangeHandle | undefined = undefined
   #endTrace: ((error?: unknown) => void) | undefined = undefined
   #timer: NodeJS.Timeout | undefined = undefined
   #lastError: unknown = undefined
@@ -52,7 +52,7 @@ export class Execution implements ExchangeListener {
   /** The task may be done before this returns. */
   start() {
     const { policy } = this.#context
-    const { operation } = this.#task
+    const { parse: operation } = this.#task
     try {
       policy.admit(operation)
     } catch (error) {
@@ -74,8 +74,8 @@ export class Execution implements ExchangeListener {
   }
 
   stillWanted() {
-    if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.operation)
-    if (!this.#isProbe) this.#context.policy.admit(this.#task.operation)
+    if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.parse)
+    if (!this.#isProbe) this.#context.policy.admit(this.#task.parse)
   }
 
   onAnswer(bytes: Buffer, exchange: Exchange) {
@@ -120,7 +120,7 @@ export class Execution implements ExchangeListener {
 
   #attempt() {
     const { client, traceAttempt } = this.#context
-    const { operation, request, call } = this.#task
+    const { parse: operation, request, call } = this.#task
     this.#attempts++
     this.#endTrace = traceAttempt?.(call, operation)
     this.#exchange = client.exchange(operation, request, call.caller, this.#deadline - performance.now(), this)
@@ -130,7 +130,7 @@ export class Execution implements ExchangeListener {
   #observe({ startedAt }: EndedCall, error?: unknown) {
     this.#exchange = undefined
     this.#endTrace?.(error)
-    this.#context.policy.observeAttempt(this.#task.operation, startedAt, error)
+    this.#context.policy.observeAttempt(this.#task.parse, startedAt, error)
   }
 
   /** A probe is one call, and a call that began before the circuit opened must not retry. */
@@ -146,7 +146,7 @@ export class Execution implements ExchangeListener {
 
   /** How long to wait before a retry; `undefined` where there must be none. */
   #pauseBeforeRetryMs(error: unknown): number | undefined {
-    if (this.#attempts === maxAttempts || !mayRetry(this.#task.operation, error)) return undefined
+    if (this.#attempts === maxAttempts || !mayRetry(this.#task.parse, error)) return undefined
     const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (this.#attempts - 1)
     const isInTime = this.#deadline - performance.now() > 2 * pauseMs
     return isInTime && !this.#isHeldBack() && this.#context.policy.retries.take() ? pauseMs : undefined

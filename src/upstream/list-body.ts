@@ -132,8 +132,8 @@ function channels(rows: readonly Item[], { chats }: ViewOptions) {
   return { items, skipped }
 }
 
-function messages(rows: readonly Item[], { timezone, chats, asked, rows: open, sent }: ViewOptions, operation: Operation) {
-  const compared = asked && (open === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked)
+function messages(rows: readonly Item[], { timezone, chats, asked, rows: compareRows, sent }: ViewOptions, operation: Operation) {
+  const compared = asked && (compareRows === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked)
   const items = []
   for (const row of rows) {
     const foreignField = compared && foreignFieldOf(row, compared)

@@ -4,13 +4,13 @@ import type { Operation } from '../afilnet/operations.ts'
 import { type Body, cacheKey, etagOf, render, type ViewOptions } from './list-body.ts'
 
 /** An answer of Afilnet and the bodies that were made of it. */
-export class Answer {
+export class CachedAnswer {
   readonly digest: string
   /** Each with its key; most answers have one. */
   readonly bodies: [key: string, Body][]
   readonly #bytes: Buffer
 
-  constructor(digest: string, bytes: Buffer, bodies: Answer['bodies'] = []) {
+  constructor(digest: string, bytes: Buffer, bodies: CachedAnswer['bodies'] = []) {
     this.digest = digest
     this.#bytes = bytes
     this.bodies = bodies
@@ -35,12 +35,12 @@ export class Answer {
 export class CacheEntry<F> {
   digest = ''
   /** Made of the latest answer, once it came twice: an answer that never comes again is not worth its memory. */
-  bodies: Answer['bodies'] | undefined = undefined
+  bodies: CachedAnswer['bodies'] | undefined = undefined
   /** The read that is under way; emptied when it ends. */
   flight: F | undefined = undefined
   /** The number of writes that the read under way, and the answer, may have missed. */
   flightVersion = 0
-  fresh: Answer | undefined = undefined
+  fresh: CachedAnswer | undefined = undefined
   freshVersion = 0
   freshUntil = 0
   /** As the cache has counted it. */
@@ -58,7 +58,11 @@ function sizeOf({ bodies, fresh }: CacheEntry<unknown>) {
   return size
 }
 
-/** The latest answer to each read of an account, as far as there is room; `F` is what callers of a read under way wait for. */
+/**
+ * The latest answer to each read of an account, as far as there is room: it saves parsing, and the call itself only with `READ_CACHE_MS`.
+ *
+ * `F` is what callers of a read under way wait for.
+ */
 export class ResponseCache<F> {
   readonly #entries = new LRUCache<string, CacheEntry<F>>({ max: maxEntries, maxSize: maxBytes, sizeCalculation: ({ size }) => size })
   readonly #freshMs: number
@@ -77,24 +81,24 @@ export class ResponseCache<F> {
   }
 
   /** An answer that came so short a time ago that it may be used again, and no write after it. */
-  freshOf({ fresh, freshVersion, freshUntil }: CacheEntry<F>, version: number): Answer | undefined {
+  freshOf({ fresh, freshVersion, freshUntil }: CacheEntry<F>, version: number): CachedAnswer | undefined {
     return fresh && freshVersion === version && performance.now() < freshUntil ? fresh : undefined
   }
 
   /** An answer with the bodies of the latest one, if its bytes are the same. */
-  reuseIfEqual(entry: CacheEntry<F>, bytes: Buffer): Answer {
+  reuseIfEqual(entry: CacheEntry<F>, bytes: Buffer): CachedAnswer {
     const digest = hash('sha256', bytes, 'base64url')
     if (digest === entry.digest) {
       entry.bodies ??= []
-      return new Answer(digest, bytes, entry.bodies)
+      return new CachedAnswer(digest, bytes, entry.bodies)
     }
     entry.digest = digest
     entry.bodies = undefined
-    return new Answer(digest, bytes)
+    return new CachedAnswer(digest, bytes)
   }
 
   /** Keeps what was made of an answer, and the answer itself for as long as it is fresh. */
-  keep(key: string, entry: CacheEntry<F>, answer: Answer, version: number) {
+  keep(key: string, entry: CacheEntry<F>, answer: CachedAnswer, version: number) {
     if (this.#freshMs > 0) {
       entry.fresh = answer
       entry.freshVersion = version

@@ -6,7 +6,7 @@ import { Flight } from '../lib/single-flight.ts'
 import type { Call, SendAttempt } from './call.ts'
 import { Execution, type ExecutionContext, type Task } from './execution.ts'
 import { type Body, render, type ViewOptions } from './list-body.ts'
-import type { Answer, CacheEntry, ResponseCache } from './response-cache.ts'
+import type { CachedAnswer, CacheEntry, ResponseCache } from './response-cache.ts'
 
 /** What a task needs of its account. */
 export type TaskContext = ExecutionContext & {
@@ -21,18 +21,18 @@ type ReadOptions = { operation: Operation; request: WireRequest; call: Call; vie
 type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
 
 /** A safe read, and all callers that wait for its answer. */
-export class SharedRead extends Flight<Answer> implements Task {
-  readonly operation: Operation
+export class SharedRead extends Flight<CachedAnswer> implements Task {
+  readonly parse: Operation
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
   readonly #options: SharedReadOptions
   readonly #execution: Execution
-  #answer: Answer | undefined = undefined
+  #answer: CachedAnswer | undefined = undefined
 
   constructor(context: TaskContext, options: SharedReadOptions) {
     super()
-    this.operation = options.operation
+    this.parse = options.operation
     this.request = options.request
     this.call = options.call
     this.#context = context
@@ -51,7 +51,7 @@ export class SharedRead extends Flight<Answer> implements Task {
     const { key, entry, version, view } = this.#options
     const { cache } = this.#context
     const answer = cache.reuseIfEqual(entry, bytes)
-    this.#context.reportSkipped(this.operation, answer.bodyFor(this.operation, view).skipped)
+    this.#context.reportSkipped(this.parse, answer.bodyFor(this.parse, view).skipped)
     cache.keep(key, entry, answer, version)
     this.#answer = answer
   }
@@ -76,7 +76,7 @@ export class SharedRead extends Flight<Answer> implements Task {
 
 /** A read that may change something at Afilnet: never shared, never cancelled, never kept. */
 export class UnsharedRead implements Task {
-  readonly operation: Operation
+  readonly parse: Operation
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -85,7 +85,7 @@ export class UnsharedRead implements Task {
   #body: Body | undefined = undefined
 
   constructor(context: TaskContext, { operation, request, call, view }: ReadOptions) {
-    this.operation = operation
+    this.parse = operation
     this.request = request
     this.call = call
     this.#context = context
@@ -99,8 +99,8 @@ export class UnsharedRead implements Task {
   }
 
   read(bytes: Buffer) {
-    this.#body = { ...render(this.operation, bytes, this.#view), etag: '' }
-    this.#context.reportSkipped(this.operation, this.#body.skipped)
+    this.#body = { ...render(this.parse, bytes, this.#view), etag: '' }
+    this.#context.reportSkipped(this.parse, this.#body.skipped)
   }
 
   done(error?: unknown) {
@@ -113,7 +113,7 @@ type SendingOptions = { operation: Operation; request: WireRequest; call: Call; 
 
 /** A send: never shared, never cancelled by its caller, retried only if nothing left. */
 export class Sending implements Task, SendAttempt {
-  readonly operation: Operation
+  readonly parse: Operation
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -123,7 +123,7 @@ export class Sending implements Task, SendAttempt {
   #onLateResult: (error?: unknown) => void = () => {}
 
   constructor(context: TaskContext, { operation, request, call, bucket }: SendingOptions) {
-    this.operation = operation
+    this.parse = operation
     this.request = request
     this.call = call
     this.#context = context
@@ -131,7 +131,7 @@ export class Sending implements Task, SendAttempt {
   }
 
   admit() {
-    this.#context.admit(this.operation, this.call.caller)
+    this.#context.admit(this.parse, this.call.caller)
   }
 
   run(onLateResult: (error?: unknown) => void): Promise<void> {
@@ -142,7 +142,7 @@ export class Sending implements Task, SendAttempt {
   }
 
   read(bytes: Buffer) {
-    readEnvelope(this.operation, bytes)
+    readEnvelope(this.parse, bytes)
   }
 
   done(error?: unknown) {

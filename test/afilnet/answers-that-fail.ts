@@ -1,4 +1,4 @@
-import type { Answer } from '../../src/sandbox/scripted-responses.ts'
+import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
 
 export type Failure = readonly [status: number, code: string]
 
@@ -9,7 +9,7 @@ const redirected: Failure = [502, 'upstream-redirect']
 const tooLarge: Failure = [502, 'upstream-response-too-large']
 
 /** Answers that are no result, and what callers get for them. */
-export const answersThatFail: readonly [name: string, answer: Answer, failure: Failure][] = [
+export const answersThatFail: readonly [name: string, answer: ScriptedResponse, failure: Failure][] = [
   ['a closed connection', { fault: 'drop' }, lost],
   ['a reset connection', { fault: 'reset' }, lost],
   ['a truncated answer', { fault: 'truncated' }, invalid],

@@ -67,8 +67,8 @@ describe.concurrent('a gateway whose places are taken', () => {
   })
 
   test('gives a place up when the caller who waits for one leaves', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1' } })
-    sandbox.answer({ delayMs: 500 })
+    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1', AFILNET_TIMEOUT_MS: '20000' } })
+    sandbox.answer({ delayMs: 3_000 })
     const first = send(gateway, 'first')
     await sandbox.called(1)
     const leaving = new AbortController()

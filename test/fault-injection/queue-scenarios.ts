@@ -1,4 +1,4 @@
-import type { Answer as SandboxAnswer } from '../../src/sandbox/scripted-responses.ts'
+import type { ScriptedResponse as SandboxAnswer } from '../../src/sandbox/scripted-responses.ts'
 import type { CallerName } from './configuration.ts'
 import { pick, type Span } from './scenarios.ts'
 

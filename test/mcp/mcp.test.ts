@@ -110,7 +110,7 @@ describe('POST /mcp', () => {
   })
 
   test('says of an error what a caller needs to decide', async ({ start, connect, sandbox }) => {
-    const { call } = await connect(await start({ env: { ...on.env, AFILNET_TIMEOUT_MS: '300' } }))
+    const { call } = await connect(await start({ env: { ...on.env, AFILNET_TIMEOUT_MS: '1500' } }))
     sandbox.answer({ body: error('CHANNEL_NOT_FOUND') })
     const refused = await call('send_message', hello)
     sandbox.answer({ delayMs: 60_000 })

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import type { Answer } from '../../src/sandbox/scripted-responses.ts'
+import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
 import { sharedTest as base, canaries } from '../gateway.ts'
 import { answered, brief, chat, error, hello, keyed, list, other, replay, replayOf, say, sayAs, settled } from './sending.ts'
 
@@ -225,7 +225,7 @@ describe('A send that Afilnet refused', () => {
 })
 
 describe('A send whose outcome is unknown', () => {
-  test.for<[string, Answer, number]>([
+  test.for<[string, ScriptedResponse, number]>([
     ['silence', { fault: 'silent' }, 504],
     ['stalled', { fault: 'stall' }, 504],
     ['dropped', { fault: 'drop' }, 502],

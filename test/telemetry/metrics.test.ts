@@ -33,7 +33,7 @@ const count = (labels: string) => `gateway_request_duration_seconds_count{${labe
 describe('GET /metrics', () => {
   test('has every series from the start, and none for anything that was said', async ({ start, sandbox }) => {
     const gateway = await start({
-      env: { AFILNET_TIMEOUT_MS: '300', AFILNET_LATE_MS: '0', RATE_LIMIT_PER_MINUTE: '40' },
+      env: { AFILNET_TIMEOUT_MS: '1500', AFILNET_LATE_MS: '0', RATE_LIMIT_PER_MINUTE: '40' },
       callers: { crm: { key: 'fake-crm-key-0123456789', rateLimit: { sendsPerDay: 1 } } },
     })
     const before = ours(await scrape(gateway))
@@ -102,7 +102,7 @@ describe('GET /metrics', () => {
   })
 
   test('tells how calls to Afilnet ended, repetitions one by one', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '400', AFILNET_LATE_MS: '0' } })
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500', AFILNET_LATE_MS: '0' } })
     const answers = [
       [{ body: '{"status":"ERROR","error":"CHAT_NOT_FOUND"}' }, 'CHAT_NOT_FOUND'],
       [{ body: '{"status":"ERROR","error":"SURPRISE"}' }, 'unknown-error'],
@@ -156,7 +156,7 @@ describe('GET /metrics', () => {
   })
 
   test('shows how sends ended, and which were replays', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '300', AFILNET_LATE_MS: '5000' } })
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500', AFILNET_LATE_MS: '20000' } })
     const post = (key: string, kind = 'messages') =>
       gateway.post(`${chat}/${kind}`, kind === 'files' ? { type: 'image', fileUrl: 'https://example.com/a.jpg' } : { message: 'Hello' }, {
         'idempotency-key': key,
@@ -168,7 +168,7 @@ describe('GET /metrics', () => {
       sandbox.answer({ body: JSON.stringify({ status: 'ERROR', error }) })
       await post(error)
     }
-    sandbox.answer({ delayMs: 600 })
+    sandbox.answer({ delayMs: 2_500 })
     expect((await post('late')).status).toBe(504)
 
     const sends = (kind: string, state: string) => `gateway_sends_total{account="default",kind="${kind}",state="${state}"}`
@@ -204,7 +204,7 @@ describe('GET /health/upstream', () => {
   const health = async ({ adminUrl }: TestGateway) => (await fetch(`${adminUrl}/health/upstream`)).json() as Promise<{ items: unknown[] }>
 
   test('tells of each account what Afilnet said last, and never its user', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '300' }, accounts: { shop: {} } })
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500' }, accounts: { shop: {} } })
     const [fresh] = (await health(gateway)).items
     expect(fresh).toMatchObject({ account: 'default', credentials: { accepted: null }, inFlight: 0, queued: 0, capacity: 256 })
 

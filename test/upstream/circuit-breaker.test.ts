@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test as plain, vi } from 'vitest'
 import { CircuitBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
-import type { Answer } from '../../src/sandbox/scripted-responses.ts'
+import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
 import { calls, chat } from '../afilnet/calls.ts'
 import { sharedTest as test } from '../gateway.ts'
 
@@ -202,12 +202,11 @@ describe('the circuit of an operation', () => {
     ['503', { status: 503 }, 502],
     ['a lost connection', { fault: 'drop' }, 502],
     ['silence', { fault: 'silent' }, 504],
-  ] as [string, Answer, number][])('opens after 20 times %s', async ([, answer, status], { start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: status === 504 ? '200' : '5000', AFILNET_LATE_MS: '0' } })
+  ] as [string, ScriptedResponse, number][])('opens after 20 times %s', async ([, answer, status], { start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: status === 504 ? '2000' : '5000', AFILNET_LATE_MS: '0' } })
     sandbox.answer({ ...answer, method: 'sendmessage', times: 20 })
 
-    const replies = await inTurn(19, () => send(gateway))
-    replies.push(await send(gateway))
+    const replies = await Promise.all(repeat(20, () => send(gateway)))
     const refused = await Promise.all(repeat(3, () => send(gateway)))
 
     expect(replies.map(reply => reply.status)).toEqual(Array(20).fill(status))
@@ -236,7 +235,7 @@ describe('the circuit of an operation', () => {
     ['a redirect', { status: 302, headers: { location: '/elsewhere' } }, 502],
     ['HTML', { fault: 'html' }, 502],
     ['a truncated answer', { fault: 'truncated' }, 502],
-  ] as [string, Answer, number][])('is never opened by %s', async ([, answer, status], { gateway, sandbox }) => {
+  ] as [string, ScriptedResponse, number][])('is never opened by %s', async ([, answer, status], { gateway, sandbox }) => {
     sandbox.answer({ ...answer, times: 50 })
 
     const replies = await inTurn(25, () => send(gateway))

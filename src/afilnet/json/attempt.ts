@@ -1,6 +1,6 @@
 import { type ClientState, type EndedCall, Exchange, type ExchangeListener, type ExchangeOptions } from '../exchange.ts'
 import { failures, faults, UpstreamError } from '../faults.ts'
-import type { Attempt } from '../protocol.ts'
+import type { ExchangeHandle } from '../protocol.ts'
 import type { Tokens } from './tokens.ts'
 
 /**
@@ -9,7 +9,7 @@ import type { Tokens } from './tokens.ts'
  * It waits for a token first, and is repeated once with another one if HTTP 401 refuses the first: that answer proves that nothing was
  * applied, so it holds for a send too.
  */
-export class TokenAttempt implements Attempt, ExchangeListener {
+export class TokenAttempt implements ExchangeHandle, ExchangeListener {
   /** When the request left that was refused. */
   startedAt: number | undefined = undefined
   readonly isMagic = false

@@ -1,7 +1,7 @@
 import type { ArchivedWebhook, DeliveryChange, DeliveryRequest, FailedDelivery, SavedWebhook } from '../deliveries.ts'
 import { holds } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
-import type { Scope } from './scope.ts'
+import type { VerbContext } from './scope.ts'
 
 /** In the order of the members of `FailedDelivery`. */
 const columns = 'position, eventId, type, at, destination, attempts, lastStatus, lastError, lastAttemptAt'
@@ -11,7 +11,7 @@ const mostRequests = 100
 
 /** Verbs of webhooks that write. */
 export const deliveryWrites = {
-  saveWebhook(scope: Scope, name: string, lease: { name: string; fence: number }, change: DeliveryChange): boolean {
+  saveWebhook(scope: VerbContext, name: string, lease: { name: string; fence: number }, change: DeliveryChange): boolean {
     const { file } = scope
     const { saved, failed, cleared, clearedAfter, handled } = change
     if (!holds(scope, lease.name, lease.fence)) return false
@@ -23,15 +23,15 @@ export const deliveryWrites = {
     return true
   },
 
-  requestOfWebhook({ file }: Scope, name: string, request: string) {
+  requestOfWebhook({ file }: VerbContext, name: string, request: string) {
     file.run('INSERT INTO webhookRequests (webhook, request) VALUES (?, ?)', name, request)
     const kept = `SELECT id FROM webhookRequests WHERE webhook = ? ORDER BY id DESC LIMIT ${mostRequests}`
     file.run(`DELETE FROM webhookRequests WHERE webhook = ? AND id NOT IN (${kept})`, name, name)
   },
 
-  deleteFailed: ({ file }: Scope, before: number): number => file.run('DELETE FROM failedDeliveries WHERE at < ?', before),
+  deleteFailed: ({ file }: VerbContext, before: number): number => file.run('DELETE FROM failedDeliveries WHERE at < ?', before),
 
-  loadWebhook({ file }: Scope, { name, account, state, failed }: ArchivedWebhook): boolean {
+  loadWebhook({ file }: VerbContext, { name, account, state, failed }: ArchivedWebhook): boolean {
     if (file.run('INSERT INTO webhooks VALUES (?, ?, ?) ON CONFLICT DO NOTHING', name, account, state) === 0) return false
     for (const row of failed) file.run(insert, name, ...names.map(column => row[column]))
     return true
@@ -40,19 +40,19 @@ export const deliveryWrites = {
 
 /** Verbs of webhooks that read. */
 export const deliveryReads = {
-  webhook({ file }: Scope, name: string): { saved?: SavedWebhook; requests: DeliveryRequest[] } {
+  webhook({ file }: VerbContext, name: string): { saved?: SavedWebhook; requests: DeliveryRequest[] } {
     const [account, state] = file.row('SELECT account, state FROM webhooks WHERE name = ?', name) ?? []
     const rows = file.rows('SELECT id, request FROM webhookRequests WHERE webhook = ? ORDER BY id', name)
     const requests = rows.map(([id, request]) => ({ id: Number(id), request: String(request) }))
     return { ...(account !== undefined && { saved: { account: String(account), state: String(state) } }), requests }
   },
 
-  failedOf({ file }: Scope, name: string, after: number, limit: number): FailedDelivery[] {
+  failedOf({ file }: VerbContext, name: string, after: number, limit: number): FailedDelivery[] {
     const sql = `SELECT ${columns} FROM failedDeliveries WHERE webhook = ? AND position > ? ORDER BY position LIMIT ?`
     return file.rows(sql, name, after, limit).map(row => Object.fromEntries(names.map((column, n) => [column, row[n]])) as FailedDelivery) // as the columns are
   },
 
-  webhookNames: ({ file }: Scope): string[] => file.rows('SELECT name FROM webhooks ORDER BY name').map(String),
+  webhookNames: ({ file }: VerbContext): string[] => file.rows('SELECT name FROM webhooks ORDER BY name').map(String),
 }
 
 /** Erases what is known of a destination. */

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Append, KnownState, LogMark, NewEvent } from '../event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { type FlatRow, toRow } from './rows.ts'
-import type { Scope } from './scope.ts'
+import type { VerbContext } from './scope.ts'
 
 /** An event on its way between the threads: its destination apart, by which `forget` finds it, and the rest as JSON. */
 export type FlatEvent = [destination: string | null, body: string]
@@ -14,7 +14,7 @@ const perMs = 1_000 // positions are times, so that those of a restored copy go 
 
 /** Verbs of leases and of the event log that write. */
 export const logWrites = {
-  acquireName({ file, now, process }: Scope, name: string, holder: string, leaseMs: number): number | undefined {
+  acquireName({ file, now, process }: VerbContext, name: string, holder: string, leaseMs: number): number | undefined {
     const [fence = 0, who, by, expiresAt] = file.row('SELECT fence, holder, process, expiresAt FROM fences WHERE name = ?', name) ?? []
     // One that would last for longer was taken under a clock that was ahead.
     const isHeld = Number(expiresAt) > now && Number(expiresAt) <= now + leaseMs && (who === holder || !isGone(String(by), process))
@@ -24,21 +24,21 @@ export const logWrites = {
     return next
   },
 
-  renewName: ({ file, now }: Scope, name: string, fence: number, leaseMs: number): boolean =>
+  renewName: ({ file, now }: VerbContext, name: string, fence: number, leaseMs: number): boolean =>
     file.run('UPDATE fences SET expiresAt = ? WHERE name = ? AND fence = ?', now + leaseMs, name, fence) > 0,
 
-  releaseName({ file }: Scope, name: string, fence: number) {
+  releaseName({ file }: VerbContext, name: string, fence: number) {
     file.run('UPDATE fences SET expiresAt = 0 WHERE name = ? AND fence = ?', name, fence)
   },
 
-  openLog({ file, now }: Scope, account: string): LogMark {
+  openLog({ file, now }: VerbContext, account: string): LogMark {
     const identity = randomBytes(6).toString('base64url')
     const sql = 'INSERT INTO logs VALUES (?, ?, 0, 0, ?) ON CONFLICT DO UPDATE SET openedAt = excluded.openedAt'
     file.run(sql, account, identity, now)
     return markOf(file, account) as LogMark // it is there now
   },
 
-  append(scope: Scope, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
+  append(scope: VerbContext, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
     const { file } = scope
     if (lease && !holds(scope, lease.name, lease.fence)) return undefined
     if (scope.over) dropEvents(scope, account)
@@ -50,7 +50,7 @@ export const logWrites = {
   },
 
   /** One slice of one account. */
-  trimLog({ file, mayDelete, trusted }: Scope, keepMs: number): number {
+  trimLog({ file, mayDelete, trusted }: VerbContext, keepMs: number): number {
     if (!mayDelete) return 0
     const before = Math.floor(trusted - keepMs)
     for (const table of ['events', 'states', 'logs'])
@@ -65,28 +65,33 @@ export const logWrites = {
 
 /** Verbs of the event log that read. */
 export const logReads = {
-  readLog({ file }: Scope, account: string, after: number, limit: number): { mark?: LogMark; rows: [position: number, body: string][] } {
+  readLog(
+    { file }: VerbContext,
+    account: string,
+    after: number,
+    limit: number,
+  ): { mark?: LogMark; rows: [position: number, body: string][] } {
     const mark = markOf(file, account)
     if (!mark) return { rows: [] }
     const sql = 'SELECT position, body FROM events WHERE account = ? AND position > ? ORDER BY position LIMIT ?'
     return { mark, rows: file.rows(sql, account, after, limit) as [number, string][] } // as the columns are
   },
 
-  readStates({ file }: Scope, account: string, after: string): [key: string, destination: string | null, state: string][] {
+  readStates({ file }: VerbContext, account: string, after: string): [key: string, destination: string | null, state: string][] {
     const sql = `SELECT key, destination, state FROM states WHERE account = ? AND key > ? ORDER BY key LIMIT ${sliceRows}`
     return file.rows(sql, account, after) as [string, string | null, string][] // as the columns are
   },
 
-  findStates: ({ file }: Scope, account: string, keys: readonly string[]): (string | undefined)[] =>
+  findStates: ({ file }: VerbContext, account: string, keys: readonly string[]): (string | undefined)[] =>
     keys.map(key => file.row('SELECT state FROM states WHERE account = ? AND key = ?', account, key)?.[0] as string | undefined), // see above
 
-  logAccounts: ({ file }: Scope): string[] => file.rows('SELECT account FROM logs ORDER BY account').map(String),
+  logAccounts: ({ file }: VerbContext): string[] => file.rows('SELECT account FROM logs ORDER BY account').map(String),
 
-  lastOf: ({ file }: Scope, accounts: readonly string[]): number[] => accounts.map(account => markOf(file, account)?.last ?? 0),
+  lastOf: ({ file }: VerbContext, accounts: readonly string[]): number[] => accounts.map(account => markOf(file, account)?.last ?? 0),
 }
 
 /** Whether nobody has taken the name since this fence; for verbs that must not be a frozen holder's. */
-export const holds = ({ file }: Scope, name: string, fence: number): boolean =>
+export const holds = ({ file }: VerbContext, name: string, fence: number): boolean =>
   file.row('SELECT fence FROM fences WHERE name = ?', name)?.[0] === fence
 
 /** Whether a process of this machine has ended: a container that starts again has the name and the number of the one before. */
@@ -107,7 +112,7 @@ function isGone(other: string, mine: string): boolean {
  *
  * For each change of a send after its POST was answered.
  */
-export function announce(scope: Scope, flat: FlatRow) {
+export function announce(scope: VerbContext, flat: FlatRow) {
   const { fingerprint: _, textDigest: __, user: ___, owner: ____, ...row } = toRow(flat)
   const { caller, account, platform, platformId, destination, messageId = null } = row
   if (!markOf(scope.file, account)) return
@@ -123,7 +128,7 @@ export function announce(scope: Scope, flat: FlatRow) {
   log(scope, account, [[destination, JSON.stringify(event)]])
 }
 
-function log({ file, trusted, logged }: Scope, account: string, events: readonly FlatEvent[]): number[] {
+function log({ file, trusted, logged }: VerbContext, account: string, events: readonly FlatEvent[]): number[] {
   const last = markOf(file, account)?.last
   if (last === undefined) throw new Error('The account has no event log')
   if (events.length === 0) return []
@@ -137,7 +142,7 @@ function log({ file, trusted, logged }: Scope, account: string, events: readonly
 }
 
 /** Deletes a slice of the oldest events, of the account or of all: they make room before anything is refused. */
-export function dropEvents(scope: Scope, ...accounts: string[]) {
+export function dropEvents(scope: VerbContext, ...accounts: string[]) {
   const { file, maxBytes } = scope
   const names = accounts.length > 0 ? accounts : file.rows('SELECT account FROM logs').map(String)
   for (const account of names) drop(file, account)

@@ -1,7 +1,7 @@
 import { lookAfterMs } from '../store.ts'
 import { announce } from './event-log.ts'
 import { at, columns, type FlatRow } from './rows.ts'
-import type { Scope } from './scope.ts'
+import type { VerbContext } from './scope.ts'
 
 const all = columns.join(', ')
 const named = 'caller = ? AND account = ? AND id = ?'
@@ -11,7 +11,15 @@ const nextLook = `CASE ${lookAfterMs.map(ms => `WHEN settledAt + ${ms} > ?1 THEN
 
 /** Verbs that write what the conversations say of sends. */
 export const findings = {
-  note(scope: Scope, caller: string, account: string, id: string, messageId: string, status: string | null, noticedAt: number): boolean {
+  note(
+    scope: VerbContext,
+    caller: string,
+    account: string,
+    id: string,
+    messageId: string,
+    status: string | null,
+    noticedAt: number,
+  ): boolean {
     const news = '(messageId IS NULL OR (messageId = ? AND deliveryStatus IS NOT ?))'
     const sql = `UPDATE sends SET messageId = ?, deliveryStatus = ?, deliveryAt = ? WHERE ${named} AND ${news} RETURNING ${all}`
     const row = scope.file.row(sql, messageId, status, noticedAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
@@ -19,7 +27,7 @@ export const findings = {
     return row !== undefined
   },
 
-  takeLookups({ file, now }: Scope, accounts: readonly string[], limit: number): FlatRow[] {
+  takeLookups({ file, now }: VerbContext, accounts: readonly string[], limit: number): FlatRow[] {
     const due = `SELECT ${all} FROM sends WHERE account = ? AND lookAt IS NOT NULL AND lookAt <= ? ORDER BY lookAt LIMIT ?`
     const found: FlatRow[] = []
     for (const account of accounts) found.push(...(file.rows(due, account, now, limit - found.length) as FlatRow[])) // as above

@@ -1,5 +1,5 @@
 import type { MediaRow } from '../media.ts'
-import type { Scope } from './scope.ts'
+import type { VerbContext } from './scope.ts'
 
 /** The columns of a file, in the order in which rows travel between the threads. */
 export const fileColumns = [
@@ -27,35 +27,35 @@ const insert = `INSERT INTO media (${all}) VALUES (${fileColumns.map(() => '?')}
 
 /** Verbs of files that write; triggers keep the sum of their bytes. */
 export const mediaWrites = {
-  addFile: ({ file }: Scope, row: FlatFile, bytes: number, maxBytes: number | null): boolean => {
+  addFile: ({ file }: VerbContext, row: FlatFile, bytes: number, maxBytes: number | null): boolean => {
     const used = Number(file.row('SELECT bytes FROM mediaUsage')?.[0])
     return (maxBytes === null || used + bytes <= maxBytes) && file.run(insert, ...row) > 0
   },
 
-  keepFiles({ file }: Scope, ids: readonly string[], until: number) {
+  keepFiles({ file }: VerbContext, ids: readonly string[], until: number) {
     for (const id of ids) file.run('UPDATE media SET expiresAt = ? WHERE id = ? AND expiresAt < ?', until, id, until)
   },
 
-  shareFile: ({ file }: Scope, id: string): boolean => file.run('UPDATE media SET sendId = NULL WHERE id = ?', id) > 0,
+  shareFile: ({ file }: VerbContext, id: string): boolean => file.run('UPDATE media SET sendId = NULL WHERE id = ?', id) > 0,
 
-  removeFilesOf: ({ file }: Scope, sendId: string): string[] =>
+  removeFilesOf: ({ file }: VerbContext, sendId: string): string[] =>
     file.rows('DELETE FROM media WHERE sendId = ? RETURNING id', sendId).map(String),
 
-  removeFiles({ file }: Scope, ids: readonly string[]) {
+  removeFiles({ file }: VerbContext, ids: readonly string[]) {
     for (const id of ids) file.run('DELETE FROM media WHERE id = ?', id)
   },
 }
 
 /** Verbs of files that read. */
 export const mediaReads = {
-  findFile: ({ file, trusted }: Scope, by: 'id' | 'token', value: string): FlatFile | undefined =>
+  findFile: ({ file, trusted }: VerbContext, by: 'id' | 'token', value: string): FlatFile | undefined =>
     file.row(`SELECT ${all} FROM media WHERE ${by} = ? AND expiresAt > ?`, value, trusted) as FlatFile | undefined, // as the columns are
 
-  expiredFiles: ({ file, trusted, mayDelete }: Scope): string[] =>
+  expiredFiles: ({ file, trusted, mayDelete }: VerbContext): string[] =>
     mayDelete ? file.rows(`SELECT id FROM media WHERE expiresAt <= ? ORDER BY expiresAt LIMIT ${pageRows}`, trusted).map(String) : [],
 
-  fileUsage: ({ file }: Scope): number[] => (file.row('SELECT files, bytes FROM mediaUsage') ?? []).map(Number),
+  fileUsage: ({ file }: VerbContext): number[] => (file.row('SELECT files, bytes FROM mediaUsage') ?? []).map(Number),
 
-  dumpFiles: ({ file }: Scope, after: string): FlatFile[] =>
+  dumpFiles: ({ file }: VerbContext, after: string): FlatFile[] =>
     file.rows(`SELECT ${all} FROM media WHERE id > ? ORDER BY id LIMIT ${pageRows}`, after) as FlatFile[], // as the columns are
 }

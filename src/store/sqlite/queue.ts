@@ -3,7 +3,7 @@ import type { Backlog, Conversation, Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { at, columns, type FlatRow } from './rows.ts'
-import { count, type Scope } from './scope.ts'
+import { count, type VerbContext } from './scope.ts'
 
 const all = columns.join(', ')
 const named = 'caller = ? AND account = ? AND id = ?'
@@ -20,7 +20,7 @@ export type FlatDue = [row: FlatRow, sealed: string, attempts: number]
  */
 export const queueing = {
   takeDue(
-    scope: Scope,
+    scope: VerbContext,
     owner: string,
     limit: number,
   ): { due: FlatDue[]; expired: [account: string, kind: string, id: string][]; nextAt: number | null } {
@@ -48,7 +48,7 @@ export const queueing = {
     return { due, expired, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
   },
 
-  requeue(scope: Scope, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
+  requeue(scope: VerbContext, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
     const { file } = scope
     const entry = `UPDATE queue SET state = 'waiting', nextAt = ? WHERE id = ? AND state = 'running' AND attempts = ? RETURNING chat`
     const [chat] = file.row(entry, nextAt, id, attempts) ?? []
@@ -60,14 +60,14 @@ export const queueing = {
     return row !== undefined
   },
 
-  unqueue(scope: Scope, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
+  unqueue(scope: VerbContext, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
     if (leave(scope, [caller, account, id], outcome)) return true
     return scope.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as above
   },
 
-  holdQueue: ({ file }: Scope): number => file.run(`UPDATE queue SET state = 'held' WHERE state IN ('ready', 'waiting')`),
+  holdQueue: ({ file }: VerbContext): number => file.run(`UPDATE queue SET state = 'held' WHERE state IN ('ready', 'waiting')`),
 
-  releaseQueue({ file }: Scope): number {
+  releaseQueue({ file }: VerbContext): number {
     const chats = file.rows(`SELECT DISTINCT chat FROM queue WHERE state = 'held'`).map(String)
     const released = file.run(`UPDATE queue SET state = 'waiting' WHERE state = 'held'`)
     for (const chat of chats) promote(file, chat)
@@ -77,7 +77,7 @@ export const queueing = {
 
 /** Verbs of the queue that only read. */
 export const queueReads = {
-  taken({ file }: Scope, owner: string): [row: FlatRow, attempts: number][] {
+  taken({ file }: VerbContext, owner: string): [row: FlatRow, attempts: number][] {
     const running = file.rows(`SELECT caller, account, id, attempts FROM queue WHERE state = 'running'`) as [
       string,
       string,
@@ -90,7 +90,7 @@ export const queueReads = {
     })
   },
 
-  sealedByOthers({ file }: Scope, keys: readonly string[]): FlatRow[] {
+  sealedByOthers({ file }: VerbContext, keys: readonly string[]): FlatRow[] {
     const own = keys.map(() => '?').join(', ')
     const others = `SELECT caller, account, id FROM queue WHERE state <> 'running' AND substr(sealed, 1, instr(sealed, '.') - 1) NOT IN (${own})`
     const found = file.rows(`${others} LIMIT ${pageRows}`, ...keys) as [string, string, string][]
@@ -98,7 +98,7 @@ export const queueReads = {
     return rows.filter(row => row !== undefined)
   },
 
-  backlog({ file }: Scope): Backlog {
+  backlog({ file }: VerbContext): Backlog {
     const sql = `SELECT count(*) FILTER (WHERE state IN ('ready', 'waiting')), count(*) FILTER (WHERE state = 'held'),
       min(dueAt) FILTER (WHERE state IN ('ready', 'waiting')) FROM queue`
     const [waiting, held, dueAt] = file.row(sql) ?? []
@@ -126,7 +126,7 @@ export function dequeue(file: SqliteFile, id: string) {
 
 /** Ends a send that is still queued. */
 function leave(
-  scope: Scope,
+  scope: VerbContext,
   [caller, account, id]: [string, string, string],
   { state, settledAt, answer, settledBy }: Outcome,
 ): FlatRow | undefined {

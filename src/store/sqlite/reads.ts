@@ -5,7 +5,7 @@ import { type Conversation, maxConversationRows, type SendFilter, StoreUnavailab
 import { queueReads } from './queue.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
-import { type Scope, sendersOf } from './scope.ts'
+import { sendersOf, type VerbContext } from './scope.ts'
 
 /** Rows of a list, and the id from which to go on; without one there are no more. */
 export type FlatPage = [rows: FlatRow[], next?: string]
@@ -20,13 +20,13 @@ const sliceRows = 1_000 // what one step of a list looks at: a few milliseconds
 export const reads = {
   ...queueReads,
 
-  find({ file, horizon }: Scope, caller: string, account: string, id: string): FlatRow | undefined {
+  find({ file, horizon }: VerbContext, caller: string, account: string, id: string): FlatRow | undefined {
     const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id = ? AND ${live}`
     return file.row(sql, caller, account, id, ...horizon) as FlatRow | undefined // as the columns are
   },
 
   /** One step of a list: looks at so many rows of a matching index, so that a filter with few matches blocks no other call. */
-  list({ file, horizon }: Scope, caller: string, account: string, filter: SendFilter): FlatPage {
+  list({ file, horizon }: VerbContext, caller: string, account: string, filter: SendFilter): FlatPage {
     const { limit, before = '~' } = filter // every id is less
     const named = filters.filter(name => filter[name] !== undefined)
     const sources = sourcesOf(caller, account, filter)
@@ -48,7 +48,7 @@ export const reads = {
     return [found.slice(0, limit), ...(next === '' ? [] : [next])] as FlatPage
   },
 
-  conversation({ file }: Scope, { user, platform, platformId, destination }: Conversation, since: number): FlatRow[] {
+  conversation({ file }: VerbContext, { user, platform, platformId, destination }: Conversation, since: number): FlatRow[] {
     const sql = (index: string, from: string) => `SELECT ${all} FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ?
       AND destination = ? AND ${from} AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
     const rest = [user, platform, platformId]
@@ -66,7 +66,7 @@ export const reads = {
     ])
   },
 
-  recent({ file }: Scope, account: string, since: number): FlatRow[] {
+  recent({ file }: VerbContext, account: string, since: number): FlatRow[] {
     const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id >= ? AND state IN ('pending', 'accepted', 'unknown')
       ORDER BY id DESC LIMIT ${maxConversationRows}`
     const own = sendersOf(file).filter(sender => sender[1] === account)
@@ -74,7 +74,7 @@ export const reads = {
   },
 
   /** In order of id over all callers: each has few others beside it, so that an index over all of them would cost more than it saves. */
-  dump({ file }: Scope, after: string): FlatRow[] {
+  dump({ file }: VerbContext, after: string): FlatRow[] {
     const own = `SELECT id, caller, account FROM sends WHERE caller = ? AND account = ? AND id > ? ORDER BY id LIMIT ${dumpRows}`
     const ids = sendersOf(file).flatMap(sender => file.rows(own, ...sender, after) as string[][]) // as the columns are
     ids.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
@@ -82,7 +82,7 @@ export const reads = {
     return ids.slice(0, dumpRows).map(id => file.row(row, ...id) as FlatRow) // as above
   },
 
-  inspect({ file }: Scope): { problems: string[]; bytes: number } {
+  inspect({ file }: VerbContext): { problems: string[]; bytes: number } {
     const found = file.rows('PRAGMA integrity_check').map(([line]) => String(line))
     return { problems: found.filter(line => line !== 'ok'), bytes: file.bytes() }
   },
@@ -116,7 +116,7 @@ const waitBytes = 2 ** 26 // written anew in less than a second, and a write wai
 /** Verbs that no transaction can hold; for the writer's thread. */
 export const upkeep = {
   /** Leaves of deleted rows nothing that could be read from the disk; refuses where a gateway that runs would have to wait too long. */
-  scrub({ file, now }: Scope) {
+  scrub({ file, now }: VerbContext) {
     if (file.bytes() > waitBytes && file.row('SELECT 1 FROM leases WHERE expiresAt > ? LIMIT 1', now))
       throw new StoreUnavailableError('busy')
     file.rewrite()

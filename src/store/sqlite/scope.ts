@@ -2,7 +2,7 @@ import type { LedgerMark } from '../identity.ts'
 import type { SqliteFile } from './file.ts'
 
 /** What a verb works with: the file, the clock of the process that asked, and what follows from both. */
-export type Scope = {
+export type VerbContext = {
   file: SqliteFile
   /** The wall clock. */
   now: number
@@ -39,7 +39,7 @@ export const keepCountsMs = 7 * dayMs
 export const dayOf = (createdAt: number) => Math.floor(createdAt / dayMs)
 
 /** Remembers a change of the counts until the end of the transaction. */
-export function count({ counts }: Scope, caller: string, createdAt: number, sends: number, attempts: number) {
+export function count({ counts }: VerbContext, caller: string, createdAt: number, sends: number, attempts: number) {
   const day = dayOf(createdAt)
   const key = `${day}:${caller}`
   const known = counts.get(key)
@@ -49,7 +49,7 @@ export function count({ counts }: Scope, caller: string, createdAt: number, send
 }
 
 /** How many sends and attempts of a day a caller has, this transaction included. */
-export function counted({ file, counts }: Scope, caller: string, createdAt: number): { sends: number; attempts: number } {
+export function counted({ file, counts }: VerbContext, caller: string, createdAt: number): { sends: number; attempts: number } {
   const day = dayOf(createdAt)
   const [sends = 0, attempts = 0] = file.row('SELECT sends, attempts FROM counts WHERE caller = ? AND day = ?', caller, day) ?? []
   const added = counts.get(`${day}:${caller}`)
@@ -57,7 +57,7 @@ export function counted({ file, counts }: Scope, caller: string, createdAt: numb
 }
 
 /** Writes down what a transaction has counted. */
-export function flush({ file, counts, claims }: Scope) {
+export function flush({ file, counts, claims }: VerbContext) {
   const upsert = `INSERT INTO counts (caller, day, sends, attempts) VALUES (?, ?, max(0, ?), ?)
     ON CONFLICT DO UPDATE SET sends = max(0, counts.sends + ?), attempts = counts.attempts + excluded.attempts`
   for (const { caller, day, sends, attempts } of counts.values()) file.run(upsert, caller, day, sends, attempts, sends)

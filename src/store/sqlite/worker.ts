@@ -8,7 +8,7 @@ import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
 import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
-import { flush, markOf, type Scope } from './scope.ts'
+import { flush, markOf, type VerbContext } from './scope.ts'
 import { writes as ledgerWrites } from './writes.ts'
 
 /** What the worker gets at its start; `memory` is what its predecessor knew of the ledger. */
@@ -21,7 +21,7 @@ export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
 }
 
 /** The clock of the main thread, with each batch. */
-export type Times = Pick<Scope, 'now' | 'trusted' | 'mayDelete' | 'mayExpireLeases'>
+export type Times = Pick<VerbContext, 'now' | 'trusted' | 'mayDelete' | 'mayExpireLeases'>
 
 /** What a batch has learnt: how the store is, what this process is to remember of its ledger, and which accounts have new events. */
 export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: string[] }
@@ -36,7 +36,7 @@ const verbs = { ...writes, ...reads, ...logReads, ...deliveryReads, ...mediaRead
 export type Verbs = typeof verbs
 
 type Call = { name: keyof Verbs; args: unknown[] }
-type Answer = { error: Refusal | null; value?: unknown }
+type CallResult = { error: Refusal | null; value?: unknown }
 
 const { memory: remembered, ...settings } = workerData as WorkerSettings // sqlite.ts passes nothing else
 const port = parentPort as MessagePort // this file runs as a worker only
@@ -54,11 +54,11 @@ port.on('message', ([times, ...flat]: Batch) => {
 })
 
 /** Commits all writes of a batch at once, then reads: a fault of the store fails the writes together, a wrong call fails alone. */
-function serve(calls: Call[], times: Times): { learnt: Learnt; answers: Answer[] } {
+function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResult[] } {
   const moved = file?.moved()
   if (moved === 'log' && memory) memory = { ...memory, identity: '' } // what was in it may be lost: like no other ledger
   if (moved) disconnect()
-  const answers: Answer[] = []
+  const answers: CallResult[] = []
   const learnt: Learnt = {}
   const writing = calls.some(({ name }) => name in writes)
   if (writing) {
@@ -97,7 +97,7 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: Answer[]
 }
 
 /** Until the main thread knows what time the ledger remembers, rows do not expire by a later time: see clock.ts. */
-function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): Scope {
+function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): VerbContext {
   const { keepMs, keepUnknownMs, leaseMs, maxBytes, process } = settings
   const trusted = memory === undefined && clock > 0 ? Math.min(times.trusted, clock) : times.trusted
   return {
@@ -120,8 +120,8 @@ function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, o
 }
 
 /** Throws only faults of the whole store. */
-function attempt({ name, args }: Call, scope: Scope): Answer {
-  const run = verbs[name] as (scope: Scope, ...args: unknown[]) => unknown // see Call
+function attempt({ name, args }: Call, scope: VerbContext): CallResult {
+  const run = verbs[name] as (scope: VerbContext, ...args: unknown[]) => unknown // see Call
   try {
     return { error: null, value: run(scope, ...args) }
   } catch (error) {

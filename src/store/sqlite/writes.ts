@@ -8,7 +8,7 @@ import { findings } from './findings.ts'
 import { dequeue, enqueue, queueing } from './queue.ts'
 import { at, columns, type FlatRow, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
-import { count, counted, dayOf, keepCountsMs, type Scope, sendersOf } from './scope.ts'
+import { count, counted, dayOf, keepCountsMs, sendersOf, type VerbContext } from './scope.ts'
 
 /** What a claim answers: `held` comes with the row that holds the key. */
 export type FlatClaim = 'claimed' | 'quota' | FlatRow
@@ -38,10 +38,10 @@ export const writes = {
   ...queueing,
 
   /** Proves that the file can be written; says whether the ledger is new. */
-  open: ({ file }: Scope): boolean =>
+  open: ({ file }: VerbContext): boolean =>
     file.row('SELECT 1 FROM ledger WHERE claims = 0 AND clock = 0') !== undefined && !file.row('SELECT 1 FROM sends LIMIT 1'),
 
-  claim(scope: Scope, row: FlatRow, perDay: number | null, sealed: string | null): FlatClaim {
+  claim(scope: VerbContext, row: FlatRow, perDay: number | null, sealed: string | null): FlatClaim {
     const { file } = scope
     const [caller, account, key, createdAt] = [row[at.caller], row[at.account], row[at.idempotencyKey], row[at.createdAt]] as [
       string,
@@ -75,7 +75,7 @@ export const writes = {
 
   /** The row comes back only where it was left as it stands. */
   settle(
-    scope: Scope,
+    scope: VerbContext,
     caller: string,
     account: string,
     id: string,
@@ -99,21 +99,21 @@ export const writes = {
     return true
   },
 
-  heartbeat(scope: Scope, owner: string) {
+  heartbeat(scope: VerbContext, owner: string) {
     const { file, now, trusted } = scope
     beat(scope, owner)
     beats.set(owner, now)
     file.run('UPDATE ledger SET clock = ? WHERE clock < ?', Math.floor(trusted), Math.floor(trusted))
   },
 
-  release(scope: Scope, owner: string): number {
+  release(scope: VerbContext, owner: string): number {
     const { file } = scope
     beats.delete(owner)
     file.run('DELETE FROM leases WHERE owner = ?', owner)
     return orphan(scope, 'owner = ?', owner)
   },
 
-  expireLeases(scope: Scope): number {
+  expireLeases(scope: VerbContext): number {
     const { file, now, leaseMs, mayExpireLeases } = scope
     if (!mayExpireLeases) return 0
     // A lease that was taken under a clock that was ahead would last until the time it showed.
@@ -122,7 +122,7 @@ export const writes = {
     return orphan(scope, 'owner NOT IN (SELECT owner FROM leases)')
   },
 
-  deleteSlice({ file, trusted, mayDelete, horizon: [unknown, other] }: Scope, rows: number): number {
+  deleteSlice({ file, trusted, mayDelete, horizon: [unknown, other] }: VerbContext, rows: number): number {
     if (!mayDelete) return 0
     file.run('DELETE FROM counts WHERE day < ?', dayOf(trusted - keepCountsMs))
     const slice = `DELETE FROM sends WHERE (caller, account, id) IN
@@ -131,16 +131,16 @@ export const writes = {
     return deleted + file.run(slice, 1, unknown, rows - deleted)
   },
 
-  secret({ file }: Scope, fresh: Uint8Array): Uint8Array {
+  secret({ file }: VerbContext, fresh: Uint8Array): Uint8Array {
     file.run(`INSERT OR IGNORE INTO secrets VALUES ('fingerprint', ?)`, fresh)
     return file.row(`SELECT value FROM secrets WHERE name = 'fingerprint'`)?.[0] as Uint8Array // the column is a BLOB
   },
 
-  accept({ file, now }: Scope) {
+  accept({ file, now }: VerbContext) {
     file.run('UPDATE ledger SET acceptance = ?, acceptedAt = ?', randomUUID(), now)
   },
 
-  load(scope: Scope, rows: readonly FlatRow[]): number {
+  load(scope: VerbContext, rows: readonly FlatRow[]): number {
     const { file, horizon } = scope
     let taken = 0
     for (const row of rows) {
@@ -154,9 +154,9 @@ export const writes = {
     return taken
   },
 
-  adopt: (scope: Scope, secret: Uint8Array) => Buffer.compare(writes.secret(scope, secret), secret) === 0,
+  adopt: (scope: VerbContext, secret: Uint8Array) => Buffer.compare(writes.secret(scope, secret), secret) === 0,
 
-  forgetSlice({ file }: Scope, destination: string, rows: number): { gone: number; pending: number } {
+  forgetSlice({ file }: VerbContext, destination: string, rows: number): { gone: number; pending: number } {
     let [deleted, pending] = [0, 0]
     for (const [index, which] of [
       ['sendsByDestination', 'destination = ?'],
@@ -177,7 +177,7 @@ export const writes = {
 }
 
 /** Sends whose process is gone become `unknown`; returns how many. */
-function orphan(scope: Scope, which: string, ...values: string[]): number {
+function orphan(scope: VerbContext, which: string, ...values: string[]): number {
   const { file, now } = scope
   const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, now, 'unknown', now, ...values) as FlatRow[] // as the columns are
   for (const row of found) {
@@ -197,31 +197,31 @@ function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): string {
 const beats = new Map<string, number>()
 
 /** A claim renews the lease of its owner if that is due: the first claim may come before the first heartbeat. */
-function keepAlive(scope: Scope, owner: string) {
+function keepAlive(scope: VerbContext, owner: string) {
   if (Math.abs(scope.now - (beats.get(owner) ?? Number.NEGATIVE_INFINITY)) < scope.leaseMs / 4) return
   beat(scope, owner)
   beats.set(owner, scope.now)
 }
 
-function beat({ file, now, leaseMs }: Scope, owner: string) {
+function beat({ file, now, leaseMs }: VerbContext, owner: string) {
   file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = excluded.expiresAt', owner, now + leaseMs)
 }
 
 /** The row that holds a key and has not expired. */
-function held({ file, horizon }: Scope, caller: string, account: string, key: string | null): FlatRow | undefined {
+function held({ file, horizon }: VerbContext, caller: string, account: string, key: string | null): FlatRow | undefined {
   if (key === null) return undefined
   const found = `SELECT ${all} FROM sends WHERE ${holder} AND NOT coalesce(${gone}, 0)`
   return file.row(found, caller, account, key, ...horizon) as FlatRow | undefined // as the columns are
 }
 
 /** Whether a claim has no room, even after the deletion of sends that were not delivered. */
-function isFull(scope: Scope): boolean {
+function isFull(scope: VerbContext): boolean {
   if (scope.over && !scope.madeRoom) makeRoom(scope)
   return scope.over
 }
 
 /** Sends that were not sent go first, then rejected ones, of the caller who has most of them; then the oldest events. */
-function makeRoom(scope: Scope) {
+function makeRoom(scope: VerbContext) {
   const { file, maxBytes } = scope
   scope.madeRoom = true
   for (const state of ['not_sent', 'rejected']) {
