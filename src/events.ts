@@ -89,7 +89,7 @@ export type Events = {
   storeStateChanged: { ok: boolean; fault: string | undefined }
   /** This process begins or ends to poll the channels of an account. */
   pollingStateChanged: { account: string; polling: boolean }
-  /** Polling has failed for a reason of ours, and begins anew. */
+  /** Polling has failed because of an error in the gateway, and begins anew. */
   pollingFailed: { account: string; err: unknown }
   /** A channel was asked for its conversations. */
   pollEnded: { account: string; ms: number; ok: boolean }

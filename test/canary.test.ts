@@ -190,7 +190,7 @@ describe('The log', () => {
     for (const { headers: answered, text } of replies) expect(JSON.stringify(answered) + text).not.toMatch(new RegExp(words.join('|')))
   })
 
-  test('repeats nothing of sends that wait, of webhooks, and of their secrets', async ({ start, sandbox }) => {
+  test('repeats nothing of queued sends, of webhooks, and of their secrets', async ({ start, sandbox }) => {
     const hook = `whsec_${Buffer.from('fake-canary-webhook-secret-00001').toString('base64')}`
     const queueKey = Buffer.from('fake-canary-queue-key-0123456789').toString('base64')
     const receiver = createServer((request, response) => {

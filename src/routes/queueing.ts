@@ -31,7 +31,7 @@ export function queueOf({ headers, body }: Queueable, params: object, seal: Seal
   const isAsked = prefersAsync(headers.prefer ?? '')
   if (!isAsked && sendAt === undefined) {
     if (expiresAt !== undefined)
-      throw invalidBody('/expiresAt', 'is only for sends that wait: add `sendAt` or the header `Prefer: respond-async`')
+      throw invalidBody('/expiresAt', 'is only for queued sends: add `sendAt` or the header `Prefer: respond-async`')
     return undefined
   }
   const dueAt = sendAt === undefined ? now : instantOf('/sendAt', sendAt)

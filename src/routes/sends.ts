@@ -25,10 +25,10 @@ const Filters = Type.Object(
   { additionalProperties: false },
 )
 
-type Asking = { call: Call; caller: { token?: TokenGrant } | undefined }
+type Asker = { call: Call; caller: { token?: TokenGrant } | undefined }
 
 /** Whose sends a request may see. */
-export const readerOf = ({ call, caller }: Asking): SendReader => ({
+export const readerOf = ({ call, caller }: Asker): SendReader => ({
   caller: call.caller,
   account: call.account.name,
   token: caller?.token,

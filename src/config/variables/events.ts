@@ -13,7 +13,7 @@ export const usualIntervalMs = 5_000
 export const events = {
   title: 'Events',
   intro:
-    'GET /events tells callers of new messages and of changes, and webhooks stand on it. It is off until an account names channels to watch.',
+    'GET /events tells callers of new messages and of changes, and webhooks need it. It is off until an account names channels to watch.',
   variables: {
     EVENTS_CHANNELS: text({
       single: true,

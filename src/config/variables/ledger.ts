@@ -38,7 +38,7 @@ appendfsync always and maxmemory-policy noeviction; at start the log says what o
       pattern: '^[A-Za-z0-9+/]{43}=(,[A-Za-z0-9+/]{43}=)?$',
       expected: '32 bytes in base64, or two such keys separated by a comma',
       description:
-        'Encrypts sends that wait (Prefer: respond-async, sendAt): 32 random bytes in base64 (openssl rand -base64 32). Without it such sends get 501. During a rotation: two keys separated by a comma, of which the first encrypts. Sends whose key is missing at start end as not_sent.',
+        'Encrypts queued sends (Prefer: respond-async, sendAt): 32 random bytes in base64 (openssl rand -base64 32). Without it such sends get 501. During a rotation: two keys separated by a comma, of which the first encrypts. Sends whose key is missing at start end as not_sent.',
       example: 'the output of: openssl rand -base64 32',
     }),
     READ_BACK: flag(

@@ -108,7 +108,7 @@ export const migrations: readonly string[] = [
    CREATE TRIGGER mediaRemoved AFTER DELETE ON media BEGIN
      UPDATE mediaUsage SET files = files - 1, bytes = bytes - OLD.bytes;
    END;`,
-  // Sends that wait: their encrypted bodies lie apart, and only the first one of each conversation is ready to go.
+  // Queued sends: their encrypted bodies lie apart, and only the first one of each conversation is ready to go.
   `ALTER TABLE sends ADD COLUMN dueAt INTEGER;
    ALTER TABLE sends ADD COLUMN expiresAt INTEGER;
    ALTER TABLE sends ADD COLUMN startedAt INTEGER;

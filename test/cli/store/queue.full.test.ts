@@ -19,7 +19,7 @@ async function queue(gateway: TestGateway, dueInMs: number, destination = number
 }
 const stateOf = async (gateway: TestGateway, id: string) => (await gateway.get(`/sends/${id}`)).json.state
 
-describe('npm run store, with sends that wait', { timeout: 60_000 }, () => {
+describe('npm run store, with queued sends', { timeout: 60_000 }, () => {
   test('leaves them out of a copy and says how many: only the original sends them', async ({ start, sandbox, url, path, run }) => {
     const original = await start({ env: { ...env, STORE_URL: url } })
     const ids = [await queue(original, 4_000), await queue(original, 600_000)]
