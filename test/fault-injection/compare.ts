@@ -16,7 +16,7 @@ type Comparison = {
 
 /** Compares the ledger, the answers and what the sandbox took, send by send; gives each invariant that did not hold. */
 export function brokenSends({ setup, scenarios, queued, sandbox, rows, onState }: Comparison): string[] {
-  const { gateways, storeOutages, clockJumps, ledgerGaps, strays, victim } = setup
+  const { gateways, storeOutages, clockJumps, ledgerGaps, strays, stalls, victim } = setup
   const ledgers = Map.groupBy(rows, ({ destination }) => destination)
   const taken = Map.groupBy(sandbox.sent, ({ destination }) => destination)
   const calls = Map.groupBy(sandbox.calls, ({ params }) => params.find(([name]) => name === 'destination')?.[1])
@@ -33,13 +33,21 @@ export function brokenSends({ setup, scenarios, queued, sandbox, rows, onState }
   const show = (invariants: string[], evidence: ReturnType<typeof evidenceOf>, scenario: Scenario | QueuedScenario) => {
     if (invariants.length === 0) return []
     const { rows, taken } = evidence
-    const details = JSON.stringify({ taken, rows, scenario, outages: victim.outages.slice(-3), storeOutages: storeOutages.slice(-3) })
+    const calls = evidence.calls.map(({ at, answer, closedByPeer }) => ({ at, answer: answer?.status, closedByPeer }))
+    const details = JSON.stringify({
+      taken,
+      rows,
+      calls,
+      scenario,
+      outages: victim.outages.slice(-3),
+      storeOutages: storeOutages.slice(-3),
+    })
     return invariants.map(invariant => `${invariant}: ${details}`)
   }
   return [
     ...scenarios.flatMap(scenario => {
       const evidence = evidenceOf(scenario.destination)
-      return show(brokenInvariants(scenario, { ...evidence, outagesOf, strays }), evidence, scenario)
+      return show(brokenInvariants(scenario, { ...evidence, outagesOf, strays, stalls }), evidence, scenario)
     }),
     ...queued.flatMap(scenario => {
       const evidence = evidenceOf(scenario.destination)

@@ -9,6 +9,7 @@ import { type Webhooks, writeConfiguration } from './configuration.ts'
 import { openFaultyProxy } from './faulty-proxy.ts'
 import { createGatewayProcess, type Outage } from './gateway-process.ts'
 import { timings } from './invariants.ts'
+import { watchStalls } from './stalls.ts'
 
 type SetupOptions = { replicas?: boolean; webhooks?: Webhooks; timeoutMs?: number }
 
@@ -25,6 +26,7 @@ export async function openSetup({ replicas = false, webhooks, timeoutMs = timing
   const clockJumps: { at: number; until: number }[] = []
   const ledgerGaps: { at: number; until: number }[] = []
   const strays: { at: number; until: number }[] = []
+  const stalls = watchStalls()
   const folder = await mkdtemp(join(tmpdir(), 'gateway-faults-'))
   const mediaFolder = join(folder, 'media')
   const storeUrl = server?.url() ?? `sqlite:${join(folder, 'ledger.sqlite')}`
@@ -53,6 +55,7 @@ export async function openSetup({ replicas = false, webhooks, timeoutMs = timing
   let balancer: Balancer | undefined
 
   async function close() {
+    stalls.stop()
     for (const gateway of gateways) await gateway.stop('SIGKILL')
     for (const proxy of proxies) await proxy.close()
     await balancer?.close()
@@ -79,6 +82,7 @@ export async function openSetup({ replicas = false, webhooks, timeoutMs = timing
     clockJumps,
     ledgerGaps,
     strays,
+    stalls: stalls.spans,
     proxies,
     ports,
     victim,
