@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { describe, expect, onTestFinished } from 'vitest'
+import { freePort } from '../bench/programs.ts'
 import type { Sandbox } from '../src/sandbox/app.ts'
 import { canaries, environment, test } from './gateway.ts'
 import { startProgram } from './program.ts'
@@ -27,16 +28,6 @@ async function launch(sandbox: Sandbox, stdout: Output, env: Record<string, stri
   const get = async (path: string) => (await fetch(url + path, { headers: { authorization: `Bearer ${canaries.key}` } })).status
   await expect.poll(() => get('/health/live').catch(() => 0), { timeout: 40_000 }).toBe(200)
   return { child, exited, url, get }
-}
-
-async function freePort() {
-  const { createServer } = await import('node:net')
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number } // a TCP listener has one
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 function folder() {
