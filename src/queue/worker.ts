@@ -153,7 +153,8 @@ export class QueueWorker {
   /** Queues again what this process must not attempt. */
   async #leave({ row, attempts }: DueSend) {
     try {
-      await within(this.#timeoutMs, this.#options.store.requeue(row, this.#now() + leaveMs, attempts))
+      const leaving = this.#options.store.requeue(row, this.#now() + leaveMs, attempts)
+      if (!(await within(this.#timeoutMs, leaving))) this.#mayLack = true
     } catch {
       this.#mayLack = true
     }

@@ -29,6 +29,9 @@ const flushMs = 250
 const absentRetryMs = 5_000
 const absentKeepMs = 3_600_000
 
+/** A send that stays pending so long after it was to be queued again has been handed out anew. */
+const pendingKeepMs = 10_000
+
 /** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */
 type Waiting = {
   send: SendRef
@@ -37,6 +40,7 @@ type Waiting = {
   write: (store: Store) => Promise<Settlement>
   since: number
   dueAt: number
+  pendingKeepMs?: number
 }
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
@@ -60,7 +64,8 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
   async function settle(entry: Waiting, now: number) {
     const { settled, row } = await within(timeoutMs, entry.write(store))
     // A send that the queue has handed out is queued again by the worker, and can be taken back then.
-    const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < absentKeepMs
+    const keepMs = row ? (entry.pendingKeepMs ?? absentKeepMs) : absentKeepMs
+    const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < keepMs
     if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
     else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
@@ -81,13 +86,15 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
     isWithdrawn: id => waiting.get(id)?.withdraws === true,
     async requeue({ caller, account, id }, nextAt, attempts) {
       const send = { caller, account, id }
-      const write = (to: Store) => to.requeue(send, nextAt, attempts).then(() => ({ settled: true }))
-      try {
-        await within(timeoutMs, write(store))
-      } catch {
-        const since = performance.now()
-        waiting.set(id, { send, withdraws: false, write, since, dueAt: since })
+      const write = async (to: Store): Promise<Settlement> => {
+        if (await to.requeue(send, nextAt, attempts)) return { settled: true }
+        const row = await to.find(send, id) // if there is none, this is another ledger
+        return { settled: row !== undefined && row.state !== 'pending', ...(row && { row }) }
       }
+      const { settled } = await within(timeoutMs, write(store)).catch(() => ({ settled: false }))
+      if (settled) return
+      const since = performance.now()
+      waiting.set(id, { send, withdraws: false, write, since, dueAt: since, pendingKeepMs })
     },
     async end() {
       for (const stop of jobs) stop()

@@ -148,6 +148,28 @@ describe('A queue that hands a send out again', () => {
     expect(sent).toEqual(['first'])
   })
 
+  test('queues it again in the right ledger, after another one was in its place for a while', async ({
+    queue,
+    refusals,
+    sends,
+    sent,
+    store,
+    work,
+  }) => {
+    const { find, requeue } = store
+    store.requeue = async () => false
+    store.find = async () => {
+      Object.assign(store, { find, requeue }) // the right one is back
+      return undefined
+    }
+    refusals.push(new Problem('upstream-unreachable'))
+    work(7)
+    const id = await queue('first')
+
+    await eventually(() => expect(sent).toEqual(['first']))
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+  })
+
   test('does not send it after its time, however late the answer comes', async ({ queue, sends, sent, store, work }) => {
     const { takeDue } = store
     store.takeDue = async (...args) => {
