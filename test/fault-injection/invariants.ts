@@ -94,7 +94,7 @@ function holdCalls({ fault, posts }: Scenario, { rows, calls: [call], outagesOf,
   if (!call || posts.some(post => mayBeUnrecorded(post, outagesOf)) || outages.some(outage => outage.upAgainAt >= at && outage.at <= over))
     return
   // A machine that is slower than the deadline: the answer came late, or the process was killed before it did.
-  if (sound && rows.some(({ problem }) => problem?.code === 'upstream-timeout')) return
+  if (sound && rows.some(({ problem }) => problem?.code === 'upstream-timeout' || problem?.code === 'send-interrupted')) return
   // With more bytes behind it than it promised, an answer counts as lost.
   if (strays.some(stray => stray.until >= at - 1_000 && stray.at <= over)) return
   const taken = !call.closedByPeer && rows.some(({ state }) => state === 'accepted')
