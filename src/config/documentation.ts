@@ -70,8 +70,9 @@ export function configurationPage(): string {
 
 <!-- ${made} -->
 
-The gateway reads its environment once at start. It reads the file of \`GATEWAY_CONFIG\` and secret files again when they change. \`npm start -- --check\` prints every issue and exits with 78, or prints the
-configuration by the names of its variables, with secrets masked, and exits with 0. Warnings go to standard error and do not change the exit code.
+The gateway reads its environment once at start. It reloads the file of \`GATEWAY_CONFIG\` and secret files when they change.
+\`npm start -- --check\` prints every issue and exits with 78, or prints the configuration by the names of its variables,
+with secrets masked, and exits with 0. Warnings go to standard error and do not change the exit code.
 
 \`npm start\` also reads \`.env\`, if there is one: copy \`.env.example\`. A variable of the environment wins over one in \`.env\`.
 A variable with a \`…_FILE\` form is a secret: the file holds only its value, in UTF-8 without a byte order mark. One newline at its end is ignored.

@@ -2,9 +2,9 @@ import type { SendRef, SendState, Settlement, Store } from '../store/store.ts'
 
 const undelivered: readonly (SendState | undefined)[] = ['rejected', 'not_sent', 'expired', 'canceled']
 
-/** The same store, which says which file sends end undelivered: nobody fetches their files any more. */
+/** Wraps a store so that it reports each file send that ends undelivered: Afilnet does not fetch its files any more. */
 export function reportingUndelivered(store: Store, report: (sendId: string) => void): Store {
-  /** A lost answer leaves an end that the next offer only finds. */
+  /** If the answer of the store was lost, the row has the end already when the outcome is offered again. */
   const heard = ({ id, kind }: SendRef, state: SendState, { settled, row }: Settlement) => {
     if (kind !== 'message' && undelivered.includes(settled ? state : row?.state)) report(id)
   }

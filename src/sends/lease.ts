@@ -29,7 +29,7 @@ const flushMs = 250
 const absentRetryMs = 5_000
 const absentKeepMs = 3_600_000
 
-/** A send that stays pending so long after it was to be queued again has been handed out anew. */
+/** If a send is still pending so long after the request to queue it again, another attempt of it has begun. */
 const pendingKeepMs = 10_000
 
 /** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */

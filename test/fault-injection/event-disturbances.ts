@@ -20,7 +20,7 @@ const kinds = {
     return broken
   },
 
-  /** It goes on after another one has taken over, as if it still held the lease. */
+  /** The frozen process resumes after another one has taken over, and still believes that it holds the lease. */
   async 'poller is frozen'({ gateways, storeUrl }) {
     const [poller, other] = await roles(gateways)
     await freezeBetweenWrites(poller, storeUrl)

@@ -4,7 +4,7 @@ import { preview } from './media-links.ts'
 import { shortTime } from './times.ts'
 import { createVirtualList } from './virtual-list.ts'
 
-/** So long after the end of a press its click may come: a touch has to be told from a double tap first. */
+/** How long after the pointer is released a click can still come: a touch may first turn out to be a double tap. */
 const clickMs = 400
 
 /** The list on the left: a list box that keys move through and Enter opens. */
