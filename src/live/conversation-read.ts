@@ -1,6 +1,6 @@
 import type { KnownState, NewEvent } from '../store/event-log.ts'
 import { within } from '../store/store.ts'
-import { type Advance, advance, type KnownRow, startEmpty } from './conversation.ts'
+import { type Advance, advance, type ListedRow, startEmpty } from './conversation.ts'
 import { rowOf } from './identity.ts'
 import { chatKey } from './known-states.ts'
 import type { Chat, ConversationRead, List, Message } from './ports.ts'
@@ -10,7 +10,7 @@ import { gapIn, type Term } from './term.ts'
 /** Why a conversation is read. */
 export type Cause = {
   /** The row of getchats that shows a change, and its mark; absent where the conversation is read for another reason. */
-  shown?: KnownRow
+  shown?: ListedRow
   mark?: string
   /** Rows with an earlier datetime are old in a conversation that is not known. */
   oldBefore: string | null
@@ -51,7 +51,7 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
   return { isSettled, beganAt }
 }
 
-const isSame = (row: KnownRow, shown: KnownRow | undefined) => (row.id !== null && row.id === shown?.id) || row.digest === shown?.digest
+const isSame = (row: ListedRow, shown: ListedRow | undefined) => (row.id !== null && row.id === shown?.id) || row.digest === shown?.digest
 
 function eventsOf({ platform, platformId, destination }: Chat, items: readonly Message[], said: Advance, at: number): NewEvent[] {
   const events = said.changes.map(({ type, messageId, row }): NewEvent => {

@@ -1,7 +1,7 @@
 import { type Ordered, order } from './order.ts'
 
 /** A row of Afilnet's list, as far as identity, order and status go. */
-export type KnownRow = {
+export type ListedRow = {
   /** Afilnet's id; null where the row has none. */
   id: string | null
   /** Keyed digest of datetime, `sent` and text: it names a row without an id. */
@@ -63,7 +63,7 @@ export const messageIdOf = ({ id, digest, number }: KnownMessage): string =>
   id === null || number !== undefined ? `row-${digest}-${number}` : id
 
 /** A conversation of the baseline, known by its last row. */
-export const startAt = (row: KnownRow): Conversation => ({ oldBefore: row.datetime, isBaseline: true, messages: [newMessage(row, 1)] })
+export const startAt = (row: ListedRow): Conversation => ({ oldBefore: row.datetime, isBaseline: true, messages: [newMessage(row, 1)] })
 
 /** A conversation that appeared after the baseline of its channel, whose newest row had this datetime. */
 export const startEmpty = (oldBefore: string | null): Conversation => ({ oldBefore, messages: [] })
@@ -73,11 +73,11 @@ export const startEmpty = (oldBefore: string | null): Conversation => ({ oldBefo
  *
  * Rules and reasons: docs/decisions/0036-what-a-list-says-of-a-conversation.md
  */
-export function advance(known: Conversation, list: readonly KnownRow[], { now, keepMs, isDescending }: AdvanceOptions): Advance {
+export function advance(known: Conversation, list: readonly ListedRow[], { now, keepMs, isDescending }: AdvanceOptions): Advance {
   const ordered = order(list, isDescending ?? known.isDescending)
   const matched = match(ordered, known.messages)
   const firstKnown = matched.findIndex(Boolean)
-  const isOld = ({ datetime }: KnownRow, position: number) =>
+  const isOld = ({ datetime }: ListedRow, position: number) =>
     datetime === null ? known.isBaseline === true && position < firstKnown : known.oldBefore !== null && datetime < known.oldBefore
   const numbers = numberByDigest(known.messages)
   const messageIds = new Array<string>(list.length)
@@ -116,7 +116,7 @@ export function advance(known: Conversation, list: readonly KnownRow[], { now, k
 }
 
 /** The known message of each row: the one of its id, else one of equal content that is not another row's. */
-function match({ rows }: Ordered<KnownRow>, messages: readonly KnownMessage[]): (KnownMessage | undefined)[] {
+function match({ rows }: Ordered<ListedRow>, messages: readonly KnownMessage[]): (KnownMessage | undefined)[] {
   const byId = new Map(messages.flatMap(message => (message.id === null ? [] : [[message.id, message] as const])))
   const matched = rows.map(({ row }) => (row.id === null ? undefined : byId.get(row.id)))
   if (matched.every(Boolean)) return matched
@@ -135,12 +135,12 @@ function match({ rows }: Ordered<KnownRow>, messages: readonly KnownMessage[]): 
   return matched
 }
 
-function newMessage({ id, digest, status }: KnownRow, number: number): KnownMessage {
+function newMessage({ id, digest, status }: ListedRow, number: number): KnownMessage {
   return { id, digest, ...(id === null && { number }), status }
 }
 
 /** The message as the row shows it; the same object if it shows nothing new. A row without a status or an id takes none away. */
-function update(message: KnownMessage, row: KnownRow): KnownMessage {
+function update(message: KnownMessage, row: ListedRow): KnownMessage {
   const { unlistedAt, ...rest } = message
   const status = row.status ?? message.status
   const id = message.id ?? row.id
@@ -155,7 +155,7 @@ function numberByDigest(messages: readonly KnownMessage[]): Map<string, number> 
   return numbers
 }
 
-function nextNumber(numbers: Map<string, number>, { id, digest }: KnownRow): number {
+function nextNumber(numbers: Map<string, number>, { id, digest }: ListedRow): number {
   if (id !== null) return 0
   const number = (numbers.get(digest) ?? 0) + 1
   numbers.set(digest, number)

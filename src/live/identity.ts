@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import type { KnownRow } from './conversation.ts'
+import type { ListedRow } from './conversation.ts'
 
 /** A row of a list as it identifies a message. */
 export type ListedMessage = {
@@ -22,7 +22,7 @@ export function digestOf({ datetime, sent, message }: ListedMessage, secret: Uin
 const noIds = new Set<string | null>([null, '', '0'])
 
 /** A listed message as a row that `advance` takes. */
-export function rowOf(listed: ListedMessage, secret: Uint8Array): KnownRow {
+export function rowOf(listed: ListedMessage, secret: Uint8Array): ListedRow {
   const { messageId, datetime, sent, status } = listed
   return { id: noIds.has(messageId) ? null : messageId, digest: digestOf(listed, secret), datetime, sent, status }
 }

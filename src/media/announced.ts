@@ -9,8 +9,8 @@ const formBytes = 131_072
 type Limits = { maxBytes: number; maxTotalBytes: number; ledger: MediaLedger }
 
 /**
- * Judges the announced length of a form with so many files: first by the limit of a file, then by the room that is left. A form that
- * may have too large a file is read first, since no room would help it. Throws `payload-too-large` and `media-full`.
+ * Checks the `Content-Length` of a form with up to `files` files: first against the limit per file, then against the room in the store.
+ * If one file may exceed its limit, the form is read before the room counts: its error is then 413. Throws `payload-too-large` and `media-full`.
  */
 export async function judgeLength(headers: IncomingHttpHeaders, files: number, { maxBytes, maxTotalBytes, ledger }: Limits) {
   const announced = Number(headers['content-length'] ?? 0)

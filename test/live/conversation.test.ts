@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { advance, type Conversation, type KnownRow, startAt, startEmpty } from '../../src/live/conversation.ts'
+import { advance, type Conversation, type ListedRow, startAt, startEmpty } from '../../src/live/conversation.ts'
 import { readState, writeState } from '../../src/live/state-text.ts'
 import { keysOf, Model, type ModelRow, type Scenario, scenario } from './model.ts'
 
@@ -58,12 +58,12 @@ function play(scenario: Scenario) {
   }
 }
 
-const row = (id: string | null, at: number | null, more: Partial<KnownRow> = {}): KnownRow => {
+const row = (id: string | null, at: number | null, more: Partial<ListedRow> = {}): ListedRow => {
   const datetime = at === null ? null : `2026-01-01 10:00:${String(at).padStart(2, '0')}`
   return { id, digest: `digest of ${id ?? 'none'} ${at}`, datetime, sent: false, status: 'unread', ...more }
 }
 
-const created = (known: Conversation, list: KnownRow[], options = {}) => {
+const created = (known: Conversation, list: ListedRow[], options = {}) => {
   const { changes, ...rest } = advance(known, list, { ...forever, ...options })
   return { ...rest, created: changes.filter(({ type }) => type === 'message.created').map(({ messageId }) => messageId), changes }
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { Change, Conversation, KnownRow } from '../../src/live/conversation.ts'
+import type { Change, Conversation, ListedRow } from '../../src/live/conversation.ts'
 
 /** A message that Afilnet really holds. */
 type Message = { uid: number; datetime: string; sent: boolean; text: string; status: string; hiddenFor: number; removed: boolean }
@@ -55,7 +55,7 @@ export const scenario: fc.Arbitrary<Scenario> = fc.record({
 })
 
 /** A row of the model, with the message that it stands for. */
-export type ModelRow = KnownRow & { uid: number; key: string }
+export type ModelRow = ListedRow & { uid: number; key: string }
 
 /** Afilnet with one conversation, and a second, simpler account of what must be said of it. */
 export class Model {
@@ -75,7 +75,7 @@ export class Model {
   }
 
   /** The state from which the gateway starts; `startAt` and `startEmpty` are the functions under test. */
-  baseline(startAt: (row: KnownRow) => Conversation, startEmpty: (oldBefore: string | null) => Conversation): Conversation {
+  baseline(startAt: (row: ListedRow) => Conversation, startEmpty: (oldBefore: string | null) => Conversation): Conversation {
     const { start } = this.#scenario
     const last = this.#rows(false).at(-1)
     if (!last || start === 'without rows') return startEmpty(null)
