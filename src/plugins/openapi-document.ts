@@ -114,7 +114,7 @@ function exampleOf(schema: Schema | undefined, schemas: Record<string, Schema>):
   return Object.fromEntries(Object.entries(schema?.properties ?? {}).map(([name, part]) => [name, exampleOf(part, schemas)]))
 }
 
-/** Without the keywords of the gateway, which no other tool knows, without an enum of `true`, of which generated Java does not compile, and without defaults. */
+/** Leaves out the keywords of the gateway, which no other tool knows, an enum of `true`, which does not compile in generated Java, and `required: false`. */
 function published(part: unknown): unknown {
   if (Array.isArray(part)) return part.map(published)
   if (typeof part !== 'object' || part === null) return part

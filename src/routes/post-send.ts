@@ -66,7 +66,7 @@ export const ledgerErrors = [
   'ledger-changed',
 ] as const
 
-/** What a POST gives to Afilnet, as the send `id` if files are stored for that; `keepUntil` has all that the send needs live until it ends, before it is accepted into the queue. */
+/** What a POST gives to Afilnet. `id` is the id of the send if files were stored for it; `keepUntil` keeps them until a queued send ends. */
 export type Prepared = { id?: string; attempt: SendAttempt; params: object; keepUntil?: (endsAt: number) => Promise<void> }
 
 /** Records and runs a send: what both POST routes do. */

@@ -40,7 +40,6 @@ type Waiting = {
   write: (store: Store) => Promise<Settlement>
   since: number
   dueAt: number
-  pendingKeepMs?: number
 }
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
@@ -64,7 +63,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
   async function settle(entry: Waiting, now: number) {
     const { settled, row } = await within(timeoutMs, entry.write(store))
     // A send that the queue has handed out is queued again by the worker, and can be taken back then.
-    const keepMs = row ? (entry.pendingKeepMs ?? absentKeepMs) : absentKeepMs
+    const keepMs = row && !entry.outcome ? pendingKeepMs : absentKeepMs // without an outcome it queues a send again
     const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < keepMs
     if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
     else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
@@ -74,7 +73,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
     owner,
     retryLater({ caller, account, id, kind }, outcome, queued = false) {
       const known = waiting.get(id)
-      if (known && outcome.state === 'unknown') return // a late answer says more
+      if (known?.outcome && outcome.state === 'unknown') return // a late answer says more
       const since = performance.now()
       const send = { caller, account, id, kind }
       // What may have been queued must not be taken back once it runs.
@@ -94,7 +93,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
       const { settled } = await within(timeoutMs, write(store)).catch(() => ({ settled: false }))
       if (settled) return
       const since = performance.now()
-      waiting.set(id, { send, withdraws: false, write, since, dueAt: since, pendingKeepMs })
+      waiting.set(id, { send, withdraws: false, write, since, dueAt: since })
     },
     async end() {
       for (const stop of jobs) stop()
