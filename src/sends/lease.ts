@@ -93,7 +93,10 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, delete
       const { settled } = await within(timeoutMs, write(store)).catch(() => ({ settled: false }))
       if (settled) return
       const since = performance.now()
-      waiting.set(id, { send, withdraws: false, write, since, dueAt: since })
+      const known = waiting.get(id)
+      if (known?.withdraws)
+        waiting.set(id, { ...known, write: async to => ((await write(to)).settled ? known.write(to) : { settled: false }) })
+      else waiting.set(id, { send, withdraws: false, write, since, dueAt: since })
     },
     async end() {
       for (const stop of jobs) stop()

@@ -20,7 +20,7 @@ type Fixtures = {
   /** Starts a worker with these keys. */
   work: (...keys: number[]) => QueueWorker
   /** Answers that Afilnet gives to the next attempts, instead of taking them. */
-  refusals: Problem[]
+  refusals: (Problem | Promise<Problem>)[]
   sends: Sends
   queue: (message: string, key?: number, forMs?: number) => Promise<string>
 }
@@ -66,7 +66,7 @@ const test = base.extend<Fixtures>({
         prepare: (_row, { message = '' }) => ({
           ...never,
           run: async () => {
-            const refusal = refusals.shift()
+            const refusal = await refusals.shift()
             if (refusal) throw refusal
             sent.push(message)
           },
@@ -170,6 +170,27 @@ describe('A queue that hands a send out again', () => {
     await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
   })
 
+  test('records that its end is unknown, although the request to queue it again is still offered', async ({
+    lost,
+    queue,
+    refusals,
+    sends,
+    store,
+    work,
+  }) => {
+    const { settle } = store
+    store.settle = async () => {
+      Object.assign(store, { settle })
+      throw new StoreUnavailableError('io')
+    }
+    refusals.push(new Problem('upstream-unreachable'), new Problem('upstream-timeout', { outcome: 'unknown' }))
+    lost.set('requeue', 40)
+    work(7)
+    const id = await queue('first')
+
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('unknown'))
+  })
+
   test('does not send it after its time, however late the answer comes', async ({ queue, sends, sent, store, work }) => {
     const { takeDue } = store
     store.takeDue = async (...args) => {
@@ -201,6 +222,26 @@ describe('A queue that took a send without a word to its caller', () => {
       { state: 'accepted' },
       { state: 'not_sent' },
     ])
+  })
+})
+
+describe('A queue that attempts a send of which its caller was told that nothing is sent', () => {
+  test('takes it back, although the store loses the request to queue it again', async ({ lost, queue, refusals, sent, store, work }) => {
+    const { claim } = store
+    const refusal = Promise.withResolvers<Problem>()
+    refusals.push(refusal.promise)
+    store.claim = async (...args) => {
+      await claim(...args)
+      await eventually(() => expect(refusals).toEqual([])) // it is being attempted
+      throw new StoreUnavailableError('io')
+    }
+    lost.set('requeue', 2)
+    work(7)
+    await expect(queue('first')).rejects.toMatchObject({ code: 'store-unavailable' })
+    refusal.resolve(new Problem('upstream-unreachable'))
+
+    await eventually(async () => expect((await store.list(crm, { limit: 9 })).map(({ state }) => state)).toEqual(['not_sent']))
+    expect(sent).toEqual([])
   })
 })
 
