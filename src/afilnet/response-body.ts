@@ -20,8 +20,9 @@ export class ResponseBody {
     const size = this.size + chunk.length
     if (this.size === 0) this.#bytes = chunk
     else {
+      const wanted = this.expectedSize >= size ? this.expectedSize : 2 * size
       if (size > this.#bytes.length || this.size === this.#bytes.length)
-        this.#grow(Math.max(size, Math.min(Math.max(2 * size, this.expectedSize), maxCapacity), minCapacity))
+        this.#grow(Math.max(size, Math.min(wanted, maxCapacity), minCapacity))
       chunk.copy(this.#bytes, this.size)
     }
     this.size = size

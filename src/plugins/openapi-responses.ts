@@ -23,7 +23,7 @@ export const headersOf = (names: (keyof typeof headers | false | undefined)[]) =
 /** Of several errors of one status, the one that tells most. */
 const first = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused', 'upstream-connection-lost', 'upstream-unreachable'])
 
-/** The error that a response shows. Operations that send nothing show what a caller can correct, if it looks the same with all of them. */
+/** The error that a response shows. Operations that send nothing show what a caller can correct, if its example is the same for all of them. */
 function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode | undefined {
   const code = codes.find(code => first.has(code)) ?? codes[0]
   if (code === undefined || status === '507') return undefined

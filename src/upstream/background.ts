@@ -51,7 +51,7 @@ export class BackgroundReads {
 type ReadOptions<O> = { operation: O; request: WireRequest; account: Account; view: ViewOptions; knownDigest: string | undefined }
 
 class BackgroundRead<O extends Operation> implements Task {
-  readonly parse: O
+  readonly operation: O
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -62,7 +62,7 @@ class BackgroundRead<O extends Operation> implements Task {
   #listing: Listing<O> | undefined = undefined
 
   constructor(context: TaskContext, { operation, request, account, view, knownDigest }: ReadOptions<O>) {
-    this.parse = operation
+    this.operation = operation
     this.request = request
     this.call = { caller, account, cancellation: new Cancellation() }
     this.#context = context
@@ -75,15 +75,15 @@ class BackgroundRead<O extends Operation> implements Task {
     return this.#result.promise
   }
 
-  read(bytes: Buffer, date?: string) {
+  parse(bytes: Buffer, date?: string) {
     const digest = hash('sha256', bytes, 'base64url')
     const times = { digest, beganAt: this.#beganAt, endedAt: Date.now(), date }
     if (digest === this.#knownDigest) {
       this.#listing = times
       return
     }
-    const { items, skipped } = readList(this.parse, bytes, this.#view)
-    this.#context.reportSkipped(this.parse, skipped)
+    const { items, skipped } = readList(this.operation, bytes, this.#view)
+    this.#context.reportSkipped(this.operation, skipped)
     this.#listing = { ...times, items: items as unknown as readonly never[] } // they are those of the operation's kind
   }
 

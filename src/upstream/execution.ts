@@ -10,12 +10,12 @@ import type { CallPolicy } from './call-policy.ts'
 
 /** What is to be called, and who gets the result. */
 export type Task = {
-  readonly parse: Operation
+  readonly operation: Operation
   readonly request: WireRequest
   readonly call: Call
-  /** Reads an answer, and Afilnet's clock beside it; throws an `UpstreamError` if it is no result. */
-  read(bytes: Buffer, date?: string): void
-  /** The call is over. Without an error, `read` has accepted its answer. */
+  /** Parses an answer, and takes the time from its `Date`; throws an `UpstreamError` if it is no result. */
+  parse(bytes: Buffer, date?: string): void
+  /** The call is over. Without an error, `parse` has accepted its answer. */
   done(error?: unknown): void
   /** Takes a result that comes after the deadline, if it is of use then. */
   readonly onLateResult?: ((error?: unknown) => void) | undefined
@@ -52,7 +52,7 @@ export class Execution implements ExchangeListener {
   /** The task may be done before this returns. */
   start() {
     const { policy } = this.#context
-    const { parse: operation } = this.#task
+    const { operation } = this.#task
     try {
       policy.admit(operation)
     } catch (error) {
@@ -74,13 +74,13 @@ export class Execution implements ExchangeListener {
   }
 
   stillWanted() {
-    if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.parse)
-    if (!this.#isProbe) this.#context.policy.admit(this.#task.parse)
+    if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.operation)
+    if (!this.#isProbe) this.#context.policy.admit(this.#task.operation)
   }
 
   onAnswer(bytes: Buffer, exchange: Exchange) {
     try {
-      this.#task.read(bytes, exchange.date)
+      this.#task.parse(bytes, exchange.date)
     } catch (error) {
       if (error instanceof UpstreamError && error.destroyConnection) exchange.distrustConnection()
       return this.onFailure(error, exchange)
@@ -103,7 +103,7 @@ export class Execution implements ExchangeListener {
     return {
       onAnswer: bytes => {
         try {
-          this.#task.read(bytes)
+          this.#task.parse(bytes)
         } catch (error) {
           return onLateResult(error)
         }
@@ -120,7 +120,7 @@ export class Execution implements ExchangeListener {
 
   #attempt() {
     const { client, traceAttempt } = this.#context
-    const { parse: operation, request, call } = this.#task
+    const { operation, request, call } = this.#task
     this.#attempts++
     this.#endTrace = traceAttempt?.(call, operation)
     this.#exchange = client.exchange(operation, request, call.caller, this.#deadline - performance.now(), this)
@@ -130,7 +130,7 @@ export class Execution implements ExchangeListener {
   #observe({ startedAt }: EndedCall, error?: unknown) {
     this.#exchange = undefined
     this.#endTrace?.(error)
-    this.#context.policy.observeAttempt(this.#task.parse, startedAt, error)
+    this.#context.policy.observeAttempt(this.#task.operation, startedAt, error)
   }
 
   /** A probe is one call, and a call that began before the circuit opened must not retry. */
@@ -146,7 +146,7 @@ export class Execution implements ExchangeListener {
 
   /** How long to wait before a retry; `undefined` where there must be none. */
   #pauseBeforeRetryMs(error: unknown): number | undefined {
-    if (this.#attempts === maxAttempts || !mayRetry(this.#task.parse, error)) return undefined
+    if (this.#attempts === maxAttempts || !mayRetry(this.#task.operation, error)) return undefined
     const pauseMs = (0.5 + Math.random()) * 50 * 4 ** (this.#attempts - 1)
     const isInTime = this.#deadline - performance.now() > 2 * pauseMs
     return isInTime && !this.#isHeldBack() && this.#context.policy.retries.take() ? pauseMs : undefined

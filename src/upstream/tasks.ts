@@ -22,7 +22,7 @@ type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRe
 
 /** A safe read, and all callers that wait for its answer. */
 export class SharedRead extends Flight<CachedAnswer> implements Task {
-  readonly parse: Operation
+  readonly operation: Operation
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -32,7 +32,7 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
 
   constructor(context: TaskContext, options: SharedReadOptions) {
     super()
-    this.parse = options.operation
+    this.operation = options.operation
     this.request = options.request
     this.call = options.call
     this.#context = context
@@ -47,11 +47,11 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
     this.#execution.start()
   }
 
-  read(bytes: Buffer) {
+  parse(bytes: Buffer) {
     const { key, entry, version, view } = this.#options
     const { cache } = this.#context
     const answer = cache.reuseIfEqual(entry, bytes)
-    this.#context.reportSkipped(this.parse, answer.bodyFor(this.parse, view).skipped)
+    this.#context.reportSkipped(this.operation, answer.bodyFor(this.operation, view).skipped)
     cache.keep(key, entry, answer, version)
     this.#answer = answer
   }
@@ -76,7 +76,7 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
 
 /** A read that may change something at Afilnet: never shared, never cancelled, never kept. */
 export class UnsharedRead implements Task {
-  readonly parse: Operation
+  readonly operation: Operation
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -85,7 +85,7 @@ export class UnsharedRead implements Task {
   #body: Body | undefined = undefined
 
   constructor(context: TaskContext, { operation, request, call, view }: ReadOptions) {
-    this.parse = operation
+    this.operation = operation
     this.request = request
     this.call = call
     this.#context = context
@@ -98,9 +98,9 @@ export class UnsharedRead implements Task {
     return this.#result.promise
   }
 
-  read(bytes: Buffer) {
-    this.#body = { ...render(this.parse, bytes, this.#view), etag: '' }
-    this.#context.reportSkipped(this.parse, this.#body.skipped)
+  parse(bytes: Buffer) {
+    this.#body = { ...render(this.operation, bytes, this.#view), etag: '' }
+    this.#context.reportSkipped(this.operation, this.#body.skipped)
   }
 
   done(error?: unknown) {
@@ -113,7 +113,7 @@ type SendingOptions = { operation: Operation; request: WireRequest; call: Call; 
 
 /** A send: never shared, never cancelled by its caller, retried only if nothing left. */
 export class Sending implements Task, SendAttempt {
-  readonly parse: Operation
+  readonly operation: Operation
   readonly request: WireRequest
   readonly call: Call
   readonly #context: TaskContext
@@ -123,7 +123,7 @@ export class Sending implements Task, SendAttempt {
   #onLateResult: (error?: unknown) => void = () => {}
 
   constructor(context: TaskContext, { operation, request, call, bucket }: SendingOptions) {
-    this.parse = operation
+    this.operation = operation
     this.request = request
     this.call = call
     this.#context = context
@@ -131,7 +131,7 @@ export class Sending implements Task, SendAttempt {
   }
 
   admit() {
-    this.#context.admit(this.parse, this.call.caller)
+    this.#context.admit(this.operation, this.call.caller)
   }
 
   run(onLateResult: (error?: unknown) => void): Promise<void> {
@@ -141,8 +141,8 @@ export class Sending implements Task, SendAttempt {
     return this.#result.promise
   }
 
-  read(bytes: Buffer) {
-    readEnvelope(this.parse, bytes)
+  parse(bytes: Buffer) {
+    readEnvelope(this.operation, bytes)
   }
 
   done(error?: unknown) {

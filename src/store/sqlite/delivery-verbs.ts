@@ -1,7 +1,7 @@
 import type { ArchivedWebhook, DeliveryChange, DeliveryRequest, FailedDelivery, SavedWebhook } from '../deliveries.ts'
 import { holds } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
-import type { VerbContext } from './scope.ts'
+import type { VerbContext } from './verb-context.ts'
 
 /** In the order of the members of `FailedDelivery`. */
 const columns = 'position, eventId, type, at, destination, attempts, lastStatus, lastError, lastAttemptAt'
@@ -11,10 +11,10 @@ const mostRequests = 100
 
 /** Verbs of webhooks that write. */
 export const deliveryWrites = {
-  saveWebhook(scope: VerbContext, name: string, lease: { name: string; fence: number }, change: DeliveryChange): boolean {
-    const { file } = scope
+  saveWebhook(context: VerbContext, name: string, lease: { name: string; fence: number }, change: DeliveryChange): boolean {
+    const { file } = context
     const { saved, failed, cleared, clearedAfter, handled } = change
-    if (!holds(scope, lease.name, lease.fence)) return false
+    if (!holds(context, lease.name, lease.fence)) return false
     file.run('INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?)', name, saved.account, saved.state)
     if (clearedAfter !== undefined) file.run('DELETE FROM failedDeliveries WHERE webhook = ? AND position > ?', name, clearedAfter)
     for (const position of cleared) file.run('DELETE FROM failedDeliveries WHERE webhook = ? AND position = ?', name, position)

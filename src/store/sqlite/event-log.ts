@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Append, KnownState, LogMark, NewEvent } from '../event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { type FlatRow, toRow } from './rows.ts'
-import type { VerbContext } from './scope.ts'
+import type { VerbContext } from './verb-context.ts'
 
 /** An event on its way between the threads: its destination apart, by which `forget` finds it, and the rest as JSON. */
 export type FlatEvent = [destination: string | null, body: string]
@@ -38,15 +38,15 @@ export const logWrites = {
     return markOf(file, account) as LogMark // it is there now
   },
 
-  append(scope: VerbContext, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
-    const { file } = scope
-    if (lease && !holds(scope, lease.name, lease.fence)) return undefined
-    if (scope.over) dropEvents(scope, account)
+  append(context: VerbContext, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
+    const { file } = context
+    if (lease && !holds(context, lease.name, lease.fence)) return undefined
+    if (context.over) dropEvents(context, account)
     for (const { key, destination, state } of states) {
       if (state === null) file.run('DELETE FROM states WHERE account = ? AND key = ?', account, key)
       else file.run('INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)', account, key, destination, state)
     }
-    return log(scope, account, events)
+    return log(context, account, events)
   },
 
   /** One slice of one account. */
@@ -112,20 +112,20 @@ function isGone(other: string, mine: string): boolean {
  *
  * For each change of a send after its POST was answered.
  */
-export function announce(scope: VerbContext, flat: FlatRow) {
+export function announce(context: VerbContext, flat: FlatRow) {
   const { fingerprint: _, textDigest: __, user: ___, owner: ____, ...row } = toRow(flat)
   const { caller, account, platform, platformId, destination, messageId = null } = row
-  if (!markOf(scope.file, account)) return
+  if (!markOf(context.file, account)) return
   const chat = { platform, platformId, destination, messageId }
   const event: NewEvent = {
     type: 'send.updated',
-    at: scope.now,
+    at: context.now,
     ...chat,
     direction: 'out',
     sender: { caller, account },
     send: JSON.stringify(row),
   }
-  log(scope, account, [[destination, JSON.stringify(event)]])
+  log(context, account, [[destination, JSON.stringify(event)]])
 }
 
 function log({ file, trusted, logged }: VerbContext, account: string, events: readonly FlatEvent[]): number[] {
@@ -142,11 +142,11 @@ function log({ file, trusted, logged }: VerbContext, account: string, events: re
 }
 
 /** Deletes a slice of the oldest events, of the account or of all: they make room before anything is refused. */
-export function dropEvents(scope: VerbContext, ...accounts: string[]) {
-  const { file, maxBytes } = scope
+export function dropEvents(context: VerbContext, ...accounts: string[]) {
+  const { file, maxBytes } = context
   const names = accounts.length > 0 ? accounts : file.rows('SELECT account FROM logs').map(String)
   for (const account of names) drop(file, account)
-  scope.over = file.bytes() > maxBytes
+  context.over = file.bytes() > maxBytes
 }
 
 export function forgetEvents(file: SqliteFile, destination: string) {

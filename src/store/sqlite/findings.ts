@@ -1,7 +1,7 @@
 import { lookAfterMs } from '../store.ts'
 import { announce } from './event-log.ts'
 import { at, columns, type FlatRow } from './rows.ts'
-import type { VerbContext } from './scope.ts'
+import type { VerbContext } from './verb-context.ts'
 
 const all = columns.join(', ')
 const named = 'caller = ? AND account = ? AND id = ?'
@@ -12,7 +12,7 @@ const nextLook = `CASE ${lookAfterMs.map(ms => `WHEN settledAt + ${ms} > ?1 THEN
 /** Verbs that write what the conversations say of sends. */
 export const findings = {
   note(
-    scope: VerbContext,
+    context: VerbContext,
     caller: string,
     account: string,
     id: string,
@@ -22,8 +22,8 @@ export const findings = {
   ): boolean {
     const news = '(messageId IS NULL OR (messageId = ? AND deliveryStatus IS NOT ?))'
     const sql = `UPDATE sends SET messageId = ?, deliveryStatus = ?, deliveryAt = ? WHERE ${named} AND ${news} RETURNING ${all}`
-    const row = scope.file.row(sql, messageId, status, noticedAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
-    if (row && row[at.state] !== 'pending') announce(scope, row) // the answer to the POST will have it
+    const row = context.file.row(sql, messageId, status, noticedAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
+    if (row && row[at.state] !== 'pending') announce(context, row) // the answer to the POST will have it
     return row !== undefined
   },
 

@@ -1,5 +1,5 @@
 import type { MediaRow } from '../media.ts'
-import type { VerbContext } from './scope.ts'
+import type { VerbContext } from './verb-context.ts'
 
 /** The columns of a file, in the order in which rows travel between the threads. */
 export const fileColumns = [

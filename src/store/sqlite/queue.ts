@@ -3,7 +3,7 @@ import type { Backlog, Conversation, Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { at, columns, type FlatRow } from './rows.ts'
-import { count, type VerbContext } from './scope.ts'
+import { count, type VerbContext } from './verb-context.ts'
 
 const all = columns.join(', ')
 const named = 'caller = ? AND account = ? AND id = ?'
@@ -20,15 +20,15 @@ export type FlatDue = [row: FlatRow, sealed: string, attempts: number]
  */
 export const queueing = {
   takeDue(
-    scope: VerbContext,
+    context: VerbContext,
     owner: string,
     limit: number,
   ): { due: FlatDue[]; expired: [account: string, kind: string, id: string][]; nextAt: number | null } {
-    const { file, now } = scope
+    const { file, now } = context
     const expired: [string, string, string][] = []
     const late = `SELECT caller, account, id FROM queue WHERE expiresAt <= ? AND state <> 'running' ORDER BY expiresAt LIMIT ${expiredAtOnce}`
     for (const [caller, account, id] of file.rows(late, now) as [string, string, string][]) {
-      const row = leave(scope, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
+      const row = leave(context, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
       if (row) expired.push([account, String(row[at.kind]), id])
     }
     const ready = `SELECT caller, account, id, sealed, attempts FROM queue WHERE state = 'ready' AND nextAt <= ? ORDER BY nextAt LIMIT ?`
@@ -41,28 +41,28 @@ export const queueing = {
         continue
       }
       file.run(`UPDATE queue SET state = 'running', attempts = attempts + 1 WHERE id = ?`, id)
-      announce(scope, row)
+      announce(context, row)
       due.push([row, sealed, attempts + 1])
     }
     const next = `SELECT min(a) FROM (SELECT min(nextAt) AS a FROM queue WHERE state = 'ready' UNION ALL SELECT min(expiresAt) FROM queue WHERE state <> 'running')`
     return { due, expired, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
   },
 
-  requeue(scope: VerbContext, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
-    const { file } = scope
+  requeue(context: VerbContext, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
+    const { file } = context
     const entry = `UPDATE queue SET state = 'waiting', nextAt = ? WHERE id = ? AND state = 'running' AND attempts = ? RETURNING chat`
     const [chat] = file.row(entry, nextAt, id, attempts) ?? []
     if (chat === undefined) return false
     const again = `UPDATE sends SET state = 'queued' WHERE ${named} AND state = 'pending' RETURNING ${all}`
     const row = file.row(again, caller, account, id) as FlatRow | undefined // as above
-    if (row) announce(scope, row)
+    if (row) announce(context, row)
     promote(file, String(chat))
     return row !== undefined
   },
 
-  unqueue(scope: VerbContext, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
-    if (leave(scope, [caller, account, id], outcome)) return true
-    return scope.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as above
+  unqueue(context: VerbContext, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
+    if (leave(context, [caller, account, id], outcome)) return true
+    return context.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as above
   },
 
   holdQueue: ({ file }: VerbContext): number => file.run(`UPDATE queue SET state = 'held' WHERE state IN ('ready', 'waiting')`),
@@ -126,17 +126,17 @@ export function dequeue(file: SqliteFile, id: string) {
 
 /** Ends a send that is still queued. */
 function leave(
-  scope: VerbContext,
+  context: VerbContext,
   [caller, account, id]: [string, string, string],
   { state, settledAt, answer, settledBy }: Outcome,
 ): FlatRow | undefined {
-  const { file } = scope
+  const { file } = context
   const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
   const row = file.row(end, state, settledAt, answer, settledBy ?? null, caller, account, id) as FlatRow | undefined // as the columns are
   if (!row) return undefined
   dequeue(file, id)
-  count(scope, caller, Number(row[at.createdAt]), -1, 0)
-  announce(scope, row)
+  count(context, caller, Number(row[at.createdAt]), -1, 0)
+  announce(context, row)
   return row
 }
 

@@ -5,7 +5,7 @@ import { type Conversation, maxConversationRows, type SendFilter, StoreUnavailab
 import { queueReads } from './queue.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
-import { sendersOf, type VerbContext } from './scope.ts'
+import { sendersOf, type VerbContext } from './verb-context.ts'
 
 /** Rows of a list, and the id from which to go on; without one there are no more. */
 export type FlatPage = [rows: FlatRow[], next?: string]

@@ -12,7 +12,7 @@ export type Thread = {
   close(): Promise<void>
 }
 
-type Args<V extends keyof Verbs> = Verbs[V] extends (scope: never, ...args: infer A) => unknown ? A : never
+type Args<V extends keyof Verbs> = Verbs[V] extends (context: never, ...args: infer A) => unknown ? A : never
 
 type ThreadOptions = {
   settings: WorkerSettings

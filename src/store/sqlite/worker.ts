@@ -8,7 +8,7 @@ import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
 import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
-import { flush, markOf, type VerbContext } from './scope.ts'
+import { flush, markOf, type VerbContext } from './verb-context.ts'
 import { writes as ledgerWrites } from './writes.ts'
 
 /** What the worker gets at its start; `memory` is what its predecessor knew of the ledger. */
@@ -68,11 +68,11 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResu
       const found = transaction(() => {
         const mark = markOf(connect())
         const next = compareLedger(memory, mark, times.now)
-        const scope = scopeOf(times, next, mark.clock, over)
-        for (const [n, call] of calls.entries()) if (call.name in writes) answers[n] = attempt(call, scope)
-        flush(scope)
-        const claims = next.claims + (next.refused === undefined ? scope.claims : 0)
-        return { known: { ...next, claims }, over: scope.over, logged: [...scope.logged] }
+        const context = contextOf(times, next, mark.clock, over)
+        for (const [n, call] of calls.entries()) if (call.name in writes) answers[n] = attempt(call, context)
+        flush(context)
+        const claims = next.claims + (next.refused === undefined ? context.claims : 0)
+        return { known: { ...next, claims }, over: context.over, logged: [...context.logged] }
       })
       const { over: full, known, logged } = found
       memory = known
@@ -86,7 +86,7 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResu
   for (const [n, call] of calls.entries()) {
     if (call.name in writes) continue
     try {
-      answers[n] = attempt(call, scopeOf(times, memory, memory?.clock ?? 0, false))
+      answers[n] = attempt(call, contextOf(times, memory, memory?.clock ?? 0, false))
     } catch (error) {
       learnt.state = { fault: lost(error) }
       answers[n] = { error: refusalOf(error) }
@@ -97,7 +97,7 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResu
 }
 
 /** Until the main thread knows what time the ledger remembers, rows do not expire by a later time: see clock.ts. */
-function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): VerbContext {
+function contextOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): VerbContext {
   const { keepMs, keepUnknownMs, leaseMs, maxBytes, process } = settings
   const trusted = memory === undefined && clock > 0 ? Math.min(times.trusted, clock) : times.trusted
   return {
@@ -120,10 +120,10 @@ function scopeOf(times: Times, known: LedgerMemory | undefined, clock: number, o
 }
 
 /** Throws only faults of the whole store. */
-function attempt({ name, args }: Call, scope: VerbContext): CallResult {
-  const run = verbs[name] as (scope: VerbContext, ...args: unknown[]) => unknown // see Call
+function attempt({ name, args }: Call, context: VerbContext): CallResult {
+  const run = verbs[name] as (context: VerbContext, ...args: unknown[]) => unknown // see Call
   try {
-    return { error: null, value: run(scope, ...args) }
+    return { error: null, value: run(context, ...args) }
   } catch (error) {
     const fault = faultOf(error)
     if (fault && fault !== 'limit' && fault !== 'changed') throw error

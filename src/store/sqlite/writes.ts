@@ -8,7 +8,7 @@ import { findings } from './findings.ts'
 import { dequeue, enqueue, queueing } from './queue.ts'
 import { at, columns, type FlatRow, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
-import { count, counted, dayOf, keepCountsMs, sendersOf, type VerbContext } from './scope.ts'
+import { count, counted, dayOf, keepCountsMs, sendersOf, type VerbContext } from './verb-context.ts'
 
 /** What a claim answers: `held` comes with the row that holds the key. */
 export type FlatClaim = 'claimed' | 'quota' | FlatRow
@@ -41,41 +41,41 @@ export const writes = {
   open: ({ file }: VerbContext): boolean =>
     file.row('SELECT 1 FROM ledger WHERE claims = 0 AND clock = 0') !== undefined && !file.row('SELECT 1 FROM sends LIMIT 1'),
 
-  claim(scope: VerbContext, row: FlatRow, perDay: number | null, sealed: string | null): FlatClaim {
-    const { file } = scope
+  claim(context: VerbContext, row: FlatRow, perDay: number | null, sealed: string | null): FlatClaim {
+    const { file } = context
     const [caller, account, key, createdAt] = [row[at.caller], row[at.account], row[at.idempotencyKey], row[at.createdAt]] as [
       string,
       string,
       string | null,
       number,
     ]
-    if (key !== null && scope.changed) throw new LedgerChangedError()
+    if (key !== null && context.changed) throw new LedgerChangedError()
     if (perDay !== null) {
-      const { sends, attempts } = counted(scope, caller, createdAt)
-      if (sends >= perDay || attempts >= attemptsOf(perDay)) return held(scope, caller, account, key) ?? 'quota'
+      const { sends, attempts } = counted(context, caller, createdAt)
+      if (sends >= perDay || attempts >= attemptsOf(perDay)) return held(context, caller, account, key) ?? 'quota'
     }
-    if (isFull(scope)) {
-      const existing = held(scope, caller, account, key)
+    if (isFull(context)) {
+      const existing = held(context, caller, account, key)
       if (existing) return existing
       throw new StoreUnavailableError('limit')
     }
     if (file.run(insertNew, ...row) === 0) {
-      const existing = held(scope, caller, account, key)
+      const existing = held(context, caller, account, key)
       if (existing) return existing
-      if (key === null || file.run(`DELETE FROM sends WHERE ${holder} AND ${gone}`, caller, account, key, ...scope.horizon) === 0)
+      if (key === null || file.run(`DELETE FROM sends WHERE ${holder} AND ${gone}`, caller, account, key, ...context.horizon) === 0)
         throw new Error('There is a send of that id')
       file.run(insertNew, ...row)
     }
-    if (key !== null) scope.claims++
-    count(scope, caller, createdAt, 1, 1)
-    if (sealed === null) keepAlive(scope, row[at.owner] as string)
+    if (key !== null) context.claims++
+    count(context, caller, createdAt, 1, 1)
+    if (sealed === null) keepAlive(context, row[at.owner] as string)
     else enqueue(file, row, sealed)
     return 'claimed'
   },
 
   /** The row comes back only where it was left as it stands. */
   settle(
-    scope: VerbContext,
+    context: VerbContext,
     caller: string,
     account: string,
     id: string,
@@ -86,40 +86,40 @@ export const writes = {
     note: string | null,
     late: boolean,
   ): true | FlatRow | undefined {
-    const { file, trusted } = scope
+    const { file, trusted } = context
     const at = settledAt < trusted - slackMs ? trusted : settledAt
     const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
     const values = [state, at, answer, settledBy, note, state, at]
     const end = `${set} WHERE ${named} AND ${mayEnd(state, settledBy)} RETURNING createdAt, dueAt`
     const [createdAt, dueAt] = file.row(end, ...values, caller, account, id) ?? []
     if (createdAt === undefined) return file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined
-    if (uncounted.includes(state)) count(scope, caller, Number(createdAt), -1, 0)
+    if (uncounted.includes(state)) count(context, caller, Number(createdAt), -1, 0)
     if (dueAt !== null) dequeue(file, id)
-    if (late) announce(scope, file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow) // as the columns are
+    if (late) announce(context, file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow) // as the columns are
     return true
   },
 
-  heartbeat(scope: VerbContext, owner: string) {
-    const { file, now, trusted } = scope
-    beat(scope, owner)
+  heartbeat(context: VerbContext, owner: string) {
+    const { file, now, trusted } = context
+    beat(context, owner)
     beats.set(owner, now)
     file.run('UPDATE ledger SET clock = ? WHERE clock < ?', Math.floor(trusted), Math.floor(trusted))
   },
 
-  release(scope: VerbContext, owner: string): number {
-    const { file } = scope
+  release(context: VerbContext, owner: string): number {
+    const { file } = context
     beats.delete(owner)
     file.run('DELETE FROM leases WHERE owner = ?', owner)
-    return orphan(scope, 'owner = ?', owner)
+    return orphan(context, 'owner = ?', owner)
   },
 
-  expireLeases(scope: VerbContext): number {
-    const { file, now, leaseMs, mayExpireLeases } = scope
+  expireLeases(context: VerbContext): number {
+    const { file, now, leaseMs, mayExpireLeases } = context
     if (!mayExpireLeases) return 0
     // A lease that was taken under a clock that was ahead would last until the time it showed.
     file.run('UPDATE leases SET expiresAt = ? WHERE expiresAt > ?', now + leaseMs, now + leaseMs)
     file.run('DELETE FROM leases WHERE expiresAt <= ?', now)
-    return orphan(scope, 'owner NOT IN (SELECT owner FROM leases)')
+    return orphan(context, 'owner NOT IN (SELECT owner FROM leases)')
   },
 
   deleteSlice({ file, trusted, mayDelete, horizon: [unknown, other] }: VerbContext, rows: number): number {
@@ -140,8 +140,8 @@ export const writes = {
     file.run('UPDATE ledger SET acceptance = ?, acceptedAt = ?', randomUUID(), now)
   },
 
-  load(scope: VerbContext, rows: readonly FlatRow[]): number {
-    const { file, horizon } = scope
+  load(context: VerbContext, rows: readonly FlatRow[]): number {
+    const { file, horizon } = context
     let taken = 0
     for (const row of rows) {
       const [caller, account, key, state] = [row[at.caller], row[at.account], row[at.idempotencyKey], row[at.state]] as string[]
@@ -149,12 +149,12 @@ export const writes = {
       if (key != null && state !== 'not_sent') file.run(freeing, String(caller), String(account), key, ...horizon, row[at.id] as string)
       if (file.run(insert, ...row) === 0) continue
       taken++
-      count(scope, String(caller), Number(row[at.createdAt]), uncounted.includes(String(state)) ? 0 : 1, 1)
+      count(context, String(caller), Number(row[at.createdAt]), uncounted.includes(String(state)) ? 0 : 1, 1)
     }
     return taken
   },
 
-  adopt: (scope: VerbContext, secret: Uint8Array) => Buffer.compare(writes.secret(scope, secret), secret) === 0,
+  adopt: (context: VerbContext, secret: Uint8Array) => Buffer.compare(writes.secret(context, secret), secret) === 0,
 
   forgetSlice({ file }: VerbContext, destination: string, rows: number): { gone: number; pending: number } {
     let [deleted, pending] = [0, 0]
@@ -177,12 +177,12 @@ export const writes = {
 }
 
 /** Sends whose process is gone become `unknown`; returns how many. */
-function orphan(scope: VerbContext, which: string, ...values: string[]): number {
-  const { file, now } = scope
+function orphan(context: VerbContext, which: string, ...values: string[]): number {
+  const { file, now } = context
   const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, now, 'unknown', now, ...values) as FlatRow[] // as the columns are
   for (const row of found) {
     if (row[at.dueAt] !== null) dequeue(file, String(row[at.id]))
-    announce(scope, row)
+    announce(context, row)
   }
   return found.length
 }
@@ -197,10 +197,10 @@ function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): string {
 const beats = new Map<string, number>()
 
 /** A claim renews the lease of its owner if that is due: the first claim may come before the first heartbeat. */
-function keepAlive(scope: VerbContext, owner: string) {
-  if (Math.abs(scope.now - (beats.get(owner) ?? Number.NEGATIVE_INFINITY)) < scope.leaseMs / 4) return
-  beat(scope, owner)
-  beats.set(owner, scope.now)
+function keepAlive(context: VerbContext, owner: string) {
+  if (Math.abs(context.now - (beats.get(owner) ?? Number.NEGATIVE_INFINITY)) < context.leaseMs / 4) return
+  beat(context, owner)
+  beats.set(owner, context.now)
 }
 
 function beat({ file, now, leaseMs }: VerbContext, owner: string) {
@@ -215,24 +215,24 @@ function held({ file, horizon }: VerbContext, caller: string, account: string, k
 }
 
 /** Whether a claim has no room, even after the deletion of sends that were not delivered. */
-function isFull(scope: VerbContext): boolean {
-  if (scope.over && !scope.madeRoom) makeRoom(scope)
-  return scope.over
+function isFull(context: VerbContext): boolean {
+  if (context.over && !context.madeRoom) makeRoom(context)
+  return context.over
 }
 
 /** Sends that were not sent go first, then rejected ones, of the caller who has most of them; then the oldest events. */
-function makeRoom(scope: VerbContext) {
-  const { file, maxBytes } = scope
-  scope.madeRoom = true
+function makeRoom(context: VerbContext) {
+  const { file, maxBytes } = context
+  context.madeRoom = true
   for (const state of ['not_sent', 'rejected']) {
-    for (let rounds = 0; scope.over && rounds < 5; rounds++) {
+    for (let rounds = 0; context.over && rounds < 5; rounds++) {
       const most = `SELECT caller, account FROM sends WHERE state = ? AND ${rare} GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT 1`
       const [caller, account] = file.row(most, state) ?? []
       if (caller === undefined || account === undefined) break
       const slice = `SELECT caller, account, id FROM sends WHERE state = ? AND ${rare} AND caller = ? AND account = ? ORDER BY id LIMIT ?`
       file.run(`DELETE FROM sends WHERE (caller, account, id) IN (${slice})`, state, caller, account, roomRows)
-      scope.over = file.bytes() > maxBytes
+      context.over = file.bytes() > maxBytes
     }
   }
-  if (scope.over) dropEvents(scope)
+  if (context.over) dropEvents(context)
 }
