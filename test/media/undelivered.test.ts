@@ -57,8 +57,10 @@ describe('The file of a form', () => {
     sandbox.answer({ method: 'sendfile', body: error('INCORRECT_FILETYPE') })
     const send = await gateway.post(files, { type: 'image', fileUrl: url }, queued)
     await settled(gateway, send.json.id, 'rejected')
+    sandbox.answer({ method: 'sendfile', body: error('INCORRECT_FILETYPE') })
+    await settled(gateway, (await post(gateway)).json.id, 'rejected')
 
-    expect(names()).toEqual([id])
+    await expect.poll(names, patience).toEqual([id]) // the files of the form have gone
     expect((await fetched(url)).status).toBe(200)
   })
 

@@ -11,17 +11,20 @@ const other = '/chats/whatsapp/100/34600000000/files'
 const theirs = `/chats/whatsapp/100/%2B${number.slice(0, 2)}%20${number.slice(2)}/files`
 
 describe('npm run store', () => {
-  test('knows files: counts, exports, copies and forgets those of a person', async ({ start, dir, path, url, run }) => {
+  test('knows files: counts, exports, copies and forgets those of a person', async ({ start, sandbox, dir, path, url, run }) => {
     const folder = join(dir, 'media')
     const env = { STORE_URL: url, MEDIA_STORE: `file:${folder}` }
     const gateway = await start({ env: { STORE_URL: url, MEDIA_STORE: env.MEDIA_STORE } })
     const stored = await postForm(gateway, '/media', [['file', samples.pdf, 'all.pdf']])
     expect((await postForm(gateway, theirs, [['file', samples.png, 'theirs.png']])).status).toBe(201)
-    expect((await postForm(gateway, other, [['file', samples.gif, 'other.gif']])).status).toBe(201)
+    const first = await postForm(gateway, other, [['file', samples.gif, 'other.gif']])
+    expect(first.status).toBe(201)
+    const { fileurl: fileUrl } = Object.fromEntries(sandbox.calls[1]?.params ?? [])
     const copy = `sqlite:${join(dir, 'copy.sqlite')}`
     const before = await run(['check'], { env })
     const exported = await run(['export', '--destination', '-'], { env, input: `${number}\n` })
     const copied = await run(['copy', url, copy], { env })
+    expect((await gateway.post(other, { type: 'image', fileUrl })).status).toBe(201) // now two sends use it
     const again = await run(['copy', url, copy], { env })
     const forgotten = await run(['forget', '-'], { env, input: `${number}\n` })
     const after = await run(['check'], { env })
@@ -45,6 +48,7 @@ describe('npm run store', () => {
     }
     expect((await gateway.get(`/media/${stored.json.id}`)).status).toBe(200)
     const target = await openStore(copy, policy)
+    expect(await target.media.removeOf(first.json.id)).toEqual([])
     expect(await target.media.usage()).toMatchObject({ files: 3 })
     await target.close()
   })
