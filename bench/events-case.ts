@@ -37,13 +37,12 @@ export const events: Case = {
 async function measureStreams({ name, restart, runOptions }: Setup): Promise<Outcome> {
   const watched = { channels: channels.busy.map(id => `whatsapp/${id}`) }
   const { endpoint, program } = await restart(name === 'gateway' ? { features: watched } : {})
-  const stopPublishing = name === 'gateway' ? () => {} : publish(endpoint)
   const one = await openStreams(endpoint, 1)
-  await one.first
   const memoryBefore = await memoryOf(program)
   const count = Math.ceil(streamCount * runOptions.part)
   const all = await openStreams(endpoint, count)
-  await all.first
+  const stopPublishing = name === 'gateway' ? () => {} : publish(endpoint)
+  await Promise.all([one.first, all.first])
   await sleep(1_000 * runOptions.warmSeconds)
 
   const [from, cpuBefore] = [Date.now(), program.cpuSeconds()]

@@ -7,7 +7,7 @@ type Options = { onDelivered: (lagMs: number) => void; onReplaced: () => void }
 
 const maxRestMs = 10_000
 /** Many streams get what came within a moment together: a write for each event would cost more than the events. */
-const pauseMs = (streams: number) => Math.min(50, streams / 40)
+const pauseMs = (streams: number) => Math.min(25, streams / 80)
 
 /** The streams of an account: those of a view that have caught up are one group, any other has a group of its own. */
 export class Groups {

@@ -156,7 +156,7 @@ function cursorIn({ headers, query }: FastifyRequest, room: Live, account: strin
 function sinkOf(reply: FastifyReply): Sink {
   const raw = reply.beginStream()
   return {
-    write: bytes => void raw.write(bytes),
+    write: bytes => reply.writeStream(bytes),
     end: () => reply.endStream(),
     destroy: () => void raw.destroy(),
     get unsentBytes() {
@@ -165,9 +165,10 @@ function sinkOf(reply: FastifyReply): Sink {
     async drained() {
       if (raw.writableLength === 0 || raw.destroyed) return
       const { promise, resolve } = Promise.withResolvers<void>()
-      raw.once('drain', resolve).once('close', resolve)
+      const writer = raw.socket ?? raw
+      writer.once('drain', resolve).once('close', resolve)
       await promise
-      raw.off('drain', resolve).off('close', resolve)
+      writer.off('drain', resolve).off('close', resolve)
     },
   }
 }

@@ -1,15 +1,25 @@
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
-import { environment, test } from '../gateway.ts'
+import { environment, readAnswers, test } from '../gateway.ts'
+import { blocksOf } from '../live/delivery.ts'
 import { openStream, watching } from '../live/streaming.ts'
 
 const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
 const accept = { accept: 'text/event-stream' }
 const soon = { timeout: 40_000, interval: 50 }
+
+/** The content of chunks; throws unless they are whole. */
+function dechunk(body: string): string {
+  const [, size = '', rest = ''] = /^([0-9a-f]+)\r\n(.*)$/s.exec(body) ?? []
+  const length = Number.parseInt(size, 16)
+  if (rest.slice(length, length + 2) !== '\r\n') throw new Error(`this is no chunk: ${body}`)
+  return length === 0 ? '' : rest.slice(0, length) + dechunk(rest.slice(length + 2))
+}
 
 describe('GET /events', () => {
   test('gives a stream each message as soon as it is found, and its past to a list', async ({ start, sandbox }) => {
@@ -141,6 +151,44 @@ describe('GET /events', () => {
     gateway.reload(readConfig({ ...environment(sandbox), ...env }))
     await expect.poll(() => streams.map(({ ended }) => ended), soon).toEqual([true, true, false])
     for (const { socket } of streams) socket.destroy()
+  })
+
+  test('frames a stream behind another answer of its connection, and not at all for HTTP/1.0', async ({ start, sandbox }) => {
+    const shop = { key: 'fake-key-of-a-shop-0123456' }
+    const gateway = await start({ env, callers: { shop } })
+    await watching(gateway)
+    const ask = (version: string, target: string, ...fields: string[]) =>
+      [`GET ${target} HTTP/${version}`, 'Host: gateway', `Authorization: Bearer ${shop.key}`, ...fields, '\r\n'].join('\r\n')
+    const sse = 'Accept: text/event-stream'
+    const ways = {
+      pipelined: ask('1.1', '/events?wait=30') + ask('1.1', '/events', sse, 'Connection: close'),
+      unframed: ask('1.0', '/events', sse),
+    }
+    const said = { pipelined: '', unframed: '' }
+    const closed = Object.entries(ways).map(([way, requests]) => {
+      const socket = gateway.open().setEncoding('utf8')
+      socket.on('data', text => {
+        said[way as keyof typeof ways] += text
+      })
+      socket.write(requests)
+      return once(socket, 'close')
+    })
+    const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    await expect.poll(metrics, soon).toContain('gateway_events_streams{account="default"} 2')
+    const messageIds: string[] = []
+    for (const message of ['Hello', 'Are you there?']) {
+      messageIds.push(sandbox.receive({ ...chat, message }))
+      for (const text of [() => said.pipelined, () => said.unframed])
+        await expect.poll(() => text().match(/event: message.created/g), soon).toHaveLength(messageIds.length)
+    }
+    gateway.reload(readConfig({ ...environment(sandbox), ...env })) // the shop is no caller any more
+    await Promise.all(closed)
+
+    const [list, stream = ''] = said.pipelined.split(/(?=HTTP\/1\.1 200 OK)/)
+    expect(readAnswers(String(list))[0]?.json.items).toMatchObject([{ messageId: messageIds[0] }])
+    const blocks = said.unframed.slice(said.unframed.indexOf('\r\n\r\n') + 4)
+    expect(blocksOf(blocks)).toMatchObject([{ retry: '3000' }, ...messageIds.map(messageId => ({ data: { messageId } }))])
+    expect(dechunk(stream.slice(stream.indexOf('\r\n\r\n') + 4))).toBe(blocks)
   })
 
   test('does not keep a stream that nobody reads, nor cut one that is quiet', async ({ start }) => {
