@@ -8,7 +8,7 @@ declare module 'fastify' {
   interface FastifyReply {
     /** Sends the headers now and hands over the response, for an answer without an end. */
     beginStream(): ServerResponse
-    /** Writes to a stream; nothing after its end. Streams that are given the same buffer one after the other share its framing. */
+    /** Writes bytes, which must not be empty, to a stream; nothing after its end. Streams that get the same buffer share its framing. */
     writeStream(bytes: Buffer): void
     /** Says that a stream has ended, so that a caller who does not take the rest is not waited for. */
     endStream(): void

@@ -20,7 +20,7 @@ const kinds = {
     return broken
   },
 
-  /** The frozen process resumes after another one has taken over, and still believes that it holds the lease. */
+  /** The frozen process resumes after another one has taken over, and has yet to learn that its lease is lost. */
   async 'poller is frozen'({ gateways, storeUrl }) {
     const [poller, other] = await roles(gateways)
     await freezeBetweenWrites(poller, storeUrl)

@@ -186,9 +186,12 @@ describe('GET /events', () => {
 
     const [list, stream = ''] = said.pipelined.split(/(?=HTTP\/1\.1 200 OK)/)
     expect(readAnswers(String(list))[0]?.json.items).toMatchObject([{ messageId: messageIds[0] }])
-    const blocks = said.unframed.slice(said.unframed.indexOf('\r\n\r\n') + 4)
-    expect(blocksOf(blocks)).toMatchObject([{ retry: '3000' }, ...messageIds.map(messageId => ({ data: { messageId } }))])
-    expect(dechunk(stream.slice(stream.indexOf('\r\n\r\n') + 4))).toBe(blocks)
+    const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4)
+    const eventsOf = (body: string) => blocksOf(body).filter(({ event }) => event !== undefined)
+    const events = eventsOf(bodyOf(said.unframed))
+    expect(events).toMatchObject(messageIds.map(messageId => ({ event: 'message.created', data: { messageId } })))
+    expect(eventsOf(dechunk(bodyOf(stream)))).toEqual(events)
+    for (const body of [bodyOf(said.unframed), dechunk(bodyOf(stream))]) expect(body).not.toContain('\r') // of a chunk
   })
 
   test('does not keep a stream that nobody reads, nor cut one that is quiet', async ({ start }) => {
