@@ -56,6 +56,13 @@ const leastStoreMs = 2_000
 /** Streams end one after the other, so that their consumers do not all come back at once. */
 const maxSpreadMs = 2_000
 
+/**
+ * How many connections the kernel holds until the process accepts them, up to its own limit (`net.core.somaxconn`).
+ *
+ * Node accepts one for each turn of its event loop. With its default of 511, some of a thousand callers that came at once waited two seconds.
+ */
+const listenBacklog = 4_096
+
 /** What remains of `DRAIN_MS` for closing, after the last request. */
 const closeMs = 500
 
@@ -238,7 +245,7 @@ function lazyTokens(readSecret: () => Promise<KeyObject>): Tokens {
 
 /** Listens on both ports; `false` if the admin port is the default one and in use. */
 async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
-  await app.listen({ host: config.host, port: config.port, listenTextResolver: () => 'listening' })
+  await app.listen({ host: config.host, port: config.port, backlog: listenBacklog, listenTextResolver: () => 'listening' })
   return listenForAdmin(admin, config, logger).catch(async error => {
     app.server.closeAllConnections()
     await app.close()

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { describe, expect } from 'vitest'
+import { connect } from 'node:net'
+import { describe, expect, onTestFinished } from 'vitest'
 import { test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 
@@ -72,4 +74,19 @@ describe('ten times the capacity', () => {
     expect(grownMb).toBeLessThan(100)
     expect([201, 404]).toContain(afterwards.status)
   })
+})
+
+test('a thousand callers that come at once are connected while the gateway accepts none', { timeout: 60_000 }, async ({ sandbox }) => {
+  const gateway = await startProgram(sandbox)
+  const { hostname, port } = new URL(gateway.url)
+  gateway.kill('SIGSTOP')
+
+  const sockets = Array.from({ length: 1_000 }, () => connect(Number(port), hostname))
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  await Promise.all(sockets.map(socket => once(socket, 'connect')))
+
+  gateway.kill('SIGCONT')
+  expect((await gateway.get('/channels')).status).toBe(200)
 })
