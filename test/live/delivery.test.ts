@@ -1,4 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect } from 'vitest'
+import { openStore } from '../../src/store/open.ts'
+import { policy } from '../store/sends.ts'
 import { blocksOf, chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
 
 const never = new AbortController().signal
@@ -53,6 +58,24 @@ describe('a stream', () => {
 
     for (const stream of streams) await expect.poll(() => idsOf(stream), { timeout: 40_000 }).toEqual(ids)
     expect(afilnet.reads).toBeLessThan(50)
+  })
+
+  test('gets the events of two processes in their order', async ({ start, openIn, afilnet, onTestFinished }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'delivery-'))
+    const url = `sqlite:${join(folder, 'ledger.sqlite')}`
+    const [here, there] = [await openStore(url, policy), await openStore(url, policy)]
+    onTestFinished(async () => {
+      for (const store of [here, there]) await store.close()
+      rmSync(folder, { recursive: true })
+    })
+    for (const account of ['main', 'other']) await here.log.open(account)
+    const ids = Array.from({ length: 40 }, (_, n) => `${n}`)
+    afilnet.list = ids.map(id => message(id))
+    const stream = await openIn(start({ log: here.log, secret: here.secret }))
+
+    for (const [n, id] of ids.entries()) await (n % 3 === 1 ? there : here).log.append('main', { events: [created(id)] })
+
+    await expect.poll(() => idsOf(stream)).toEqual(ids)
   })
 
   test('waits at an event whose text cannot be read, while others that filter it out go on', async ({ open, append, afilnet }) => {

@@ -71,7 +71,7 @@ type Fixtures = {
   /** The conversation as Afilnet lists it; an error is what it answers instead. */
   afilnet: { list: Message[]; error: Error | undefined; reads: number }
   live: Live
-  start: (over?: ConsumersOptions & { onDelivered?: (account: string, lagMs: number) => void }) => Live
+  start: (over?: ConsumersOptions & Partial<Pick<Parameters<typeof createLive>[0], 'log' | 'secret' | 'onDelivered'>>) => Live
   append: (...events: NewEvent[]) => Promise<number[] | undefined>
   open: (reader?: Reader, query?: Query, unsentBytes?: number) => Promise<Taken>
   /** The same of another delivery; a reader that takes when asked has nothing unsent then. */
