@@ -1,4 +1,4 @@
-import type { EventLog, LoggedEvent, LogMark, News } from '../store/event-log.ts'
+import type { EventLog, LoggedEvent, LogMark } from '../store/event-log.ts'
 import { cursorOf } from './cursor.ts'
 import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
 import type { Texts } from './texts.ts'
@@ -66,7 +66,7 @@ export class Feed {
     this.#identity = mark.identity
     this.#last = mark.last
     this.#tailFrom = mark.last
-    this.#stop = log.watch([account], (_, news) => this.#learn(news))
+    this.#stop = log.watch([account], () => this.#advance())
     return mark
   }
 
@@ -131,21 +131,6 @@ export class Feed {
     return { event, id, learntAt: performance.now() }
   }
 
-  /** Takes what follows the newest event that it has, which saves reading it. */
-  #learn(news: News | undefined) {
-    const follows = news?.mark.identity === this.#identity && news.after === this.#last && !this.#reading
-    if (follows) this.#take(news.events)
-    else void this.#advance()
-  }
-
-  #take(events: readonly LoggedEvent[]) {
-    for (const event of events) this.#tail.push(this.#entryOf(event))
-    this.#last = events.at(-1)?.position ?? this.#last
-    const dropped = this.#tail.splice(0, Math.max(0, this.#tail.length - tailEntries))
-    this.#tailFrom = dropped.at(-1)?.event.position ?? this.#tailFrom
-    this.#options.onNews()
-  }
-
   /** Reads what is new; what is told meanwhile is read in another round. */
   async #advance() {
     this.#isBehind = true
@@ -157,8 +142,12 @@ export class Feed {
         const { mark, events } = await this.#options.log.read(this.account, this.#last, pageEntries)
         if (mark?.identity !== this.#identity || mark.last < this.#last) return this.#options.onReplaced()
         if (events.length === 0) continue
+        this.#tail.push(...events.map(event => this.#entryOf(event)))
+        this.#last = events.at(-1)?.position ?? this.#last
         this.#isBehind ||= events.length === pageEntries
-        this.#take(events)
+        const dropped = this.#tail.splice(0, Math.max(0, this.#tail.length - tailEntries))
+        this.#tailFrom = dropped.at(-1)?.event.position ?? this.#tailFrom
+        this.#options.onNews()
       }
     } catch {
       this.#timer = setTimeout(() => this.#advance(), againMs).unref() // the store is away

@@ -52,9 +52,6 @@ export type LoggedEvent = NewEvent & { position: number }
  */
 export type LogMark = { identity: string; trimmed: number; last: number }
 
-/** Events that were appended, all that follow position `after`, and the log as it was then. */
-export type News = { mark: LogMark; after: number; events: LoggedEvent[] }
-
 /** What the poller knows of a conversation or a channel: opaque text without any text of a message. */
 export type KnownState = {
   key: string
@@ -96,10 +93,9 @@ export type EventLog = {
   trim(keepMs: number): Promise<number>
   /**
    * Calls back after events were appended to the log of one of the accounts, by this process or another, within a second; also when some may
-   * have been missed. A store that has the events at hand gives them. Never throws: while the store is away it calls nobody, and when it is
-   * back it calls for every account.
+   * have been missed. Never throws: while the store is away it calls nobody, and when it is back it calls for every account.
    */
-  watch(accounts: readonly string[], onNews: (account: string, news?: News) => void): () => void
+  watch(accounts: readonly string[], onNews: (account: string) => void): () => void
 }
 
 /** What a store has beside the ledger. */

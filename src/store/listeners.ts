@@ -1,12 +1,9 @@
-import type { News } from './event-log.ts'
-
-type OnNews = (account: string, news?: News) => void
-type Listener = { accounts: ReadonlySet<string>; onNews: OnNews }
+type Listener = { accounts: ReadonlySet<string>; onNews: (account: string) => void }
 
 /** Those who watch the event logs of accounts; `tell` calls those who watch that account. */
 export type Listeners = {
-  add(accounts: readonly string[], onNews: OnNews): () => void
-  tell: OnNews
+  add(accounts: readonly string[], onNews: (account: string) => void): () => void
+  tell(account: string): void
 }
 
 /** `look` watches what other processes append, from the first listener to the last; it is started again when the accounts change. */
@@ -28,8 +25,8 @@ export function createListeners(look: (accounts: readonly string[]) => () => voi
         if (all.delete(listener)) restart()
       }
     },
-    tell(account, news) {
-      for (const { accounts, onNews } of all) if (accounts.has(account)) onNews(account, news)
+    tell(account) {
+      for (const { accounts, onNews } of all) if (accounts.has(account)) onNews(account)
     },
   }
 }

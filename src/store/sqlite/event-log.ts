@@ -129,18 +129,15 @@ export function announce(context: VerbContext, flat: FlatRow) {
 }
 
 function log({ file, trusted, logged }: VerbContext, account: string, events: readonly FlatEvent[]): number[] {
-  const mark = markOf(file, account)
-  if (!mark) throw new Error('The account has no event log')
+  const last = markOf(file, account)?.last
+  if (last === undefined) throw new Error('The account has no event log')
   if (events.length === 0) return []
-  const first = Math.max(mark.last + 1, Math.floor(trusted) * perMs)
+  const first = Math.max(last + 1, Math.floor(trusted) * perMs)
   const positions = events.map((_, n) => first + n)
   for (const [n, [destination, body]] of events.entries())
     file.run('INSERT INTO events VALUES (?, ?, ?, ?)', account, first + n, destination, body)
-  const last = first + events.length - 1
-  file.run('UPDATE logs SET last = ? WHERE account = ?', last, account)
-  const { after = mark.last, rows = [] } = logged.get(account) ?? {}
-  for (const [n, [, body]] of events.entries()) rows.push([first + n, body])
-  logged.set(account, { mark: { ...mark, last }, after, rows })
+  file.run('UPDATE logs SET last = ? WHERE account = ?', first + events.length - 1, account)
+  logged.add(account)
   return positions
 }
 

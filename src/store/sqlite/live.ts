@@ -2,13 +2,12 @@ import type { EventLog, Leases, Live, LoggedEvent, NewEvent } from '../event-log
 import { createListeners } from '../listeners.ts'
 import { createDeliveries } from './deliveries.ts'
 import type { Thread } from './thread.ts'
-import type { FlatNews } from './verb-context.ts'
 
 const lookMs = 1_000
 const trimMax = 20_000 // never all of a large log at once
 
-/** Leases and the event log in a SQLite file; `logged` is to be called with what has been appended to the log of an account. */
-export function createLive(writer: Thread, reader: Thread): Live & { logged: (account: string, news: FlatNews) => void } {
+/** Leases and the event log in a SQLite file; `logged` is to be called for each account whose log has grown. */
+export function createLive(writer: Thread, reader: Thread): Live & { logged: (account: string) => void } {
   const listeners = createListeners(look)
 
   /** Another process may have the file open, too: an old one that drains, say. */
@@ -43,7 +42,7 @@ export function createLive(writer: Thread, reader: Thread): Live & { logged: (ac
     find: (account, keys) => reader.call('findStates', [account, keys]),
     async read(account, after, limit) {
       const { mark, rows } = await reader.call('readLog', [account, after, limit])
-      return { ...(mark && { mark }), events: rows.map(eventOf) }
+      return { ...(mark && { mark }), events: rows.map(([position, body]) => eventOf(position, body)) }
     },
     async trim(keepMs) {
       for (let trimmed = 0; ; ) {
@@ -54,10 +53,7 @@ export function createLive(writer: Thread, reader: Thread): Live & { logged: (ac
     },
     watch: listeners.add,
   }
-  // Those who wait for their calls of the same batch come first.
-  const logged = (account: string, { rows, ...news }: FlatNews) =>
-    void setImmediate(() => listeners.tell(account, { ...news, events: rows.map(eventOf) }))
-  return { leases, log, deliveries: createDeliveries(writer, reader), logged }
+  return { leases, log, deliveries: createDeliveries(writer, reader), logged: listeners.tell }
 }
 
-const eventOf = ([position, body]: [number, string]): LoggedEvent => ({ ...(JSON.parse(body) as NewEvent), position }) // as `append` wrote it
+const eventOf = (position: number, body: string): LoggedEvent => ({ ...(JSON.parse(body) as NewEvent), position }) // as `append` wrote it

@@ -63,7 +63,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
     hungMs,
     report,
   }
-  const writer = createThread({ ...common, onLedger, onLogged: (account, news) => logged(account, news) })
+  const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
   const { logged, ...live } = createLive(writer, reader)
   const turns = createTurns(2)

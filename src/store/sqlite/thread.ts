@@ -4,7 +4,6 @@ import { createWorkerClient } from '../../lib/worker-client.ts'
 import type { LedgerClock } from '../clock.ts'
 import type { LedgerMemory } from '../identity.ts'
 import { LedgerChangedError, type LedgerListener, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store.ts'
-import type { FlatNews } from './verb-context.ts'
 import type { Learnt, Refusal, Times, Verbs, WorkerSettings } from './worker.ts'
 
 /** A worker thread that runs the verbs of `writes.ts` and `reads.ts`. Rejects with `StoreUnavailableError` or one of its kinds. */
@@ -22,7 +21,7 @@ type ThreadOptions = {
   report: (fault?: StoreFault) => void
   onLedger?: LedgerListener
   /** The event log of an account has grown. */
-  onLogged?: (account: string, news: FlatNews) => void
+  onLogged?: (account: string) => void
 }
 
 // V8 would rather let the heap grow to several times what is in use than collect it.
@@ -52,7 +51,7 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
     onReply(about) {
       const { state, memory: known, logged = [] } = about as Learnt // as worker.ts says it
       if (state) report(state.fault)
-      for (const [account, news] of logged) onLogged(account, news)
+      for (const account of logged) onLogged(account)
       if (!known) return
       if (!memory && known.clock > 0) clock.anchor(known.clock)
       const was = memory?.refused !== undefined

@@ -1,9 +1,5 @@
-import type { LogMark } from '../event-log.ts'
 import type { LedgerMark } from '../identity.ts'
 import type { SqliteFile } from './file.ts'
-
-/** `News` on its way between the threads: an event is its position and the rest as JSON. */
-export type FlatNews = { mark: LogMark; after: number; rows: [position: number, body: string][] }
 
 /** What a verb works with: the file, the clock of the process that asked, and what follows from both. */
 export type VerbContext = {
@@ -31,8 +27,8 @@ export type VerbContext = {
   claims: number
   /** What this transaction adds to the counts of a caller and day, by both. */
   counts: Map<string, { caller: string; day: number; sends: number; attempts: number }>
-  /** What this transaction has appended to the event logs, by account. */
-  logged: Map<string, FlatNews>
+  /** Accounts to whose event log this transaction has appended. */
+  logged: Set<string>
 }
 
 const dayMs = 86_400_000

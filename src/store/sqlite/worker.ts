@@ -8,7 +8,7 @@ import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
 import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
-import { type FlatNews, flush, markOf, type VerbContext } from './verb-context.ts'
+import { flush, markOf, type VerbContext } from './verb-context.ts'
 import { writes as ledgerWrites } from './writes.ts'
 
 /** What the worker gets at its start; `memory` is what its predecessor knew of the ledger. */
@@ -23,8 +23,8 @@ export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
 /** The clock of the main thread, with each batch. */
 export type Times = Pick<VerbContext, 'now' | 'trusted' | 'mayDelete' | 'mayExpireLeases'>
 
-/** What a batch has learnt: how the store is, what this process is to remember of its ledger, and the new events of each account. */
-export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: [account: string, news: FlatNews][] }
+/** What a batch has learnt: how the store is, what this process is to remember of its ledger, and which accounts have new events. */
+export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: string[] }
 
 /** What is wrong with a call: without a `fault` the call itself. */
 export type Refusal = { fault?: StoreFault | undefined; message: string }
@@ -115,7 +115,7 @@ function contextOf(times: Times, known: LedgerMemory | undefined, clock: number,
     changed: known?.refused !== undefined,
     claims: 0,
     counts: new Map(),
-    logged: new Map(),
+    logged: new Set(),
   }
 }
 

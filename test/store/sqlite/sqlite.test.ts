@@ -2,31 +2,13 @@ import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { describe, expect } from 'vitest'
-import type { News } from '../../../src/store/event-log.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { storeContract } from '../contract.ts'
-import { created } from '../event-contract.ts'
 import { queueContract } from '../queue-contract.ts'
 import { crm, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
 for (const contract of [storeContract, queueContract]) contract('sqlite in memory', options => openStore('sqlite::memory:', options))
-
-test('those who watch a log are given what a read gives, each event once', async ({ open }) => {
-  const { log } = await open()
-  const { last } = await log.open('main')
-  const told: (News | undefined)[] = []
-  const stop = log.watch(['main'], (_, news) => told.push(news))
-  await Promise.all([log.append('main', { events: [created('1'), created('2')] }), log.append('main', { events: [created('3')] })])
-  await log.append('main', { events: [created('4')] })
-  const { mark, events } = await log.read('main', 0, 1_000)
-  stop()
-
-  const news = told.filter(news => news !== undefined)
-  expect(news.flatMap(({ events }) => events)).toEqual(events)
-  expect(news.map(({ after }) => after)).toEqual([last, ...news.slice(0, -1).map(({ mark }) => mark.last)])
-  expect(news.at(-1)?.mark).toEqual(mark)
-})
 
 describe('the worker', () => {
   test('however many arrive together, no transaction has more than 512 of them', async ({ open, path }) => {
