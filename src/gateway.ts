@@ -21,6 +21,7 @@ import { connectPollers } from './parts/pollers.ts'
 import { connectQueue, endQueueWithoutKey, type Queue } from './parts/queue.ts'
 import { connectReadBack } from './parts/read-back.ts'
 import { connectWebhooks } from './parts/webhooks.ts'
+import { listen } from './plugins/listeners.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
@@ -56,13 +57,6 @@ const leastStoreMs = 2_000
 /** Streams end one after the other, so that their consumers do not all come back at once. */
 const maxSpreadMs = 2_000
 
-/**
- * How many connections the kernel holds until the process accepts them, up to its own limit (`net.core.somaxconn`).
- *
- * Node accepts one for each turn of its event loop. With its default of 511, some of a thousand callers that came at once waited two seconds.
- */
-const listenBacklog = 4_096
-
 /** What remains of `DRAIN_MS` for closing, after the last request. */
 const closeMs = 500
 
@@ -94,7 +88,7 @@ export async function startGateway(
 ): Promise<Gateway> {
   const parts = await assemble(config, logger, timeouts, droppedLines)
   const { app, admin } = parts
-  const adminListens = await listen(parts)
+  const adminListens = await listenOnBoth(parts)
   await parts.pollers.start()
   await parts.webhooks.reload(config.webhooks)
   let stopWatching = () => {}
@@ -244,8 +238,8 @@ function lazyTokens(readSecret: () => Promise<KeyObject>): Tokens {
 }
 
 /** Listens on both ports; `false` if the admin port is the default one and in use. */
-async function listen({ app, admin, config, logger }: Parts): Promise<boolean> {
-  await app.listen({ host: config.host, port: config.port, backlog: listenBacklog, listenTextResolver: () => 'listening' })
+async function listenOnBoth({ app, admin, config, logger }: Parts): Promise<boolean> {
+  await listen(app, config.host, config.port)
   return listenForAdmin(admin, config, logger).catch(async error => {
     app.server.closeAllConnections()
     await app.close()

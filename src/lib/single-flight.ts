@@ -24,18 +24,42 @@ export abstract class Flight<T> {
   }
 
   succeed(value: T) {
-    for (const waiter of this.#waiters.splice(0)) {
-      waiter.cancellation.unsubscribe()
-      waiter.resolve(value)
-    }
+    this.#end(waiter => waiter.resolve(value))
   }
 
   fail(error: unknown) {
-    for (const waiter of this.#waiters.splice(0)) {
-      waiter.cancellation.unsubscribe()
-      waiter.reject(error)
-    }
+    this.#end(waiter => waiter.reject(error))
   }
+
+  #end(tell: Tell<T>) {
+    const waiters = this.#waiters.splice(0)
+    for (const { cancellation } of waiters) cancellation.unsubscribe()
+    if (waiters.length > perTurn) tellInTurns(waiters, tell)
+    else for (const waiter of waiters) tell(waiter)
+  }
+}
+
+type Tell<T> = (waiter: FlightWaiter<T>) => void
+
+/** What follows the end of a flight for hundreds of waiters would keep everything else waiting, in one turn of the event loop. */
+const perTurn = 16
+
+/** Each tells the next few waiters of a flight that has ended, and says whether they were the last. */
+const ending: (() => boolean)[] = []
+
+function tellInTurns<T>(waiters: readonly FlightWaiter<T>[], tell: Tell<T>) {
+  let told = 0
+  ending.push(() => {
+    for (const waiter of waiters.slice(told, told + perTurn)) tell(waiter)
+    told += perTurn
+    return told >= waiters.length
+  })
+  if (ending.length === 1) takeTurn()
+}
+
+function takeTurn() {
+  if (ending[0]?.()) ending.shift()
+  if (ending.length > 0) setImmediate(takeTurn)
 }
 
 class FlightWaiter<T> implements CancelListener {

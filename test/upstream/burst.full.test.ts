@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { describe, expect, onTestFinished } from 'vitest'
-import { test } from '../gateway.ts'
+import { canaries, test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 
 type Arrival = { id: string; status: number; code: string | undefined; retryAfter: number; tookMs: number }
@@ -76,17 +76,48 @@ describe('ten times the capacity', () => {
   })
 })
 
-test('a thousand callers that come at once are connected while the gateway accepts none', { timeout: 60_000 }, async ({ sandbox }) => {
-  const gateway = await startProgram(sandbox)
-  const { hostname, port } = new URL(gateway.url)
-  gateway.kill('SIGSTOP')
+describe('a thousand callers that come at once', { timeout: 60_000 }, () => {
+  test('are connected while the gateway accepts none', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox)
+    gateway.kill('SIGSTOP')
 
-  const sockets = Array.from({ length: 1_000 }, () => connect(Number(port), hostname))
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy()
+    await Promise.all(callers(gateway.url).map(caller => once(caller, 'connect')))
+
+    gateway.kill('SIGCONT')
+    expect((await gateway.get('/channels')).status).toBe(200)
   })
-  await Promise.all(sockets.map(socket => once(socket, 'connect')))
 
-  gateway.kill('SIGCONT')
-  expect((await gateway.get('/channels')).status).toBe(200)
+  test('are all answered before any is answered for the two hundred and fiftieth time', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox)
+    const request = `GET /me HTTP/1.1\r\nHost: ${new URL(gateway.url).host}\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`
+    const sockets = callers(gateway.url)
+    const answers = await new Promise<number[]>(resolve => {
+      let waiting = 0
+      const counts = sockets.map((caller, n) => {
+        caller.once('connect', () => caller.write(request))
+        caller.on('data', data => {
+          if (!data.includes('HTTP/1.1 200')) return
+          counts[n] = (counts[n] ?? 0) + 1
+          if (counts[n] === 1 && --waiting === 0) resolve(counts)
+          caller.write(request)
+        })
+        waiting++
+        return 0
+      })
+    })
+
+    expect(Math.max(...answers)).toBeLessThan(250)
+    for (const socket of sockets) socket.destroy()
+    gateway.kill('SIGTERM') // a kill would cut its last log line
+    await gateway.exited
+  })
+
+  function callers(url: string) {
+    const { hostname, port } = new URL(url)
+    const sockets = Array.from({ length: 1_000 }, () => connect(Number(port), hostname))
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy()
+    })
+    return sockets
+  }
 })
