@@ -13,7 +13,8 @@ export const server = {
     PORT: Type.Integer({
       ...port,
       default: 3000,
-      description: 'The port of the gateway. 0 takes any free port; the log line `gateway is ready` shows it. On Linux sixteen listeners share the port.',
+      description:
+        'The port of the gateway. 0 takes any free port; the log line `gateway is ready` shows it. On Linux sixteen listeners share the port.',
     } satisfies Field),
     ADMIN_HOST: Type.String({
       default: '127.0.0.1',
