@@ -239,12 +239,14 @@ function lazyTokens(readSecret: () => Promise<KeyObject>): Tokens {
 
 /** Listens on both ports; `false` if the admin port is the default one and in use. */
 async function listenOnBoth({ app, admin, config, logger }: Parts): Promise<boolean> {
-  await listen(app, config.host, config.port)
-  return listenForAdmin(admin, config, logger).catch(async error => {
+  try {
+    await listen(app, config.host, config.port)
+    return await listenForAdmin(admin, config, logger)
+  } catch (error) {
     app.server.closeAllConnections()
     await app.close()
     throw error
-  })
+  }
 }
 
 /** Applies a configuration at once, or as soon as a new WSDL has been read; one that cannot be read changes nothing. */

@@ -50,7 +50,11 @@ const ending: (() => boolean)[] = []
 function tellInTurns<T>(waiters: readonly FlightWaiter<T>[], tell: Tell<T>) {
   let told = 0
   ending.push(() => {
-    for (const waiter of waiters.slice(told, told + perTurn)) tell(waiter)
+    for (const waiter of waiters.slice(told, told + perTurn)) {
+      const { reason } = waiter.cancellation // it may have left meanwhile
+      if (reason) waiter.reject(reason)
+      else tell(waiter)
+    }
     told += perTurn
     return told >= waiters.length
   })
