@@ -31,39 +31,39 @@ export abstract class Flight<T> {
     this.#end(waiter => waiter.reject(error))
   }
 
-  #end(tell: Tell<T>) {
+  #end(settle: Settle<T>) {
     const waiters = this.#waiters.splice(0)
     for (const { cancellation } of waiters) cancellation.unsubscribe()
-    if (waiters.length > perTurn) tellInTurns(waiters, tell)
-    else for (const waiter of waiters) tell(waiter)
+    if (waiters.length > batchSize) settleInBatches(waiters, settle)
+    else for (const waiter of waiters) settle(waiter)
   }
 }
 
-type Tell<T> = (waiter: FlightWaiter<T>) => void
+type Settle<T> = (waiter: FlightWaiter<T>) => void
 
-/** What follows the end of a flight for hundreds of waiters would keep everything else waiting, in one turn of the event loop. */
-const perTurn = 16
+/** Waiters settled in one turn of the event loop: hundreds of answers in one turn would delay every other request. */
+const batchSize = 16
 
-/** Each tells the next few waiters of a flight that has ended, and says whether they were the last. */
-const ending: (() => boolean)[] = []
+/** Each settles the next batch of a flight that has ended, and returns whether it was the last one. */
+const batches: (() => boolean)[] = []
 
-function tellInTurns<T>(waiters: readonly FlightWaiter<T>[], tell: Tell<T>) {
-  let told = 0
-  ending.push(() => {
-    for (const waiter of waiters.slice(told, told + perTurn)) {
-      const { reason } = waiter.cancellation // it may have left meanwhile
+function settleInBatches<T>(waiters: readonly FlightWaiter<T>[], settle: Settle<T>) {
+  let settled = 0
+  batches.push(() => {
+    for (const waiter of waiters.slice(settled, settled + batchSize)) {
+      const { reason } = waiter.cancellation // its caller may have left since
       if (reason) waiter.reject(reason)
-      else tell(waiter)
+      else settle(waiter)
     }
-    told += perTurn
-    return told >= waiters.length
+    settled += batchSize
+    return settled >= waiters.length
   })
-  if (ending.length === 1) takeTurn()
+  if (batches.length === 1) settleNextBatch()
 }
 
-function takeTurn() {
-  if (ending[0]?.()) ending.shift()
-  if (ending.length > 0) setImmediate(takeTurn)
+function settleNextBatch() {
+  if (batches[0]?.()) batches.shift()
+  if (batches.length > 0) setImmediate(settleNextBatch)
 }
 
 class FlightWaiter<T> implements CancelListener {

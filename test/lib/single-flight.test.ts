@@ -7,19 +7,19 @@ class Work extends Flight<string> {
   abandon() {}
 }
 
-/** Joins so many times; `told` are the numbers of those that have heard, in that order. */
+/** Joins so many times; `settled` has the number of each waiter, in the order in which they settle. */
 function joined(work: Work, count: number) {
-  const told: number[] = []
+  const settled: number[] = []
   const callers = Array.from({ length: count }, () => new Cancellation())
   const ends = callers.map(async (caller, n) => {
-    await work.join(caller).finally(() => told.push(n))
+    await work.join(caller).finally(() => settled.push(n))
   })
-  return { told, callers, ends: Promise.allSettled(ends) }
+  return { settled, callers, ends: Promise.allSettled(ends) }
 }
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
-test('hundreds of waiters hear in their order, a few in each turn, and those of another flight do not wait for them', async () => {
+test('settles a hundred waiters in order, a batch in each turn, without delaying another flight', async () => {
   const [large, small] = [new Work(), new Work()]
   const [many, few] = [joined(large, 100), joined(small, 3)]
 
@@ -27,13 +27,13 @@ test('hundreds of waiters hear in their order, a few in each turn, and those of 
   small.succeed('done')
   await turn()
 
-  expect(few.told).toEqual(numbers(3))
-  expect(many.told.length).toBeLessThan(100)
+  expect(few.settled).toEqual(numbers(3))
+  expect(many.settled.length).toBeLessThan(100)
   await many.ends
-  expect(many.told).toEqual(numbers(100))
+  expect(many.settled).toEqual(numbers(100))
 })
 
-test('two large flights that end together both end', async () => {
+test('settles every waiter of two large flights that end together', async () => {
   const [first, second] = [new Work(), new Work()]
   const ends = [joined(first, 40), joined(second, 50)].map(({ ends }) => ends)
 
@@ -45,7 +45,7 @@ test('two large flights that end together both end', async () => {
   expect(failed.map(({ status }) => status)).toEqual(Array(50).fill('rejected'))
 })
 
-test('a waiter that leaves before its turn hears that it has left, not how the work ended', async () => {
+test('rejects a waiter that was cancelled before its batch with the reason of its cancellation', async () => {
   const work = new Work()
   const { callers, ends } = joined(work, 40)
   const left = new Error('left')
