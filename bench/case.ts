@@ -7,6 +7,8 @@ export type RunOptions = {
   rounds: number
   seconds: number
   warmSeconds: number
+  /** Before the first run of each target: V8 goes on compiling what is hot for tens of thousands of requests. */
+  firstWarmSeconds: number
   checks: number
   /** How much of a case's connections. */
   part: number
@@ -45,6 +47,6 @@ export type Case = {
   once?: true
   /** The first one decides whether a set of rounds is steady enough. */
   figures: Record<string, Figure>
-  warm(setup: Setup): Promise<unknown>
+  warm(setup: Setup, seconds: number): Promise<unknown>
   measure(setup: Setup): Promise<Outcome>
 }

@@ -57,9 +57,12 @@ export async function run(
       await attempt(name, async () => report(name, await verify(targets[name], endpoint, of.asks, runOptions.checks)))
     }
   }
+  const warmed = new Set<SubjectName>()
   const measureOnce = async (name: SubjectName, runningTarget: RunningTarget, rounds: Result['rounds']) => {
     const setup = { ...runningTarget, name, stub, runOptions }
-    if (runOptions.warmSeconds > 0) await of.warm(setup)
+    const warmSeconds = warmed.has(name) ? runOptions.warmSeconds : runOptions.firstWarmSeconds
+    warmed.add(name)
+    if (warmSeconds > 0) await of.warm(setup, warmSeconds)
     const { numbers, mistakes } = await of.measure(setup)
     report(name, mistakes)
     rounds.push(numbers)

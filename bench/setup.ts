@@ -30,7 +30,7 @@ export type RunningTarget = {
 }
 
 /** What is different where a target starts again; what it writes to stdout goes to `output`, if that names a file. */
-export type Restart = Pick<Start, 'nodeFlags' | 'output' | 'features'>
+export type Restart = Pick<Start, 'nodeFlags' | 'output' | 'features' | 'entry'>
 
 /** A program that has answered its first request, so many milliseconds after its start. */
 export type Opened = { endpoint: Endpoint; program: Program; startedMs: number }

@@ -19,6 +19,8 @@ export type Start = {
   output?: string | undefined
   core?: Core
   features?: Features
+  /** What the gateway is started from, instead of its sources. */
+  entry?: string
 }
 
 /** One way to serve Afilnet as REST. */
@@ -41,7 +43,7 @@ export const webhookSecret = `whsec_${Buffer.from('fake-webhook-secret-of-the-be
 const heapFlags = ['--max-semi-space-size=8']
 
 /** As an operator would run it: a configuration file, a limit that is not reached, a log line for each request, a durable ledger. */
-function startGateway({ port, upstream, folder, nodeFlags = [], output, core = 'target', features = {} }: Start) {
+function startGateway({ port, upstream, folder, nodeFlags = [], output, core = 'target', features = {}, entry = 'src/main.ts' }: Start) {
   const { channels, webhook, env: more } = features
   const config = join(folder, 'config.json')
   writeFileSync(join(folder, 'password'), account.password)
@@ -69,7 +71,7 @@ function startGateway({ port, upstream, folder, nodeFlags = [], output, core = '
     LOG_LEVEL: 'info',
     ...more,
   }
-  return start(core, [process.execPath, ...heapFlags, ...nodeFlags, join(here, '../src/main.ts')], env, output)
+  return start(core, [process.execPath, ...heapFlags, ...nodeFlags, join(here, '..', entry)], env, output)
 }
 
 const startNode =

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, onTestFinished, vi } from 'vitest'
 import { getChatChannels } from '../src/afilnet/operations.ts'
 import { Cancellation } from '../src/lib/cancellation.ts'
 import { startSandbox } from '../src/sandbox/app.ts'
+import type { Call } from '../src/upstream/call.ts'
 import { createUpstream } from '../src/upstream/upstream.ts'
 import { calls, chat } from './afilnet/calls.ts'
 import { selfSigned } from './afilnet/certificate.ts'
@@ -96,11 +97,13 @@ describe('credentials that Afilnet rejects', () => {
     const accounts = { wrong: { ...account, password: 'fake-wrong-password' }, right: { ...account, password: canaries.password } }
     const upstream = createUpstream({ accounts, timeoutMs: 5_000, lateMs: 0, readCacheMs: 0, maxResponseBytes: 1_000_000 })
     onTestFinished(() => upstream.close())
-    const read = (account: string) =>
-      upstream.read(getChatChannels, {}, { caller: 'someone', account: upstream.open(account), cancellation: new Cancellation() }).then(
+    const read = (name: string) => {
+      const account = upstream.open(name)
+      return account.read(getChatChannels, {}, { caller: 'someone', account, cancellation: new Cancellation() }).then(
         ({ body }) => JSON.parse(Buffer.from(body).toString()).items,
         error => error.fault.code,
       )
+    }
 
     await read('wrong')
 
@@ -171,13 +174,14 @@ describe('SIGHUP', () => {
     sandbox.latencyMs = 100
     const params = { platform: 'whatsapp', platformid: '100', destination: 'x', message: 'Hello' }
     const { sendMessage } = await import('../src/afilnet/operations.ts')
-    const underWay = [1, 2, 3].map(() => upstream.prepareSend(sendMessage, params, context()).run(() => {}))
+    const send = (call: Call) => call.account.prepareSend(sendMessage, params, call).run(() => {})
+    const underWay = [1, 2, 3].map(() => send(context()))
     const asked = context()
     await sandbox.called(1)
 
     upstream.reload(after)
-    await upstream.prepareSend(sendMessage, params, asked).run(() => {})
-    await upstream.prepareSend(sendMessage, params, context()).run(() => {})
+    await send(asked)
+    await send(context())
     await Promise.all(underWay)
 
     expect(sandbox.sent).toHaveLength(4)

@@ -1,13 +1,12 @@
-import { FairQueue, type Waiter } from '../lib/fair-queue.ts'
+import { FairQueue } from '../lib/fair-queue.ts'
 import { failures, UpstreamError } from './faults.ts'
 import type { Operation } from './operations.ts'
 
 /** A moving mean of up to sixteen values; 0 while there was none. */
 type Mean = { ms: number; count: number }
 
-/** Decides which calls of one account may be made now, wait, or are refused because they could not end in time. */
-export class Admission {
-  readonly #queue: FairQueue
+/** The fair queue of an account's calls, which refuses those that could not end in time. */
+export class Admission extends FairQueue {
   readonly #connections: number
   readonly #timeoutMs: number
   /** How long a call holds its slot. */
@@ -17,29 +16,15 @@ export class Admission {
   #lateCalls = 0
 
   constructor({ connections, timeoutMs }: { connections: number; timeoutMs: number }) {
-    this.#queue = new FairQueue(connections, connections)
+    super(connections, connections)
     this.#connections = connections
     this.#timeoutMs = timeoutMs
   }
 
-  load = () => this.#queue.load()
-
-  mustWait(caller: string): boolean {
-    return this.#queue.positionOf(caller) > 0
-  }
-
   /** Whether a slot is free for the caller, or will be so early that the call can end within its budget. */
-  admits(operation: Operation, caller: string, timeoutMs: number): boolean {
-    if (this.#queue.positionOf(caller) === 0) return true
-    return this.#queue.admits(caller) && this.#waitMs(caller) + this.minBudgetMs(operation, caller) < timeoutMs
-  }
-
-  acquire(waiter: Waiter) {
-    this.#queue.acquire(waiter)
-  }
-
-  release(waiter: Waiter) {
-    this.#queue.release(waiter)
+  canServe(operation: Operation, caller: string, timeoutMs: number): boolean {
+    if (this.positionOf(caller) === 0) return true
+    return this.admits(caller) && this.#waitMs(caller) + this.minBudgetMs(operation, caller) < timeoutMs
   }
 
   overloaded({ safe }: Operation, caller: string): UpstreamError {
@@ -80,7 +65,7 @@ export class Admission {
 
   /** How long a call that comes now would wait for a slot, as far as one can tell. */
   #waitMs(caller: string): number {
-    return (this.#queue.positionOf(caller) * this.#holdTime.ms) / (this.#connections - this.#lateCalls)
+    return (this.positionOf(caller) * this.#holdTime.ms) / (this.#connections - this.#lateCalls)
   }
 }
 

@@ -19,19 +19,17 @@ export type ClientOptions = {
   protocol?: Protocol | undefined
   /** Calls at one time; as many again may wait. */
   connections: number
-  /** Those of all accounts together, which share the room for responses. */
-  allConnections?: () => number
   /** The whole budget of one call, waiting included. */
   timeoutMs: number
   /** How much longer a call may live whose result is still of use after its deadline. */
   lateMs: number
   maxResponseBytes: number
-  /** Who may hold a response larger than its even share. */
+  /** What every response may have without waiting for room. All accounts share the room, so a reload may change it. */
+  evenShare?: { readonly bytes: number }
+  /** Who may hold more than that. */
   largeResponseSlots: LargeResponseSlots
   /** The egress proxy, perhaps with credentials. */
   proxyUrl?: URL | undefined
-  /** Called for each answer that bears the sandbox's mark. */
-  onSandbox?: () => void
   /** Sees every exchange as it is on the wire. */
   watch?: Dispatcher.DispatcherComposeInterceptor
 }
@@ -45,7 +43,7 @@ export class Client {
   readonly #protocol: Protocol | undefined
 
   constructor(options: ClientOptions) {
-    const { protocol, connections, timeoutMs, maxResponseBytes, allConnections = () => connections, proxyUrl, watch } = options
+    const { protocol, connections, timeoutMs, maxResponseBytes, proxyUrl, watch } = options
     const { url } = protocol ?? options
     this.#url = url
     this.#timeoutMs = timeoutMs
@@ -56,8 +54,9 @@ export class Client {
       ...options,
       admission: new Admission(options),
       connections: new Connections({ origin: url.origin, connect, limit: connections, maxResponseBytes, watch }),
-      perCallBytes: () => Math.floor(maxResponseBytes / allConnections()),
+      evenShare: options.evenShare ?? { bytes: Math.floor(maxResponseBytes / connections) },
       readsFaults: protocol?.readsFaults ?? false,
+      isSandbox: false,
     }
   }
 
@@ -79,7 +78,12 @@ export class Client {
   /** Throws an `UpstreamError` if a call that began now would be refused for want of a slot. */
   admit(operation: Operation, caller: string) {
     const { admission } = this.#state
-    if (!admission.admits(operation, caller, this.#timeoutMs)) throw admission.overloaded(operation, caller)
+    if (!admission.canServe(operation, caller, this.#timeoutMs)) throw admission.overloaded(operation, caller)
+  }
+
+  /** Whether an answer has borne the sandbox's mark. */
+  get isSandbox() {
+    return this.#state.isSandbox
   }
 
   /** Calls that hold a slot, and those that wait for one. */

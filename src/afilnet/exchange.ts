@@ -16,14 +16,15 @@ export type ClientState = {
   admission: Admission
   connections: Connections
   largeResponseSlots: LargeResponseSlots
-  /** Bytes that every response may have without waiting for room. */
-  perCallBytes: () => number
+  /** What every response may have without waiting for room. */
+  evenShare: { readonly bytes: number }
   maxResponseBytes: number
   /** How much longer a call may live whose result is still of use after its deadline. */
   lateMs: number
   /** The body of an error may say more than its HTTP status. */
   readsFaults?: boolean
-  onSandbox?: () => void
+  /** Set by an answer that bears the sandbox's mark. */
+  isSandbox: boolean
 }
 
 /** What the end of a call says beside its result. */
@@ -88,8 +89,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   /** The listener may be called before this returns. */
   start() {
     const { admission } = this.#state
-    this.#waits = admission.mustWait(this.caller)
-    if (!admission.admits(this.#operation, this.caller, this.#timeoutMs)) return this.onEvicted()
+    this.#waits = admission.positionOf(this.caller) > 0
+    if (this.#waits && !admission.canServe(this.#operation, this.caller, this.#timeoutMs)) return this.onEvicted()
     const patienceMs = this.#waits ? this.#timeoutMs - admission.minBudgetMs(this.#operation, this.caller) : this.#timeoutMs
     this.#timer = setTimeout(expire, Math.max(0, patienceMs), this)
     admission.acquire(this)
@@ -144,7 +145,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     this.date = headers.date
     this.#body.expectedSize = Number(headers['content-length']) || 0
     if (headers['x-sandbox'] === 'true') {
-      this.#state.onSandbox?.()
+      this.#state.isSandbox = true
       this.isMagic = headers['x-sandbox-magic'] === 'true'
     }
     const fault = faultOfStatus(status)
@@ -155,10 +156,9 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {
     if (this.#settled) return
-    const { perCallBytes, maxResponseBytes, largeResponseSlots } = this.#state
-    const evenShare = perCallBytes()
-    this.#body.append(chunk, this.#large?.mayFlow ? maxResponseBytes : evenShare)
-    if (!this.#large && this.#body.size > evenShare) this.#large = new LargeResponse(largeResponseSlots, this.caller, controller)
+    const { evenShare, maxResponseBytes, largeResponseSlots } = this.#state
+    this.#body.append(chunk, this.#large?.mayFlow ? maxResponseBytes : evenShare.bytes)
+    if (!this.#large && this.#body.size > evenShare.bytes) this.#large = new LargeResponse(largeResponseSlots, this.caller, controller)
   }
 
   onResponseEnd() {

@@ -2,6 +2,7 @@ import { gunzipSync, inflateRawSync, inflateSync } from 'node:zlib'
 import { type Fault, failures } from './faults.ts'
 
 const minCapacity = 4_096
+const nothing = Buffer.alloc(0)
 
 /**
  * Collects a response in one growing buffer.
@@ -13,7 +14,7 @@ export class ResponseBody {
   size = 0
   /** The announced length; what comes may be shorter or longer. */
   expectedSize = 0
-  #bytes: Buffer = Buffer.alloc(0)
+  #bytes: Buffer = nothing
 
   /** `maxCapacity` bounds what is set aside for bytes that have not come yet. */
   append(chunk: Buffer, maxCapacity: number) {
@@ -29,13 +30,13 @@ export class ResponseBody {
   }
 
   take(): Buffer {
-    const bytes = this.#bytes.subarray(0, this.size)
+    const bytes = this.size === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.size)
     this.clear()
     return bytes
   }
 
   clear() {
-    this.#bytes = Buffer.alloc(0)
+    this.#bytes = nothing
     this.size = 0
   }
 

@@ -22,6 +22,9 @@ type CircuitBreakerOptions = {
 /** Names the state of the circuit in which a call began. */
 export type Ticket = number
 
+/** Whether the call began as a probe. */
+export const isProbe = (ticket: Ticket) => (ticket & 1) === 1
+
 /**
  * Holds calls back while they fail, and lets one probe at a time find out whether they still do.
  *
@@ -61,7 +64,7 @@ export class CircuitBreaker {
   /** A call ends. One that began before the circuit opened proves nothing any more. */
   end(ticket: Ticket, verdict: Verdict) {
     if (ticket >> 1 !== this.#openings) return
-    if (ticket & 1) return this.#endProbe(verdict)
+    if (isProbe(ticket)) return this.#endProbe(verdict)
     if (this.#state !== 'closed' || verdict === 'nothing') return
     const { rule, firstProbeMs, onStateChange } = this.#options
     if (!rule.record(verdict === 'failed')) return

@@ -41,8 +41,9 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
     const caller = callers[row.caller]
     const may = caller && !caller.disabled && caller.account === row.account && caller.scopes.includes(scope)
     if (!may || !allows(caller.chats, platform, platformId, destination)) return 'insufficient-scope'
-    const call = { caller: row.caller, account: upstream.open(row.account), cancellation: new Cancellation(), expiresAt: row.expiresAt }
-    return upstream.prepareSend<typeof sendMessage | typeof sendFile>(operation, params as never, call) // as the route has sealed them
+    const account = upstream.open(row.account)
+    const call = { caller: row.caller, account, cancellation: new Cancellation(), expiresAt: row.expiresAt }
+    return account.prepareSend<typeof sendMessage | typeof sendFile>(operation, params as never, call) // as the route has sealed them
   }
 
   const worker = new QueueWorker({

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Observe } from '../events.ts'
-import { type Cleanup, isWhole } from './request-steps.ts'
+import type { Cleanup } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,13 +18,13 @@ export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup
   app.decorate('routes', [])
   app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
 
-  const report: Cleanup = ({ id, traceId, method, route, caller, call, startedAt }, { raw, problemCode }) => {
+  const report: Cleanup = ({ id, traceId, method, route, caller, call, startedAt }, { raw, problemCode }, isWhole) => {
     observe('requestEnded', {
       requestId: id,
       traceId,
       method,
       route: route.url,
-      status: isWhole(raw) ? raw.statusCode : undefined,
+      status: isWhole ? raw.statusCode : undefined,
       code: problemCode,
       caller: caller?.name,
       actor: caller?.token?.actor,

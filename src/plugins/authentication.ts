@@ -7,7 +7,7 @@ import { Problem } from '../problem/problem.ts'
 import type { OpenedToken, TokenClaims } from '../tokens/tokens.ts'
 import type { Account, Call } from '../upstream/call.ts'
 import { requireScopes } from './authorization.ts'
-import { type Check, type Cleanup, isWhole } from './request-steps.ts'
+import type { Check, Cleanup } from './request-steps.ts'
 
 /** Who is calling, and what the key or the token permits. */
 export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes' | 'chats'> & {
@@ -35,7 +35,7 @@ declare module 'fastify' {
     scope?: Scope | 'any-key' | 'public'
   }
   interface FastifyInstance {
-    /** Replaces the callers and their keys. */
+    /** Replaces the callers and their keys, with the accounts that are open now. */
     useCallers(callers: Record<string, CallerConfig>): void
     /** The caller behind an `Authorization` header, whatever the route. */
     callerOf(authorization: string | undefined): Caller | undefined
@@ -58,7 +58,7 @@ type AuthenticationOptions = {
   now?: () => number
 }
 
-type Key = { caller: Caller; expiresAt: number; lastUsedAt: number | undefined }
+type Key = { caller: Caller; account: Account; expiresAt: number; lastUsedAt: number | undefined }
 
 const minKeyLength = 20
 const bearer = /^Bearer +(\S+)$/i
@@ -67,12 +67,13 @@ const tokenForm = /^Bearer +(eyJ[\w-]{1,4000}\.[\w-]{1,4000}\.[\w-]{1,100})$/i
 const dayMs = 86_400_000
 
 /** The keys by their digests; one that was there before keeps its last use. */
-function keysOf(callers: Record<string, CallerConfig>, before?: ReadonlyMap<string, Key>) {
+function keysOf(callers: Record<string, CallerConfig>, open: AuthenticationOptions['open'], before?: ReadonlyMap<string, Key>) {
   const keys = new Map<string, Key>()
   for (const [name, { keySha256, scopes, ...rest }] of Object.entries(callers)) {
     const caller: Caller = { ...rest, name, scopes: new Set(scopes), waiting: { bytes: 0 } }
     const expiresAt = rest.expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(rest.expires)
-    for (const sha256 of keySha256) keys.set(sha256, { caller, expiresAt, lastUsedAt: before?.get(sha256)?.lastUsedAt })
+    const account = open(caller.account)
+    for (const sha256 of keySha256) keys.set(sha256, { caller, account, expiresAt, lastUsedAt: before?.get(sha256)?.lastUsedAt })
   }
   return keys
 }
@@ -80,11 +81,11 @@ function keysOf(callers: Record<string, CallerConfig>, before?: ReadonlyMap<stri
 /** Turns `Authorization: Bearer <key>` into `request.caller`, and refuses requests without a valid key. */
 export function createAuthentication(app: FastifyInstance, { callers: given, open, openToken, now = Date.now }: AuthenticationOptions) {
   let callers = given
-  let keys = keysOf(callers)
+  let keys = keysOf(callers, open)
 
   app.decorate('useCallers', (next: Record<string, CallerConfig>) => {
     callers = next
-    keys = keysOf(callers, keys)
+    keys = keysOf(callers, open, keys)
   })
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {
@@ -107,13 +108,8 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     }
     const detail = key ? issueOf(key) : headerIssueOf(authorization)
     if (!key || detail !== undefined) return unauthenticated(detail)
-    setCaller(request, key.caller)
+    setCaller(request, key.caller, key.account)
     return undefined
-  }
-
-  function setCaller(request: FastifyRequest, caller: Caller) {
-    request.caller = caller
-    request.call = { caller: caller.name, account: open(caller.account), cancellation: new Cancellation() }
   }
 
   async function authenticateToken(request: FastifyRequest, reply: FastifyReply, token: string) {
@@ -124,14 +120,14 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     const issuer = issuers.get(keySha256)
     if (!issuer || issueOf(issuer) !== undefined || issuer.caller.account !== claims.account)
       return unauthenticated('The key that issued this token is no longer valid.')
-    setCaller(request, callerWith(issuer.caller, claims))
-    if (reply.raw.closed) cancelIfCallerLeft(request, reply) // while the token was read
+    setCaller(request, callerWith(issuer.caller, claims), issuer.account)
+    if (reply.raw.closed) cancelIfCallerLeft(request, reply, false) // while the token was read
     return undefined
   }
 
   /** Ends what only this caller waits for. */
-  const cancelIfCallerLeft: Cleanup = ({ call }, { raw }) => {
-    if (call && !isWhole(raw)) call.cancellation.cancel(new Error('the caller has left'))
+  const cancelIfCallerLeft: Cleanup = ({ call }, _, isWhole) => {
+    if (call && !isWhole) call.cancellation.cancel(new Error('the caller has left'))
   }
 
   /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */
@@ -163,6 +159,11 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   }
 
   return { authenticate, cancelIfCallerLeft }
+}
+
+function setCaller(request: FastifyRequest, caller: Caller, account: Account) {
+  request.caller = caller
+  request.call = { caller: caller.name, account, cancellation: new Cancellation() }
 }
 
 const unauthenticated = (detail: string | undefined) =>

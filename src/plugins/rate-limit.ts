@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type TokenGrant, tokenRequestsPerMinute } from '../access.ts'
 import { networkOf } from '../lib/addresses.ts'
 import { createRateWindows, type RateStatus } from '../lib/rate-windows.ts'
-import { limitHeaders } from '../lib/ratelimit-headers.ts'
+import { type LimitHeaders, limitHeaders } from '../lib/ratelimit-headers.ts'
 import { Problem } from '../problem/problem.ts'
 import type { SharedCounter } from '../store/store.ts'
 import type { Caller } from './authentication.ts'
@@ -69,18 +69,19 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
   const { count } = createLimit('requests', shared)
   const tokens = createLimit('tokens', shared)
 
-  function limit(caller: Caller, reply: FastifyReply) {
+  function limit(caller: Caller, reply: FastifyReply, ofToken?: LimitHeaders) {
     const max = caller.rateLimit?.requestsPerMinute
     if (max === undefined) return undefined
     const status = count(caller.name, max)
-    return status instanceof Promise ? status.then(counted => holdTo(counted, reply)) : holdTo(status, reply)
+    return status instanceof Promise ? status.then(counted => holdTo(counted, reply, ofToken)) : holdTo(status, reply, ofToken)
   }
   /** A page that asks too often uses up nothing of its issuer. */
   async function limitToken(caller: Caller, { id }: TokenGrant, reply: FastifyReply) {
     const own = await tokens.count(id, tokenRequestsPerMinute)
     if (own.isExceeded) return tooManyRequests('token', own)
-    reply.headers(headersOf('token', own))
-    return limit(caller, reply)
+    const headers = headersOf('token', own)
+    reply.headers(headers)
+    return limit(caller, reply, headers)
   }
   const limitRequest: Check = ({ caller }, reply) =>
     caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
@@ -88,12 +89,11 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
   return (request, reply) => (request.route.limitedByHandler ? undefined : limitRequest(request, reply))
 }
 
-function holdTo(status: RateStatus, reply: FastifyReply) {
+function holdTo(status: RateStatus, reply: FastifyReply, ofToken?: LimitHeaders) {
   if (status.isExceeded) return tooManyRequests('requests', status)
-  for (const [name, value] of Object.entries(headersOf('requests', status))) {
-    const own = reply.getHeader(name) // of a token
-    reply.header(name, own === undefined ? value : `${own}, ${value}`)
-  }
+  const headers = headersOf('requests', status)
+  if (ofToken) for (const name of ['ratelimit-policy', 'ratelimit'] as const) headers[name] = `${ofToken[name]}, ${headers[name]}`
+  reply.headers(headers)
   return undefined
 }
 

@@ -20,8 +20,8 @@ export type Check = (request: FastifyRequest, reply: FastifyReply) => Problem | 
 /** Completes an answer before it leaves; returns its payload, or throws a `Problem` to answer instead. */
 export type Completion = (request: FastifyRequest, reply: FastifyReply, payload: unknown) => unknown
 
-/** Runs once an answer is written as a whole, or its connection is lost. */
-export type Cleanup = (request: FastifyRequest, reply: FastifyReply) => void
+/** Runs once an answer is written as a whole, or its connection is lost before. */
+export type Cleanup = (request: FastifyRequest, reply: FastifyReply, isWhole: boolean) => void
 
 export type RequestSteps = { onRequest: readonly Check[]; onSend: readonly Completion[]; onClose: readonly Cleanup[] }
 
@@ -55,12 +55,13 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
     else open.splice(open.indexOf(reply), 1)
     connection.idleSince = performance.now()
     connection.answeredEarly = request.raw.complete ? undefined : request.raw
-    for (const cleanUp of onClose) cleanUp(request, reply)
+    const whole = isWhole(reply.raw)
+    for (const cleanUp of onClose) cleanUp(request, reply, whole)
   })
 }
 
 /** Whether the whole answer was written; that to a call of an agent has no socket, which could say so. */
-export const isWhole = (raw: ServerResponse) => raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
+const isWhole = (raw: ServerResponse) => raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
 
 /** Waits only for a check that returns a promise. */
 function runChecks(checks: readonly Check[], from: number, request: FastifyRequest, reply: FastifyReply, done: (problem?: Error) => void) {

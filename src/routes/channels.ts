@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getChatChannels } from '../afilnet/operations.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 import { sendList } from './lists.ts'
 import { AnsweredPlatform, Nullable } from './params.ts'
 
@@ -19,7 +18,7 @@ export const Channel = Type.Object(
 /** The channels of an account. */
 export const ChannelList = Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }, { $id: 'ChannelList' })
 
-export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+export const channels: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/channels',
     {
@@ -33,6 +32,6 @@ export const channels: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async
         response: { 200: Type.Unsafe<Static<typeof ChannelList>>(Type.Ref('ChannelList')) },
       },
     },
-    async ({ call, caller }, reply) => sendList(reply, await upstream.read(getChatChannels, {}, call, caller?.chats)),
+    async ({ call, caller }, reply) => sendList(reply, await call.account.read(getChatChannels, {}, call, caller?.chats)),
   )
 }

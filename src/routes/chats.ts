@@ -1,14 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { getChats } from '../afilnet/operations.ts'
-import type { Upstream } from '../upstream/upstream.ts'
-import { sendList } from './lists.ts'
+import { asksForPage, ChatPageQuery, pageOf, readLimit, sendList } from './lists.ts'
 import { Messages } from './messages.ts'
-import { asksForPage, ChatPageQuery, pageOf, readLimit } from './pages.ts'
 import { ChannelParams } from './params.ts'
 
 const cursorsOnly = { messageIds: false }
 
-export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (app, { upstream }) => {
+export const chats: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/chats/:platform/:platformId',
     {
@@ -28,7 +26,7 @@ export const chats: FastifyPluginAsyncTypebox<{ upstream: Upstream }> = async (a
     async ({ params, query, call, caller }, reply) => {
       const { platform, platformId } = params
       const isPage = asksForPage(query, cursorsOnly)
-      const list = await upstream.read(getChats, { platform, platformid: platformId }, call, caller?.chats)
+      const list = await call.account.read(getChats, { platform, platformid: platformId }, call, caller?.chats)
       return sendList(reply, isPage ? { body: pageOf(list.body, query, cursorsOnly) } : list)
     },
   )

@@ -12,7 +12,6 @@ import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { newSendId } from '../sends/request.ts'
 import type { MediaRow } from '../store/media.ts'
-import type { Upstream } from '../upstream/upstream.ts'
 import { acceptForms } from './forms.ts'
 import { filePart, typeFor } from './media.ts'
 import { chatOf } from './messages.ts'
@@ -63,7 +62,7 @@ export const NewFileForm = Type.Object(
 const mediaErrors = ['file-type-mismatch', 'media-not-found', 'media-full', 'media-not-public'] as const
 
 type FileRequest = FastifyRequest<{ Params: ChatParams; Headers: Static<typeof SendHeaders> }>
-type FilesOptions = { upstream: Upstream; route: SendRoute; media: Media }
+type FilesOptions = { route: SendRoute; media: Media }
 
 export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, options) => {
   acceptForms(app, options.media, { fields: ['type', 'message', 'reference'], files: ['file', 'thumb'] })
@@ -94,7 +93,7 @@ export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, option
   )
 }
 
-async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFile, { upstream, route, media }: FilesOptions) {
+async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFile, { route, media }: FilesOptions) {
   const { params, call } = request
   const { type, fileUrl, thumbUrl, message } = body
   const stored = [
@@ -107,13 +106,13 @@ async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFil
     'file',
     { ...inputOf(request), body },
     reply,
-    { attempt: upstream.prepareSend(sendFile, file, call), params: file, keepUntil: endsAt => media.keepForSend(stored, endsAt) },
+    { attempt: call.account.prepareSend(sendFile, file, call), params: file, keepUntil: endsAt => media.keepForSend(stored, endsAt) },
     route,
   )
 }
 
 /** Stores the files first, so that Afilnet can fetch them; what is not sent is deleted again. */
-async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFileForm, { upstream, route, media }: FilesOptions) {
+async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFileForm, { route, media }: FilesOptions) {
   const { params, call, form } = request
   const { file, thumb, message, reference } = body
   if (!file) throw invalidBody('/file', 'is missing')
@@ -127,7 +126,7 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   try {
     const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
     const sent = { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }
-    const attempt = upstream.prepareSend(sendFile, sent, call)
+    const attempt = call.account.prepareSend(sendFile, sent, call)
     const prepared = { id, attempt, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
     // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
     const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }

@@ -1,8 +1,89 @@
-import type { FastifyReply } from 'fastify'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { invalidParameter } from '../problem/invalid-request.ts'
+import { Problem } from '../problem/problem.ts'
 import type { Body } from '../upstream/list-body.ts'
+import { cutPage, type PageRow, type Position } from '../upstream/page.ts'
+
+const place = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 2_048, description: what }))
+
+const limit = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: 200, description: 'A page of at most so many, oldest first; 50 with `before` or `after`' }),
+)
+
+/** The query of a list that can be read by pages. */
+export type PageQuery = Static<typeof PageQuery>
+export const PageQuery = Type.Object(
+  {
+    limit,
+    before: place('The newest before this: a cursor, or the `messageId` of a message'),
+    after: place('The oldest after this'),
+  },
+  { additionalProperties: false },
+)
+
+/** The same for conversations, which have cursors only. */
+export const ChatPageQuery = Type.Object(
+  { limit, before: place('The newest before this cursor'), after: place('The oldest after this cursor') },
+  { additionalProperties: false },
+)
+
+/** Reads the one number of a query, where everything is text; bodies are never coerced. */
+export function readLimit(request: FastifyRequest, _: FastifyReply, done: () => void) {
+  const query = request.query as { limit?: unknown } // not validated yet
+  if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
+  done()
+}
 
 /** Answers with a finished list, and with its ETag if it may be kept. */
 export function sendList(reply: FastifyReply, { body, etag }: Pick<Body, 'body'> & Partial<Body>) {
   if (etag !== undefined) reply.header('etag', etag)
   return reply.type('application/json; charset=utf-8').send(body)
 }
+
+/** A page of a finished list. Throws if the query names two places, none that can be read, or a `messageId` that has gone. */
+export function pageOf(body: Uint8Array, { limit = 50, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): Buffer {
+  const { items } = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString()) as { items: PageRow[] } // as list-body.ts writes it
+  const page = cutPage(items, { limit, before: placeOf('before', before, messageIds), after: placeOf('after', after, messageIds) })
+  if (!page) throw new Problem('cursor-gone')
+  const { next, previous } = page
+  return Buffer.from(
+    JSON.stringify({
+      items: page.items,
+      ...(next && { nextCursor: cursorOf(next) }),
+      ...(previous && { previousCursor: cursorOf(previous) }),
+    }),
+  )
+}
+
+/** Refuses a query that cannot be served, before Afilnet is asked. Whether it asks for a page at all. */
+export function asksForPage({ limit, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): boolean {
+  if (limit === undefined && before === undefined && after === undefined) return false
+  if (before !== undefined && after !== undefined) throw invalidParameter('query', 'before', 'cannot be used together with after')
+  placeOf('before', before, messageIds)
+  placeOf('after', after, messageIds)
+  return true
+}
+
+function placeOf(name: string, value: string | undefined, messageIds: boolean): Position | string | undefined {
+  if (value === undefined || (messageIds && !value.startsWith('c_'))) return value
+  const position = readCursor(value)
+  if (!position) throw invalidParameter('query', name, 'is not the nextCursor or previousCursor of a page')
+  return position
+}
+
+const cursorOf = ({ datetime, id, index, count }: Position) =>
+  `c_${Buffer.from(JSON.stringify([datetime, id, index, count])).toString('base64url')}`
+
+function readCursor(text: string): Position | undefined {
+  try {
+    const [datetime, id, index, count] = JSON.parse(Buffer.from(text.slice(2), 'base64url').toString()) as unknown[]
+    const position = { datetime, id, index, count } as Position // compared with what this would be as a cursor
+    const isSound = typeof datetime === 'string' && (id === null || typeof id === 'string') && isCount(index) && isCount(count)
+    return isSound && cursorOf(position) === text ? position : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0

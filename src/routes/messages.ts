@@ -1,9 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operations.ts'
-import type { Upstream } from '../upstream/upstream.ts'
-import { sendList } from './lists.ts'
-import { asksForPage, PageQuery, pageOf, readLimit } from './pages.ts'
+import { asksForPage, PageQuery, pageOf, readLimit, sendList } from './lists.ts'
 import { ChatParams, Nullable, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
 import { queueFields } from './queueing.ts'
@@ -81,7 +79,7 @@ export const NewMessage = Type.Object(
 
 const withMessageIds = { messageIds: true }
 
-export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: SendRoute }> = async (app, { upstream, route }) => {
+export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (app, { route }) => {
   app.get(
     '/chats/:platform/:platformId/:destination/messages',
     {
@@ -100,7 +98,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
     },
     async ({ params, query, call, caller }, reply) => {
       const isPage = asksForPage(query, withMessageIds)
-      const list = await upstream.read(getMessages, chatOf(params), call, caller?.chats)
+      const list = await call.account.read(getMessages, chatOf(params), call, caller?.chats)
       return sendList(reply, isPage ? { body: pageOf(list.body, query, withMessageIds) } : list)
     },
   )
@@ -122,7 +120,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
     },
     async ({ params, call, caller }, reply) => {
       reply.header('cache-control', 'no-store')
-      const { body } = await upstream.read(getUnreadMessages, chatOf(params), call, caller?.chats)
+      const { body } = await call.account.read(getUnreadMessages, chatOf(params), call, caller?.chats)
       return sendList(reply, { body })
     },
   )
@@ -145,7 +143,7 @@ export const messages: FastifyPluginAsyncTypebox<{ upstream: Upstream; route: Se
     (request, reply) => {
       const { params, body, call } = request
       const message = { ...chatOf(params), message: body.message }
-      return postSend('message', request, reply, { attempt: upstream.prepareSend(sendMessage, message, call), params: message }, route)
+      return postSend('message', request, reply, { attempt: call.account.prepareSend(sendMessage, message, call), params: message }, route)
     },
   )
 }

@@ -6,7 +6,7 @@ import { Problem } from '../problem/problem.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
-import { readLimit } from './pages.ts'
+import { readLimit } from './lists.ts'
 import { type Send, type SendPage, type SendVerdict, sendExample, sendStates } from './send-schemas.ts'
 
 const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })

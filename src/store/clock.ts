@@ -8,6 +8,8 @@ export type LedgerClock = {
   agrees(): boolean
   /** Whether they have agreed for ten minutes, which is enough to delete rows. */
   steady(): boolean
+  /** The three at one moment. */
+  read(): { trusted: number; agrees: boolean; steady: boolean }
   /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
   anchor(lastSeen: number): void
 }
@@ -28,7 +30,7 @@ export function createClock(now: () => number, monotonic: () => number): LedgerC
   let ceiling = Number.POSITIVE_INFINITY
   let candidate: { offset: number; until: number } | undefined
 
-  function read() {
+  function follow() {
     const at = monotonic()
     const found = now() - at
     if (candidate && Math.abs(found - candidate.offset) <= toleranceMs && at >= candidate.until) offset = found
@@ -43,16 +45,20 @@ export function createClock(now: () => number, monotonic: () => number): LedgerC
     return at
   }
 
+  function read() {
+    const at = follow()
+    const agrees = candidate === undefined
+    return { trusted: at + Math.min(offset, ceiling), agrees, steady: agrees && at >= steadyAt }
+  }
+
   return {
     now,
-    trusted: () => read() + Math.min(offset, ceiling),
-    agrees() {
-      read()
-      return candidate === undefined
-    },
-    steady: () => read() >= steadyAt && candidate === undefined,
+    trusted: () => read().trusted,
+    agrees: () => read().agrees,
+    steady: () => read().steady,
+    read,
     anchor(lastSeen) {
-      const at = read()
+      const at = follow()
       if (at < steadyAt && ceiling === Number.POSITIVE_INFINITY) ceiling = lastSeen - at
     },
   }

@@ -6,17 +6,18 @@ import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
 import { isLoopback } from '../lib/addresses.ts'
+import type { Cancellation } from '../lib/cancellation.ts'
 import { TimedCancellation } from '../lib/single-flight.ts'
 import { BackgroundReads } from './background.ts'
 import type { Account, Call, Listing, SendAttempt, TraceAttempt } from './call.ts'
 import { CallPolicy } from './call-policy.ts'
 import type { Body, ViewOptions } from './list-body.ts'
-import { type CachedAnswer, type CacheEntry, ResponseCache } from './response-cache.ts'
-import { recordCall, Sending, SharedRead, type TaskContext, UnsharedRead } from './tasks.ts'
+import { type CachedAnswer, ResponseCache } from './response-cache.ts'
+import { recordCall, Sending, SharedRead, type SharedReadOptions, type TaskContext, UnsharedRead } from './tasks.ts'
 
 export type AccountOptions = Pick<
   ClientOptions,
-  'allConnections' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'
+  'evenShare' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'
 > & {
   readCacheMs: number
   /** For the transports json and soap; what an account needs of it has been prepared. */
@@ -41,7 +42,6 @@ export class OpenAccount implements Account, TaskContext {
   readonly traceAttempt: TraceAttempt | undefined
   readonly cache: ResponseCache<SharedRead>
   readonly #background: BackgroundReads
-  isSandbox = false
   readonly #observe: Observe
   readonly #timeoutMs: number
   readonly #maxBodyBytes: number
@@ -54,7 +54,7 @@ export class OpenAccount implements Account, TaskContext {
     this.isLocal = isLoopback(config.url)
     this.config = config
     const protocol = transports?.open(config, report => observe('tokenRequested', { account: name, ...report }))
-    this.client = new Client({ ...rest, ...config, protocol, onSandbox: () => this.#markSandbox() })
+    this.client = new Client({ ...rest, ...config, protocol })
     this.policy = new CallPolicy({ account: name, timeoutMs: rest.timeoutMs, observe })
     this.cache = new ResponseCache(readCacheMs)
     this.traceAttempt = traceAttempt
@@ -73,7 +73,7 @@ export class OpenAccount implements Account, TaskContext {
     try {
       const body = operation.safe
         ? (await this.#answer(operation, params, call, view)).bodyFor(operation, view)
-        : await new UnsharedRead(this, { operation, request: this.client.write(operation, params), call, view }).run()
+        : await new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
       recordCall(call, startedAt)
       return body
     } catch (error) {
@@ -107,7 +107,7 @@ export class OpenAccount implements Account, TaskContext {
   }
 
   reportSkipped({ method: operation }: Operation, count: number) {
-    if (count > 0) this.#observe('rowsSkipped', { account: this.name, operation, count })
+    this.#observe('rowsSkipped', { account: this.name, operation, count })
   }
 
   /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
@@ -119,42 +119,38 @@ export class OpenAccount implements Account, TaskContext {
     const version = this.#writeVersions[bucketOf(params)] ?? 0
     const fresh = this.cache.freshOf(entry, version)
     if (fresh) return Promise.resolve(fresh)
-    const start = (cancellation = call.cancellation) => {
-      const read = new SharedRead(this, { operation, request: this.client.write(operation, params), call, view, key, entry, version })
-      const answer = read.join(cancellation)
-      read.start()
-      return answer
-    }
-    return flightOf(entry, version) ? this.#join(operation, call, entry, version, start) : start()
+    const read = { operation, params, call, view, key, entry, version }
+    return flightOf(read) ? this.#join(read) : this.#start(read, call.cancellation)
+  }
+
+  #start(read: Read, cancellation: Cancellation): Promise<CachedAnswer> {
+    const shared = new SharedRead(this, this.client.write(read.operation, read.params), read)
+    const answer = shared.join(cancellation)
+    shared.start()
+    return answer
   }
 
   /** Waits for a read that another caller began, and reads itself if that one ended for a reason that says nothing about this caller. */
-  async #join(
-    operation: Operation,
-    call: Call,
-    entry: CacheEntry<SharedRead>,
-    version: number,
-    start: (cancellation: Call['cancellation']) => Promise<CachedAnswer>,
-  ): Promise<CachedAnswer> {
+  async #join(read: Read): Promise<CachedAnswer> {
+    const { operation, call } = read
     const deadline = performance.now() + this.#timeoutMs
     try {
-      return await (flightOf(entry, version)?.join(call.cancellation) ?? start(call.cancellation))
+      return await (flightOf(read)?.join(call.cancellation) ?? this.#start(read, call.cancellation))
     } catch (error) {
       const leftMs = deadline - performance.now()
       const fault = error instanceof UpstreamError ? error.fault : undefined
       if (fault !== failures.overloaded && (fault !== failures.timeout || leftMs <= 0)) throw error
       const cancellation = new TimedCancellation(leftMs, call.cancellation, new UpstreamError(failures.timeout, operation))
-      return await (flightOf(entry, version)?.join(cancellation) ?? start(cancellation))
+      return await (flightOf(read)?.join(cancellation) ?? this.#start(read, cancellation))
     }
-  }
-
-  #markSandbox() {
-    this.isSandbox = true
   }
 }
 
+/** A safe read that a caller asks for. */
+type Read = SharedReadOptions & { params: Values }
+
 /** The read under way that a caller may join. */
-const flightOf = ({ flight, flightVersion }: CacheEntry<SharedRead>, version: number) => (flightVersion === version ? flight : undefined)
+const flightOf = ({ entry: { flight, flightVersion }, version }: Read) => (flightVersion === version ? flight : undefined)
 
 /** Names a read by what it asks; the lengths keep two reads apart whatever the values hold. */
 function keyOf({ method, required }: Operation, params: Values) {

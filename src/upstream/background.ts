@@ -83,7 +83,7 @@ class BackgroundRead<O extends Operation> implements Task {
       return
     }
     const { items, skipped } = readList(this.operation, bytes, this.#view)
-    this.#context.reportSkipped(this.operation, skipped)
+    if (skipped > 0) this.#context.reportSkipped(this.operation, skipped)
     this.#listing = { ...times, items: items as unknown as readonly never[] } // they are those of the operation's kind
   }
 

@@ -63,7 +63,7 @@ export class CallPolicy {
     })
   }
 
-  breakerOf({ method: operation }: Operation): CircuitBreaker {
+  #breakerOf({ method: operation }: Operation): CircuitBreaker {
     let breaker = this.#breakers.get(operation)
     if (!breaker) {
       breaker = new CircuitBreaker({
@@ -78,15 +78,16 @@ export class CallPolicy {
     return breaker
   }
 
-  /** Throws an `UpstreamError` (`INCORRECT_USER_PASSWORD` or `circuitOpen`) if Afilnet must not be called now. */
-  admit(operation: Operation) {
+  /** The circuit breaker of a call; throws an `UpstreamError` (`INCORRECT_USER_PASSWORD` or `circuitOpen`) if it must not be made now. */
+  admit(operation: Operation): CircuitBreaker {
     const { safe } = operation
+    const breaker = this.#breakerOf(operation)
     if (this.credentials.retryAfterS !== undefined) {
       this.#observe('callRefused', { account: this.#account, reason: 'credentials' })
       throw new UpstreamError(faults.INCORRECT_USER_PASSWORD, { safe, upstreamCode: this.#rejectedWith })
     }
-    const { retryAfterS } = this.breakerOf(operation)
-    if (retryAfterS === undefined) return
+    const { retryAfterS } = breaker
+    if (retryAfterS === undefined) return breaker
     this.#observe('callRefused', { account: this.#account, reason: 'circuit-open' })
     throw new UpstreamError(failures.circuitOpen, { safe, retryAfterS })
   }
@@ -113,8 +114,9 @@ export class CallPolicy {
   /** A call with its retries is over: only how it ends as a whole counts for the breakers. */
   endCall(breaker: CircuitBreaker, ticket: number, credentialsTicket: number, error: unknown) {
     if (error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD) this.#rejectedWith = error.upstreamCode
+    const ofCredentials = credentialsVerdict(error)
     breaker.end(ticket, operationVerdict(error))
-    this.credentials.end(credentialsTicket, credentialsVerdict(error))
+    this.credentials.end(credentialsTicket, ofCredentials)
   }
 
   health(): UpstreamHealth {

@@ -39,6 +39,11 @@ export type Account = {
   readonly user: string
   /** Whether its Afilnet is on this machine. */
   readonly isLocal: boolean
+  /**
+   * A read, as callers get it. Identical safe reads at one time share one call; a caller that is limited to some `chats` sees only those.
+   *
+   * Throws an `UpstreamError` with any row of `faults` or `failures`; the reason of `call.cancellation` where a safe read was cancelled.
+   */
   read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body>
   /**
    * A read that no caller waits for: it gives way to them, takes a quarter of the connections at most, and never comes from the cache.
@@ -46,6 +51,12 @@ export type Account = {
    * Throws an `UpstreamError` with any row of `faults` or `failures`.
    */
   background<O extends Operation>(operation: O, params: Params<O>, knownDigest?: string): Promise<Listing<O>>
+  /**
+   * A send, ready to leave: never shared, never cancelled by its caller, retried only if nothing left.
+   *
+   * Throws an `UpstreamError` (`requestTooLong`) if the transport cannot carry it. `admit` throws `overloaded`, `circuitOpen` or
+   * `INCORRECT_USER_PASSWORD`; `run` rejects with any row of `faults` or `failures`.
+   */
   prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt
 }
 

@@ -4,7 +4,7 @@ import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
 import type { ExchangeHandle } from '../afilnet/protocol.ts'
 import type { WireRequest } from '../afilnet/transports.ts'
-import type { CircuitBreaker, Ticket } from '../lib/circuit-breaker.ts'
+import { type CircuitBreaker, isProbe, type Ticket } from '../lib/circuit-breaker.ts'
 import type { Call, TraceAttempt } from './call.ts'
 import type { CallPolicy } from './call-policy.ts'
 
@@ -35,8 +35,6 @@ export class Execution implements ExchangeListener {
   #breaker: CircuitBreaker | undefined = undefined
   #ticket: Ticket = 0
   #credentialsTicket: Ticket = 0
-  /** Whether it began while calls were held back. */
-  #isProbe = false
   #attempts = 0
   #exchange: ExchangeHandle | undefined = undefined
   #endTrace: ((error?: unknown) => void) | undefined = undefined
@@ -54,12 +52,10 @@ export class Execution implements ExchangeListener {
     const { policy } = this.#context
     const { operation } = this.#task
     try {
-      policy.admit(operation)
+      this.#breaker = policy.admit(operation)
     } catch (error) {
       return this.#task.done(error)
     }
-    this.#breaker = policy.breakerOf(operation)
-    this.#isProbe = this.#isHeldBack()
     this.#credentialsTicket = policy.credentials.begin()
     this.#ticket = this.#breaker.begin()
     policy.retries.recordCall()
@@ -75,7 +71,8 @@ export class Execution implements ExchangeListener {
 
   stillWanted() {
     if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.operation)
-    if (!this.#isProbe) this.#context.policy.admit(this.#task.operation)
+    if (isProbe(this.#ticket) || isProbe(this.#credentialsTicket)) return
+    this.#context.policy.admit(this.#task.operation)
   }
 
   onAnswer(bytes: Buffer, exchange: Exchange) {

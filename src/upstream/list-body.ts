@@ -29,13 +29,6 @@ type Asked = { platform?: string; platformid?: string; destination?: string }
 /** The finished body of a list, its ETag, and how many items of Afilnet's list it leaves out because they are no rows. */
 export type Body = { body: Uint8Array; etag: string; skipped: number }
 
-/** What tells two bodies of one answer apart; the time zone is the account's and the parameters are the answer's. */
-export function cacheKey({ kind }: Operation, { chats, rows }: ViewOptions): string {
-  if (chats === undefined) return ''
-  if (kind === 'channels') return JSON.stringify(chats)
-  return rows === 'destination-open' ? 'limited' : ''
-}
-
 /**
  * Reads Afilnet's bytes and writes what callers get.
  *

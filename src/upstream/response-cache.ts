@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Operation } from '../afilnet/operations.ts'
-import { type Body, cacheKey, etagOf, render, type ViewOptions } from './list-body.ts'
+import { type Body, etagOf, render, type ViewOptions } from './list-body.ts'
 
 /** An answer of Afilnet and the bodies that were made of it. */
 export class CachedAnswer {
@@ -18,9 +18,8 @@ export class CachedAnswer {
 
   /** What callers of this view get; throws an `UpstreamError` if the answer is no result for them. */
   bodyFor(operation: Operation, view: ViewOptions): Body {
-    const key = cacheKey(operation, view)
-    const known = this.bodies.find(([name]) => name === key)
-    if (known) return known[1]
+    const key = keyOf(operation, view)
+    for (const known of this.bodies) if (known[0] === key) return known[1]
     const body = { ...render(operation, this.#bytes, view), etag: etagOf(this.digest, key, view) }
     this.bodies.push([key, body])
     return body
@@ -29,6 +28,13 @@ export class CachedAnswer {
   get size() {
     return this.#bytes.length
   }
+}
+
+/** What tells two bodies of one answer apart; the time zone is the account's and the parameters are the answer's. */
+function keyOf({ kind }: Operation, { chats, rows }: ViewOptions): string {
+  if (chats === undefined) return ''
+  if (kind === 'channels') return JSON.stringify(chats)
+  return rows === 'destination-open' ? 'limited' : ''
 }
 
 /** What is known of one read: the digest of its latest answer, and what is shared. It outlives the requests for it. */
@@ -104,8 +110,11 @@ export class ResponseCache<F> {
       entry.freshVersion = version
       entry.freshUntil = performance.now() + this.#freshMs
     }
-    if (sizeOf(entry) > maxBytes / 8) entry.bodies = entry.fresh = undefined
-    const size = sizeOf(entry)
+    let size = sizeOf(entry)
+    if (size > maxBytes / 8) {
+      entry.bodies = entry.fresh = undefined
+      size = emptySize
+    }
     if (size === entry.size) return
     entry.size = size
     this.#entries.set(key, entry)

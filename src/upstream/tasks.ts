@@ -17,8 +17,8 @@ export type TaskContext = ExecutionContext & {
   reportSkipped(operation: Operation, count: number): void
 }
 
-type ReadOptions = { operation: Operation; request: WireRequest; call: Call; view: ViewOptions }
-type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
+type ReadOptions = { operation: Operation; call: Call; view: ViewOptions }
+export type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
 
 /** A safe read, and all callers that wait for its answer. */
 export class SharedRead extends Flight<CachedAnswer> implements Task {
@@ -30,10 +30,10 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
   readonly #execution: Execution
   #answer: CachedAnswer | undefined = undefined
 
-  constructor(context: TaskContext, options: SharedReadOptions) {
+  constructor(context: TaskContext, request: WireRequest, options: SharedReadOptions) {
     super()
     this.operation = options.operation
-    this.request = options.request
+    this.request = request
     this.call = options.call
     this.#context = context
     this.#options = options
@@ -51,7 +51,8 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
     const { key, entry, version, view } = this.#options
     const { cache } = this.#context
     const answer = cache.reuseIfEqual(entry, bytes)
-    this.#context.reportSkipped(this.operation, answer.bodyFor(this.operation, view).skipped)
+    const { skipped } = answer.bodyFor(this.operation, view)
+    if (skipped > 0) this.#context.reportSkipped(this.operation, skipped)
     cache.keep(key, entry, answer, version)
     this.#answer = answer
   }
@@ -84,7 +85,7 @@ export class UnsharedRead implements Task {
   readonly #result = Promise.withResolvers<Body>()
   #body: Body | undefined = undefined
 
-  constructor(context: TaskContext, { operation, request, call, view }: ReadOptions) {
+  constructor(context: TaskContext, request: WireRequest, { operation, call, view }: ReadOptions) {
     this.operation = operation
     this.request = request
     this.call = call
@@ -100,7 +101,7 @@ export class UnsharedRead implements Task {
 
   parse(bytes: Buffer) {
     this.#body = { ...render(this.operation, bytes, this.#view), etag: '' }
-    this.#context.reportSkipped(this.operation, this.#body.skipped)
+    if (this.#body.skipped > 0) this.#context.reportSkipped(this.operation, this.#body.skipped)
   }
 
   done(error?: unknown) {

@@ -1,30 +1,14 @@
-import type { ChatLimit } from '../access.ts'
 import type { Client } from '../afilnet/client.ts'
 import { createLargeResponseSlots, shareLargeResponseSlots } from '../afilnet/large-responses.ts'
-import type { Operation, Params } from '../afilnet/operations.ts'
 import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/account.ts'
 import { type Observe, unobserved } from '../events.ts'
 import { OpenAccount } from './account.ts'
-import type { Account, Call, SendAttempt, TraceAttempt } from './call.ts'
+import type { Account, TraceAttempt } from './call.ts'
 import type { UpstreamHealth } from './call-policy.ts'
-import type { Body } from './list-body.ts'
 
-/** Afilnet as the routes see it. */
+/** The accounts at Afilnet. */
 export type Upstream = {
-  /**
-   * A read, as callers get it. Identical safe reads at one time share one call; a caller that is limited to some `chats` sees only those.
-   *
-   * Throws an `UpstreamError` with any row of `faults` or `failures`; the reason of `call.cancellation` where a safe read was cancelled.
-   */
-  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body>
-  /**
-   * A send, ready to leave: never shared, never cancelled by its caller, retried only if nothing left.
-   *
-   * Throws an `UpstreamError` (`requestTooLong`) if the transport cannot carry it. `admit` throws `overloaded`, `circuitOpen` or
-   * `INCORRECT_USER_PASSWORD`; `run` rejects with any row of `faults` or `failures`.
-   */
-  prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt
   /** The account of that name, as it is configured now. */
   open(account: string): Account
   state(): { sandbox: boolean; credentialsRejected: boolean }
@@ -59,11 +43,12 @@ export function createUpstream({ accounts: configured, observe = unobserved, tra
   const largeResponseSlots = createLargeResponseSlots()
   const clients = new Set<Client>()
   const accounts = new Map<string, OpenAccount>()
-  let allConnections = 0
+  const evenShare = { bytes: 0 }
 
   function configure(next: Record<string, AccountConfig>) {
     const several = Object.keys(next).length > 1
-    allConnections = Object.values(next).reduce((sum, { connections }) => sum + connections, 0)
+    const connections = Object.values(next).reduce((sum, { connections }) => sum + connections, 0)
+    evenShare.bytes = Math.floor(options.maxResponseBytes / connections)
     for (const [name, config] of Object.entries(next)) {
       const old = accounts.get(name)
       if (old && JSON.stringify(old.config) === JSON.stringify(config)) continue
@@ -71,7 +56,7 @@ export function createUpstream({ accounts: configured, observe = unobserved, tra
         ...options,
         observe,
         traceAttempt,
-        allConnections: () => allConnections,
+        evenShare,
         largeResponseSlots: several ? shareLargeResponseSlots(largeResponseSlots) : largeResponseSlots,
       })
       clients.add(account.client)
@@ -93,15 +78,13 @@ export function createUpstream({ accounts: configured, observe = unobserved, tra
 
   configure(configured)
   return {
-    read: (operation, params, call, chats) => call.account.read(operation, params, call, chats),
-    prepareSend: (operation, params, call) => call.account.prepareSend(operation, params, call),
     open(name) {
       const account = accounts.get(name)
       if (!account) throw new Error('a caller names an account that is not configured')
       return account
     },
     state: () => ({
-      sandbox: [...accounts.values()].some(({ isSandbox }) => isSandbox),
+      sandbox: [...accounts.values()].some(({ client }) => client.isSandbox),
       credentialsRejected: [...accounts.values()].some(({ policy }) => policy.credentials.isOpen),
     }),
     report: () =>

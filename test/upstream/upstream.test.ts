@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { getChats, getMessages, getUnreadMessages, type Params, sendMessage } from '../../src/afilnet/operations.ts'
+import { getChats, getMessages, getUnreadMessages, type Operation, type Params, sendMessage } from '../../src/afilnet/operations.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { Cancellation } from '../../src/lib/cancellation.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
@@ -26,8 +26,8 @@ const caller = (upstream: Upstream, account = 'default') => {
   return { context, leave: () => cancellation.cancel(new Error('the caller left')) }
 }
 const itemsOf = ({ body }: { body: Uint8Array }): unknown[] => JSON.parse(Buffer.from(body).toString()).items
-const send = (upstream: Upstream, params: Params<typeof sendMessage>, context: Call) =>
-  upstream.prepareSend(sendMessage, params, context).run(() => {})
+const read = <O extends Operation>(operation: O, params: Params<O>, context: Call) => context.account.read(operation, params, context)
+const send = (params: Params<typeof sendMessage>, context: Call) => context.account.prepareSend(sendMessage, params, context).run(() => {})
 const asked = ({ calls }: Sandbox, ...names: string[]) =>
   calls.map(({ params }) => {
     const given = Object.fromEntries(params)
@@ -36,7 +36,7 @@ const asked = ({ calls }: Sandbox, ...names: string[]) =>
 
 describe('identical reads at one time', () => {
   test('share one call for all callers', async ({ upstream, sandbox }) => {
-    const reads = Array.from({ length: 100 }, () => upstream.read(getChats, channel, caller(upstream).context))
+    const reads = Array.from({ length: 100 }, () => read(getChats, channel, caller(upstream).context))
 
     const answers = await Promise.all(reads)
 
@@ -56,10 +56,10 @@ describe('identical reads at one time', () => {
 
   test('share a failure, which later reads do not', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'drop', times: 3 }) // a read is asked up to three times
-    const reads = [1, 2].map(() => upstream.read(getChats, channel, caller(upstream).context))
+    const reads = [1, 2].map(() => read(getChats, channel, caller(upstream).context))
 
     const [first, second] = await Promise.allSettled(reads)
-    const later = await upstream.read(getChats, channel, caller(upstream).context)
+    const later = await read(getChats, channel, caller(upstream).context)
 
     expect([first, second]).toMatchObject([
       { status: 'rejected', reason: { message: 'upstream-connection-lost' } },
@@ -70,9 +70,7 @@ describe('identical reads at one time', () => {
   })
 
   test('of two accounts are two calls', async ({ upstream, sandbox }) => {
-    await Promise.all(
-      [caller(upstream, 'default'), caller(upstream, 'other')].map(({ context }) => upstream.read(getChats, channel, context)),
-    )
+    await Promise.all([caller(upstream, 'default'), caller(upstream, 'other')].map(({ context }) => read(getChats, channel, context)))
 
     expect(sandbox.calls).toHaveLength(2)
   })
@@ -101,7 +99,7 @@ describe('reads that only look alike', () => {
     ],
     [chat, { ...chat, platform: 'telegram' }],
   ] as const)('are two calls: %j and %j', async ([one, other], { upstream, sandbox }) => {
-    await Promise.allSettled([one, other].map(params => upstream.read(getMessages, params, caller(upstream).context)))
+    await Promise.allSettled([one, other].map(params => read(getMessages, params, caller(upstream).context)))
 
     expect(asked(sandbox, 'platform', 'platformid', 'destination').toSorted()).toEqual(
       [one, other].map(({ platform, platformid, destination }) => [platform, platformid, destination]).toSorted(),
@@ -112,11 +110,11 @@ describe('reads that only look alike', () => {
 describe('a read after a send', () => {
   test('does not join one that began before it', async ({ upstream, sandbox }) => {
     sandbox.answer({ method: 'getmessages', delayMs: 200 })
-    const before = upstream.read(getMessages, chat, caller(upstream).context)
+    const before = read(getMessages, chat, caller(upstream).context)
     await sandbox.called(1)
-    await send(upstream, { ...chat, message: 'Is it there?' }, caller(upstream).context)
+    await send({ ...chat, message: 'Is it there?' }, caller(upstream).context)
 
-    const after = await upstream.read(getMessages, chat, caller(upstream).context)
+    const after = await read(getMessages, chat, caller(upstream).context)
 
     expect(itemsOf(after).at(-1)).toMatchObject({ message: 'Is it there?' })
     expect(itemsOf(await before).at(-1)).not.toMatchObject({ message: 'Is it there?' })
@@ -126,20 +124,20 @@ describe('a read after a send', () => {
   test('that Afilnet refused or left open does not join one either', async ({ upstream, sandbox }) => {
     sandbox.answer({ method: 'getmessages', delayMs: 200 })
     sandbox.answer({ method: 'sendmessage', fault: 'drop' })
-    const before = upstream.read(getMessages, chat, caller(upstream).context)
+    const before = read(getMessages, chat, caller(upstream).context)
     await sandbox.called(1)
-    await expect(send(upstream, { ...chat, message: 'Is it there?' }, caller(upstream).context)).rejects.toThrow()
+    await expect(send({ ...chat, message: 'Is it there?' }, caller(upstream).context)).rejects.toThrow()
 
-    const after = await upstream.read(getMessages, chat, caller(upstream).context)
+    const after = await read(getMessages, chat, caller(upstream).context)
 
     expect(itemsOf(after).at(-1)).toMatchObject({ message: 'Is it there?' })
     await before
   })
 
   test('joins one that began after it', async ({ upstream, sandbox }) => {
-    await send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
+    await send({ ...chat, message: 'Hello' }, caller(upstream).context)
 
-    await Promise.all([1, 2].map(() => upstream.read(getMessages, chat, caller(upstream).context)))
+    await Promise.all([1, 2].map(() => read(getMessages, chat, caller(upstream).context)))
 
     expect(sandbox.calls).toHaveLength(2)
   })
@@ -149,8 +147,8 @@ describe('a reader who leaves', () => {
   test('does not take the answer from those who stay', async ({ upstream, sandbox }) => {
     sandbox.answer({ delayMs: 200 })
     const [leaver, stayer] = [caller(upstream), caller(upstream)]
-    const left = upstream.read(getChats, channel, leaver.context)
-    const stayed = upstream.read(getChats, channel, stayer.context)
+    const left = read(getChats, channel, leaver.context)
+    const stayed = read(getChats, channel, stayer.context)
     await sandbox.called(1)
     leaver.leave()
 
@@ -162,7 +160,7 @@ describe('a reader who leaves', () => {
   test('ends the call as the last one', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
     const readers = [caller(upstream), caller(upstream), caller(upstream)]
-    const reads = readers.map(({ context }) => upstream.read(getChats, channel, context))
+    const reads = readers.map(({ context }) => read(getChats, channel, context))
     await sandbox.called(1)
     for (const { leave } of readers) leave()
 
@@ -175,11 +173,11 @@ describe('a reader who leaves', () => {
   test('leaves no cancelled call behind for the next one', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
     const leaver = caller(upstream)
-    const left = upstream.read(getChats, channel, leaver.context)
+    const left = read(getChats, channel, leaver.context)
     await sandbox.called(1)
     leaver.leave()
 
-    const rows = upstream.read(getChats, channel, caller(upstream).context)
+    const rows = read(getChats, channel, caller(upstream).context)
 
     await expect(left).rejects.toThrow('the caller left')
     expect(itemsOf(await rows).length).toBeGreaterThan(0)
@@ -189,9 +187,9 @@ describe('a reader who leaves', () => {
     const gone = caller(upstream)
     gone.leave()
 
-    await expect(upstream.read(getChats, channel, gone.context)).rejects.toThrow('the caller left')
+    await expect(read(getChats, channel, gone.context)).rejects.toThrow('the caller left')
 
-    await upstream.read(getMessages, chat, caller(upstream).context)
+    await read(getMessages, chat, caller(upstream).context)
     expect(asked(sandbox, 'method')).toEqual([['getmessages']])
   })
 })
@@ -200,7 +198,7 @@ describe('what is not safe', () => {
   test('is never shared: unread', async ({ upstream, sandbox }) => {
     const contexts = [caller(upstream).context, caller(upstream).context]
 
-    await Promise.all(contexts.map(context => upstream.read(getUnreadMessages, chat, context)))
+    await Promise.all(contexts.map(context => read(getUnreadMessages, chat, context)))
 
     expect(sandbox.calls).toHaveLength(2)
     expect(contexts).toMatchObject([{ unsafeStarted: true }, { unsafeStarted: true }])
@@ -209,7 +207,7 @@ describe('what is not safe', () => {
   test('is never shared: sends', async ({ upstream, sandbox }) => {
     const context = caller(upstream).context
 
-    await Promise.all([1, 2].map(() => send(upstream, { ...chat, message: 'Hello' }, context)))
+    await Promise.all([1, 2].map(() => send({ ...chat, message: 'Hello' }, context)))
 
     expect(sandbox.sent).toHaveLength(2)
   })
@@ -217,8 +215,8 @@ describe('what is not safe', () => {
   test('goes on when the caller leaves', async ({ upstream, sandbox }) => {
     sandbox.answer({ delayMs: 100, times: 2 })
     const leaver = caller(upstream)
-    const sending = send(upstream, { ...chat, message: 'Hello' }, leaver.context)
-    const unread = upstream.read(getUnreadMessages, chat, leaver.context)
+    const sending = send({ ...chat, message: 'Hello' }, leaver.context)
+    const unread = read(getUnreadMessages, chat, leaver.context)
     await sandbox.called(2)
     leaver.leave()
 
@@ -232,21 +230,21 @@ describe('what is not safe', () => {
 describe('an account', () => {
   test('knows that it talks to a sandbox from its first answer on', async ({ upstream }) => {
     const before = upstream.state().sandbox
-    await upstream.read(getChats, channel, caller(upstream).context)
+    await read(getChats, channel, caller(upstream).context)
 
     expect([before, upstream.state().sandbox]).toEqual([false, true])
   })
 
   test('that is closed fails open calls, and makes no more', async ({ upstream, sandbox }) => {
     sandbox.answer({ fault: 'silent' })
-    const open = send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)
+    const open = send({ ...chat, message: 'Hello' }, caller(upstream).context)
     await sandbox.called(1)
     const failure = expect(open).rejects.toMatchObject({ message: 'upstream-connection-lost', outcome: 'unknown' })
 
     await upstream.close()
 
     await failure
-    await expect(send(upstream, { ...chat, message: 'Hello' }, caller(upstream).context)).rejects.toMatchObject({
+    await expect(send({ ...chat, message: 'Hello' }, caller(upstream).context)).rejects.toMatchObject({
       message: 'upstream-unreachable',
       outcome: 'not_applied',
     })

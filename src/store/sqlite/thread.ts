@@ -42,12 +42,10 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
         name: 'store',
         resourceLimits,
       }),
-    about: (): Times => ({
-      now: clock.now(),
-      trusted: clock.trusted(),
-      mayDelete: clock.steady(),
-      mayExpireLeases: clock.agrees(),
-    }),
+    about(): Times {
+      const { trusted, steady, agrees } = clock.read()
+      return { now: clock.now(), trusted, mayDelete: steady, mayExpireLeases: agrees }
+    },
     onReply(about) {
       const { state, memory: known, logged = [] } = about as Learnt // as worker.ts says it
       if (state) report(state.fault)
