@@ -21,6 +21,7 @@ const { ConfigError, readConfig } = await import('./config/config.ts')
 const { debugSwitches } = await import('./config/debug-switches.ts')
 const { describeConfig, mediaWarningsOf, warningsOf } = await import('./config/describe.ts')
 const { startGateway } = await import('./gateway.ts')
+const { letHeapDouble } = await import('./lib/heap-growth.ts')
 const { createLogger, openStandardOutput } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
 const { TransportError } = await import('./afilnet/transport-error.ts')
@@ -43,6 +44,7 @@ if (argument === '--check') {
   process.exit(0)
 }
 
+letHeapDouble()
 const output = openStandardOutput()
 const log = createLogger(config.logLevel, output)
 

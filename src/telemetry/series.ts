@@ -7,6 +7,8 @@ export type Count = { value: number }
 export type Timing = { observe(seconds: number): void }
 
 type Sample = { labels: Record<string, string | number>; value: number; metricName?: string }
+/** The series that begin with the same values: to join the values to one name took a microsecond each time. */
+type Branch<C> = { next: Map<string, Branch<C>>; cell?: C }
 type Family<C> = { name: string; help: string; type: 'counter' | 'histogram'; labelNames: readonly string[]; create: () => C }
 
 const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -14,7 +16,7 @@ const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 /**
  * A counter of prom-client's registry whose series are plain numbers.
  *
- * prom-client validates, sorts and hashes the labels at each observation, which took 2 µs of each request; here it is one lookup.
+ * prom-client validates, sorts and hashes the labels at each observation, which took 2 µs of each request; here it is a lookup for each label.
  */
 export function createCounter(registry: Registry, name: string, help: string, ...labelNames: string[]): Series<Count> {
   const samples = ({ value }: Count, labels: Sample['labels']) => [{ labels, value }]
@@ -35,17 +37,25 @@ function createFamily<C>(
   samples: (cell: C, labels: Sample['labels']) => Sample[],
   registry: Registry,
 ): Series<C> {
-  const cells = new Map<string, { labels: Sample['labels']; cell: C }>()
-  const values = () => [...cells.values()].flatMap(({ labels, cell }) => samples(cell, labels))
+  const cells: { labels: Sample['labels']; cell: C }[] = []
+  const root: Branch<C> = { next: new Map() }
+  const values = () => cells.flatMap(({ labels, cell }) => samples(cell, labels))
   // The registry asks a metric for its name and its values only; prom-client's types know no metric but its own.
   registry.registerMetric({ name: family.name, get: async () => ({ ...family, aggregator: 'sum', values: values() }) } as unknown as Metric)
   const find: Series<C> = (...values) => {
-    const key = values.join('\n')
-    const found = cells.get(key)
-    if (found) return found.cell
-    const cell = create()
-    cells.set(key, { labels: Object.fromEntries(labelNames.map((name, i) => [name, values[i] ?? ''])), cell })
-    return cell
+    let branch = root
+    for (const value of values) {
+      let next = branch.next.get(value)
+      if (!next) {
+        next = { next: new Map() }
+        branch.next.set(value, next)
+      }
+      branch = next
+    }
+    if (branch.cell) return branch.cell
+    branch.cell = create()
+    cells.push({ labels: Object.fromEntries(labelNames.map((name, i) => [name, values[i] ?? ''])), cell: branch.cell })
+    return branch.cell
   }
   if (labelNames.length === 0) find() // it has one series, which begins with zero
   return find
