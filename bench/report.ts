@@ -44,7 +44,7 @@ const percent = (part: number) => `${(100 * part).toFixed(0)} %`
 function cell(name: SubjectName, figure: Figure, values: ReturnType<typeof valuesOf>, result: Result | undefined) {
   const value = values[name]
   if (result && result.mistakes.length > 0) return 'failed, see below'
-  if (!value) return '–'
+  if (!value || Number.isNaN(value.median)) return '–'
   const ratio = figure.better && values.nginx && name !== 'nginx' ? ` · ${ratioOf(figure, value, values.nginx).toFixed(2)} ×` : ''
   const apart = result && result.rounds.length > 1 && !figure.added ? ` · ${percent(value.spread)}` : ''
   return `${number(value.median, figure)}${ratio}${apart}`

@@ -44,7 +44,7 @@ if (argument === '--check') {
   process.exit(0)
 }
 
-letHeapDouble()
+letHeapDouble() // after the imports, because V8's flags are part of the key of the compile cache
 const output = openStandardOutput()
 const log = createLogger(config.logLevel, output)
 

@@ -97,6 +97,25 @@ describe('The table of the benchmark', () => {
     ])
   })
 
+  test('has nothing for what a target was not asked', () => {
+    const garbage = {
+      title: 'heap',
+      asks: [],
+      figures: { kB: { title: '', unit: 'kB' as const } },
+      warm: async () => {},
+      measure: () => expect.fail(),
+    }
+    const notAsked = { rounds: [1, 2].map(() => ({ kB: Number.NaN })), mistakes: [] }
+
+    const row = table(
+      [[garbage, { subjects: { gateway: { rounds: [{ kB: 3 }, { kB: 3 }], mistakes: [] }, floor: notAsked }, spread: 0 }]],
+      ['gateway', 'floor'],
+      true,
+    )
+
+    expect(row.split('\n')[2]).toMatch(/^\| heap +\| 3 kB · 0 % +\| – +\|/)
+  })
+
   test('has the targets that a case compares, and another table for other targets', () => {
     const events: CaseResult = { subjects: { gateway: { rounds: [{ p99: 12 }], mistakes: [] } }, spread: 0 }
 

@@ -5,7 +5,7 @@ import type { Operation } from './operations.ts'
 /** A moving mean of up to sixteen values; 0 while there was none. */
 type Mean = { ms: number; count: number }
 
-/** The fair queue of an account's calls, which refuses those that could not end in time. */
+/** The fair queue of an account's calls, which also knows how long calls take: ask `canServe` before a call may wait. */
 export class Admission extends FairQueue {
   readonly #connections: number
   readonly #timeoutMs: number

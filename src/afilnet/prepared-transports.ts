@@ -77,7 +77,7 @@ export class PreparedTransports {
   }
 
   #isReady(account: TransportSettings) {
-    if (account.transport === 'soap') return this.#services.has(keyOf(account))
+    if (account.transport === 'soap') return false // whether XML can carry its password is known once it is prepared
     return account.transport !== 'json' || this.#modules.json !== undefined
   }
 

@@ -35,7 +35,7 @@ declare module 'fastify' {
     scope?: Scope | 'any-key' | 'public'
   }
   interface FastifyInstance {
-    /** Replaces the callers and their keys, with the accounts that are open now. */
+    /** Replaces the callers and their keys; their accounts must be open already. */
     useCallers(callers: Record<string, CallerConfig>): void
     /** The caller behind an `Authorization` header, whatever the route. */
     callerOf(authorization: string | undefined): Caller | undefined
@@ -84,8 +84,8 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   let keys = keysOf(callers, open)
 
   app.decorate('useCallers', (next: Record<string, CallerConfig>) => {
+    keys = keysOf(next, open, keys)
     callers = next
-    keys = keysOf(callers, open, keys)
   })
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {

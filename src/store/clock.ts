@@ -8,7 +8,7 @@ export type LedgerClock = {
   agrees(): boolean
   /** Whether they have agreed for ten minutes, which is enough to delete rows. */
   steady(): boolean
-  /** The three at one moment. */
+  /** The three from one reading of the clocks. */
   read(): { trusted: number; agrees: boolean; steady: boolean }
   /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
   anchor(lastSeen: number): void

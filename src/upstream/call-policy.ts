@@ -114,9 +114,8 @@ export class CallPolicy {
   /** A call with its retries is over: only how it ends as a whole counts for the breakers. */
   endCall(breaker: CircuitBreaker, ticket: number, credentialsTicket: number, error: unknown) {
     if (error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD) this.#rejectedWith = error.upstreamCode
-    const ofCredentials = credentialsVerdict(error)
     breaker.end(ticket, operationVerdict(error))
-    this.credentials.end(credentialsTicket, ofCredentials)
+    this.credentials.end(credentialsTicket, credentialsVerdict(error))
   }
 
   health(): UpstreamHealth {

@@ -71,7 +71,7 @@ export class Execution implements ExchangeListener {
 
   stillWanted() {
     if (this.#isExpired()) throw new UpstreamError(failures.overloaded, this.#task.operation)
-    if (isProbe(this.#ticket) || isProbe(this.#credentialsTicket)) return
+    if (isProbe(this.#ticket) || isProbe(this.#credentialsTicket)) return // `admit` would refuse it because of itself
     this.#context.policy.admit(this.#task.operation)
   }
 

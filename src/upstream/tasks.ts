@@ -14,6 +14,7 @@ export type TaskContext = ExecutionContext & {
   /** Throws an `UpstreamError` if a send could not leave now. */
   admit(operation: Operation, caller: string): void
   recordWrite(bucket: number): void
+  /** For a list with at least one such item. */
   reportSkipped(operation: Operation, count: number): void
 }
 

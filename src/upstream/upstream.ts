@@ -34,8 +34,8 @@ type UpstreamOptions = {
   traceAttempt?: TraceAttempt | undefined
 }
 
-/** How long a request may take to arrive as a whole, and then some. */
-const longestArrivalMs = 60_000
+/** How long a request may take to arrive as a whole, files included, and then some. */
+const longestArrivalMs = 360_000
 
 /** Opens all accounts; nothing connects before the first call. */
 export function createUpstream({ accounts: configured, observe = unobserved, traceAttempt, ...options }: UpstreamOptions): Upstream {

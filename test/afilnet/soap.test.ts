@@ -268,6 +268,16 @@ describe('A reload', () => {
     expect(sandbox.calls).toMatchObject([{ transport: 'form' }])
   })
 
+  test('to a password that XML cannot carry changes nothing', async ({ start, sandbox }) => {
+    const gateway = await start()
+    await gateway.reload(config(sandbox, {}))
+
+    await expect(gateway.reload(config(sandbox, { AFILNET_PASSWORD: 'fake-\u0001-password' }))).rejects.toThrow('XML cannot carry')
+
+    expect((await calls.getchatchannels(gateway)).status).toBe(200)
+    expect(sandbox.calls).toMatchObject([{ transport: 'soap' }])
+  })
+
   test('to SOAP and back goes by the last one', async ({ start, sandbox }) => {
     const gateway = await start()
 
