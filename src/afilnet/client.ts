@@ -53,7 +53,7 @@ export class Client {
     this.#state = {
       ...options,
       admission: new Admission(options),
-      connections: new Connections({ origin: url.origin, connect, limit: connections, maxResponseBytes, watch }),
+      connections: new Connections({ origin: url.origin, connect, calls: connections, maxResponseBytes, watch }),
       evenShare: options.evenShare ?? { bytes: Math.floor(maxResponseBytes / connections) },
       readsFaults: protocol?.readsFaults ?? false,
       isSandbox: false,

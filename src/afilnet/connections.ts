@@ -1,13 +1,14 @@
 import type { Socket } from 'node:net'
 import { Client, type Dispatcher } from 'undici'
+import { maxOpenFiles } from '../lib/open-files.ts'
 import type { Connector } from './connector.ts'
 import type { WireRequest } from './transports.ts'
 
 type ConnectionsOptions = {
   origin: string
   connect: Connector
-  /** Connections at one time. */
-  limit: number
+  /** Calls at one time; up to four times as many connections may be open, since those of sends rest. */
+  calls: number
   maxResponseBytes: number
   /** Sees every exchange as it is on the wire. */
   watch?: Dispatcher.DispatcherComposeInterceptor | undefined
@@ -23,6 +24,7 @@ export const quietMs = 250
  */
 export class Connections {
   readonly #options: ConnectionsOptions
+  readonly #maxOpen: number
   /** The one at the end was used last. */
   readonly #idle: Connection[] = []
   readonly #all = new Set<Connection>() // changes when a connection opens or closes, not with each request
@@ -30,13 +32,15 @@ export class Connections {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
+    const { calls } = options
+    this.#maxOpen = Math.max(calls, Math.min(4 * calls, Math.floor(maxOpenFiles() / 4)))
   }
 
   /** A connection for one exchange: for a send a new one, or one that has been silent for a while. */
   take(forSend: boolean): Connection {
     const connection = forSend ? this.#takeQuiet() : this.#takeLatest()
     if (connection) return connection
-    if (this.#all.size >= this.#options.limit) {
+    if (this.#all.size >= this.#maxOpen) {
       const [oldest] = this.#idle
       if (oldest) this.retire(oldest)
     }
