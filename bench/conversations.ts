@@ -84,3 +84,8 @@ export function chatsOf(channel: string): string {
 export function begin() {
   begun = Date.now()
 }
+
+/** The sudden channel is empty again. */
+export function end() {
+  begun = 0
+}

@@ -1,6 +1,6 @@
 import { createServer, type Socket } from 'node:net'
 import { account, conversations, listAround, refused, sameInARow, stampOf, taken } from './answers.ts'
-import { begin, chatOf, chatsOf, messagesOf } from './conversations.ts'
+import { begin, chatOf, chatsOf, end, messagesOf } from './conversations.ts'
 
 // Afilnet as a bare socket that writes prepared text: cheaper than every target, and it looks at what it gets.
 
@@ -48,6 +48,7 @@ function chats(request: string, bodyAt: number) {
 /** What the benchmark itself asks. */
 function answerToMe(path: string) {
   if (path === '/begin') begin()
+  if (path === '/end') end()
   const answer = path === '/delays' ? delays : counts
   const text = fixed(JSON.stringify(answer))
   if (path === '/delays') delays = []

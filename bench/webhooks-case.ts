@@ -27,6 +27,7 @@ export const webhooks: Case = {
 }
 
 async function measure({ restart, stub, runOptions }: Setup): Promise<Outcome> {
+  await stub.get('/end') // of the round before
   const receiver = await startReceiver()
   const channel = channels.sudden
   const before = (await stub.counts()).polls[channel] ?? 0

@@ -21,7 +21,6 @@ const { ConfigError, readConfig } = await import('./config/config.ts')
 const { debugSwitches } = await import('./config/debug-switches.ts')
 const { describeConfig, mediaWarningsOf, warningsOf } = await import('./config/describe.ts')
 const { startGateway } = await import('./gateway.ts')
-const { letHeapDouble } = await import('./lib/heap-growth.ts')
 const { createLogger, openStandardOutput } = await import('./telemetry/log.ts')
 const { StoreVersionError } = await import('./store/store.ts')
 const { TransportError } = await import('./afilnet/transport-error.ts')
@@ -44,7 +43,6 @@ if (argument === '--check') {
   process.exit(0)
 }
 
-letHeapDouble() // after the imports, because V8's flags are part of the key of the compile cache
 const output = openStandardOutput()
 const log = createLogger(config.logLevel, output)
 

@@ -2,6 +2,7 @@ import { failures, faults, UpstreamError } from '../afilnet/faults.ts'
 import { getChatChannels, getChats, getMessages } from '../afilnet/operations.ts'
 import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
+import { letHeapDouble } from '../lib/heap-growth.ts'
 import type { Pollers, PollingReport } from '../live/pollers.ts'
 import { type AfilnetReads, type List, type PollerHooks, ReadError } from '../live/ports.ts'
 import type { Live } from '../store/event-log.ts'
@@ -38,6 +39,7 @@ export function connectPollers({
 
   async function load(): Promise<Pollers> {
     const { Pollers } = await import('../live/pollers.ts')
+    letHeapDouble()
     const reads = (account: string) => readsOf(upstream, account)
     pollers = new Pollers({ leases, log, secret, keepMs, hooks, observe, reads, storeTimeoutMs: timeoutMs })
     return pollers
