@@ -108,21 +108,7 @@ type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const {
-    config,
-    upstream,
-    sends,
-    seal,
-    webhooks = () => undefined,
-    tokens,
-    media,
-    live,
-    state,
-    count,
-    observe,
-    lifecycle,
-    tracing,
-  } = options
+  const { config, upstream, tokens, state, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeLimit(count)
@@ -198,6 +184,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })
   await app.register(health, { lifecycle, state })
 
+  await registerResources(app, options, base)
+  return app
+}
+
+async function registerResources(app: FastifyInstance, options: AppOptions, base: string) {
+  const { config, sends, seal, media, live, tokens, webhooks = () => undefined } = options
   const route = { sends, base, keyRequired: config.idempotencyRequired, seal }
   await app.register(landing, { base, docs: config.docs })
   await app.register(problemPages, { base })
@@ -212,7 +204,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(events, { live })
   await app.register(tokenRoute, { tokens })
   await app.register(webhookRoutes, { webhooks })
-  return app
 }
 
 /** The schemas that the API document names. */

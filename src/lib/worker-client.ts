@@ -7,14 +7,6 @@ import type { Worker } from 'node:worker_threads'
  */
 export type Batch = unknown[]
 
-/** A worker thread that runs calls by name. */
-export type WorkerClient = {
-  /** Rejects with what `errors` makes of the failure. `slow` calls may take as long as they like. */
-  call(name: string, args: readonly unknown[], slow?: boolean): Promise<unknown>
-  /** Ends the thread after the calls made so far, or after `closeMs`; later calls are refused. Resolves when the thread has ended. */
-  close(): Promise<void>
-}
-
 export type WorkerClientOptions = {
   /** Starts the thread: with the first call, and again with the first call after its death. */
   start: () => Worker
@@ -43,97 +35,103 @@ type WaitingCall = {
 }
 
 /**
- * Sends calls to a worker thread in batches: the next batch leaves when the last one is answered, so that a slow disk makes batches larger
- * and not the queue of the thread longer.
+ * Sends calls by name to a worker thread in batches: the next batch leaves when the last one is answered, so that a slow disk makes
+ * batches larger and not the queue of the thread longer.
  *
  * A thread that hangs (in a system call, say) cannot be ended, not even by `terminate`: every call is refused at once until it answers.
  */
-export function createWorkerClient(options: WorkerClientOptions): WorkerClient {
-  const { start, about, onReply, onLost, errors, silentMs, startMs, closeMs, batchMax } = options
-  let queued: WaitingCall[] = []
-  let sent: WaitingCall[] | undefined
-  let worker: Worker | undefined
-  let posting = false
-  let silent = false
-  let closing: Promise<void> | undefined
-  let watchdog: NodeJS.Timeout | undefined
+export class WorkerClient {
+  readonly #options: WorkerClientOptions
+  #queued: WaitingCall[] = []
+  #sent: WaitingCall[] | undefined
+  #worker: Worker | undefined
+  #posting = false
+  #silent = false
+  #closing: Promise<void> | undefined
+  #watchdog: NodeJS.Timeout | undefined
 
-  function open() {
-    const opened = start()
-    opened.on('message', receive)
+  constructor(options: WorkerClientOptions) {
+    this.#options = options
+  }
+
+  /** Rejects with what `errors` makes of the failure. `slow` calls may take as long as they like. */
+  call(name: string, args: readonly unknown[], slow = false): Promise<unknown> {
+    const { errors } = this.#options
+    if (this.#closing) return Promise.reject(errors.lost('closed'))
+    if (this.#silent) return Promise.reject(errors.lost('silent'))
+    return new Promise((resolve, reject) => {
+      this.#queued.push({ name, args, slow, resolve, reject })
+      if (!this.#sent && !this.#posting) setImmediate(() => this.#post())
+      this.#posting = true
+    })
+  }
+
+  /** Ends the thread after the calls made so far, or after `closeMs`; later calls are refused. Resolves when the thread has ended. */
+  close(): Promise<void> {
+    const drained = this.#worker || this.#queued.length > 0 ? this.call('close', []).catch(() => {}) : Promise.resolve()
+    this.#closing ??= Promise.race([drained, sleep(this.#options.closeMs, undefined, { ref: false })]).then(async () => {
+      await this.#worker?.terminate()
+    })
+    return this.#closing
+  }
+
+  #open() {
+    const opened = this.#options.start()
+    opened.on('message', (batch: Batch) => this.#receive(batch))
     opened.on('error', () => {}) // 'exit' follows
     opened.on('exit', () => {
-      worker = undefined
-      silent = false
-      if (!closing) onLost('dead')
-      refuseAll('dead')
-      sent = undefined
+      this.#worker = undefined
+      this.#silent = false
+      if (!this.#closing) this.#options.onLost('dead')
+      this.#refuseAll('dead')
+      this.#sent = undefined
     })
     return opened
   }
 
-  function receive([said, ...answers]: Batch) {
-    clearTimeout(watchdog)
-    const waiters = sent ?? []
-    sent = undefined
-    silent = false
-    onReply(said)
+  #receive([said, ...answers]: Batch) {
+    clearTimeout(this.#watchdog)
+    const waiters = this.#sent ?? []
+    this.#sent = undefined
+    this.#silent = false
+    this.#options.onReply(said)
     for (const [n, { resolve, reject }] of waiters.entries()) {
       const error = answers[2 * n]
       if (error === null) resolve(answers[2 * n + 1])
-      else reject(errors.refused(error))
+      else reject(this.#options.errors.refused(error))
     }
-    post()
+    this.#post()
   }
 
-  function post() {
-    posting = false
-    if (sent || queued.length === 0) return
-    sent = queued.splice(0, batchMax)
+  #post() {
+    this.#posting = false
+    if (this.#sent || this.#queued.length === 0) return
+    const { about, silentMs, startMs, batchMax } = this.#options
+    this.#sent = this.#queued.splice(0, batchMax)
     const batch: Batch = [about()]
-    for (const { name, args } of sent) batch.push(name, args)
-    const patienceMs = worker ? silentMs : startMs
-    worker ??= open()
-    worker.postMessage(batch)
-    if (!sent.some(({ slow }) => slow)) watchdog = setTimeout(giveUp, patienceMs).unref()
+    for (const { name, args } of this.#sent) batch.push(name, args)
+    const patienceMs = this.#worker ? silentMs : startMs
+    this.#worker ??= this.#open()
+    this.#worker.postMessage(batch)
+    if (!this.#sent.some(({ slow }) => slow)) this.#watchdog = setTimeout(() => this.#giveUp(), patienceMs).unref()
   }
 
-  function giveUp() {
+  #giveUp() {
     // Had the event loop been held up itself, the answer would lie there unread: look again after a turn.
-    const late = sent
+    const late = this.#sent
     setImmediate(() => {
-      if (!sent || sent !== late) return
-      silent = true
-      onLost('silent')
-      refuseAll('silent')
+      if (!this.#sent || this.#sent !== late) return
+      this.#silent = true
+      this.#options.onLost('silent')
+      this.#refuseAll('silent')
     })
   }
 
-  function refuseAll(why: 'silent' | 'dead') {
-    clearTimeout(watchdog)
-    const refused = [...(sent ?? []), ...queued]
-    if (sent) sent = [] // still busy: its answer comes, or its end
-    queued = []
-    for (const { reject } of refused) reject(errors.lost(why))
+  #refuseAll(why: 'silent' | 'dead') {
+    clearTimeout(this.#watchdog)
+    const refused = [...(this.#sent ?? []), ...this.#queued]
+    if (this.#sent) this.#sent = [] // still busy: its answer comes, or its end
+    this.#queued = []
+    for (const { reject } of refused) reject(this.#options.errors.lost(why))
   }
-
-  const client: WorkerClient = {
-    call(name, args, slow = false) {
-      if (closing) return Promise.reject(errors.lost('closed'))
-      if (silent) return Promise.reject(errors.lost('silent'))
-      return new Promise((resolve, reject) => {
-        queued.push({ name, args, slow, resolve, reject })
-        if (!sent && !posting) setImmediate(post)
-        posting = true
-      })
-    },
-    close() {
-      const drained = worker || queued.length > 0 ? client.call('close', []).catch(() => {}) : Promise.resolve()
-      closing ??= Promise.race([drained, sleep(closeMs, undefined, { ref: false })]).then(async () => {
-        await worker?.terminate()
-      })
-      return closing
-    },
-  }
-  return client
 }

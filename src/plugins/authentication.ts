@@ -90,7 +90,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {
     const key = keyOf(authorization)
-    return key && issueOf(key) === undefined ? key.caller : undefined
+    return key && issueOf(key, now()) === undefined ? key.caller : undefined
   })
   app.decorate('digestOf', digestOf)
   app.decorateRequest('caller', undefined)
@@ -106,7 +106,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
       const token = openToken && tokenForm.exec(authorization ?? '')?.[1]
       if (token) return authenticateToken(request, reply, token)
     }
-    const detail = key ? issueOf(key) : headerIssueOf(authorization)
+    const detail = key ? issueOf(key, now()) : headerIssueOf(authorization)
     if (!key || detail !== undefined) return unauthenticated(detail)
     setCaller(request, key.caller, key.account)
     return undefined
@@ -118,7 +118,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     if (!opened || 'issue' in opened) return unauthenticated(opened?.issue)
     const { claims, keySha256 } = opened
     const issuer = issuers.get(keySha256)
-    if (!issuer || issueOf(issuer) !== undefined || issuer.caller.account !== claims.account)
+    if (!issuer || issueOf(issuer, now()) !== undefined || issuer.caller.account !== claims.account)
       return unauthenticated('The key that issued this token is no longer valid.')
     setCaller(request, callerWith(issuer.caller, claims), issuer.account)
     if (reply.raw.closed) cancelIfCallerLeft(request, reply, false) // while the token was read
@@ -134,12 +134,6 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   function keyOf(authorization = '') {
     const digest = digestOf(authorization)
     return digest === undefined ? undefined : keys.get(digest)
-  }
-
-  /** Why a key is not valid now. */
-  function issueOf({ caller, expiresAt }: Key) {
-    if (caller.disabled) return 'This key is disabled.'
-    return expiresAt <= now() ? 'This key has expired.' : undefined
   }
 
   function report(name: string, { keySha256, disabled = false, ...rest }: CallerConfig): CallerReport {
@@ -159,6 +153,12 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   }
 
   return { authenticate, cancelIfCallerLeft }
+}
+
+/** Why a key is not valid at a time. */
+function issueOf({ caller, expiresAt }: Key, at: number) {
+  if (caller.disabled) return 'This key is disabled.'
+  return expiresAt <= at ? 'This key has expired.' : undefined
 }
 
 function setCaller(request: FastifyRequest, caller: Caller, account: Account) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FastifyOtelInstrumentation } from '@fastify/otel'
-import { type Context, ROOT_CONTEXT, type SpanContext, SpanKind, SpanStatusCode } from '@opentelemetry/api'
+import { type Context, ROOT_CONTEXT, type SpanContext, SpanKind, SpanStatusCode, type Tracer } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import {
   AlwaysOffSampler,
@@ -106,7 +106,24 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
     })
   })
 
-  const traceAttempt: TraceAttempt = (call, { method }) => {
+  return {
+    plugin,
+    traceAttempt: attemptTracer(tracer, contexts),
+    useHeaders(next) {
+      headers = next
+    },
+    async stop(withinMs) {
+      const waited = new AbortController()
+      const flushed = provider.shutdown().catch(() => {}) // the log has it
+      await Promise.race([flushed, sleep(withinMs, undefined, waited).catch(() => {})])
+      waited.abort()
+    },
+  }
+}
+
+/** A span for each attempt at a call, inside that of its request. */
+function attemptTracer(tracer: Tracer, contexts: WeakMap<Call, Context>): TraceAttempt {
+  return (call, { method }) => {
     const attributes = { 'gateway.operation': method, 'gateway.caller': call.caller, 'gateway.account': call.account.name }
     const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes }, contexts.get(call) ?? ROOT_CONTEXT)
     return error => {
@@ -119,20 +136,6 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
         })
       span.end()
     }
-  }
-
-  return {
-    plugin,
-    traceAttempt,
-    useHeaders(next) {
-      headers = next
-    },
-    async stop(withinMs) {
-      const waited = new AbortController()
-      const flushed = provider.shutdown().catch(() => {}) // the log has it
-      await Promise.race([flushed, sleep(withinMs, undefined, waited).catch(() => {})])
-      waited.abort()
-    },
   }
 }
 

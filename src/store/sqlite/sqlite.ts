@@ -8,6 +8,7 @@ import {
   type Archive,
   type LedgerListener,
   type Sender,
+  type Settlement,
   type Store,
   type StoreFault,
   type StoreListener,
@@ -16,11 +17,11 @@ import {
   StoreVersionError,
   within,
 } from '../store.ts'
-import { createTurns } from '../turns.ts'
+import { createTurns, type Turns } from '../turns.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media-ledger.ts'
 import { type FlatRow, flatten, flattenNew, toRow } from './rows.ts'
-import { createThread } from './thread.ts'
+import { createThread, type Thread } from './thread.ts'
 
 /** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
 export type SqliteOptions = StorePolicy & {
@@ -48,7 +49,7 @@ const beginsEmpty =
  * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, where callers take
  * turns. A lost thread or file is replaced by the next call. Rejects with `StoreVersionError` if the file must not be touched.
  */
-export async function openSqlite(options: SqliteOptions): Promise<Store & Archive & Live & { media: MediaLedger }> {
+export async function openSqlite(options: SqliteOptions): Promise<WholeStore> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const { path, maxBytes, busyMs = 1_500, hungMs = 1_800, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
@@ -66,22 +67,25 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
   const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
   const { logged, ...live } = createLive(writer, reader)
+  const store = createStore(writer, reader, live)
+
+  // A disk that hangs must not hold up the start: the store is away until it answers.
+  const opening = within(openMs, writer.call('open', []))
+  const isNew = await opening.catch(async error => {
+    if (error instanceof StoreUnavailableError && !(error instanceof StoreVersionError)) return false
+    await store.close()
+    throw error
+  })
+  if (isNew && path !== ':memory:') onWarning(beginsEmpty)
+  return store
+}
+
+type WholeStore = Store & Archive & Live & { media: MediaLedger }
+
+/** The verbs of the store, each as a call to one of its threads. */
+function createStore(writer: Thread, reader: Thread, live: Live): WholeStore {
   const turns = createTurns(2)
-
-  async function list(sender: Sender, filter: SendFilter, read: typeof turns): Promise<SendRow[]> {
-    const { caller, account } = sender
-    const found: FlatRow[] = []
-    let next: string | undefined = filter.before ?? ''
-    while (next !== undefined && found.length < filter.limit) {
-      const step: SendFilter = { ...filter, limit: filter.limit - found.length, ...(next && { before: next }) }
-      const [rows, after] = await read(caller, () => reader.call('list', [caller, account, step]))
-      found.push(...rows)
-      next = after
-    }
-    return found.map(toRow)
-  }
-
-  const store: Store & Archive & Live & { media: MediaLedger } = {
+  return {
     ...live,
     media: createMediaLedger(writer, reader),
     async claim(row, perDay, sealed) {
@@ -94,9 +98,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       return { claimed: false, existing: toRow(claim) }
     },
     async settle({ caller, account, id }, { state, settledAt, answer, settledBy = null, note = null, late = false }) {
-      const row = await writer.call('settle', [caller, account, id, state, settledAt, answer, settledBy, note, late])
-      if (row === true) return { settled: true }
-      return row ? { settled: false, row: toRow(row) } : { settled: false }
+      return settlementOf(await writer.call('settle', [caller, account, id, state, settledAt, answer, settledBy, note, late]))
     },
     async takeDue(owner, limit) {
       const { due, expired, nextAt } = await writer.call('takeDue', [owner, limit])
@@ -108,11 +110,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
     },
     taken: async owner => (await reader.call('taken', [owner])).map(([row, attempts]) => ({ row: toRow(row), attempts })),
     requeue: ({ caller, account, id }, nextAt, attempts) => writer.call('requeue', [caller, account, id, nextAt, attempts]),
-    async unqueue({ caller, account, id }, outcome) {
-      const row = await writer.call('unqueue', [caller, account, id, outcome])
-      if (row === true) return { settled: true }
-      return row ? { settled: false, row: toRow(row) } : { settled: false }
-    },
+    unqueue: async ({ caller, account, id }, outcome) => settlementOf(await writer.call('unqueue', [caller, account, id, outcome])),
     sealedByOthers: async keys => (await reader.call('sealedByOthers', [keys])).map(toRow),
     backlog: () => writer.call('backlog', []), // every gateway asks at its start, which should not start the other thread
     holdQueue: () => writer.call('holdQueue', []),
@@ -127,7 +125,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       const row = await reader.call('find', [caller, account, id])
       return row && toRow(row)
     },
-    list: (sender, filter, cancellation) => list(sender, filter, (caller, step) => turns(caller, step, cancellation)),
+    list: (sender, filter, cancellation) => list(reader, sender, filter, (caller, step) => turns(caller, step, cancellation)),
     heartbeat: owner => writer.call('heartbeat', [owner]),
     release: owner => writer.call('release', [owner]),
     expireLeases: () => writer.call('expireLeases', []),
@@ -159,14 +157,24 @@ export async function openSqlite(options: SqliteOptions): Promise<Store & Archiv
       await Promise.all([reader.close(), writer.close()])
     },
   }
+}
 
-  // A disk that hangs must not hold up the start: the store is away until it answers.
-  const opening = within(openMs, writer.call('open', []))
-  const isNew = await opening.catch(async error => {
-    if (error instanceof StoreUnavailableError && !(error instanceof StoreVersionError)) return false
-    await store.close()
-    throw error
-  })
-  if (isNew && path !== ':memory:') onWarning(beginsEmpty)
-  return store
+/** `true` says that the send was settled now; a row is what the ledger has instead. */
+function settlementOf(row: true | FlatRow | undefined): Settlement {
+  if (row === true) return { settled: true }
+  return row ? { settled: false, row: toRow(row) } : { settled: false }
+}
+
+/** A page of sends, read in steps, so that one long list does not hold up others. */
+async function list(reader: Thread, sender: Sender, filter: SendFilter, read: Turns): Promise<SendRow[]> {
+  const { caller, account } = sender
+  const found: FlatRow[] = []
+  let next: string | undefined = filter.before ?? ''
+  while (next !== undefined && found.length < filter.limit) {
+    const step: SendFilter = { ...filter, limit: filter.limit - found.length, ...(next && { before: next }) }
+    const [rows, after] = await read(caller, () => reader.call('list', [caller, account, step]))
+    found.push(...rows)
+    next = after
+  }
+  return found.map(toRow)
 }

@@ -1,6 +1,6 @@
 import { getCompileCacheDir } from 'node:module'
 import { Worker } from 'node:worker_threads'
-import { createWorkerClient } from '../../lib/worker-client.ts'
+import { WorkerClient } from '../../lib/worker-client.ts'
 import type { LedgerClock } from '../clock.ts'
 import type { LedgerMemory } from '../identity.ts'
 import { LedgerChangedError, type LedgerListener, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store.ts'
@@ -34,7 +34,7 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
   const compileCache = getCompileCacheDir()
   let memory: LedgerMemory | undefined
 
-  const client = createWorkerClient({
+  const client = new WorkerClient({
     start: () =>
       new Worker(new URL('./worker.ts', import.meta.url), {
         workerData: { ...settings, memory },
@@ -74,6 +74,6 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
 
   return {
     call: (verb, args, slow) => client.call(verb, args, slow) as never, // the worker has the verbs of this type
-    close: client.close,
+    close: () => client.close(),
   }
 }
