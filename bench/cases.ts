@@ -78,12 +78,12 @@ const listBytes = (destination: string) => Buffer.byteLength(JSON.stringify({ it
 const cpu: Figure = { title: 'processor time of each', unit: 'µs' }
 const perSecond = (timesNginx: number): Figure => ({ title: '', unit: '/s', better: 'more', goal: { timesNginx } })
 
-/** Those whose memory is of interest: a million requests take minutes. */
-const remembered = new Set(['gateway', 'nginx', 'express'])
+/** The targets whose memory is measured: a million requests take minutes for each. */
+const memoryTargets = new Set(['gateway', 'nginx', 'express'])
 
 /** Sends mixed requests until there are enough of them, and samples memory meanwhile. */
 async function measureMemory({ name, endpoint, folder, program, runOptions }: Setup): Promise<Outcome> {
-  if (!remembered.has(name)) return { numbers: { memory: Number.NaN, growth: Number.NaN, requests: Number.NaN }, mistakes: [] }
+  if (!memoryTargets.has(name)) return { numbers: { memory: Number.NaN, growth: Number.NaN, requests: Number.NaN }, mistakes: [] }
   const { requests, minSeconds, maxSeconds, sliceSeconds } = runOptions.mixed
   const samples: { second: number; mb: number }[] = []
   const startedAt = performance.now()

@@ -30,7 +30,7 @@ export function createClock(now: () => number, monotonic: () => number): LedgerC
   let ceiling = Number.POSITIVE_INFINITY
   let candidate: { offset: number; until: number } | undefined
 
-  function follow() {
+  function update() {
     const at = monotonic()
     const found = now() - at
     if (candidate && Math.abs(found - candidate.offset) <= toleranceMs && at >= candidate.until) offset = found
@@ -46,7 +46,7 @@ export function createClock(now: () => number, monotonic: () => number): LedgerC
   }
 
   function read() {
-    const at = follow()
+    const at = update()
     const agrees = candidate === undefined
     return { trusted: at + Math.min(offset, ceiling), agrees, steady: agrees && at >= steadyAt }
   }
@@ -58,7 +58,7 @@ export function createClock(now: () => number, monotonic: () => number): LedgerC
     steady: () => read().steady,
     read,
     anchor(lastSeen) {
-      const at = follow()
+      const at = update()
       if (at < steadyAt && ceiling === Number.POSITIVE_INFINITY) ceiling = lastSeen - at
     },
   }

@@ -7,8 +7,10 @@ export type Count = { value: number }
 export type Timing = { observe(seconds: number): void }
 
 type Sample = { labels: Record<string, string | number>; value: number; metricName?: string }
+
 /** The series that begin with the same values: to join the values to one name took a microsecond each time. */
 type Branch<C> = { next: Map<string, Branch<C>>; cell?: C }
+
 type Family<C> = { name: string; help: string; type: 'counter' | 'histogram'; labelNames: readonly string[]; create: () => C }
 
 const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

@@ -143,6 +143,22 @@ describe('A connection', () => {
     await expect.poll(opensAnother).toBe(false)
   })
 
+  test('at rest after a send does not take the place of one in use', async ({ start }) => {
+    const afilnet = await wire(echo)
+    const gateway = await start({ env: { AFILNET_URL: afilnet.url, AFILNET_CONNECTIONS: '2' } })
+
+    const opened = async () => {
+      const before = afilnet.connections()
+      // The third waits for one of the first two, whose connection then has to rest.
+      const replies = await Promise.all([1, 2, 3].map(() => send(gateway, 34600000000)))
+      expect(replies.map(({ status }) => status)).toEqual([201, 201, 201])
+      return afilnet.connections() - before
+    }
+
+    expect(await opened()).toBe(3)
+    await expect.poll(opened, { interval: 300, timeout: 10_000 }).toBe(0)
+  })
+
   test('makes room for a new one where there may be no more', async ({ start }) => {
     const afilnet = await wire(echo)
     const gateway = await start({ env: { AFILNET_URL: afilnet.url, AFILNET_CONNECTIONS: '2' } })

@@ -49,7 +49,7 @@ const beginsEmpty =
  * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, where callers take
  * turns. A lost thread or file is replaced by the next call. Rejects with `StoreVersionError` if the file must not be touched.
  */
-export async function openSqlite(options: SqliteOptions): Promise<WholeStore> {
+export async function openSqlite(options: SqliteOptions): Promise<SqliteStore> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const { path, maxBytes, busyMs = 1_500, hungMs = 1_800, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
@@ -80,10 +80,10 @@ export async function openSqlite(options: SqliteOptions): Promise<WholeStore> {
   return store
 }
 
-type WholeStore = Store & Archive & Live & { media: MediaLedger }
+type SqliteStore = Store & Archive & Live & { media: MediaLedger }
 
 /** The verbs of the store, each as a call to one of its threads. */
-function createStore(writer: Thread, reader: Thread, live: Live): WholeStore {
+function createStore(writer: Thread, reader: Thread, live: Live): SqliteStore {
   const turns = createTurns(2)
   return {
     ...live,
