@@ -66,7 +66,11 @@ describe('.env.example and docs/configuration.md', () => {
 
 /** The import rules: which other rooms (`types` only as types) and which packages a room may import. */
 const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]; packages?: string[] }> = {
-  lib: { files: ['src/lib/**', 'src/access.ts', 'src/version.ts'], ours: ['src/lib/**'], packages: ['@sinclair/typebox'] },
+  lib: {
+    files: ['src/lib/**', 'src/access.ts', 'src/version.ts'],
+    ours: ['src/lib/**'],
+    packages: ['@sinclair/typebox', 'fastest-levenshtein'],
+  },
   problem: { files: ['src/problem/**'], ours: ['src/lib/**', 'src/afilnet/faults.ts'], packages: ['@sinclair/typebox'] },
   afilnet: {
     files: ['src/afilnet/**'],
@@ -196,6 +200,12 @@ describe('The import rules', () => {
 
   test('only the connection to Valkey imports ioredis', () => {
     expect(sources.filter(path => importsOf(path).packages.includes('ioredis'))).toEqual(['src/store/valkey/connection.ts'])
+  })
+
+  test('only the sandbox imports node:http at run time, which loads a second undici', () => {
+    const importers = sources.filter(path => /^import (?!type ).* from 'node:https?'/m.test(read(path)))
+
+    expect(importers.filter(path => !path.startsWith('src/sandbox/'))).toEqual([])
   })
 
   test('no files import each other in a circle, not even types', () => {

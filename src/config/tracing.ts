@@ -1,4 +1,4 @@
-import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { validateHeaderName, validateHeaderValue } from '../lib/node-http.ts'
 import { readUrl, urlIssue } from './url.ts'
 import { type Report, type Values, Variables } from './variables.ts'
 

@@ -1,58 +1,50 @@
-/** What the page says about itself before anything else: telephones show it at their own width. */
-export const viewport = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+import { fastifySwagger } from '@fastify/swagger'
+import { fastifySwaggerUi } from '@fastify/swagger-ui'
+import Fastify from 'fastify'
+import { script, style, viewport } from './docs-page-parts.ts'
 
-/** Lets long words and tables fit a telephone, and gives Swagger UI's colours enough contrast. There is one server, so nothing to choose. */
-export const style = `.swagger-ui .markdown code, .swagger-ui .renderedMarkdown code, .swagger-ui a { overflow-wrap: anywhere; white-space: pre-wrap }
-.swagger-ui .info { margin: 24px 0 }
-.swagger-ui .servers-title, .swagger-ui .servers { display: none }
-.swagger-ui summary { cursor: pointer }
-.swagger-ui .keep-key { display: block; padding: 0 0 16px; font-family: sans-serif }
-.swagger-ui .keep-key input { margin: 0 8px 0 0 }
-@media (max-width: 640px) { .swagger-ui table { display: block; overflow-x: auto } }
-html:not(.dark-mode) .swagger-ui :is(.info a, .markdown a, .link) { color: #0a5fb4 }
-html:not(.dark-mode) .swagger-ui .info .title small { background: #5a6169 }
-html:not(.dark-mode) .swagger-ui .info .title small.version-stamp { background: #4a6b00 }
-html:not(.dark-mode) .swagger-ui .btn.authorize { color: #17734a; border-color: #17734a }
-html:not(.dark-mode) .swagger-ui .btn.authorize svg { fill: #17734a }
-html:not(.dark-mode) .swagger-ui .btn.execute { background: #1b6fc2; border-color: #1b6fc2 }
-html:not(.dark-mode) .swagger-ui .btn.cancel { color: #b3261e; border-color: #b3261e }
-html:not(.dark-mode) .swagger-ui .opblock-get .opblock-summary-method { background: #1b6fc2 }
-html:not(.dark-mode) .swagger-ui .opblock-post .opblock-summary-method { background: #1d7f4f }
-html:not(.dark-mode) .swagger-ui .opblock-delete .opblock-summary-method { background: #b3261e }
-html:not(.dark-mode) .swagger-ui [class*=json-schema-2020-12] { color: #3b4151 }
-html:not(.dark-mode) .swagger-ui .json-schema-2020-12__constraint { color: #fff; background: #5a3aa8 }`
+/** Answers a GET of one part of the docs page, with the headers that belong to it alone. */
+export type DocsPage = (
+  path: string,
+  headers: Readonly<Record<string, unknown>>,
+) => Promise<{ status: number; headers: Record<string, string>; body?: Buffer }>
 
-/**
- * Runs in the browser: Swagger UI in the colours that the person prefers, and a key that survives a reload if the person chooses that.
- *
- * Swagger UI keeps the authorization in the browser's storage or not at all; the plugin lets it write there only while the box is ticked.
- * It also puts a link into each button that opens an operation, which screen readers cannot reach: the plugin leaves the text.
- */
-export const script = `(() => {
-  const dark = matchMedia('(prefers-color-scheme: dark)')
-  const paint = () => document.documentElement.classList.toggle('dark-mode', dark.matches)
-  dark.addEventListener('change', paint)
-  paint()
+/** What may be asked of a part beside the whole of it, and what it says about itself. */
+const conditions = ['if-none-match', 'if-modified-since', 'range']
+const properties = ['content-type', 'content-range', 'accept-ranges', 'cache-control', 'etag', 'last-modified']
 
-  const isKept = () => localStorage.getItem('keep-key') === 'yes'
-  const keep = (kept, { authActions }) => {
-    if (kept) localStorage.setItem('keep-key', 'yes')
-    else localStorage.clear()
-    if (kept) authActions.persistAuthorizationIfNeeded()
-  }
-  const KeepKey = ({ React: { createElement: make } }) => ({
-    statePlugins: { auth: { wrapActions: { persistAuthorizationIfNeeded: persist => () => isKept() && persist() } } },
-    wrapComponents: {
-      DeepLink: () => ({ text }) => make('span', null, text),
-      auths: (Auths, system) => props => make('div', null, make(Auths, props), make('label', { className: 'keep-key' },
-        make('input', { type: 'checkbox', defaultChecked: isKept(), onChange: ({ target }) => keep(target.checked, system) }),
-        'Keep the key in this browser')),
+/** Swagger UI for a document, as a server without a port: it is loaded with the first request to it, and Fastify takes no plugin while it listens. */
+export async function createDocsPage(document: object, base: string): Promise<DocsPage> {
+  const app = Fastify()
+  app.addHook('onSend', async (_, reply, payload) =>
+    typeof payload === 'string' && /html/.test(String(reply.getHeader('content-type')))
+      ? payload.replace('<head>', `<head>${viewport}`)
+      : payload,
+  )
+  await app.register(fastifySwagger, { mode: 'static', specification: { document: document as never } }) // its types know no OpenAPI 3.1
+  await app.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    indexPrefix: '.', // relative, so that the page works under any path
+    logo: null as never, // the types know no way to say "none"
+    theme: { title: 'Afilnet gateway', css: [{ filename: 'page.css', content: style }], js: [{ filename: 'page.js', content: script }] },
+    transformSpecification: document => (base ? document : { ...document, servers: [{ url: '/', description: 'This gateway' }] }),
+    uiConfig: {
+      layout: 'BaseLayout',
+      tryItOutEnabled: true,
+      displayRequestDuration: true,
+      docExpansion: 'list',
     },
   })
-  const { SwaggerUIBundle } = window
-  window.SwaggerUIBundle = Object.assign(
-    config => SwaggerUIBundle({ ...config, persistAuthorization: true, plugins: [...config.plugins, KeepKey] }),
-    SwaggerUIBundle,
-  )
-})()
-`
+  return async (url, headers) => {
+    const part = await app.inject({ url, headers: pick(headers, conditions) })
+    return {
+      status: part.statusCode,
+      headers: pick(part.headers, properties),
+      ...(part.rawPayload.length > 0 && { body: part.rawPayload }), // Fastify would give a 304 a type
+    }
+  }
+}
+
+function pick(headers: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap(name => (typeof headers[name] === 'string' ? [[name, headers[name]]] : [])))
+}

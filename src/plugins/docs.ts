@@ -1,12 +1,11 @@
 import { fastifySwagger } from '@fastify/swagger'
-import { fastifySwaggerUi } from '@fastify/swagger-ui'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Operation } from '../afilnet/operations.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import { version } from '../version.ts'
-import { script, style, viewport } from './docs-page.ts'
+import type { DocsPage } from './docs-page.ts'
 import { description } from './openapi-description.ts'
 import { createDocument } from './openapi-document.ts'
 
@@ -57,41 +56,35 @@ export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, 
     reply.header('cache-control', 'no-cache')
     return app.swagger()
   })
-  await app.register(async scope => {
-    const connect = ["'self'", publicUrl?.origin].filter(Boolean).join(' ')
-    const policy = `default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src ${connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
-    scope.addHook('onRoute', route => {
-      route.config = { ...route.config, scope: 'public' }
-    })
-    scope.addHook('onRequest', async (request, reply) => {
-      reply.headers({ 'content-security-policy': policy, 'cross-origin-opener-policy': 'same-origin', 'cache-control': 'no-cache' })
-      const file = (request.params as { '*'?: string })['*'] // of @fastify/static, which answers 500 to a name that it does not like
-      if (file !== undefined && !/^\w[\w.-]{0,99}$/.test(file)) throw new Problem('not-found')
-      // Nothing here takes a query; with one, Swagger UI would look for its document behind it. Relative, so that any path will do.
-      const [path = '', query] = request.url.split('?', 2)
-      if (path.endsWith('/static/index.html')) return reply.redirect('../')
-      if (query !== undefined) return reply.redirect(`./${path.split('/').at(-1)}`)
-    })
-    scope.addHook('onSend', async (_, reply, payload) =>
-      typeof payload === 'string' && /html/.test(String(reply.getHeader('content-type')))
-        ? payload.replace('<head>', `<head>${viewport}`)
-        : payload,
-    )
-    await scope.register(fastifySwaggerUi, {
-      routePrefix: '/docs',
-      indexPrefix: '.', // relative, so that the page works under any path
-      logo: null as never, // the types know no way to say "none"
-      theme: { title: 'Afilnet gateway', css: [{ filename: 'page.css', content: style }], js: [{ filename: 'page.js', content: script }] },
-      transformSpecification: document => (base ? document : { ...document, servers: [{ url: '/', description: 'This gateway' }] }),
-      uiConfig: {
-        layout: 'BaseLayout',
-        tryItOutEnabled: true,
-        displayRequestDuration: true,
-        docExpansion: 'list',
-      },
-    })
-  })
+  servePage(app, publicUrl, base)
 })
+
+/** Serves Swagger UI, which is loaded with the first request to it. */
+function servePage(app: FastifyInstance, publicUrl: URL | undefined, base: string) {
+  const connect = ["'self'", publicUrl?.origin].filter(Boolean).join(' ')
+  const headers = {
+    'content-security-policy': `default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src ${connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    'cross-origin-opener-policy': 'same-origin',
+    'cache-control': 'no-cache',
+  }
+  let page: Promise<DocsPage> | undefined
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    reply.headers(headers)
+    const { '*': file } = request.params as { '*'?: string } // of @fastify/static, which answers 500 to a name that it does not like
+    if (file !== undefined && !/^\w[\w./-]{0,99}$/.test(file)) throw new Problem('not-found')
+    // Nothing here takes a query; with one, Swagger UI would look for its document behind it. Relative, so that any path will do.
+    const [path = '', query] = request.url.split('?', 2)
+    if (path.endsWith('/static/index.html')) return reply.redirect('../')
+    if (query !== undefined) return reply.redirect(`./${path.split('/').at(-1)}`)
+    page ??= import('./docs-page.ts').then(({ createDocsPage }) => createDocsPage(app.swagger(), base))
+    const part = await (await page)(request.routeOptions.url?.replace('*', file ?? '') ?? path, request.headers)
+    if (part.status === 416) throw new Problem('range-not-satisfiable', { headers: part.headers })
+    if (part.status >= 400) throw new Problem('not-found')
+    return reply.code(part.status).headers(part.headers).send(part.body)
+  }
+  for (const path of ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/*'])
+    app.get(path, { config: { scope: 'public' }, schema: { hide: true } }, answer)
+}
 
 /** JSON with a line to each part of the first three levels, not indented: short, and a change shows where it is. */
 function shallow(value: unknown, level = 0): string {

@@ -338,6 +338,24 @@ describe('The docs page', () => {
     }
   })
 
+  test('has parts that can be asked for again, and in ranges', async ({ gateway }) => {
+    const path = '/docs/static/index.css'
+    const whole = await gateway.request(path, { key: null })
+    const length = Number(whole.headers['content-length'])
+
+    const same = await gateway.request(path, { key: null, headers: { 'if-none-match': String(whole.headers.etag) } })
+    const part = await gateway.request(path, { key: null, headers: { range: 'bytes=0-9' } })
+    const beyond = await gateway.request(path, { key: null, headers: { range: `bytes=${length}-` } })
+
+    expect(same).toMatchObject({ status: 304, text: '' })
+    expect(part).toMatchObject({ status: 206, text: whole.text.slice(0, 10), headers: { 'content-range': `bytes 0-9/${length}` } })
+    expect(beyond).toMatchObject({
+      status: 416,
+      json: { code: 'range-not-satisfiable' },
+      headers: { 'content-range': `bytes */${length}` },
+    })
+  })
+
   test('may load nothing from elsewhere', async ({ gateway }) => {
     const { headers } = await gateway.get('/docs/')
 

@@ -1,11 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { deflateSync, gzipSync } from 'node:zlib'
-import { type OutputOptions, rolldown } from 'rolldown'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
-import config from '../../rolldown.config.ts'
+import { describe, expect } from 'vitest'
 import { listen } from '../afilnet/listeners.ts'
+import { buildBundle } from '../bundle.ts'
 import { test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 
@@ -61,14 +59,7 @@ const shapes: [name: string, respond: (socket: Socket) => void][] = [
   ],
 ]
 
-/** What the image runs, beside package.json, as there. */
-const bundle = mkdtempSync(join(import.meta.dirname, '../../dist-'))
-beforeAll(async () => {
-  const { output, ...options } = config as { output: OutputOptions } // one configuration, not a list
-  const built = await rolldown(options)
-  await built.write({ ...output, dir: bundle })
-})
-afterAll(() => rmSync(bundle, { recursive: true }))
+const entry = buildBundle()
 
 describe('Ten answers of a megabyte at one time', () => {
   test.for(shapes)('stay below 300 MB: %s', async ([, respond], { sandbox }) => {
@@ -78,7 +69,7 @@ describe('Ten answers of a megabyte at one time', () => {
       AFILNET_URL: `http://127.0.0.1:${port}/api/http/`,
       AFILNET_TIMEOUT_MS: '30000',
     }
-    const gateway = await startProgram(sandbox, env, join(bundle, 'main.js'))
+    const gateway = await startProgram(sandbox, env, entry)
     const peakMb = () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${gateway.pid}/status`, 'utf8'))?.[1]) / 1024
 
     for (let round = 0; round < 3; round++) {

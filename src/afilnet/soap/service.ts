@@ -1,7 +1,7 @@
-import { validateHeaderValue } from 'node:http'
 import { Client, WSDL } from 'soap'
 import { isLocal } from '../../lib/addresses.ts'
 import { isObject } from '../../lib/is-object.ts'
+import { validateHeaderValue } from '../../lib/node-http.ts'
 import { type Operation, operations } from '../operations.ts'
 import { TransportError } from '../transport-error.ts'
 import { Documents, type DocumentsOptions } from './documents.ts'
