@@ -83,7 +83,7 @@ export const baseOf = ({ publicUrl }: Config) => publicUrl?.href.replace(/\/$/, 
 /** Room for some copies of the API document, however small the answers of Afilnet may be. */
 const minWaitingBytes = 16_777_216
 
-type AppOptions = {
+export type AppOptions = {
   config: Config
   upstream: Upstream
   sends: Sends

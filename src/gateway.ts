@@ -5,16 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, listenForAdmin } from './admin.ts'
 import { PreparedTransports } from './afilnet/prepared-transports.ts'
-import { baseOf, createApp, type Timeouts } from './app.ts'
+import { type AppOptions, baseOf, createApp, type Timeouts } from './app.ts'
 import { type Config, storePolicyOf } from './config/config.ts'
 import { warningsOf } from './config/describe.ts'
 import { watchConfig } from './config/watch.ts'
 import type { Observe } from './events.ts'
 import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
-import { createSteadyState } from './lib/steady-state.ts'
 import type { PollerHooks } from './live/ports.ts'
 import { reportingUndelivered } from './media/undelivered.ts'
+import { createLedgerWatch, type LedgerWatch } from './parts/ledger.ts'
 import { type LivePart, openLive } from './parts/live.ts'
 import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
@@ -25,10 +25,10 @@ import { listen } from './plugins/listeners.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
-import type { Store, StoreFault } from './store/store.ts'
+import type { Store } from './store/store.ts'
 import { timed } from './store/timed.ts'
 import { createObserver } from './telemetry/log-lines.ts'
-import { createMetrics } from './telemetry/metrics.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { Tracing } from './telemetry/tracing.ts'
 import type { Tokens } from './tokens/tokens.ts'
 import { createUpstream, type Upstream } from './upstream/upstream.ts'
@@ -118,8 +118,8 @@ async function assemble(
   await transports.prepare(config.accounts)
   const metrics = createMetrics({
     accounts: () => upstream.report(),
-    storeOk: () => storeState.ok,
-    ledgerChanged: () => ledgerChanged,
+    storeOk: () => ledger.isOk,
+    ledgerChanged: () => ledger.isChanged,
     requestsInFlight: () => lifecycle.unanswered,
     backlog: () => queue?.backlog(),
     droppedLines,
@@ -129,25 +129,10 @@ async function assemble(
     media: () => media.report(),
   })
   const observe = createObserver(logger, metrics)
-  let queue: Queue | undefined
-  const storeState = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
-  let storeLost = () => {}
-  let storeAway = false
-  let ledgerChanged = false
-  const opened = await openStore(config.storeUrl, {
-    ...storePolicyOf(config),
-    onState(ok, fault) {
-      storeState.set(ok, fault)
-      storeAway = !ok
-      if (!ok) storeLost()
-    },
-    onLedger(changed) {
-      ledgerChanged = changed
-      storeLost() // another ledger has another secret
-      observe('ledgerChanged', { changed })
-    },
-    onWarning: warning => logger.warn(warning),
-  })
+  const ledger = createLedgerWatch(observe)
+  const { onState, onLedger } = ledger
+  const onWarning = (warning: string) => logger.warn(warning)
+  const opened = await openStore(config.storeUrl, { ...storePolicyOf(config), onState, onLedger, onWarning })
   const { media, begin, stop } = startMedia({ config, ledger: opened.media, observe, ownUrl: () => listensAt(app), timeouts })
   const ending = reportingUndelivered(opened, sendId => void media.discardOf(sendId))
   const store = timed(ending, (verb, ms) => observe('storeAnswered', { verb, ms }))
@@ -162,49 +147,17 @@ async function assemble(
   const readBack = connectReadBack({ ...config, store, sends, upstream, holds, observe, timeoutMs: storeMs })
   const hooks: PollerHooks = { ...readBack.hooks, remember: read => live.current()?.remember(read) }
   const pollers = connectPollers({ ...config, live: opened, secret: store.secret, upstream, hooks, observe, timeoutMs: storeMs })
-  storeLost = () => {
+  ledger.whenLost(() => {
     sends.storeLost()
     pollers.storeLost()
-  }
-  if (config.queueKeys)
-    queue = await connectQueue({ ...config, keys: config.queueKeys, store, sends, upstream, observe, timeoutMs: storeMs })
+  })
+  const keys = config.queueKeys
+  const queue: Queue | undefined = keys && (await connectQueue({ ...config, keys, store, sends, upstream, observe, timeoutMs: storeMs }))
   queue?.start()
   if (!queue) void endQueueWithoutKey({ store, sends, observe, timeoutMs: storeMs }).catch(() => {}) // the next start tries again
-  const tokens = lazyTokens(() => sends.lastSecret(storeAway))
+  const tokens = lazyTokens(() => sends.lastSecret(ledger.isAway))
   if (config.readBack) readBack.start()
-  const state = (): State => {
-    const { sandbox, credentialsRejected } = upstream.state()
-    return {
-      store: !storeState.ok ? 'unavailable' : ledgerChanged ? 'changed' : 'ok',
-      credentials: credentialsRejected ? 'rejected' : 'ok',
-      ...(sandbox && { sandbox }),
-    }
-  }
-  const { count } = store
-  const { plugin } = tracing ?? {}
-  const app = await createApp({
-    config,
-    upstream,
-    sends,
-    tokens,
-    live: live.current,
-    media,
-    seal: queue?.seal,
-    webhooks: webhooks.current,
-    state,
-    count,
-    logger,
-    observe,
-    lifecycle,
-    timeouts,
-    tracing: plugin,
-  })
-  metrics.begin(app.routes)
-  app.addHook('onListen', async () => begin())
-  app.addHook('onClose', async () => stop())
-  const { reportCallers } = app
-  const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
-  return {
+  const parts = {
     config,
     logger,
     observe,
@@ -218,10 +171,39 @@ async function assemble(
     live,
     pollers,
     webhooks,
-    app,
-    admin,
     tracing,
   }
+  const { app, admin } = await createServers(parts, { tokens, media, ledger, metrics, timeouts })
+  app.addHook('onListen', async () => begin())
+  app.addHook('onClose', async () => stop())
+  return { ...parts, app, admin }
+}
+
+type ServerParts = Pick<AppOptions, 'tokens' | 'media' | 'timeouts'> & { ledger: LedgerWatch; metrics: Metrics }
+
+/** Makes the public server and the operator's. */
+async function createServers(parts: Omit<Parts, 'app' | 'admin'>, { ledger, metrics, ...own }: ServerParts) {
+  const { config, logger, observe, store, upstream, queue, live, webhooks, tracing } = parts
+  const app = await createApp({
+    ...parts,
+    ...own,
+    live: live.current,
+    seal: queue?.seal,
+    webhooks: webhooks.current,
+    state: () => stateOf(upstream, ledger),
+    count: store.count,
+    tracing: tracing?.plugin,
+  })
+  metrics.begin(app.routes)
+  const { reportCallers } = app
+  const admin = await createAdmin({ metrics, reportCallers, reportAccounts: upstream.report, host: config.adminHost, logger, observe })
+  return { app, admin }
+}
+
+/** How the gateway is, as `/health/ready` says it. */
+function stateOf(upstream: Upstream, ledger: LedgerWatch): State {
+  const { sandbox, credentialsRejected } = upstream.state()
+  return { store: ledger.state(), credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
 }
 
 /** Loads the room and its package with the first token. */

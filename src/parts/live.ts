@@ -24,11 +24,11 @@ export async function openLive({ config, log, secret, upstream, observe }: LiveP
   async function reload(next: Config) {
     const watched = watchedBy(next)
     if (!live && watched.accounts.size === 0) return
-    const { createLive } = await import('../live/live.ts')
+    const { Live } = await import('../live/live.ts')
     if (live) return live.reload(watched)
     // Every process does it, so that none has to know whether another one lives.
     timer = setInterval(() => log.trim(config.eventsKeepMs).catch(() => {}), trimEveryMs).unref()
-    live = createLive({
+    live = new Live({
       log,
       secret,
       readConversation: conversationsOf(upstream),

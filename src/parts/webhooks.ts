@@ -25,8 +25,8 @@ export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) 
   async function load(configured: Config['webhooks']) {
     if (webhooks) return webhooks.reload(configured)
     if (Object.keys(configured).length === 0) return
-    const { createWebhooks } = await import('../webhooks/webhooks.ts')
-    webhooks = createWebhooks({ webhooks: configured, store, reader, observe, keepMs })
+    const { Webhooks } = await import('../webhooks/webhooks.ts')
+    webhooks = new Webhooks({ webhooks: configured, store, reader, observe, keepMs })
   }
 
   return {

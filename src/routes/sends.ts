@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { normalizeDestination, type TokenGrant } from '../access.ts'
 import { oneOf } from '../lib/string-enum.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
@@ -34,20 +35,49 @@ export const readerOf = ({ call, caller }: Asker): SendReader => ({
   token: caller?.token,
 })
 
+const tags = ['Sends']
+const oneSend = { params: SendParams, response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) } }
+
+const cancelSend = {
+  ...oneSend,
+  operationId: 'cancelSend',
+  summary: 'Cancel a send that is queued',
+  description: 'Needs the scope that the send itself needs. A send is canceled or it goes, never both.',
+  tags,
+}
+
+const settleSend = {
+  ...oneSend,
+  operationId: 'settleSend',
+  summary: 'Record what you found out about a send that is unknown',
+  description: 'Needs the scope that the send itself needs.',
+  tags,
+  body: Type.Unsafe<Static<typeof SendVerdict>>(Type.Ref('SendVerdict')),
+}
+
+const getSend = {
+  ...oneSend,
+  operationId: 'getSend',
+  summary: 'What became of a send of this caller',
+  description: 'Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.',
+  tags,
+}
+
+const listSends = {
+  operationId: 'listSends',
+  summary: 'The sends of this caller, newest first',
+  description: 'Lists what you sent, page by page. After a crash of your own, find a send by its `idempotencyKey` or `reference`.',
+  tags,
+  querystring: Filters,
+  response: { 200: Type.Unsafe<Static<typeof SendPage>>(Type.Ref('SendPage')) },
+}
+
+const anyKey = (...errors: ProblemCode[]) => ({ scope: 'any-key', errors: [...errors, 'store-unavailable'] }) as const
+
 export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (app, { sends }) => {
   app.delete(
     '/sends/:id',
-    {
-      config: { scope: 'any-key', errors: ['insufficient-scope', 'send-not-found', 'send-already-started', 'store-unavailable'] },
-      schema: {
-        operationId: 'cancelSend',
-        summary: 'Cancel a send that is queued',
-        description: 'Needs the scope that the send itself needs. A send is canceled or it goes, never both.',
-        tags: ['Sends'],
-        params: SendParams,
-        response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
-      },
-    },
+    { config: anyKey('insufficient-scope', 'send-not-found', 'send-already-started'), schema: cancelSend },
     (request, reply) => {
       const { params, caller } = request
       if (!caller) throw new Problem('unauthenticated')
@@ -57,18 +87,7 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
   )
   app.post(
     '/sends/:id/settle',
-    {
-      config: { scope: 'any-key', errors: ['insufficient-scope', 'send-not-found', 'send-already-settled', 'store-unavailable'] },
-      schema: {
-        operationId: 'settleSend',
-        summary: 'Record what you found out about a send that is unknown',
-        description: 'Needs the scope that the send itself needs.',
-        tags: ['Sends'],
-        params: SendParams,
-        body: Type.Unsafe<Static<typeof SendVerdict>>(Type.Ref('SendVerdict')),
-        response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
-      },
-    },
+    { config: anyKey('insufficient-scope', 'send-not-found', 'send-already-settled'), schema: settleSend },
     (request, reply) => {
       const { id: requestId, params, body, caller } = request
       if (!caller) throw new Problem('unauthenticated')
@@ -76,47 +95,16 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
       return sends.settle({ ...readerOf(request), scopes: caller.scopes }, params.id, { ...body, requestId })
     },
   )
-  app.get(
-    '/sends/:id',
-    {
-      config: { scope: 'any-key', errors: ['send-not-found', 'store-unavailable'] },
-      schema: {
-        operationId: 'getSend',
-        summary: 'What became of a send of this caller',
-        description: 'Answers from the ledger of the gateway, without asking Afilnet. A send of another caller is 404.',
-        tags: ['Sends'],
-        params: SendParams,
-        response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) },
-      },
-    },
-    (request, reply) => {
-      const { params, call } = request
-      reply.header('cache-control', 'no-store')
-      return sends.find(readerOf(request), params.id, call.cancellation)
-    },
-  )
-  app.get(
-    '/sends',
-    {
-      config: { scope: 'any-key', errors: ['store-unavailable'] },
-      schema: {
-        operationId: 'listSends',
-        summary: 'The sends of this caller, newest first',
-        description: 'Lists what you sent, page by page. After a crash of your own, find a send by its `idempotencyKey` or `reference`.',
-        tags: ['Sends'],
-        querystring: Filters,
-        response: {
-          200: Type.Unsafe<Static<typeof SendPage>>(Type.Ref('SendPage')),
-        },
-      },
-      preValidation: readLimit,
-    },
-    (request, reply) => {
-      const { limit = 20, destination, ...filters } = request.query
-      reply.header('cache-control', 'no-store')
-      const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
-      const given = { ...filters, ...(name !== undefined && { destination: name }), limit }
-      return sends.list(readerOf(request), given, request.call.cancellation)
-    },
-  )
+  app.get('/sends/:id', { config: anyKey('send-not-found'), schema: getSend }, (request, reply) => {
+    const { params, call } = request
+    reply.header('cache-control', 'no-store')
+    return sends.find(readerOf(request), params.id, call.cancellation)
+  })
+  app.get('/sends', { config: anyKey(), schema: listSends, preValidation: readLimit }, (request, reply) => {
+    const { limit = 20, destination, ...filters } = request.query
+    reply.header('cache-control', 'no-store')
+    const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
+    const given = { ...filters, ...(name !== undefined && { destination: name }), limit }
+    return sends.list(readerOf(request), given, request.call.cancellation)
+  })
 }

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
+import { readLimit } from './lists.ts'
 import { Nullable } from './params.ts'
 
 /** An endpoint that gets the events of an account. */
@@ -84,6 +85,50 @@ const named = Type.Object({ name: Type.String({ maxLength: 63, description: 'Of 
 const errors = ['webhook-not-found', 'store-unavailable'] as const
 const tags = ['Webhooks']
 
+const listWebhooks = {
+  operationId: 'listWebhooks',
+  summary: 'Webhooks of your account',
+  description: 'Lists the endpoints that the operator has configured, and how they are.',
+  tags,
+  response: { 200: Type.Unsafe<Static<typeof WebhookList>>(Type.Ref('WebhookList')) },
+}
+
+const listDeliveries = {
+  operationId: 'listDeliveries',
+  summary: 'Events that a webhook has not delivered',
+  description: 'Lists what waits and what has failed, oldest first. Delivered events are not kept.',
+  tags,
+  params: named,
+  querystring: Type.Object(
+    {
+      state: Type.Optional(oneOf(['pending', 'failed'], { description: 'Only those in this state' })),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
+      cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
+    },
+    { additionalProperties: false },
+  ),
+  response: { 200: Type.Unsafe<Static<typeof DeliveryPage>>(Type.Ref('DeliveryPage')) },
+}
+
+const redriveWebhook = {
+  operationId: 'redriveWebhook',
+  summary: 'Deliver events again',
+  description: 'Takes either `after` or `failed`. Deliveries begin within seconds.',
+  tags,
+  params: named,
+  body: Type.Unsafe<Static<typeof Redrive>>(Type.Ref('Redrive')),
+  response: { 202: Type.Null({ description: 'The events will be delivered again' }) },
+}
+
+const testWebhook = {
+  operationId: 'testWebhook',
+  summary: 'Post a test event to a webhook',
+  description: 'The signed event has the type `test` and is in no log. A 2xx ends a pause.',
+  tags,
+  params: named,
+  response: { 200: Type.Unsafe<Static<typeof WebhookTest>>(Type.Ref('WebhookTest')) },
+}
+
 /** Callers with `chats` see no webhooks: those get the events of every chat. */
 function accountOf({ caller }: FastifyRequest): string {
   if (!caller || caller.chats) throw new Problem('webhook-not-found')
@@ -98,96 +143,29 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<{ webhooks: () => Webhooks
     if (!running) throw new Problem('webhook-not-found')
     return { account, running }
   }
+  const read = { scope: 'webhooks:read', errors } as const
+  const write = { scope: 'webhooks:write', errors } as const
 
-  app.get(
-    '/webhooks',
-    {
-      config: { scope: 'webhooks:read', errors },
-      schema: {
-        operationId: 'listWebhooks',
-        summary: 'Webhooks of your account',
-        description: 'Lists the endpoints that the operator has configured, and how they are.',
-        tags,
-        response: { 200: Type.Unsafe<Static<typeof WebhookList>>(Type.Ref('WebhookList')) },
-      },
-    },
-    async (request, reply) => {
-      const account = accountOf(request)
-      reply.header('cache-control', 'no-store')
-      return { items: (await webhooks()?.list(account)) ?? [] }
-    },
-  )
-  app.get(
-    '/webhooks/:name/deliveries',
-    {
-      config: { scope: 'webhooks:read', errors },
-      schema: {
-        operationId: 'listDeliveries',
-        summary: 'Events that a webhook has not delivered',
-        description: 'Lists what waits and what has failed, oldest first. Delivered events are not kept.',
-        tags,
-        params: named,
-        querystring: Type.Object(
-          {
-            state: Type.Optional(oneOf(['pending', 'failed'], { description: 'Only those in this state' })),
-            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
-            cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
-          },
-          { additionalProperties: false },
-        ),
-        response: { 200: Type.Unsafe<Static<typeof DeliveryPage>>(Type.Ref('DeliveryPage')) },
-      },
-      // The one number in a query, where everything is text; bodies are never coerced.
-      preValidation: async request => {
-        const query = request.query as { limit?: unknown } // not validated yet
-        if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
-      },
-    },
-    async (request, reply) => {
-      const { account, running } = ofCaller(request)
-      const { limit = 20, ...query } = request.query
-      reply.header('cache-control', 'no-store')
-      return running.deliveries(account, request.params.name, { ...query, limit })
-    },
-  )
-  app.post(
-    '/webhooks/:name/redrive',
-    {
-      config: { scope: 'webhooks:write', errors },
-      schema: {
-        operationId: 'redriveWebhook',
-        summary: 'Deliver events again',
-        description: 'Takes either `after` or `failed`. Deliveries begin within seconds.',
-        tags,
-        params: named,
-        body: Type.Unsafe<Static<typeof Redrive>>(Type.Ref('Redrive')),
-        response: { 202: Type.Null({ description: 'The events will be delivered again' }) },
-      },
-    },
-    async (request, reply) => {
-      const { account, running } = ofCaller(request)
-      const { after } = request.body
-      await running.redrive(account, request.params.name, after === undefined ? { failed: true } : { after })
-      return reply.code(202).send(null)
-    },
-  )
-  app.post(
-    '/webhooks/:name/test',
-    {
-      config: { scope: 'webhooks:write', errors },
-      schema: {
-        operationId: 'testWebhook',
-        summary: 'Post a test event to a webhook',
-        description: 'The signed event has the type `test` and is in no log. A 2xx ends a pause.',
-        tags,
-        params: named,
-        response: { 200: Type.Unsafe<Static<typeof WebhookTest>>(Type.Ref('WebhookTest')) },
-      },
-    },
-    async (request, reply) => {
-      const { account, running } = ofCaller(request)
-      reply.header('cache-control', 'no-store')
-      return running.test(account, request.params.name)
-    },
-  )
+  app.get('/webhooks', { config: read, schema: listWebhooks }, async (request, reply) => {
+    const account = accountOf(request)
+    reply.header('cache-control', 'no-store')
+    return { items: (await webhooks()?.list(account)) ?? [] }
+  })
+  app.get('/webhooks/:name/deliveries', { config: read, schema: listDeliveries, preValidation: readLimit }, async (request, reply) => {
+    const { account, running } = ofCaller(request)
+    const { limit = 20, ...query } = request.query
+    reply.header('cache-control', 'no-store')
+    return running.deliveries(account, request.params.name, { ...query, limit })
+  })
+  app.post('/webhooks/:name/redrive', { config: write, schema: redriveWebhook }, async (request, reply) => {
+    const { account, running } = ofCaller(request)
+    const { after } = request.body
+    await running.redrive(account, request.params.name, after === undefined ? { failed: true } : { after })
+    return reply.code(202).send(null)
+  })
+  app.post('/webhooks/:name/test', { config: write, schema: testWebhook }, async (request, reply) => {
+    const { account, running } = ofCaller(request)
+    reply.header('cache-control', 'no-store')
+    return running.test(account, request.params.name)
+  })
 }

@@ -1,12 +1,12 @@
 import { createCustomers, type Script } from './customers.ts'
 import { plainShape, type Shape } from './response-format.ts'
-import { createWorld } from './world.ts'
+import { World } from './world.ts'
 
 export type Account = ReturnType<typeof createAccount>
 
 /** One account of Afilnet: its world, its customers, and how its answers look. */
 export function createAccount(user: string, now: () => number, changed: () => void, script: Partial<Script> = {}) {
-  const world = createWorld(
+  const world = new World(
     now,
     sent => customers.taken(sent),
     () => account.shape.lateMs,

@@ -41,16 +41,16 @@ export function createHandle(account: Account, changed: () => void): AccountHand
       changed()
       return messageid
     },
-    messages: world.all,
+    messages: () => world.all(),
     mark: (address, messageid, status) => {
       if (!world.mark(address, messageid, status)) throw new Error('The sandbox has no such message')
     },
-    remove: world.remove,
+    remove: (address, messageid) => world.remove(address, messageid),
     fill: bulk => {
       if (!world.fill(bulk)) throw noChannel(bulk)
     },
     script: customers.script,
-    addChannel: world.addChannel,
-    removeChannel: world.removeChannel,
+    addChannel: channel => world.addChannel(channel),
+    removeChannel: (platform, platformid) => world.removeChannel(platform, platformid),
   }
 }

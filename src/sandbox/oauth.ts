@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Handler } from './server.ts'
 import { readBody } from './server.ts'
 
 /** The one client secret that may be seen: it opens nothing but a sandbox. */
 export const fakeClientSecret = 'fake-sandbox-client-secret'
 export const clientId = 'sandbox-client'
+
+const usualLifetimeS = 3_600
 
 /** A request for a token, without anything secret in it. */
 export type TokenRequest = {
@@ -36,36 +37,64 @@ export type OAuthOptions = {
 /** What a request gets: a token of that user, or an error. */
 type Decided = { status: number; error?: string; user?: string }
 
-export type OAuth = ReturnType<typeof createOAuth>
-
 /** Tokens by RFC 6749: both grants, the client authenticated by HTTP Basic or in the body. */
-export function createOAuth({ userOf, mainUser, clientSecret, now, queued, changed }: OAuthOptions) {
-  const requests: TokenRequest[] = []
-  const tokens = new Map<string, { user: string; expiresAt: number }>()
-  const state = {
-    requests,
-    /** The lifetime that new tokens announce; `undefined` if they announce none. */
-    expiresInS: 3_600 as number | undefined,
-    /** The lifetime that they have, where it is another. */
-    validForS: undefined as number | undefined,
-    /** Whose token it is, if it was given and has not expired. */
-    userOfToken: (authorization: string): string | undefined => {
-      const token = tokens.get(/^Bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization)?.[1] ?? '')
-      return token && token.expiresAt > now() ? token.user : undefined
-    },
-    /** Forgets every token that was given. */
-    revoke: () => tokens.clear(),
-    reset: () => {
-      tokens.clear()
-      requests.length = 0
-      state.expiresInS = 3_600
-      state.validForS = undefined
-    },
-    endpoint: createEndpoint(),
+export class OAuth {
+  readonly requests: TokenRequest[] = []
+  /** The lifetime that new tokens announce; `undefined` if they announce none. */
+  expiresInS: number | undefined = usualLifetimeS
+  /** The lifetime that they have, where it is another. */
+  validForS: number | undefined
+  readonly #options: OAuthOptions
+  readonly #tokens = new Map<string, { user: string; expiresAt: number }>()
+
+  constructor(options: OAuthOptions) {
+    this.#options = options
+  }
+
+  /** Whose token it is, if it was given and has not expired. */
+  userOfToken(authorization: string): string | undefined {
+    const token = this.#tokens.get(/^Bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(authorization)?.[1] ?? '')
+    return token && token.expiresAt > this.#options.now() ? token.user : undefined
+  }
+
+  /** Forgets every token that was given. */
+  revoke(): void {
+    this.#tokens.clear()
+  }
+
+  reset(): void {
+    this.revoke()
+    this.requests.length = 0
+    this.expiresInS = usualLifetimeS
+    this.validForS = undefined
+  }
+
+  async endpoint(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { now, queued, changed } = this.#options
+    const bytes = await readBody(request, 65_536)
+    const form = new URLSearchParams(bytes?.toString() ?? '')
+    const client = clientOf(request, form)
+    const isForm = /^application\/x-www-form-urlencoded/i.test(request.headers['content-type'] ?? '')
+    const decided = request.method === 'POST' && isForm ? this.#decide(form, client) : { status: 400, error: 'invalid_request' }
+    const answer = queued()
+    const scope = form.get('scope')
+    const { id, authentication } = client
+    this.requests.push({
+      at: new Date(now()).toISOString(),
+      grant: form.get('grant_type') ?? '',
+      clientId: id === clientId ? id : '<other>',
+      authentication,
+      ...(scope !== null && { scope: scope === 'chat' ? scope : '<other>' }),
+      ...(decided.error !== undefined && { error: decided.error }),
+      status: answer?.status ?? decided.status,
+    })
+    changed()
+    setTimeout(() => this.#respond(response, decided, answer), answer?.delayMs ?? 0)
   }
 
   /** What a request gets: a token, or an error of RFC 6749. */
-  function decide(form: URLSearchParams, client: Client): Decided {
+  #decide(form: URLSearchParams, client: Client): Decided {
+    const { userOf, mainUser, clientSecret } = this.#options
     const grant = form.get('grant_type')
     if ([...form.keys()].some((name, i, names) => names.indexOf(name) !== i)) return { status: 400, error: 'invalid_request' }
     if (client.authentication === 'basic' && form.has('client_secret')) return { status: 400, error: 'invalid_request' }
@@ -77,41 +106,18 @@ export function createOAuth({ userOf, mainUser, clientSecret, now, queued, chang
     return user === undefined ? { status: 400, error: 'invalid_grant' } : { status: 200, user }
   }
 
-  function issue(user: string): string {
+  #issue(user: string): string {
     const token = `fake-sandbox-token-${randomBytes(12).toString('hex')}`
-    tokens.set(token, { user, expiresAt: now() + (state.validForS ?? state.expiresInS ?? 3_600) * 1_000 })
+    const lifetimeS = this.validForS ?? this.expiresInS ?? usualLifetimeS
+    this.#tokens.set(token, { user, expiresAt: this.#options.now() + lifetimeS * 1_000 })
     return token
   }
 
-  function createEndpoint(): Handler {
-    return async (request, response) => {
-      const bytes = await readBody(request, 65_536)
-      const form = new URLSearchParams(bytes?.toString() ?? '')
-      const client = clientOf(request, form)
-      const isForm = /^application\/x-www-form-urlencoded/i.test(request.headers['content-type'] ?? '')
-      const decided = request.method === 'POST' && isForm ? decide(form, client) : { status: 400, error: 'invalid_request' }
-      const answer = queued()
-      const scope = form.get('scope')
-      const { id, authentication } = client
-      requests.push({
-        at: new Date(now()).toISOString(),
-        grant: form.get('grant_type') ?? '',
-        clientId: id === clientId ? id : '<other>',
-        authentication,
-        ...(scope !== null && { scope: scope === 'chat' ? scope : '<other>' }),
-        ...(decided.error !== undefined && { error: decided.error }),
-        status: answer?.status ?? decided.status,
-      })
-      changed()
-      setTimeout(() => respond(response, decided, answer), answer?.delayMs ?? 0)
-    }
-  }
-
-  function respond(response: ServerResponse, { status, error, user = '' }: Decided, answer: TokenAnswer = {}) {
+  #respond(response: ServerResponse, { status, error, user = '' }: Decided, answer: TokenAnswer = {}) {
     if (answer.fault === 'silent' || response.destroyed) return
     if (answer.fault) return void response.socket?.destroy()
-    const lifetime = state.expiresInS === undefined ? {} : { expires_in: state.expiresInS }
-    const body = error === undefined ? { access_token: issue(user), token_type: 'Bearer', ...lifetime, scope: 'chat' } : { error }
+    const lifetime = this.expiresInS === undefined ? {} : { expires_in: this.expiresInS }
+    const body = error === undefined ? { access_token: this.#issue(user), token_type: 'Bearer', ...lifetime, scope: 'chat' } : { error }
     const challenge = status === 401 ? { 'www-authenticate': 'Basic realm="Afilnet"' } : {}
     response.writeHead(answer.status ?? status, {
       'content-type': 'application/json',
@@ -121,8 +127,6 @@ export function createOAuth({ userOf, mainUser, clientSecret, now, queued, chang
     })
     response.end(answer.body ?? JSON.stringify(body))
   }
-
-  return state
 }
 
 type Client = { id: string; secret: string; authentication: TokenRequest['authentication'] }

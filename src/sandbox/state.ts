@@ -1,6 +1,6 @@
 import { type Account, createAccount } from './account.ts'
 import type { Script } from './customers.ts'
-import { createOAuth, fakeClientSecret } from './oauth.ts'
+import { fakeClientSecret, OAuth } from './oauth.ts'
 import { createRedactor, fakePassword } from './redaction.ts'
 import type { Param, Transport } from './request.ts'
 import { assertHeaders, type ScriptedResponse } from './scripted-responses.ts'
@@ -54,7 +54,7 @@ export function createState(options: StateOptions = {}) {
     clientSecret,
     main,
     account: (user: string): Account | undefined => accounts.get(user),
-    oauth: createOAuth({
+    oauth: new OAuth({
       userOf: (user, given) => (given === password ? accounts.get(user)?.user : undefined),
       mainUser: main.user,
       clientSecret,

@@ -24,8 +24,6 @@ export type Written = Address & { message: string; sent?: boolean; status?: stri
 /** So many new conversations of a channel, each with so many messages. */
 export type Bulk = Omit<Address, 'destination'> & { conversations: number; messages?: number }
 
-export type World = ReturnType<typeof createWorld>
-
 type More = Pick<Message, 'sent' | 'status'> & Pick<Written, 'datetime' | 'lateMs'>
 
 type Entry = { row: Message; shownAt: number }
@@ -37,105 +35,137 @@ const key = ({ platform, platformid, destination }: Address) => JSON.stringify([
  *
  * `lateMs` says how long a new message stays out of the lists, and where it belongs it appears then: not necessarily last.
  */
-export function createWorld(now: () => number, onTaken: (sent: Sent) => void = () => {}, lateMs = () => 0) {
-  const chats = new Map<string, Entry[]>()
-  const channels: Channel[] = []
-  const sent: Sent[] = []
-  let lastId = 1000
-  let lastBulk = 0
+export class World {
+  readonly sent: Sent[] = []
+  readonly #now: () => number
+  readonly #onTaken: (sent: Sent) => void
+  readonly #lateMs: () => number
+  readonly #chats = new Map<string, Entry[]>()
+  readonly #channels: Channel[] = []
+  #lastId = 0
+  #lastBulk = 0
 
-  const write = ({ platform, platformid, destination }: Address, message: string, more: More, at: number) => {
+  constructor(now: () => number, onTaken: (sent: Sent) => void = () => {}, lateMs = () => 0) {
+    this.#now = now
+    this.#onTaken = onTaken
+    this.#lateMs = lateMs
+    this.reset()
+  }
+
+  channels(): Channel[] {
+    return this.#channels
+  }
+
+  hasChannel(platform: string, platformid: string): boolean {
+    return this.#channels.some(channel => channel.platform === platform && channel.platformid === platformid)
+  }
+
+  hasChat(address: Address): boolean {
+    return this.messages(address).length > 0
+  }
+
+  /** What the conversation lists, the oldest first. */
+  messages(address: Address): Message[] {
+    const chat = this.#chats.get(key(address)) ?? []
+    return chat.filter(entry => this.#isShown(entry)).map(({ row }) => row)
+  }
+
+  unread(address: Address): Message[] {
+    return this.messages(address).filter(message => message.status === 'unread')
+  }
+
+  /** Every message that there is, those included that no list shows yet. */
+  all(): Message[] {
+    return [...this.#chats.values()].flatMap(chat => chat.map(({ row }) => row))
+  }
+
+  addresses(): Address[] {
+    return [...this.#chats.values()].flatMap(chat => chat.slice(0, 1).map(({ row }) => row as Address))
+  }
+
+  /** The last message of each conversation of a channel, the most recent last. */
+  chats(platform: string, platformid: string): Message[] {
+    return [...this.#chats.values()]
+      .flatMap(chat => chat.findLast(entry => this.#isShown(entry))?.row ?? [])
+      .filter(last => last.platform === platform && last.platformid === platformid)
+      .sort((a, b) => Number(a.messageid) - Number(b.messageid))
+  }
+
+  markRead(address: Address): void {
+    for (const message of this.unread(address)) message.status = 'read'
+  }
+
+  take(send: Omit<Sent, 'messageid' | 'at'>): void {
+    const at = this.#now()
+    const text = [send.message, send.fileurl].filter(Boolean).join(' ')
+    const messageid = this.#write(send, text, { sent: true, status: 'sent', lateMs: this.#lateMs() }, at)
+    const taken = { ...send, messageid, at: new Date(at).toISOString() }
+    this.sent.push(taken)
+    this.#onTaken(taken)
+  }
+
+  /** A customer writes in, or somebody answers from elsewhere; `undefined` when there is no such channel. */
+  receive({ message, sent = false, status = sent ? 'sent' : 'unread', ...more }: Written): string | undefined {
+    if (!this.hasChannel(more.platform, more.platformid)) return undefined
+    return this.#write(more, message, { lateMs: this.#lateMs(), ...more, sent, status }, this.#now())
+  }
+
+  /** The message takes another status, if it has the one that is expected; `false` when there is no such message. */
+  mark(address: Address, messageid: string, status: string, expected?: string): boolean {
+    const row = this.#chats.get(key(address))?.find(entry => entry.row.messageid === messageid)?.row
+    if (row && (expected === undefined || row.status === expected)) row.status = status
+    return row !== undefined
+  }
+
+  /** Afilnet forgets the conversation, or one message of it. */
+  remove(address: Address, messageid?: string): void {
+    const left = (this.#chats.get(key(address)) ?? []).filter(({ row }) => messageid !== undefined && row.messageid !== messageid)
+    if (left.length > 0) this.#chats.set(key(address), left)
+    else this.#chats.delete(key(address))
+  }
+
+  /** Fills a channel; the customers' numbers begin with 347. `false` when there is no such channel. */
+  fill({ platform, platformid, conversations, messages = 1 }: Bulk): boolean {
+    if (!this.hasChannel(platform, platformid)) return false
+    for (let n = 0; n < conversations; n++) {
+      const address = { platform, platformid, destination: String(34_700_000_000 + this.#lastBulk++) }
+      for (let m = 1; m <= messages; m++) this.#write(address, `Message ${m}`, { sent: false, status: 'read' }, this.#now() - 60_000)
+    }
+    return true
+  }
+
+  addChannel(channel: Channel): void {
+    this.#channels.push(channel)
+  }
+
+  removeChannel(platform: string, platformid: string): void {
+    const at = this.#channels.findIndex(channel => channel.platform === platform && channel.platformid === platformid)
+    if (at >= 0) this.#channels.splice(at, 1)
+  }
+
+  reset(): void {
+    this.#chats.clear()
+    this.#channels.splice(0, Number.POSITIVE_INFINITY, ...firstChannels)
+    this.sent.length = 0
+    this.#lastId = 1000
+    this.#lastBulk = 0
+    for (const [platform, platformid, destination, minutesAgo, status, text] of seeds) {
+      const at = this.#now() - minutesAgo * 60_000
+      this.#write({ platform, platformid, destination }, text, { sent: status === 'sent', status }, at)
+    }
+  }
+
+  #write({ platform, platformid, destination }: Address, message: string, more: More, at: number): string {
     const { sent, status, lateMs = 0, datetime = new Date(at).toISOString().slice(0, 19).replace('T', ' ') } = more
-    const row: Message = { platformid, platform, message, destination, messageid: String(++lastId), sent, status, datetime }
+    const row: Message = { platformid, platform, message, destination, messageid: String(++this.#lastId), sent, status, datetime }
     const entry = { row, shownAt: at + lateMs }
-    const chat = chats.get(key(row))
+    const chat = this.#chats.get(key(row))
     if (chat) chat.push(entry)
-    else chats.set(key(row), [entry])
+    else this.#chats.set(key(row), [entry])
     return row.messageid
   }
 
-  const isShown = ({ shownAt }: Entry) => shownAt <= now()
-
-  const world = {
-    sent,
-    channels: () => channels,
-    hasChannel: (platform: string, platformid: string) => channels.some(c => c.platform === platform && c.platformid === platformid),
-    hasChat: (address: Address) => world.messages(address).length > 0,
-    /** What the conversation lists, the oldest first. */
-    messages: (address: Address) => (chats.get(key(address)) ?? []).filter(isShown).map(({ row }) => row),
-    unread: (address: Address) => world.messages(address).filter(message => message.status === 'unread'),
-    /** Every message that there is, those included that no list shows yet. */
-    all: () => [...chats.values()].flatMap(chat => chat.map(({ row }) => row)),
-    addresses: () => [...chats.values()].flatMap(chat => chat.slice(0, 1).map(({ row }) => row as Address)),
-
-    /** The last message of each conversation of a channel, the most recent last. */
-    chats: (platform: string, platformid: string) =>
-      [...chats.values()]
-        .flatMap(chat => chat.findLast(isShown)?.row ?? [])
-        .filter(last => last.platform === platform && last.platformid === platformid)
-        .sort((a, b) => Number(a.messageid) - Number(b.messageid)),
-
-    markRead: (address: Address) => {
-      for (const message of world.unread(address)) message.status = 'read'
-    },
-
-    take: (send: Omit<Sent, 'messageid' | 'at'>) => {
-      const at = now()
-      const text = [send.message, send.fileurl].filter(Boolean).join(' ')
-      const messageid = write(send, text, { sent: true, status: 'sent', lateMs: lateMs() }, at)
-      const taken = { ...send, messageid, at: new Date(at).toISOString() }
-      sent.push(taken)
-      onTaken(taken)
-    },
-
-    /** A customer writes in, or somebody answers from elsewhere; `undefined` when there is no such channel. */
-    receive: ({ message, sent = false, status = sent ? 'sent' : 'unread', ...more }: Written) => {
-      if (!world.hasChannel(more.platform, more.platformid)) return undefined
-      return write(more, message, { lateMs: lateMs(), ...more, sent, status }, now())
-    },
-
-    /** The message takes another status, if it has the one that is expected; `false` when there is no such message. */
-    mark: (address: Address, messageid: string, status: string, expected?: string) => {
-      const row = chats.get(key(address))?.find(entry => entry.row.messageid === messageid)?.row
-      if (row && (expected === undefined || row.status === expected)) row.status = status
-      return row !== undefined
-    },
-
-    /** Afilnet forgets the conversation, or one message of it. */
-    remove: (address: Address, messageid?: string) => {
-      const left = (chats.get(key(address)) ?? []).filter(({ row }) => messageid !== undefined && row.messageid !== messageid)
-      if (left.length > 0) chats.set(key(address), left)
-      else chats.delete(key(address))
-    },
-
-    /** Fills a channel; the customers' numbers begin with 347. */
-    fill: ({ platform, platformid, conversations, messages = 1 }: Bulk) => {
-      if (!world.hasChannel(platform, platformid)) return false
-      for (let n = 0; n < conversations; n++) {
-        const address = { platform, platformid, destination: String(34_700_000_000 + lastBulk++) }
-        for (let m = 1; m <= messages; m++) write(address, `Message ${m}`, { sent: false, status: 'read' }, now() - 60_000)
-      }
-      return true
-    },
-
-    addChannel: (channel: Channel) => void channels.push(channel),
-
-    removeChannel: (platform: string, platformid: string) => {
-      const at = channels.findIndex(channel => channel.platform === platform && channel.platformid === platformid)
-      if (at >= 0) channels.splice(at, 1)
-    },
-
-    reset: () => {
-      chats.clear()
-      channels.splice(0, Number.POSITIVE_INFINITY, ...firstChannels)
-      sent.length = 0
-      lastId = 1000
-      lastBulk = 0
-      for (const [platform, platformid, destination, minutesAgo, status, text] of seeds) {
-        write({ platform, platformid, destination }, text, { sent: status === 'sent', status }, now() - minutesAgo * 60_000)
-      }
-    },
+  #isShown({ shownAt }: Entry) {
+    return shownAt <= this.#now()
   }
-  world.reset()
-  return world
 }

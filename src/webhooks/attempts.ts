@@ -5,14 +5,12 @@ import { type Feed, isMade } from './feed.ts'
 import type { Health } from './health.ts'
 import type { Clock, EventReader } from './ports.ts'
 import { mostRefusals, readRetryAfter, refusalDelayMs, verdictOf } from './verdict.ts'
-import type { Entry } from './window.ts'
+import type { Entry, Window } from './window.ts'
 
 /** What is to be saved with the state. */
 export type Unsaved = { failed: FailedDelivery[]; cleared: number[]; clearedAfter?: number; handled: number }
 
-export type Attempts = ReturnType<typeof createAttempts>
-
-type Options = {
+type AttemptsOptions = {
   name: string
   account: string
   feed: Feed
@@ -32,97 +30,53 @@ type Options = {
 const unreadableMs = 2_000
 
 /** Attempts of one webhook, and what follows from their answers. */
-export function createAttempts({
-  name,
-  account,
-  feed,
-  health,
-  reader,
-  endpoint,
-  clock,
-  observe,
-  unsaved,
-  signal,
-  holds,
-  ...from
-}: Options) {
-  let inFlight = 0
-  let idle = () => {}
-  let { lastError } = from
-  let window = feed.window()
+export class Attempts {
+  readonly #options: AttemptsOptions
+  #inFlight = 0
+  #idle = () => {}
+  #lastError: string | undefined
+  #window: Window
 
-  const idOf = ({ event }: Entry) => reader.idOf(account, feed.identity(), event.position, isMade(event))
-
-  /**
-   * The endpoint seems to be to blame for what it refused: nothing of it has failed.
-   *
-   * After the pause the first of them goes first. If it is refused again, others go before these, and those that were tried least before the
-   * rest: as soon as one is accepted, it is known that the endpoint is up.
-   */
-  function takeBack(suspects: readonly Entry[], isProbe: boolean) {
-    for (const entry of suspects) {
-      const { position } = entry.event
-      entry.refusals = Math.min(entry.refusals, mostRefusals - 1)
-      entry.notBefore = isProbe ? health.pausedUntil() + 1 + entry.probes : 0
-      if (window.entries.includes(entry)) continue
-      window.restore(entry)
-      unsaved.failed = unsaved.failed.filter(failed => failed.position !== position)
-      unsaved.cleared.push(position)
-    }
+  constructor(options: AttemptsOptions) {
+    this.#options = options
+    this.#lastError = options.lastError
+    this.#window = options.feed.window()
   }
 
-  function fail(entry: Entry) {
-    const { position, type, at, destination } = entry.event
-    const { attempts, lastStatus, lastError, lastAttemptAt } = entry
-    const eventId = idOf(entry)
-    unsaved.failed.push({ position, eventId, type, at, destination, attempts, lastStatus, lastError, lastAttemptAt })
-    feed.window().settle(entry)
+  get inFlight() {
+    return this.#inFlight
   }
 
-  function refuse(entry: Entry, startedAt: number) {
-    if (window !== feed.window()) health.forgetRefused()
-    window = feed.window()
-    entry.refusals++
-    const { suspects, isProbe } = health.refused(entry, startedAt)
-    if (suspects.length > 0) {
-      if (isProbe) entry.probes++
-      health.down(startedAt, clock.now(), clock.random(), 0)
-      takeBack(suspects, isProbe)
-      return 'down'
-    }
-    health.answered(startedAt)
-    if (entry.refusals >= mostRefusals) {
-      fail(entry)
-      return 'failed'
-    }
-    entry.notBefore = clock.now() + refusalDelayMs(entry.refusals)
-    return 'refused'
+  get lastError() {
+    return this.#lastError
   }
 
-  function judge(entry: Entry, reply: Reply, startedAt: number) {
-    const now = clock.now()
-    const verdict = reply.status === undefined ? 'down' : verdictOf(reply.status)
-    if (verdict === 'delivered') {
-      lastError = undefined
-      feed.window().settle(entry)
-      health.delivered(startedAt)
-      return verdict
-    }
-    lastError = reply.error ?? `the endpoint answered ${reply.status}`
-    if (verdict === 'refused') return refuse(entry, startedAt)
-    if (verdict === 'gone') health.gone(now)
-    else health.down(startedAt, now, clock.random(), readRetryAfter(reply.retryAfter, now))
-    return verdict
+  /** Resolves once nothing is in flight. */
+  idle(): Promise<void> {
+    return new Promise(resolve => {
+      this.#idle = resolve
+      if (this.#inFlight === 0) resolve()
+    })
   }
 
-  async function run(entry: Entry) {
+  async attempt(entry: Entry): Promise<void> {
+    this.#inFlight++
+    entry.inFlight = true
+    await this.#run(entry)
+    entry.inFlight = false
+    this.#inFlight--
+    if (this.#inFlight === 0) this.#idle()
+  }
+
+  async #run(entry: Entry) {
+    const { name, account, health, reader, endpoint, clock, observe, signal, holds } = this.#options
     const startedAt = clock.now()
-    const id = idOf(entry)
+    const id = this.#idOf(entry)
     const body = await reader.render(account, id, entry.event, entry.learntAt).catch(() => undefined)
     if (signal.aborted || !holds()) return // the reading took long: another process may deliver by now
     if (body === undefined) {
       entry.notBefore = clock.now() + unreadableMs
-      lastError = 'Afilnet cannot be read, so the text of the message is not known yet'
+      this.#lastError = 'Afilnet cannot be read, so the text of the message is not known yet'
       return
     }
     const reply = await endpoint.post(id, body, signal)
@@ -132,28 +86,80 @@ export function createAttempts({
     entry.lastStatus = reply.status ?? null
     entry.lastError = reply.error ?? null
     const before = health.state()
-    const result = judge(entry, reply, startedAt)
+    const result = this.#judge(entry, reply, startedAt)
     observe('deliveryEnded', { webhook: name, result, ms: clock.now() - startedAt })
     const state = health.state()
-    if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: lastError })
+    if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: this.#lastError })
   }
 
-  return {
-    inFlight: () => inFlight,
-    lastError: () => lastError,
-    /** Resolves once nothing is in flight. */
-    idle: () =>
-      new Promise<void>(resolve => {
-        idle = resolve
-        if (inFlight === 0) resolve()
-      }),
-    async attempt(entry: Entry) {
-      inFlight++
-      entry.inFlight = true
-      await run(entry)
-      entry.inFlight = false
-      inFlight--
-      if (inFlight === 0) idle()
-    },
+  #judge(entry: Entry, reply: Reply, startedAt: number) {
+    const { feed, health, clock } = this.#options
+    const now = clock.now()
+    const verdict = reply.status === undefined ? 'down' : verdictOf(reply.status)
+    if (verdict === 'delivered') {
+      this.#lastError = undefined
+      feed.window().settle(entry)
+      health.delivered(startedAt)
+      return verdict
+    }
+    this.#lastError = reply.error ?? `the endpoint answered ${reply.status}`
+    if (verdict === 'refused') return this.#refuse(entry, startedAt)
+    if (verdict === 'gone') health.gone(now)
+    else health.down(startedAt, now, clock.random(), readRetryAfter(reply.retryAfter, now))
+    return verdict
+  }
+
+  #refuse(entry: Entry, startedAt: number) {
+    const { feed, health, clock } = this.#options
+    if (this.#window !== feed.window()) health.forgetRefused()
+    this.#window = feed.window()
+    entry.refusals++
+    const { suspects, isProbe } = health.refused(entry, startedAt)
+    if (suspects.length > 0) {
+      if (isProbe) entry.probes++
+      health.down(startedAt, clock.now(), clock.random(), 0)
+      this.#takeBack(suspects, isProbe)
+      return 'down'
+    }
+    health.answered(startedAt)
+    if (entry.refusals >= mostRefusals) {
+      this.#fail(entry)
+      return 'failed'
+    }
+    entry.notBefore = clock.now() + refusalDelayMs(entry.refusals)
+    return 'refused'
+  }
+
+  /**
+   * The endpoint seems to be to blame for what it refused: nothing of it has failed.
+   *
+   * After the pause the first of them goes first. If it is refused again, others go before these, and those that were tried least before the
+   * rest: as soon as one is accepted, it is known that the endpoint is up.
+   */
+  #takeBack(suspects: readonly Entry[], isProbe: boolean) {
+    const { health, unsaved } = this.#options
+    for (const entry of suspects) {
+      const { position } = entry.event
+      entry.refusals = Math.min(entry.refusals, mostRefusals - 1)
+      entry.notBefore = isProbe ? health.pausedUntil() + 1 + entry.probes : 0
+      if (this.#window.entries.includes(entry)) continue
+      this.#window.restore(entry)
+      unsaved.failed = unsaved.failed.filter(failed => failed.position !== position)
+      unsaved.cleared.push(position)
+    }
+  }
+
+  #fail(entry: Entry) {
+    const { feed, unsaved } = this.#options
+    const { position, type, at, destination } = entry.event
+    const { attempts, lastStatus, lastError, lastAttemptAt } = entry
+    const eventId = this.#idOf(entry)
+    unsaved.failed.push({ position, eventId, type, at, destination, attempts, lastStatus, lastError, lastAttemptAt })
+    feed.window().settle(entry)
+  }
+
+  #idOf({ event }: Entry) {
+    const { account, reader, feed } = this.#options
+    return reader.idOf(account, feed.identity(), event.position, isMade(event))
   }
 }

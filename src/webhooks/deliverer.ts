@@ -1,4 +1,8 @@
-import { beginTenure, type Tenure, type TenureOptions } from './tenure.ts'
+import { createFeed, startNow } from './feed.ts'
+import { passes } from './filter.ts'
+import { createHealth } from './health.ts'
+import { readState } from './saved-state.ts'
+import { Tenure, type TenureOptions } from './tenure.ts'
 
 export type Deliverer = ReturnType<typeof createDeliverer>
 
@@ -73,4 +77,21 @@ export function createDeliverer({ holder, ...options }: Options) {
       await end()
     },
   }
+}
+
+/** Reads what is saved of a webhook, and begins to deliver. */
+async function beginTenure(options: TenureOptions): Promise<Tenure> {
+  const { name, webhook, store, clock, startedAt } = options
+  const { account } = webhook
+  const { saved, requests } = await store.deliveries.webhook(name)
+  // The positions of another account mean nothing in the log of this one.
+  const isKnown = saved?.account === account
+  const state = isKnown ? readState(saved.state) : await startNow(store.log, account)
+  const health = createHealth(state, startedAt)
+  const feed = createFeed({ log: store.log, account, clock, wants: event => passes(webhook, event) }, state)
+  await feed.restore(state.again)
+  const tenure = new Tenure(options, { health, feed, requests, lastError: state.lastError })
+  if (!isKnown) await tenure.save() // so that it begins here, whatever happens next
+  tenure.wake()
+  return tenure
 }

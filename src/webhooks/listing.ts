@@ -77,3 +77,5 @@ const itemOf = (
   ...(lastError !== null && { lastError }),
   ...(lastAttemptAt > 0 && { lastAttemptAt: new Date(lastAttemptAt).toISOString() }),
 })
+
+export type Listing = ReturnType<typeof createListing>

@@ -49,3 +49,5 @@ export function createSaving({ after }: Pick<Clock, 'after'>, save: () => Promis
     },
   }
 }
+
+export type Saving = ReturnType<typeof createSaving>

@@ -1,12 +1,11 @@
 import type { Observe } from '../events.ts'
-import { createAttempts, type Unsaved } from './attempts.ts'
+import { Attempts, type Unsaved } from './attempts.ts'
 import { deliveriesAtOnce, type Endpoint } from './endpoint.ts'
-import { createFeed, startNow } from './feed.ts'
-import { passes } from './filter.ts'
-import { createHealth } from './health.ts'
+import type { Feed } from './feed.ts'
+import type { Health } from './health.ts'
 import type { Clock, EventReader, WebhookConfig, WebhookStore } from './ports.ts'
-import { readState, writeState } from './saved-state.ts'
-import { createSaving } from './saving.ts'
+import { writeState } from './saved-state.ts'
+import { createSaving, type Saving } from './saving.ts'
 import { readWish } from './wishes.ts'
 
 export type TenureOptions = {
@@ -26,39 +25,168 @@ export type TenureOptions = {
   lost: () => void
 }
 
-export type Tenure = Awaited<ReturnType<typeof beginTenure>>
-
 const failedPage = 1_000
 const storeRetryMs = 1_000
 
+/** Where a tenure begins. */
+type Begun = { health: Health; feed: Feed; requests: Requests; lastError: string | undefined }
+type Requests = Awaited<ReturnType<WebhookStore['deliveries']['webhook']>>['requests']
+
 /** Delivers for one webhook while this process holds its lease. */
-export async function beginTenure(options: TenureOptions) {
-  const { name, webhook, lease, store, clock, startedAt, holds, lost } = options
-  const { account } = webhook
-  const { saved, requests: found } = await store.deliveries.webhook(name)
-  // The positions of another account mean nothing in the log of this one.
-  const isKnown = saved?.account === account
-  const state = isKnown ? readState(saved.state) : await startNow(store.log, account)
-  const health = createHealth(state, startedAt)
-  const feed = createFeed({ log: store.log, account, clock, wants: event => passes(webhook, event) }, state)
-  await feed.restore(state.again)
+export class Tenure {
+  readonly #options: TenureOptions
+  readonly #health: Health
+  readonly #feed: Feed
+  readonly #attempts: Attempts
+  readonly #saving: Saving
+  readonly #abort = new AbortController()
+  readonly #unsaved: Unsaved = { failed: [], cleared: [], handled: 0 }
+  #requests: Requests
+  #working = false
+  #ended = false
+  #again = false
+  #cancelTimer = () => {}
 
-  const abort = new AbortController()
-  const unsaved: Unsaved = { failed: [], cleared: [], handled: 0 }
-  const attempts = createAttempts({ ...options, account, feed, health, unsaved, signal: abort.signal, lastError: state.lastError })
-  let requests = found
-  let working = false
-  let ended = false
-  let again = false
-  let cancelTimer = () => {}
+  constructor(options: TenureOptions, { health, feed, requests, lastError }: Begun) {
+    const { account } = options.webhook
+    this.#options = options
+    this.#health = health
+    this.#feed = feed
+    this.#requests = requests
+    this.#attempts = new Attempts({ ...options, account, feed, health, unsaved: this.#unsaved, signal: this.#abort.signal, lastError })
+    this.#saving = createSaving(options.clock, () => this.#write())
+  }
 
-  const saving = createSaving(clock, async () => {
+  /** Runs steps one after the other, as long as somebody asks for them. */
+  wake(): void {
+    this.#again = true
+    if (this.#working || this.#ended) return
+    this.#working = true
+    void this.#work().finally(() => {
+      this.#working = false
+      if (this.#again) this.wake()
+    })
+  }
+
+  news(): void {
+    this.#feed.news()
+    this.wake()
+  }
+
+  /** Looks whether an operator has asked for something. */
+  async check(): Promise<void> {
+    const { name, store } = this.#options
+    const { requests } = await store.deliveries.webhook(name)
+    this.#requests = requests.filter(({ id }) => id > this.#unsaved.handled)
+    if (this.#requests.length > 0) this.wake()
+  }
+
+  report() {
+    return {
+      state: this.#health.state(),
+      lastError: this.#attempts.lastError,
+      oldestAt: this.#feed.window().entries[0]?.event.at,
+    }
+  }
+
+  save(): Promise<void> {
+    return this.#saving.now()
+  }
+
+  /** Ends without another word; what is in flight is delivered again by the next. */
+  abandon(): void {
+    this.#ended = true
+    this.#cancelTimer()
+    this.#saving.stop()
+    this.#abort.abort()
+  }
+
+  /** Lets what is in flight end, for a while, and saves. */
+  async end(graceMs: number): Promise<void> {
+    this.#ended = true
+    this.#cancelTimer()
+    const cancel = this.#options.clock.after(graceMs, () => this.#abort.abort())
+    await this.#attempts.idle()
+    cancel()
+    this.#saving.stop()
+    await this.#saving.now().catch(() => {}) // at least once is what was promised
+  }
+
+  async #work() {
+    const { clock } = this.#options
+    this.#cancelTimer()
+    let at = clock.now() + storeRetryMs
+    while (this.#again && !this.#ended) {
+      this.#again = false
+      at = await this.#step().catch(() => clock.now() + storeRetryMs) // only the store rejects
+    }
+    if (Number.isFinite(at) && !this.#ended) this.#cancelTimer = clock.after(Math.max(1, at - clock.now()), () => this.wake())
+  }
+
+  /** Starts what may start, and says when to look again. */
+  async #step(): Promise<number> {
+    const isIdle = () => this.#attempts.inFlight === 0
+    if (this.#requests.length > 0 && isIdle()) await this.#serve()
+    for (;;) {
+      const at = this.#start()
+      if (this.#ended || !this.#options.holds() || !this.#feed.needs(isIdle())) return at
+      await this.#feed.fill(isIdle())
+      this.#saving.soon()
+    }
+  }
+
+  /** What operators asked for; only while nothing is in flight. */
+  async #serve() {
+    const { name, store } = this.#options
+    for (const { id, request } of this.#requests) {
+      const wish = readWish(request)
+      if (wish?.kind === 'resume') this.#health.resume()
+      if (wish?.kind === 'after') {
+        this.#feed.rewind(wish.position)
+        this.#unsaved.clearedAfter = wish.position
+      }
+      if (wish?.kind === 'failed') {
+        await this.#saving.now() // what has just failed is to be found
+        const failed = await store.deliveries.failed(name, 0, failedPage)
+        this.#unsaved.cleared.push(...(await this.#feed.restore(failed.map(({ position }) => position))))
+      }
+      this.#unsaved.handled = id
+    }
+    this.#requests = []
+    this.#saving.soon()
+  }
+
+  /** Begins attempts; returns when the next one may begin, as far as time decides. */
+  #start(): number {
+    const { clock, holds } = this.#options
+    const health = this.#health
+    for (;;) {
+      const now = clock.now()
+      if (this.#ended || this.#requests.length > 0 || !holds() || health.state() === 'disabled') return Number.POSITIVE_INFINITY
+      if (health.pausedUntil() > now) return health.pausedUntil()
+      // After a pause one attempt shows whether the endpoint is up again.
+      if (this.#attempts.inFlight >= (health.state() === 'paused' ? 1 : deliveriesAtOnce)) return Number.POSITIVE_INFINITY
+      const { entry, at } = this.#feed.window().next(now)
+      if (!entry) return at
+      void this.#attempts.attempt(entry).then(() => {
+        this.#saving.soon()
+        this.wake()
+      })
+    }
+  }
+
+  async #write() {
+    const { name, webhook, lease, store, lost } = this.#options
+    const { account } = webhook
+    const unsaved = this.#unsaved
     const { failed, cleared, clearedAfter, handled } = unsaved
     Object.assign(unsaved, { failed: [], cleared: [] })
     delete unsaved.clearedAfter
-    const lastError = attempts.lastError()
-    const text = writeState(feed.window(), { identity: feed.identity(), ...health.saved(), ...(lastError !== undefined && { lastError }) })
-    const change = { saved: { account, state: text }, failed, cleared, ...(clearedAfter !== undefined && { clearedAfter }), handled }
+    const { lastError } = this.#attempts
+    const feed = this.#feed
+    const about = { identity: feed.identity(), ...this.#health.saved(), ...(lastError !== undefined && { lastError }) }
+    const saved = { account, state: writeState(feed.window(), about) }
+    const change = { saved, failed, cleared, ...(clearedAfter !== undefined && { clearedAfter }), handled }
     const isHeld = await store.deliveries.save(name, lease, change).catch(error => {
       unsaved.failed.unshift(...failed)
       unsaved.cleared.unshift(...cleared)
@@ -66,113 +194,5 @@ export async function beginTenure(options: TenureOptions) {
       throw error
     })
     if (!isHeld) lost()
-  })
-
-  /** What operators asked for; only while nothing is in flight. */
-  async function serve() {
-    for (const { id, request } of requests) {
-      const wish = readWish(request)
-      if (wish?.kind === 'resume') health.resume()
-      if (wish?.kind === 'after') {
-        feed.rewind(wish.position)
-        unsaved.clearedAfter = wish.position
-      }
-      if (wish?.kind === 'failed') {
-        await saving.now() // what has just failed is to be found
-        const failed = await store.deliveries.failed(name, 0, failedPage)
-        unsaved.cleared.push(...(await feed.restore(failed.map(({ position }) => position))))
-      }
-      unsaved.handled = id
-    }
-    requests = []
-    saving.soon()
-  }
-
-  /** Begins attempts; returns when the next one may begin, as far as time decides. */
-  function start(): number {
-    for (;;) {
-      const now = clock.now()
-      if (ended || requests.length > 0 || !holds() || health.state() === 'disabled') return Number.POSITIVE_INFINITY
-      if (health.pausedUntil() > now) return health.pausedUntil()
-      // After a pause one attempt shows whether the endpoint is up again.
-      if (attempts.inFlight() >= (health.state() === 'paused' ? 1 : deliveriesAtOnce)) return Number.POSITIVE_INFINITY
-      const { entry, at } = feed.window().next(now)
-      if (!entry) return at
-      void attempts.attempt(entry).then(() => {
-        saving.soon()
-        wake()
-      })
-    }
-  }
-
-  /** Starts what may start, and says when to look again. */
-  async function step(): Promise<number> {
-    if (requests.length > 0 && attempts.inFlight() === 0) await serve()
-    for (;;) {
-      const at = start()
-      if (ended || !holds() || !feed.needs(attempts.inFlight() === 0)) return at
-      await feed.fill(attempts.inFlight() === 0)
-      saving.soon()
-    }
-  }
-
-  /** Runs steps one after the other, as long as somebody asks for them. */
-  function wake() {
-    again = true
-    if (working || ended) return
-    working = true
-    void work().finally(() => {
-      working = false
-      if (again) wake()
-    })
-  }
-
-  async function work() {
-    cancelTimer()
-    let at = clock.now() + storeRetryMs
-    while (again && !ended) {
-      again = false
-      at = await step().catch(() => clock.now() + storeRetryMs) // only the store rejects
-    }
-    if (Number.isFinite(at) && !ended) cancelTimer = clock.after(Math.max(1, at - clock.now()), wake)
-  }
-
-  if (!isKnown) await saving.now() // so that it begins here, whatever happens next
-  wake()
-
-  return {
-    wake,
-    news() {
-      feed.news()
-      wake()
-    },
-    /** Looks whether an operator has asked for something. */
-    async check() {
-      const { requests: all } = await store.deliveries.webhook(name)
-      requests = all.filter(({ id }) => id > unsaved.handled)
-      if (requests.length > 0) wake()
-    },
-    report: () => ({
-      state: health.state(),
-      lastError: attempts.lastError(),
-      oldestAt: feed.window().entries[0]?.event.at,
-    }),
-    /** Ends without another word; what is in flight is delivered again by the next. */
-    abandon() {
-      ended = true
-      cancelTimer()
-      saving.stop()
-      abort.abort()
-    },
-    /** Lets what is in flight end, for a while, and saves. */
-    async end(graceMs: number) {
-      ended = true
-      cancelTimer()
-      const cancel = clock.after(graceMs, () => abort.abort())
-      await attempts.idle()
-      cancel()
-      saving.stop()
-      await saving.now().catch(() => {}) // at least once is what was promised
-    },
   }
 }

@@ -4,7 +4,7 @@ import { Problem } from '../problem/problem.ts'
 import { createDeliverer, type Deliverer } from './deliverer.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
 import type { WebhookStateName } from './health.ts'
-import { createListing, type DeliveryPage } from './listing.ts'
+import { createListing, type DeliveryPage, type Listing } from './listing.ts'
 import { type Clock, type EventReader, realClock, type WebhookConfig, type WebhookStore } from './ports.ts'
 import { readState, type WebhookState } from './saved-state.ts'
 import { testEvent } from './test-event.ts'
@@ -24,20 +24,7 @@ export type WebhookReport = {
 /** What an attempt to reach an endpoint found. */
 export type TestResult = { status: number | null; ms: number; error?: string }
 
-/** The webhooks of every account, as routes and metrics use them. */
-export type Webhooks = {
-  list(account: string): Promise<WebhookReport[]>
-  deliveries(account: string, name: string, query: { state?: 'pending' | 'failed'; limit: number; cursor?: string }): Promise<DeliveryPage>
-  /** Begins again after a cursor, or tries the failed events again. */
-  redrive(account: string, name: string, what: { after: string } | { failed: true }): Promise<void>
-  test(account: string, name: string): Promise<TestResult>
-  /** The webhooks that this process delivers for. */
-  report(): { webhook: string; state: WebhookStateName; lag: number }[]
-  reload(webhooks: Readonly<Record<string, WebhookConfig>>): void
-  stop(): Promise<void>
-}
-
-type Options = {
+type WebhooksOptions = {
   webhooks: Readonly<Record<string, WebhookConfig>>
   store: WebhookStore
   reader: EventReader
@@ -52,123 +39,146 @@ type Running = { config: WebhookConfig; endpoint: Endpoint; deliverer: Deliverer
 
 const sweepMs = 600_000
 
-/** Starts to deliver. */
-export function createWebhooks({
-  webhooks,
-  store,
-  reader,
-  observe = unobserved,
-  clock = realClock,
-  timeoutMs,
-  keepMs = 259_200_000,
-}: Options): Webhooks {
-  const holder = randomUUID()
-  const running = new Map<string, Running>()
-  const listing = createListing({ store, reader })
-  let ending: Promise<void> = Promise.resolve()
-  let wanted = webhooks
+/** The webhooks of every account, as routes and metrics use them. */
+export class Webhooks {
+  readonly #store: WebhookStore
+  readonly #reader: EventReader
+  readonly #observe: Observe
+  readonly #clock: Clock
+  readonly #timeoutMs: number | undefined
+  readonly #keepMs: number
+  readonly #holder = randomUUID()
+  readonly #running = new Map<string, Running>()
+  readonly #listing: Listing
+  #wanted: Readonly<Record<string, WebhookConfig>>
+  #ending: Promise<void> = Promise.resolve()
+  #cancelSweep: () => void
 
-  function start(name: string, config: WebhookConfig) {
-    const endpoint = createEndpoint(config, clock, timeoutMs)
-    const startedAt = clock.now()
-    const deliverer = createDeliverer({ name, webhook: config, holder, store, reader, endpoint, startedAt, clock, observe })
+  /** Starts to deliver. */
+  constructor({ webhooks, store, reader, observe = unobserved, clock = realClock, timeoutMs, keepMs = 259_200_000 }: WebhooksOptions) {
+    this.#store = store
+    this.#reader = reader
+    this.#observe = observe
+    this.#clock = clock
+    this.#timeoutMs = timeoutMs
+    this.#keepMs = keepMs
+    this.#listing = createListing({ store, reader })
+    this.#wanted = webhooks
+    this.#cancelSweep = clock.after(sweepMs, () => this.#sweep())
+    for (const [name, config] of Object.entries(webhooks)) this.#start(name, config)
+  }
+
+  list(account: string): Promise<WebhookReport[]> {
+    const own = [...this.#running].filter(([, { config }]) => config.account === account)
+    return Promise.all(own.map(([name, webhook]) => this.#describe(name, webhook)))
+  }
+
+  async deliveries(
+    account: string,
+    name: string,
+    query: { state?: 'pending' | 'failed'; limit: number; cursor?: string },
+  ): Promise<DeliveryPage> {
+    return this.#listing(name, this.#find(account, name).config, query)
+  }
+
+  /** Begins again after a cursor, or tries the failed events again. */
+  async redrive(account: string, name: string, what: { after: string } | { failed: true }): Promise<void> {
+    const found = this.#find(account, name)
+    if ('failed' in what) return this.#wish(name, { kind: 'failed' }, found)
+    return this.#wish(name, { kind: 'after', position: await this.#listing.positionOf(account, what.after) }, found)
+  }
+
+  async test(account: string, name: string): Promise<TestResult> {
+    const clock = this.#clock
+    const found = this.#find(account, name)
+    const event = testEvent(clock.now())
+    const startedAt = clock.monotonic()
+    const { status, error } = await found.endpoint.post(event.id, JSON.stringify(event))
+    const ms = Math.round(clock.monotonic() - startedAt)
+    if (status !== undefined && verdictOf(status) === 'delivered') await this.#wish(name, { kind: 'resume' }, found)
+    return { status: status ?? null, ms, ...(error !== undefined && { error }) }
+  }
+
+  /** The webhooks that this process delivers for. */
+  report(): { webhook: string; state: WebhookStateName; lag: number }[] {
+    return [...this.#running].flatMap(([webhook, { deliverer }]) => {
+      const here = deliverer.report()
+      return here ? [{ webhook, state: here.state, lag: this.#lagOf(here.oldestAt) }] : []
+    })
+  }
+
+  /** Every webhook that has changed, or that was disabled, starts again where it was. */
+  reload(next: Readonly<Record<string, WebhookConfig>>): void {
+    this.#wanted = next
+    for (const [name, webhook] of this.#running) {
+      const config = next[name]
+      if (config && isSame(config, webhook.config) && webhook.deliverer.report()?.state !== 'disabled') continue
+      this.#running.delete(name)
+      this.#ending = Promise.all([this.#ending, end(webhook)]).then(() => {})
+    }
+    void this.#ending.then(() => {
+      for (const [name, config] of Object.entries(this.#wanted)) if (!this.#running.has(name)) this.#start(name, config)
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#cancelSweep()
+    await this.#ending
+    await Promise.all([...this.#running.values()].map(end))
+  }
+
+  #start(name: string, config: WebhookConfig) {
+    const store = this.#store
+    const clock = this.#clock
+    const observe = this.#observe
+    const endpoint = createEndpoint(config, clock, this.#timeoutMs)
+    const from = { holder: this.#holder, store, reader: this.#reader, startedAt: clock.now(), clock, observe }
+    const deliverer = createDeliverer({ ...from, name, webhook: config, endpoint })
     const unwatch = store.log.watch([config.account], deliverer.news)
-    running.set(name, { config, endpoint, deliverer, unwatch })
+    this.#running.set(name, { config, endpoint, deliverer, unwatch })
     observe('webhookStarted', { webhook: name })
   }
 
-  async function end({ deliverer, endpoint, unwatch }: Running) {
-    unwatch()
-    await deliverer.stop()
-    await endpoint.close()
-  }
-
-  function find(account: string, name: string): Running {
-    const found = running.get(name)
+  #find(account: string, name: string): Running {
+    const found = this.#running.get(name)
     if (found?.config.account !== account) throw new Problem('webhook-not-found')
     return found
   }
 
-  async function wish(name: string, wish: Wish, { deliverer }: Running) {
-    await store.deliveries.request(name, writeWish(wish))
+  async #wish(name: string, wish: Wish, { deliverer }: Running) {
+    await this.#store.deliveries.request(name, writeWish(wish))
     await deliverer.check().catch(() => {}) // it looks again by itself, and so does any other process
   }
 
-  const lagOf = (oldestAt: number | undefined) => (oldestAt === undefined ? 0 : Math.max(0, Math.round((clock.now() - oldestAt) / 1_000)))
+  async #describe(name: string, { config, deliverer }: Running): Promise<WebhookReport> {
+    const { state, lastError, oldestAt } = deliverer.report() ?? (await this.#elsewhere(name))
+    const url = config.url.origin + config.url.pathname
+    return { name, url, state, lag: this.#lagOf(oldestAt), ...(lastError !== undefined && { lastError }) }
+  }
 
   /** How a webhook is that another process delivers for. */
-  async function elsewhere(name: string) {
-    const { saved } = await store.deliveries.webhook(name)
+  async #elsewhere(name: string) {
+    const { saved } = await this.#store.deliveries.webhook(name)
     const { paused, disabledAt, lastError, oldestAt } = saved ? readState(saved.state) : ({} as Partial<WebhookState>)
     const state: WebhookStateName = disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'
     return { state, lastError, oldestAt }
   }
 
-  async function describe(name: string, { config, deliverer }: Running): Promise<WebhookReport> {
-    const { state, lastError, oldestAt } = deliverer.report() ?? (await elsewhere(name))
-    const url = config.url.origin + config.url.pathname
-    return { name, url, state, lag: lagOf(oldestAt), ...(lastError !== undefined && { lastError }) }
+  #lagOf(oldestAt: number | undefined) {
+    return oldestAt === undefined ? 0 : Math.max(0, Math.round((this.#clock.now() - oldestAt) / 1_000))
   }
 
   /** What has failed is gone with the events themselves. */
-  let cancelSweep = clock.after(sweepMs, sweep)
-  function sweep() {
-    store.deliveries.deleteFailed(clock.now() - keepMs).catch(() => {}) // the next time
-    cancelSweep = clock.after(sweepMs, sweep)
+  #sweep() {
+    this.#store.deliveries.deleteFailed(this.#clock.now() - this.#keepMs).catch(() => {}) // the next time
+    this.#cancelSweep = this.#clock.after(sweepMs, () => this.#sweep())
   }
+}
 
-  for (const [name, config] of Object.entries(webhooks)) start(name, config)
-
-  return {
-    list: account =>
-      Promise.all([...running].filter(([, { config }]) => config.account === account).map(([name, webhook]) => describe(name, webhook))),
-
-    async deliveries(account, name, query) {
-      return listing(name, find(account, name).config, query)
-    },
-
-    async redrive(account, name, what) {
-      const found = find(account, name)
-      if ('failed' in what) return wish(name, { kind: 'failed' }, found)
-      return wish(name, { kind: 'after', position: await listing.positionOf(account, what.after) }, found)
-    },
-
-    async test(account, name) {
-      const found = find(account, name)
-      const event = testEvent(clock.now())
-      const startedAt = clock.monotonic()
-      const { status, error } = await found.endpoint.post(event.id, JSON.stringify(event))
-      const ms = Math.round(clock.monotonic() - startedAt)
-      if (status !== undefined && verdictOf(status) === 'delivered') await wish(name, { kind: 'resume' }, found)
-      return { status: status ?? null, ms, ...(error !== undefined && { error }) }
-    },
-
-    report: () =>
-      [...running].flatMap(([webhook, { deliverer }]) => {
-        const here = deliverer.report()
-        return here ? [{ webhook, state: here.state, lag: lagOf(here.oldestAt) }] : []
-      }),
-
-    /** Every webhook that has changed, or that was disabled, starts again where it was. */
-    reload(next) {
-      wanted = next
-      for (const [name, webhook] of running) {
-        const config = next[name]
-        if (config && isSame(config, webhook.config) && webhook.deliverer.report()?.state !== 'disabled') continue
-        running.delete(name)
-        ending = Promise.all([ending, end(webhook)]).then(() => {})
-      }
-      void ending.then(() => {
-        for (const [name, config] of Object.entries(wanted)) if (!running.has(name)) start(name, config)
-      })
-    },
-
-    async stop() {
-      cancelSweep()
-      await ending
-      await Promise.all([...running.values()].map(end))
-    },
-  }
+async function end({ deliverer, endpoint, unwatch }: Running) {
+  unwatch()
+  await deliverer.stop()
+  await endpoint.close()
 }
 
 const isSame = (one: WebhookConfig, other: WebhookConfig) =>

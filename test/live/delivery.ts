@@ -1,6 +1,6 @@
 import { test as base } from 'vitest'
 import type { ConsumersOptions, Reader } from '../../src/live/consumers.ts'
-import { createLive, type Live, type Watched } from '../../src/live/live.ts'
+import { Live, type Watched } from '../../src/live/live.ts'
 import type { Message } from '../../src/live/ports.ts'
 import type { Sink } from '../../src/live/stream.ts'
 import type { NewEvent } from '../../src/store/event-log.ts'
@@ -71,7 +71,7 @@ type Fixtures = {
   /** The conversation as Afilnet lists it; an error is what it answers instead. */
   afilnet: { list: Message[]; error: Error | undefined; reads: number }
   live: Live
-  start: (over?: ConsumersOptions & Partial<Pick<Parameters<typeof createLive>[0], 'log' | 'secret' | 'onDelivered'>>) => Live
+  start: (over?: ConsumersOptions & Partial<Pick<ConstructorParameters<typeof Live>[0], 'log' | 'secret' | 'onDelivered'>>) => Live
   append: (...events: NewEvent[]) => Promise<number[] | undefined>
   open: (reader?: Reader, query?: Query, unsentBytes?: number) => Promise<Taken>
   /** The same of another delivery; a reader that takes when asked has nothing unsent then. */
@@ -93,7 +93,7 @@ export const test = base.extend<Fixtures>({
   start: async ({ store, afilnet }, use) => {
     const started: Live[] = []
     await use(over => {
-      const live = createLive({
+      const live = new Live({
         log: store.log,
         secret: store.secret,
         async readConversation() {

@@ -2,7 +2,7 @@ import { test as base, expect, vi } from 'vitest'
 import type { Live, NewEvent } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { Clock, EventReader, WebhookConfig } from '../../src/webhooks/ports.ts'
-import { createWebhooks, type Webhooks } from '../../src/webhooks/webhooks.ts'
+import { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
 import { secret, startReceiver } from './receiver.ts'
 
@@ -89,7 +89,7 @@ export const test = base.extend<Fixtures>({
     const started: Webhooks[] = []
     await use(async (over = {}, more = {}) => {
       const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main', ...over }
-      const webhooks = createWebhooks({ webhooks: { crm: webhook }, store: live, reader, clock, timeoutMs: 5_000, ...more })
+      const webhooks = new Webhooks({ webhooks: { crm: webhook }, store: live, reader, clock, timeoutMs: 5_000, ...more })
       started.push(webhooks)
       await vi.waitFor(() => expect(webhooks.report()).toHaveLength(1), { interval: 5, timeout: 40_000 })
       return webhooks
