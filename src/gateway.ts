@@ -12,6 +12,7 @@ import { watchConfig } from './config/watch.ts'
 import type { Observe } from './events.ts'
 import { createDeadline } from './lib/deadline.ts'
 import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
+import { loadOnce } from './lib/load-once.ts'
 import type { PollerHooks } from './live/ports.ts'
 import { reportingUndelivered } from './media/undelivered.ts'
 import { createLedgerWatch, type LedgerWatch } from './parts/ledger.ts'
@@ -208,11 +209,7 @@ function stateOf(upstream: Upstream, ledger: LedgerWatch): State {
 
 /** Loads the room and its package with the first token. */
 function lazyTokens(readSecret: () => Promise<KeyObject>): Tokens {
-  let loading: Promise<Tokens> | undefined
-  const load = () => {
-    loading ??= import('./tokens/tokens.ts').then(({ createTokens }) => createTokens({ readSecret }))
-    return loading
-  }
+  const load = loadOnce(async () => (await import('./tokens/tokens.ts')).createTokens({ readSecret }))
   return {
     issue: async (...args) => (await load()).issue(...args),
     open: async (...args) => (await load()).open(...args),
@@ -233,14 +230,19 @@ async function listenOnBoth({ app, admin, config, logger }: Parts): Promise<bool
 
 /** Applies a configuration at once, or as soon as a new WSDL has been read; one that cannot be read changes nothing. */
 function reload(parts: Parts, config: Config): void | Promise<void> {
-  const { transports, upstream, readBack, queue, live, pollers, webhooks, app, tracing } = parts
+  const { logger, transports, upstream, readBack, queue, live, pollers, webhooks, app, tracing } = parts
   const { accounts, callers, tracing: next } = config
+  const notLoaded = ({ code, name }: NodeJS.ErrnoException) =>
+    logger.error({ code: code ?? name }, 'events and webhooks could not be loaded: reload the configuration again')
   return transports.whenReady(accounts, () => {
     upstream.reload(accounts)
-    void pollers.useAccounts(accounts)
+    pollers.useAccounts(accounts).catch(notLoaded)
     readBack.useAccounts(accounts)
     app.useCallers(callers)
-    void live.reload(config).then(() => webhooks.reload(config.webhooks))
+    live
+      .reload(config)
+      .then(() => webhooks.reload(config.webhooks))
+      .catch(notLoaded)
     queue?.useCallers(callers)
     if (next) tracing?.useHeaders(next.headers)
   })

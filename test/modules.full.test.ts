@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
@@ -33,4 +34,21 @@ describe('A gateway that has started and made a call', () => {
       expect(loaded()).toContain('node_modules/@fastify/swagger-ui/')
     },
   )
+})
+
+describe('A part that could not be loaded, since too many files were open', () => {
+  test('is loaded with the next request', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox)
+    const allow = (files: number | string) => execFileSync('prlimit', [`--pid=${gateway.pid}`, `--nofile=${files}:`])
+    const issue = () =>
+      gateway.post('/tokens', { chat: { platform: 'whatsapp', platformId: '100', destination: '34600000000' }, scopes: ['messages:read'] })
+    const parts = async () => [(await gateway.get('/docs/json')).status, (await issue()).status]
+    await gateway.get('/health/live') // the connection that all requests use
+
+    allow(readdirSync(`/proc/${gateway.pid}/fd`).length)
+    expect(await parts()).toEqual([500, 500])
+
+    allow(1_024)
+    expect(await parts()).toEqual([200, 201])
+  })
 })

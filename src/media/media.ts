@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { type Observe, unobserved } from '../events.ts'
+import { loadOnce } from '../lib/load-once.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
 import { judgeLength } from './announced.ts'
@@ -29,7 +30,7 @@ export class Media {
   readonly #now: () => number
   readonly #enter = createUploadSlots()
   readonly #usage = { files: 0, bytes: 0 }
-  #bytes: Promise<MediaBytes> | undefined
+  readonly #open: () => Promise<MediaBytes>
   readonly sweep: (isStart?: boolean) => Promise<void>
 
   constructor(options: MediaOptions) {
@@ -38,7 +39,8 @@ export class Media {
     this.#observe = options.observe ?? unobserved
     this.#now = options.now ?? Date.now
     const { ledger, place } = options
-    this.sweep = createSweeper({ ledger, place, open: () => this.#open(), observe: this.#observe, now: this.#now })
+    this.#open = loadOnce(async () => (await import('./open.ts')).openBytes(place))
+    this.sweep = createSweeper({ ledger, place, open: this.#open, observe: this.#observe, now: this.#now })
   }
 
   /** Where Afilnet can fetch files; throws `media-not-public`. */
@@ -176,16 +178,6 @@ export class Media {
   #bases(): string[] {
     const { url } = this.#options
     return url ? [url.href.replace(/\/$/, '')] : []
-  }
-
-  #open(): Promise<MediaBytes> {
-    this.#bytes ??= import('./open.ts')
-      .then(({ openBytes }) => openBytes(this.#options.place))
-      .catch(error => {
-        this.#bytes = undefined // tried again with the next file
-        throw error
-      })
-    return this.#bytes
   }
 
   async #removeBytes(rows: readonly Pick<MediaRow, 'id'>[]) {

@@ -3,6 +3,7 @@ import { getChatChannels, getChats, getMessages } from '../afilnet/operations.ts
 import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
 import { letHeapDouble } from '../lib/heap-growth.ts'
+import { loadOnce } from '../lib/load-once.ts'
 import type { Pollers, PollingReport } from '../live/pollers.ts'
 import { type AfilnetReads, type List, type PollerHooks, ReadError } from '../live/ports.ts'
 import type { Live } from '../store/event-log.ts'
@@ -33,24 +34,22 @@ export function connectPollers({
   observe,
   timeoutMs,
 }: PollersParts) {
-  let loading: Promise<Pollers> | undefined
   let pollers: Pollers | undefined
   let isStopped = false
 
-  async function load(): Promise<Pollers> {
+  const load = loadOnce(async () => {
     const { Pollers } = await import('../live/pollers.ts')
     letHeapDouble()
     const reads = (account: string) => readsOf(upstream, account)
     pollers = new Pollers({ leases, log, secret, keepMs, hooks, observe, reads, storeTimeoutMs: timeoutMs })
     return pollers
-  }
+  })
 
   async function useAccounts(next: Accounts) {
     accounts = next
     const watching = () => Object.entries(accounts).flatMap(([name, { events }]) => (events ? [[name, events] as const] : []))
-    if (watching().length === 0 && !loading) return
-    loading ??= load()
-    const loaded = await loading
+    if (watching().length === 0 && !pollers) return
+    const loaded = await load()
     if (!isStopped) loaded.reload(Object.fromEntries(watching()))
   }
 

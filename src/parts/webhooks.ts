@@ -34,11 +34,11 @@ export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) 
     report: () => webhooks?.report() ?? [],
     /** Applies the webhooks of another configuration. */
     reload(configured: Config['webhooks']) {
-      loading = loading.then(() => load(configured))
+      loading = loading.catch(() => {}).then(() => load(configured)) // one that failed is tried again
       return loading
     },
     async stop() {
-      await loading
+      await loading.catch(() => {})
       await webhooks?.stop()
     },
   }

@@ -2,10 +2,10 @@ import { fastifySwagger } from '@fastify/swagger'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Operation } from '../afilnet/operations.ts'
+import { loadOnce } from '../lib/load-once.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import { version } from '../version.ts'
-import type { DocsPage } from './docs-page.ts'
 import { description } from './openapi-description.ts'
 import { createDocument } from './openapi-document.ts'
 
@@ -67,17 +67,16 @@ function servePage(app: FastifyInstance, publicUrl: URL | undefined, base: strin
     'cross-origin-opener-policy': 'same-origin',
     'cache-control': 'no-cache',
   }
-  let page: Promise<DocsPage> | undefined
+  const page = loadOnce(async () => (await import('./docs-page.ts')).createDocsPage(app.swagger(), base))
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers(headers)
     const { '*': file } = request.params as { '*'?: string } // of @fastify/static, which answers 500 to a name that it does not like
-    if (file !== undefined && !/^\w[\w./-]{0,99}$/.test(file)) throw new Problem('not-found')
+    if (file !== undefined && !/^\w[\w-]*([./][\w-]+)*$/.test(file)) throw new Problem('not-found')
     // Nothing here takes a query; with one, Swagger UI would look for its document behind it. Relative, so that any path will do.
     const [path = '', query] = request.url.split('?', 2)
     if (path.endsWith('/static/index.html')) return reply.redirect('../')
     if (query !== undefined) return reply.redirect(`./${path.split('/').at(-1)}`)
-    page ??= import('./docs-page.ts').then(({ createDocsPage }) => createDocsPage(app.swagger(), base))
-    const part = await (await page)(request.routeOptions.url?.replace('*', file ?? '') ?? path, request.headers)
+    const part = await (await page())(request.routeOptions.url?.replace('*', file ?? '') ?? path, request.headers)
     if (part.status === 416) throw new Problem('range-not-satisfiable', { headers: part.headers })
     if (part.status >= 400) throw new Problem('not-found')
     return reply.code(part.status).headers(part.headers).send(part.body)
