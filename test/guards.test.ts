@@ -203,7 +203,7 @@ describe('The import rules', () => {
   })
 
   test('only the sandbox imports node:http at run time, which loads a second undici', () => {
-    const importers = sources.filter(path => /^import (?!type ).* from 'node:https?'/m.test(read(path)))
+    const importers = sources.filter(path => /^(import|export) (?!type )[^'"]* from 'node:https?'/m.test(read(path)))
 
     expect(importers.filter(path => !path.startsWith('src/sandbox/'))).toEqual([])
   })

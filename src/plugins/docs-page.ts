@@ -1,20 +1,18 @@
+import { hash } from 'node:crypto'
 import { fastifySwagger } from '@fastify/swagger'
 import { fastifySwaggerUi } from '@fastify/swagger-ui'
 import Fastify from 'fastify'
 import { script, style, viewport } from './docs-page-parts.ts'
 
-/** Answers a GET of one part of the docs page, with the headers that belong to it alone. */
-export type DocsPage = (
-  path: string,
-  headers: Readonly<Record<string, unknown>>,
-) => Promise<{ status: number; headers: Record<string, string>; body?: Buffer }>
+/** One file of the docs page. All requests for it share its bytes. */
+export type DocsPart = { type: string; etag: string; body: Buffer }
 
-/** What may be asked of a part beside the whole of it, and what it says about itself. */
-const conditions = ['if-none-match', 'if-modified-since', 'range']
-const properties = ['content-type', 'content-range', 'accept-ranges', 'cache-control', 'etag', 'last-modified']
-
-/** Swagger UI for a document, as a server without a port: it is loaded with the first request to it, and Fastify takes no plugin while it listens. */
-export async function createDocsPage(document: object, base: string): Promise<DocsPage> {
+/**
+ * Swagger UI for a document; resolves with a function that finds the part at a path, and rejects if one cannot be read.
+ *
+ * It is a server without a port, since Fastify takes no plugin while it listens. Each part is asked for once and kept: 3 MB in all.
+ */
+export async function createDocsPage(document: object, base: string): Promise<(path: string) => Promise<DocsPart | undefined>> {
   const app = Fastify()
   app.addHook('onSend', async (_, reply, payload) =>
     typeof payload === 'string' && /html/.test(String(reply.getHeader('content-type')))
@@ -35,16 +33,22 @@ export async function createDocsPage(document: object, base: string): Promise<Do
       docExpansion: 'list',
     },
   })
-  return async (url, headers) => {
-    const part = await app.inject({ url, headers: pick(headers, conditions) })
-    return {
-      status: part.statusCode,
-      headers: pick(part.headers, properties),
-      ...(part.rawPayload.length > 0 && { body: part.rawPayload }), // Fastify would give a 304 a type
-    }
-  }
-}
 
-function pick(headers: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.flatMap(name => (typeof headers[name] === 'string' ? [[name, headers[name]]] : [])))
+  async function read(path: string): Promise<DocsPart | undefined> {
+    const { statusCode, headers, rawPayload: body } = await app.inject(path)
+    if (statusCode === 404) return undefined
+    if (statusCode !== 200) throw new Error(`Swagger UI answered ${statusCode}`)
+    return { type: String(headers['content-type']), etag: `"${hash('sha256', body, 'base64url')}"`, body }
+  }
+
+  const parts = new Map<string, Promise<DocsPart | undefined>>()
+  return path => {
+    const known = parts.get(path)
+    if (known) return known
+    const reading = read(path)
+    const forget = () => parts.delete(path)
+    parts.set(path, reading)
+    reading.then(part => part ?? forget(), forget)
+    return reading
+  }
 }

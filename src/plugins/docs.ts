@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { fastifySwagger } from '@fastify/swagger'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -6,6 +7,7 @@ import { loadOnce } from '../lib/load-once.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import { version } from '../version.ts'
+import { isNamed } from './etag.ts'
 import { description } from './openapi-description.ts'
 import { createDocument } from './openapi-document.ts'
 
@@ -70,16 +72,20 @@ function servePage(app: FastifyInstance, publicUrl: URL | undefined, base: strin
   const page = loadOnce(async () => (await import('./docs-page.ts')).createDocsPage(app.swagger(), base))
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers(headers)
-    const { '*': file } = request.params as { '*'?: string } // of @fastify/static, which answers 500 to a name that it does not like
-    if (file !== undefined && !/^\w[\w-]*([./][\w-]+)*$/.test(file)) throw new Problem('not-found')
+    const { '*': file } = request.params as { '*'?: string }
+    // @fastify/static fails at some of the others.
+    if (file !== undefined && !/^(?=.{1,99}$)\w[\w-]*([./][\w-]+)*$/.test(file)) throw new Problem('not-found')
+    if (file === 'index.html') return reply.redirect('../')
     // Nothing here takes a query; with one, Swagger UI would look for its document behind it. Relative, so that any path will do.
     const [path = '', query] = request.url.split('?', 2)
-    if (path.endsWith('/static/index.html')) return reply.redirect('../')
     if (query !== undefined) return reply.redirect(`./${path.split('/').at(-1)}`)
-    const part = await (await page())(request.routeOptions.url?.replace('*', file ?? '') ?? path, request.headers)
-    if (part.status === 416) throw new Problem('range-not-satisfiable', { headers: part.headers })
-    if (part.status >= 400) throw new Problem('not-found')
-    return reply.code(part.status).headers(part.headers).send(part.body)
+    const part = await (await page())(request.routeOptions.url?.replace('*', file ?? '') ?? path)
+    if (!part) throw new Problem('not-found')
+    const { type, etag, body } = part
+    reply.type(type).header('etag', etag)
+    // As a stream, since the bytes are shared: they take no room of answers that wait for slow readers.
+    if (isNamed(etag, request.headers['if-none-match'])) return reply.code(304).removeHeader('content-type').send(Readable.from([]))
+    return reply.header('content-length', body.length).send(Readable.from([body]))
   }
   for (const path of ['/docs', '/docs/', '/docs/json', '/docs/yaml', '/docs/static/*'])
     app.get(path, { config: { scope: 'public' }, schema: { hide: true } }, answer)

@@ -52,14 +52,12 @@ export const errorHandler = fp<ErrorHandlerOptions>(async function errorHandler(
       .send(JSON.stringify(body))
   })
   app.decorateReply('problemCode')
-  // For plugins that look further than the router: the docs know which of their files exist.
   const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const problem = instead(toProblem(error, request), request)
     if (problem instanceof Promise) return problem.then(chosen => app.sendProblem(chosen, request, reply))
     return app.sendProblem(problem, request, reply)
   }
   app.decorate('answerProblem', answer)
-  app.setNotFoundHandler((request, reply) => answer(new Problem('not-found'), request, reply))
   app.setErrorHandler(answer)
 })
 

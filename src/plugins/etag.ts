@@ -16,13 +16,14 @@ export const completeEtag: Completion = (request, reply, payload) => {
   const etag = String(reply.getHeader('etag') ?? `"${hash('sha256', payload, 'base64url')}"`)
   reply.header('etag', etag).header('cache-control', 'private, no-cache').header('vary', 'Authorization')
   const ifNoneMatch = request.headers['if-none-match']
-  if (ifNoneMatch === undefined || !names(ifNoneMatch, etag)) return payload
+  if (!isNamed(etag, ifNoneMatch)) return payload
   reply.code(304).removeHeader('content-type')
   return request.method === 'HEAD' ? Readable.from([]) : null // Fastify's HEAD counts a text as the answer's length, and fails at null
 }
 
 /** Whether an `If-None-Match` header names the tag; a weak tag is as good. */
-function names(ifNoneMatch: string, etag: string) {
+export function isNamed(etag: string, ifNoneMatch: string | undefined): boolean {
+  if (ifNoneMatch === undefined) return false
   if (ifNoneMatch === etag || ifNoneMatch.trim() === '*') return true
   return ifNoneMatch.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag)
 }
