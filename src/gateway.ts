@@ -78,6 +78,8 @@ type Parts = {
   app: FastifyInstance
   admin: FastifyInstance
   tracing: Tracing | undefined
+  /** The reload of events and webhooks that is under way. */
+  reloading: Promise<void>
 }
 
 /** Opens the ledger, the connections to Afilnet and both listeners of a configuration. `droppedLines` counts what the log has lost. */
@@ -177,13 +179,13 @@ async function assemble(
   const { app, admin } = await createServers(parts, { tokens, media, ledger, metrics, timeouts })
   app.addHook('onListen', async () => begin())
   app.addHook('onClose', async () => stop())
-  return { ...parts, app, admin }
+  return { ...parts, app, admin, reloading: Promise.resolve() }
 }
 
 type ServerParts = Pick<AppOptions, 'tokens' | 'media' | 'timeouts'> & { ledger: LedgerWatch; metrics: Metrics }
 
 /** Makes the public server and the operator's. */
-async function createServers(parts: Omit<Parts, 'app' | 'admin'>, { ledger, metrics, ...own }: ServerParts) {
+async function createServers(parts: Omit<Parts, 'app' | 'admin' | 'reloading'>, { ledger, metrics, ...own }: ServerParts) {
   const { config, logger, observe, store, upstream, queue, live, webhooks, tracing } = parts
   const app = await createApp({
     ...parts,
@@ -232,17 +234,17 @@ async function listenOnBoth({ app, admin, config, logger }: Parts): Promise<bool
 function reload(parts: Parts, config: Config): void | Promise<void> {
   const { logger, transports, upstream, readBack, queue, live, pollers, webhooks, app, tracing } = parts
   const { accounts, callers, tracing: next } = config
-  const notLoaded = ({ code, name }: NodeJS.ErrnoException) =>
-    logger.error({ code: code ?? name }, 'events and webhooks could not be loaded: reload the configuration again')
+  const failed = (err: unknown) => logger.error({ err }, 'events and webhooks could not be reloaded: reload the configuration again')
   return transports.whenReady(accounts, () => {
     upstream.reload(accounts)
-    pollers.useAccounts(accounts).catch(notLoaded)
+    pollers.useAccounts(accounts).catch(failed)
     readBack.useAccounts(accounts)
     app.useCallers(callers)
-    live
-      .reload(config)
+    // One after the other: the first may have to load what it needs.
+    parts.reloading = parts.reloading
+      .then(() => live.reload(config))
       .then(() => webhooks.reload(config.webhooks))
-      .catch(notLoaded)
+      .catch(failed)
     queue?.useCallers(callers)
     if (next) tracing?.useHeaders(next.headers)
   })

@@ -20,11 +20,13 @@ export async function openLive({ config, log, secret, upstream, observe }: LiveP
   const base = baseOf(config)
   let live: Live | undefined
   let timer: NodeJS.Timeout | undefined
+  let isClosed = false
 
   async function reload(next: Config) {
     const watched = watchedBy(next)
     if (!live && watched.accounts.size === 0) return
     const { Live } = await import('../live/live.ts')
+    if (isClosed) return
     if (live) return live.reload(watched)
     // Every process does it, so that none has to know whether another one lives.
     timer = setInterval(() => log.trim(config.eventsKeepMs).catch(() => {}), trimEveryMs).unref()
@@ -43,6 +45,7 @@ export async function openLive({ config, log, secret, upstream, observe }: LiveP
     current: () => live,
     reload,
     close() {
+      isClosed = true
       clearInterval(timer)
       live?.close()
     },

@@ -11,6 +11,7 @@ type WebhookParts = { store: WebhookStore; live: () => Live | undefined; observe
 export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) {
   let webhooks: Webhooks | undefined
   let loading: Promise<void> = Promise.resolve()
+  let isStopped = false
 
   const reader: EventReader = {
     idOf: (account, identity, position, isMade) => cursorOf(account, { identity, position }, isMade),
@@ -23,6 +24,7 @@ export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) 
   }
 
   async function load(configured: Config['webhooks']) {
+    if (isStopped) return
     if (webhooks) return webhooks.reload(configured)
     if (Object.keys(configured).length === 0) return
     const { Webhooks } = await import('../webhooks/webhooks.ts')
@@ -38,6 +40,7 @@ export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) 
       return loading
     },
     async stop() {
+      isStopped = true
       await loading.catch(() => {})
       await webhooks?.stop()
     },

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
-import { test } from '../gateway.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { environment, test } from '../gateway.ts'
 import { secret, startReceiver } from '../webhooks/receiver.ts'
 
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
@@ -40,6 +41,18 @@ describe('a configured webhook', () => {
 })
 
 describe('webhooks', () => {
+  test('are those of the latest reload, also where an earlier one has to load them first', async ({ sandbox, start }) => {
+    const { env } = await receiving()
+    const gateway = await start({ alone: true })
+
+    void gateway.reload(readConfig({ ...environment(sandbox), ...env }))
+    void gateway.reload(readConfig(environment(sandbox)))
+    await Promise.all([import('../../src/live/live.ts'), import('../../src/webhooks/webhooks.ts')]) // the first reload has them, too
+    await gateway.get('/channels')
+
+    await eventually(async () => expect((await gateway.get('/webhooks')).json).toEqual({ items: [] }))
+  })
+
   const reader = 'fake-reader-key-0123456789'
   const limited = 'fake-limited-key-0123456789'
 
