@@ -19,6 +19,6 @@ describe('The bundle', () => {
 
     await sandbox.close()
 
-    expect(await gateway.get('/channels')).toMatchObject({ json: { code: 'upstream-unreachable' } })
+    expect(await gateway.get('/channels')).toMatchObject({ status: 503, json: { code: 'upstream-unreachable' } })
   })
 })

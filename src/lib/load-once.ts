@@ -1,4 +1,4 @@
-/** Loads with the first call, and never again; a load that fails, for example because too many files are open, is tried again by the next. */
+/** Returns a function that loads once, with its first call. After a failure, for example too many open files, the next call tries again. */
 export function loadOnce<T>(load: () => Promise<T>): () => Promise<T> {
   let loading: Promise<T> | undefined
   return () => {

@@ -2,17 +2,17 @@ import { hash } from 'node:crypto'
 import { fastifySwagger } from '@fastify/swagger'
 import { fastifySwaggerUi } from '@fastify/swagger-ui'
 import Fastify from 'fastify'
-import { script, style, viewport } from './docs-page-parts.ts'
+import { script, style, viewport } from './docs-assets.ts'
 
 /** One file of the docs page. All requests for it share its bytes. */
-export type DocsPart = { type: string; etag: string; body: Buffer }
+export type DocsFile = { type: string; etag: string; body: Buffer }
 
 /**
- * Swagger UI for a document; resolves with a function that finds the part at a path, and rejects if one cannot be read.
+ * Creates Swagger UI for a document. Resolves with a function that returns the file at a path, and rejects if the file cannot be read.
  *
- * It is a server without a port, since Fastify takes no plugin while it listens. Each part is asked for once and kept: 3 MB in all.
+ * It is a Fastify of its own without a port, because Fastify takes no plugin while it listens. Each file is read once and kept: 3 MB in all.
  */
-export async function createDocsPage(document: object, base: string): Promise<(path: string) => Promise<DocsPart | undefined>> {
+export async function createDocsPage(document: object, base: string): Promise<(path: string) => Promise<DocsFile | undefined>> {
   const app = Fastify()
   app.addHook('onSend', async (_, reply, payload) =>
     typeof payload === 'string' && /html/.test(String(reply.getHeader('content-type')))
@@ -34,21 +34,21 @@ export async function createDocsPage(document: object, base: string): Promise<(p
     },
   })
 
-  async function read(path: string): Promise<DocsPart | undefined> {
+  async function read(path: string): Promise<DocsFile | undefined> {
     const { statusCode, headers, rawPayload: body } = await app.inject(path)
     if (statusCode === 404) return undefined
     if (statusCode !== 200) throw new Error(`Swagger UI answered ${statusCode}`)
     return { type: String(headers['content-type']), etag: `"${hash('sha256', body, 'base64url')}"`, body }
   }
 
-  const parts = new Map<string, Promise<DocsPart | undefined>>()
+  const files = new Map<string, Promise<DocsFile | undefined>>()
   return path => {
-    const known = parts.get(path)
+    const known = files.get(path)
     if (known) return known
     const reading = read(path)
-    const forget = () => parts.delete(path)
-    parts.set(path, reading)
-    reading.then(part => part ?? forget(), forget)
+    const forget = () => files.delete(path)
+    files.set(path, reading)
+    reading.then(file => file ?? forget(), forget)
     return reading
   }
 }

@@ -79,11 +79,11 @@ function servePage(app: FastifyInstance, publicUrl: URL | undefined, base: strin
     // Nothing here takes a query; with one, Swagger UI would look for its document behind it. Relative, so that any path will do.
     const [path = '', query] = request.url.split('?', 2)
     if (query !== undefined) return reply.redirect(`./${path.split('/').at(-1)}`)
-    const part = await (await page())(request.routeOptions.url?.replace('*', file ?? '') ?? path)
-    if (!part) throw new Problem('not-found')
-    const { type, etag, body } = part
+    const found = await (await page())(request.routeOptions.url?.replace('*', file ?? '') ?? path)
+    if (!found) throw new Problem('not-found')
+    const { type, etag, body } = found
     reply.type(type).header('etag', etag)
-    // As a stream, since the bytes are shared: they take no room of answers that wait for slow readers.
+    // A stream, because the bytes are shared: they must not count as an answer that waits for a slow reader.
     if (isNamed(etag, request.headers['if-none-match'])) return reply.code(304).removeHeader('content-type').send(Readable.from([]))
     return reply.header('content-length', body.length).send(Readable.from([body]))
   }

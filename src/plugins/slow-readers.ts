@@ -27,7 +27,7 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
   let waitingBytes = 0
 
   const complete: Completion = (request, reply, payload) => {
-    // A stream is never whole in memory, or what it sends is shared, such as a file of the docs.
+    // A stream counts as nothing: it is never whole in memory, or it shares its bytes, as the files of the docs page do.
     const bytes = typeof payload === 'string' || payload instanceof Uint8Array ? Buffer.byteLength(payload) : 0
     const holder = request.caller?.waiting ?? withoutKey
     const tooMuch = bytes > alwaysSentBytes && holder.bytes + bytes > maxWaitingBytes - waitingBytes

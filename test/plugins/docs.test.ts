@@ -339,7 +339,7 @@ describe('The docs page', () => {
   })
 
   test.for(['/docs/', '/docs/json', '/docs/static/index.css'])(
-    'is sent whole, or not at all to whoever has it: %s',
+    'answers %s in full, and with 304 to a matching If-None-Match',
     async (path, { gateway }) => {
       const ask = (method: string, headers = {}) => gateway.request(path, { method, key: null, headers })
       const whole = await ask('GET')
@@ -357,7 +357,7 @@ describe('The docs page', () => {
     },
   )
 
-  test('takes no room from others, however many do not read it', async ({ start }) => {
+  test('leaves room for other answers while many callers do not read it', async ({ start }) => {
     const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '65536' } })
     const path = '/docs/static/swagger-ui-bundle.js'
     for (let i = 0; i < 64; i++) gateway.open().pause().write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
