@@ -60,6 +60,12 @@ function open(operation: Operation, bytes: Uint8Array, maxBodyBytes: number): Op
 /** Writes a long list in slices: all of its rows and its text would otherwise lie in memory beside its body. */
 function write(operation: Operation, items: readonly Item[], view: ViewOptions, maxBytes: number) {
   const select = operation.kind === 'channels' ? channels : messages
+  if (items.length <= sliceItems) {
+    const list = select(items, view, operation)
+    const body = Buffer.from(JSON.stringify({ items: list.items }))
+    if (body.length > maxBytes) throw new UpstreamError(failures.responseTooLarge, operation)
+    return { body, skipped: list.skipped }
+  }
   const parts: Buffer[] = []
   let size = 0
   let skipped = 0

@@ -9,20 +9,24 @@ export class CachedAnswer {
   /** Each with its key; most answers have one. */
   readonly bodies: [key: string, Body][]
   readonly #bytes: Buffer
+  readonly #outlivesRequest: boolean
 
-  constructor(digest: string, bytes: Buffer, bodies: CachedAnswer['bodies'] = []) {
+  constructor(digest: string, bytes: Buffer, bodies: CachedAnswer['bodies'], outlivesRequest: boolean) {
     this.digest = digest
     this.#bytes = bytes
     this.bodies = bodies
+    this.#outlivesRequest = outlivesRequest
   }
 
   /** What callers of this view get; throws an `UpstreamError` if the answer is no result for them. */
   bodyFor(operation: Operation, view: ViewOptions): Body {
     const key = keyOf(operation, view)
     for (const known of this.bodies) if (known[0] === key) return known[1]
-    const body = { ...render(operation, this.#bytes, view), etag: etagOf(this.digest, key, view) }
-    this.bodies.push([key, body])
-    return body
+    const { body, skipped } = render(operation, this.#bytes, view)
+    // A small Buffer is a slice of Node's pool, of which it would keep 64 kB alive.
+    const kept = { body: this.#outlivesRequest ? new Uint8Array(body) : body, skipped, etag: etagOf(this.digest, key, view) }
+    this.bodies.push([key, kept])
+    return kept
   }
 
   get size() {
@@ -96,11 +100,11 @@ export class ResponseCache<F> {
     const digest = hash('sha256', bytes, 'base64url')
     if (digest === entry.digest) {
       entry.bodies ??= []
-      return new CachedAnswer(digest, bytes, entry.bodies)
+      return new CachedAnswer(digest, bytes, entry.bodies, true)
     }
     entry.digest = digest
     entry.bodies = undefined
-    return new CachedAnswer(digest, bytes)
+    return new CachedAnswer(digest, bytes, [], this.#freshMs > 0)
   }
 
   /** Keeps what was made of an answer, and the answer itself for as long as it is fresh. */

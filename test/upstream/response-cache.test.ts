@@ -1,63 +1,31 @@
-import fc from 'fast-check'
-import { describe, expect } from 'vitest'
-import { destinationIssue } from '../../src/access.ts'
-import type { Sandbox } from '../../src/sandbox/app.ts'
-import { sharedTest as test } from '../gateway.ts'
+import { describe, expect, test } from 'vitest'
+import { getMessages } from '../../src/afilnet/operations.ts'
+import { ResponseCache } from '../../src/upstream/response-cache.ts'
 
-const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
-const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 300 })
-const id = fc.string({ unit: 'binary', minLength: 1, maxLength: 128 }).filter(value => [...value].length <= 128 && !/\p{Cc}/u.test(value))
-const listed = /[,;|\s]/
-const chat = fc
-  .record({ platform: fc.constantFrom(...platforms), platformid: id, destination: id })
-  .filter(({ platform, destination }) => platform !== 'whatsapp' || !listed.test(destination))
-  .filter(({ platform, destination }) => destinationIssue(platform, destination, { sending: true }) === undefined)
-const url = fc.webUrl({ withQueryParameters: true, withFragments: true, size: 'medium' }).filter(({ length }) => length <= 2048)
-const file = fc.record(
-  { type: fc.constantFrom('image', 'video', 'audio', 'voice', 'document', 'contact'), fileUrl: url, thumbUrl: url, message: text },
-  { requiredKeys: ['type', 'fileUrl'] },
-)
+const bytes = Buffer.from(JSON.stringify({ status: 'SUCCESS', result: { list: [{ messageid: '1', message: 'Hello' }] } }))
 
-type Chat = { platform: string; platformid: string; destination: string }
-const path = (ids: Chat) => `/chats/${[ids.platform, ids.platformid, ids.destination].map(encodeURIComponent).join('/')}`
-const last = ({ calls }: Sandbox) => calls.at(-1)?.params
-const credentials = [
-  ['user', 'demo@sandbox.invalid'],
-  ['password', '<redacted>'],
-]
+function answers(freshMs: number, count: number) {
+  const cache = new ResponseCache(freshMs)
+  const entry = cache.entryOf('key')
+  return Array.from({ length: count }, () => {
+    const answer = cache.reuseIfEqual(entry, bytes)
+    const { body } = answer.bodyFor(getMessages, {})
+    cache.keep('key', entry, answer, 0)
+    return body
+  })
+}
 
-describe('what a caller gives', () => {
-  test('as a message reaches Afilnet unchanged, every part once', async ({ gateway, sandbox }) => {
-    await fc.assert(
-      fc.asyncProperty(chat, text, async (ids, message) => {
-        await gateway.post(`${path(ids)}/messages`, { message })
+describe('A body that is kept', () => {
+  test('from the second equal answer on keeps no other memory', () => {
+    const [, second, third] = answers(0, 3)
 
-        expect(last(sandbox)).toEqual([['class', 'chat'], ['method', 'sendmessage'], ...credentials, ...entries(ids), ['message', message]])
-      }),
-    )
+    expect(second?.buffer.byteLength).toBe(second?.length)
+    expect(third).toBe(second)
   })
 
-  test('as a file reaches Afilnet unchanged, every part once', async ({ gateway, sandbox }) => {
-    await fc.assert(
-      fc.asyncProperty(chat, file, async (ids, body) => {
-        await gateway.post(`${path(ids)}/files`, body)
+  test('for READ_CACHE_MS keeps no other memory', () => {
+    const [first] = answers(1_000, 1)
 
-        const { type, fileUrl: fileurl, thumbUrl: thumburl, message } = body
-        const parts = entries({ type, fileurl, thumburl, message })
-        expect(last(sandbox)).toEqual([['class', 'chat'], ['method', 'sendfile'], ...credentials, ...entries(ids), ...parts])
-      }),
-    )
-  })
-
-  test('as the ids of a read reaches Afilnet unchanged, every part once', async ({ gateway, sandbox }) => {
-    await fc.assert(
-      fc.asyncProperty(chat, async ids => {
-        await gateway.get(`${path(ids)}/messages`)
-
-        expect(last(sandbox)).toEqual([['class', 'chat'], ['method', 'getmessages'], ...credentials, ...entries(ids)])
-      }),
-    )
+    expect(first?.buffer.byteLength).toBe(first?.length)
   })
 })
-
-const entries = (given: Record<string, string | undefined>) => Object.entries(given).filter(([, value]) => value !== undefined)
