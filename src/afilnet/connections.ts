@@ -7,7 +7,7 @@ import type { WireRequest } from './transports.ts'
 type ConnectionsOptions = {
   origin: string
   connect: Connector
-  /** Calls at one time; up to four times as many connections may be open, since those of sends rest. */
+  /** Calls at one time; up to eight times as many connections may be open, since those of sends rest. */
   calls: number
   maxResponseBytes: number
   /** Sees every exchange as it is on the wire. */
@@ -25,7 +25,7 @@ export const quietMs = 250
 export class Connections {
   readonly #options: ConnectionsOptions
   readonly #maxOpen: number
-  /** The one at the end was used last. */
+  /** In the order of `idleSince`: the one at the end was used last. */
   readonly #idle: Connection[] = []
   readonly #all = new Set<Connection>() // changes when a connection opens or closes, not with each request
   #closed = false
@@ -33,7 +33,7 @@ export class Connections {
   constructor(options: ConnectionsOptions) {
     this.#options = options
     const { calls } = options
-    this.#maxOpen = Math.max(calls, Math.min(4 * calls, Math.floor(maxOpenFiles() / 4)))
+    this.#maxOpen = Math.max(calls, Math.min(8 * calls, Math.floor(maxOpenFiles() / 4)))
   }
 
   /** A connection for one exchange: for a send a new one, or one that has been silent for a while. */
@@ -41,8 +41,8 @@ export class Connections {
     const connection = forSend ? this.#takeQuiet() : this.#takeLatest()
     if (connection) return connection
     if (this.#all.size >= this.#maxOpen) {
-      const [oldest] = this.#idle
-      if (oldest) this.retire(oldest)
+      const latest = this.#idle.at(-1) // the others have rested for longer, so a send can use them sooner
+      if (latest) this.retire(latest)
     }
     const opened: Connection = new Connection(this.#options, () => this.#onDisconnect(opened))
     if (this.#closed)
@@ -61,7 +61,8 @@ export class Connections {
 
   #takeQuiet(): Connection | undefined {
     const before = performance.now() - quietMs
-    for (let i = this.#idle.findLastIndex(({ idleSince }) => idleSince <= before); i >= 0; i--) {
+    const resting = this.#idle.findIndex(({ idleSince }) => idleSince > before) // from the start: under load, few have rested
+    for (let i = (resting === -1 ? this.#idle.length : resting) - 1; i >= 0; i--) {
       const [connection] = this.#idle.splice(i, 1)
       if (connection?.isClean) return connection
       if (connection) this.retire(connection)

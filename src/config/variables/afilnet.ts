@@ -61,7 +61,7 @@ export const afilnet = {
       1,
       65_535,
       'a number of connections',
-      'Concurrent calls to Afilnet for each account that sets no other number: requests per second × seconds that Afilnet needs. As many calls again wait; further ones get 503. While one caller waits, no other holds more than half. Up to four times as many connections may be open, because one that has carried a send rests for a quarter of a second.',
+      'Concurrent calls to Afilnet for each account that sets no other number: requests per second × seconds that Afilnet needs. As many calls again wait; further ones get 503. While one caller waits, no other holds more than half. Up to eight times as many connections may be open, because one that has carried a send rests for a quarter of a second.',
     ),
     AFILNET_MAX_RESPONSE_BYTES: count(
       8_388_608,
