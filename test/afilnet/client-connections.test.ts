@@ -164,7 +164,7 @@ describe('A connection', () => {
     const gateway = await start({ env: { AFILNET_URL: afilnet.url, AFILNET_CONNECTIONS: '2' } })
 
     const replies = []
-    for (let i = 0; i < 40; i++) replies.push(await send(gateway, 34600000000))
+    for (let i = 0; i < 20; i++) replies.push(await send(gateway, 34600000000))
 
     expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201))
     const open = () => new Set(afilnet.requests.filter(({ socket }) => !socket.destroyed).map(({ connection }) => connection)).size
