@@ -105,7 +105,7 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     await line(page, 'Heard after its end').waitFor(patience)
     expect(issued).toBeGreaterThan(1)
     expect(sandbox.sent.map(({ message }) => message)).toEqual(['Written after its end'])
-    expect(await page.locator('#connection').isVisible()).toBe(false)
+    await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
     expect(errors).toEqual([])
   })
 })

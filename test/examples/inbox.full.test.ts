@@ -20,11 +20,11 @@ describe('The inbox', { timeout: 120_000 }, () => {
       for (const { page, errors } of [one, two]) {
         expect(await line(page, 'We open at nine').count()).toBe(1)
         expect(await line(page, 'See you at nine').count()).toBe(1)
-        expect(await page.locator('.conversation').first().innerText()).toContain('See you at nine')
+        await expect.poll(() => page.locator('.conversation').first().innerText(), patience).toContain('See you at nine')
         expect(errors).toEqual([])
       }
-      expect(await line(one.page, 'We open at nine').innerText()).toContain('Sent')
-      expect(await two.page.locator('#announcer').innerText()).toContain('See you at nine')
+      await expect.poll(() => line(one.page, 'We open at nine').innerText(), patience).toContain('Sent')
+      await expect.poll(() => two.page.locator('#announcer').innerText(), patience).toContain('See you at nine')
       expect(sandbox.sent.filter(({ message }) => message === 'We open at nine')).toHaveLength(1)
     },
   )
@@ -72,14 +72,14 @@ describe('The inbox', { timeout: 120_000 }, () => {
     const [{ type, fileurl }] = sandbox.sent as unknown as [{ type: string; fileurl: string }] // of a file
     expect(type).toBe('image')
     expect(Buffer.from(await (await fetch(fileurl)).arrayBuffer()).toString('base64')).toBe(png)
-    expect(await page.locator('.bubble img[alt="photo.png"]').isVisible()).toBe(true)
+    await page.locator('.bubble img[alt="photo.png"]').waitFor(patience)
     const listed = page.locator('.line', { has: page.locator('time:not(:empty)') }) // by Afilnet, as one line with what the page sent
     await listed.locator('img[alt="photo.png"]').waitFor(patience)
-    expect(await page.locator('.line', { hasText: '/media/' }).count()).toBe(0)
-    expect(await page.locator('.conversation').first().innerText()).toContain('photo.png')
+    await expect.poll(() => page.locator('.line', { hasText: '/media/' }).count(), patience).toBe(0)
+    await expect.poll(() => page.locator('.conversation').first().innerText(), patience).toContain('photo.png')
     await page.reload()
     await page.locator('.bubble img[alt="photo.png"]').waitFor(patience)
-    await expect.poll(() => page.evaluate('document.querySelector(".bubble img").naturalWidth')).toBe(1)
+    await expect.poll(() => page.evaluate('document.querySelector(".bubble img").naturalWidth'), patience).toBe(1)
   })
 
   test.skipIf(missing)('keeps what is selected while messages come (needs Chromium)', async ({ start, sandbox }) => {
@@ -148,10 +148,10 @@ describe('The inbox', { timeout: 120_000 }, () => {
     await keyboard.type('No mouse needed')
     await keyboard.press('Enter')
     await line(page, 'No mouse needed').waitFor(patience)
-    await expect.poll(() => sandbox.sent.length).toBe(1)
+    await expect.poll(() => sandbox.sent.length, patience).toBe(1)
     await keyboard.press('Escape')
 
-    expect(await page.locator('#thread').isVisible()).toBe(false)
+    await page.locator('#thread').waitFor({ state: 'hidden', ...patience })
     expect(await page.evaluate('document.activeElement.id')).toBe('conversations')
   })
 
