@@ -33,4 +33,4 @@ EXPOSE 3000
 # Asks the address that the gateway listens on, or loopback where that is any address.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["node", "-e", "const { HOST = '127.0.0.1', PORT = 3000 } = process.env; const any = { '0.0.0.0': '127.0.0.1', '::': '::1', '[::]': '::1' }; const host = (any[HOST] ?? HOST).replace(/^([^[].*:.*)$/, '[$1]'); fetch(`http://${host}:${PORT}/health/live`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # prlimit turns core dumps off, which would hold passwords, and becomes node: no shell and no npm between node and its signals.
-CMD ["prlimit", "--core=0", "node", "--disable-sigusr1", "--enable-source-maps", "--max-semi-space-size=8", "dist/main.js"]
+CMD ["prlimit", "--core=0", "node", "--disable-sigusr1", "--enable-source-maps", "--max-semi-space-size=16", "dist/main.js"]

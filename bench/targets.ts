@@ -40,7 +40,7 @@ const here = import.meta.dirname
 export const webhookSecret = `whsec_${Buffer.from('fake-webhook-secret-of-the-bench').toString('base64')}`
 
 /** As `npm start` and the image have it. */
-const heapFlags = ['--max-semi-space-size=8']
+const heapFlags = ['--max-semi-space-size=16']
 
 /** As an operator would run it: a configuration file, a limit that is not reached, a log line for each request, a durable ledger. */
 function startGateway({ port, upstream, folder, nodeFlags = [], output, core = 'target', features = {}, entry = 'src/main.ts' }: Start) {

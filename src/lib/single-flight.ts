@@ -1,4 +1,11 @@
-import { type CancelListener, Cancellation } from './cancellation.ts'
+import type { CancelListener, Cancellation } from './cancellation.ts'
+
+/** Waits for the result of a flight. Exactly one of `succeed` and `fail` is called, once. */
+export type FlightWaiter<T> = CancelListener & {
+  readonly cancellation: Cancellation
+  succeed(value: T): void
+  fail(error: unknown): void
+}
 
 /** One piece of work that several wait for. */
 export abstract class Flight<T> {
@@ -7,28 +14,25 @@ export abstract class Flight<T> {
   /** Called when the last waiter has left. */
   protected abstract abandon(reason: Error): void
 
-  /** Resolves with the result, unless this waiter is cancelled before. */
-  join(cancellation: Cancellation): Promise<T> {
-    return new Promise((resolve, reject) => {
-      if (cancellation.reason) return reject(cancellation.reason)
-      const waiter = new FlightWaiter(this, cancellation, resolve, reject)
-      cancellation.onCancel(waiter)
-      this.#waiters.push(waiter)
-    })
+  /** The waiter gets the result, unless it leaves before. */
+  join(waiter: FlightWaiter<T>) {
+    waiter.cancellation.onCancel(waiter)
+    this.#waiters.push(waiter)
   }
 
   leave(waiter: FlightWaiter<T>, reason: Error) {
     this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
-    waiter.reject(reason)
+    waiter.cancellation.unsubscribe()
+    waiter.fail(reason)
     if (this.#waiters.length === 0) this.abandon(reason)
   }
 
   succeed(value: T) {
-    this.#end(waiter => waiter.resolve(value))
+    this.#end(waiter => waiter.succeed(value))
   }
 
   fail(error: unknown) {
-    this.#end(waiter => waiter.reject(error))
+    this.#end(waiter => waiter.fail(error))
   }
 
   #end(settle: Settle<T>) {
@@ -41,8 +45,12 @@ export abstract class Flight<T> {
 
 type Settle<T> = (waiter: FlightWaiter<T>) => void
 
-/** Waiters settled in one turn of the event loop: hundreds of answers in one turn would delay every other request. */
-const batchSize = 16
+/**
+ * Waiters settled in one turn of the event loop: hundreds of answers in one turn would delay every other request.
+ *
+ * With fewer, callers that poll ask again before the last of them has its answer, and so share fewer calls.
+ */
+const batchSize = 64
 
 /** Each settles the next batch of a flight that has ended, and returns whether it was the last one. */
 const batches: (() => boolean)[] = []
@@ -52,7 +60,7 @@ function settleInBatches<T>(waiters: readonly FlightWaiter<T>[], settle: Settle<
   batches.push(() => {
     for (const waiter of waiters.slice(settled, settled + batchSize)) {
       const { reason } = waiter.cancellation // its caller may have left since
-      if (reason) waiter.reject(reason)
+      if (reason) waiter.fail(reason)
       else settle(waiter)
     }
     settled += batchSize
@@ -64,46 +72,4 @@ function settleInBatches<T>(waiters: readonly FlightWaiter<T>[], settle: Settle<
 function settleNextBatch() {
   if (batches[0]?.()) batches.shift()
   if (batches.length > 0) setImmediate(settleNextBatch)
-}
-
-class FlightWaiter<T> implements CancelListener {
-  readonly cancellation: Cancellation
-  readonly resolve: (value: T) => void
-  readonly reject: (error: unknown) => void
-  readonly #flight: Flight<T>
-
-  constructor(flight: Flight<T>, cancellation: Cancellation, resolve: (value: T) => void, reject: (error: unknown) => void) {
-    this.#flight = flight
-    this.cancellation = cancellation
-    this.resolve = resolve
-    this.reject = reject
-  }
-
-  onCancelled(reason: Error) {
-    this.#flight.leave(this, reason)
-  }
-}
-
-/** Cancelled with another cancellation, or after some time; `unsubscribe` ends both. */
-export class TimedCancellation extends Cancellation implements CancelListener {
-  readonly #other: Cancellation
-  readonly #timer: NodeJS.Timeout
-
-  constructor(ms: number, other: Cancellation, reason: Error) {
-    super()
-    this.#other = other
-    this.#timer = setTimeout(() => this.cancel(reason), ms)
-    other.onCancel(this)
-  }
-
-  onCancelled(reason: Error) {
-    clearTimeout(this.#timer)
-    this.cancel(reason)
-  }
-
-  override unsubscribe() {
-    super.unsubscribe()
-    clearTimeout(this.#timer)
-    this.#other.unsubscribe()
-  }
 }

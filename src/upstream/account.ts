@@ -1,19 +1,17 @@
 import type { ChatLimit } from '../access.ts'
 import { Client, type ClientOptions } from '../afilnet/client.ts'
-import { failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation, Params } from '../afilnet/operations.ts'
 import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
 import { isLoopback } from '../lib/addresses.ts'
-import type { Cancellation } from '../lib/cancellation.ts'
-import { TimedCancellation } from '../lib/single-flight.ts'
 import { BackgroundReads } from './background.ts'
 import type { Account, Call, Listing, SendAttempt, TraceAttempt } from './call.ts'
 import { CallPolicy } from './call-policy.ts'
+import { CallerRead } from './caller-read.ts'
 import type { Body, ViewOptions } from './list-body.ts'
-import { type CachedAnswer, ResponseCache } from './response-cache.ts'
-import { recordCall, Sending, SharedRead, type SharedReadOptions, type TaskContext, UnsharedRead } from './tasks.ts'
+import { ResponseCache } from './response-cache.ts'
+import { Sending, type SharedRead, type TaskContext, UnsharedRead } from './tasks.ts'
 
 export type AccountOptions = Pick<
   ClientOptions,
@@ -43,7 +41,6 @@ export class OpenAccount implements Account, TaskContext {
   readonly cache: ResponseCache<SharedRead>
   readonly #background: BackgroundReads
   readonly #observe: Observe
-  readonly #timeoutMs: number
   readonly #maxBodyBytes: number
   /** How many sends to a channel were answered. */
   readonly #writeVersions = new Uint32Array(buckets)
@@ -59,27 +56,20 @@ export class OpenAccount implements Account, TaskContext {
     this.cache = new ResponseCache(readCacheMs)
     this.traceAttempt = traceAttempt
     this.#observe = observe
-    this.#timeoutMs = rest.timeoutMs
     this.#maxBodyBytes = rest.maxResponseBytes * 1.25 // a body has names and instants that Afilnet does not send
     const { connections } = config
     const load = () => this.client.load()
     this.#background = new BackgroundReads({ context: this, account: this, connections, load, patienceMs: rest.timeoutMs })
   }
 
-  async read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body> {
+  read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body> {
     const { timezone, rows, sent } = this.config
     const view: ViewOptions = { timezone, rows, sent, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
-    const startedAt = performance.now()
-    try {
-      const body = operation.safe
-        ? (await this.#answer(operation, params, call, view)).bodyFor(operation, view)
-        : await new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
-      recordCall(call, startedAt)
-      return body
-    } catch (error) {
-      recordCall(call, startedAt, error)
-      throw error
-    }
+    if (!operation.safe) return new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
+    const key = keyOf(operation, params)
+    // A read that begins after a send was answered must not be given an answer from before it.
+    const version = this.#writeVersions[bucketOf(params)] ?? 0
+    return new CallerRead(this, { operation, params, call, view, key, entry: this.cache.entryOf(key), version }).run()
   }
 
   async background<O extends Operation>(operation: O, params: Params<O>, knownDigest?: string): Promise<Listing<O>> {
@@ -109,48 +99,7 @@ export class OpenAccount implements Account, TaskContext {
   reportSkipped({ method: operation }: Operation, count: number) {
     this.#observe('rowsSkipped', { account: this.name, operation, count })
   }
-
-  /** The answer to a safe read: one that is fresh, one that is on its way, or a new one. */
-  #answer(operation: Operation, params: Values, call: Call, view: ViewOptions): Promise<CachedAnswer> {
-    if (call.cancellation.reason) return Promise.reject(call.cancellation.reason)
-    const key = keyOf(operation, params)
-    const entry = this.cache.entryOf(key)
-    // A read that begins after a send was answered must not be given an answer from before it.
-    const version = this.#writeVersions[bucketOf(params)] ?? 0
-    const fresh = this.cache.freshOf(entry, version)
-    if (fresh) return Promise.resolve(fresh)
-    const read = { operation, params, call, view, key, entry, version }
-    return flightOf(read) ? this.#join(read) : this.#start(read, call.cancellation)
-  }
-
-  #start(read: Read, cancellation: Cancellation): Promise<CachedAnswer> {
-    const shared = new SharedRead(this, this.client.write(read.operation, read.params), read)
-    const answer = shared.join(cancellation)
-    shared.start()
-    return answer
-  }
-
-  /** Waits for a read that another caller began, and reads itself if that one ended for a reason that says nothing about this caller. */
-  async #join(read: Read): Promise<CachedAnswer> {
-    const { operation, call } = read
-    const deadline = performance.now() + this.#timeoutMs
-    try {
-      return await (flightOf(read)?.join(call.cancellation) ?? this.#start(read, call.cancellation))
-    } catch (error) {
-      const leftMs = deadline - performance.now()
-      const fault = error instanceof UpstreamError ? error.fault : undefined
-      if (fault !== failures.overloaded && (fault !== failures.timeout || leftMs <= 0)) throw error
-      const cancellation = new TimedCancellation(leftMs, call.cancellation, new UpstreamError(failures.timeout, operation))
-      return await (flightOf(read)?.join(cancellation) ?? this.#start(read, cancellation))
-    }
-  }
 }
-
-/** A safe read that a caller asks for. */
-type Read = SharedReadOptions & { params: Values }
-
-/** The read under way that a caller may join. */
-const flightOf = ({ entry: { flight, flightVersion }, version }: Read) => (flightVersion === version ? flight : undefined)
 
 /** Names a read by what it asks; the lengths keep two reads apart whatever the values hold. */
 function keyOf({ method, required }: Operation, params: Values) {

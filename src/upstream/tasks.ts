@@ -19,7 +19,7 @@ export type TaskContext = ExecutionContext & {
 }
 
 type ReadOptions = { operation: Operation; call: Call; view: ViewOptions }
-export type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
+type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
 
 /** A safe read, and all callers that wait for its answer. */
 export class SharedRead extends Flight<CachedAnswer> implements Task {
@@ -84,6 +84,7 @@ export class UnsharedRead implements Task {
   readonly #context: TaskContext
   readonly #view: ViewOptions
   readonly #result = Promise.withResolvers<Body>()
+  readonly #startedAt = performance.now()
   #body: Body | undefined = undefined
 
   constructor(context: TaskContext, request: WireRequest, { operation, call, view }: ReadOptions) {
@@ -106,6 +107,7 @@ export class UnsharedRead implements Task {
   }
 
   done(error?: unknown) {
+    recordCall(this.call, this.#startedAt, error)
     if (this.#body && error === undefined) this.#result.resolve(this.#body)
     else this.#result.reject(error)
   }

@@ -49,7 +49,7 @@ describe('debugSwitches', () => {
     [{ NODE_DEBUG: 'fs,module' }, []],
     [{ DEBUG: 'false' }, []],
     [{ NODE_OPTIONS: '--max-old-space-size=128 --enable-source-maps --require /opt/inspect.js' }, []],
-    [{}, ['--max-semi-space-size=8', '--disable-sigusr1', '--heap-prof', '--cpu-prof', '--env-file-if-exists=.env']],
+    [{}, ['--max-semi-space-size=16', '--disable-sigusr1', '--heap-prof', '--cpu-prof', '--env-file-if-exists=.env']],
   ])('lets ordinary settings pass: %j', ([environment, execArgv]) => {
     expect(debugSwitches(environment, execArgv)).toEqual([])
   })

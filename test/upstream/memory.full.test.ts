@@ -65,7 +65,7 @@ describe('Ten answers of a megabyte at one time', () => {
   test.for(shapes)('stay below 300 MB: %s', async ([, respond], { sandbox }) => {
     const port = await listen(createServer(socket => void socket.on('error', () => {}).on('data', () => respond(socket))))
     const env = {
-      NODE_OPTIONS: '--max-semi-space-size=8',
+      NODE_OPTIONS: '--max-semi-space-size=16',
       AFILNET_URL: `http://127.0.0.1:${port}/api/http/`,
       AFILNET_TIMEOUT_MS: '30000',
     }
