@@ -25,7 +25,8 @@ export const quietMs = 250
 export class Connections {
   readonly #options: ConnectionsOptions
   readonly #maxOpen: number
-  /** In the order of `idleSince`: the one at the end was used last. */
+  /** Idle ones in the order of `idleSince`, the one used last at the end: those that had been silent for a while when a send last asked, and the others. */
+  readonly #rested: Connection[] = []
   readonly #idle: Connection[] = []
   readonly #all = new Set<Connection>() // changes when a connection opens or closes, not with each request
   #closed = false
@@ -38,10 +39,10 @@ export class Connections {
 
   /** A connection for one exchange: for a send a new one, or one that has been silent for a while. */
   take(forSend: boolean): Connection {
-    const connection = forSend ? this.#takeQuiet() : this.#takeLatest()
+    const connection = forSend ? this.#takeRested() : (this.#takeFrom(this.#idle) ?? this.#takeFrom(this.#rested))
     if (connection) return connection
     if (this.#all.size >= this.#maxOpen) {
-      const latest = this.#idle.at(-1) // the others have rested for longer, so a send can use them sooner
+      const latest = this.#idle.at(-1) // the others have been silent for longer, so a send can use them sooner
       if (latest) this.retire(latest)
     }
     const opened: Connection = new Connection(this.#options, () => this.#onDisconnect(opened))
@@ -51,23 +52,21 @@ export class Connections {
     return opened
   }
 
-  #takeLatest(): Connection | undefined {
-    for (let connection = this.#idle.pop(); connection; connection = this.#idle.pop()) {
+  #takeFrom(list: Connection[]): Connection | undefined {
+    for (let connection = list.pop(); connection; connection = list.pop()) {
       if (connection.isClean) return connection
       this.retire(connection)
     }
     return undefined
   }
 
-  #takeQuiet(): Connection | undefined {
+  #takeRested(): Connection | undefined {
     const before = performance.now() - quietMs
-    const resting = this.#idle.findIndex(({ idleSince }) => idleSince > before) // from the start: under load, few have rested
-    for (let i = (resting === -1 ? this.#idle.length : resting) - 1; i >= 0; i--) {
-      const [connection] = this.#idle.splice(i, 1)
-      if (connection?.isClean) return connection
-      if (connection) this.retire(connection)
+    for (let [next] = this.#idle; next && next.idleSince <= before; [next] = this.#idle) {
+      this.#idle.shift()
+      this.#rested.push(next)
     }
-    return undefined
+    return this.#takeFrom(this.#rested)
   }
 
   /** Takes a connection back whose answer is complete. */
@@ -79,8 +78,10 @@ export class Connections {
 
   /** Closes a connection for good. */
   retire(connection: Connection) {
-    const at = this.#idle.indexOf(connection)
-    if (at >= 0) this.#idle.splice(at, 1)
+    for (const list of [this.#idle, this.#rested]) {
+      const at = list.indexOf(connection)
+      if (at >= 0) list.splice(at, 1)
+    }
     if (this.#all.delete(connection)) void connection.destroy()
   }
 
@@ -98,7 +99,7 @@ export class Connections {
 
   /** The Client of an exchange that has not left yet reconnects without our help. */
   #onDisconnect(connection: Connection) {
-    if (this.#idle.includes(connection)) this.retire(connection)
+    if (this.#idle.includes(connection) || this.#rested.includes(connection)) this.retire(connection)
   }
 }
 

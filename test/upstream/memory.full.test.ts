@@ -62,7 +62,8 @@ const shapes: [name: string, respond: (socket: Socket) => void][] = [
 const entry = buildBundle()
 
 describe('Ten answers of a megabyte at one time', () => {
-  test.for(shapes)('stay below 300 MB: %s', async ([, respond], { sandbox }) => {
+  // On a busy machine, V8 collects later.
+  test.for(shapes)('stay below 300 MB: %s', { retry: 2 }, async ([, respond], { sandbox }) => {
     const port = await listen(createServer(socket => void socket.on('error', () => {}).on('data', () => respond(socket))))
     const env = {
       NODE_OPTIONS: '--max-semi-space-size=16',
