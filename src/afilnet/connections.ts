@@ -25,8 +25,9 @@ export const quietMs = 250
 export class Connections {
   readonly #options: ConnectionsOptions
   readonly #maxOpen: number
-  /** Idle ones in the order of `idleSince`, the one used last at the end: those that had been silent for a while when a send last asked, and the others. */
+  /** Those that had been silent for `quietMs` when a send last asked; in the order of `idleSince`, the latest at the end. */
   readonly #rested: Connection[] = []
+  /** All others that carry no exchange, in the same order. */
   readonly #idle: Connection[] = []
   readonly #all = new Set<Connection>() // changes when a connection opens or closes, not with each request
   #closed = false

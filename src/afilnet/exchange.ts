@@ -165,7 +165,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     clearTimeout(this.#timer)
     this.#connection?.markEnd()
     // undici looks at bytes behind the answer only after this callback, and the connection counts as busy until then.
-    process.nextTick(finish, this)
+    setImmediate(finish, this)
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error) {

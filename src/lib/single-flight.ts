@@ -21,7 +21,9 @@ export abstract class Flight<T> {
   }
 
   leave(waiter: FlightWaiter<T>, reason: Error) {
-    this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+    const at = this.#waiters.indexOf(waiter)
+    if (at < 0) return // the flight has ended, and the result comes with the next batch
+    this.#waiters.splice(at, 1)
     waiter.cancellation.unsubscribe()
     waiter.fail(reason)
     if (this.#waiters.length === 0) this.abandon(reason)

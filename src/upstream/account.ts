@@ -65,11 +65,15 @@ export class OpenAccount implements Account, TaskContext {
   read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body> {
     const { timezone, rows, sent } = this.config
     const view: ViewOptions = { timezone, rows, sent, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
-    if (!operation.safe) return new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
-    const key = keyOf(operation, params)
-    // A read that begins after a send was answered must not be given an answer from before it.
-    const version = this.#writeVersions[bucketOf(params)] ?? 0
-    return new CallerRead(this, { operation, params, call, view, key, entry: this.cache.entryOf(key), version }).run()
+    try {
+      if (!operation.safe) return new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
+      const key = keyOf(operation, params)
+      // A read that begins after a send was answered must not be given an answer from before it.
+      const version = this.#writeVersions[bucketOf(params)] ?? 0
+      return new CallerRead(this, { operation, params, call, view, key, entry: this.cache.entryOf(key), version }).run()
+    } catch (error) {
+      return Promise.reject(error) // the transport cannot carry the request
+    }
   }
 
   async background<O extends Operation>(operation: O, params: Params<O>, knownDigest?: string): Promise<Listing<O>> {

@@ -1,15 +1,19 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Cancellation } from '../../src/lib/cancellation.ts'
-import { Flight } from '../../src/lib/single-flight.ts'
+import { Flight, type FlightWaiter } from '../../src/lib/single-flight.ts'
 
 class Work extends Flight<string> {
-  abandon() {}
+  readonly abandoned: Error[] = []
+  abandon(reason: Error) {
+    this.abandoned.push(reason)
+  }
 }
 
 /** Joins so many times; `settled` has the number of each waiter, in the order in which they settle. */
 function joined(work: Work, count: number) {
   const settled: number[] = []
+  const waiters: FlightWaiter<string>[] = []
   const callers = Array.from({ length: count }, () => new Cancellation())
   const ends = callers.map(
     (cancellation, n) =>
@@ -22,10 +26,11 @@ function joined(work: Work, count: number) {
           }
         const onCancelled = (reason: Error) => work.leave(waiter, reason)
         const waiter = { cancellation, succeed: settle(resolve), fail: settle(reject), onCancelled }
+        waiters.push(waiter)
         work.join(waiter)
       }),
   )
-  return { settled, callers, ends: Promise.allSettled(ends) }
+  return { settled, callers, waiters, ends: Promise.allSettled(ends) }
 }
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
@@ -67,4 +72,16 @@ test('rejects a waiter that was cancelled before its batch with the reason of it
   const results = await ends
   expect(results[139]).toEqual({ status: 'rejected', reason: left })
   expect(results[0]).toMatchObject({ reason: { message: 'failed' } })
+})
+
+test('gives the result to a waiter whose own time ends before its batch, once', async () => {
+  const work = new Work()
+  const { settled, waiters, ends } = joined(work, 140)
+
+  work.succeed('done')
+  for (const waiter of waiters) work.leave(waiter, new Error('too late'))
+
+  expect(await ends).toEqual(Array(140).fill({ status: 'fulfilled', value: 'done' }))
+  expect(settled).toEqual(numbers(140))
+  expect(work.abandoned).toEqual([])
 })

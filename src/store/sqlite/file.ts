@@ -34,8 +34,8 @@ export type SqliteFile = {
   close(): void
 }
 
-const logBytes = 2 ** 24 // what the log is cut back to, and its size in peace
-const checkpointPages = logBytes / 2 / 4_096 // the other half is for what is written meanwhile
+const logBytes = 2 ** 24 // what the log is cut back to, and what it may have in peace
+const checkpointPages = logBytes / 2 / 4_096 // the other half is for a large transaction, and for writes while a reader holds the log
 
 /** Opens or creates the file, never readable by others, and brings its schema up to date. */
 export function openFile(path: string, busyMs: number): SqliteFile {
