@@ -108,7 +108,8 @@ describe('A caller who does not take its answer', () => {
     const largeOne = () => gateway.get(`${chat}/messages`)
 
     const dawdler = gateway.open().pause()
-    dawdler.write(line(`${chat}/messages`).repeat(50))
+    // Of many conversations: the answer of one comes to all who wait for it at once, and some of it leaves for the kernel's buffers later.
+    dawdler.write(Array.from({ length: 50 }, (_, i) => line(`/chats/whatsapp/100/346000001${i + 10}/messages`)).join(''))
     const refused = await vi.waitFor(async () => {
       const reply = await largeOne()
       expect(reply.status).toBe(503)
