@@ -1,22 +1,11 @@
 import { failures, UpstreamError } from '../afilnet/faults.ts'
-import type { Operation } from '../afilnet/operations.ts'
 import type { Cancellation } from '../lib/cancellation.ts'
 import type { FlightWaiter } from '../lib/single-flight.ts'
-import type { Call } from './call.ts'
-import type { Body, ViewOptions } from './list-body.ts'
-import type { CachedAnswer, CacheEntry } from './response-cache.ts'
-import { recordCall, SharedRead, type TaskContext } from './tasks.ts'
+import type { Body } from './list-body.ts'
+import type { CachedAnswer } from './response-cache.ts'
+import { recordCall, SharedRead, type SharedReadOptions, type TaskContext } from './tasks.ts'
 
-export type CallerReadOptions = {
-  operation: Operation
-  params: Record<string, string | undefined>
-  call: Call
-  view: ViewOptions
-  key: string
-  entry: CacheEntry<SharedRead>
-  /** The number of writes that the answer must not miss. */
-  version: number
-}
+type CallerReadOptions = SharedReadOptions & { params: Record<string, string | undefined> }
 
 /** One caller's safe read: it gets an answer that is fresh, one that is on its way, or a new one. */
 export class CallerRead implements FlightWaiter<CachedAnswer> {

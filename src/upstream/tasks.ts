@@ -19,7 +19,12 @@ export type TaskContext = ExecutionContext & {
 }
 
 type ReadOptions = { operation: Operation; call: Call; view: ViewOptions }
-type SharedReadOptions = ReadOptions & { key: string; entry: CacheEntry<SharedRead>; version: number }
+export type SharedReadOptions = ReadOptions & {
+  key: string
+  entry: CacheEntry<SharedRead>
+  /** The number of writes that the answer must not miss. */
+  version: number
+}
 
 /** A safe read, and all callers that wait for its answer. */
 export class SharedRead extends Flight<CachedAnswer> implements Task {
