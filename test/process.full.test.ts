@@ -185,7 +185,7 @@ describe('A process that gets a signal while it is busy', { timeout: 60_000 }, (
       answers.push({ message, status: statusCode, text: await body.text() })
     }
     const callers = Array.from({ length: 20 }, async (_, caller) => {
-      for (let i = 0; child.exitCode === null; i++) await send(`${caller}-${i}`).catch(() => {})
+      for (let i = 0; child.exitCode === null && !agent.destroyed; i++) await send(`${caller}-${i}`).catch(() => {})
     })
 
     // One caller stops in the middle of its headers, one in its body, one sends its body byte by byte but in the end whole.
