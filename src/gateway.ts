@@ -58,8 +58,8 @@ const leastStoreMs = 2_000
 /** Streams end one after the other, so that their consumers do not all come back at once. */
 const maxSpreadMs = 2_000
 
-/** What remains of `DRAIN_MS` for closing, after the last request. */
-const closeMs = 500
+/** What remains of `DRAIN_MS` for the last log lines, after everything is closed. */
+const lastLinesMs = 100
 
 type Parts = {
   config: Config
@@ -276,11 +276,14 @@ async function drain(
   { config, lifecycle, app, admin, upstream, sends, readBack, queue, live, pollers, webhooks, store, tracing }: Parts,
   stopWatching: () => void,
 ) {
-  const answered = createDeadline(config.drainMs - closeMs)
-  const closed = createDeadline(config.drainMs - closeMs / 2) // the rest is for the log
-  lifecycle.phase = 'leaving'
   // The request that was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both.
-  await sleep(Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000))
+  const delayMs = Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000)
+  // A body that never comes to its end may take all the rest. Most of it is for closing, since the ledger writes several times.
+  const closeMs = Math.min(2_500, 0.75 * (config.drainMs - delayMs - config.timeoutMs))
+  const answered = createDeadline(config.drainMs - closeMs)
+  const closed = createDeadline(config.drainMs - lastLinesMs)
+  lifecycle.phase = 'leaving'
+  await sleep(delayMs)
   lifecycle.phase = 'draining'
   const unpolled = Promise.all([pollers.stop(), answered.wait(webhooks.stop())]) // another process takes the leases meanwhile
   const streamsEnded = live.current()?.drain(Math.min(maxSpreadMs, answered.leftMs() / 2))

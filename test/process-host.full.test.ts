@@ -180,21 +180,19 @@ describe('Signals', { timeout: 120_000 }, () => {
   })
 })
 
+/** Delays each sync of the process to its disk. */
+async function delaySyncs(pid: number | undefined, delay: string) {
+  const inject = `inject=fsync,fdatasync:delay_enter=${delay}`
+  const delaying = spawn('strace', ['-f', '-qq', '-o', '/dev/null', '-e', inject, '-p', String(pid)])
+  onTestFinished(() => void delaying.kill('SIGKILL'))
+  await expect.poll(() => readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(/TracerPid:\t[1-9]/)
+  return delaying
+}
+
 describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { timeout: 120_000 }, () => {
   test('does not keep the process alive beyond DRAIN_MS', async ({ sandbox }) => {
     const gateway = await startProgram(sandbox, { AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '6000' })
-    const hang = spawn('strace', [
-      '-f',
-      '-qq',
-      '-o',
-      '/dev/null',
-      '-e',
-      'inject=fsync,fdatasync:delay_enter=600s',
-      '-p',
-      String(gateway.pid),
-    ])
-    onTestFinished(() => void hang.kill('SIGKILL'))
-    await expect.poll(() => readFileSync(`/proc/${gateway.pid}/status`, 'utf8')).toMatch(/TracerPid:\t[1-9]/)
+    const hang = await delaySyncs(gateway.pid, '600s')
 
     const refused = await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Hello' })
     expect(refused).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
@@ -205,5 +203,23 @@ describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { time
     hang.kill('SIGKILL') // strace keeps the threads that it delays from ending, which a disk does not
     expect(await gateway.exited).toEqual([null, 'SIGKILL']) // by its own hand: a thread that waits for the disk cannot end
     expect(gateway.log.at(-1)).toMatchObject({ level: 50, msg: expect.stringMatching(/^drain incomplete/) })
+  })
+
+  test('and is only slow leaves time to close the ledger after a body that never came', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox, { AFILNET_TIMEOUT_MS: '1000', DRAIN_MS: '5000' })
+    expect(await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Hello' })).toMatchObject({ status: 201 })
+    await delaySyncs(gateway.pid, '150ms')
+    const { hostname, port } = new URL(gateway.url)
+    const half = connect(Number(port), hostname).on('error', () => {})
+    onTestFinished(() => void half.destroy())
+    half.write(
+      `POST /chats/whatsapp/100/34600000000/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${canaries.key}\r\nContent-Type: application/json\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n`,
+    )
+    await once(half, 'data') // 100 Continue: the request is accepted
+
+    gateway.kill('SIGTERM')
+
+    expect(await gateway.exited).toEqual([0, null])
+    expect(gateway.log.at(-1)).toMatchObject({ level: 30, msg: 'drained' })
   })
 })

@@ -165,13 +165,13 @@ describe('The program', { timeout: 60_000 }, () => {
 
 describe('A process that gets a signal while it is busy', { timeout: 60_000 }, () => {
   test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
-    const env = { ...environment(sandbox), AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '3500', DRAIN_DELAY_MS: '1000' }
+    const env = { ...environment(sandbox), AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '6000', DRAIN_DELAY_MS: '1500' }
     const { child, ended, line, lines } = launch(env)
     const { url } = await line('gateway is ready')
     const { port } = new URL(String(url))
     sandbox.latencyMs = 100
 
-    // Callers that keep their connections and send one message after the other, until the gateway is gone.
+    // Callers that keep their connections and send one message after the other, until the gateway refuses one or is gone.
     const agent = new Agent({ connections: 20, pipelining: 1 })
     onTestFinished(() => agent.destroy())
     const answers: { message: string; status: number; text: string }[] = []
@@ -183,9 +183,10 @@ describe('A process that gets a signal while it is busy', { timeout: 60_000 }, (
         body: JSON.stringify({ message }),
       })
       answers.push({ message, status: statusCode, text: await body.text() })
+      return statusCode === 201
     }
     const callers = Array.from({ length: 20 }, async (_, caller) => {
-      for (let i = 0; child.exitCode === null && !agent.destroyed; i++) await send(`${caller}-${i}`).catch(() => {})
+      for (let i = 0; await send(`${caller}-${i}`).catch(() => false); i++);
     })
 
     // One caller stops in the middle of its headers, one in its body, one sends its body byte by byte but in the end whole.
