@@ -120,6 +120,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       // No route matches a URL that cannot be decoded, so no hook runs.
       beginRequest(request, reply, steps.onClose)
       setCommonHeaders(request, reply)
+      if (cors.onRequest.length > 0) reply.raw.setHeader('vary', 'Origin')
+      if (cors.onRequest.some(check => check(request, reply))) return
       void app.answerProblem(error, request, reply)
     },
   }).withTypeProvider<TypeBoxTypeProvider>()

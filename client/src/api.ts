@@ -18,8 +18,6 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[invalid-request](/problems/invalid-request)|
-         *     |503|[draining](/problems/draining)|
-         *     |others|[any](/problems)|
          */
         get: operations["getLiveness"];
         put?: never;
@@ -44,7 +42,6 @@ export interface paths {
          *     |status|errors|
          *     |-|-|
          *     |400|[invalid-request](/problems/invalid-request)|
-         *     |others|[any](/problems)|
          */
         get: operations["getReadiness"];
         put?: never;
@@ -71,7 +68,6 @@ export interface paths {
          *     |400|[invalid-request](/problems/invalid-request)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining)|
-         *     |others|[any](/problems)|
          */
         get: operations["getLinks"];
         put?: never;
@@ -98,7 +94,6 @@ export interface paths {
          *     |400|[invalid-request](/problems/invalid-request)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining)|
-         *     |others|[any](/problems)|
          */
         get: operations["listProblems"];
         put?: never;
@@ -126,7 +121,6 @@ export interface paths {
          *     |404|[not-found](/problems/not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining)|
-         *     |others|[any](/problems)|
          */
         get: operations["explainProblem"];
         put?: never;
@@ -154,7 +148,6 @@ export interface paths {
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining)|
-         *     |others|[any](/problems)|
          */
         get: operations["getMe"];
         put?: never;
@@ -186,7 +179,6 @@ export interface paths {
          *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
          *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|[any](/problems)|
          */
         get: operations["listChannels"];
         put?: never;
@@ -219,7 +211,6 @@ export interface paths {
          *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
          *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|[any](/problems)|
          */
         get: operations["listChats"];
         put?: never;
@@ -253,7 +244,6 @@ export interface paths {
          *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
          *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|[any](/problems)|
          */
         get: operations["listMessages"];
         put?: never;
@@ -280,7 +270,6 @@ export interface paths {
          *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost), [send-interrupted](/problems/send-interrupted)|
          *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|[any](/problems)|
          */
         post: operations["sendMessage"];
         delete?: never;
@@ -311,7 +300,6 @@ export interface paths {
          *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
          *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|[any](/problems)|
          */
         get: operations["listUnreadMessages"];
         put?: never;
@@ -355,7 +343,6 @@ export interface paths {
          *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable), [ledger-changed](/problems/ledger-changed), [media-not-public](/problems/media-not-public)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
          *     |507|[media-full](/problems/media-full)|
-         *     |others|[any](/problems)|
          */
         post: operations["sendFile"];
         delete?: never;
@@ -388,7 +375,6 @@ export interface paths {
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [media-not-public](/problems/media-not-public), [overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable)|
          *     |507|[media-full](/problems/media-full)|
-         *     |others|[any](/problems)|
          */
         post: operations["storeMedia"];
         delete?: never;
@@ -416,7 +402,6 @@ export interface paths {
          *     |404|[media-not-found](/problems/media-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         get: operations["getMedia"];
         put?: never;
@@ -433,7 +418,6 @@ export interface paths {
          *     |404|[media-not-found](/problems/media-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         delete: operations["deleteMedia"];
         options?: never;
@@ -459,7 +443,6 @@ export interface paths {
          *     |404|[send-not-found](/problems/send-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         get: operations["getSend"];
         put?: never;
@@ -477,7 +460,6 @@ export interface paths {
          *     |409|[send-already-started](/problems/send-already-started)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         delete: operations["cancelSend"];
         options?: never;
@@ -509,7 +491,6 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         post: operations["settleSend"];
         delete?: never;
@@ -535,7 +516,6 @@ export interface paths {
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         get: operations["listSends"];
         put?: never;
@@ -566,7 +546,6 @@ export interface paths {
          *     |501|[events-not-enabled](/problems/events-not-enabled)|
          *     |503|[draining](/problems/draining), [overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
-         *     |others|[any](/problems)|
          */
         get: operations["listEvents"];
         put?: never;
@@ -599,7 +578,6 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         post: operations["issueToken"];
         delete?: never;
@@ -627,7 +605,6 @@ export interface paths {
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         get: operations["listWebhooks"];
         put?: never;
@@ -657,7 +634,6 @@ export interface paths {
          *     |404|[webhook-not-found](/problems/webhook-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         get: operations["listDeliveries"];
         put?: never;
@@ -691,7 +667,6 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         post: operations["redriveWebhook"];
         delete?: never;
@@ -723,7 +698,6 @@ export interface paths {
          *     |415|[unsupported-media-type](/problems/unsupported-media-type)|
          *     |429|[rate-limited](/problems/rate-limited)|
          *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
-         *     |others|[any](/problems)|
          */
         post: operations["testWebhook"];
         delete?: never;
@@ -737,7 +711,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * @description Stable: decide on this one. The examples are the known values; later releases may add some.
+         * @description Stable: decide on this one. The examples are the known values.
          * @example invalid-request
          * @example idempotency-key-required
          * @example unauthenticated
@@ -859,7 +833,7 @@ export interface components {
          */
         Platform: string;
         Channel: {
-            /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+            /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator` */
             platform: string;
             /**
              * @description Names the channel on its platform
@@ -1019,13 +993,13 @@ export interface components {
         Send: {
             /** Format: uuid */
             id: string;
-            /** @description What it sends. Known values: `message`, `file`; later releases may add some. */
+            /** @description What it sends. Known values: `message`, `file` */
             kind: string;
-            /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+            /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator` */
             platform: string;
             platformId: string;
             destination: string;
-            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `queued`, `pending`, `accepted`, `rejected`, `not_sent`, `unknown`, `expired`, `canceled`; later releases may add some. */
+            /** @description `accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent. Known values: `queued`, `pending`, `accepted`, `rejected`, `not_sent`, `unknown`, `expired`, `canceled` */
             state: string;
             idempotencyKey?: string;
             reference?: string;
@@ -1045,7 +1019,7 @@ export interface components {
              * @description Of a queued send: after this it is not attempted
              */
             expiresAt?: string;
-            /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller`; later releases may add some. */
+            /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller` */
             settledBy?: string;
             /** @description What was written when it was settled by hand */
             note?: string;
@@ -1083,7 +1057,7 @@ export interface components {
             name: string;
             /** @description Without its query */
             url: string;
-            /** @description `paused`: the endpoint is down and is tried again. `disabled`: it answered 410 and gets nothing until a reload or a restart. Known values: `ok`, `paused`, `disabled`; later releases may add some. */
+            /** @description `paused`: the endpoint is down and is tried again. `disabled`: it answered 410 and gets nothing until a reload or a restart. Known values: `ok`, `paused`, `disabled` */
             state: string;
             /** @description Seconds that the oldest event waits */
             lag: number;
@@ -1101,7 +1075,7 @@ export interface components {
              */
             at: string;
             destination: string | null;
-            /** @description `failed`: the endpoint refused it five times. Known values: `pending`, `failed`; later releases may add some. */
+            /** @description `failed`: the endpoint refused it five times. Known values: `pending`, `failed` */
             state: string;
             attempts: number;
             lastStatus?: number;
@@ -1132,7 +1106,7 @@ export interface components {
         Event: {
             /** @description Also the cursor: pass it as `after` or `Last-Event-ID` to go on behind it */
             id: string;
-            /** @description `gap`: events are missing before it; read the conversations again. Known values: `message.created`, `message.updated`, `send.updated`, `gap`; later releases may add some. */
+            /** @description `gap`: events are missing before it; read the conversations again. Known values: `message.created`, `message.updated`, `send.updated`, `gap` */
             type: string;
             /**
              * Format: date-time
@@ -1177,7 +1151,7 @@ export interface components {
             actor?: string;
             /** @description Of a token: its one conversation */
             chat?: {
-                /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator`; later releases may add some. */
+                /** @description Its platform. Known values: `webchat`, `whatsapp`, `telegram`, `operator` */
                 platform: string;
                 platformId: string;
                 destination: string;
@@ -1288,22 +1262,22 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining` */
-        E503: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
         /** @description `rate-limited` */
         E429: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 RateLimit: components["headers"]["RateLimit"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining` */
+        E503: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1375,7 +1349,7 @@ export interface components {
                  *       "type": "/problems/payload-too-large",
                  *       "title": "The request is too large",
                  *       "status": 413,
-                 *       "detail": "The body has more than 65,536 bytes, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
+                 *       "detail": "The body has more than 65,536 bytes, a file in a form more than `MEDIA_MAX_BYTES`, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
                  *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
                  *       "code": "payload-too-large",
                  *       "outcome": "not_applied",
@@ -1438,19 +1412,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/cursor-gone",
-                 *       "title": "The message of this position is gone",
-                 *       "status": 410,
-                 *       "detail": "The conversation has no message with the `messageId` in `before` or `after`.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "cursor-gone",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1525,9 +1486,9 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "/problems/unsupported-media-type",
-                 *       "title": "The body must be JSON",
+                 *       "title": "The operation does not take this type of body",
                  *       "status": 415,
-                 *       "detail": "The body is not declared as plain JSON.",
+                 *       "detail": "The body is not declared as plain JSON, or as a form where the operation takes files.",
                  *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
                  *       "code": "unsupported-media-type",
                  *       "outcome": "not_applied",
@@ -1721,19 +1682,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/file-type-mismatch",
-                 *       "title": "The file is something else",
-                 *       "status": 422,
-                 *       "detail": "The content of the file does not fit its `type`.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "file-type-mismatch",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1794,19 +1742,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/send-already-started",
-                 *       "title": "The send cannot be canceled any more",
-                 *       "status": 409,
-                 *       "detail": "Only a send that is still queued can be canceled; this one has started or ended.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "send-already-started",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -1816,19 +1751,6 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                /**
-                 * @example {
-                 *       "type": "/problems/send-already-settled",
-                 *       "title": "It is known how this send ended",
-                 *       "status": 409,
-                 *       "detail": "Only a send whose state is `unknown` can be settled by hand; this one is not, or not any more.",
-                 *       "instance": "urn:uuid:0b0f3a3e-8a58-4a4d-9d2c-6f6c2f5f0f5b",
-                 *       "code": "send-already-settled",
-                 *       "outcome": "not_applied",
-                 *       "retry": "no",
-                 *       "requestId": "Xq3vT0c8Zk"
-                 *     }
-                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
@@ -2028,7 +1950,6 @@ export interface operations {
                 };
             };
             400: components["responses"]["E400"];
-            503: components["responses"]["E503"];
             default: components["responses"]["Other"];
         };
     };
@@ -2865,7 +2786,12 @@ export interface operations {
                 /** @description Only of this conversation */
                 destination?: string;
             };
-            header?: never;
+            header?: {
+                /** @description With `text/event-stream`: a stream */
+                Accept?: string;
+                /** @description Of a stream: only events after this one */
+                "Last-Event-ID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2896,6 +2822,12 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["EventList"];
+                    /**
+                     * @example id: k3f9Qz1x8bAAgq3k9x2m1c
+                     *     event: message.created
+                     *     data: {…}
+                     */
+                    "text/event-stream": string;
                 };
             };
             400: components["responses"]["E400"];

@@ -37,10 +37,10 @@ export async function readForm(source: Readable, headers: IncomingHttpHeaders, o
   const ended = new Promise<void>(resolve => parser.on('finish', resolve))
   const stop = watch(source, options, fail)
 
-  parser.on('file', (name, stream, fileName: string | undefined, encoding) => {
+  parser.on('file', (name: string | undefined, stream, fileName: string | undefined, encoding) => {
     streams.add(stream)
     stream.on('error', fail)
-    stream.on('limit', () => fail(tooLarge(name, options.maxBytes)))
+    stream.on('limit', () => fail(tooLarge(name ?? '', options.maxBytes)))
     const part = readPart({ name, fileName, encoding }, stream, form, options)
     parts.push(part)
     part.catch(fail)
@@ -80,10 +80,11 @@ function openParser(headers: IncomingHttpHeaders, options: FormOptions) {
   }
 }
 
-type Part = { name: string; fileName: string | undefined; encoding: string }
+type Part = { name: string | undefined; fileName: string | undefined; encoding: string }
 
 async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileStream, form: Form, options: FormOptions) {
   const { fields, files, store } = options
+  if (name === undefined) throw invalidBody('', `has a part without a name; the known parts are ${[...fields, ...files].join(', ')}`)
   const pointer = `/${name.slice(0, 40)}`
   const isFile = files.includes(name)
   if (!isFile && !fields.includes(name)) throw invalidBody(pointer, `is not known; the known parts are ${[...fields, ...files].join(', ')}`)

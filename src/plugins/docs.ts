@@ -27,11 +27,13 @@ type DocsOptions = { publicUrl: URL | undefined; base: string; serve: boolean }
 
 /** The OpenAPI document, made from the routes and the tables of errors, and Swagger UI on top. */
 export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, serve }) {
-  const document = createDocument(base)
+  // Of the examples, the base is part of what the gateway sends. The links are to the same server, as the page is.
+  const links = publicUrl?.pathname.replace(/\/$/, '') ?? ''
+  const document = createDocument(base, links)
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Afilnet gateway', version, description: description(base), license: { name: 'MIT', identifier: 'MIT' } },
+      info: { title: 'Afilnet gateway', version, description: description(links), license: { name: 'MIT', identifier: 'MIT' } },
       servers: [
         { url: base || exampleUrl, description: base ? 'This gateway' : 'Replace with the URL of your gateway, or set PUBLIC_URL' },
       ],

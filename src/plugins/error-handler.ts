@@ -16,6 +16,10 @@ const byStatus: Record<number, ProblemCode> = {
   415: 'unsupported-media-type',
 }
 
+/** The types of body that the route takes. */
+const takenBy = ({ routeOptions: { schema } }: FastifyRequest) =>
+  Object.keys((schema?.body as { content?: object } | undefined)?.content ?? { 'application/json': true }).join(' or ')
+
 const bytesOf = ({ headers }: FastifyRequest) => headers['content-length'] ?? 'more'
 
 /** What was found and what is expected, by Fastify's codes. */
@@ -23,10 +27,10 @@ const fastifyDetails: Record<string, (request: FastifyRequest) => string> = {
   FST_ERR_BAD_URL: () => 'The path contains a percent sign that does not begin the percent-encoding of UTF-8; write a percent sign as %25.',
   FST_ERR_CTP_BODY_TOO_LARGE: request => `The body has ${bytesOf(request)} bytes; the gateway accepts 65,536.`,
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => 'The body has another length than the header Content-Length says.',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ({ headers }) =>
-    headers['content-type'] === undefined
-      ? 'The body has no header Content-Type; send application/json.'
-      : 'The header Content-Type does not say application/json.',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: request =>
+    request.headers['content-type'] === undefined
+      ? `The body has no header Content-Type; send ${takenBy(request)}.`
+      : `The header Content-Type does not say ${takenBy(request)}.`,
 }
 
 type ErrorHandlerOptions = {
@@ -44,7 +48,7 @@ export const errorHandler = fp<ErrorHandlerOptions>(async function errorHandler(
       observe('internalError', { err: problem.details.cause ?? error, requestId: request.id, traceId: request.traceId })
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
-    for (const name of ['etag', 'vary', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
+    for (const name of ['etag', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
     return reply
       .code(body.status)
       .headers({ ...problem.headers, 'cache-control': 'no-store' })

@@ -3,7 +3,7 @@ import { undeclaredErrors } from './openapi-errors.ts'
 
 /** The first screen of the API document. The sandbox's magic destinations are folded away. */
 export const description = (
-  base: string,
+  links: string,
 ) => `Send and read WhatsApp, Telegram, webchat and operator messages of an Afilnet account over REST. The account's password stays in the gateway: you call it with an API key.
 
 **Your first message**
@@ -13,13 +13,13 @@ export const description = (
 3. Call \`POST /chats/{platform}/{platformId}/{destination}/messages\` with an \`Idempotency-Key\` that is unique to the message. If the answer gets lost, repeat the request with the same key: it never sends twice.
 
 Every answer has \`X-Request-Id\`, which is also in the log; the gateway keeps one that you send if it matches \`[A-Za-z0-9_-]{8,64}\`.
-Accept members and values that this document does not name: later releases add some.
+Accept members and values that this document does not name, beyond the known values too: later releases add some.
 
 <details>
 <summary>Errors</summary>
 
 Every error is \`application/problem+json\`. Decide on its \`code\`, on \`outcome\` (did anything happen at Afilnet?) and on \`retry\` (may the request be repeated?).
-Each operation has a table of its errors, with links to what they mean. Its last row stands for what any operation can answer: ${undeclaredErrors(base)}.
+Each operation has a table of its errors, with links to what they mean. Any operation can also answer with: ${undeclaredErrors(links)}.
 
 </details>
 

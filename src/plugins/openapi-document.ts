@@ -22,14 +22,15 @@ type OpenApiDocument = {
 }
 
 /** Completes the document that Fastify makes of the routes: the errors of each operation, examples, headers and a table for people. */
-export function createDocument(base: string) {
+export function createDocument(base: string, links: string) {
   const routes = new Map<string, DocumentedRoute>()
   const errors = createErrorResponses(base)
 
   function transform({ schema, url, route }: { schema: FastifySchema; url: string; route: RouteOptions }) {
-    const { scope = 'public', operation, errors: own, revalidate } = route.config ?? {}
+    const { scope = 'public', operation, errors: own, revalidate, whileDraining } = route.config ?? {}
     const { operationId } = (schema ?? {}) as { operationId?: string }
-    if (operationId !== undefined) routes.set(operationId, { method: String(route.method), url, scope, operation, errors: own, revalidate })
+    const documented = { method: String(route.method), url, scope, operation, errors: own, revalidate, whileDraining }
+    if (operationId !== undefined) routes.set(operationId, documented)
     return { schema: { ...schema, ...(scope === 'public' && { security: [] }) }, url }
   }
 
@@ -51,7 +52,7 @@ export function createDocument(base: string) {
   }
 
   function complete(operation: OpenApiOperation, route: DocumentedRoute, schemas: Record<string, Schema>, examples: Examples) {
-    operation.description = [operation.description ?? `${operation.summary}.`, curl(route), errorTable(route, operation.responses, base)]
+    operation.description = [operation.description ?? `${operation.summary}.`, curl(route), errorTable(route, operation.responses, links)]
       .filter(Boolean)
       .join('\n\n')
     operation.parameters = parametersOf(operation.parameters ?? [], '304' in operation.responses || route.revalidate === true, schemas)

@@ -10,6 +10,7 @@ export type DocumentedRoute = {
   operation?: Operation | undefined
   errors?: readonly ProblemCode[] | undefined
   revalidate?: true | undefined
+  whileDraining?: true | undefined
 }
 
 /** What a problem looks like depends on what was asked: a read, `unread`, or a send, whose examples all have a key. */
@@ -27,8 +28,6 @@ export const undeclared = ['request-timeout', 'uri-too-long', 'expectation-faile
 export const statusOf = (code: ProblemCode, { operation }: Pick<DocumentedRoute, 'operation'>) =>
   code === 'media-not-found' && operation ? 422 : catalogue[code].status
 
-const always = ['draining'] as const
-
 const codesOfFaults = (names: readonly string[]): ProblemCode[] => names.map(name => faults[name as keyof typeof faults].code)
 
 /** What any call to Afilnet can end with. */
@@ -43,8 +42,9 @@ export const undeclaredErrors = (base: string) => links(undeclared, base)
 
 /** Each error that a route can answer with, but for the undeclared. */
 export function codesOf(route: DocumentedRoute): ProblemCode[] {
-  const { method, url, scope, operation, errors = [] } = route
-  const codes: ProblemCode[] = [...always, 'invalid-request']
+  const { method, url, scope, operation, errors = [], whileDraining } = route
+  const codes: ProblemCode[] = ['invalid-request']
+  if (!whileDraining) codes.push('draining')
   if (scope === 'public' && url.includes(':')) codes.push('not-found')
   if (scope !== 'public') codes.push('unauthenticated')
   if (scope !== 'public' && scope !== 'any-key') codes.push('insufficient-scope')
@@ -57,11 +57,11 @@ export function codesOf(route: DocumentedRoute): ProblemCode[] {
 }
 
 /**
- * Every error of a route for a person, each with a link to its explanation; the last row stands for the response `default`.
+ * Every error of a route for a person, each with a link to its explanation, but for those of the response `default`.
  * A status of which the route has an answer of its own is no error.
  */
 export function errorTable(route: DocumentedRoute, answers: object, base: string) {
   const byStatus = Object.groupBy(codesOf(route), code => statusOf(code, route))
   const rows = Object.entries(byStatus).flatMap(([status, codes = []]) => (status in answers ? [] : `|${status}|${links(codes, base)}|`))
-  return ['|status|errors|', '|-|-|', ...rows, `|others|[any](${base}/problems)|`].join('\n')
+  return ['|status|errors|', '|-|-|', ...rows].join('\n')
 }

@@ -12,7 +12,10 @@ const conditional: Parameter = {
 export function parametersOf(parameters: Parameter[], isConditional: boolean, schemas: Record<string, Schema>): Parameter[] {
   const described = parameters.map(parameter => {
     const shared = schemas[parameter.schema.$ref?.split('/').at(-1) ?? ''] // a parameter says itself what its schema says
-    const name = parameter.in === 'header' ? parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()) : parameter.name
+    const name =
+      parameter.in === 'header'
+        ? parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()).replace(/Event-Id$/, 'Event-ID')
+        : parameter.name
     const own = shared && { description: shared.description ?? '', ...(parameter.in === 'path' && { example: shared.examples?.[0] }) }
     if (parameter.in === 'path') return { ...parameter, ...own, name }
     const { example, ...rest } = parameter // Swagger UI would fill it in, and the second send would only replay the first

@@ -20,16 +20,19 @@ export const headers = {
 export const headersOf = (names: (keyof typeof headers | false | undefined)[]) =>
   Object.fromEntries(names.filter(name => name !== false && name !== undefined).map(name => [name, ref('headers', name)]))
 
+/** The statuses that most operations have. */
+const common = /^(40[0134]|413|415|429)$/
+
 /** Of several errors of one status, the one that tells most. */
 const first = new Set<ProblemCode>(['file-url-rejected', 'idempotency-key-reused', 'upstream-connection-lost', 'upstream-unreachable'])
 
-/** The error that a response shows. Operations that send nothing show what a caller can correct, if its example is the same for all of them. */
+/** The error that a response shows. Operations that send nothing show those of common statuses, if the example is the same for all of them. */
 function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode | undefined {
   const code = codes.find(code => first.has(code)) ?? codes[0]
   if (code === undefined || status === '507') return undefined
   if (kind === 'send') return code
   const [own, ...others] = ([kind, 'read', 'send'] as const).map(kind => JSON.stringify(exampleOf(code, kind, '')))
-  return status < '5' && others.every(other => other === own) ? code : undefined
+  return common.test(status) && others.every(other => other === own) ? code : undefined
 }
 
 /** The components that the error responses of all routes share: each different answer once, with one example. */

@@ -10,6 +10,10 @@ type Schema = {
   maxLength?: number
   minimum?: number
   maximum?: number
+  minItems?: number
+  maxItems?: number
+  minProperties?: number
+  maxProperties?: number
   properties?: Record<string, unknown>
 }
 
@@ -57,8 +61,10 @@ function issueOf({ keyword, params, parentSchema = {}, data, message }: Violatio
     }
     case 'pattern': {
       if (String(params.pattern).startsWith('^[0-9]{4}')) return 'is not a time; expected one of RFC 3339, such as 2026-01-31T09:30:00Z'
-      const words = /^\^\(([\w|]+)\)\$$/.exec(String(params.pattern))?.[1]?.split('|')
-      return words ? `is ${shown(data)}; expected ${listed(words)}` : `contains ${offender(String(data), String(params.pattern))}`
+      const [, words, isList] = /^\^\(([\w|\\.]+)\)(\(,\(\1\)\)\*)?\$$/.exec(String(params.pattern)) ?? []
+      if (words === undefined) return `contains ${offender(String(data), String(params.pattern))}`
+      const known = words.replaceAll('\\', '').split('|')
+      return `is ${shown(data)}; expected ${isList ? `${known.join(', ')}, or several with commas between them` : listed(known)}`
     }
     case 'wellFormed':
       return 'contains half of a surrogate pair, which UTF-8 cannot carry'
@@ -67,6 +73,17 @@ function issueOf({ keyword, params, parentSchema = {}, data, message }: Violatio
       const length = [...String(data)].length
       return `is ${length === 0 ? 'empty' : `${length} characters long`}; expected ${expected(parentSchema)}`
     }
+    case 'minItems':
+    case 'maxItems':
+      return `has ${(data as unknown[]).length} items; expected ${parentSchema.minItems ?? 0} to ${parentSchema.maxItems}`
+    case 'minProperties':
+    case 'maxProperties': {
+      const { minProperties = 0, maxProperties, properties = {} } = parentSchema
+      const count = minProperties === maxProperties ? `exactly ${minProperties}` : `${minProperties} to ${maxProperties}`
+      return `has ${Object.keys(data as object).length} properties; expected ${count} of ${Object.keys(properties).join(', ')}`
+    }
+    case 'const':
+      return `is ${shown(data)}; expected ${params.allowedValue}`
     default:
       return parentSchema.type || parentSchema.enum ? `is ${shown(data)}; expected ${expected(parentSchema)}` : (message ?? 'is not valid')
   }
@@ -75,6 +92,7 @@ function issueOf({ keyword, params, parentSchema = {}, data, message }: Violatio
 function expected({ type, enum: words, minimum, maximum, minLength = 0, maxLength }: Schema): string {
   if (words) return listed(words)
   if (type === 'integer') return maximum === undefined ? 'an integer' : `an integer from ${minimum ?? 0} to ${maximum}`
+  if (type === 'array') return 'a list'
   if (type !== 'string') return `${/^[aeiou]/.test(String(type)) ? 'an' : 'a'} ${type}`
   if (maxLength !== undefined) return `a string of ${minLength} to ${maxLength} characters`
   return minLength > 0 ? 'a string that is not empty' : 'a string'
@@ -84,7 +102,7 @@ const listed = (words: unknown[]) => `one of ${words.join(', ')}`
 
 /** A short word or a number as it is, another string by its length, anything else by its kind. */
 function shown(value: unknown): string {
-  if (typeof value === 'number') return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (typeof value !== 'string' || value === '') return kindOf(value)
   return /^[\w .-]{1,24}$/.test(value) ? JSON.stringify(value) : `a string of ${[...value].length} characters`
 }

@@ -1,8 +1,9 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { destinationIssue, normalizeDestination } from '../access.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
+import { Problem } from '../problem/problem.ts'
 
 type ChatPath = { platform: string; destination: string }
 
@@ -14,22 +15,40 @@ export function normalizeChat({ params }: FastifyRequest): undefined {
 
 const noQuery = Type.Object({}, { additionalProperties: false })
 
+/** The parser of queries would take a broken escape for text. */
+const refuseBrokenEscape: preValidationHookHandler = ({ raw: { url = '' } }, _, done) => {
+  const at = url.indexOf('?')
+  if (at < 0 || isDecodable(url.slice(at))) return done()
+  const detail = 'The query contains a percent sign that does not begin the percent-encoding of UTF-8; write a percent sign as %25.'
+  done(new Problem('invalid-request', { detail }))
+}
+
+function isDecodable(text: string) {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const refuseBadDestination: preValidationHookHandler = ({ method, params }, _, done) => {
+  const { platform, destination } = params as ChatPath // of such a route
+  const issue = destinationIssue(platform, destination, { sending: method === 'POST' })
+  done(issue === undefined ? undefined : invalidParameter('path', 'destination', issue))
+}
+
 /**
- * Refuses what is plainly a mistake on each route that needs a key: a destination that is no recipient, a query parameter that the
- * route does not know. A misspelt filter would otherwise return everything.
+ * Refuses what is plainly a mistake on each route that needs a key: a destination that is no recipient, a query that cannot be decoded or
+ * has a parameter that the route does not know. A misspelt filter would otherwise return everything.
  */
 export const strictRoutes = fp(async function strictRoutes(app) {
   app.addHook('onRoute', route => {
     if (route.config?.scope === 'public') return
+    const checks = [route.preValidation ?? []].flat()
+    if (route.schema?.querystring !== undefined) checks.unshift(refuseBrokenEscape)
+    if (route.url.includes(':destination')) checks.push(refuseBadDestination)
+    route.preValidation = checks
     route.schema = { querystring: noQuery, ...route.schema }
-    if (!route.url.includes(':destination')) return
-    route.preValidation = [
-      ...[route.preValidation ?? []].flat(),
-      ({ method, params }, _, done) => {
-        const { platform, destination } = params as ChatPath // of this route
-        const issue = destinationIssue(platform, destination, { sending: method === 'POST' })
-        done(issue === undefined ? undefined : invalidParameter('path', 'destination', issue))
-      },
-    ]
   })
 })

@@ -130,7 +130,8 @@ export const catalogue = {
   'payload-too-large': {
     status: 413,
     title: 'The request is too large',
-    meaning: "The body has more than 65,536 bytes, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
+    meaning:
+      "The body has more than 65,536 bytes, a file in a form more than `MEDIA_MAX_BYTES`, or the whole call more than 4,000 characters with Afilnet's transport `get`.",
     action: 'You must act: send less.',
   },
   'uri-too-long': {
@@ -141,9 +142,10 @@ export const catalogue = {
   },
   'unsupported-media-type': {
     status: 415,
-    title: 'The body must be JSON',
-    meaning: 'The body is not declared as plain JSON.',
-    action: 'You must act: send JSON with `Content-Type: application/json` and without `Content-Encoding`.',
+    title: 'The operation does not take this type of body',
+    meaning: 'The body is not declared as plain JSON, or as a form where the operation takes files.',
+    action:
+      'You must act: send JSON with `Content-Type: application/json`, or a form with `Content-Type: multipart/form-data`, and neither with `Content-Encoding`. `detail` says what the operation takes.',
   },
   'range-not-satisfiable': {
     status: 416,
@@ -318,9 +320,10 @@ export const catalogue = {
   },
   'store-unavailable': {
     status: 503,
-    title: 'The ledger of sends cannot be written',
-    meaning: 'The gateway cannot record the send, so it did not make it.',
-    action: 'Repeat the request after `Retry-After`. If it lasts, the operator must act: the ledger is full or away. Reads go on.',
+    title: 'A store of the gateway is unavailable',
+    meaning: 'The gateway cannot use its ledger of sends or its store of files. It made no send.',
+    action:
+      'Repeat the request after `Retry-After`. If it lasts, the operator must act: the store is full or away. Reads of conversations go on.',
     retryAfterS: 5,
   },
   'queue-key-lost': {

@@ -71,7 +71,7 @@ export type ProblemBody = Static<typeof ProblemBody>
 /** Every known code. In answers it is open: later releases may add some. */
 export const ProblemCodeSchema = Type.String({
   $id: 'ProblemCode',
-  description: 'Stable: decide on this one. The examples are the known values; later releases may add some.',
+  description: 'Stable: decide on this one. The examples are the known values.',
   examples: codes,
 })
 

@@ -79,6 +79,11 @@ const Query = Type.Object(
 )
 type Query = Static<typeof Query>
 
+const Headers = Type.Object({
+  accept: Type.Optional(Type.String({ description: 'With `text/event-stream`: a stream' })),
+  'last-event-id': Type.Optional(Type.String({ description: 'Of a stream: only events after this one' })),
+})
+
 /** `live` is absent where no account has events. */
 export type EventsOptions = { live: () => Live | undefined }
 
@@ -97,7 +102,17 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { li
           'Oldest first, each at least once. With `wait` it answers as soon as there is one. With `Accept: text/event-stream` it is a stream of server-sent events that begins now, or after `Last-Event-ID` or `after`. Without `after` a list begins with the oldest event that is kept.',
         tags: ['Events'],
         querystring: Query,
-        response: { 200: Type.Unsafe<Static<typeof EventList>>(Type.Ref('EventList')) },
+        headers: Headers,
+        response: {
+          200: {
+            content: {
+              'application/json': { schema: Type.Unsafe<Static<typeof EventList>>(Type.Ref('EventList')) },
+              'text/event-stream': {
+                schema: Type.String({ examples: ['id: k3f9Qz1x8bAAgq3k9x2m1c\nevent: message.created\ndata: {…}\n\n'] }),
+              },
+            },
+          },
+        },
       },
       // Numbers in a query, where everything is text; bodies are never coerced.
       preValidation: async request => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Form, Upload } from '../media/form.ts'
 import type { Media } from '../media/media.ts'
+import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 
 declare module 'fastify' {
@@ -12,7 +13,7 @@ declare module 'fastify' {
 /** A form's texts and files, as its body. */
 export type FormBody = Record<string, string | Upload>
 
-/** Has the routes of a scope also take forms, of these texts and files; what no route has stored is deleted with the first error. */
+/** Has the routes of a scope also take forms, of these texts and files; what no route has stored is deleted with the first error. Each needs a body. */
 export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'fields' | 'files', readonly string[]>) {
   app.addContentTypeParser('multipart/form-data', async (request: FastifyRequest, payload: FastifyRequest['raw']): Promise<FormBody> => {
     const { call, headers } = request
@@ -32,6 +33,10 @@ export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'f
       .finally(() => payload.socket.off('close', onClose))
     request.form = form
     return { ...form.fields, ...form.files }
+  })
+  // Fastify chooses the schema by the type of the body, and so checks nothing where there is none.
+  app.addHook('preValidation', async ({ body }) => {
+    if (body === undefined) throw invalidBody('', 'is missing; expected a form with a file')
   })
   app.addHook('onError', async ({ form }, _, error) => form && media.formFailed(form, error))
 }

@@ -80,8 +80,10 @@ const File = Type.Unsafe<MediaFile>(Type.Ref('MediaFile'))
 const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e…'] }) })
 const ofOwner = { scope: 'media:write', errors: ['media-not-found', 'store-unavailable'] } as const
 
-/** Files that callers store before they send them. */
-export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string }> = async (app, { media, base: links }) => {
+type MediaOptions = { media: Media; base: string }
+
+/** In a scope of its own, since it takes forms only, and no JSON. */
+const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media, base: links }) => {
   acceptForms(app, media, { fields: ['type'], files: ['file'] })
   app.removeContentTypeParser('application/json')
 
@@ -115,6 +117,11 @@ export const mediaFiles: FastifyPluginAsyncTypebox<{ media: Media; base: string 
         .send(describe(row, base))
     },
   )
+}
+
+/** Files that callers store before they send them. */
+export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media, base: links }) => {
+  await app.register(storeMedia, { media, base: links })
 
   app.get(
     '/media/:id',

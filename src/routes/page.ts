@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
+import { prefers } from '../lib/prefers.ts'
 
 const style = `:root{color-scheme:light dark;--text:#1c2024;--muted:#5a6169;--line:#d9dde1;--back:#fff;--code:#eef0f2;--link:#0a5fb4}
 @media (prefers-color-scheme:dark){:root{--text:#e6e8ea;--muted:#a3abb2;--line:#3a4147;--back:#15181b;--code:#262b30;--link:#7cb8f5}}
@@ -13,7 +14,7 @@ ul{list-style:none;padding:0}li{padding:.4rem 0;border-top:1px solid var(--line)
 const policy = `default-src 'none'; style-src 'sha256-${hash('sha256', style, 'base64')}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
 /** Whether a person asks. */
-export const isBrowser = ({ accept }: { accept?: string | undefined }) => accept?.includes('text/html') === true
+export const isBrowser = ({ accept }: { accept?: string | undefined }) => prefers(accept, 'text/html', 'application/json')
 
 /** Answers with a page that loads nothing and runs nothing. */
 export function sendPage(reply: FastifyReply, title: string, body: string) {

@@ -44,6 +44,17 @@ describe('Another origin', () => {
     for (const { headers } of [asked, sent, refused]) expect(headers['access-control-allow-credentials']).toBeUndefined()
   })
 
+  test('reads what is wrong with a URL that cannot be decoded', async ({ start }) => {
+    const gateway = await start({ env: { CORS_ORIGINS: origin } })
+
+    const asked = await gateway.request('/chats/%zz', { method: 'OPTIONS', headers: preflight, key: null })
+    const read = await gateway.get('/chats/%zz', { origin })
+
+    expect(asked).toMatchObject({ status: 204, headers: { 'access-control-allow-origin': origin, vary: 'Origin' } })
+    expect(read).toMatchObject({ status: 400, headers: { 'access-control-allow-origin': origin, vary: 'Origin' } })
+    expect(read.json.code).toBe('invalid-request')
+  })
+
   test.for([
     'https://app.example.com.evil.example',
     'http://app.example.com',

@@ -28,6 +28,18 @@ describe('A refused path, query or header', () => {
       'is "sent"; expected one of queued, pending, accepted, rejected, not_sent, unknown, expired, canceled',
     ],
     ['/sends?limit=%25zz', 'query', '/limit', 'is a string of 3 characters; expected an integer from 1 to 100'],
+    [
+      '/events?type=message.deleted',
+      'query',
+      '/type',
+      'is "message.deleted"; expected message.created, message.updated, send.updated, gap, or several with commas between them',
+    ],
+    [
+      '/events?type=',
+      'query',
+      '/type',
+      'is empty; expected message.created, message.updated, send.updated, gap, or several with commas between them',
+    ],
     ['/sends?cursor=x', 'query', '/cursor', 'is not the nextCursor of a page'],
     ['/channels?platform=whatsapp', 'query', '/platform', 'is not known; this operation takes no parameters'],
     ['/me?x=1', 'query', '/x', 'is not known; this operation takes no parameters'],
@@ -182,6 +194,30 @@ describe('A refused body', () => {
 
     expect(reply).toMatchObject({ status, json: { detail } })
   })
+
+  test.for([
+    [
+      '/tokens',
+      { chat: { platform: 'whatsapp', platformId: '1', destination: '34600000000' }, scopes: [] },
+      'In the body, /scopes has 0 items; expected 1 to 10.',
+    ],
+    ['/tokens', { chat: 'x', scopes: 'messages:read' }, 'In the body, /chat is "x"; expected an object.'],
+    ['/webhooks/crm/redrive', {}, 'The body has 0 properties; expected exactly 1 of after, failed.'],
+    ['/webhooks/crm/redrive', { after: '0', failed: true }, 'The body has 2 properties; expected exactly 1 of after, failed.'],
+    ['/webhooks/crm/redrive', { failed: false }, 'In the body, /failed is false; expected true.'],
+  ] as const)('for %s, %j, is explained', async ([path, body, detail], { gateway }) => {
+    expect(await gateway.post(path, body)).toMatchObject({ status: 400, json: { detail } })
+  })
+
+  test.for(['/sends?reference=%zz', '/sends?reference=%ff', '/events?after=%', `${chat}/messages?limit=%1`])(
+    'is none where the query cannot be decoded, as in %s, which is refused',
+    async (path, { gateway }) => {
+      const { status, json } = await gateway.get(path)
+
+      expect(status).toBe(400)
+      expect(json.detail).toMatch(/^The query contains a percent sign .* write a percent sign as %25\.$/)
+    },
+  )
 
   test('that is too large, and a URL that cannot be decoded, are explained', async ({ gateway }) => {
     const large = await gateway.post(`${chat}/messages`, { message: 'x'.repeat(70_000) })

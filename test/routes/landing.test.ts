@@ -30,6 +30,19 @@ describe('GET /', () => {
     expect(links).toEqual(['docs', 'openapi.json', 'problems', 'health/ready'].map(path => `https://example.com/chat-api/${path}`))
   })
 
+  test.for([
+    ['text/html;q=0.1, application/json', 'application/json'],
+    ['text/html;q=0, */*', 'application/json'],
+    ['*/*', 'application/json'],
+    ['text/html', 'text/html'],
+    ['application/json;q=0.5, text/html;q=0.9', 'text/html'],
+  ] as const)('is for %s %s', async ([accept, type], { gateway }) => {
+    for (const path of ['/', '/problems', '/problems/not-found']) {
+      const { headers } = await gateway.request(path, { key: null, headers: { accept } })
+      expect(headers['content-type']).toBe(`${type}; charset=utf-8`)
+    }
+  })
+
   test('does not link docs that are switched off', async ({ start }) => {
     const gateway = await start({ env: { DOCS: 'false' } })
 

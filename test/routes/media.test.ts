@@ -157,16 +157,51 @@ describe('POST /media', () => {
     }
   })
 
-  sharedTest('takes nothing but a form', async ({ gateway }) => {
-    const headers = { 'content-type': 'application/json' }
+  const json = { 'content-type': 'application/json' }
+  const form = (bytes: string) => ({ headers: { 'content-type': 'multipart/form-data; boundary=b' }, body: `--b\r\n${bytes}--b--\r\n` })
 
-    expect(await gateway.request('/media', { method: 'POST', body: '{}', headers })).toMatchObject({ status: 415 })
-    expect(
-      await gateway.request('/media', { method: 'POST', body: 'x', headers: { 'content-type': 'multipart/form-data' } }),
-    ).toMatchObject({
-      status: 400,
-      json: { code: 'invalid-request' },
-    })
+  sharedTest.for([
+    ['/media', { headers: json, body: '{}' }, 415, 'The header Content-Type does not say multipart/form-data.'],
+    [
+      '/media',
+      { headers: { 'content-type': 'multipart/mixed; boundary=b' }, body: '--b--' },
+      415,
+      'The header Content-Type does not say multipart/form-data.',
+    ],
+    [
+      files,
+      { headers: { 'content-type': 'text/plain' }, body: 'x' },
+      415,
+      'The header Content-Type does not say application/json or multipart/form-data.',
+    ],
+    ['/media', {}, 400, 'The body is missing; expected a form with a file.'],
+    [files, {}, 400, 'The body is missing; expected a form with a file.'],
+    [
+      '/media',
+      { headers: { 'content-type': 'multipart/form-data' }, body: 'x' },
+      400,
+      'The body has no boundary in its Content-Type; let your HTTP client write that header.',
+    ],
+    [
+      '/media',
+      form('Content-Disposition: form-data\r\n\r\nx\r\n'),
+      400,
+      'The body has a part without a name; the known parts are type, file.',
+    ],
+    [
+      files,
+      form('Content-Disposition: form-data; filename=a\r\n\r\nx\r\n'),
+      400,
+      'The body has a part without a name; the known parts are type, message, reference, file, thumb.',
+    ],
+  ] as const)('refuses a body that is not a form of its parts at %s: %j', async ([path, request, status, detail], { gateway }) => {
+    expect(await gateway.request(path, { method: 'POST', ...request })).toMatchObject({ status, json: { detail } })
+  })
+
+  sharedTest('deletes also for a client that names a content type on every request', async ({ gateway }) => {
+    const { json: stored } = await postForm(gateway, '/media', [['file', samples.png]])
+
+    expect(await gateway.request(`/media/${stored.id}`, { method: 'DELETE', headers: json })).toMatchObject({ status: 204 })
   })
 })
 
