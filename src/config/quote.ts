@@ -1,5 +1,12 @@
-/** Texts too short for a secret, addresses, and pairs such as messages:read. */
-const harmless = [/^[ -?A-~]{0,10}$/, /^[\d.:/[\]]{1,45}$/, /^[a-z]+:[a-z]+$/]
+/** Texts too short for a secret, and those in the form of something else. */
+const harmless = [
+  /^[ -?A-~]{0,10}$/,
+  /^[\d.:/[\]]{1,45}$/, // an address
+  /^[a-z]+:[a-z]+$/, // a scope
+  /^[A-Z][a-z]{2,9}(\/[A-Z][a-z]{2,12}(_[A-Z][a-z]{2,12})?){1,2}$/, // a time zone
+  /^(webchat|whatsapp|telegram|operator)\/[\w*+./-]{0,40}$/i, // a pattern of chats
+  /^(https?:\/\/)?([a-z\d-]{1,30}\.){1,4}[a-z]{2,10}(:\d{1,5})?\/?$/, // a host, or the origin of a URL
+]
 
 /** A value as a message may quote it. One that may be a secret in the wrong place stays "the value". */
 export function quoted(value: unknown): string {

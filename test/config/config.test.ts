@@ -273,7 +273,7 @@ describe('A mistake', () => {
 
     expect(Object.keys(issues)).toEqual([name])
     expect(issues[name]).toMatch(/^\S+ \S+ \w+/)
-    if (value && value.length > 16) expect(issues[name]).not.toContain(value)
+    if (value && value.length > 16 && name !== 'CORS_ORIGINS') expect(issues[name]).not.toContain(value)
   })
 
   test.for(['127.0.0.1:4010', '127.1', 'localhost:4010', 'sandbox:4010', '[::1]:4010'])(

@@ -54,6 +54,12 @@ describe('An issue', () => {
     [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get, json, soap; write post'],
     [{ AFILNET_URL: 'https://u:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
     [{ AFILNET_URL: 'https://example.com/?class=chat' }, 'AFILNET_URL: has a query or a fragment; remove it'],
+    [{ PUBLIC_URL: 'chat.example.com' }, `PUBLIC_URL: "chat.example.com" is not ${url}`],
+    [{ AFILNET_TIMEZONE: 'Europe/Madird' }, 'AFILNET_TIMEZONE: "Europe/Madird" is not an IANA time zone such as Europe/Madrid'],
+    [
+      { CORS_ORIGINS: 'https://a.example.com/' },
+      'CORS_ORIGINS: "https://a.example.com/" is not an exact origin such as https://app.example.com',
+    ],
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
     [{ TRUST_PROXY: '10.0.0.0/8,::/0' }, 'TRUST_PROXY: "::/0" would trust every address'],
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY: "10.0.0.0/33" is not an address or a CIDR block'],
