@@ -94,10 +94,14 @@ export class AccountEvents {
     return { feed, ...begin }
   }
 
-  /** Opens a stream; it lasts until its sink is closed, which `leave` must be told. */
+  /**
+   * Opens a stream; it lasts until its sink is closed, which `leave` must be told.
+   *
+   * A stream with a `gap` has no id before it: a consumer that resumed there would never get the gap.
+   */
   stream({ feed, position, oldUpTo, gap }: Begin, view: View, sink: Sink): Stream {
     const stream = new Stream(sink, feed, position)
-    stream.write(Buffer.from(`${firstBlock}id: ${stream.cursor}\n\n${gap?.block ?? ''}`))
+    stream.write(Buffer.from(`${firstBlock}${gap ? `\n${gap.block}` : `id: ${stream.cursor}\n\n`}`))
     this.#groups.join(feed, view, stream, oldUpTo)
     return stream
   }

@@ -264,17 +264,21 @@ describe('a gap', () => {
   test.for([
     ['another log', (cursor: ReturnType<typeof cursorOf>) => ({ ...cursor, identity: 'AAAAAAAA' })],
     ['a log that is older than the cursor', (cursor: ReturnType<typeof cursorOf>) => ({ ...cursor, position: cursor.position + 1 })],
-  ] as const)('comes first in %s', async ([, change], { live, append, afilnet }) => {
+  ] as const)('comes first in %s, and is the first id of a stream', async ([, change], { live, append, afilnet, open }) => {
     afilnet.list = [message('1')]
     await append(created('1'))
     const [event] = itemsOf(await live.list(crm, list, never))
-    const found = itemsOf(await live.list(crm, { ...list, after: change(cursorOf(event.id)) }, never))
+    const after = change(cursorOf(event.id))
+    const found = itemsOf(await live.list(crm, { ...list, after }, never))
+    const stream = await open(crm, { after })
+    await expect.poll(() => stream.blocks()).toHaveLength(3)
 
     expect(found.map(({ type, reason }) => [type, reason])).toEqual([
       ['gap', 'log-replaced'],
       ['message.created', undefined],
     ])
     expect(new Set(found.map(({ id }) => id)).size).toBe(2)
+    expect(stream.blocks().map(({ id }) => id)).toEqual([undefined, ...found.map(({ id }) => id)])
   })
 })
 
