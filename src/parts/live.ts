@@ -1,4 +1,4 @@
-import { faults, UpstreamError } from '../afilnet/faults.ts'
+import { type Fault, faults, UpstreamError } from '../afilnet/faults.ts'
 import { getMessages } from '../afilnet/operations.ts'
 import { baseOf } from '../app.ts'
 import type { Config } from '../config/config.ts'
@@ -58,6 +58,9 @@ const watchedBy = ({ accounts, callers }: Config): Watched => ({
   callers: new Map(Object.entries(callers).flatMap(([name, caller]) => (caller.disabled ? [] : [[name, JSON.stringify(caller)]]))),
 })
 
+/** Answers that say that no row of the conversation is listed any more. */
+const gone = new Set<Fault>([faults.CHAT_NOT_FOUND, faults.CHANNEL_NOT_FOUND])
+
 /** Behind callers, never shared with theirs and never from the cache: an answer must not be older than the event. */
 const conversationsOf =
   (upstream: Pick<Upstream, 'open'>): ReadConversation =>
@@ -65,7 +68,7 @@ const conversationsOf =
     try {
       return await upstream.open(account).background(getMessages, { platform, platformid, destination })
     } catch (error) {
-      if (!(error instanceof UpstreamError) || error.fault !== faults.CHAT_NOT_FOUND) throw error
+      if (!(error instanceof UpstreamError) || !gone.has(error.fault)) throw error
       return { items: [], digest: '', beganAt: Date.now(), endedAt: Date.now() }
     }
   }

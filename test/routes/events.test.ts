@@ -135,6 +135,35 @@ describe('GET /events', () => {
     stream.socket.destroy()
   })
 
+  test('gives null for the messages of a channel that is gone, and goes on with those of others', async ({ start, sandbox }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'events-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const channels = 'telegram/200,whatsapp/100'
+    const onFile = { env: { ...env, EVENTS_CHANNELS: channels, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}` } }
+    const first = await start(onFile)
+    const { nextCursor } = (await first.get('/events')).json
+    // The first look at a channel makes no events, so the customer asks until one is heard.
+    for (const address of [{ ...chat, platform: 'telegram', platformid: '200' }, chat]) {
+      const heard = async () => {
+        sandbox.receive({ ...address, message: 'Hello' })
+        return (await first.get(`/events?platform=${address.platform}`)).json.items.length
+      }
+      await expect.poll(heard, { timeout: 40_000, interval: 1_000 }).toBeGreaterThan(0)
+    }
+    await first.drain()
+    sandbox.removeChannel('telegram', '200')
+    const second = await start(onFile)
+    const { status, json } = await second.get('/events')
+    const stream = openStream(second, { 'last-event-id': nextCursor })
+
+    expect(status).toBe(200)
+    expect(json.items[0]).toMatchObject({ platform: 'telegram', message: null })
+    const ofOthers = json.items.filter(({ platform }: { platform: string }) => platform === 'whatsapp')
+    expect(ofOthers[0]).toMatchObject({ message: { message: 'Hello' } })
+    await expect.poll(() => stream.blocks().map(({ id }) => id), soon).toContain(ofOthers[0].id)
+    stream.socket.destroy()
+  })
+
   test('bounds the streams of a key, and ends them when a reload changes it or when it expires', async ({ start, sandbox }) => {
     const shop = { key: 'fake-key-of-a-shop-0123456', rateLimit: { streams: 1 } }
     const short = { key: 'fake-key-that-ends-01234567', expires: new Date(Date.now() + 3_000).toISOString() }
