@@ -117,7 +117,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   },
   webhooks: {
     files: ['src/webhooks/**'],
-    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/store/{deliveries,event-log}.ts'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/store/{store,deliveries,event-log}.ts'],
     packages: ['standardwebhooks', 'undici'],
   },
   telemetry: {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
+import { StoreUnavailableError } from '../store/store.ts'
 import { createDeliverer, type Deliverer } from './deliverer.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
 import type { WebhookStateName } from './health.ts'
@@ -68,9 +69,10 @@ export class Webhooks {
     for (const [name, config] of Object.entries(webhooks)) this.#start(name, config)
   }
 
+  /** Throws `store-unavailable`, as do `deliveries` and `redrive`. */
   list(account: string): Promise<WebhookReport[]> {
     const own = [...this.#running].filter(([, { config }]) => config.account === account)
-    return Promise.all(own.map(([name, webhook]) => this.#describe(name, webhook)))
+    return Promise.all(own.map(([name, webhook]) => this.#describe(name, webhook))).catch(asProblem)
   }
 
   async deliveries(
@@ -78,16 +80,18 @@ export class Webhooks {
     name: string,
     query: { state?: 'pending' | 'failed'; limit: number; cursor?: string },
   ): Promise<DeliveryPage> {
-    return this.#listing(name, this.#find(account, name).config, query)
+    return this.#listing(name, this.#find(account, name).config, query).catch(asProblem)
   }
 
   /** Begins again after a cursor, or tries the failed events again. */
   async redrive(account: string, name: string, what: { after: string } | { failed: true }): Promise<void> {
     const found = this.#find(account, name)
     if ('failed' in what) return this.#wish(name, { kind: 'failed' }, found)
-    return this.#wish(name, { kind: 'after', position: await this.#listing.positionOf(account, what.after) }, found)
+    const position = await this.#listing.positionOf(account, what.after).catch(asProblem)
+    return this.#wish(name, { kind: 'after', position }, found)
   }
 
+  /** Gives what the endpoint answered even if the pause goes on, because the store is away. */
   async test(account: string, name: string): Promise<TestResult> {
     const clock = this.#clock
     const found = this.#find(account, name)
@@ -95,7 +99,7 @@ export class Webhooks {
     const startedAt = clock.monotonic()
     const { status, error } = await found.endpoint.post(event.id, JSON.stringify(event))
     const ms = Math.round(clock.monotonic() - startedAt)
-    if (status !== undefined && verdictOf(status) === 'delivered') await this.#wish(name, { kind: 'resume' }, found)
+    if (status !== undefined && verdictOf(status) === 'delivered') await this.#wish(name, { kind: 'resume' }, found).catch(() => {})
     return { status: status ?? null, ms, ...(error !== undefined && { error }) }
   }
 
@@ -146,7 +150,7 @@ export class Webhooks {
   }
 
   async #wish(name: string, wish: Wish, { deliverer }: Running) {
-    await this.#store.deliveries.request(name, writeWish(wish))
+    await this.#store.deliveries.request(name, writeWish(wish)).catch(asProblem)
     await deliverer.check().catch(() => {}) // it looks again by itself, and so does any other process
   }
 
@@ -179,6 +183,10 @@ async function end({ deliverer, endpoint, unwatch }: Running) {
   unwatch()
   await deliverer.stop()
   await endpoint.close()
+}
+
+function asProblem(error: unknown): never {
+  throw error instanceof StoreUnavailableError ? new Problem('store-unavailable', { detail: 'The store of the webhooks is away.' }) : error
 }
 
 const isSame = (one: WebhookConfig, other: WebhookConfig) =>

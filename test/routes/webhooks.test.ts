@@ -1,3 +1,6 @@
+import { mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { environment, test } from '../gateway.ts'
@@ -37,6 +40,39 @@ describe('a configured webhook', () => {
     expect((await gateway.post('/webhooks/default/redrive', { after: 'x' })).json).toMatchObject({ code: 'invalid-request' })
     expect((await gateway.post('/webhooks/default/redrive', {})).status).toBe(400)
     expect((await gateway.get('/webhooks/other/deliveries')).json).toMatchObject({ status: 404, code: 'webhook-not-found' })
+  })
+})
+
+describe('the webhook routes', () => {
+  test('answer 503 while the store is away, but a test what the endpoint answered', async ({ start }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'webhooks-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const file = join(folder, 'ledger.sqlite')
+    const { receiver, env } = await receiving()
+    const onFile = { env: { ...env, STORE_URL: `sqlite:${file}` } }
+    const delivers = await start(onFile)
+    const isDelivering = async () => (await (await fetch(`${delivers.adminUrl}/metrics`)).text()).includes('gateway_webhook_up{')
+    await eventually(async () => expect(await isDelivering()).toBe(true))
+    const waits = await start(onFile)
+    const { nextCursor: after } = (await delivers.get('/events')).json
+    renameSync(file, `${file}.aside`)
+    mkdirSync(file)
+    await eventually(async () => expect((await delivers.get('/health/ready')).json.store).toBe('unavailable'))
+
+    for (const answer of [
+      await waits.get('/webhooks'),
+      await delivers.get('/webhooks/default/deliveries'),
+      await delivers.post('/webhooks/default/redrive', { after }),
+      await delivers.post('/webhooks/default/redrive', { failed: true }),
+    ]) {
+      expect(answer).toMatchObject({ status: 503, json: { code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' } })
+      expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
+    }
+    expect(await delivers.post('/webhooks/default/test', {})).toMatchObject({ status: 200, json: { status: 204 } })
+    expect(receiver.posts.map(({ event }) => event.type)).toEqual(['test'])
+    rmdirSync(file)
+    renameSync(`${file}.aside`, file)
+    await eventually(async () => expect((await delivers.get('/webhooks/default/deliveries')).status).toBe(200))
   })
 })
 
