@@ -1,14 +1,11 @@
 import type { Observe } from '../events.ts'
-import type { FailedDelivery } from '../store/deliveries.ts'
 import type { Endpoint, Reply } from './endpoint.ts'
 import { type Feed, isMade } from './feed.ts'
 import type { Health } from './health.ts'
 import type { Clock, EventReader } from './ports.ts'
+import type { Unsaved } from './unsaved.ts'
 import { mostRefusals, readRetryAfter, refusalDelayMs, verdictOf } from './verdict.ts'
 import type { Entry, Window } from './window.ts'
-
-/** What is to be saved with the state. */
-export type Unsaved = { failed: FailedDelivery[]; cleared: number[]; clearedAfter?: number; handled: number }
 
 type AttemptsOptions = {
   name: string

@@ -1,7 +1,7 @@
 import { createFeed, startNow } from './feed.ts'
 import { passes } from './filter.ts'
 import { createHealth } from './health.ts'
-import { readState } from './saved-state.ts'
+import { readState, stateAt } from './saved-state.ts'
 import { Tenure, type TenureOptions } from './tenure.ts'
 
 export type Deliverer = ReturnType<typeof createDeliverer>
@@ -81,12 +81,12 @@ export function createDeliverer({ holder, ...options }: Options) {
 
 /** Reads what is saved of a webhook, and begins to deliver. */
 async function beginTenure(options: TenureOptions): Promise<Tenure> {
-  const { name, webhook, store, clock, startedAt } = options
+  const { name, webhook, endpoint, store, clock, startedAt } = options
   const { account } = webhook
   const { saved, requests } = await store.deliveries.webhook(name)
   // The positions of another account mean nothing in the log of this one.
   const isKnown = saved?.account === account
-  const state = isKnown ? readState(saved.state) : await startNow(store.log, account)
+  const state = isKnown ? stateAt(endpoint.fingerprint, readState(saved.state)) : await startNow(store.log, account)
   const health = createHealth(state, startedAt)
   const feed = createFeed({ log: store.log, account, clock, wants: event => passes(webhook, event) }, state)
   await feed.restore(state.again)

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { Pool } from 'undici'
 import { version } from '../version.ts'
@@ -7,6 +8,8 @@ import type { Clock, WebhookConfig } from './ports.ts'
 export type Reply = { status: number; retryAfter?: string; error?: never } | { status?: never; retryAfter?: never; error: string }
 
 export type Endpoint = {
+  /** Differs where the URL or the secret does, and reveals neither. */
+  fingerprint: string
   /** Posts a signed body; never rejects. */
   post(id: string, body: string, signal?: AbortSignal): Promise<Reply>
   close(): Promise<void>
@@ -32,6 +35,7 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
   })
 
   return {
+    fingerprint: createHmac('sha256', secret).update(url.href).digest('base64url').slice(0, 12),
     async post(id, body, signal) {
       const timestamp = new Date(now())
       const deadline = new AbortController()

@@ -10,6 +10,8 @@ export type WebhookState = {
   again: number[]
   /** Attempts of what is not settled. */
   tried: Tried[]
+  /** The endpoint that the rest is about; a release before this field saved none. */
+  endpoint?: string
   paused?: { until: number; pauses: number }
   disabledAt?: number
   lastError?: string
@@ -21,7 +23,17 @@ type Tried = Pick<Entry, 'attempts' | 'refusals' | 'lastStatus' | 'lastError' | 
 
 export const readState = (text: string) => JSON.parse(text) as WebhookState // only `writeState` makes them
 
-export function writeState(window: Window, state: Pick<WebhookState, 'identity' | 'paused' | 'disabledAt' | 'lastError'>): string {
+/** What is known of an endpoint does not hold for another one, to which nothing has been refused either. */
+export function stateAt(endpoint: string, saved: WebhookState): WebhookState {
+  if ((saved.endpoint ?? endpoint) === endpoint) return saved
+  const { paused, disabledAt, lastError, ...state } = saved
+  return { ...state, tried: state.tried.map(tried => ({ ...tried, refusals: 0 })) }
+}
+
+export function writeState(
+  window: Window,
+  state: Pick<WebhookState, 'identity' | 'endpoint' | 'paused' | 'disabledAt' | 'lastError'>,
+): string {
   const tried: Tried[] = window.entries
     .filter(({ attempts }) => attempts > 0)
     .map(({ event: { position }, attempts, refusals, lastStatus, lastError, lastAttemptAt }) => ({

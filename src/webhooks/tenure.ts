@@ -1,11 +1,12 @@
 import type { Observe } from '../events.ts'
-import { Attempts, type Unsaved } from './attempts.ts'
+import { Attempts } from './attempts.ts'
 import { deliveriesAtOnce, type Endpoint } from './endpoint.ts'
 import type { Feed } from './feed.ts'
 import type { Health } from './health.ts'
 import type { Clock, EventReader, WebhookConfig, WebhookStore } from './ports.ts'
 import { writeState } from './saved-state.ts'
 import { createSaving, type Saving } from './saving.ts'
+import { takeUnsaved, type Unsaved } from './unsaved.ts'
 import { readWish } from './wishes.ts'
 
 export type TenureOptions = {
@@ -176,21 +177,20 @@ export class Tenure {
   }
 
   async #write() {
-    const { name, webhook, lease, store, lost } = this.#options
+    const { name, webhook, endpoint, lease, store, lost } = this.#options
     const { account } = webhook
-    const unsaved = this.#unsaved
-    const { failed, cleared, clearedAfter, handled } = unsaved
-    Object.assign(unsaved, { failed: [], cleared: [] })
-    delete unsaved.clearedAfter
+    const { taken, restore } = takeUnsaved(this.#unsaved)
     const { lastError } = this.#attempts
     const feed = this.#feed
-    const about = { identity: feed.identity(), ...this.#health.saved(), ...(lastError !== undefined && { lastError }) }
+    const about = {
+      identity: feed.identity(),
+      endpoint: endpoint.fingerprint,
+      ...this.#health.saved(),
+      ...(lastError !== undefined && { lastError }),
+    }
     const saved = { account, state: writeState(feed.window(), about) }
-    const change = { saved, failed, cleared, ...(clearedAfter !== undefined && { clearedAfter }), handled }
-    const isHeld = await store.deliveries.save(name, lease, change).catch(error => {
-      unsaved.failed.unshift(...failed)
-      unsaved.cleared.unshift(...cleared)
-      if (clearedAfter !== undefined) unsaved.clearedAfter ??= clearedAfter
+    const isHeld = await store.deliveries.save(name, lease, { saved, ...taken }).catch(error => {
+      restore()
       throw error
     })
     if (!isHeld) lost()
