@@ -2,7 +2,7 @@ import createFetchClient, { type Client as FetchClient, type MaybeOptionalInit }
 import type { HttpMethod, PathsWithMethod, RequiredKeysOf, SuccessResponse } from 'openapi-typescript-helpers'
 import type { components, paths } from './api.ts'
 import { type EventOptions, type GatewayEvent, listen, type Open } from './events.ts'
-import { GatewayProblem, problemOf, unreachable } from './problem.ts'
+import { checkAnswer, foreign, GatewayProblem, problemOf, unreachable } from './problem.ts'
 import { type Chat, type Content, formOf, type Post, type SendOptions, sendSafely } from './send.ts'
 
 export type { Chat, Content, components, EventOptions, GatewayEvent, paths, SendOptions }
@@ -50,8 +50,11 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
   }
   const http = createFetchClient<paths, Json>({ baseUrl, fetch: authorized })
   http.use({
-    async onResponse({ request, response }) {
-      if (!response.ok && response.status !== 304) throw await problemOf(request, response)
+    async onResponse({ request, response, options: { parseAs } }) {
+      if (response.status === 304) return
+      if (!response.ok) throw await problemOf(request, response)
+      if (parseAs !== 'stream')
+        await checkAnswer(request, response, parseAs === 'json' && response.status !== 204 && request.method !== 'HEAD')
     },
     onError: ({ request, error }) => (request.signal.aborted || !(error instanceof TypeError) ? undefined : unreachable(request, error)),
   })
@@ -66,7 +69,8 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
   }
   const openEvents: Open = async (query, last, signal) => {
     const headers = { accept: 'text/event-stream', ...(last !== undefined && { 'last-event-id': last }) }
-    const { data } = await http.GET('/events', { params: { query }, headers, parseAs: 'stream', signal })
+    const { data, response } = await http.GET('/events', { params: { query }, headers, parseAs: 'stream', signal })
+    if (!response.headers.get('content-type')?.startsWith('text/event-stream')) throw foreign({ method: 'GET' }, response)
     return data as ReadableStream<Uint8Array> // anything else has thrown
   }
   return {

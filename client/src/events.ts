@@ -47,12 +47,11 @@ export async function* listen(open: Open, { signal, after, onConnection, ...quer
         attempt = 0
         pauseMs = retryMs ?? pauseMs
         last = id ?? last
-        if (data !== undefined) yield JSON.parse(data) as GatewayEvent
+        if (data !== undefined) yield eventOf(data)
         silence = setTimeout(stop, silentMs)
       }
     } catch (error) {
       if (error instanceof GatewayProblem && error.retry === 'no') throw error
-      if (error instanceof SyntaxError) throw error // not our events
       lost = error
     } finally {
       clearTimeout(silence)
@@ -63,6 +62,15 @@ export async function* listen(open: Open, { signal, after, onConnection, ...quer
     const problem = lost instanceof GatewayProblem ? lost : interrupted(lost)
     onConnection?.(problem)
     await wait(delayMs(Math.max(attempt, 1), problem.retryAfterMs ?? (attempt === 0 ? pauseMs : undefined)), signal).catch(() => {})
+  }
+}
+
+function eventOf(data: string): GatewayEvent {
+  try {
+    return JSON.parse(data)
+  } catch (cause) {
+    const title = 'An event does not come from the gateway'
+    throw new GatewayProblem({ code: 'unreadable-answer', title, outcome: 'not_applied', retry: 'no' }, { cause })
   }
 }
 

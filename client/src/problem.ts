@@ -35,23 +35,57 @@ export class GatewayProblem extends Error {
   }
 }
 
+/** What matters of a request whose answer is lost. */
+type Sent = Pick<Request, 'method'>
 type Details = { retryAfterMs?: number | undefined; body?: ProblemBody; cause?: unknown }
 
 /** Reads the error out of an answer; one of a proxy, say, is judged by its status. */
 export async function problemOf(request: Request, response: Response): Promise<GatewayProblem> {
-  const { status, headers } = response
-  const seconds = Number(headers.get('retry-after') ?? Number.NaN)
-  const retryAfterMs = Number.isFinite(seconds) ? seconds * 1000 : undefined
-  if (headers.get('content-type')?.startsWith('application/problem+json')) {
-    const body = (await response.json().catch(() => undefined)) as ProblemBody | undefined // as the API document promises
-    if (typeof body?.code === 'string') return new GatewayProblem(body, { retryAfterMs, body })
+  const isProblem = response.headers.get('content-type')?.startsWith('application/problem+json')
+  const body = isProblem ? parsed(await textOf(request, response)) : undefined
+  if (typeof body?.code !== 'string') return foreign(request, response)
+  return new GatewayProblem(body as ProblemBody, { retryAfterMs: retryAfterMsOf(response), body: body as ProblemBody }) // as the API document promises
+}
+
+/** Throws unless a success came whole, and as JSON: openapi-fetch reads it after its last hook, where no error becomes a problem. */
+export async function checkAnswer(request: Request, response: Response, isJson: boolean): Promise<void> {
+  const text = await textOf(request, response.clone())
+  if (isJson && !parsed(text)) throw foreign(request, response)
+}
+
+/** An answer of something else on the way. A success says as little about the request as no answer. */
+export function foreign(request: Sent, response: Response): GatewayProblem {
+  const { status, ok } = response
+  const isPassing = ok || status >= 500 || status === 429 || status === 408
+  return unreadable(request, response, `The answer ${status} does not come from the gateway`, isPassing ? {} : { retry: 'no' })
+}
+
+async function textOf(request: Request, response: Response) {
+  try {
+    return await response.text()
+  } catch (cause) {
+    if (request.signal.aborted) throw cause
+    throw unreadable(request, response, `The answer ${response.status} broke off`, { cause })
   }
-  const passing = status >= 500 || status === 429 || status === 408
-  const title = `The answer ${status} does not come from the gateway`
-  return new GatewayProblem(
-    { code: 'unreadable-answer', status, title, ...lost(request), ...(!passing && { retry: 'no' }) },
-    { retryAfterMs },
-  )
+}
+
+function parsed(text: string): Partial<ProblemBody> | undefined {
+  try {
+    const value = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function unreadable(request: Sent, response: Response, title: string, { cause, ...verdict }: { retry?: 'no'; cause?: unknown }) {
+  const problem = { code: 'unreadable-answer', status: response.status, title, ...lost(request), ...verdict } as const
+  return new GatewayProblem(problem, { retryAfterMs: retryAfterMsOf(response), cause })
+}
+
+function retryAfterMsOf({ headers }: Response) {
+  const seconds = Number(headers.get('retry-after') ?? Number.NaN)
+  return Number.isFinite(seconds) ? seconds * 1000 : undefined
 }
 
 /** No answer came: the network failed, or the gateway is not there. */
@@ -59,7 +93,7 @@ export const unreachable = (request: Request, cause: unknown) =>
   new GatewayProblem({ code: 'gateway-unreachable', title: 'The gateway cannot be reached', ...lost(request) }, { cause })
 
 /** What is known of a request whose answer is lost. */
-const lost = ({ method }: Request) =>
+const lost = ({ method }: Sent) =>
   method === 'GET' || method === 'HEAD'
     ? ({ outcome: 'not_applied', retry: 'yes' } as const)
     : ({ outcome: 'unknown', retry: 'same-key' } as const)

@@ -13,14 +13,18 @@ const browser = browserOf()
 const scopes = ['messages:read', 'messages:send', 'files:send', 'events:read']
 const setUp = (options: { baseUrl: string; key: string }) => `import('/client.js').then(({ createClient, GatewayProblem }) => {
   const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
-  globalThis.lab = { chat, GatewayProblem, gateway: createClient(${JSON.stringify(options)}) }
+  globalThis.lab = { chat, GatewayProblem, cut: createClient({ baseUrl: location.origin + '/cut', key: 'any' }), gateway: createClient(${JSON.stringify(options)}) }
 })`
 
-/** A site of another origin than the gateway, with the client as a module. */
+/** A site of another origin than the gateway, with the client as a module; answers below `/cut` break off. */
 async function openSite() {
   const bundle = await rolldown({ input: fileURLToPath(new URL('../../client/src/client.ts', import.meta.url)), platform: 'browser' })
   const { output } = await bundle.generate()
-  const server = createServer(({ url }, response) => {
+  const server = createServer(({ url = '' }, response) => {
+    if (url.startsWith('/cut/')) {
+      const half = response.writeHead(201, { 'content-type': 'application/json', 'content-length': 500 })
+      return void half.write('{"id":', () => response.destroy())
+    }
     const [type, body] =
       url === '/client.js' ? ['text/javascript', output[0].code] : ['text/html', '<!doctype html><link rel="icon" href="data:,">']
     response.setHeader('content-type', type).end(body)
@@ -76,6 +80,11 @@ describe('The client in a page of another origin', { timeout: 120_000 }, () => {
         `const error = await gateway.send({ ...chat, destination: '34600000001' }, { message: 'Hello' }).catch(error => error)
       return [error instanceof GatewayProblem, error.code, error.outcome, error.retry, error.body.requestId.length > 7]`,
       )
+      const cut = await run(
+        page,
+        `const error = await lab.cut.send(chat, { message: 'Hello' }, { attempts: 1 }).catch(error => error)
+      return [error instanceof GatewayProblem, error.code, error.status, error.outcome, error.retry]`,
+      )
       await run(
         page,
         `lab.heard = []; lab.states = []; lab.end = new AbortController()
@@ -97,6 +106,7 @@ describe('The client in a page of another origin', { timeout: 120_000 }, () => {
       expect(text).toMatchObject({ kind: 'message', state: 'accepted', idempotencyKey: expect.stringMatching(/^[0-9a-f]{32}$/) })
       expect(file).toMatchObject({ kind: 'file', state: 'accepted' })
       expect(problem).toEqual([true, 'chat-not-allowed', 'not_applied', 'no', true])
+      expect(cut).toEqual([true, 'unreadable-answer', 201, 'unknown', 'same-key'])
       expect(sandbox.sent.map(({ method }) => method)).toEqual(['sendmessage', 'sendfile'])
     },
   )

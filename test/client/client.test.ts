@@ -35,6 +35,18 @@ const loseAnswer = async (request: Request): Promise<Response> => {
   await fetch(request)
   throw new TypeError('fetch failed')
 }
+/** Hands the request on, and cuts off the body of the answer. */
+const cutAnswer = async (request: Request): Promise<Response> => {
+  const response = await fetch(request)
+  const [byte] = new Uint8Array(await response.arrayBuffer())
+  const cut = new ReadableStream({
+    start: controller => controller.enqueue(Uint8Array.of(byte ?? 0)),
+    pull: controller => controller.error(new TypeError('terminated')),
+  })
+  return new Response(cut, response)
+}
+/** A page of something else on the way: a login, say. */
+const page = (body: string) => () => new Response(body, { headers: { 'content-type': 'text/html' } })
 const answer = (status: number, body: object) =>
   new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/problem+json', 'retry-after': '0' } })
 
@@ -83,6 +95,41 @@ describe('The client', () => {
     expect(refused).toMatchObject({ code: 'unreadable-answer', status: 403, retry: 'no' })
   })
 
+  test.for(['', '<html>Please log in</html>', '"ok"'])('takes the success %j for an answer of something else', async text => {
+    const { fetch } = network(page(text), page(text))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const read = await problemOf(client.get('/channels'))
+    const send = await problemOf(client.send(chat, hello, { attempts: 1 }))
+
+    expect(read).toMatchObject({ code: 'unreadable-answer', status: 200, outcome: 'not_applied', retry: 'yes' })
+    expect(send).toMatchObject({ status: 200, outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
+  })
+
+  test('throws a problem when an answer breaks off, an error or one for the client beneath too', async ({ gateway }) => {
+    const { fetch } = network(cutAnswer, cutAnswer, cutAnswer)
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+
+    const cut = [
+      await problemOf(client.get('/channels')),
+      await problemOf(client.get('/sends/{id}', { params: { path: { id: 'none' } } })),
+      await problemOf(client.http.GET('/channels', { parseAs: 'blob' })),
+    ]
+
+    expect(cut).toMatchObject([200, 404, 200].map(status => ({ code: 'unreadable-answer', status, retry: 'yes' })))
+    expect(cut.map(({ cause }) => cause)).toEqual(Array(3).fill(expect.any(TypeError)))
+  })
+
+  test('passes on an answer that has no body', async ({ gateway }) => {
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key })
+
+    const { response } = await client.http.GET('/channels')
+    const headers = { 'if-none-match': response.headers.get('etag') ?? '' }
+
+    expect((await client.http.GET('/channels', { headers })).response.status).toBe(304)
+    expect((await client.http.HEAD('/channels' as never)).response.status).toBe(200) // no operation of the API document
+  })
+
   test('fetches another key when the gateway refuses its own, and repeats the request with it', async ({ gateway, sandbox }) => {
     const asked: boolean[] = []
     const client = createClient({
@@ -129,6 +176,20 @@ describe('send()', () => {
     expect(sandbox.sent).toHaveLength(1)
     expect(retried).toEqual(['gateway-unreachable'])
     expect(keys).toEqual([send.idempotencyKey, send.idempotencyKey])
+  })
+
+  test.for([
+    ['breaks off', cutAnswer],
+    ['is a page', page('<html>Please log in</html>')],
+  ] as const)('sends once although the answer %s', async ([, fault], { gateway, sandbox }) => {
+    const { fetch, keys } = network(fault)
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+
+    const send = await client.send(chat, hello, { idempotencyKey: 'mine' })
+
+    expect(send).toMatchObject({ state: 'accepted', idempotencyKey: 'mine' })
+    expect(sandbox.sent).toHaveLength(1)
+    expect(keys).toEqual(['mine', 'mine'])
   })
 
   test('repeats what the gateway says may be repeated, with one key', async ({ gateway, sandbox }) => {

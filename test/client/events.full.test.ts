@@ -3,6 +3,7 @@ import { createClient, type EventOptions, type GatewayEvent, GatewayProblem } fr
 import { canaries, test } from '../gateway.ts'
 
 const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+const stream = { headers: { 'content-type': 'text/event-stream' } }
 const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
 
 /** Streams that break off after their first event, the first `times` of them, as connections do. */
@@ -71,7 +72,7 @@ describe('events()', () => {
     const fetch = async (request: Request) => {
       asked.push(request.headers.get('last-event-id'))
       const chunks = bodies.shift() ?? []
-      return new Response(ReadableStream.from(chunks.map(chunk => Buffer.from(chunk))) as ReadableStream)
+      return new Response(ReadableStream.from(chunks.map(chunk => Buffer.from(chunk))) as ReadableStream, stream)
     }
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
 
@@ -79,5 +80,21 @@ describe('events()', () => {
 
     expect(value).toEqual(event)
     expect(asked).toEqual([null, 'e1'])
+  })
+
+  test('reconnects after a page of something else, and throws an event that is none', async () => {
+    const answers = [
+      new Response('<html>\n\nPlease log in</html>', { headers: { 'content-type': 'text/html', 'retry-after': '0' } }),
+      new Response('data: <html>\n\n', stream),
+    ]
+    const fetch = async () => answers.shift() ?? new Response(null, { status: 404 })
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+    const connections: unknown[] = []
+
+    const listening = client.events({ onConnection: problem => connections.push(problem?.code) }).next()
+
+    await expect(listening).rejects.toBeInstanceOf(GatewayProblem)
+    await expect(listening).rejects.toMatchObject({ code: 'unreadable-answer', outcome: 'not_applied', retry: 'no' })
+    expect(connections).toEqual(['unreadable-answer', undefined])
   })
 })
