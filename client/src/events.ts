@@ -41,7 +41,7 @@ export async function* listen(open: Open, { signal, after, onConnection, ...quer
     let silence = setTimeout(stop, silentMs)
     let lost: unknown
     try {
-      for await (const { id, data, retryMs } of blocksOf(await open(query, last, connection.signal))) {
+      for await (const { id, data, retryMs } of blocksOf(await open(query, last, connection.signal), connection.signal)) {
         clearTimeout(silence)
         if (attempt > 0) onConnection?.(undefined)
         attempt = 0

@@ -1,9 +1,14 @@
 /** One block of a stream of server-sent events; without `data` it only moves the position. */
 export type Block = { id?: string; data?: string; retryMs?: number }
 
-/** Takes a stream apart. Comments yield empty blocks, so that the reader hears that the stream lives. */
-export async function* blocksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Block> {
+/**
+ * Takes a stream apart until its signal. Comments yield empty blocks, so that the reader hears that the stream lives.
+ *
+ * The signal of a request does not always end its body: in Node.js it is lost with the request, once the garbage collector takes that.
+ */
+export async function* blocksOf(body: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<Block> {
   const reader = body.getReader()
+  signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true })
   const decoder = new TextDecoder()
   let rest = ''
   try {

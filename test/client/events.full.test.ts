@@ -82,6 +82,23 @@ describe('events()', () => {
     expect(asked).toEqual([null, 'e1'])
   })
 
+  test('ends with its signal, and lets go of a stream that does not hear it', async () => {
+    let isLeft = false
+    const deaf = new ReadableStream({
+      start: controller => controller.enqueue(Buffer.from(': here\n\n')),
+      cancel: () => {
+        isLeft = true
+      },
+    })
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async () => new Response(deaf, stream) })
+    const done = new AbortController()
+
+    const { value } = await client.events({ signal: done.signal, onConnection: () => done.abort() }).next()
+
+    expect(value).toBeUndefined()
+    expect(isLeft).toBe(true)
+  })
+
   test('reconnects after a page of something else, and throws an event that is none', async () => {
     const answers = [
       new Response('<html>\n\nPlease log in</html>', { headers: { 'content-type': 'text/html', 'retry-after': '0' } }),
