@@ -10,14 +10,19 @@ import type { Check } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The handler asks `limitRequest` itself. */
+    /** The handler says that a request is beyond a limit: `request.limited` has the problem. */
     limitedByHandler?: true
+  }
+  interface FastifyRequest {
+    limited: Problem | undefined
   }
   interface FastifyInstance {
     /** Counts a request of its caller, and refuses one beyond a limit. */
-    limitRequest: Check
+    limitRequest(request: FastifyRequest, reply: FastifyReply): Limited
   }
 }
+
+type Limited = Problem | undefined | Promise<Problem | undefined>
 
 const windowMs = 60_000
 
@@ -83,11 +88,24 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
     reply.headers(headers)
     return limit(caller, reply, headers)
   }
-  const limitRequest: Check = ({ caller }, reply) =>
+  const limitRequest = ({ caller }: FastifyRequest, reply: FastifyReply): Limited =>
     caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
   app.decorate('limitRequest', limitRequest)
-  return (request, reply) => (request.route.limitedByHandler ? undefined : limitRequest(request, reply))
+  app.decorateRequest('limited')
+  return (request, reply) => {
+    if (isOfAgent(request)) return undefined
+    const limited = limitRequest(request, reply)
+    if (!request.route.limitedByHandler) return limited
+    const keep = (problem: Problem | undefined) => {
+      request.limited = problem
+      return undefined
+    }
+    return limited instanceof Promise ? limited.then(keep) : keep(limited)
+  }
 }
+
+/** A request that stands for the call of an agent, which was counted when it arrived; it has no socket. */
+const isOfAgent = ({ raw }: FastifyRequest) => 'isLightMyRequest' in raw
 
 function holdTo(status: RateStatus, reply: FastifyReply, ofToken?: LimitHeaders) {
   if (status.isExceeded) return tooManyRequests('requests', status)

@@ -7,8 +7,8 @@ import { Problem, problemBody } from '../problem/problem.ts'
 /**
  * The Model Context Protocol: tools that stand for routes.
  *
- * A call becomes a request to its route with the same key, so that scopes, chats, limits, ledger and problems are those of the route. To be
- * registered before the routes.
+ * A call becomes a request to its route with the same key, so that scopes, chats, ledger and problems are those of the route. Each message
+ * counts as one request when it arrives. To be registered before the routes.
  */
 export const mcp = fp<{ base: string }>(async function mcp(app: FastifyInstance, { base }) {
   const declared: RouteOptions[] = []
@@ -19,11 +19,11 @@ export const mcp = fp<{ base: string }>(async function mcp(app: FastifyInstance,
 
   app.post('/mcp', { config: { scope: 'any-key', limitedByHandler: true }, schema: { hide: true } }, async (request, reply) => {
     const { body } = request
-    const limited = isCall(body) ? undefined : await app.limitRequest(request, reply)
-    if (limited) throw limited
+    for (let n = 1; n < lengthOf(body); n++) request.limited ??= await app.limitRequest(request, reply)
+    if (request.limited && !isCall(body)) throw request.limited
     tools ??= declared.map(route => toolOf(describe(app, route)))
     const { serveMcp } = await import('../mcp/server.ts')
-    const answer = await serveMcp(webRequestOf(request, reply), body, toolboxOf(app, request, tools, base))
+    const answer = await serveMcp(webRequestOf(request, reply), body, toolboxOf(app, request, reply, tools, base))
     reply.code(answer.status).header('cache-control', 'no-store')
     const type = answer.headers.get('content-type')
     return reply.headers(type === null ? {} : { 'content-type': type }).send(await answer.text())
@@ -32,17 +32,21 @@ export const mcp = fp<{ base: string }>(async function mcp(app: FastifyInstance,
 
 const operationOf = ({ schema }: RouteOptions) => String((schema as { operationId?: string } | undefined)?.operationId)
 
-/** A call is a request of its own, which is counted there. */
+/** How many messages a body has: the first versions of the protocol send several at once. */
+const lengthOf = (body: unknown) => (Array.isArray(body) ? body.length : 1)
+
+/** An agent reads the problem of a call as the result of the tool. */
 const isCall = (body: unknown) => (body as { method?: unknown } | null)?.method === 'tools/call'
 
-function toolboxOf(app: FastifyInstance, request: FastifyRequest, tools: readonly Tool[], base: string): Toolbox {
-  const { id, ip, caller, headers } = request
+function toolboxOf(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply, tools: readonly Tool[], base: string): Toolbox {
+  const { id, ip, caller, headers, limited } = request
   return {
     tools: tools.filter(({ scope }) => scope === 'any-key' || caller?.scopes.has(scope)),
     async call(name, args) {
-      const tool = tools.find(tool => tool.name === name)
-      if (!tool) return undefined
       try {
+        if (limited) throw limited
+        const tool = tools.find(tool => tool.name === name)
+        if (!tool) return undefined
         const { method, path, headers: own, body } = requestOf(tool, args)
         const answer = await app.inject({
           method: method as HTTPMethods,
@@ -54,6 +58,7 @@ function toolboxOf(app: FastifyInstance, request: FastifyRequest, tools: readonl
         return { isError: answer.statusCode >= 400, body: answer.body }
       } catch (error) {
         if (!(error instanceof Problem)) throw error
+        reply.problemCode = error.code
         return { isError: true, body: JSON.stringify(problemBody(error, { base, requestId: id, instance: crypto.randomUUID() })) }
       }
     },

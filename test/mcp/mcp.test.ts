@@ -37,6 +37,19 @@ const chat = { ...channel, destination: '34600000000' }
 const hello = { ...chat, message: 'Hello', idempotencyKey: 'order-4711' }
 const reader = { key: 'fake-reader-key-0123456789', scopes: ['messages:read'], chats: ['whatsapp/100/34600000000'] } as const
 
+const limited = { key: 'fake-limited-key-0123456789', rateLimit: { requestsPerMinute: 20 } }
+const messageOf = (method: string, params: object = {}) => JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })
+const post = (gateway: TestGateway, body: string) =>
+  gateway.request('/mcp', {
+    method: 'POST',
+    key: limited.key,
+    headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+    body,
+  })
+/** What is left of the limit, after this request. */
+const leftOf = async (gateway: TestGateway) =>
+  Number(/r=(\d+)/.exec(String((await gateway.request('/me', { key: limited.key })).headers.ratelimit))?.[1])
+
 describe('POST /mcp', () => {
   test.for(['legacy', 'auto'] as const)(
     'serves agents that connect the %s way, and keeps nothing of them',
@@ -150,20 +163,40 @@ describe('POST /mcp', () => {
     expect(sandbox.calls).toEqual([])
   })
 
-  test('counts a call once, against the limits of the key', async ({ start, connect }) => {
-    const limited = { key: 'fake-limited-key-0123456789', rateLimit: { requestsPerMinute: 10 } }
+  test.for([
+    [1, messageOf('tools/list')],
+    [1, messageOf('tools/call', { name: 'list_channels', arguments: {} })],
+    [1, messageOf('tools/call', { name: 'nothing', arguments: {} })],
+    [1, messageOf('tools/call', { name: 'read_conversation', arguments: { platform: 5 } })],
+    [1, messageOf('tools/call', { name: 5 })],
+    [1, '{"jsonrpc":"2.0","method":"tools/call","params":{"name":"list_channels"}}'],
+    [1, '{"method":"tools/call"}'],
+    [1, '[]'],
+    [1, 'x'],
+    [3, `[${messageOf('tools/list')},${messageOf('tools/call', { name: 'list_channels' })},${messageOf('nothing')}]`],
+  ] as const)('counts %i for %s', async ([messages, body], { start }) => {
+    const gateway = await start({ ...on, callers: { limited } })
+    const before = await leftOf(gateway)
+
+    await post(gateway, body)
+
+    expect(before - (await leftOf(gateway))).toBe(messages + 1)
+  })
+
+  test('refuses what is beyond the limits of the key, a call in the words of its route', async ({ start, connect, sandbox }) => {
     const gateway = await start({ ...on, callers: { limited } })
     const { call } = await connect(gateway, limited.key)
-    const [, left] = /r=(\d+)/.exec(String((await gateway.request('/me', { key: limited.key })).headers.ratelimit)) ?? []
+    for (let left = await leftOf(gateway); left > 0; left--) expect((await call('get_send', {})).isError).toBe(true)
+    const batch = `[${messageOf('tools/call', { name: 'send_message', arguments: hello })},${messageOf('tools/list')}]`
 
-    for (let n = 0; n < Number(left); n++) expect((await call('list_channels')).isError).toBeFalsy()
-    expect(await call('list_channels')).toMatchObject({ isError: true, structuredContent: { code: 'rate-limited', retry: 'yes' } })
-    expect(
-      await gateway.request('/mcp', { method: 'POST', key: limited.key, headers: { 'content-type': 'application/json' }, body: '{}' }),
-    ).toMatchObject({
-      status: 429,
-      json: { code: 'rate-limited' },
-    })
+    const calls = [await call('list_channels'), await call('nothing'), await call('get_send', {})]
+    const others = [await post(gateway, messageOf('tools/list')), await post(gateway, batch)]
+
+    const refused = { code: 'rate-limited', outcome: 'not_applied', retry: 'yes' }
+    expect(calls).toMatchObject(Array(3).fill({ isError: true, structuredContent: refused }))
+    expect(others).toMatchObject(Array(2).fill({ status: 429, json: refused }))
+    expect(await gateway.logged(({ code, route }) => code === 'rate-limited' && route === '/mcp')).toMatchObject({ caller: 'limited' })
+    expect(sandbox.calls).toEqual([])
   })
 
   test('logs a call as a request of its route, answered, and lets the process end', async ({ start, connect }) => {
