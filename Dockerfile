@@ -24,7 +24,7 @@ COPY --from=build --chown=0:0 /app/dist ./dist
 COPY package.json ./
 # For the commands: node src/cli/doctor.ts, node src/cli/store.ts.
 COPY src ./src
-# The ledger; the only place that is written to.
+# The ledger and, if MEDIA_STORE is a folder, uploads. Only uploads on their way to S3 are written elsewhere, to /tmp.
 RUN mkdir data && chown 1000:1000 data
 VOLUME /app/data
 # By number, since Kubernetes cannot tell from a name that it is not root.

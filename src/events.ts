@@ -81,6 +81,10 @@ export type Events = {
   /** Files were deleted: they have expired, the ledger does not know their bytes (`orphan`), or their bytes are gone (`lost`). */
   mediaSwept: { reason: 'expired' | 'orphan' | 'lost'; count: number }
   mediaSweepFailed: { fault: string }
+  /** The media store did not take, give or delete the bytes of a file. */
+  mediaStoreFailed: { verb: 'open' | 'write' | 'read' | 'delete'; fault: string }
+  /** At the start: a folder that uploads need cannot be written to. */
+  mediaFolderNotWritable: { setting: 'MEDIA_STORE' | 'TMPDIR'; fault: string }
   /** Queued sends ended because the key of their bodies is lost. */
   queueKeysLost: { count: number }
   storeAnswered: { verb: string; ms: number }

@@ -25,8 +25,10 @@ export type MediaBytes = {
 export class MediaStoreError extends Error {
   override readonly name = 'MediaStoreError'
   declare readonly cause: 'full' | 'failed'
-  constructor(cause: 'full' | 'failed', code?: string) {
-    super(`The media store is ${cause === 'full' ? 'full' : 'out of order'}${code ? ` (${code})` : ''}`, { cause })
+  readonly code: string
+  constructor(cause: 'full' | 'failed', code = 'unknown') {
+    super(`The media store is ${cause === 'full' ? 'full' : 'out of order'} (${code})`, { cause })
+    this.code = code
   }
 }
 

@@ -60,7 +60,7 @@ async function write(source: Readable, path: string) {
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600, flush: true })
   const opened = { fault: undefined as unknown }
   file.on('error', error => {
-    opened.fault = error
+    if (error !== source.errored) opened.fault = error // not the sender's, with which the file ends too
   })
   try {
     await pipeline(source, file)

@@ -11,6 +11,7 @@ import { cleanName, type MediaType } from './content.ts'
 import type { Form, Upload } from './form.ts'
 import { known } from './known.ts'
 import type { MediaOptions } from './options.ts'
+import { reportingFailures } from './reporting.ts'
 import { createSweeper } from './sweeper.ts'
 import { resultOf } from './upload-result.ts'
 import { createUploadSlots } from './upload-slots.ts'
@@ -39,8 +40,15 @@ export class Media {
     this.#observe = options.observe ?? unobserved
     this.#now = options.now ?? Date.now
     const { ledger, place } = options
-    this.#open = loadOnce(async () => (await import('./open.ts')).openBytes(place))
-    this.sweep = createSweeper({ ledger, place, open: this.#open, observe: this.#observe, now: this.#now })
+    const open = loadOnce(async () => (await import('./open.ts')).openBytes(place))
+    this.#open = reportingFailures(open, this.#observe)
+    this.sweep = createSweeper({ ledger, place, open, observe: this.#observe, now: this.#now })
+  }
+
+  /** Reports a folder that uploads need and this process cannot write to; it is not refused, since all else works without it. */
+  async checkFolder(): Promise<void> {
+    const fault = await (await import('./open.ts')).folderFault(this.#options.place)
+    if (fault) this.#observe('mediaFolderNotWritable', fault)
   }
 
   /** Where Afilnet can fetch files; throws `media-not-public`. */

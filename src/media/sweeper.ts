@@ -59,7 +59,8 @@ export function createSweeper({ ledger, place, open, observe, now }: SweeperOpti
       await sweepOrphans()
       sweptAt = now()
     } catch (err) {
-      observe('mediaSweepFailed', { fault: err instanceof Error ? err.name : 'unknown' })
+      const { code, name } = err as { code?: string; name?: string } // of the media store, or of the ledger
+      observe('mediaSweepFailed', { fault: code ?? name ?? 'unknown' })
     }
   }
 }

@@ -18,5 +18,5 @@ export function startMedia({ config, ledger, observe, ownUrl, timeouts }: MediaP
   const { uploadMs, stallMs } = timeouts ?? {}
   const media = new Media({ ...config.media, ledger, observe, ownUrl, uploadMs, stallMs })
   const timer = setInterval(() => void media.sweep(), sweepMs).unref()
-  return { media, begin: () => void media.sweep(true), stop: () => clearInterval(timer) }
+  return { media, begin: () => void Promise.all([media.checkFolder(), media.sweep(true)]), stop: () => clearInterval(timer) }
 }

@@ -15,6 +15,7 @@ type Service = {
   environment?: Record<string, unknown>
   ports?: string[]
   volumes?: string[]
+  tmpfs?: string[]
   secrets?: string[]
   depends_on?: string[] | object
   networks: string[] | Record<string, { ipv4_address?: string } | null>
@@ -51,6 +52,14 @@ describe('docker-compose.yml', () => {
     if (one.image !== `afilnet-gateway:${packageVersion}`) {
       expect(one.image).toMatch(/:v?\d+\.\d+\.\d+(-[a-z]+)?$/)
       expect(one.user).toMatch(/^[1-9]\d*:\d+$/)
+    }
+  })
+
+  test('lets the gateways write temporary files, within bounds', () => {
+    for (const { tmpfs = [] } of gateways) {
+      const [, mebibytes] = /^\/tmp:size=(\d+)m$/.exec(tmpfs.join()) ?? []
+
+      expect(Number(mebibytes) * 2 ** 20).toBeGreaterThan(8 * Variables.properties.MEDIA_MAX_BYTES.default)
     }
   })
 

@@ -4,6 +4,7 @@ import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1'
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1'
 import { Namespace, PersistentVolumeClaim, Secret, Service } from 'kubernetes-models/v1'
 import { describe, expect, test } from 'vitest'
+import { Variables } from '../../src/config/variables.ts'
 import { documentsIn, find, isVariable, packageVersion, publicPaths, read } from './files.ts'
 
 const kinds = { Deployment, NetworkPolicy, PodDisruptionBudget, Namespace, PersistentVolumeClaim, Secret, Service }
@@ -68,7 +69,7 @@ describe('deploy/kubernetes', () => {
         .map(key => `${mountPath}/${key}`)
         .sort(),
     )
-    expect(pod.spec.volumes).toMatchObject([{ name: container.volumeMounts[0].name, secret: { secretName: secret.metadata.name } }])
+    expect(pod.spec.volumes[0]).toMatchObject({ name: container.volumeMounts[0].name, secret: { secretName: secret.metadata.name } })
     expect(pod.spec.volumes[0].secret.defaultMode.toString(8)).toBe('440')
   })
 
@@ -90,6 +91,15 @@ describe('deploy/kubernetes', () => {
       capabilities: { drop: ['ALL'] },
     })
     expect(container.resources.limits.memory).toBe('512Mi')
+  })
+
+  test('lets the pods write temporary files, as many as uploads of one time need', () => {
+    const mount = container.volumeMounts.find(({ mountPath }: { mountPath: string }) => mountPath === '/tmp')
+    const volume = pod.spec.volumes.find(({ name }: { name: string }) => name === mount?.name)
+    const [, gibibytes] = /^(\d+)Gi$/.exec(volume?.emptyDir?.sizeLimit) ?? [] // of a disk: no medium
+
+    expect(volume?.emptyDir).not.toHaveProperty('medium')
+    expect(Number(gibibytes) * 2 ** 30).toBeGreaterThanOrEqual(64 * 2 * Variables.properties.MEDIA_MAX_BYTES.default)
   })
 
   test('probes paths and ports that the gateway has', () => {

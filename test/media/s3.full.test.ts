@@ -114,6 +114,26 @@ describe('A media store in S3', () => {
     expect(JSON.stringify(gateway.log)).not.toMatch(/S3RVER|AWS4|127\.0\.0\.1/)
   })
 
+  test('gets nothing without a folder for temporary files, which the gateway logs at its start and with each upload', async ({ start }) => {
+    const { TMPDIR } = process.env
+    onTestFinished(() => {
+      if (TMPDIR === undefined) delete process.env.TMPDIR
+      else process.env.TMPDIR = TMPDIR
+    })
+    process.env.TMPDIR = '/nowhere'
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    const reply = await postForm(gateway, '/media', [['file', samples.png]])
+
+    expect(reply).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
+    expect(bucket.seen).toEqual([])
+    expect(await gateway.logged(({ setting }) => setting === 'TMPDIR')).toMatchObject({
+      level: 40,
+      msg: 'folder for uploads cannot be written to, they get 503',
+      fault: 'ENOENT',
+    })
+    expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'write', fault: 'ENOENT' })
+  })
+
   test.skipIf(noServer)(
     'serves at one gateway what was stored at another, until it is deleted (needs redis-server)',
     async ({ start, sandbox }) => {

@@ -34,6 +34,7 @@ describe('GET /metrics', () => {
     await rm(folder, { recursive: true })
     await writeFile(folder, 'no folder')
     statuses.push((await postForm(gateway, '/media', [['file', samples.png]])).status)
+    expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ level: 40, verb: 'write', fault: 'EEXIST' })
     const socket = gateway.open()
     socket.write(
       `POST /media HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${canaries.key}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 9000\r\n\r\n--b\r\n`,
@@ -62,4 +63,18 @@ describe('GET /metrics', () => {
     await rm(folder)
     await mkdir(folder)
   })
+})
+
+test('A gateway that cannot write to the folder for uploads logs it at its start', async ({ start }) => {
+  const file = join(mediaFolder, `file-${randomBytes(6).toString('hex')}`)
+  await mkdir(mediaFolder, { recursive: true })
+  await writeFile(file, 'no folder')
+  const gateway = await start({ env: { MEDIA_STORE: `file:${file}/of/media` } })
+
+  expect(await gateway.logged(({ msg }) => msg === 'folder for uploads cannot be written to, they get 503')).toMatchObject({
+    level: 40,
+    setting: 'MEDIA_STORE',
+    fault: 'ENOTDIR',
+  })
+  expect(await postForm(gateway, '/media', [['file', samples.png]])).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
 })

@@ -38,7 +38,7 @@ export async function checkMedia({ media: { url, place } }: Config, ledger: Medi
   } catch (error) {
     if (!(error instanceof MediaStoreError)) throw error
     const todo =
-      'Check MEDIA_STORE: the owner and free space of the folder, or the credentials, bucket and endpoint of S3. Uploads get 503 or 507'
+      'Check MEDIA_STORE: the owner and free space of the folder, or the credentials, bucket and endpoint of S3 and the folder for temporary files. Uploads get 503 or 507'
     return [{ ...named, verdict: 'broken', detail: error.message, todo }]
   }
 }
