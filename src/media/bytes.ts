@@ -1,7 +1,10 @@
+import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 
 /** Bytes that have arrived and cannot be fetched yet. */
 export type Draft = {
+  /** Up to so many of the bytes from `start` on; fewer at the end. */
+  read(start: number, length: number): Promise<Uint8Array>
   /** Makes them a file under this id: whole, or not at all. */
   commit(id: string): Promise<void>
   /** Deletes them; does nothing after `commit`, or a second time. */
@@ -40,4 +43,10 @@ export function mediaStoreError(error: unknown): MediaStoreError {
   const { code, name } = error as { code?: unknown; name?: unknown } // a system error has a code, one of S3 a name
   const word = [code, name].find((value): value is string => typeof value === 'string' && /^\w{1,40}$/.test(value))
   return new MediaStoreError(full.has(String(word)) ? 'full' : 'failed', word)
+}
+
+/** What `Draft.read` promises, of a file that is open. */
+export async function bytesAt(handle: FileHandle, start: number, length: number): Promise<Uint8Array> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, start)
+  return buffer.subarray(0, bytesRead)
 }

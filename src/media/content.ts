@@ -1,18 +1,46 @@
+import { type Draft, MediaStoreError } from './bytes.ts'
+
 /** The types of a file, as Afilnet has them. */
 export const mediaTypes = ['image', 'video', 'audio', 'voice', 'document', 'contact'] as const
 export type MediaType = (typeof mediaTypes)[number]
 
-/** How many bytes are kept of a file to tell what it is. */
-export const sampleBytes = 16_384
+type Arrived = Pick<Draft, 'read'> & { bytes: number; isText: boolean }
+
+// How much of a file is looked at: one may be made of so many parts that to follow them all would take long. Its first block then decides.
+const blockBytes = 16_384
+const maxBlocks = 256
+const maxReads = 10_000
 
 /** What a file is by its content: its name and what the caller says of it count for nothing. */
-export async function contentTypeOf(sample: Uint8Array, isText: boolean): Promise<string> {
-  const { fileTypeFromBuffer } = await import('file-type')
-  const mime = (await fileTypeFromBuffer(sample).catch(() => undefined))?.mime
-  const isCard = isText && /^\uFEFF?\s*BEGIN:VCARD\s/i.test(Buffer.from(sample.subarray(0, 256)).toString())
-  if (isCard) return 'text/vcard'
+export async function contentTypeOf({ read, bytes, isText }: Arrived): Promise<string> {
+  const { fileTypeFromBlob, fileTypeFromBuffer } = await import('file-type')
+  const first = await read(0, blockBytes)
+  if (/^(\xEF\xBB\xBF)?\s*BEGIN:VCARD\s/i.test(Buffer.from(first.subarray(0, 256)).toString('latin1'))) return 'text/vcard'
+  const found = await fileTypeFromBlob(blobOf(read, bytes, first)).catch(error => {
+    if (error instanceof MediaStoreError) throw error
+    return fileTypeFromBuffer(first).catch(() => undefined)
+  })
+  const mime = found?.mime
   if (mime !== undefined && mime !== ('text/vcard' as typeof mime)) return mime.replace(/;.*$/s, '')
   return isText ? 'text/plain' : 'application/octet-stream'
+}
+
+/** A file as `file-type` reads it: at any place, a few bytes at a time, which come from a block in memory where they can. */
+function blobOf(read: Draft['read'], size: number, first: Uint8Array): Blob {
+  let [block, blockAt, blocks, reads] = [first, 0, 0, 0]
+  const bytes = async (start: number, end: number) => {
+    if (++reads > maxReads) throw new RangeError('too many reads')
+    if (start < blockAt || end > blockAt + block.length) {
+      const length = Math.max(blockBytes, end - start)
+      blocks += length / blockBytes
+      if (blocks > maxBlocks) throw new RangeError('too many bytes')
+      block = await read(start, length)
+      blockAt = start
+    }
+    return block.slice(start - blockAt, end - blockAt)
+  }
+  const slice = (start: number, end: number) => ({ arrayBuffer: () => bytes(start, end) })
+  return { size, type: '', slice } as unknown as Blob // all that it uses of one
 }
 
 const isRaster = (contentType: string) => /^image\/(?!svg)/.test(contentType)

@@ -3,7 +3,7 @@ import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { type MediaBytes, mediaStoreError } from './bytes.ts'
+import { bytesAt, type MediaBytes, mediaStoreError } from './bytes.ts'
 
 /** An upload that stops for as long is over; the gateway ends it sooner. */
 const deadMs = 60_000
@@ -26,7 +26,12 @@ export async function openFolder(folder: string): Promise<MediaBytes> {
       await safely(mkdir(folder, { recursive: true, mode: 0o700 }))
       const path = at(`${process.pid}-${Date.now()}-${++drafts}.part`)
       await write(source, path)
+      const read = async (start: number, length: number) => {
+        const handle = await open(path, 'r')
+        return bytesAt(handle, start, length).finally(() => handle.close())
+      }
       return {
+        read: (start, length) => safely(read(start, length)),
         commit: id => safely(rename(path, at(id)).then(() => syncFolder(folder))),
         discard: () => safely(rm(path, { force: true })),
       }

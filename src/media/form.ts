@@ -5,7 +5,7 @@ import { Busboy, type BusboyFileStream } from '@fastify/busboy'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
-import { contentTypeOf, sampleBytes } from './content.ts'
+import { contentTypeOf } from './content.ts'
 
 /** A file that has arrived, and what it is. */
 export type Upload = Draft & { bytes: number; sha256: string; contentType: string; name: string | undefined; isKept: boolean }
@@ -101,12 +101,12 @@ async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileSt
   meter.on('error', () => {}) // an upload may be cut before the store listens; an error without a listener would end the process
   stream.on('error', error => meter.destroy(error))
   const draft = await store.draft(stream.pipe(meter))
-  const { bytes, sha256, sample, isText } = meter.result()
+  const { bytes, sha256, isText } = meter.result()
   const upload = { ...draft, bytes, sha256, contentType: '', name: fileName, isKept: false }
   form.files[name] = upload // from here on, `discard` deletes it
   if (stream.truncated) throw tooLarge(name, options.maxBytes)
   if (bytes === 0) throw invalidBody(pointer, 'is empty')
-  upload.contentType = await contentTypeOf(sample, isText)
+  upload.contentType = await contentTypeOf({ ...draft, bytes, isText })
 }
 
 const seen = new WeakMap<Form, Set<string>>()
@@ -126,11 +126,10 @@ async function readText(pointer: string, stream: Readable): Promise<string> {
   }
 }
 
-/** Counts and hashes what passes, keeps its beginning, and knows whether it is text. */
+/** Counts and hashes what passes, and knows whether it is text. */
 function createMeter() {
   const sha256 = createHash('sha256')
   const decoder = new TextDecoder('utf-8', { fatal: true })
-  const sample: Buffer[] = []
   let [bytes, isText] = [0, true]
   const decode = (chunk?: Buffer) => {
     try {
@@ -141,7 +140,6 @@ function createMeter() {
   }
   const meter = new Transform({
     transform(chunk: Buffer, _, done) {
-      if (bytes < sampleBytes) sample.push(Buffer.from(chunk.subarray(0, sampleBytes - bytes)))
       bytes += chunk.length
       sha256.update(chunk)
       decode(chunk)
@@ -152,7 +150,7 @@ function createMeter() {
       done()
     },
   })
-  return Object.assign(meter, { result: () => ({ bytes, sha256: sha256.digest('hex'), sample: Buffer.concat(sample), isText }) })
+  return Object.assign(meter, { result: () => ({ bytes, sha256: sha256.digest('hex'), isText }) })
 }
 
 /** Ends an upload that takes too long, or of which nothing comes any more. */

@@ -13,7 +13,11 @@ export function reportingFailures(open: () => Promise<MediaBytes>, observe: Obse
       ...bytes,
       async draft(source) {
         const draft = await bytes.draft(source).catch(report('write'))
-        return { ...draft, commit: id => draft.commit(id).catch(report('write')) }
+        return {
+          ...draft,
+          read: (start, length) => draft.read(start, length).catch(report('read')),
+          commit: id => draft.commit(id).catch(report('write')),
+        }
       },
       read: (id, range) => bytes.read(id, range).catch(report('read')),
       remove: id => bytes.remove(id).catch(report('delete')),

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { type MediaBytes, mediaStoreError } from './bytes.ts'
+import { bytesAt, type MediaBytes, mediaStoreError } from './bytes.ts'
 import type { MediaPlace } from './place.ts'
 
 const callMs = 10_000
@@ -58,6 +58,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
         throw error
       }
       return {
+        read: (start, length) => safely(bytesAt(handle, start, length)),
         async commit(id) {
           const Body = handle.createReadStream({ start: 0, autoClose: false })
           await safely(client.send(new PutObjectCommand({ ...named(id), Body, ContentLength: size }), within(putMs)))

@@ -1,8 +1,14 @@
 import { describe, expect, test } from 'vitest'
+import { MediaStoreError } from '../../src/media/bytes.ts'
 import { cleanName, contentTypeOf, fitsType, isInline, mediaTypes, typeOf } from '../../src/media/content.ts'
 import { readMediaPlace } from '../../src/media/place.ts'
 import { rangeOf } from '../../src/media/range.ts'
-import { samples } from './forms.ts'
+import { late, samples, word } from './forms.ts'
+
+const inMemory = (file: Uint8Array) => ({
+  bytes: file.length,
+  read: async (start: number, length: number) => file.subarray(start, start + length),
+})
 
 const texts = new Set(['svg', 'html', 'card', 'text', 'pdf'])
 
@@ -20,11 +26,47 @@ describe('the content of a file', () => {
     ['text', 'text/plain', 'document', false, ['document']],
     ['binary', 'application/octet-stream', 'document', false, ['document']],
   ] as const)('%s is %s', async ([name, contentType, type, inline, types]) => {
-    const found = await contentTypeOf(samples[name], texts.has(name))
+    const found = await contentTypeOf({ ...inMemory(samples[name]), isText: texts.has(name) })
 
     expect(found).toBe(contentType)
     expect({ type: typeOf(found), inline: isInline(found) }).toEqual({ type, inline })
     expect(mediaTypes.filter(type => fitsType(type, found))).toEqual(types)
+  })
+})
+
+describe('the content of a large file', () => {
+  test.for([
+    ['a TIFF whose directory is at its end', late.tiff, 'image/tiff'],
+    ['a FLAC behind a large tag', late.flac, 'audio/flac'],
+    ['a document whose types are at its end', late.docx, word],
+    ['a card in Latin-1', samples.latin, 'text/vcard'],
+  ] as const)('%s is what it says', async ([, file, contentType]) => {
+    expect(await contentTypeOf({ ...inMemory(file), isText: false })).toBe(contentType)
+  })
+
+  test('is looked at within bounds, however many parts it names', async () => {
+    const entry = Buffer.alloc(30 + 5_000 + 16, 1) // whose length follows its bytes, which therefore are searched
+    entry.set(Buffer.from('504b03041400080008000000000000000000000000000000000000000000', 'hex'))
+    entry.set(Buffer.from('504b0708000000008813000088130000', 'hex'), 30 + 5_000)
+    const hostile = Buffer.concat(Array(1_000).fill(entry))
+    const { read, bytes } = inMemory(hostile)
+    let looked = 0
+    const counted = (start: number, length: number) => {
+      looked += length
+      return read(start, length)
+    }
+
+    expect(await contentTypeOf({ read: counted, bytes, isText: false })).toBe('application/zip')
+    expect(looked).toBeLessThanOrEqual(4 * 2 ** 20 + 16_384)
+  })
+
+  test('is not guessed while the store does not give it', async () => {
+    const read = async (start: number, length: number) => {
+      if (start > 0) throw new MediaStoreError('failed', 'EIO')
+      return late.tiff.subarray(start, start + length)
+    }
+
+    await expect(contentTypeOf({ read, bytes: late.tiff.length, isText: false })).rejects.toMatchObject({ code: 'EIO' })
   })
 })
 

@@ -18,8 +18,29 @@ export const samples = {
   svg: Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
   html: Buffer.from('<!doctype html><script>alert(document.domain)</script>'),
   card: Buffer.from('BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ana\r\nEND:VCARD\r\n'),
+  latin: Buffer.from('BEGIN:VCARD\r\nFN:Iñaki\r\nEND:VCARD\r\n', 'latin1'),
   text: Buffer.from('plain text, ñandú 👍\n'),
   binary: Buffer.from([0xff, 0xfe, 0xfd, 0x00, 0x81, 0x80]),
+}
+
+const skipped = Buffer.alloc(100_000)
+const id3 = Buffer.concat([Buffer.from('ID3\x03\0\0', 'latin1'), Buffer.from([0, 6, 0x0d, 0x20]), skipped]) // 100,000 in seven bits each
+const part = (name: string, text: Buffer) => {
+  const head = Buffer.alloc(30)
+  head.writeUInt32LE(0x04034b50, 0)
+  head.writeUInt32LE(text.length, 18)
+  head.writeUInt32LE(text.length, 22)
+  head.writeUInt16LE(name.length, 26)
+  return Buffer.concat([head, Buffer.from(name), text])
+}
+export const word = 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'
+const types = part('[Content_Types].xml', Buffer.from(`<Types><Override ContentType="${word}.main+xml"/></Types>`))
+
+/** Files whose first 16 kB do not say what they are. */
+export const late = {
+  tiff: Buffer.concat([Buffer.from('49492a00a8860100', 'hex'), skipped.subarray(8), Buffer.from('0100000103000100000001000000', 'hex')]),
+  flac: Buffer.concat([id3, Buffer.from('fLaC'), skipped]),
+  docx: Buffer.concat([part('media/1.png', skipped), types]),
 }
 
 export const sha256 = (bytes: Uint8Array) => hash('sha256', bytes)

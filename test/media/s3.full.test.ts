@@ -10,7 +10,7 @@ import S3rver from 's3rver'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished } from 'vitest'
 import { test } from '../gateway.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
-import { fetched, postForm, samples, sha256 } from './forms.ts'
+import { fetched, late, postForm, samples, sha256 } from './forms.ts'
 
 const files = '/chats/whatsapp/100/34600000000/files'
 const credentials = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' } // s3rver knows no others
@@ -73,10 +73,11 @@ describe('A media store in S3', () => {
     const large = Buffer.concat([samples.png, randomBytes(5_000_000)])
     const stored = await postForm(gateway, '/media', [['file', large]])
     const sent = await postForm(gateway, files, [['file', samples.gif]])
+    const tiff = await postForm(gateway, '/media', [['file', late.tiff]])
     const puts = bucket.seen.filter(({ method }) => method === 'PUT')
 
-    expect([stored.status, sent.status]).toEqual([201, 201])
-    expect(puts.map(({ body }) => hash('sha256', body))).toEqual([sha256(large), sha256(samples.gif)])
+    expect([stored.status, sent.status, tiff.json.contentType]).toEqual([201, 201, 'image/tiff'])
+    expect(puts.map(({ body }) => hash('sha256', body))).toEqual([sha256(large), sha256(samples.gif), sha256(late.tiff)])
     expect(puts[0]?.path).toMatch(new RegExp(`^/media/uploads/${stored.json.id}\\b`))
     expect(puts[0]?.headers['content-length']).toBe(String(large.length))
     for (const { headers } of bucket.seen) {

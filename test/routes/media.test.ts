@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
 import { canaries, sharedTest, test } from '../gateway.ts'
-import { fetched, postForm, samples, sha256 } from '../media/forms.ts'
+import { fetched, late, postForm, samples, sha256, word } from '../media/forms.ts'
 import { policy } from '../store/sends.ts'
 
 const files = '/chats/whatsapp/100/34600000000/files'
@@ -29,6 +29,21 @@ describe('POST /media', () => {
     expect((await fetched(url)).bytes).toEqual(samples.png)
     expect(await gateway.request(`/media/${id}`, { method: 'DELETE' })).toMatchObject({ status: 204, text: '' })
     expect([(await fetched(url)).status, (await gateway.get(`/media/${id}`)).json.code]).toEqual([404, 'media-not-found'])
+  })
+
+  sharedTest.for([
+    ['a TIFF whose directory is at its end', 'image', late.tiff, 'image/tiff'],
+    ['a FLAC behind a large tag', 'voice', late.flac, 'audio/flac'],
+    ['a document whose types are at its end', 'document', late.docx, word],
+    ['a card in Latin-1', 'contact', samples.latin, 'text/vcard'],
+  ] as const)('takes %s for what it is', async ([, type, bytes, contentType], { gateway }) => {
+    const { status, json } = await postForm(gateway, '/media', [
+      ['type', type],
+      ['file', bytes],
+    ])
+
+    expect([status, json.contentType]).toEqual([201, contentType])
+    expect(await fetched(json.url)).toMatchObject({ headers: { 'content-type': contentType }, bytes })
   })
 
   sharedTest.for([
