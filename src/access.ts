@@ -1,5 +1,8 @@
 import { hash } from 'node:crypto'
 
+/** The platforms that Afilnet's manual names. */
+export const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
+
 /** The scopes that a key can have. */
 export const scopes = [
   'channels:read',

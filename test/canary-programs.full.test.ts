@@ -35,7 +35,8 @@ describe('What the programs say', () => {
     const HOOK = `whsec_${Buffer.from(secret.padEnd(32, '.')).toString('base64')}`
     const QUEUE_KEY = Buffer.from(secret.padEnd(32, '-')).toString('base64')
     const hook = { url: `https://crm.example.com/?token=${secret}`, secret: { env: 'HOOK' }, account: 'main' }
-    const GATEWAY_CONFIG = file({ accounts: { main }, callers: { crm: caller }, webhooks: { hook } })
+    const accounts = { main: { ...main, events: { channels: ['*'] } } }
+    const GATEWAY_CONFIG = file({ accounts, callers: { crm: caller }, webhooks: { hook } })
 
     const { status, said } = run('src/main.ts', ['--check'], { GATEWAY_CONFIG, MAIN_PASSWORD: secret, HOOK, QUEUE_KEY })
 

@@ -3,7 +3,7 @@ import { type AccountConfig, type AccountParts, accountOf } from './account.ts'
 import { readRows } from './file.ts'
 import type { CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
-import { digestIssue, type ReadFile, withoutNewline } from './secrets.ts'
+import { digestIssue, isTwice, type ReadFile, withoutNewline } from './secrets.ts'
 import { isIdle } from './transport.ts'
 import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
 import type { Environment, Report, Values } from './variables.ts'
@@ -51,6 +51,7 @@ export function readSingle(values: Partial<Values>, connections: number, read: R
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
   const issue = keySha256.map(digestIssue).find(Boolean)
   if (issue) report('GATEWAY_KEY_SHA256', issue)
+  else if (isTwice(keySha256)) report('GATEWAY_KEY_SHA256', 'is twice the same digest')
   const requestsPerMinute = values.RATE_LIMIT_PER_MINUTE
   const rateLimit = requestsPerMinute !== undefined && { rateLimit: { requestsPerMinute } }
   return {
@@ -99,8 +100,11 @@ export function readMany(path: string, { environment, read, connections, report 
     const chats = row.chats && normalizeChats(row.chats, `${path}.chats`, warnings)
     return [name, { ...row, ...(chats && { chats }) } as CallerConfig] as const // complete, or reported already
   })
+  const eventless = rows.accounts.filter(({ row, wrong }) => row.events === undefined && !wrong.has('events')).map(({ name }) => name)
   const webhooks = rows.webhooks.map(({ name, path, row: { $comment, chats, secret, ...row } }) => {
     if (row.account !== undefined && !names.includes(row.account)) report(`${path}.account`, noAccount(row.account, names))
+    else if (row.account !== undefined && eventless.includes(row.account))
+      report(`${path}.account`, 'has no events, which a webhook needs; name the channels to watch in events.channels of that account')
     const references = secret === undefined ? [] : [secret].flat()
     used.push(...references.flatMap(reference => ('env' in reference ? [reference.env] : [])))
     const secrets = references.map(reference => readReference(reference, environment, read, message => report(`${path}.secret`, message)))

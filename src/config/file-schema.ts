@@ -1,6 +1,6 @@
 // Longer than 200 lines, because it is one table: everything that the file of GATEWAY_CONFIG may hold.
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { chatPattern, scopes } from '../access.ts'
+import { chatPattern, platforms, scopes } from '../access.ts'
 import { grants, jsonStyles, transportNames } from '../afilnet/transports.ts'
 import { channelPattern } from './variables/events.ts'
 
@@ -33,14 +33,14 @@ const reference = (what: string) =>
   )
 const word = (description: string, expected = 'a string') => Type.Optional(Type.String({ pattern: '\\S', description, expected }))
 
-const chats = (description: string) =>
+const chats = (description: string, { minItems }: { minItems: number }) =>
   Type.Array(
     Type.String({
       pattern: chatPattern,
       description: 'platform/platformId/destination, each a literal, a literal prefix and *, or *',
       expected: 'three segments such as whatsapp/100/34*, each a literal, a literal prefix and *, or *',
     }),
-    { description, expected: 'a list of chat patterns' },
+    { minItems, description, expected: 'a list of chat patterns' },
   )
 
 export type AccountRow = Static<typeof AccountRow>
@@ -91,9 +91,9 @@ export const AccountRow = Type.Object(
             Type.String({
               pattern: channelPattern,
               description: 'A channel to watch',
-              expected: 'a channel such as whatsapp/100, telegram/* or *',
+              expected: `a channel such as whatsapp/100, telegram/* or * (platforms: ${platforms.join(', ')})`,
             }),
-            { description: 'The channels to watch', expected: 'a list of channels' },
+            { minItems: 1, description: 'The channels to watch', expected: 'a list of channels; without events, leave events out' },
           ),
           intervalMs: Type.Optional(
             Type.Integer({
@@ -139,7 +139,7 @@ export const CallerRow = Type.Object(
     ),
     account: Type.String({ description: 'The name of the Afilnet account that the caller uses', expected: 'the name of an account' }),
     scopes: Type.Array(words(scopes, 'What the key may do'), { description: 'What the key may do', expected: 'a list of scopes' }),
-    chats: Type.Optional(chats('The chats that the caller may use; without it: all')),
+    chats: Type.Optional(chats('The chats that the caller may use; without it: all', { minItems: 0 })),
     expires: Type.Optional(
       Type.String({
         pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?(Z|[+-]\\d\\d:\\d\\d)$',
@@ -188,7 +188,7 @@ export const WebhookRow = Type.Object(
         expected: 'a list of event types',
       }),
     ),
-    chats: Type.Optional(chats('The chats whose events it gets; without it: all')),
+    chats: Type.Optional(chats('The chats whose events it gets; without it: all', { minItems: 1 })),
   },
   { ...strict, description: 'One endpoint that gets the events of an account', expected: 'an object' },
 )

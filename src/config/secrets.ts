@@ -74,3 +74,6 @@ export function readIssue({ code }: NodeJS.ErrnoException): string {
 
 /** A secret from a file, without the newline at its end. */
 export const withoutNewline = (text: string) => text.replace(/\r?\n$/, '')
+
+/** Whether a list of two, as during a rotation, has the same value twice. */
+export const isTwice = (values: readonly (string | undefined)[]) => values.length > new Set(values).size

@@ -1,7 +1,7 @@
 import { isLoopback } from '../lib/addresses.ts'
 import type { WebhookRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
-import { passwordIssue } from './secrets.ts'
+import { isTwice, passwordIssue } from './secrets.ts'
 import type { Report, Values } from './variables.ts'
 
 export type WebhookConfig = Pick<WebhookRow, 'account' | 'types'> & {
@@ -13,12 +13,14 @@ export type WebhookConfig = Pick<WebhookRow, 'account' | 'types'> & {
 
 /** The webhook of the environment, if there is one. */
 export function readSingleWebhook(
-  { WEBHOOK_URL: url, WEBHOOK_SECRET: secret }: Partial<Values>,
+  { WEBHOOK_URL: url, WEBHOOK_SECRET: secret, EVENTS_CHANNELS: channels }: Partial<Values>,
   report: Report,
 ): Record<string, WebhookConfig> {
   if (url === undefined && secret === undefined) return {}
   if (url === undefined) report('WEBHOOK_URL', 'is not set, but WEBHOOK_SECRET is; set both or neither')
   if (secret === undefined) report('WEBHOOK_SECRET', 'is not set, but WEBHOOK_URL is; set both or neither')
+  if (url !== undefined && channels === undefined)
+    report('EVENTS_CHANNELS', 'is not set, but WEBHOOK_URL is; a webhook needs the events of the channels that it names')
   const pathOf = (property: string) => `WEBHOOK_${property.toUpperCase()}`
   return { default: webhookOf({ account: 'default', url, secrets: secret?.split(',') ?? [] }, pathOf, report) }
 }
@@ -35,7 +37,7 @@ export function webhookOf({ url, secrets, ...rest }: Parts, pathOf: (property: '
   if (urlIssue) report(pathOf('url'), urlIssue)
   const secretIssue = secrets.map(secret => secret && signingSecretIssue(secret)).find(Boolean)
   if (secretIssue) report(pathOf('secret'), secretIssue)
-  else if (secrets.length > 1 && new Set(secrets).size === 1) report(pathOf('secret'), 'is twice the same secret')
+  else if (isTwice(secrets)) report(pathOf('secret'), 'is twice the same secret')
   return { ...rest, url: URL.parse(url ?? ''), secrets } as WebhookConfig // complete, or reported and never used
 }
 

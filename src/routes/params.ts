@@ -1,7 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { platforms } from '../access.ts'
 import { openWord } from '../lib/string-enum.ts'
-
-export const platforms = ['webchat', 'whatsapp', 'telegram', 'operator'] as const
 
 /** A platform in a request; a string, so that a value from an answer can be passed on as it is. */
 export const Platform = Type.String({

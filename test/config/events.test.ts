@@ -36,8 +36,15 @@ describe('Events', () => {
     ['whatsapp/100/*', 'EVENTS_CHANNELS'],
     ['whatsapp/100,', 'EVENTS_CHANNELS'],
     ['whatsapp/*0', 'EVENTS_CHANNELS'],
+    ['foo/1', 'EVENTS_CHANNELS'],
+    ['WhatsApp/1', 'EVENTS_CHANNELS'],
+    ['/1', 'EVENTS_CHANNELS'],
   ] as const)('refuse %j', ([channels, path]) => {
     expect(issuesOf({ EVENTS_CHANNELS: channels })).toEqual([path])
+  })
+
+  test.for(['whatsapp/100', 'webchat/*', 'operator/1*', 'what*/100', '*/100', '*/*', '*'])('watch %j', channels => {
+    expect(eventsOf({ EVENTS_CHANNELS: channels })?.channels).toEqual([channels])
   })
 
   test('refuse to look more often than once a second', () => {

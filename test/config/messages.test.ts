@@ -32,6 +32,7 @@ function issuesOf(environment: Environment): string[] {
 }
 
 const milliseconds = 'a number of milliseconds (1 to 3600000)'
+const queueKey = Buffer.alloc(32, 7).toString('base64')
 const url = 'an absolute URL such as https://chat.example.com'
 
 describe('An issue', () => {
@@ -71,6 +72,8 @@ describe('An issue', () => {
     ],
     [{ GATEWAY_KEY_SHA256: digest.toUpperCase() }, 'GATEWAY_KEY_SHA256: has upper-case letters; write the digest in lower-case hex'],
     [{ GATEWAY_KEY_SHA256: `sha256:${digest}` }, 'GATEWAY_KEY_SHA256: has a prefix; write only the 64 hex digits'],
+    [{ GATEWAY_KEY_SHA256: `${digest},${digest}` }, 'GATEWAY_KEY_SHA256: is twice the same digest'],
+    [{ QUEUE_KEY: `${queueKey},${queueKey}` }, 'QUEUE_KEY: is twice the same key'],
     [
       { GATEWAY_CONFIG: folder, AFILNET_USER: '', AFILNET_PASSWORD: '', GATEWAY_KEY_SHA256: '' },
       'GATEWAY_CONFIG: the file is a directory, not a file',

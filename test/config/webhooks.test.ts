@@ -9,7 +9,8 @@ import type { Environment } from '../../src/config/variables.ts'
 const secretOf = (text: string) => `whsec_${Buffer.from(text.padEnd(32, '.')).toString('base64')}`
 const secret = secretOf('fake-secret-one')
 const other = secretOf('fake-secret-two')
-const single = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: 'ab'.repeat(32) }
+const eventless = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: 'ab'.repeat(32) }
+const single = { ...eventless, EVENTS_CHANNELS: '*' }
 const directory = mkdtempSync(join(tmpdir(), 'webhooks-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
@@ -17,15 +18,19 @@ const write = (name: string, content: string) => {
   writeFileSync(join(directory, name), content)
   return join(directory, name)
 }
-const fileWith = (webhooks: unknown): Environment => ({
+const fileWith = (webhooks: unknown, more: object = {}): Environment => ({
   PASSWORD: 'pa$$ word',
   HOOK: secret,
   GATEWAY_CONFIG: write(
     'config.json',
     JSON.stringify({
-      accounts: { main: { user: 'ops@example.com', password: { env: 'PASSWORD' } } },
+      accounts: {
+        main: { user: 'ops@example.com', password: { env: 'PASSWORD' }, events: { channels: ['*'] } },
+        quiet: { user: 'ops@example.com', password: { env: 'PASSWORD' } },
+      },
       callers: { crm: { keySha256: ['ab'.repeat(32)], account: 'main', scopes: [] } },
       webhooks,
+      ...more,
     }),
   ),
 })
@@ -87,12 +92,20 @@ describe('Webhooks', () => {
     expect(JSON.stringify(issues)).not.toMatch(/canary|Y2FuYXJ5/)
   })
 
+  test('of the environment need events', () => {
+    const issues = issuesIn({ ...eventless, WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret })
+
+    expect(issues).toEqual({ EVENTS_CHANNELS: expect.stringMatching(/is not set, but WEBHOOK_URL is/) })
+  })
+
   test.for([
     [{ crm: { ...crm, url: 'http://crm.example.com' } }, 'webhooks.crm.url', /plain http/],
     [{ crm: { ...crm, secret: 'whsec_canary' } }, 'webhooks.crm.secret', /never write the secret itself/],
     [{ crm: { ...crm, secret: [{ env: 'HOOK' }] } }, 'webhooks.crm.secret', /list of two/],
     [{ crm: { ...crm, secret: { env: 'NOPE' } } }, 'webhooks.crm.secret', /the environment variable NOPE is not set/],
-    [{ crm: { ...crm, account: 'mian' } }, 'webhooks.crm.account', /there is no account "mian" \(accounts: main\)/],
+    [{ crm: { ...crm, account: 'mian' } }, 'webhooks.crm.account', /there is no account "mian" \(accounts: main, quiet\)/],
+    [{ crm: { ...crm, account: 'quiet' } }, 'webhooks.crm.account', /has no events/],
+    [{ crm: { ...crm, chats: [] } }, 'webhooks.crm.chats', /not a list of chat patterns/],
     [{ crm: { ...crm, types: ['message.sent'] } }, 'webhooks.crm.types[0]', /not one of message.created/],
     [{ crm: { ...crm, chats: ['x'] } }, 'webhooks.crm.chats[0]', /three segments/],
     [{ crm: { ...crm, secrets: [] } }, 'webhooks.crm.secrets', /did you mean secret/],
@@ -102,6 +115,14 @@ describe('Webhooks', () => {
 
     expect(issues[path]).toMatch(message)
     expect(JSON.stringify(issues)).not.toContain('canary')
+  })
+
+  test('say nothing of events whose own mistake is reported', () => {
+    const main = { user: 'ops@example.com', password: { env: 'PASSWORD' }, events: { channels: ['foo/1'] } }
+
+    expect(issuesIn(fileWith({ crm }, { accounts: { main } }))).toEqual({
+      'accounts.main.events.channels[0]': expect.stringMatching(/foo\/1.*platforms: webchat, whatsapp, telegram, operator/),
+    })
   })
 
   test('of the environment do not stand beside a file', () => {

@@ -1,10 +1,11 @@
 import { Type } from '@sinclair/typebox'
+import { platforms } from '../../access.ts'
 import { type Field, type Group, text } from './fields.ts'
 
-export const expectedChannels = 'channels such as whatsapp/100 or telegram/*, separated by commas, or *'
+export const expectedChannels = `channels such as whatsapp/100 or telegram/*, separated by commas, or * (platforms: ${platforms.join(', ')})`
 
 /** What `EVENTS_CHANNELS` and the `events.channels` of an account name: a channel, or several with a `*`. */
-export const channelPattern = '^(\\*|([^/*,\\s]+\\*?|\\*)/([^/*,]+\\*?|\\*))$'
+export const channelPattern = `^(\\*|(${platforms.join('|')}|[^/*,\\s]*\\*)/([^/*,]+\\*?|\\*))$`
 
 /** The interval of an account that sets no other one. */
 export const usualIntervalMs = 5_000

@@ -8,7 +8,8 @@ export const webhooks = {
     WEBHOOK_URL: text({
       single: true,
       expected: 'a URL with https, or with http on a loopback host',
-      description: 'Where the events of the one account are posted to. GATEWAY_CONFIG takes several webhooks. Needs WEBHOOK_SECRET.',
+      description:
+        'Where the events of the one account are posted to. GATEWAY_CONFIG takes several webhooks. Needs WEBHOOK_SECRET and EVENTS_CHANNELS.',
       example: 'https://crm.example.com/afilnet-events',
     }),
     WEBHOOK_SECRET: Type.Optional(
