@@ -1,4 +1,4 @@
-import { normalizePattern, type Scope, scopes } from '../access.ts'
+import { normalizePattern, platforms, type Scope, scopes } from '../access.ts'
 import { type AccountConfig, type AccountParts, accountOf } from './account.ts'
 import { readRows } from './file.ts'
 import type { CallerRow } from './file-schema.ts'
@@ -100,11 +100,8 @@ export function readMany(path: string, { environment, read, connections, report 
     const chats = row.chats && normalizeChats(row.chats, `${path}.chats`, warnings)
     return [name, { ...row, ...(chats && { chats }) } as CallerConfig] as const // complete, or reported already
   })
-  const eventless = rows.accounts.filter(({ row, wrong }) => row.events === undefined && !wrong.has('events')).map(({ name }) => name)
   const webhooks = rows.webhooks.map(({ name, path, row: { $comment, chats, secret, ...row } }) => {
     if (row.account !== undefined && !names.includes(row.account)) report(`${path}.account`, noAccount(row.account, names))
-    else if (row.account !== undefined && eventless.includes(row.account))
-      report(`${path}.account`, 'has no events, which a webhook needs; name the channels to watch in events.channels of that account')
     const references = secret === undefined ? [] : [secret].flat()
     used.push(...references.flatMap(reference => ('env' in reference ? [reference.env] : [])))
     const secrets = references.map(reference => readReference(reference, environment, read, message => report(`${path}.secret`, message)))
@@ -127,9 +124,15 @@ function noAccount(name: string, names: readonly string[]) {
 }
 
 /** Chat patterns as requests are compared with them; adds a warning for each that is written otherwise. */
+function isKnownPlatform(pattern: string) {
+  const [platform = ''] = pattern.split('/', 1)
+  return platforms.some(known => (platform.endsWith('*') ? known.startsWith(platform.slice(0, -1)) : known === platform))
+}
+
 function normalizeChats(patterns: readonly string[], path: string, warnings: string[]): string[] {
   return patterns.flatMap((pattern, i) => {
     const normalized = normalizePattern(pattern)
+    if (!isKnownPlatform(pattern)) warnings.push(`${path}[${i}]: fits no chat, since the platforms are ${platforms.join(', ')}`)
     if (normalized.join() !== pattern)
       warnings.push(`${path}[${i}]: WhatsApp numbers are compared by their digits; the pattern is read as ${normalized.at(-1)}`)
     return normalized

@@ -123,7 +123,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
 
 /** What is valid and yet probably not meant. */
 export function warningsOf(config: Config, now = Date.now()): string[] {
-  const { accounts, callers, tracing, publicUrl, trustProxy, keepAliveMs } = config
+  const { accounts, callers, webhooks, tracing, publicUrl, trustProxy, keepAliveMs } = config
   const inTheClear = tracing?.endpoint.protocol === 'http:' && !isLoopback(tracing.endpoint) && Object.keys(tracing.headers).length > 0
   const isPublicInTheClear = publicUrl?.protocol === 'http:' && !isLoopback(publicUrl)
   const wide = trustProxy.filter(block => Number(block.split('/')[1] ?? 128) < (block.includes(':') ? 7 : 8))
@@ -138,6 +138,9 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
     ...Object.entries(accounts).flatMap(warningsOfAccount),
     ...Object.entries(callers).flatMap(([name, { expires }]: [string, CallerConfig]) =>
       expires !== undefined && Date.parse(expires) <= now ? [`caller ${name}: its keys have expired`] : [],
+    ),
+    ...Object.entries(webhooks).flatMap(([name, { account }]) =>
+      accounts[account]?.events ? [] : [`webhook ${name}: its account ${account} watches no channels, so it gets no events`],
     ),
   ]
 }

@@ -8,8 +8,8 @@ import { isNot } from './quote.ts'
 import { digestIssue } from './secrets.ts'
 import type { Report } from './variables.ts'
 
-/** A row of the file; properties whose form is wrong are left out, since they have been reported already, and `wrong` names them. */
-export type Valid<T> = { name: string; path: string; row: Partial<T>; wrong: ReadonlySet<string | undefined> }
+/** A row of the file; properties whose form is wrong are left out, since they have been reported already. */
+export type Valid<T> = { name: string; path: string; row: Partial<T> }
 
 /** The rows of the file without the properties that were reported. */
 export type GatewayRows = { accounts: Valid<AccountRow>[]; callers: Valid<CallerRow>[]; webhooks: Valid<WebhookRow>[] }
@@ -59,7 +59,7 @@ function readRow<S extends TSchema>(
   for (const error of errors) reportError(path, error, row, report)
   const wrong = new Set(errors.map(({ path }) => path.split('/')[1]))
   const valid = isObject(row) ? Object.entries(row).filter(([property]) => !wrong.has(property)) : []
-  return { name, path, row: Object.fromEntries(valid) as Partial<Static<S>>, wrong } // what is left fits the schema
+  return { name, path, row: Object.fromEntries(valid) as Partial<Static<S>> } // what is left fits the schema
 }
 
 function reportError(start: string, error: ValueError, root: unknown, report: Report) {

@@ -13,14 +13,12 @@ export type WebhookConfig = Pick<WebhookRow, 'account' | 'types'> & {
 
 /** The webhook of the environment, if there is one. */
 export function readSingleWebhook(
-  { WEBHOOK_URL: url, WEBHOOK_SECRET: secret, EVENTS_CHANNELS: channels }: Partial<Values>,
+  { WEBHOOK_URL: url, WEBHOOK_SECRET: secret }: Partial<Values>,
   report: Report,
 ): Record<string, WebhookConfig> {
   if (url === undefined && secret === undefined) return {}
   if (url === undefined) report('WEBHOOK_URL', 'is not set, but WEBHOOK_SECRET is; set both or neither')
   if (secret === undefined) report('WEBHOOK_SECRET', 'is not set, but WEBHOOK_URL is; set both or neither')
-  if (url !== undefined && channels === undefined)
-    report('EVENTS_CHANNELS', 'is not set, but WEBHOOK_URL is; a webhook needs the events of the channels that it names')
   const pathOf = (property: string) => `WEBHOOK_${property.toUpperCase()}`
   return { default: webhookOf({ account: 'default', url, secrets: secret?.split(',') ?? [] }, pathOf, report) }
 }

@@ -216,6 +216,16 @@ describe('A warning', () => {
       'callers.x.chats[0]: WhatsApp numbers are compared by their digits; the pattern is read as whatsapp/100/34600*',
     ])
   })
+
+  test('is given for a chat pattern whose platform does not exist', () => {
+    const account = { user: 'x', password: { env: 'SECRET' } }
+    const caller = { keySha256: [digest], account: 'a', scopes: [], chats: ['sms/1/*', 'WhatsApp/1/*', 'what*/1/*', '*/1/*'] }
+    const GATEWAY_CONFIG = file(JSON.stringify({ accounts: { a: account }, callers: { x: caller } }))
+
+    expect(warningsOf(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' }))).toEqual(
+      [0, 1].map(i => `callers.x.chats[${i}]: fits no chat, since the platforms are webchat, whatsapp, telegram, operator`),
+    )
+  })
 })
 
 describe('The description of a configuration', () => {

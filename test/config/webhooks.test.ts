@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ConfigError, readConfig } from '../../src/config/config.ts'
-import { describeConfig } from '../../src/config/describe.ts'
+import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
 
 const secretOf = (text: string) => `whsec_${Buffer.from(text.padEnd(32, '.')).toString('base64')}`
@@ -18,7 +18,7 @@ const write = (name: string, content: string) => {
   writeFileSync(join(directory, name), content)
   return join(directory, name)
 }
-const fileWith = (webhooks: unknown, more: object = {}): Environment => ({
+const fileWith = (webhooks: unknown): Environment => ({
   PASSWORD: 'pa$$ word',
   HOOK: secret,
   GATEWAY_CONFIG: write(
@@ -30,7 +30,6 @@ const fileWith = (webhooks: unknown, more: object = {}): Environment => ({
       },
       callers: { crm: { keySha256: ['ab'.repeat(32)], account: 'main', scopes: [] } },
       webhooks,
-      ...more,
     }),
   ),
 })
@@ -92,19 +91,12 @@ describe('Webhooks', () => {
     expect(JSON.stringify(issues)).not.toMatch(/canary|Y2FuYXJ5/)
   })
 
-  test('of the environment need events', () => {
-    const issues = issuesIn({ ...eventless, WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret })
-
-    expect(issues).toEqual({ EVENTS_CHANNELS: expect.stringMatching(/is not set, but WEBHOOK_URL is/) })
-  })
-
   test.for([
     [{ crm: { ...crm, url: 'http://crm.example.com' } }, 'webhooks.crm.url', /plain http/],
     [{ crm: { ...crm, secret: 'whsec_canary' } }, 'webhooks.crm.secret', /never write the secret itself/],
     [{ crm: { ...crm, secret: [{ env: 'HOOK' }] } }, 'webhooks.crm.secret', /list of two/],
     [{ crm: { ...crm, secret: { env: 'NOPE' } } }, 'webhooks.crm.secret', /the environment variable NOPE is not set/],
     [{ crm: { ...crm, account: 'mian' } }, 'webhooks.crm.account', /there is no account "mian" \(accounts: main, quiet\)/],
-    [{ crm: { ...crm, account: 'quiet' } }, 'webhooks.crm.account', /has no events/],
     [{ crm: { ...crm, chats: [] } }, 'webhooks.crm.chats', /not a list of chat patterns/],
     [{ crm: { ...crm, types: ['message.sent'] } }, 'webhooks.crm.types[0]', /not one of message.created/],
     [{ crm: { ...crm, chats: ['x'] } }, 'webhooks.crm.chats[0]', /three segments/],
@@ -117,14 +109,15 @@ describe('Webhooks', () => {
     expect(JSON.stringify(issues)).not.toContain('canary')
   })
 
-  test('say nothing of events whose own mistake is reported', () => {
-    const main = { user: 'ops@example.com', password: { env: 'PASSWORD' }, events: { channels: ['foo/1'] } }
+  test('are none where the account watches no channels, but a warning', () => {
+    const alone = readConfig({ ...eventless, WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret })
+    const watched = readConfig({ ...single, WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret })
+    const filed = readConfig(fileWith({ crm, other: { ...crm, account: 'quiet' } }))
 
-    expect(issuesIn(fileWith({ crm }, { accounts: { main } }))).toEqual({
-      'accounts.main.events.channels[0]': expect.stringMatching(/foo\/1.*platforms: webchat, whatsapp, telegram, operator/),
-    })
+    expect(warningsOf(alone)).toEqual(['webhook default: its account default watches no channels, so it gets no events'])
+    expect(warningsOf(watched)).toEqual([])
+    expect(warningsOf(filed)).toEqual(['webhook other: its account quiet watches no channels, so it gets no events'])
   })
-
   test('of the environment do not stand beside a file', () => {
     expect(Object.keys(issuesIn({ ...fileWith({}), WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret }))).toEqual([
       'WEBHOOK_URL',

@@ -9,7 +9,7 @@ export const webhooks = {
       single: true,
       expected: 'a URL with https, or with http on a loopback host',
       description:
-        'Where the events of the one account are posted to. GATEWAY_CONFIG takes several webhooks. Needs WEBHOOK_SECRET and EVENTS_CHANNELS.',
+        'Where the events of the one account (EVENTS_CHANNELS) are posted to. GATEWAY_CONFIG takes several webhooks. Needs WEBHOOK_SECRET.',
       example: 'https://crm.example.com/afilnet-events',
     }),
     WEBHOOK_SECRET: Type.Optional(
