@@ -1,4 +1,4 @@
-import { createFeed, startNow } from './feed.ts'
+import { createFeed, startAfterLoss, startNow } from './feed.ts'
 import { passes } from './filter.ts'
 import { createHealth } from './health.ts'
 import { readState, stateAt } from './saved-state.ts'
@@ -6,7 +6,7 @@ import { Tenure, type TenureOptions } from './tenure.ts'
 
 export type Deliverer = ReturnType<typeof createDeliverer>
 
-type Options = Omit<TenureOptions, 'lease' | 'holds' | 'lost'> & { holder: string }
+type Options = Omit<TenureOptions, 'lease' | 'holds' | 'lost' | 'onSaved'> & { holder: string }
 
 const leaseMs = 10_000
 const renewMs = 3_000
@@ -18,6 +18,8 @@ export function createDeliverer({ holder, ...options }: Options) {
   const { store, clock } = options
   const name = `webhook:${options.name}`
   let tenure: Tenure | undefined
+  /** The log of what was saved last: what is saved can be lost together with it, which only the memory of a process shows. */
+  let identity: string | undefined
   let fence: number | undefined
   let heldUntil = 0
   let stopped = false
@@ -33,10 +35,20 @@ export function createDeliverer({ holder, ...options }: Options) {
   async function begin() {
     const at = clock.monotonic()
     fence = await store.leases.acquire(name, holder, leaseMs)
-    if (fence === undefined) return
+    if (fence === undefined) return look()
     heldUntil = at + leaseMs
-    tenure = await beginTenure({ ...options, lease: { name, fence }, lost, holds: () => clock.monotonic() < heldUntil })
+    const onSaved = (of: string) => {
+      identity = of
+    }
+    tenure = await beginTenure({ ...options, lease: { name, fence }, lost, onSaved, holds: () => clock.monotonic() < heldUntil }, identity)
     if (fence === undefined || stopped) await end() // lost or stopped meanwhile
+  }
+
+  /** Another process delivers. */
+  async function look() {
+    if (identity) return
+    const { saved } = await store.deliveries.webhook(options.name)
+    if (saved?.account === options.webhook.account) identity = readState(saved.state).identity
   }
 
   async function renew(tenure: Tenure, fence: number) {
@@ -80,18 +92,20 @@ export function createDeliverer({ holder, ...options }: Options) {
 }
 
 /** Reads what is saved of a webhook, and begins to deliver. */
-async function beginTenure(options: TenureOptions): Promise<Tenure> {
+async function beginTenure(options: TenureOptions, lostIdentity: string | undefined): Promise<Tenure> {
   const { name, webhook, endpoint, store, clock, startedAt } = options
   const { account } = webhook
   const { saved, requests } = await store.deliveries.webhook(name)
   // The positions of another account mean nothing in the log of this one.
   const isKnown = saved?.account === account
-  const state = isKnown ? stateAt(endpoint.fingerprint, readState(saved.state)) : await startNow(store.log, account)
+  const startAnew = () => (saved || lostIdentity === undefined ? startNow(store.log, account) : startAfterLoss(lostIdentity))
+  const state = isKnown ? stateAt(endpoint.fingerprint, readState(saved.state)) : await startAnew()
   const health = createHealth(state, startedAt)
   const feed = createFeed({ log: store.log, account, clock, wants: event => passes(webhook, event) }, state)
   await feed.restore(state.again)
   const tenure = new Tenure(options, { health, feed, requests, lastError: state.lastError })
-  if (!isKnown) await tenure.save() // so that it begins here, whatever happens next
+  if (isKnown) options.onSaved(state.identity)
+  else await tenure.save() // so that it begins here, whatever happens next
   tenure.wake()
   return tenure
 }

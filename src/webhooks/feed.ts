@@ -30,6 +30,9 @@ export async function startNow(log: EventLog, account: string): Promise<WebhookS
   return { identity: mark?.identity ?? '', position: mark?.last ?? 0, done: [], again: [], tried: [] }
 }
 
+/** Where one begins whose state was lost with a log: before all that the next log has, after a gap. */
+export const startAfterLoss = (identity: string): WebhookState => ({ identity, position: 0, done: [], again: [], tried: [] })
+
 /** Reads the log from where the webhook was. */
 export function createFeed(
   { log, account, clock, wants }: { log: EventLog; account: string; clock: Clock; wants: (event: LoggedEvent) => boolean },

@@ -24,6 +24,8 @@ export type TenureOptions = {
   holds: () => boolean
   /** Another process has the lease. */
   lost: () => void
+  /** A state in the log of this identity was saved. */
+  onSaved: (identity: string) => void
 }
 
 const failedPage = 1_000
@@ -177,22 +179,17 @@ export class Tenure {
   }
 
   async #write() {
-    const { name, webhook, endpoint, lease, store, lost } = this.#options
-    const { account } = webhook
+    const { name, webhook, endpoint, lease, store, lost, onSaved } = this.#options
     const { taken, restore } = takeUnsaved(this.#unsaved)
     const { lastError } = this.#attempts
-    const feed = this.#feed
-    const about = {
-      identity: feed.identity(),
-      endpoint: endpoint.fingerprint,
-      ...this.#health.saved(),
-      ...(lastError !== undefined && { lastError }),
-    }
-    const saved = { account, state: writeState(feed.window(), about) }
+    const identity = this.#feed.identity()
+    const about = { identity, endpoint: endpoint.fingerprint, ...this.#health.saved(), ...(lastError !== undefined && { lastError }) }
+    const saved = { account: webhook.account, state: writeState(this.#feed.window(), about) }
     const isHeld = await store.deliveries.save(name, lease, { saved, ...taken }).catch(error => {
       restore()
       throw error
     })
-    if (!isHeld) lost()
+    if (isHeld) onSaved(identity)
+    else lost()
   }
 }

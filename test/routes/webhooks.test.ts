@@ -43,6 +43,37 @@ describe('a configured webhook', () => {
   })
 })
 
+describe('a webhook whose ledger is replaced under the running gateway', () => {
+  test('gets a gap, then what the next log has', async ({ sandbox, start }) => {
+    const folder = mkdtempSync(join(tmpdir(), 'webhooks-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    const file = join(folder, 'ledger.sqlite')
+    const { receiver, env } = await receiving()
+    const gateway = await start({ env: { ...env, STORE_URL: `sqlite:${file}` } })
+    const askUntil = (isHeard: () => boolean) =>
+      vi.waitFor(
+        () => {
+          if (!isHeard()) sandbox.receive({ ...chat, message: 'Is anybody there?' })
+          expect(isHeard()).toBe(true)
+        },
+        { interval: 1_000, timeout: 40_000 },
+      )
+    receiver.answer = () => 503
+    await eventually(async () => expect((await gateway.get('/webhooks')).json.items).toMatchObject([{ state: 'ok' }]))
+    await askUntil(() => receiver.posts.length > 0)
+    const logOf = ({ event }: (typeof receiver.posts)[number]) => event.id.slice(4, 12)
+    const lost = receiver.posts.map(logOf)[0]
+    receiver.answer = () => 204
+    for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true })
+    const found = () => receiver.posts.filter(post => logOf(post) !== lost).map(({ event }) => event)
+    await askUntil(() => found().some(({ type }) => type === 'message.created'))
+
+    const [first, ...rest] = found()
+    expect(first).toMatchObject({ type: 'gap', reason: 'log-replaced', messageId: null })
+    expect(rest.map(({ type }) => type)).not.toContain('gap')
+  })
+})
+
 describe('the webhook routes', () => {
   test('answer 503 while the store is away, but a test what the endpoint answered', async ({ start }) => {
     const folder = mkdtempSync(join(tmpdir(), 'webhooks-'))

@@ -1,4 +1,9 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
+import type { Live } from '../../src/store/event-log.ts'
+import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
+import { Webhooks } from '../../src/webhooks/webhooks.ts'
+import { policy } from '../store/sends.ts'
+import { secret } from './receiver.ts'
 import { eventually, message, reader, settled, test } from './setup.ts'
 
 const take = () => 204
@@ -141,6 +146,40 @@ describe('two processes', () => {
       clock.advance(3_000)
       expect(receiver.taken).toEqual(['a1', 'a1'])
     })
+  })
+})
+
+describe('a process that waits for another one', () => {
+  test('gives the gap if the store is replaced and it delivers first', async ({ append, clock, live, receiver, start }) => {
+    await start()
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    const next = await openSqlite({ ...policy, path: ':memory:' })
+    onTestFinished(next.close)
+    await next.log.open('main')
+    await next.log.append('main', { events: [message('b1')] })
+    let [store, looks] = [live, 0]
+    const replaced: Live = {
+      get leases() {
+        return store.leases
+      },
+      get log() {
+        return store.log
+      },
+      get deliveries() {
+        looks++
+        return store.deliveries
+      },
+    }
+    const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main' }
+    const waiting = new Webhooks({ webhooks: { crm: webhook }, store: replaced, reader, clock })
+    onTestFinished(() => waiting.stop())
+    await eventually(() => expect(looks).toBeGreaterThan(0))
+    await settled(receiver, live)
+    store = next
+    clock.advance(3_000)
+
+    await eventually(() => expect(receiver.posts.map(({ event }) => event.reason ?? event.messageId)).toEqual(['a1', 'log-replaced', 'b1']))
   })
 })
 
