@@ -48,7 +48,7 @@ export function createDeliverer({ holder, ...options }: Options) {
   async function look() {
     if (identity) return
     const { saved } = await store.deliveries.webhook(options.name)
-    if (saved?.account === options.webhook.account) identity = readState(saved.state).identity
+    identity = readState(saved, options.webhook.account).state?.identity
   }
 
   async function renew(tenure: Tenure, fence: number) {
@@ -96,15 +96,14 @@ async function beginTenure(options: TenureOptions, lostIdentity: string | undefi
   const { name, webhook, endpoint, store, clock, startedAt } = options
   const { account } = webhook
   const { saved, requests } = await store.deliveries.webhook(name)
-  // The positions of another account mean nothing in the log of this one.
-  const isKnown = saved?.account === account
+  const { state: known, left } = readState(saved, account)
   const startAnew = () => (saved || lostIdentity === undefined ? startNow(store.log, account) : startAfterLoss(lostIdentity))
-  const state = isKnown ? stateAt(endpoint.fingerprint, readState(saved.state)) : await startAnew()
+  const state = known ? stateAt(endpoint.fingerprint, known) : await startAnew()
   const health = createHealth(state, startedAt)
   const feed = createFeed({ log: store.log, account, clock, wants: event => passes(webhook, event) }, state)
   await feed.restore(state.again)
-  const tenure = new Tenure(options, { health, feed, requests, lastError: state.lastError })
-  if (isKnown) options.onSaved(state.identity)
+  const tenure = new Tenure(options, { health, feed, requests, lastError: state.lastError, left })
+  if (saved?.account === account) options.onSaved(state.identity)
   else await tenure.save() // so that it begins here, whatever happens next
   tenure.wake()
   return tenure

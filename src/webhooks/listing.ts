@@ -28,7 +28,7 @@ export function createListing({ store: { log, deliveries }, reader }: { store: W
     const { account } = webhook
     const after = cursor === undefined ? -1 : positionIn(cursor)
     const { saved } = await deliveries.webhook(name)
-    const known = saved?.account === account ? readState(saved.state) : await startNow(log, account)
+    const known = readState(saved, account).state ?? (await startNow(log, account))
     const failed = state === 'pending' ? [] : await deliveries.failed(name, after, limit + 1)
     const waiting =
       state === 'failed' ? { found: [] } : await pendingDeliveries(log, account, known, event => passes(webhook, event), { after, limit })

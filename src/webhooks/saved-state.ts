@@ -1,3 +1,4 @@
+import type { SavedWebhook } from '../store/deliveries.ts'
 import type { Entry, Window } from './window.ts'
 
 /** What is saved of a webhook: positions, times and statuses, no chat and no text. */
@@ -17,11 +18,19 @@ export type WebhookState = {
   lastError?: string
   /** The time of the oldest event that waits. */
   oldestAt?: number
+  /** Where it was in the logs of its earlier accounts. */
+  left?: Record<string, WebhookState>
 }
 
 type Tried = Pick<Entry, 'attempts' | 'refusals' | 'lastStatus' | 'lastError' | 'lastAttemptAt'> & { position: number }
 
-export const readState = (text: string) => JSON.parse(text) as WebhookState // only `writeState` makes them
+/** The state in the log of an account, if the webhook was ever there; `left` has those of its other accounts, whose positions mean nothing here. */
+export function readState(saved: SavedWebhook | undefined, account: string): { state?: WebhookState; left: Record<string, WebhookState> } {
+  if (!saved) return { left: {} }
+  const { left: earlier, ...last } = JSON.parse(saved.state) as WebhookState // only `writeState` makes them
+  const { [account]: state, ...left } = { ...earlier, [saved.account]: last }
+  return { ...(state && { state }), left }
+}
 
 /** What is known of an endpoint does not hold for another one, to which nothing has been refused either. */
 export function stateAt(endpoint: string, saved: WebhookState): WebhookState {
@@ -32,7 +41,7 @@ export function stateAt(endpoint: string, saved: WebhookState): WebhookState {
 
 export function writeState(
   window: Window,
-  state: Pick<WebhookState, 'identity' | 'endpoint' | 'paused' | 'disabledAt' | 'lastError'>,
+  state: Pick<WebhookState, 'identity' | 'endpoint' | 'paused' | 'disabledAt' | 'lastError' | 'left'>,
 ): string {
   const tried: Tried[] = window.entries
     .filter(({ attempts }) => attempts > 0)

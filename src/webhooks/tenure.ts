@@ -4,7 +4,7 @@ import { deliveriesAtOnce, type Endpoint } from './endpoint.ts'
 import type { Feed } from './feed.ts'
 import type { Health } from './health.ts'
 import type { Clock, EventReader, WebhookConfig, WebhookStore } from './ports.ts'
-import { writeState } from './saved-state.ts'
+import { type WebhookState, writeState } from './saved-state.ts'
 import { createSaving, type Saving } from './saving.ts'
 import { takeUnsaved, type Unsaved } from './unsaved.ts'
 import { readWish } from './wishes.ts'
@@ -32,7 +32,7 @@ const failedPage = 1_000
 const storeRetryMs = 1_000
 
 /** Where a tenure begins. */
-type Begun = { health: Health; feed: Feed; requests: Requests; lastError: string | undefined }
+type Begun = { health: Health; feed: Feed; requests: Requests; lastError: string | undefined; left: Record<string, WebhookState> }
 type Requests = Awaited<ReturnType<WebhookStore['deliveries']['webhook']>>['requests']
 
 /** Delivers for one webhook while this process holds its lease. */
@@ -43,6 +43,7 @@ export class Tenure {
   readonly #attempts: Attempts
   readonly #saving: Saving
   readonly #abort = new AbortController()
+  readonly #left: Begun['left']
   readonly #unsaved: Unsaved = { failed: [], cleared: [], handled: 0 }
   #requests: Requests
   #working = false
@@ -50,12 +51,13 @@ export class Tenure {
   #again = false
   #cancelTimer = () => {}
 
-  constructor(options: TenureOptions, { health, feed, requests, lastError }: Begun) {
+  constructor(options: TenureOptions, { health, feed, requests, lastError, left }: Begun) {
     const { account } = options.webhook
     this.#options = options
     this.#health = health
     this.#feed = feed
     this.#requests = requests
+    this.#left = left
     this.#attempts = new Attempts({ ...options, account, feed, health, unsaved: this.#unsaved, signal: this.#abort.signal, lastError })
     this.#saving = createSaving(options.clock, () => this.#write())
   }
@@ -182,8 +184,8 @@ export class Tenure {
     const { name, webhook, endpoint, lease, store, lost, onSaved } = this.#options
     const { taken, restore } = takeUnsaved(this.#unsaved)
     const { lastError } = this.#attempts
-    const identity = this.#feed.identity()
-    const about = { identity, endpoint: endpoint.fingerprint, ...this.#health.saved(), ...(lastError !== undefined && { lastError }) }
+    const [identity, left] = [this.#feed.identity(), this.#left]
+    const about = { identity, left, endpoint: endpoint.fingerprint, ...this.#health.saved(), ...(lastError !== undefined && { lastError }) }
     const saved = { account: webhook.account, state: writeState(this.#feed.window(), about) }
     const isHeld = await store.deliveries.save(name, lease, { saved, ...taken }).catch(error => {
       restore()

@@ -155,15 +155,15 @@ export class Webhooks {
   }
 
   async #describe(name: string, { config, deliverer }: Running): Promise<WebhookReport> {
-    const { state, lastError, oldestAt } = deliverer.report() ?? (await this.#elsewhere(name))
+    const { state, lastError, oldestAt } = deliverer.report() ?? (await this.#elsewhere(name, config.account))
     const url = config.url.origin + config.url.pathname
     return { name, url, state, lag: this.#lagOf(oldestAt), ...(lastError !== undefined && { lastError }) }
   }
 
   /** How a webhook is that another process delivers for. */
-  async #elsewhere(name: string) {
+  async #elsewhere(name: string, account: string) {
     const { saved } = await this.#store.deliveries.webhook(name)
-    const { paused, disabledAt, lastError, oldestAt } = saved ? readState(saved.state) : ({} as Partial<WebhookState>)
+    const { paused, disabledAt, lastError, oldestAt }: Partial<WebhookState> = readState(saved, account).state ?? {}
     const state: WebhookStateName = disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'
     return { state, lastError, oldestAt }
   }

@@ -106,17 +106,30 @@ describe('the log', () => {
     )
   })
 
-  test('of another account means a new beginning', async ({ append, live, receiver, start }) => {
+  test('of another account means a new beginning, and that of an earlier one goes on where it was left', async ({
+    append,
+    live,
+    receiver,
+    start,
+  }) => {
     const first = await start()
     await append('a1')
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
     await first.stop()
     await live.log.open('second')
     await live.log.append('second', { events: [message('b1')] })
-    await start({ account: 'second' })
+    const second = await start({ account: 'second' })
     await live.log.append('second', { events: [message('b2')] })
+    await append('a2')
 
     await eventually(() => expect(receiver.taken).toEqual(['a1', 'b2']))
+    await second.stop()
+    await live.log.append('second', { events: [message('b3')] })
+    const third = await start()
+    await eventually(() => expect(receiver.taken).toEqual(['a1', 'b2', 'a2']))
+    await third.stop()
+    await start({ account: 'second' })
+    await eventually(() => expect(receiver.taken).toEqual(['a1', 'b2', 'a2', 'b3']))
   })
 })
 
