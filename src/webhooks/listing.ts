@@ -29,18 +29,20 @@ export function createListing({ store: { log, deliveries }, reader }: { store: W
     const after = cursor === undefined ? -1 : positionIn(cursor)
     const { saved } = await deliveries.webhook(name)
     const known = readState(saved, account).state ?? (await startNow(log, account))
-    const failed = state === 'pending' ? [] : await deliveries.failed(name, after, limit + 1)
+    const rows = state === 'pending' ? [] : await deliveries.failed(name, after, limit + 1)
+    const failed = rows.filter(({ eventId }) => reader.readCursor(account, eventId)) // the webhook may have had another account
     const waiting =
       state === 'failed' ? { found: [] } : await pendingDeliveries(log, account, known, event => passes(webhook, event), { after, limit })
-    const { found, next } = { next: undefined, ...waiting }
+    const { found, next = Number.POSITIVE_INFINITY } = { next: undefined, ...waiting }
+    const upTo = Math.min(next, rows.length > limit ? (rows.at(-1)?.position ?? next) : next)
     const all = [...failed.map(row => ({ ...row, state: 'failed' as const })), ...found]
-      .filter(({ position }) => next === undefined || position <= next)
+      .filter(({ position }) => position <= upTo)
       .sort((a, b) => a.position - b.position)
     const items = all.slice(0, limit)
-    const last = all.length > limit ? items.at(-1)?.position : next
+    const last = all.length > limit ? items.at(-1)?.position : upTo
     return {
       items: items.map(delivery => itemOf(delivery, delivery.eventId ?? reader.idOf(account, known.identity, delivery.position, false))),
-      ...(last !== undefined && { nextCursor: cursorOf(last) }),
+      ...(last !== undefined && Number.isFinite(last) && { nextCursor: cursorOf(last) }),
     }
   }
 

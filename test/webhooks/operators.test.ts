@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import type { Live } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
+import type { EventReader } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
 import { secret } from './receiver.ts'
@@ -73,6 +74,37 @@ describe('an operator', () => {
     expect(receiver.posts.at(-1)?.event.type).toBe('test')
     await eventually(() => expect(receiver.taken).toContain('a1'))
     expect((await webhooks.list('main'))[0]?.url).not.toContain('token')
+  })
+
+  test('sees what failed of the own account only, also of a webhook that had another one', async ({
+    append,
+    clock,
+    live,
+    receiver,
+    start,
+  }) => {
+    const ofAccount: EventReader = {
+      ...reader,
+      idOf: (account, ...rest) => `${account}:${reader.idOf(account, ...rest)}`,
+      readCursor: (account, id) => (id.startsWith(`${account}:`) ? reader.readCursor(account, id.slice(account.length + 1)) : undefined),
+    }
+    await live.log.open('second')
+    receiver.answer = ({ event }) => (event.id.startsWith('main') ? 422 : 204)
+    const first = await start({}, { reader: ofAccount })
+    const page = { state: 'failed', limit: 1 } as const
+    await append('a1', 'a2', 'b1')
+    await eventually(async () => {
+      clock.advance(500)
+      expect((await first.deliveries('main', 'crm', { ...page, limit: 10 })).items.length).toBeGreaterThan(1)
+    })
+    const { nextCursor } = await first.deliveries('main', 'crm', page)
+    await first.stop()
+    const second = await start({ account: 'second' }, { reader: ofAccount })
+    const found = await second.deliveries('second', 'crm', page)
+    const rest = await second.deliveries('second', 'crm', { ...page, ...(found.nextCursor && { cursor: found.nextCursor }) })
+
+    expect(nextCursor).toBeDefined()
+    expect([found.items, rest]).toEqual([[], { items: [] }])
   })
 
   test('sees webhooks of the own account only', async ({ webhooks }) => {
