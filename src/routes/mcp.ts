@@ -66,14 +66,13 @@ function toolboxOf(app: FastifyInstance, request: FastifyRequest, reply: Fastify
 }
 
 function describe(app: FastifyInstance, { config, schema, method, url }: RouteOptions) {
-  const { operationId = '', summary = '', description = '', params, querystring, body } = schema as Record<string, string> // as the routes declare it
+  const { operationId = '', params, querystring, body } = schema as Record<string, string> // as the routes declare it
   const part = (schema: unknown) => resolve(app, schema) as Schema
   return {
     operationId,
     method: String(method),
     url,
     scope: config?.scope as Tool['scope'], // none of them is public
-    description: `${summary}. ${description}`,
     ...(params !== undefined && { params: part(params) }),
     ...(querystring !== undefined && { querystring: part(querystring) }),
     ...(body !== undefined && { body: part(jsonOf(body)) }),

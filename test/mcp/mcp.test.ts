@@ -37,6 +37,9 @@ const chat = { ...channel, destination: '34600000000' }
 const hello = { ...chat, message: 'Hello', idempotencyKey: 'order-4711' }
 const reader = { key: 'fake-reader-key-0123456789', scopes: ['messages:read'], chats: ['whatsapp/100/34600000000'] } as const
 
+/** What an agent cannot do anything about. */
+const http = /multipart|If-None-Match|ETag|header|Idempotency-Key|\b(GET|POST) |\b(201|304|404)\b/
+
 const limited = { key: 'fake-limited-key-0123456789', rateLimit: { requestsPerMinute: 20 } }
 const messageOf = (method: string, params: object = {}) => JSON.stringify({ jsonrpc: '2.0', id: 1, method, params })
 const post = (gateway: TestGateway, body: string) =>
@@ -79,6 +82,31 @@ describe('POST /mcp', () => {
     expect(tools.send_message?.inputSchema.required).toEqual([...Object.keys(chat), 'message'])
     expect(tools.read_conversation?.annotations).toEqual({ readOnlyHint: true })
     expect(JSON.stringify(tools)).not.toMatch(/\$ref|wellFormed|\$id/)
+  })
+
+  test('describes each tool by what it can do, in words of the tools', async ({ start, connect }) => {
+    const { client } = await connect(await start(on))
+    const { tools } = await client.listTools()
+    const described = Object.fromEntries(tools.map(({ name, description }) => [name, description ?? '']))
+
+    for (const { inputSchema } of tools) {
+      const { idempotencyKey, ...others } = (inputSchema.properties ?? {}) as Record<string, { description?: string }>
+      expect(idempotencyKey?.description ?? 'no send: header Idempotency-Key').toContain('header Idempotency-Key')
+      expect(JSON.stringify(others)).not.toMatch(http)
+    }
+    expect(Object.values(described).filter(text => text === '' || http.test(text))).toEqual([])
+    for (const name of ['send_message', 'send_file']) expect(described[name]).toMatch(/idempotencyKey.*`unknown`.*same-key.*get_send/)
+  })
+
+  test.for([
+    ['read_conversation', { ...chat, limit: null }, 'limit is not an integer'],
+    ['read_conversation', { ...chat, before: 5 }, 'before is not a string'],
+    ['read_conversation', { ...chat, more: 5 }, 'more is not known'],
+    ['get_send', { id: null }, 'id is not a string'],
+  ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { start, connect }) => {
+    const { call } = await connect(await start(on))
+
+    expect((await call(name, args)).structuredContent).toMatchObject({ code: 'invalid-request', detail: `The argument ${issue}.` })
   })
 
   test('sends once for a key, and finds the send', async ({ start, connect, sandbox }) => {
