@@ -112,6 +112,7 @@ describe('The docs page', { timeout: 60_000 }, () => {
     async ({ gateway }) => {
       const { page, seen } = await visit(`${gateway.url}/docs`)
       const stored = () => page.evaluate('JSON.stringify({ ...localStorage })') as Promise<string>
+      await page.evaluate("localStorage.setItem('theme', 'dark')") // of another page of the origin
       await page.locator('.btn.authorize').click()
       await page.locator('.auth-container input').first().fill(canaries.key)
       await page.locator('.keep-key input').check()
@@ -125,7 +126,7 @@ describe('The docs page', { timeout: 60_000 }, () => {
 
       expect(status).toBe(200)
       expect(kept).toContain(canaries.key)
-      expect(await stored()).toBe('{}')
+      expect(await stored()).toBe('{"theme":"dark"}')
       expect(seen.errors).toEqual([])
     },
   )

@@ -26,6 +26,7 @@ html:not(.dark-mode) .swagger-ui .json-schema-2020-12__constraint { color: #fff;
  * Runs in the browser: Swagger UI in the colours that the person prefers, and a key that survives a reload if the person chooses that.
  *
  * Swagger UI keeps the authorization in the browser's storage or not at all; the plugin lets it write there only while the box is ticked.
+ * It calls it `authorized`, as every Swagger UI of the origin does.
  * It also puts a link into each button that opens an operation, which screen readers cannot reach: the plugin leaves the text.
  */
 export const script = `(() => {
@@ -37,7 +38,7 @@ export const script = `(() => {
   const isKept = () => localStorage.getItem('keep-key') === 'yes'
   const keep = (kept, { authActions }) => {
     if (kept) localStorage.setItem('keep-key', 'yes')
-    else localStorage.clear()
+    else for (const own of ['keep-key', 'authorized']) localStorage.removeItem(own)
     if (kept) authActions.persistAuthorizationIfNeeded()
   }
   const KeepKey = ({ React: { createElement: make } }) => ({
