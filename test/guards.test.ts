@@ -64,6 +64,24 @@ describe('.env.example and docs/configuration.md', () => {
   })
 })
 
+describe('The documents', () => {
+  const pages = ['README.md', 'CONTRIBUTING.md', 'client', 'docs', 'examples'].flatMap(name =>
+    name.endsWith('.md')
+      ? name
+      : readdirSync(join(root, name), { encoding: 'utf8', recursive: true })
+          .filter(path => path.endsWith('.md') && !path.includes('node_modules'))
+          .map(path => join(name, path)),
+  )
+
+  test.for(pages)('%s runs TypeScript with npm or npx, except inside the container: the Node.js of the reader may be too old', page => {
+    const lines = read(page)
+      .split('\n')
+      .filter(line => /(?<!npx )\bnode( --?[\w=-]+)* [\w./-]+\.ts\b/.test(line))
+
+    expect(lines.filter(line => !/inside the container|\bexec\b/i.test(line))).toEqual([])
+  })
+})
+
 /** The import rules: which other rooms (`types` only as types) and which packages a room may import. */
 const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]; packages?: string[] }> = {
   lib: {

@@ -1,5 +1,5 @@
 // Counts what one warm request enters inside src/: functions, files, and moves from one file to another.
-// Usage: node test/tools/call-path.ts [--list]
+// Usage: npx node test/tools/call-path.ts [--list]
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type Debugger, type Profiler, Session } from 'node:inspector/promises'
