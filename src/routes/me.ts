@@ -14,7 +14,7 @@ export const Me = Type.Object(
     caller: Type.String({ description: 'The name of the caller that the key belongs to' }),
     account: Type.String({ description: 'The name of the Afilnet account that it uses' }),
     scopes: Type.Array(openWord(scopes, 'What the key may do.')),
-    chats: Type.Optional(Type.Array(Type.String(), { description: 'The chats that it may touch; absent: all' })),
+    chats: Type.Optional(Type.Array(Type.String(), { description: 'The chats that it may touch, as patterns; absent: all' })),
     expires: Type.Optional(Type.String({ format: 'date-time', description: 'When its keys, or this token, stop working' })),
     actor: Type.Optional(Type.String({ description: 'Of a token: who uses it' })),
     chat: Type.Optional(Type.Object(AnsweredChat, { description: 'Of a token: its one conversation' })),
@@ -62,7 +62,7 @@ export const me: FastifyPluginAsyncTypebox = async app => {
         caller: name,
         account,
         scopes: [...scopes],
-        ...(chats && { chats: chats.map(chatText) }),
+        ...(chats && { chats: chats.flatMap(patternsOf) }),
         ...(expires !== undefined && { expires }),
         ...(token && { actor: token.actor, chat: token.chat }),
         ...(token ? { rateLimit: tokenLimits(rateLimit) } : rateLimit && { rateLimit }),
@@ -71,7 +71,12 @@ export const me: FastifyPluginAsyncTypebox = async app => {
   )
 }
 
-const chatText = (chat: ChatLimit) => (typeof chat === 'string' ? chat : `${chat.platform}/${chat.platformId}/${chat.destination}`)
+/** A chat as a pattern, unless that would mean others too. */
+function patternsOf(chat: ChatLimit): string[] {
+  if (typeof chat === 'string') return [chat]
+  const names = [chat.platform, chat.platformId, chat.destination]
+  return names.some(name => /[*/]/.test(name)) ? [] : [names.join('/')]
+}
 
 const tokenLimits = (issuers: Me['rateLimit']) => ({
   ...issuers,

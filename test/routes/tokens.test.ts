@@ -170,6 +170,12 @@ describe('A token', () => {
     expect((await gateway.request('/me', { key: await issue(gateway) })).json).toMatchObject({ actor: '' })
   })
 
+  test.for(['*', '34*', 'a/b'])('does not show the chat %s as a pattern', async (destination, { gateway }) => {
+    const own = { ...chat, platform: 'telegram', destination }
+
+    expect((await gateway.request('/me', { key: await issue(gateway, { chat: own }) })).json).toMatchObject({ chats: [], chat: own })
+  })
+
   test('names its actor in the log, and is not in it', async ({ gateway }) => {
     const token = await issue(gateway, { actor: 'alice' })
     await gateway.request(messages, { key: token })
