@@ -28,7 +28,7 @@ export type Post = (chat: Chat, content: Content, idempotencyKey: string, signal
 /**
  * Sends one message, whatever happens on the way: every repetition has the same `Idempotency-Key`.
  *
- * It repeats as long as the gateway says that this is safe and of use, within a minute, and throws the last problem, with its key, after that.
+ * It repeats as long as the gateway says that this is safe, and of use within a minute, and throws the last problem, with its key, after that.
  */
 export async function sendSafely(post: Post, chat: Chat, content: Content, options: SendOptions = {}): Promise<Schemas['Send']> {
   const { idempotencyKey = randomKey(), signal, attempts = 5, onRetry } = options

@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { rolldown } from 'rolldown'
 import { describe, expect, test as plain } from 'vitest'
 import { createClient, GatewayProblem } from '../../client/src/client.ts'
+import { delayMs } from '../../client/src/wait.ts'
 import { canaries, sharedTest as test } from '../gateway.ts'
 import { canGenerate, clientTypes } from '../tools/client-types.ts'
 
@@ -244,6 +245,21 @@ describe('send()', () => {
 
     await expect(send).rejects.toMatchObject({ name: 'AbortError' })
     expect(keys).toHaveLength(1)
+  })
+})
+
+describe('A pause', () => {
+  plain.for([
+    [60_000, 1, 60_000],
+    [60_000, 1, 90_000_000],
+    [4_000, 3, undefined],
+    [30_000, 9, undefined],
+  ] as const)('is %i ms at least, and up to half of it more', ([leastMs, attempt, adviceMs]) => {
+    const pauses = Array.from({ length: 50 }, () => delayMs(attempt, adviceMs))
+
+    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(leastMs)
+    expect(Math.max(...pauses)).toBeLessThan(leastMs * 1.5)
+    expect(new Set(pauses).size).toBeGreaterThan(1)
   })
 })
 
