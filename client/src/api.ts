@@ -1140,7 +1140,7 @@ export interface components {
             /** @description The name of the Afilnet account that it uses */
             account: string;
             scopes: string[];
-            /** @description The chats that it may touch; absent: all */
+            /** @description The chats that it may touch, as patterns; absent: all */
             chats?: string[];
             /**
              * Format: date-time
