@@ -55,7 +55,7 @@ export const accepted = (settledAt: number, settledBy: SettledBy): Outcome => ({
 export function outcomeOf(
   problem: Problem,
   { id, idempotencyKey }: Pick<NewSend, 'id' | 'idempotencyKey'>,
-  { base, requestId, settledAt, settledBy }: { base: string; requestId: string; settledAt: number; settledBy: SettledBy },
+  { base, requestId, settledAt, settledBy }: { base: string; requestId: string; settledAt: number; settledBy?: SettledBy | undefined },
 ): Outcome {
   const refused = problem.row.status < 500
   const state = problem.outcome === 'unknown' ? 'unknown' : refused ? 'rejected' : 'not_sent'
@@ -63,7 +63,7 @@ export function outcomeOf(
   return {
     state,
     settledAt,
-    ...(state !== 'unknown' && { settledBy }),
+    ...(state !== 'unknown' && settledBy && { settledBy }),
     answer: JSON.stringify(problemBody(answer, { base, requestId, instance: randomUUID() })),
   }
 }

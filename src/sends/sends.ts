@@ -190,7 +190,7 @@ export class Sends {
   /** Calls Afilnet and records the outcome. */
   async #send(row: NewSend, { attempt, requestId }: SendRequest): Promise<SendResult> {
     const problem = await this.#attempt(row, requestId, attempt)
-    const outcome = problem ? this.#outcomeOf(problem, row, requestId) : accepted(this.#settledAt(row), 'answer')
+    const outcome = problem ? this.#outcomeOf(problem, row, requestId, 'answer') : accepted(this.#settledAt(row), 'answer')
     let settled: SendRow
     try {
       settled = await this.#settle(row, outcome)
@@ -268,7 +268,7 @@ export class Sends {
         const waitMs = Math.max(Math.min(longestRetryMs, firstRetryMs * 2 ** (attempts - 1)), 1_000 * (problem.details.retryAfterS ?? 0))
         await this.#lease.requeue(row, this.#now() + waitMs, attempts)
       } else {
-        const outcome = problem ? this.#outcomeOf(problem, row, row.id) : accepted(this.#settledAt(row), 'answer')
+        const outcome = problem ? this.#outcomeOf(problem, row, row.id, 'answer') : accepted(this.#settledAt(row), 'answer')
         await this.#settle(row, { ...outcome, late: true })
       }
     } finally {
@@ -284,7 +284,8 @@ export class Sends {
     if (settled) this.#observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
   }
 
-  #outcomeOf(problem: Problem, row: NewSend, requestId: string, settledBy: SettledBy = 'answer'): Outcome {
+  /** Without `settledBy`, the gateway has ended a send that was not attempted. */
+  #outcomeOf(problem: Problem, row: NewSend, requestId: string, settledBy?: SettledBy): Outcome {
     return outcomeOf(problem, row, { base: this.#base, requestId, settledAt: this.#settledAt(row), settledBy })
   }
 

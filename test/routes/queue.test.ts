@@ -212,11 +212,9 @@ describe('A queued send', () => {
     await rotated.drain()
     const without = await start({ env: { ...env, STORE_URL } })
     await settled(without, last, 'not_sent')
-    expect((await without.get(`/sends/${last}`)).json.problem).toMatchObject({
-      code: 'queue-key-lost',
-      status: 503,
-      outcome: 'not_applied',
-    })
+    const { problem, settledBy } = (await without.get(`/sends/${last}`)).json
+    expect(problem).toMatchObject({ code: 'queue-key-lost', status: 503, outcome: 'not_applied' })
+    expect(settledBy, 'Afilnet gave no answer').toBeUndefined()
     await without.logged(({ msg }) => String(msg).startsWith('QUEUE_KEY lacks the key'))
     expect(sandbox.sent).toHaveLength(1)
 
