@@ -38,6 +38,14 @@ const refuseBadDestination: preValidationHookHandler = ({ method, params }, _, d
   done(issue === undefined ? undefined : invalidParameter('path', 'destination', issue))
 }
 
+/** A recipient that a list is filtered by; the schema judges its form afterwards. */
+const refuseBadFilter: preValidationHookHandler = ({ query }, _, done) => {
+  const { platform = '', destination = '' } = query as Partial<ChatPath>
+  const name = typeof destination === 'string' ? normalizeDestination(platform, destination) : ''
+  const issue = destinationIssue(platform, name, { sending: false })
+  done(issue === undefined ? undefined : invalidParameter('query', 'destination', issue))
+}
+
 /**
  * Refuses what is plainly a mistake on each route that needs a key: a destination that is no recipient, a query that cannot be decoded or
  * has a parameter that the route does not know. A misspelt filter would otherwise return everything.
@@ -45,8 +53,10 @@ const refuseBadDestination: preValidationHookHandler = ({ method, params }, _, d
 export const strictRoutes = fp(async function strictRoutes(app) {
   app.addHook('onRoute', route => {
     if (route.config?.scope === 'public') return
+    const { querystring } = (route.schema ?? {}) as { querystring?: { properties: object } }
     const checks = [route.preValidation ?? []].flat()
-    if (route.schema?.querystring !== undefined) checks.unshift(refuseBrokenEscape)
+    if (querystring) checks.unshift(refuseBrokenEscape)
+    if (querystring && 'destination' in querystring.properties) checks.push(refuseBadFilter)
     if (route.url.includes(':destination')) checks.push(refuseBadDestination)
     route.preValidation = checks
     route.schema = { querystring: noQuery, ...route.schema }

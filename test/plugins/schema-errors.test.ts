@@ -17,6 +17,15 @@ describe('A refused path, query or header', () => {
       '/destination',
       'begins with 00; write the country code without it, as in 34600000000',
     ],
+    ...['/sends', '/events'].flatMap(path =>
+      (
+        [
+          ['platform=whatsapp&destination=0034600000000', 'begins with 00; write the country code without it, as in 34600000000'],
+          ['platform=whatsapp&destination=00+34-600-000-000', 'begins with 00; write the country code without it, as in 34600000000'],
+          ['platform=telegram&destination=a,b', 'contains ","; name one recipient, not a list'],
+        ] as const
+      ).map(([query, detail]) => [`${path}?${query}`, 'query', '/destination', detail] as const),
+    ),
     ['/sends?limit=-1', 'query', '/limit', 'is "-1"; expected an integer from 1 to 100'],
     ['/sends?limit=0', 'query', '/limit', 'is 0; expected an integer from 1 to 100'],
     ['/sends?limit=101', 'query', '/limit', 'is 101; expected an integer from 1 to 100'],
