@@ -317,6 +317,28 @@ describe('a stored file in a send', () => {
     expect(sandbox.sent).toMatchObject([{ fileurl: url, thumburl: url }, { fileurl: url }])
   })
 
+  test('is known by scheme and host in any case, and by no other path', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_URL: 'https://media.example.com/Files' } })
+    const { url } = (await postForm(gateway, '/media', [['file', samples.png]])).json
+    const sent = [url.replace('https', 'HTTPS'), url.replace('media.example', 'Media.Example'), url.replace('.com', '.com:443')]
+    const other = [url.replace('/Files', '/files'), url.replace('https://', 'https://u:p@'), url.replace('.com', '.com:8443')]
+    const send = async (fileUrl: string, type = 'image') => (await gateway.post(files, { type, fileUrl })).json
+    const found = async (fileUrl: string) => (await send(fileUrl, 'video')).code === 'file-type-mismatch'
+
+    expect(await Promise.all(sent.map(found))).toEqual([true, true, true])
+    expect(await Promise.all(other.map(found))).toEqual([false, false, false])
+    sandbox.sent.length = 0
+    expect((await send(sent[0] ?? '')).state).toBe('accepted')
+    expect(sandbox.sent).toMatchObject([{ fileurl: sent[0] }])
+  })
+
+  sharedTest('on this machine is no private address, however its scheme is written', async ({ gateway, sandbox }) => {
+    const fileUrl = (await postForm(gateway, '/media', [['file', samples.png]])).json.url.replace('http:', 'HTTP:')
+
+    expect((await gateway.post(files, { type: 'image', fileUrl })).status).toBe(201)
+    expect(sandbox.sent).toMatchObject([{ fileurl: fileUrl }])
+  })
+
   test('must be the own one of its caller, be there, and fit its type', async ({ start, sandbox }) => {
     const other = { key: 'fake-other-key-0123456789' }
     const gateway = await start({ callers: { other } })
