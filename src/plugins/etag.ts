@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { isNamed } from '../lib/if-none-match.ts'
 import type { Completion } from './request-steps.ts'
 
 declare module 'fastify' {
@@ -19,11 +20,4 @@ export const completeEtag: Completion = (request, reply, payload) => {
   if (!isNamed(etag, ifNoneMatch)) return payload
   reply.code(304).removeHeader('content-type')
   return request.method === 'HEAD' ? Readable.from([]) : null // Fastify's HEAD counts a text as the answer's length, and fails at null
-}
-
-/** Whether an `If-None-Match` header names the tag; a weak tag is as good. */
-export function isNamed(etag: string, ifNoneMatch: string | undefined): boolean {
-  if (ifNoneMatch === undefined) return false
-  if (ifNoneMatch === etag || ifNoneMatch.trim() === '*') return true
-  return ifNoneMatch.split(',').some(tag => tag.trim().replace(/^W\//, '') === etag)
 }

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
+import { isNamed } from '../lib/if-none-match.ts'
 import { isInline } from '../media/content.ts'
 import type { Media } from '../media/media.ts'
 import { rangeOf } from '../media/range.ts'
@@ -30,18 +31,17 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
     async ({ params, headers, method }, reply) => {
       const row = await media.open(params.token)
       const etag = `"${row.sha256}"`
-      reply.headers(headersOf(row, etag))
-      if (headers['if-none-match']?.includes(etag)) return reply.code(304).send()
-      const mayRange = headers['if-range'] === undefined || headers['if-range'] === etag
+      if (isNamed(etag, headers['if-none-match'])) return reply.code(304).headers(headersOf(row, etag)).send()
+      const mayRange = method === 'GET' && (headers['if-range'] === undefined || headers['if-range'] === etag)
       const range = rangeOf(mayRange ? headers.range : undefined, row.bytes)
       if (!range) throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${row.bytes}` } })
       const { start, end, isPart } = range
+      // Fastify's HEAD would read the whole stream.
+      const bytes = method === 'HEAD' ? [] : sent(await media.read(row, range), reply)
+      reply.headers(headersOf(row, etag)) // last: an error is no file
       if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
       reply.header('content-length', end - start + 1).type(row.contentType)
-      // Fastify's HEAD would read the whole stream.
-      return reply.send(
-        method === 'HEAD' ? Readable.from([]) : Readable.from(sent(await media.read(row, range), reply), { objectMode: false }),
-      )
+      return reply.send(Readable.from(bytes, { objectMode: false }))
     },
   )
 }

@@ -236,11 +236,20 @@ describe('GET /media/{token}/{name}', () => {
     })
     expect((await fetched(url, { range: 'bytes=-2' })).bytes).toEqual(samples.png.subarray(-2))
     expect((await fetched(url, { range: 'bytes=0-1', 'if-range': '"other"' })).status).toBe(200)
-    expect(await fetched(url, { range: `bytes=${all}-` })).toMatchObject({ status: 416, headers: { 'content-range': `bytes */${all}` } })
-    expect(await fetched(url, { 'if-none-match': etag })).toMatchObject({ status: 304, headers: { etag } })
-    const head = await fetched(url, {}, 'HEAD')
-    expect(head).toMatchObject({ status: 200, headers: { 'content-length': String(all), 'content-type': 'image/png', etag } })
-    expect(head.bytes).toHaveLength(0)
+    const beyond = await fetched(url, { range: `bytes=${all}-` })
+    expect(beyond).toMatchObject({
+      status: 416,
+      headers: { 'content-range': `bytes */${all}`, 'content-type': 'application/problem+json; charset=utf-8' },
+    })
+    for (const name of ['content-disposition', 'accept-ranges', 'etag']) expect(beyond.headers, 'of the file').not.toHaveProperty(name)
+    for (const tags of [etag, '*', `W/${etag}`, `"other", ${etag}`])
+      expect(await fetched(url, { 'if-none-match': tags }), tags).toMatchObject({ status: 304, headers: { etag } })
+    for (const headers of [{}, { range: 'bytes=0-1' }, { range: `bytes=${all}-` }]) {
+      const head = await fetched(url, headers, 'HEAD') // for which RFC 9110 defines no range
+      expect(head).toMatchObject({ status: 200, headers: { 'content-length': String(all), 'content-type': 'image/png', etag } })
+      expect(head.headers).not.toHaveProperty('content-range')
+      expect(head.bytes).toHaveLength(0)
+    }
   })
 
   sharedTest.for([
