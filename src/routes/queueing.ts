@@ -25,7 +25,7 @@ type Queueable = { headers: { prefer?: string }; body: { sendAt?: string; expire
 const maxAheadMs = 30 * 86_400_000
 const usualMs = 3_600_000
 
-/** Whether and until when a send waits; `refusal` is for one that is new. Throws `invalid-request` and `queue-not-enabled`. */
+/** Whether and until when a send waits. Throws `invalid-request` and `queue-not-enabled`. */
 export function queueOf({ headers, body }: Queueable, params: object, seal: Seal, now = Date.now()) {
   const { sendAt, expiresAt } = body
   const isAsked = prefersAsync(headers.prefer ?? '')
@@ -39,9 +39,7 @@ export function queueOf({ headers, body }: Queueable, params: object, seal: Seal
   if (dueAt > now + maxAheadMs) throw invalidBody('/sendAt', 'is more than 30 days ahead')
   if (sendAt !== undefined && until < dueAt) throw invalidBody('/expiresAt', 'is before `sendAt`')
   if (!seal) throw new Problem('queue-not-enabled')
-  // Not thrown here: by now it is in the past for a repetition too, which gets its result.
-  const refusal = until < now ? invalidBody('/expiresAt', 'is in the past') : undefined
-  return { dueAt: Math.max(dueAt, now), expiresAt: until, refusal, seal: (id: string) => seal(id, JSON.stringify(params)) }
+  return { dueAt: Math.max(dueAt, now), expiresAt: until, seal: (id: string) => seal(id, JSON.stringify(params)) }
 }
 
 /** Whether `respond-async` is one of the preferences (RFC 7240): a word in quotes or among the parameters of another one is not. */

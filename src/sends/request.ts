@@ -1,7 +1,6 @@
 import { createHmac, type KeyObject } from 'node:crypto'
 import { v7 as uuid } from 'uuid'
 import { type Chat, normalizeDestination, scopeOf } from '../access.ts'
-import type { Problem } from '../problem/problem.ts'
 import type { NewSend, SendRow } from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
 import { textDigest } from './text-digest.ts'
@@ -20,8 +19,8 @@ export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' |
   body: Record<string, unknown>
   requestId: string
   attempt: SendAttempt
-  /** The send waits: when it is due, when it is too late, why it cannot be queued any more, and how its body is encrypted under its id. */
-  queue?: { dueAt: number; expiresAt: number; refusal?: Problem | undefined; seal(id: string): string } | undefined
+  /** The send waits: when it is due, when it is too late, and how its body is encrypted under its id. */
+  queue?: { dueAt: number; expiresAt: number; seal(id: string): string } | undefined
 }
 
 /** Ids are in the order of time. */

@@ -81,14 +81,14 @@ export class Sends {
   /**
    * Sends, or replays the result of an earlier request with the same key.
    *
-   * Throws the `UpstreamError` of `admit`, the refusal of the queue, and these problems, which carry the send's id where there is one: `idempotency-key-in-use`,
+   * Throws the `UpstreamError` of `admit`, and these problems, which carry the send's id where there is one: `idempotency-key-in-use`,
    * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, `ledger-changed`, the problem of a send that failed (now, or recorded earlier;
    * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded.
    */
   async run(request: SendRequest): Promise<SendResult> {
     this.#running++
     try {
-      const refusal = request.queue ? request.queue.refusal : refusalOf(request.attempt)
+      const refusal = request.queue ? undefined : refusalOf(request.attempt)
       if (refusal !== undefined) return await this.#replayHeld(request, refusal)
 
       const startedAt = performance.now()
@@ -230,7 +230,7 @@ export class Sends {
       .finally(() => this.#ended())
   }
 
-  /** The stored result of the request's key where a new send is refused, since Afilnet cannot be called or it is too late; throws the refusal if there is none. */
+  /** The stored result of the request's key while Afilnet cannot be called; throws the refusal if there is none. */
   async #replayHeld(request: SendRequest, refusal: unknown) {
     if (request.idempotencyKey === undefined) throw refusal
     const idempotencyKey = ledgerKey(request.idempotencyKey, request.actor, request)
