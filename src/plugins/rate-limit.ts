@@ -93,7 +93,7 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
   app.decorate('limitRequest', limitRequest)
   app.decorateRequest('limited')
   return (request, reply) => {
-    if (isOfAgent(request)) return undefined
+    if ('isLightMyRequest' in request.raw) return undefined // the call of an agent, which was counted when it arrived
     const limited = limitRequest(request, reply)
     if (!request.route.limitedByHandler) return limited
     const keep = (problem: Problem | undefined) => {
@@ -103,9 +103,6 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
     return limited instanceof Promise ? limited.then(keep) : keep(limited)
   }
 }
-
-/** A request that stands for the call of an agent, which was counted when it arrived; it has no socket. */
-const isOfAgent = ({ raw }: FastifyRequest) => 'isLightMyRequest' in raw
 
 function holdTo(status: RateStatus, reply: FastifyReply, ofToken?: LimitHeaders) {
   if (status.isExceeded) return tooManyRequests('requests', status)
