@@ -169,7 +169,9 @@ describe('A connection', () => {
     expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 201))
     const open = () => new Set(afilnet.requests.filter(({ socket }) => !socket.destroyed).map(({ connection }) => connection)).size
     await expect.poll(open).toBeLessThanOrEqual(16)
-    expect(afilnet.requests[0]?.socket.destroyed).toBe(false)
+    const [first, ...again] = afilnet.requests.filter(({ connection }) => connection === 1)
+    // On a slow machine it has rested for long enough to carry another send, and so rests for less long than others.
+    if (again.length === 0) expect(first?.socket.destroyed).toBe(false)
   })
 
   test('is closed after a row of another chat', async ({ start }) => {
