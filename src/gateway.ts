@@ -59,7 +59,7 @@ const leastStoreMs = 2_000
 const maxSpreadMs = 2_000
 
 /** What remains of `DRAIN_MS` for the last log lines, after everything is closed. */
-const lastLinesMs = 100
+const lastLinesMs = 250
 
 type Parts = {
   config: Config

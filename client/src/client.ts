@@ -50,11 +50,12 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
   }
   const http = createFetchClient<paths, Json>({ baseUrl, fetch: authorized })
   http.use({
-    async onResponse({ request, response, options: { parseAs } }) {
-      if (response.status === 304) return
-      if (!response.ok) throw await problemOf(request, response)
-      if (parseAs !== 'stream')
-        await checkAnswer(request, response, parseAs === 'json' && response.status !== 204 && request.method !== 'HEAD')
+    async onResponse({ request, response, schemaPath, options: { parseAs } }) {
+      const { status, ok } = response
+      if (status === 304) return
+      if (!ok) throw await problemOf(request, response)
+      const hasBody = status !== 204 && request.method !== 'HEAD' && schemaPath !== '/webhooks/{name}/redrive'
+      if (parseAs !== 'stream') await checkAnswer(request, response, hasBody && parseAs === 'json')
     },
     onError: ({ request, error }) => (request.signal.aborted || !(error instanceof TypeError) ? undefined : unreachable(request, error)),
   })

@@ -123,18 +123,18 @@ function noAccount(name: string, names: readonly string[]) {
   return `there is no account ${quoted(name).replace('the value', 'of that name')} (accounts: ${shown.join(', ') || 'none'})`
 }
 
-/** Chat patterns as requests are compared with them; adds a warning for each that is written otherwise. */
 function isKnownPlatform(pattern: string) {
   const [platform = ''] = pattern.split('/', 1)
   return platforms.some(known => (platform.endsWith('*') ? known.startsWith(platform.slice(0, -1)) : known === platform))
 }
 
+/** Chat patterns as requests are compared with them; adds a warning for each that is written otherwise or fits no chat. */
 function normalizeChats(patterns: readonly string[], path: string, warnings: string[]): string[] {
   return patterns.flatMap((pattern, i) => {
     const normalized = normalizePattern(pattern)
     if (!isKnownPlatform(pattern)) warnings.push(`${path}[${i}]: fits no chat, since the platforms are ${platforms.join(', ')}`)
     if (normalized.join() !== pattern)
-      warnings.push(`${path}[${i}]: WhatsApp numbers are compared by their digits; the pattern is read as ${normalized.at(-1)}`)
+      warnings.push(`${path}[${i}]: WhatsApp numbers are compared by their digits; the pattern is read without their formatting`)
     return normalized
   })
 }

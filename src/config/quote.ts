@@ -4,8 +4,8 @@ const harmless = [
   /^[\d.:/[\]]{1,45}$/, // an address
   /^[a-z]+:[a-z]+$/, // a scope
   /^[A-Z][a-z]{2,9}(\/[A-Z][a-z]{2,12}(_[A-Z][a-z]{2,12})?){1,2}$/, // a time zone
-  /^(webchat|whatsapp|telegram|operator)\/[\w*+./-]{0,40}$/i, // a pattern of chats
-  /^(https?:\/\/)?([a-z\d-]{1,30}\.){1,4}[a-z]{2,10}(:\d{1,5})?\/?$/, // a host, or the origin of a URL
+  /^(webchat|whatsapp|telegram|operator)\/(?!.*\d{7})[\w*+./-]{0,40}$/i, // a pattern of chats, without a whole number
+  /^https?:\/\/([a-z\d-]{1,30}\.){1,4}[a-z]{2,10}(:\d{1,5})?\/?$/, // an origin
 ]
 
 /** A value as a message may quote it. One that may be a secret in the wrong place stays "the value". */

@@ -49,7 +49,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
       try {
         await pipeline(source, async chunks => {
           for await (const chunk of chunks as AsyncIterable<Buffer>) {
-            await safely(handle.write(chunk))
+            await safely(handle.appendFile(chunk)) // a disk that fills may take a part of it without an error
             size += chunk.length
           }
         })

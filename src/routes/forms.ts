@@ -36,7 +36,7 @@ export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'f
   })
   // Fastify chooses the schema by the type of the body, and so checks nothing where there is none.
   app.addHook('preValidation', async ({ body }) => {
-    if (body === undefined) throw invalidBody('', 'is missing; expected a form with a file')
+    if (body === undefined) throw invalidBody('', 'is missing')
   })
   app.addHook('onError', async ({ form }, _, error) => form && media.formFailed(form, error))
 }

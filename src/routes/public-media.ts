@@ -37,13 +37,20 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
       if (!range) throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${row.bytes}` } })
       const { start, end, isPart } = range
       // Fastify's HEAD would read the whole stream.
-      const bytes = method === 'HEAD' ? [] : sent(await media.read(row, range), reply)
+      const bytes = method === 'HEAD' ? Readable.from([]) : await media.read(row, range)
+      closeWith(reply, bytes)
       reply.headers(headersOf(row, etag)) // last: an error is no file
       if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
       reply.header('content-length', end - start + 1).type(row.contentType)
-      return reply.send(Readable.from(bytes, { objectMode: false }))
+      return reply.send(Readable.from(sent(bytes, reply), { objectMode: false }))
     },
   )
+}
+
+/** A generator that nobody has begun to read does not end what it reads. */
+function closeWith({ raw }: FastifyReply, bytes: Readable) {
+  if (raw.closed) bytes.destroy()
+  else raw.once('close', () => bytes.destroy())
 }
 
 /** A reader that takes something now and then is not too slow. */

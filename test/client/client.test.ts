@@ -107,6 +107,15 @@ describe('The client', () => {
     expect(send).toMatchObject({ status: 200, outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
   })
 
+  test('takes a redrive, whose answer has no body', async () => {
+    const { fetch } = network(() => new Response(null, { status: 202, headers: { 'content-length': '0' } }))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const redriven = client.post('/webhooks/{name}/redrive', { params: { path: { name: 'crm' } }, body: { failed: true } })
+
+    await expect(redriven).resolves.toBeUndefined()
+  })
+
   test('throws a problem when an answer breaks off, an error or one for the client beneath too', async ({ gateway }) => {
     const { fetch } = network(cutAnswer, cutAnswer, cutAnswer)
     const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })

@@ -55,7 +55,7 @@ describe('An issue', () => {
     [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get, json, soap; write post'],
     [{ AFILNET_URL: 'https://u:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
     [{ AFILNET_URL: 'https://example.com/?class=chat' }, 'AFILNET_URL: has a query or a fragment; remove it'],
-    [{ PUBLIC_URL: 'chat.example.com' }, `PUBLIC_URL: "chat.example.com" is not ${url}`],
+    [{ PUBLIC_URL: 'ftp://chat.example.com' }, 'PUBLIC_URL: "ftp:" is not the protocol http or https'],
     [{ AFILNET_TIMEZONE: 'Europe/Madird' }, 'AFILNET_TIMEZONE: "Europe/Madird" is not an IANA time zone such as Europe/Madrid'],
     [
       { CORS_ORIGINS: 'https://a.example.com/' },
@@ -213,7 +213,7 @@ describe('A warning', () => {
 
     expect(config.callers.x?.chats).toEqual(['whatsapp/100/34600*', 'telegram/7/+34*'])
     expect(warningsOf(config)).toEqual([
-      'callers.x.chats[0]: WhatsApp numbers are compared by their digits; the pattern is read as whatsapp/100/34600*',
+      'callers.x.chats[0]: WhatsApp numbers are compared by their digits; the pattern is read without their formatting',
     ])
   })
 

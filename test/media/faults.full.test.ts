@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
@@ -49,6 +51,37 @@ describe.skipIf(!probe.isMounted)('A full disk (needs the right to mount)', () =
     expect((await gateway.request(`/media/${first.json.id}`, { method: 'DELETE' })).status).toBe(204)
     expect((await postForm(gateway, files, [['file', Buffer.concat([samples.png, randomBytes(600_000)])]])).status).toBe(201)
     expect(await gateway.get('/health/ready')).toMatchObject({ json: { store: 'ok' } })
+  })
+})
+
+describe.skipIf(process.platform !== 'linux')('Readers that leave before the first byte (needs Linux)', () => {
+  test('keep no file open', async ({ sandbox }) => {
+    const gateway = await startProgram(sandbox)
+    const { json } = await postForm(gateway, '/media', [['file', randomBytes(1_000_000)]])
+    const url = new URL(json.url)
+    const leave = async (turns: number) => {
+      const socket = connect(Number(url.port), url.hostname)
+      const closed = once(socket, 'close')
+      socket.write(`GET ${url.pathname} HTTP/1.1\r\nHost: a\r\n\r\n`)
+      await once(socket, 'connect')
+      for (let i = 0; i < turns; i++) await new Promise(resolve => setImmediate(resolve))
+      socket.destroy()
+      await closed
+    }
+    for (let rounds = 0; rounds < 4; rounds++) await Promise.all(Array.from({ length: 60 }, (_, turns) => leave(turns)))
+    const left = () => gateway.log.filter(({ msg, method, aborted }) => msg === 'request' && method === 'GET' && aborted)
+    await expect.poll(() => left().length).toBeGreaterThan(120)
+    for (let i = 0; i < 20; i++) expect((await fetched(json.url)).status).toBe(200) // by now the gateway has opened the file for those as well
+
+    const folder = `/proc/${gateway.pid}/fd`
+    const open = () =>
+      readdirSync(folder).filter(fd => {
+        const file = join(folder, fd)
+        return statSync(file, { throwIfNoEntry: false })?.isFile() && readlinkSync(file).endsWith(json.id)
+      })
+    await expect.poll(open, { timeout: 10_000 }).toEqual([])
+    // Those that the garbage collector had to close.
+    expect(gateway.log.filter(({ msg }) => msg === 'warning from Node')).toEqual([])
   })
 })
 

@@ -35,6 +35,8 @@ describe('GET /', () => {
     ['text/html;q=0, */*', 'application/json'],
     ['*/*', 'application/json'],
     ['text/html', 'text/html'],
+    ['text/html, application/xhtml+xml, */*', 'text/html'],
+    ['application/json, */*', 'application/json'],
     ['application/json;q=0.5, text/html;q=0.9', 'text/html'],
   ] as const)('is for %s %s', async ([accept, type], { gateway }) => {
     for (const path of ['/', '/problems', '/problems/not-found']) {

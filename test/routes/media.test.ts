@@ -189,8 +189,8 @@ describe('POST /media', () => {
       415,
       'The header Content-Type does not say application/json or multipart/form-data.',
     ],
-    ['/media', {}, 400, 'The body is missing; expected a form with a file.'],
-    [files, {}, 400, 'The body is missing; expected a form with a file.'],
+    ['/media', {}, 400, 'The body is missing.'],
+    [files, {}, 400, 'The body is missing.'],
     [
       '/media',
       { headers: { 'content-type': 'multipart/form-data' }, body: 'x' },
