@@ -152,7 +152,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       refuseMalformed,
       createRouteCheck(app),
       authenticate,
-      createRequestLimit(app, count),
+      createRequestLimit(app, { shared: count, mcp: config.mcp }),
       normalizeChat,
       authorize,
     ],

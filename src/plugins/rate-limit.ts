@@ -70,7 +70,7 @@ export function limitMistakes(
 }
 
 /** Holds each caller to its requests per minute, and each token to its own besides. */
-export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter): Check {
+export function createRequestLimit(app: FastifyInstance, { shared, mcp }: { shared?: SharedCounter | undefined; mcp: boolean }): Check {
   const { count } = createLimit('requests', shared)
   const tokens = createLimit('tokens', shared)
 
@@ -93,7 +93,7 @@ export function createRequestLimit(app: FastifyInstance, shared?: SharedCounter)
   app.decorate('limitRequest', limitRequest)
   app.decorateRequest('limited')
   return (request, reply) => {
-    if ('isLightMyRequest' in request.raw) return undefined // the call of an agent, which was counted when it arrived
+    if (mcp && 'isLightMyRequest' in request.raw) return undefined // the call of an agent, which was counted when it arrived
     const limited = limitRequest(request, reply)
     if (!request.route.limitedByHandler) return limited
     const keep = (problem: Problem | undefined) => {
