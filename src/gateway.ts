@@ -278,7 +278,7 @@ async function drain(
 ) {
   // The request that was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both.
   const delayMs = Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000)
-  // A body that never comes to its end may take all the rest. Most of it is for closing, since the ledger writes several times.
+  // A request body that never ends holds the drain until `answered`. Closing needs time of its own, since the ledger syncs several times.
   const closeMs = Math.min(2_500, 0.75 * (config.drainMs - delayMs - config.timeoutMs))
   const answered = createDeadline(config.drainMs - closeMs)
   const closed = createDeadline(config.drainMs - lastLinesMs)

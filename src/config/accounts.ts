@@ -1,9 +1,9 @@
-import { normalizePattern, platforms, type Scope, scopes } from '../access.ts'
+import { allows, normalizePattern, platforms, type Scope, scopes } from '../access.ts'
 import { type AccountConfig, type AccountParts, accountOf } from './account.ts'
 import { readRows } from './file.ts'
 import type { CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
-import { digestIssue, isTwice, type ReadFile, withoutNewline } from './secrets.ts'
+import { digestIssue, hasDuplicate, type ReadFile, withoutNewline } from './secrets.ts'
 import { isIdle } from './transport.ts'
 import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
 import type { Environment, Report, Values } from './variables.ts'
@@ -51,7 +51,7 @@ export function readSingle(values: Partial<Values>, connections: number, read: R
   const keySha256 = values.GATEWAY_KEY_SHA256?.split(',') ?? []
   const issue = keySha256.map(digestIssue).find(Boolean)
   if (issue) report('GATEWAY_KEY_SHA256', issue)
-  else if (isTwice(keySha256)) report('GATEWAY_KEY_SHA256', 'is twice the same digest')
+  else if (hasDuplicate(keySha256)) report('GATEWAY_KEY_SHA256', 'contains the same digest twice')
   const requestsPerMinute = values.RATE_LIMIT_PER_MINUTE
   const rateLimit = requestsPerMinute !== undefined && { rateLimit: { requestsPerMinute } }
   return {
@@ -123,16 +123,12 @@ function noAccount(name: string, names: readonly string[]) {
   return `there is no account ${quoted(name).replace('the value', 'of that name')} (accounts: ${shown.join(', ') || 'none'})`
 }
 
-function isKnownPlatform(pattern: string) {
-  const [platform = ''] = pattern.split('/', 1)
-  return platforms.some(known => (platform.endsWith('*') ? known.startsWith(platform.slice(0, -1)) : known === platform))
-}
-
-/** Chat patterns as requests are compared with them; adds a warning for each that is written otherwise or fits no chat. */
+/** Chat patterns as requests are compared with them; adds a warning for each that is written otherwise or matches no chat. */
 function normalizeChats(patterns: readonly string[], path: string, warnings: string[]): string[] {
   return patterns.flatMap((pattern, i) => {
     const normalized = normalizePattern(pattern)
-    if (!isKnownPlatform(pattern)) warnings.push(`${path}[${i}]: fits no chat, since the platforms are ${platforms.join(', ')}`)
+    if (!platforms.some(platform => allows([pattern], platform)))
+      warnings.push(`${path}[${i}]: matches no chat; the platforms are ${platforms.join(', ')}`)
     if (normalized.join() !== pattern)
       warnings.push(`${path}[${i}]: WhatsApp numbers are compared by their digits; the pattern is read without their formatting`)
     return normalized

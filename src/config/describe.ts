@@ -140,7 +140,7 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
       expires !== undefined && Date.parse(expires) <= now ? [`caller ${name}: its keys have expired`] : [],
     ),
     ...Object.entries(webhooks).flatMap(([name, { account }]) =>
-      accounts[account]?.events ? [] : [`webhook ${name}: its account ${account} watches no channels, so it gets no events`],
+      accounts[account]?.events ? [] : [`webhook ${name}: account ${account} watches no channels, so the webhook gets no events`],
     ),
   ]
 }

@@ -75,5 +75,5 @@ export function readIssue({ code }: NodeJS.ErrnoException): string {
 /** A secret from a file, without the newline at its end. */
 export const withoutNewline = (text: string) => text.replace(/\r?\n$/, '')
 
-/** Whether a list of two, as during a rotation, has the same value twice. */
-export const isTwice = (values: readonly (string | undefined)[]) => values.length > new Set(values).size
+/** Whether a list of secrets or digests contains one of them twice. */
+export const hasDuplicate = (values: readonly (string | undefined)[]) => values.length > new Set(values).size

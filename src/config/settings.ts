@@ -4,7 +4,7 @@ import { isBlock } from '../lib/addresses.ts'
 import { readMediaPlace } from '../media/place.ts'
 import { readStoreUrl } from '../store/url.ts'
 import { isNot, quoted } from './quote.ts'
-import { isTwice } from './secrets.ts'
+import { hasDuplicate } from './secrets.ts'
 import { readProxyUrl, readUrl, urlIssue } from './url.ts'
 import { type Report, type Values, type VariableName, Variables } from './variables.ts'
 
@@ -25,8 +25,8 @@ export function readSettings(values: Partial<Values>, report: Report) {
   const place = readMediaPlace(values.MEDIA_STORE ?? Variables.properties.MEDIA_STORE.default)
   if (!place) report('MEDIA_STORE', `the value is not ${expected('MEDIA_STORE')}`)
 
-  if (isTwice(values.QUEUE_KEY?.split(',').map(key => Buffer.from(key, 'base64').toString('base64')) ?? []))
-    report('QUEUE_KEY', 'is twice the same key')
+  if (hasDuplicate(values.QUEUE_KEY?.split(',').map(key => Buffer.from(key, 'base64').toString('base64')) ?? []))
+    report('QUEUE_KEY', 'contains the same key twice')
 
   const trustProxy = splitList(values.TRUST_PROXY)
   const block = trustProxy.find(item => !isBlock(item))

@@ -1,7 +1,7 @@
 import { isLoopback } from '../lib/addresses.ts'
 import type { WebhookRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
-import { isTwice, passwordIssue } from './secrets.ts'
+import { hasDuplicate, passwordIssue } from './secrets.ts'
 import type { Report, Values } from './variables.ts'
 
 export type WebhookConfig = Pick<WebhookRow, 'account' | 'types'> & {
@@ -35,7 +35,7 @@ export function webhookOf({ url, secrets, ...rest }: Parts, pathOf: (property: '
   if (urlIssue) report(pathOf('url'), urlIssue)
   const secretIssue = secrets.map(secret => secret && signingSecretIssue(secret)).find(Boolean)
   if (secretIssue) report(pathOf('secret'), secretIssue)
-  else if (isTwice(secrets)) report(pathOf('secret'), 'is twice the same secret')
+  else if (hasDuplicate(secrets)) report(pathOf('secret'), 'contains the same secret twice')
   return { ...rest, url: URL.parse(url ?? ''), secrets } as WebhookConfig // complete, or reported and never used
 }
 

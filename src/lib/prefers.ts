@@ -5,11 +5,11 @@ export function prefers(accept: string | undefined, first: string, second: strin
     const q = parameters.find(parameter => parameter.startsWith('q='))?.slice(2)
     return { name, q: q === undefined ? 1 : Number(q) || 0 }
   })
-  const judge = (type: string) => {
+  const matchOf = (type: string) => {
     const fitting = [type, `${type.split('/', 1)[0]}/*`, '*/*'].map(form => ranges.find(({ name }) => name === form))
     const vagueness = fitting.findIndex(Boolean)
     return { vagueness, q: fitting[vagueness]?.q ?? 0 }
   }
-  const [one, other] = [judge(first), judge(second)]
+  const [one, other] = [matchOf(first), matchOf(second)]
   return one.q === other.q ? one.q > 0 && one.vagueness < other.vagueness : one.q > other.q
 }

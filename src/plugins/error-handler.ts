@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
 import type { Observe } from '../events.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
+import { undecodable } from '../problem/invalid-request.ts'
 import { problemOf } from '../problem/of-upstream.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
 import { schemaProblem } from './schema-errors.ts'
@@ -24,7 +25,7 @@ const bytesOf = ({ headers }: FastifyRequest) => headers['content-length'] ?? 'm
 
 /** What was found and what is expected, by Fastify's codes. */
 const fastifyDetails: Record<string, (request: FastifyRequest) => string> = {
-  FST_ERR_BAD_URL: () => 'The path contains a percent sign that does not begin the percent-encoding of UTF-8; write a percent sign as %25.',
+  FST_ERR_BAD_URL: () => undecodable('path'),
   FST_ERR_CTP_BODY_TOO_LARGE: request => `The body has ${bytesOf(request)} bytes; the gateway accepts 65,536.`,
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => 'The body has another length than the header Content-Length says.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: request =>

@@ -10,11 +10,12 @@ import type { Check } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The handler says that a request is beyond a limit: `request.limited` has the problem. */
+    /** The handler answers a request beyond a limit itself: `request.limited` has the problem. */
     limitedByHandler?: true
   }
   interface FastifyRequest {
-    limited: Problem | undefined
+    /** The refusal of a request that its handler answers itself. */
+    limited?: Problem | undefined
   }
   interface FastifyInstance {
     /** Counts a request of its caller, and refuses one beyond a limit. */
@@ -91,16 +92,14 @@ export function createRequestLimit(app: FastifyInstance, { shared, mcp }: { shar
   const limitRequest = ({ caller }: FastifyRequest, reply: FastifyReply): Limited =>
     caller && (caller.token ? limitToken(caller, caller.token, reply) : limit(caller, reply))
   app.decorate('limitRequest', limitRequest)
-  app.decorateRequest('limited')
   return (request, reply) => {
     if (mcp && 'isLightMyRequest' in request.raw) return undefined // the call of an agent, which was counted when it arrived
     const limited = limitRequest(request, reply)
     if (!request.route.limitedByHandler) return limited
-    const keep = (problem: Problem | undefined) => {
+    return Promise.resolve(limited).then(problem => {
       request.limited = problem
       return undefined
-    }
-    return limited instanceof Promise ? limited.then(keep) : keep(limited)
+    })
   }
 }
 

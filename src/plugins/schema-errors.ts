@@ -64,7 +64,7 @@ function issueOf({ keyword, params, parentSchema = {}, data, message }: Violatio
       const [, words, isList] = /^\^\(([\w|\\.]+)\)(\(,\(\1\)\)\*)?\$$/.exec(String(params.pattern)) ?? []
       if (words === undefined) return `contains ${offender(String(data), String(params.pattern))}`
       const known = words.replaceAll('\\', '').split('|')
-      return `is ${shown(data)}; expected ${isList ? `${known.join(', ')}, or several with commas between them` : listed(known)}`
+      return `is ${shown(data)}; expected ${isList ? `${known.join(', ')}, or several, separated by commas` : listed(known)}`
     }
     case 'wellFormed':
       return 'contains half of a surrogate pair, which UTF-8 cannot carry'

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyRequest, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { destinationIssue, normalizeDestination } from '../access.ts'
-import { invalidParameter } from '../problem/invalid-request.ts'
+import { invalidParameter, undecodable } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 
 type ChatPath = { platform: string; destination: string }
@@ -19,8 +19,7 @@ const noQuery = Type.Object({}, { additionalProperties: false })
 const refuseBrokenEscape: preValidationHookHandler = ({ raw: { url = '' } }, _, done) => {
   const at = url.indexOf('?')
   if (at < 0 || isDecodable(url.slice(at))) return done()
-  const detail = 'The query contains a percent sign that does not begin the percent-encoding of UTF-8; write a percent sign as %25.'
-  done(new Problem('invalid-request', { detail }))
+  done(new Problem('invalid-request', { detail: undecodable('query') }))
 }
 
 function isDecodable(text: string) {

@@ -17,5 +17,9 @@ export const invalidBody = (pointer: string, issue: string) =>
     errors: pointer === '' ? undefined : [{ pointer, detail: issue }],
   })
 
+/** The detail for a path or a query that cannot be decoded. */
+export const undecodable = (part: 'path' | 'query') =>
+  `The ${part} contains a percent sign that does not begin the percent-encoding of UTF-8; write a percent sign as %25.`
+
 /** A name as a part of a JSON pointer. */
 export const escaped = (name: string) => name.replaceAll('~', '~0').replaceAll('/', '~1')

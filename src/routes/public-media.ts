@@ -38,7 +38,7 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
       const { start, end, isPart } = range
       // Fastify's HEAD would read the whole stream.
       const bytes = method === 'HEAD' ? Readable.from([]) : await media.read(row, range)
-      closeWith(reply, bytes)
+      destroyOnClose(reply, bytes)
       reply.headers(headersOf(row, etag)) // last: an error is no file
       if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
       reply.header('content-length', end - start + 1).type(row.contentType)
@@ -47,8 +47,8 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
   )
 }
 
-/** A generator that nobody has begun to read does not end what it reads. */
-function closeWith({ raw }: FastifyReply, bytes: Readable) {
+/** Closes the file with the connection, even if Fastify has not started to read it: a generator that never ran does not run its `finally`. */
+function destroyOnClose({ raw }: FastifyReply, bytes: Readable) {
   if (raw.closed) bytes.destroy()
   else raw.once('close', () => bytes.destroy())
 }

@@ -40,7 +40,7 @@ const lines: Lines = {
   },
   mediaSweepFailed: (log, details) => log.warn(details, 'stored files cannot be swept, the gateway tries again in ten minutes'),
   mediaStoreFailed: (log, details) => log.warn(details, 'media store failed'),
-  mediaFolderNotWritable: (log, details) => log.warn(details, 'folder for uploads cannot be written to, they get 503'),
+  mediaFolderNotWritable: (log, details) => log.warn(details, 'upload folder is not writable, uploads get 503'),
   queueKeysLost: (log, details) =>
     log.error(details, 'QUEUE_KEY lacks the key of queued sends, which ended as not_sent; their callers must send them again'),
   sendsInterrupted: (log, details) => log.warn(details, 'interrupted sends marked as unknown'),

@@ -35,7 +35,7 @@ export function createDeliverer({ holder, ...options }: Options) {
   async function begin() {
     const at = clock.monotonic()
     fence = await store.leases.acquire(name, holder, leaseMs)
-    if (fence === undefined) return look()
+    if (fence === undefined) return readIdentity()
     heldUntil = at + leaseMs
     const onSaved = (of: string) => {
       identity = of
@@ -45,7 +45,7 @@ export function createDeliverer({ holder, ...options }: Options) {
   }
 
   /** Another process delivers. */
-  async function look() {
+  async function readIdentity() {
     if (identity) return
     const { saved } = await store.deliveries.webhook(options.name)
     identity = readState(saved, options.webhook.account).state?.identity
@@ -96,13 +96,13 @@ async function beginTenure(options: TenureOptions, lostIdentity: string | undefi
   const { name, webhook, endpoint, store, clock, startedAt } = options
   const { account } = webhook
   const { saved, requests } = await store.deliveries.webhook(name)
-  const { state: known, left } = readState(saved, account)
+  const { state: known, formerAccounts } = readState(saved, account)
   const startAnew = () => (saved || lostIdentity === undefined ? startNow(store.log, account) : startAfterLoss(lostIdentity))
   const state = known ? stateAt(endpoint.fingerprint, known) : await startAnew()
   const health = createHealth(state, startedAt)
   const feed = createFeed({ log: store.log, account, clock, wants: event => passes(webhook, event) }, state)
   await feed.restore(state.again)
-  const tenure = new Tenure(options, { health, feed, requests, lastError: state.lastError, left })
+  const tenure = new Tenure(options, { health, feed, requests, lastError: state.lastError, formerAccounts })
   if (saved?.account === account) options.onSaved(state.identity)
   else await tenure.save() // so that it begins here, whatever happens next
   tenure.wake()

@@ -15,21 +15,24 @@ export type WebhookState = {
   endpoint?: string
   paused?: { until: number; pauses: number }
   disabledAt?: number
-  lastError?: string
+  lastError?: string | undefined
   /** The time of the oldest event that waits. */
   oldestAt?: number
   /** Where it was in the logs of its earlier accounts. */
-  left?: Record<string, WebhookState>
+  formerAccounts?: Record<string, WebhookState>
 }
 
 type Tried = Pick<Entry, 'attempts' | 'refusals' | 'lastStatus' | 'lastError' | 'lastAttemptAt'> & { position: number }
 
-/** The state in the log of an account, if the webhook was ever there; `left` has those of its other accounts, whose positions mean nothing here. */
-export function readState(saved: SavedWebhook | undefined, account: string): { state?: WebhookState; left: Record<string, WebhookState> } {
-  if (!saved) return { left: {} }
-  const { left: earlier, ...last } = JSON.parse(saved.state) as WebhookState // only `writeState` makes them
-  const { [account]: state, ...left } = { ...earlier, [saved.account]: last }
-  return { ...(state && { state }), left }
+/** The state in the log of an account, if the webhook was ever there; `formerAccounts` has those of its other accounts, whose positions mean nothing here. */
+export function readState(
+  saved: SavedWebhook | undefined,
+  account: string,
+): { state?: WebhookState; formerAccounts: Record<string, WebhookState> } {
+  if (!saved) return { formerAccounts: {} }
+  const { formerAccounts: earlier, ...last } = JSON.parse(saved.state) as WebhookState // only `writeState` makes them
+  const { [account]: state, ...formerAccounts } = { ...earlier, [saved.account]: last }
+  return { ...(state && { state }), formerAccounts }
 }
 
 /** What is known of an endpoint does not hold for another one, to which nothing has been refused either. */
@@ -41,7 +44,7 @@ export function stateAt(endpoint: string, saved: WebhookState): WebhookState {
 
 export function writeState(
   window: Window,
-  state: Pick<WebhookState, 'identity' | 'endpoint' | 'paused' | 'disabledAt' | 'lastError' | 'left'>,
+  state: Pick<WebhookState, 'identity' | 'endpoint' | 'paused' | 'disabledAt' | 'lastError' | 'formerAccounts'>,
 ): string {
   const tried: Tried[] = window.entries
     .filter(({ attempts }) => attempts > 0)

@@ -32,7 +32,7 @@ const failedPage = 1_000
 const storeRetryMs = 1_000
 
 /** Where a tenure begins. */
-type Begun = { health: Health; feed: Feed; requests: Requests; lastError: string | undefined; left: Record<string, WebhookState> }
+type Begun = { health: Health; feed: Feed; requests: Requests; lastError: string | undefined; formerAccounts: Record<string, WebhookState> }
 type Requests = Awaited<ReturnType<WebhookStore['deliveries']['webhook']>>['requests']
 
 /** Delivers for one webhook while this process holds its lease. */
@@ -43,7 +43,7 @@ export class Tenure {
   readonly #attempts: Attempts
   readonly #saving: Saving
   readonly #abort = new AbortController()
-  readonly #left: Begun['left']
+  readonly #formerAccounts: Begun['formerAccounts']
   readonly #unsaved: Unsaved = { failed: [], cleared: [], handled: 0 }
   #requests: Requests
   #working = false
@@ -51,13 +51,13 @@ export class Tenure {
   #again = false
   #cancelTimer = () => {}
 
-  constructor(options: TenureOptions, { health, feed, requests, lastError, left }: Begun) {
+  constructor(options: TenureOptions, { health, feed, requests, lastError, formerAccounts }: Begun) {
     const { account } = options.webhook
     this.#options = options
     this.#health = health
     this.#feed = feed
     this.#requests = requests
-    this.#left = left
+    this.#formerAccounts = formerAccounts
     this.#attempts = new Attempts({ ...options, account, feed, health, unsaved: this.#unsaved, signal: this.#abort.signal, lastError })
     this.#saving = createSaving(options.clock, () => this.#write())
   }
@@ -184,8 +184,8 @@ export class Tenure {
     const { name, webhook, endpoint, lease, store, lost, onSaved } = this.#options
     const { taken, restore } = takeUnsaved(this.#unsaved)
     const { lastError } = this.#attempts
-    const [identity, left] = [this.#feed.identity(), this.#left]
-    const about = { identity, left, endpoint: endpoint.fingerprint, ...this.#health.saved(), ...(lastError !== undefined && { lastError }) }
+    const identity = this.#feed.identity()
+    const about = { identity, endpoint: endpoint.fingerprint, lastError, formerAccounts: this.#formerAccounts, ...this.#health.saved() }
     const saved = { account: webhook.account, state: writeState(this.#feed.window(), about) }
     const isHeld = await store.deliveries.save(name, lease, { saved, ...taken }).catch(error => {
       restore()

@@ -72,8 +72,8 @@ describe('An issue', () => {
     ],
     [{ GATEWAY_KEY_SHA256: digest.toUpperCase() }, 'GATEWAY_KEY_SHA256: has upper-case letters; write the digest in lower-case hex'],
     [{ GATEWAY_KEY_SHA256: `sha256:${digest}` }, 'GATEWAY_KEY_SHA256: has a prefix; write only the 64 hex digits'],
-    [{ GATEWAY_KEY_SHA256: `${digest},${digest}` }, 'GATEWAY_KEY_SHA256: is twice the same digest'],
-    [{ QUEUE_KEY: `${queueKey},${queueKey}` }, 'QUEUE_KEY: is twice the same key'],
+    [{ GATEWAY_KEY_SHA256: `${digest},${digest}` }, 'GATEWAY_KEY_SHA256: contains the same digest twice'],
+    [{ QUEUE_KEY: `${queueKey},${queueKey}` }, 'QUEUE_KEY: contains the same key twice'],
     [
       { GATEWAY_CONFIG: folder, AFILNET_USER: '', AFILNET_PASSWORD: '', GATEWAY_KEY_SHA256: '' },
       'GATEWAY_CONFIG: the file is a directory, not a file',
@@ -223,7 +223,7 @@ describe('A warning', () => {
     const GATEWAY_CONFIG = file(JSON.stringify({ accounts: { a: account }, callers: { x: caller } }))
 
     expect(warningsOf(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' }))).toEqual(
-      [0, 1].map(i => `callers.x.chats[${i}]: fits no chat, since the platforms are webchat, whatsapp, telegram, operator`),
+      [0, 1].map(i => `callers.x.chats[${i}]: matches no chat; the platforms are webchat, whatsapp, telegram, operator`),
     )
   })
 })

@@ -82,7 +82,10 @@ describe('Webhooks', () => {
     [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'canary-secret' }, { WEBHOOK_SECRET: /the value is not whsec_/ }],
     [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'whsec_canary!' }, { WEBHOOK_SECRET: /whsec_ followed by base64/ }],
     [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'whsec_Y2FuYXJ5' }, { WEBHOOK_SECRET: /has 6 bytes.*24 to 64/ }],
-    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: `${secret},${secret}` }, { WEBHOOK_SECRET: /twice the same/ }],
+    [
+      { WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: `${secret},${secret}` },
+      { WEBHOOK_SECRET: /contains the same secret twice/ },
+    ],
   ] as [Environment, Record<string, RegExp>][])('of the environment are refused: %j', ([more, expected]) => {
     const issues = issuesIn({ ...single, ...more })
 
@@ -114,9 +117,9 @@ describe('Webhooks', () => {
     const watched = readConfig({ ...single, WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret })
     const filed = readConfig(fileWith({ crm, other: { ...crm, account: 'quiet' } }))
 
-    expect(warningsOf(alone)).toEqual(['webhook default: its account default watches no channels, so it gets no events'])
+    expect(warningsOf(alone)).toEqual(['webhook default: account default watches no channels, so the webhook gets no events'])
     expect(warningsOf(watched)).toEqual([])
-    expect(warningsOf(filed)).toEqual(['webhook other: its account quiet watches no channels, so it gets no events'])
+    expect(warningsOf(filed)).toEqual(['webhook other: account quiet watches no channels, so the webhook gets no events'])
   })
   test('of the environment do not stand beside a file', () => {
     expect(Object.keys(issuesIn({ ...fileWith({}), WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret }))).toEqual([

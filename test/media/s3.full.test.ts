@@ -129,7 +129,7 @@ describe('A media store in S3', () => {
     expect(bucket.seen).toEqual([])
     expect(await gateway.logged(({ setting }) => setting === 'TMPDIR')).toMatchObject({
       level: 40,
-      msg: 'folder for uploads cannot be written to, they get 503',
+      msg: 'upload folder is not writable, uploads get 503',
       fault: 'ENOENT',
     })
     expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'write', fault: 'ENOENT' })

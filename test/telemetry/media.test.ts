@@ -71,7 +71,7 @@ test('A gateway that cannot write to the folder for uploads logs it at its start
   await writeFile(file, 'no folder')
   const gateway = await start({ env: { MEDIA_STORE: `file:${file}/of/media` } })
 
-  expect(await gateway.logged(({ msg }) => msg === 'folder for uploads cannot be written to, they get 503')).toMatchObject({
+  expect(await gateway.logged(({ msg }) => msg === 'upload folder is not writable, uploads get 503')).toMatchObject({
     level: 40,
     setting: 'MEDIA_STORE',
     fault: 'ENOTDIR',
