@@ -15,7 +15,7 @@ export type SingleRequest = {
 export type SingleResponse = { status: number; headers: Record<string, string | string[] | undefined>; bytes: Buffer }
 
 /** A response without content that can be used. */
-export class UnusableResponse extends Error {}
+class UnusableResponse extends Error {}
 
 /**
  * One request beside the calls of an account, for a token or a WSDL: a connection of its own, one deadline, no redirect.

@@ -20,7 +20,7 @@ export type AccountConfig = TransportConfig & {
   events?: EventsConfig
 }
 
-export type EventsConfig = { channels: readonly string[]; intervalMs: number }
+type EventsConfig = { channels: readonly string[]; intervalMs: number }
 
 /** Whether the conversations of an account can prove what became of an unknown send. */
 export const canReadBack = ({ timezone, events, sent }: AccountConfig) =>

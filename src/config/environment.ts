@@ -5,7 +5,7 @@ import { digestIssue, leftoverIn, type ReadFile, withoutNewline } from './secret
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
 
 /** Whether a value has the form of a schema. A second name for `Value.Check`, whose module loads a third slower. */
-export const matchesSchema = (schema: TSchema, value: unknown) => Errors(schema, value).First() === undefined
+const matchesSchema = (schema: TSchema, value: unknown) => Errors(schema, value).First() === undefined
 
 /** Reads variables from the environment, or from the files that `…_FILE` names, and reports each issue by the name of the variable. */
 export function readVariables(

@@ -168,7 +168,7 @@ export const CallerRow = Type.Object(
 )
 
 /** Every type of event, as filters name it; a gap is never filtered. */
-export const eventTypes = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
+const eventTypes = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
 
 export type WebhookRow = Static<typeof WebhookRow>
 export const WebhookRow = Type.Object(

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { type Config, ConfigError, digestOf } from './config.ts'
 
 /** What a reload changed: names only, which are not secret. */
-export type Changes = Record<'accounts' | 'callers' | 'webhooks', { added: string[]; removed: string[]; changed: string[] }>
+type Changes = Record<'accounts' | 'callers' | 'webhooks', { added: string[]; removed: string[]; changed: string[] }>
 
 type WatchOptions = {
   config: Config

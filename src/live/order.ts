@@ -2,7 +2,7 @@
 type Dated = { id: string | null; datetime: string | null }
 
 /** A row and its places in Afilnet's list; several where Afilnet listed it more than once. */
-export type Placed<R> = { row: R; places: number[] }
+type Placed<R> = { row: R; places: number[] }
 
 /** The rows of a list in the order of the conversation; `isDescending` is absent where the list does not show its direction. */
 export type Ordered<R> = { rows: Placed<R>[]; isDescending: boolean | undefined }

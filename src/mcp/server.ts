@@ -3,7 +3,7 @@ import { version } from '../version.ts'
 import type { Tool } from './tools.ts'
 
 /** What a route answered: its body, and whether that is a problem. */
-export type ToolAnswer = { isError: boolean; body: string }
+type ToolAnswer = { isError: boolean; body: string }
 
 /** The tools that a caller may use, and how a call becomes an answer. */
 export type Toolbox = { tools: readonly Tool[]; call(name: string, args: Record<string, unknown>): Promise<ToolAnswer | undefined> }

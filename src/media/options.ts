@@ -2,7 +2,7 @@ import type { Observe } from '../events.ts'
 import type { MediaLedger } from '../store/media.ts'
 import type { MediaPlace } from './place.ts'
 
-export type MediaConfig = { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL }
+type MediaConfig = { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL }
 
 export type MediaOptions = MediaConfig & {
   ledger: MediaLedger

@@ -5,7 +5,7 @@ import { catalogue, type ProblemCode, type ProblemRow } from './catalogue.ts'
 export type ProblemOutcome = 'not_applied' | 'unknown'
 export type Retry = 'yes' | 'same-key' | 'no'
 /** One part of a request to blame: a part of the body, or a parameter. */
-export type MemberError = { in?: 'path' | 'query' | 'header'; pointer: string; detail: string }
+type MemberError = { in?: 'path' | 'query' | 'header'; pointer: string; detail: string }
 
 type Details = {
   detail?: string | undefined

@@ -5,7 +5,7 @@ import { type DueSend, type SendRow, type Store, within } from '../store/store.t
 import type { Sealer } from './seal.ts'
 
 /** What the worker needs of the sends: attempts run, and ends are recorded, as those of a POST. */
-export type QueuedSends = {
+type QueuedSends = {
   owner: string
   /** Whether the end of an attempt is not in the store yet. */
   isUnrecorded(id: string): boolean

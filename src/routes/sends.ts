@@ -29,7 +29,7 @@ const Filters = Type.Object(
 type Asker = { call: Call; caller: { token?: TokenGrant } | undefined }
 
 /** Whose sends a request may see. */
-export const readerOf = ({ call, caller }: Asker): SendReader => ({
+const readerOf = ({ call, caller }: Asker): SendReader => ({
   caller: call.caller,
   account: call.account.name,
   token: caller?.token,

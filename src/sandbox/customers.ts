@@ -14,7 +14,7 @@ export type Script = {
   readAfterMs: number
 }
 
-export const silent: Script = { replyAfterMs: 0, writeEveryMs: 0, texts: ['Message {n}'], deliveredAfterMs: 0, readAfterMs: 0 }
+const silent: Script = { replyAfterMs: 0, writeEveryMs: 0, texts: ['Message {n}'], deliveredAfterMs: 0, readAfterMs: 0 }
 
 /** A customer who answers within about a second, for a first look at real conversations. */
 export const talkative: Partial<Script> = { replyAfterMs: 900, texts: smallTalk, deliveredAfterMs: 300, readAfterMs: 700 }

@@ -6,7 +6,7 @@ import { type DescribedSend, describeSend } from './outcome.ts'
 import { throwUnavailable } from './refusals.ts'
 import { ledgerKey } from './request.ts'
 
-export type SendFilters = Omit<SendFilter, 'before' | 'actor'> & { cursor?: string }
+type SendFilters = Omit<SendFilter, 'before' | 'actor'> & { cursor?: string }
 
 /** Who asks: with a token, it sees what was made by its actor in its chat. */
 export type SendReader = Sender & { token?: Pick<TokenGrant, 'actor' | 'chat'> | undefined }

@@ -42,7 +42,7 @@ export type SendRef = Sender & Pick<NewSend, 'id'> & { kind?: NewSend['kind'] | 
 export type SettledBy = 'answer' | 'late-answer' | 'read-back' | 'caller'
 
 /** Where the message of a send was found, and Afilnet's own word for what became of it. */
-export type Finding = { messageId: string; deliveryStatus?: string; deliveryAt: number }
+type Finding = { messageId: string; deliveryStatus?: string; deliveryAt: number }
 
 /** One line of the ledger; times are epoch milliseconds, `answer` is opaque text to replay. */
 export type SendRow = NewSend &
@@ -98,7 +98,7 @@ export type SendFilter = Partial<
 }
 
 /** What an inspection found: no problems means intact. */
-export type StoreCheck = { problems: string[]; bytes: number }
+type StoreCheck = { problems: string[]; bytes: number }
 
 /** How long things last, and whose clock says so: the same for every process on one store. */
 export type StorePolicy = {

@@ -14,7 +14,7 @@ export type States = {
 }
 
 /** A webhook that this process delivers for. */
-export type WebhookGauges = { webhook: string; state: string; lag: number }
+type WebhookGauges = { webhook: string; state: string; lag: number }
 
 /** One number for each account. An account without a value shows NaN, and one that was removed disappears. */
 const ofAccounts: Record<string, { help: string; value: (report: AccountReport) => number | undefined }> = {

@@ -24,7 +24,7 @@ export function createLogger(level: Config['logLevel'], destination: Destination
 }
 
 /** An error without its message: what it is, its code, and where it arose. */
-export function describeError(error: unknown) {
+function describeError(error: unknown) {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code } = error as NodeJS.ErrnoException
   const at = error.stack?.split('\n').filter(line => /^\s+at /.test(line)) ?? []

@@ -4,7 +4,7 @@ import { type Fault, failures, faults, mismatch, UpstreamError } from '../faults
 import { retryAfter } from '../response-faults.ts'
 import { requestOnce } from '../single-request.ts'
 
-export type OAuthSettings = {
+type OAuthSettings = {
   tokenUrl: URL
   clientId: string
   clientSecret: string

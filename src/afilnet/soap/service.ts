@@ -8,7 +8,7 @@ import { Documents, type DocumentsOptions } from './documents.ts'
 import { createTemplate, type Template } from './message.ts'
 
 /** How a message of an operation is written, for each set of optional parameters that can be there. */
-export type SoapOperation = { name: string; parts: readonly string[]; action: string; template(present: readonly string[]): Template }
+type SoapOperation = { name: string; parts: readonly string[]; action: string; template(present: readonly string[]): Template }
 
 /** What a WSDL says of Afilnet. */
 export type SoapService = {

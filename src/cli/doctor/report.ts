@@ -1,5 +1,5 @@
 /** `note` is worth knowing and needs no action; `skipped` could not be checked. */
-export type Verdict = 'ok' | 'note' | 'warning' | 'broken' | 'skipped'
+type Verdict = 'ok' | 'note' | 'warning' | 'broken' | 'skipped'
 
 /** One line of the report. */
 export type Check = {

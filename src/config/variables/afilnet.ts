@@ -3,7 +3,7 @@ import { transportNames } from '../../afilnet/transports.ts'
 import { count, type Field, type Group, milliseconds, text } from './fields.ts'
 import { oauthAndSoap } from './oauth-and-soap.ts'
 
-export const expectedTimezone = 'an IANA time zone such as Europe/Madrid'
+const expectedTimezone = 'an IANA time zone such as Europe/Madrid'
 
 /** The connection to Afilnet. */
 export const afilnet = {

@@ -5,7 +5,7 @@ import { type FlatRow, toRow } from './rows.ts'
 import type { VerbContext } from './verb-context.ts'
 
 /** An event on its way between the threads: its destination apart, by which `forget` finds it, and the rest as JSON. */
-export type FlatEvent = [destination: string | null, body: string]
+type FlatEvent = [destination: string | null, body: string]
 export type FlatAppend = Pick<Append, 'lease'> & { states: readonly KnownState[]; events: readonly FlatEvent[] }
 
 const sliceRows = 1_000

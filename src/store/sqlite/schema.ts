@@ -4,7 +4,7 @@ import { formatting } from '../destinations.ts'
 import { StoreVersionError } from '../store.ts'
 
 /** "AfGw": marks a file as a ledger of the gateway. */
-export const applicationId = 0x41664777
+const applicationId = 0x41664777
 
 /** A WhatsApp number as a release before the third schema may have stored it, in its caller's own spelling. */
 export const formatted = `platform = 'whatsapp' AND destination GLOB '*[^0-9]*'`

@@ -27,7 +27,7 @@ export function faultOf(error: unknown): StoreFault {
   return faults[word] ?? (word === 'ERR' && command ? 'io' : 'away')
 }
 
-export function unavailable(error: unknown): StoreUnavailableError {
+function unavailable(error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error
   const newer = /^NEWERSCHEMA (\d+)/.exec((error as Error).message)?.[1] // as the scripts say it
   if (newer) return new StoreVersionError(`The store has schema version ${newer}, this release knows ${schemaVersion}`)
