@@ -4,20 +4,21 @@ type Options = {
   mustYield: () => boolean
   /** After this wait a slot is given all the same. */
   patienceMs: number
-  checkEveryMs?: number
 }
+
+const checkEveryMs = 20
 
 type SlotWaiter = { since: number; grant: () => void }
 
 /** A bounded number of slots for work that gives way to other work, in order of arrival. */
 export class YieldingSlots {
-  readonly #options: Required<Options>
+  readonly #options: Options
   readonly #waiting: SlotWaiter[] = []
   #taken = 0
   #timer: NodeJS.Timeout | undefined = undefined
 
   constructor(options: Options) {
-    this.#options = { checkEveryMs: 20, ...options }
+    this.#options = options
   }
 
   acquire(): Promise<void> {
@@ -33,7 +34,7 @@ export class YieldingSlots {
   }
 
   #grant() {
-    const { limit, mustYield, patienceMs, checkEveryMs } = this.#options
+    const { limit, mustYield, patienceMs } = this.#options
     for (let next = this.#waiting[0]; next && this.#taken < limit; next = this.#waiting[0]) {
       if (mustYield() && performance.now() - next.since < patienceMs) break
       this.#waiting.shift()

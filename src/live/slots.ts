@@ -20,10 +20,6 @@ export class Slots {
     this.#max = max
   }
 
-  get held(): number {
-    return this.#held
-  }
-
   take(holder: Holder): () => void {
     const { key, tokenId, maxOfKey } = holder
     const own = this.#byKey.get(key) ?? new Map<Holder, () => void>()

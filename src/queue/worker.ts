@@ -27,11 +27,10 @@ export type WorkerOptions = {
   onKeysLost: (count: number) => void
   /** Sends were too late. */
   onExpired: (sends: readonly Pick<SendRow, 'account' | 'kind'>[]) => void
-  now?: () => number
   timeoutMs?: number
-  atOnce?: number
 }
 
+const maxAttempts = 64 // at one time
 const longestMs = 500 // another process may have queued something meanwhile
 const shortestMs = 5
 const leaveMs = 2_000
@@ -39,9 +38,7 @@ const leaveMs = 2_000
 /** Takes queued sends that are due and runs them, until `stop`. */
 export class QueueWorker {
   readonly #options: WorkerOptions
-  readonly #now: () => number
   readonly #timeoutMs: number
-  readonly #atOnce: number
   #running = 0
   #timer: NodeJS.Timeout | undefined = undefined
   #looking = false
@@ -55,9 +52,7 @@ export class QueueWorker {
 
   constructor(options: WorkerOptions) {
     this.#options = options
-    this.#now = options.now ?? Date.now
     this.#timeoutMs = options.timeoutMs ?? 10_000
-    this.#atOnce = options.atOnce ?? 64
   }
 
   start() {
@@ -93,7 +88,7 @@ export class QueueWorker {
   async #takeDue(): Promise<number> {
     const { store, sends } = this.#options
     if (!this.#keysChecked) await this.#endLost()
-    const room = this.#atOnce - this.#running
+    const room = maxAttempts - this.#running
     if (room <= 0) return longestMs
     if (this.#mayLack) await this.#putBackLost()
     const taking = store.takeDue(sends.owner, room)
@@ -107,8 +102,8 @@ export class QueueWorker {
     })
     if (expired.length > 0) this.#options.onExpired(expired)
     for (const one of due) this.#begin(one)
-    if (this.#running >= this.#atOnce) return longestMs
-    return nextAt === undefined ? longestMs : Math.min(longestMs, Math.max(shortestMs, nextAt - this.#now()))
+    if (this.#running >= maxAttempts) return longestMs
+    return nextAt === undefined ? longestMs : Math.min(longestMs, Math.max(shortestMs, nextAt - Date.now()))
   }
 
   #begin(due: DueSend) {
@@ -131,7 +126,7 @@ export class QueueWorker {
         if (this.#given.has(nameOf(one))) continue
         // What this process has yet to record may be of an earlier attempt: it looks again afterwards.
         if (sends.isUnrecorded(one.row.id)) this.#mayLack = true
-        else await within(this.#timeoutMs, store.requeue(one.row, this.#now(), one.attempts))
+        else await within(this.#timeoutMs, store.requeue(one.row, Date.now(), one.attempts))
       }
     } catch (error) {
       this.#mayLack = true
@@ -142,7 +137,7 @@ export class QueueWorker {
   async #run(due: DueSend) {
     const { sealer, sends } = this.#options
     const { row, sealed } = due
-    const isLate = row.expiresAt !== undefined && row.expiresAt <= this.#now() // the store may have taken long to answer
+    const isLate = row.expiresAt !== undefined && row.expiresAt <= Date.now() // the store may have taken long to answer
     if (isLate || sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return this.#leave(due)
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
@@ -153,7 +148,7 @@ export class QueueWorker {
   /** Queues again what this process must not attempt. */
   async #leave({ row, attempts }: DueSend) {
     try {
-      const leaving = this.#options.store.requeue(row, this.#now() + leaveMs, attempts)
+      const leaving = this.#options.store.requeue(row, Date.now() + leaveMs, attempts)
       if (!(await within(this.#timeoutMs, leaving))) this.#mayLack = true
     } catch {
       this.#mayLack = true

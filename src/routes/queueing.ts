@@ -26,7 +26,8 @@ const maxAheadMs = 30 * 86_400_000
 const usualMs = 3_600_000
 
 /** Whether and until when a send waits. Throws `invalid-request` and `queue-not-enabled`. */
-export function queueOf({ headers, body }: Queueable, params: object, seal: Seal, now = Date.now()) {
+export function queueOf({ headers, body }: Queueable, params: object, seal: Seal) {
+  const now = Date.now()
   const { sendAt, expiresAt } = body
   const isAsked = prefersAsync(headers.prefer ?? '')
   if (!isAsked && sendAt === undefined) {

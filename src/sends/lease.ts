@@ -18,12 +18,13 @@ export type Lease = {
 }
 
 /** `timeoutMs` bounds each call to the store; `onExpired` gets how many sends of dead processes became `unknown`. */
-export type LeaseOptions = { timeoutMs: number; heartbeatMs?: number; deleteMs?: number; onExpired?: (count: number) => void }
+type LeaseOptions = { timeoutMs: number; heartbeatMs: number; onExpired: (count: number) => void }
 
 // An outage refuses thousands of claims. Those that may have reached the store are among the first.
 const maxWaiting = 10_000
 const batchSize = 500
 const flushMs = 250
+const deleteMs = 60_000
 
 // A ledger without the row is another one. The right one may come back, with the send still pending in it.
 const absentRetryMs = 5_000
@@ -43,7 +44,7 @@ type Waiting = {
 }
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
-export function holdLease(store: Store, { timeoutMs, heartbeatMs = 1_000, deleteMs = 60_000, onExpired = () => {} }: LeaseOptions): Lease {
+export function holdLease(store: Store, { timeoutMs, heartbeatMs, onExpired }: LeaseOptions): Lease {
   const owner = randomUUID()
   const waiting = new Map<string, Waiting>()
   const jobs = [

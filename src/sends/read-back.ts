@@ -30,10 +30,10 @@ export type ReadBackOptions = {
   now?: () => number
   observe?: Observe
   timeoutMs?: number
-  everyMs?: number
 }
 
 const lookups = 100 // at one time
+const lookEveryMs = 500
 const dayMs = 86_400_000
 const hourMs = 3_600_000
 /** Afilnet may show a message so long after it took it. */
@@ -57,7 +57,7 @@ export class ReadBack {
 
   /** Looks for sends that are due, until `stop`. */
   start() {
-    this.#stop = repeat(this.#options.everyMs ?? 500, () => this.lookUp())
+    this.#stop = repeat(lookEveryMs, () => this.lookUp())
   }
 
   stop() {

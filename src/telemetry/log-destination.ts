@@ -23,18 +23,16 @@ export type LogDestination = {
 
 /** A write that takes longer than this at the end of the process counts as stuck. */
 const stuckMs = 1_000
+const flushBytes = 8_192
 
-type Limits = { flushBytes?: number; flushMs?: number; maxBytes?: number; retryMs?: number }
+type Limits = { flushMs?: number; maxBytes?: number; retryMs?: number }
 
 /**
  * Collects lines and writes them together, since a system call for each would cost more than the rest of a line.
  *
  * A sink that stalls or fails is retried endlessly. Meanwhile at most `maxBytes` wait; lines beyond that are dropped and counted.
  */
-export function createLogDestination(
-  sink: Sink,
-  { flushBytes = 8_192, flushMs = 100, maxBytes = 4_194_304, retryMs = 250 }: Limits = {},
-): LogDestination {
+export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_194_304, retryMs = 250 }: Limits = {}): LogDestination {
   let lines: string[] = []
   let length = 0 // of `lines`, in UTF-16 units: the bound is on memory
   let chunk: Buffer | undefined // what the sink has not taken yet of the lines before

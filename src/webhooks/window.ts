@@ -72,7 +72,6 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
       if (entries.length + done.size >= most) advance()
       return most - entries.length - done.size
     },
-    isEmpty: () => entries.length === 0,
 
     /** Takes the next event of the log; one that is not for this webhook is only passed. */
     add(event: LoggedEvent, wanted: boolean, learntAt: number): Entry | undefined {

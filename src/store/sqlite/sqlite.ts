@@ -28,8 +28,6 @@ export type SqliteOptions = StorePolicy & {
   path: string
   maxBytes: number
   busyMs?: number
-  /** How long a call waits for a disk that hangs. */
-  hungMs?: number
   onState?: StoreListener
   onLedger?: LedgerListener
   onWarning?: (warning: string) => void
@@ -37,6 +35,7 @@ export type SqliteOptions = StorePolicy & {
 
 const thisProcess = `${hostname()} ${process.pid} ${randomUUID()}`
 const openMs = 5_000
+const hungMs = 1_800 // how long a call waits for a disk that hangs
 const sliceRows = 500 // one slice holds up other writes for some 10 ms
 const deleteMax = 20_000 // never all of a large ledger at once: what else is expired waits for the next time
 
@@ -51,7 +50,7 @@ const beginsEmpty =
  */
 export async function openSqlite(options: SqliteOptions): Promise<SqliteStore> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
-  const { path, maxBytes, busyMs = 1_500, hungMs = 1_800, keepMs, keepUnknownMs, leaseMs } = options
+  const { path, maxBytes, busyMs = 1_500, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
   let known: StoreFault | undefined
   function report(fault?: StoreFault) {
