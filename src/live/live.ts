@@ -3,7 +3,7 @@ import type { EventLog, LoggedEvent } from '../store/event-log.ts'
 import { StoreUnavailableError } from '../store/store.ts'
 import { AccountEvents, type Page } from './account-events.ts'
 import { type Consumer, Consumers, type ConsumersOptions, type Reader } from './consumers.ts'
-import { type Cursor, readCursor } from './cursor.ts'
+import type { Cursor } from './cursor.ts'
 import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
 import { LogReplacedError } from './feed.ts'
 import type { ConversationRead } from './ports.ts'
@@ -43,11 +43,6 @@ export class Live {
 
   isEnabled(account: string): boolean {
     return this.#watched.accounts.has(account)
-  }
-
-  /** Reads the cursor of a consumer; `undefined` if it is malformed or another account's. */
-  readCursor(account: string, text: string): Cursor | undefined {
-    return readCursor(account, text)
   }
 
   /** Throws `events-not-enabled`, `too-many-streams`, `overloaded` or `store-unavailable`; rejects while a text cannot be read. */

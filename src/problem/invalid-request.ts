@@ -1,13 +1,10 @@
-import { Problem } from './problem.ts'
-
-/** Where a request names something. The body's parts have a pointer only. */
-export type Place = 'path' | 'query' | 'header'
+import { type ParameterLocation, Problem } from './problem.ts'
 
 /** Refuses a parameter; the issue continues a sentence that begins with the parameter's name. */
-export const invalidParameter = (place: Place, name: string, issue: string) =>
+export const invalidParameter = (location: ParameterLocation, name: string, issue: string) =>
   new Problem('invalid-request', {
-    detail: `The ${place === 'header' ? 'header' : `${place} parameter`} ${name} ${issue}.`,
-    errors: [{ in: place, pointer: `/${escaped(name)}`, detail: issue }],
+    detail: `The ${location === 'header' ? 'header' : `${location} parameter`} ${name} ${issue}.`,
+    errors: [{ in: location, pointer: `/${escaped(name)}`, detail: issue }],
   })
 
 /** Refuses a part of the body, or with an empty pointer the whole of it. */

@@ -4,8 +4,10 @@ import { catalogue, type ProblemCode, type ProblemRow } from './catalogue.ts'
 
 export type ProblemOutcome = 'not_applied' | 'unknown'
 export type Retry = 'yes' | 'same-key' | 'no'
-/** One part of a request to blame: a part of the body, or a parameter. */
-type MemberError = { in?: 'path' | 'query' | 'header'; pointer: string; detail: string }
+/** Where a parameter of a request is. */
+export type ParameterLocation = 'path' | 'query' | 'header'
+/** One part of a request that is refused: a part of the body, or a parameter. */
+type RequestIssue = { in?: ParameterLocation; pointer: string; detail: string }
 
 type Details = {
   detail?: string | undefined
@@ -13,7 +15,7 @@ type Details = {
   status?: number
   outcome?: ProblemOutcome
   upstreamCode?: string | undefined
-  errors?: MemberError[] | undefined
+  errors?: RequestIssue[] | undefined
   retryAfterS?: number | undefined
   headers?: Record<string, string>
   /** The row of the ledger, once there is one. */

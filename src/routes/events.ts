@@ -6,11 +6,13 @@ import { normalizeDestination } from '../access.ts'
 import { prefers } from '../lib/prefers.ts'
 import { openWord } from '../lib/string-enum.ts'
 import type { Reader } from '../live/consumers.ts'
+import { readCursor } from '../live/cursor.ts'
 import type { ListQuery, Live } from '../live/live.ts'
 import type { Sink } from '../live/stream.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { EventType } from '../store/event-log.ts'
+import { readNumbers } from './lists.ts'
 import type { Message } from './messages.ts'
 import { Nullable } from './params.ts'
 import type { Send } from './send-schemas.ts'
@@ -114,18 +116,14 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { li
           },
         },
       },
-      // Numbers in a query, where everything is text; bodies are never coerced.
-      preValidation: async request => {
-        const query = request.query as Record<string, unknown> // not validated yet
-        for (const name of ['limit', 'wait']) if (/^\d{1,3}$/.test(String(query[name]))) query[name] = Number(query[name])
-      },
+      preValidation: readNumbers('limit', 'wait'),
     },
     async (request, reply) => {
       const { headers, method, query, caller } = request
       const room = live()
       if (!caller || !room?.isEnabled(caller.account)) throw new Problem('events-not-enabled')
       const isStream = prefers(headers.accept, 'text/event-stream', 'application/json')
-      const filters = filtersOf(query, cursorIn(request, room, caller.account, isStream))
+      const filters = filtersOf(query, cursorIn(request, caller.account, isStream))
       reply.headers({ 'cache-control': 'no-store', vary: 'Accept, Authorization', 'x-accel-buffering': 'no' })
       reply.type(isStream ? 'text/event-stream' : 'application/json; charset=utf-8')
       if (method === 'HEAD') return reply.send(Readable.from([]) as never) // a text would be counted as the answer's length
@@ -158,12 +156,12 @@ function filtersOf({ limit = 50, wait = 0, type, platform, platformId, destinati
 }
 
 /** Where the consumer goes on. Browsers send an empty `Last-Event-ID` before the first event. */
-function cursorIn({ headers, query }: FastifyRequest, room: Live, account: string, isStream: boolean): ListQuery['after'] {
+function cursorIn({ headers, query }: FastifyRequest, account: string, isStream: boolean): ListQuery['after'] {
   const { 'last-event-id': lastEventId } = headers
   const fromHeader = isStream && typeof lastEventId === 'string' && lastEventId !== ''
   const text = fromHeader ? lastEventId : (query as Query).after
   if (text === undefined) return undefined
-  const cursor = room.readCursor(account, text)
+  const cursor = readCursor(account, text)
   if (cursor) return cursor
   throw invalidParameter(fromHeader ? 'header' : 'query', fromHeader ? 'Last-Event-ID' : 'after', 'is not a cursor of this account')
 }

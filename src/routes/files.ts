@@ -12,6 +12,7 @@ import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { newSendId } from '../sends/request.ts'
 import type { MediaRow } from '../store/media.ts'
+import { requireCaller } from './caller.ts'
 import { acceptForms } from './forms.ts'
 import { filePart, typeFor } from './media.ts'
 import { chatOf } from './messages.ts'
@@ -120,7 +121,7 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   const type = typeFor('/file', body.type, file.contentType)
   const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]
   const id = newSendId()
-  const [main, small] = await media.keep(ownerIn(request), uploads, { ...params, sendId: id })
+  const [main, small] = await media.keep(ownerOf(requireCaller(request)), uploads, { ...params, sendId: id })
   const rows = [main, small].filter(row => row !== undefined)
   let isNeeded = false
   try {
@@ -152,11 +153,6 @@ function mayBeFetched(error: unknown) {
 
 const inputOf = ({ id, params, headers, call, caller }: FileRequest) => ({ id, params, headers, call, caller })
 
-function ownerIn({ caller }: FileRequest) {
-  if (!caller) throw new Problem('unauthenticated')
-  return ownerOf(caller)
-}
-
 const defined = <T extends object>(members: T) =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as { [K in keyof T]: NonNullable<T[K]> }
 
@@ -164,7 +160,7 @@ const defined = <T extends object>(members: T) =>
 async function requireFile(pointer: string, url: string, type: MediaType, request: FileRequest, media: Media) {
   let row: MediaRow | undefined
   try {
-    row = await media.fileAt(url, ownerIn(request))
+    row = await media.fileAt(url, ownerOf(requireCaller(request)))
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'media-not-found') throw error
     const detail = 'is not a file of yours, or has expired'

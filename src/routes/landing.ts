@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { Problem } from '../problem/problem.ts'
-import { isBrowser, sendPage } from './page.ts'
+import { AcceptHeader, htmlResponse, isBrowser, sendPage } from './page.ts'
 
 /** Where to go from here. */
 export const GatewayLinks = Type.Object(
@@ -37,13 +37,13 @@ export const landing: FastifyPluginAsyncTypebox<LandingOptions> = async (app, { 
         operationId: 'getLinks',
         summary: 'What this is, and where its documents are',
         tags: ['Gateway'],
-        headers: Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) }),
+        headers: AcceptHeader,
         response: {
           200: {
             description: 'The links; HTML for a browser',
             content: {
               'application/json': { schema: Type.Unsafe<Links>(Type.Ref('GatewayLinks')) },
-              'text/html': { schema: Type.String(), example: '<!doctype html>…' },
+              'text/html': htmlResponse,
             },
           },
         },

@@ -5,7 +5,7 @@ import { Problem } from '../problem/problem.ts'
 import type { Body } from '../upstream/list-body.ts'
 import { cutPage, type PageRow, type Position } from '../upstream/page.ts'
 
-const place = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 2_048, description: what }))
+const position = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 2_048, description: what }))
 
 const limit = Type.Optional(
   Type.Integer({ minimum: 1, maximum: 200, description: 'A page of at most so many, oldest first; 50 with `before` or `after`' }),
@@ -16,24 +16,34 @@ export type PageQuery = Static<typeof PageQuery>
 export const PageQuery = Type.Object(
   {
     limit,
-    before: place('The newest before this: a cursor, or the `messageId` of a message'),
-    after: place('The oldest after this'),
+    before: position('The newest before this: a cursor, or the `messageId` of a message'),
+    after: position('The oldest after this'),
   },
   { additionalProperties: false },
 )
 
 /** The same for conversations, which have cursors only. */
 export const ChatPageQuery = Type.Object(
-  { limit, before: place('The newest before this cursor'), after: place('The oldest after this cursor') },
+  { limit, before: position('The newest before this cursor'), after: position('The oldest after this cursor') },
   { additionalProperties: false },
 )
 
-/** Reads the one number of a query, where everything is text; bodies are never coerced. */
-export function readLimit(request: FastifyRequest, _: FastifyReply, done: () => void) {
-  const query = request.query as { limit?: unknown } // not validated yet
-  if (typeof query.limit === 'string' && /^\d{1,3}$/.test(query.limit)) query.limit = Number(query.limit)
-  done()
+/** The query of a list that is paged by the ledger. */
+export const cursorPage = {
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
+  cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
 }
+
+/** Returns a hook that reads these numbers of a query, where everything is text; bodies are never coerced. */
+export const readNumbers =
+  (...names: string[]) =>
+  (request: FastifyRequest, _: FastifyReply, done: () => void) => {
+    const query = request.query as Record<string, unknown> // not validated yet
+    for (const name of names) if (/^\d{1,3}$/.test(String(query[name]))) query[name] = Number(query[name])
+    done()
+  }
+
+export const readLimit = readNumbers('limit')
 
 /** Answers with a finished list, and with its ETag if it may be kept. */
 export function sendList(reply: FastifyReply, { body, etag }: Pick<Body, 'body'> & Partial<Body>) {
@@ -41,10 +51,10 @@ export function sendList(reply: FastifyReply, { body, etag }: Pick<Body, 'body'>
   return reply.type('application/json; charset=utf-8').send(body)
 }
 
-/** A page of a finished list. Throws if the query names two places, none that can be read, or a `messageId` that has gone. */
+/** A page of a finished list. Throws if the query names two positions, one that cannot be read, or a `messageId` that has gone. */
 export function pageOf(body: Uint8Array, { limit = 50, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): Buffer {
   const { items } = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString()) as { items: PageRow[] } // as list-body.ts writes it
-  const page = cutPage(items, { limit, before: placeOf('before', before, messageIds), after: placeOf('after', after, messageIds) })
+  const page = cutPage(items, { limit, before: positionOf('before', before, messageIds), after: positionOf('after', after, messageIds) })
   if (!page) throw new Problem('cursor-gone')
   const { next, previous } = page
   return Buffer.from(
@@ -60,12 +70,12 @@ export function pageOf(body: Uint8Array, { limit = 50, before, after }: PageQuer
 export function asksForPage({ limit, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): boolean {
   if (limit === undefined && before === undefined && after === undefined) return false
   if (before !== undefined && after !== undefined) throw invalidParameter('query', 'before', 'cannot be used together with after')
-  placeOf('before', before, messageIds)
-  placeOf('after', after, messageIds)
+  positionOf('before', before, messageIds)
+  positionOf('after', after, messageIds)
   return true
 }
 
-function placeOf(name: string, value: string | undefined, messageIds: boolean): Position | string | undefined {
+function positionOf(name: string, value: string | undefined, messageIds: boolean): Position | string | undefined {
   if (value === undefined || (messageIds && !value.startsWith('c_'))) return value
   const position = readCursor(value)
   if (!position) throw invalidParameter('query', name, 'is not the nextCursor or previousCursor of a page')
@@ -79,8 +89,8 @@ function readCursor(text: string): Position | undefined {
   try {
     const [datetime, id, index, count] = JSON.parse(Buffer.from(text.slice(2), 'base64url').toString()) as unknown[]
     const position = { datetime, id, index, count } as Position // compared with what this would be as a cursor
-    const isSound = typeof datetime === 'string' && (id === null || typeof id === 'string') && isCount(index) && isCount(count)
-    return isSound && cursorOf(position) === text ? position : undefined
+    const isValid = typeof datetime === 'string' && (id === null || typeof id === 'string') && isCount(index) && isCount(count)
+    return isValid && cursorOf(position) === text ? position : undefined
   } catch {
     return undefined
   }

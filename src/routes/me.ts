@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { type ChatLimit, scopes, tokenRequestsPerMinute } from '../access.ts'
 import { openWord } from '../lib/string-enum.ts'
-import { Problem } from '../problem/problem.ts'
+import { requireCaller } from './caller.ts'
 import { AnsweredPlatform } from './params.ts'
 
 const AnsweredChat = { platform: AnsweredPlatform, platformId: Type.String(), destination: Type.String() }
@@ -54,10 +54,9 @@ export const me: FastifyPluginAsyncTypebox = async app => {
         response: { 200: Type.Unsafe<Me>(Type.Ref('Me')) },
       },
     },
-    async ({ caller }, reply) => {
-      if (!caller) throw new Problem('unauthenticated')
+    async (request, reply) => {
+      const { name, account, scopes, chats, expires, rateLimit, token } = requireCaller(request)
       reply.header('cache-control', 'private, no-store')
-      const { name, account, scopes, chats, expires, rateLimit, token } = caller
       return {
         caller: name,
         account,

@@ -9,6 +9,7 @@ import { urlOf } from '../media/url.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
+import { requireCaller } from './caller.ts'
 import { acceptForms } from './forms.ts'
 
 /** A stored file. */
@@ -103,12 +104,14 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
         response: { 201: File },
       },
     },
-    async ({ body, form, call, caller }, reply) => {
+    async (request, reply) => {
+      const { body, form, call } = request
+      const caller = requireCaller(request)
       const { type: wanted, file } = body as NewMedia // as the schema has it
       if (!file) throw invalidBody('/file', 'is missing')
       const base = media.baseFor(call.account.isLocal)
       const type = typeFor('/file', wanted, file.contentType)
-      const [row] = await media.keep(ownerOf(callerIn(caller)), [{ type, upload: file }], caller?.token?.chat)
+      const [row] = await media.keep(ownerOf(caller), [{ type, upload: file }], caller.token?.chat)
       await form?.discard()
       if (!row) throw new Problem('internal-error')
       return reply
@@ -135,8 +138,9 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
         response: { 200: File },
       },
     },
-    async ({ params, call, caller }, reply) => {
-      const row = await media.find(ownerOf(callerIn(caller)), params.id)
+    async (request, reply) => {
+      const { params, call } = request
+      const row = await media.find(ownerOf(requireCaller(request)), params.id)
       reply.header('cache-control', 'private, no-store')
       return describe(row, media.baseFor(call.account.isLocal))
     },
@@ -154,14 +158,9 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
         response: { 204: { description: 'It is gone' } },
       },
     },
-    async ({ params, caller }, reply) => {
-      await media.remove(ownerOf(callerIn(caller)), params.id)
+    async (request, reply) => {
+      await media.remove(ownerOf(requireCaller(request)), request.params.id)
       return reply.code(204).header('cache-control', 'no-store').send()
     },
   )
-}
-
-function callerIn<C>(caller: C | undefined): C {
-  if (!caller) throw new Problem('unauthenticated')
-  return caller
 }

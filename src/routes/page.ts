@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { prefers } from '../lib/prefers.ts'
 
@@ -13,7 +14,13 @@ ul{list-style:none;padding:0}li{padding:.4rem 0;border-top:1px solid var(--line)
 
 const policy = `default-src 'none'; style-src 'sha256-${hash('sha256', style, 'base64')}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
-/** Whether a person asks. */
+/** The header that asks for a page, for the API document. */
+export const AcceptHeader = Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) })
+
+/** A page as a response, for the API document. */
+export const htmlResponse = { schema: Type.String(), example: '<!doctype html>…' }
+
+/** Whether the request comes from a browser. */
 export const isBrowser = ({ accept }: { accept?: string | undefined }) => prefers(accept, 'text/html', 'application/json')
 
 /** Answers with a page that loads nothing and runs nothing. */

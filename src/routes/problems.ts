@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
-import { isBrowser, markup, sendPage } from './page.ts'
+import { AcceptHeader, htmlResponse, isBrowser, markup, sendPage } from './page.ts'
 
 /** What an error means, in words. */
 export const ProblemExplanation = Type.Object(
@@ -26,9 +26,6 @@ type ListedProblem = Static<typeof ProblemList>['items'][number]
 
 const rows = (Object.keys(catalogue) as ProblemCode[]).map(code => ({ code, status: catalogue[code].status, title: catalogue[code].title }))
 
-const accept = Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) })
-const html = { schema: Type.String(), example: '<!doctype html>…' }
-
 /** Public pages that explain each error: what it means, who must act, whether a retry is safe. */
 export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (app, { base }) => {
   app.get(
@@ -39,13 +36,13 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
         operationId: 'listProblems',
         summary: 'Every error, with its status and title',
         tags: ['Gateway'],
-        headers: accept,
+        headers: AcceptHeader,
         response: {
           200: {
             description: 'The errors; HTML for a browser',
             content: {
               'application/json': { schema: Type.Unsafe<{ items: ListedProblem[] }>(Type.Ref('ProblemList')) },
-              'text/html': html,
+              'text/html': htmlResponse,
             },
           },
         },
@@ -65,13 +62,13 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
         summary: 'What an error means, who must act, and whether a retry is safe',
         tags: ['Gateway'],
         params: Type.Object({ code: Type.String({ description: 'The `code` of an error', examples: ['chat-not-found'] }) }),
-        headers: accept,
+        headers: AcceptHeader,
         response: {
           200: {
             description: 'The explanation; HTML for a browser',
             content: {
               'application/json': { schema: Type.Unsafe<Explanation>(Type.Ref('ProblemExplanation')), example: explain('chat-not-found') },
-              'text/html': html,
+              'text/html': htmlResponse,
             },
           },
         },

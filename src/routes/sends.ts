@@ -3,11 +3,11 @@ import { type Static, Type } from '@sinclair/typebox'
 import { normalizeDestination, type TokenGrant } from '../access.ts'
 import { oneOf } from '../lib/string-enum.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
-import { Problem } from '../problem/problem.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
-import { readLimit } from './lists.ts'
+import { requireCaller } from './caller.ts'
+import { cursorPage, readLimit } from './lists.ts'
 import { type Send, type SendPage, type SendVerdict, sendExample, sendStates } from './send-schemas.ts'
 
 const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })
@@ -20,8 +20,7 @@ const Filters = Type.Object(
     destination: Type.Optional(Type.String({ description: 'Only those to this destination' })),
     reference: Type.Optional(Type.String({ description: 'Only those with this label' })),
     idempotencyKey: Type.Optional(Type.String({ description: 'Only those with this key' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
-    cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
+    ...cursorPage,
   },
   { additionalProperties: false },
 )
@@ -79,20 +78,19 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
     '/sends/:id',
     { config: anyKey('insufficient-scope', 'send-not-found', 'send-already-started'), schema: cancelSend },
     (request, reply) => {
-      const { params, caller } = request
-      if (!caller) throw new Problem('unauthenticated')
+      const { scopes } = requireCaller(request)
       reply.header('cache-control', 'no-store')
-      return sends.cancel({ ...readerOf(request), scopes: caller.scopes }, params.id)
+      return sends.cancel({ ...readerOf(request), scopes }, request.params.id)
     },
   )
   app.post(
     '/sends/:id/settle',
     { config: anyKey('insufficient-scope', 'send-not-found', 'send-already-settled'), schema: settleSend },
     (request, reply) => {
-      const { id: requestId, params, body, caller } = request
-      if (!caller) throw new Problem('unauthenticated')
+      const { id: requestId, params, body } = request
+      const { scopes } = requireCaller(request)
       reply.header('cache-control', 'no-store')
-      return sends.settle({ ...readerOf(request), scopes: caller.scopes }, params.id, { ...body, requestId })
+      return sends.settle({ ...readerOf(request), scopes }, params.id, { ...body, requestId })
     },
   )
   app.get('/sends/:id', { config: anyKey('send-not-found'), schema: getSend }, (request, reply) => {

@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
-import { readLimit } from './lists.ts'
+import { cursorPage, readLimit } from './lists.ts'
 import { Nullable } from './params.ts'
 
 /** An endpoint that gets the events of an account. */
@@ -102,8 +102,7 @@ const listDeliveries = {
   querystring: Type.Object(
     {
       state: Type.Optional(oneOf(['pending', 'failed'], { description: 'Only those in this state' })),
-      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
-      cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
+      ...cursorPage,
     },
     { additionalProperties: false },
   ),
