@@ -146,12 +146,14 @@ export class AccountEvents {
   async #news(ms: number, ended: AbortSignal, isThere: () => boolean) {
     if (isThere()) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, ms)
-    this.#waiters.add(resolve)
-    ended.addEventListener('abort', () => resolve(), { once: true })
+    const wake = () => resolve()
+    const timer = setTimeout(wake, ms)
+    this.#waiters.add(wake)
+    ended.addEventListener('abort', wake)
     await promise
     clearTimeout(timer)
-    this.#waiters.delete(resolve)
+    this.#waiters.delete(wake)
+    ended.removeEventListener('abort', wake)
   }
 
   #onNews() {

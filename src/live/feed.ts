@@ -43,6 +43,7 @@ export class Feed {
   #stop = () => {}
   #reading = false
   #isBehind = false
+  #isClosed = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: FeedOptions) {
@@ -71,6 +72,7 @@ export class Feed {
   }
 
   close() {
+    this.#isClosed = true
     this.#stop()
     clearTimeout(this.#timer)
   }
@@ -140,6 +142,7 @@ export class Feed {
       while (this.#isBehind) {
         this.#isBehind = false
         const { mark, events } = await this.#options.log.read(this.account, this.#last, pageEntries)
+        if (this.#isClosed) return
         if (mark?.identity !== this.#identity || mark.last < this.#last) return this.#options.onReplaced()
         if (events.length === 0) continue
         this.#tail.push(...events.map(event => this.#entryOf(event)))
@@ -150,7 +153,7 @@ export class Feed {
         this.#options.onNews()
       }
     } catch {
-      this.#timer = setTimeout(() => this.#advance(), againMs).unref() // the store is away
+      if (!this.#isClosed) this.#timer = setTimeout(() => this.#advance(), againMs).unref() // the store is away
     } finally {
       this.#reading = false
     }
