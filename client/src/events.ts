@@ -16,7 +16,7 @@ export type EventOptions = {
   destination?: string
   /** Ends the loop. */
   signal?: AbortSignal
-  /** Hears that the stream is there (`undefined`), or why it is not. */
+  /** Called with `undefined` when the stream is open, and with the reason when it is not. */
   onConnection?: (problem: GatewayProblem | undefined) => void
 }
 

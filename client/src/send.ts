@@ -18,7 +18,7 @@ export type SendOptions = {
   signal?: AbortSignal
   /** How often the request is made, at most. */
   attempts?: number
-  /** Hears of each attempt that failed and will be repeated. */
+  /** Called after each attempt that failed and will be repeated. */
   onRetry?: (problem: GatewayProblem) => void
 }
 

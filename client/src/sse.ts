@@ -2,7 +2,7 @@
 export type Block = { id?: string; data?: string; retryMs?: number }
 
 /**
- * Takes a stream apart until its signal. Comments yield empty blocks, so that the reader hears that the stream lives.
+ * Takes a stream apart until its signal. Comments yield empty blocks, which show the reader that the stream is alive.
  *
  * The signal of a request does not always end its body: in Node.js it is lost with the request, once the garbage collector takes that.
  */

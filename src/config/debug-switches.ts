@@ -11,7 +11,7 @@ const options =
 /**
  * What in the process's surroundings would print or open what must stay secret, an issue for each switch that is on.
  *
- * Node acts on them before any code of the gateway runs, so the only remedy is not to start.
+ * Node acts on them before any code of the gateway runs, so all that the gateway can do is not to start.
  */
 export function debugSwitches(environment: Environment, execArgv: readonly string[]): Issue[] {
   const parts = (environment.NODE_DEBUG ?? '').split(',').map(part => part.trim())

@@ -17,12 +17,12 @@ export function createSteadyState<D>(report: (ok: boolean, detail: D) => void, s
       ok = next
       clearTimeout(timer)
       if (next === reported) return
-      const tell = () => {
+      const apply = () => {
         reported = next
         report(next, detail)
       }
-      if (next) timer = setTimeout(tell, steadyMs).unref()
-      else tell()
+      if (next) timer = setTimeout(apply, steadyMs).unref()
+      else apply()
     },
   }
 }

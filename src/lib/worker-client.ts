@@ -89,12 +89,12 @@ export class WorkerClient {
     return opened
   }
 
-  #receive([said, ...answers]: Batch) {
+  #receive([about, ...answers]: Batch) {
     clearTimeout(this.#watchdog)
     const waiters = this.#sent ?? []
     this.#sent = undefined
     this.#silent = false
-    this.#options.onReply(said)
+    this.#options.onReply(about)
     for (const [n, { resolve, reject }] of waiters.entries()) {
       const error = answers[2 * n]
       if (error === null) resolve(answers[2 * n + 1])
@@ -110,10 +110,10 @@ export class WorkerClient {
     this.#sent = this.#queued.splice(0, batchMax)
     const batch: Batch = [about()]
     for (const { name, args } of this.#sent) batch.push(name, args)
-    const patienceMs = this.#worker ? silentMs : startMs
+    const timeoutMs = this.#worker ? silentMs : startMs
     this.#worker ??= this.#open()
     this.#worker.postMessage(batch)
-    if (!this.#sent.some(({ slow }) => slow)) this.#watchdog = setTimeout(() => this.#giveUp(), patienceMs).unref()
+    if (!this.#sent.some(({ slow }) => slow)) this.#watchdog = setTimeout(() => this.#giveUp(), timeoutMs).unref()
   }
 
   #giveUp() {

@@ -95,7 +95,7 @@ export class AccountEvents {
   }
 
   /**
-   * Opens a stream; it lasts until its sink is closed, which `leave` must be told.
+   * Opens a stream; it lasts until its sink is closed: call `leave` then.
    *
    * A stream with a `gap` has no id before it: a consumer that resumed there would never get the gap.
    */
@@ -108,11 +108,11 @@ export class AccountEvents {
 
   leave(stream: Stream) {
     this.#groups.leave(stream)
-    this.#feed.rest()
+    this.#feed.closeIfIdle()
   }
 
   /** A comment and the current id: a quiet stream is seen to live, and resumes where it was. */
-  beat(stream: Stream) {
+  heartbeat(stream: Stream) {
     stream.write(Buffer.from(`:\nid: ${stream.cursor}\n\n`))
   }
 

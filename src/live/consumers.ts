@@ -11,8 +11,8 @@ export type Consumer = { reader: Reader; events: AccountEvents; end: () => void;
 
 export type ConsumersOptions = {
   maxStreams?: number
-  /** How long a stream says nothing, and how often that is looked at. */
-  beatMs?: number
+  /** How long a stream may be silent before it gets a heartbeat, and how often that is checked. */
+  heartbeatMs?: number
   tickMs?: number
 }
 
@@ -23,13 +23,13 @@ const stalledBytes = 65_536
 export class Consumers {
   readonly #open = new Map<Consumer, number>()
   readonly #slots: Slots
-  readonly #beatMs: number
+  readonly #heartbeatMs: number
   readonly #timer: NodeJS.Timeout
   isDraining = false
 
-  constructor({ maxStreams = 5_000, beatMs = 14_500, tickMs = 500 }: ConsumersOptions) {
+  constructor({ maxStreams = 5_000, heartbeatMs = 14_500, tickMs = 500 }: ConsumersOptions) {
     this.#slots = new Slots(maxStreams)
-    this.#beatMs = beatMs // with the tick at most 15 s
+    this.#heartbeatMs = heartbeatMs // with the tick at most 15 s
     this.#timer = setInterval(() => this.#tick(), tickMs).unref()
   }
 
@@ -76,9 +76,9 @@ export class Consumers {
   }
 
   #watch(stream: Stream, events: AccountEvents, now: number) {
-    if (now - stream.beatAt >= this.#beatMs) {
-      stream.beatAt = now
-      events.beat(stream)
+    if (now - stream.heartbeatAt >= this.#heartbeatMs) {
+      stream.heartbeatAt = now
+      events.heartbeat(stream)
     }
     stream.stalledSince = stream.sink.unsentBytes < stalledBytes ? undefined : (stream.stalledSince ?? now)
     if (stream.stalledSince !== undefined && now - stream.stalledSince > stalledMs) stream.sink.destroy()

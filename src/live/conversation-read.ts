@@ -31,20 +31,20 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
 
   const rows = items.map(item => rowOf(item, secret))
   const known = stored?.conversation ?? startEmpty(cause.oldBefore)
-  const said = advance(known, rows, { now: endedAt, keepMs, isDescending: term.isDescending })
-  term.voteForDirection(said.isDescending)
+  const advanced = advance(known, rows, { now: endedAt, keepMs, isDescending: term.isDescending })
+  term.voteForDirection(advanced.isDescending)
   const isSettled = cause.shown === undefined || rows.some(row => isSame(row, cause.shown))
   const mark = isSettled ? (cause.mark ?? stored?.mark ?? '') : ''
 
-  const read = describeRead(account, chat, list, said, cause.absentAt ?? stored?.readAt)
+  const read = describeRead(account, chat, list, advanced, cause.absentAt ?? stored?.readAt)
   hooks.remember?.(read)
   await hooks.onRead?.(read)
-  const events = eventsOf(chat, items, said, endedAt)
-  if (said.hasChanged || mark !== stored?.mark || events.length > 0) {
+  const events = eventsOf(chat, items, advanced, endedAt)
+  if (advanced.hasChanged || mark !== stored?.mark || events.length > 0) {
     const state: KnownState = {
       key,
       destination: chat.destination,
-      state: writeState({ mark, readAt: beganAt, conversation: said.conversation } satisfies StoredState),
+      state: writeState({ mark, readAt: beganAt, conversation: advanced.conversation } satisfies StoredState),
     }
     if (!(await term.append([state], events))) return undefined
   }
@@ -53,11 +53,11 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
 
 const isSame = (row: ListedRow, shown: ListedRow | undefined) => (row.id !== null && row.id === shown?.id) || row.digest === shown?.digest
 
-function eventsOf({ platform, platformId, destination }: Chat, items: readonly Message[], said: Advance, at: number): NewEvent[] {
-  const events = said.changes.map(({ type, messageId, row }): NewEvent => {
+function eventsOf({ platform, platformId, destination }: Chat, items: readonly Message[], advanced: Advance, at: number): NewEvent[] {
+  const events = advanced.changes.map(({ type, messageId, row }): NewEvent => {
     return { type, at, platform, platformId, destination, messageId, direction: items[row]?.direction ?? null }
   })
-  return said.hasGap ? [gapIn({ platform, platformId }, destination, at, 'no-overlap'), ...events] : events
+  return advanced.hasGap ? [gapIn({ platform, platformId }, destination, at, 'no-overlap'), ...events] : events
 }
 
 function describeRead(

@@ -4,7 +4,7 @@ type Options = FeedOptions & { isUsed: () => boolean }
 
 const idleMs = 60_000
 
-/** The feed of an account, which is open while somebody reads it: without consumers the log is not watched for long. */
+/** The feed of an account, which is open while it has consumers, and for a minute after the last. */
 export class OpenFeed {
   readonly #options: Options
   #feed: Promise<Feed> | undefined
@@ -24,12 +24,12 @@ export class OpenFeed {
         if (this.#feed === opening) this.#feed = undefined
       })
     }
-    this.rest()
+    this.closeIfIdle()
     return this.#feed
   }
 
-  /** Closes it in a while, unless it is used by then. */
-  rest() {
+  /** Closes it after a minute, unless it is used by then. */
+  closeIfIdle() {
     clearTimeout(this.#idle)
     this.#idle = setTimeout(() => {
       if (!this.#options.isUsed()) this.close()

@@ -1,8 +1,10 @@
 import type { Conversation, KnownMessage } from './conversation.ts'
 
-/** A state as it is stored; `mark` names the row of getchats up to which the conversation was read. */
+/** A state as it is stored. */
 export type StoredState = {
-  mark: string /** When the answer was asked for; epoch milliseconds. */
+  /** Names the row of getchats up to which the conversation was read. */
+  mark: string
+  /** When the answer was asked for; epoch milliseconds. */
   readAt: number
   conversation: Conversation
 }

@@ -24,7 +24,7 @@ export class Stream {
   /** Up to where it was given events, or they were filtered out. */
   position: number
   isOpen = true
-  beatAt = performance.now()
+  heartbeatAt = performance.now()
   /** Since when much of it is unsent. */
   stalledSince: number | undefined = undefined
 

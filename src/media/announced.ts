@@ -12,7 +12,7 @@ type Limits = { maxBytes: number; maxTotalBytes: number; ledger: MediaLedger }
  * Checks the `Content-Length` of a form with up to `files` files: first against the limit per file, then against the room in the store.
  * If one file may exceed its limit, the form is read before the room counts: its error is then 413. Throws `payload-too-large` and `media-full`.
  */
-export async function judgeLength(headers: IncomingHttpHeaders, files: number, { maxBytes, maxTotalBytes, ledger }: Limits) {
+export async function checkLength(headers: IncomingHttpHeaders, files: number, { maxBytes, maxTotalBytes, ledger }: Limits) {
   const announced = Number(headers['content-length'] ?? 0)
   if (announced > files * maxBytes + formBytes) {
     const [length, limit] = [announced, maxBytes].map(bytes => bytes.toLocaleString('en'))

@@ -61,7 +61,7 @@ export const fitsType = (type: MediaType, contentType: string) => fits[type](con
 export const typeOf = (contentType: string): MediaType =>
   (['image', 'video', 'audio', 'contact'] as const).find(type => fits[type](contentType)) ?? 'document'
 
-/** Whether a browser may show it: what could run a script, or what nobody knows, is only ever downloaded. */
+/** Whether a browser may show the file. It downloads types that could run a script, and unknown ones. */
 export const isInline = (contentType: string) => isRaster(contentType) || /^(audio|video)\//.test(contentType)
 
 const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}"*/:<>?\\|]/gu

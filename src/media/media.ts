@@ -5,7 +5,7 @@ import { type Observe, unobserved } from '../events.ts'
 import { loadOnce } from '../lib/load-once.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
-import { judgeLength } from './announced.ts'
+import { checkLength } from './announced.ts'
 import type { MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
 import type { Form, Upload } from './form.ts'
@@ -68,7 +68,7 @@ export class Media {
     const { maxBytes, uploadMs = 300_000, stallMs = 15_000 } = this.#options
     const leave = this.#enter(caller)
     try {
-      await judgeLength(headers, parts.files.length, this.#options)
+      await checkLength(headers, parts.files.length, this.#options)
       const { readForm, asProblem } = await import('./form.ts')
       const store = await this.#open().catch(error => {
         throw asProblem(error)

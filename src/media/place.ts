@@ -13,8 +13,8 @@ export function readMediaPlace(text: string): MediaPlace | undefined {
   if (!url || url.username || url.password || url.hash || !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(url.host)) return undefined
   const { endpoint, region, ...others } = Object.fromEntries(url.searchParams)
   const at = endpoint === undefined ? undefined : URL.parse(endpoint)
-  const isSound = endpoint === undefined || (at && /^https?:$/.test(at.protocol) && !at.username && !at.password)
-  if (!isSound || Object.keys(others).length > 0 || url.pathname.includes('..')) return undefined
+  const isValid = endpoint === undefined || (at && /^https?:$/.test(at.protocol) && !at.username && !at.password)
+  if (!isValid || Object.keys(others).length > 0 || url.pathname.includes('..')) return undefined
   const prefix = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, '')
   return { kind: 's3', bucket: url.host, prefix: prefix && `${prefix}/`, ...(endpoint && { endpoint }), ...(region && { region }) }
 }

@@ -5,19 +5,19 @@ const undelivered: readonly (SendState | undefined)[] = ['rejected', 'not_sent',
 /** Wraps a store so that it reports each file send that ends undelivered: Afilnet does not fetch its files any more. */
 export function reportingUndelivered(store: Store, report: (sendId: string) => void): Store {
   /** If the answer of the store was lost, the row has the end already when the outcome is offered again. */
-  const heard = ({ id, kind }: SendRef, state: SendState, { settled, row }: Settlement) => {
+  const reportUndelivered = ({ id, kind }: SendRef, state: SendState, { settled, row }: Settlement) => {
     if (kind !== 'message' && undelivered.includes(settled ? state : row?.state)) report(id)
   }
   return {
     ...store,
     async settle(send, outcome) {
       const settlement = await store.settle(send, outcome)
-      heard(send, outcome.state, settlement)
+      reportUndelivered(send, outcome.state, settlement)
       return settlement
     },
     async unqueue(send, outcome) {
       const settlement = await store.unqueue(send, outcome)
-      heard(send, outcome.state, settlement)
+      reportUndelivered(send, outcome.state, settlement)
       return settlement
     },
     async takeDue(owner, limit) {

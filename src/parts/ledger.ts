@@ -9,7 +9,7 @@ export function createLedgerWatch(observe: Observe) {
   const steady = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
   let isAway = false
   let isChanged = false
-  let tellLost = () => {}
+  let onLost = () => {}
 
   return {
     /** What was reported last: a loss at once, a recovery once it lasts. */
@@ -28,17 +28,18 @@ export function createLedgerWatch(observe: Observe) {
       if (!steady.ok) return 'unavailable'
       return isChanged ? 'changed' : 'ok'
     },
-    whenLost(tell: () => void) {
-      tellLost = tell
+    /** Calls back when the ledger may be another one once it is back. */
+    whenLost(listener: () => void) {
+      onLost = listener
     },
     onState(ok: boolean, fault?: StoreFault) {
       steady.set(ok, fault)
       isAway = !ok
-      if (!ok) tellLost()
+      if (!ok) onLost()
     },
     onLedger(changed: boolean) {
       isChanged = changed
-      tellLost() // another ledger has another secret
+      onLost() // another ledger has another secret
       observe('ledgerChanged', { changed })
     },
   }

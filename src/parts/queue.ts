@@ -57,7 +57,7 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
     },
     timeoutMs,
   })
-  sends.queue.onQueued = () => worker.look()
+  sends.queue.onQueued = () => worker.wake()
 
   return {
     seal: sealer.seal,

@@ -9,7 +9,7 @@ type QueuedSends = {
   owner: string
   /** Whether the end of an attempt is not in the store yet. */
   isUnrecorded(id: string): boolean
-  /** Whether a send is about to be taken back: its caller was told that nothing is sent. */
+  /** Whether a send is about to be taken back: the answer to its caller said that nothing is sent. */
   isWithdrawn(id: string): boolean
   /** Runs an attempt and records its end, or queues the send again. */
   attempt(due: DueSend, attempt: SendAttempt): Promise<void>
@@ -41,7 +41,7 @@ export class QueueWorker {
   readonly #timeoutMs: number
   #running = 0
   #timer: NodeJS.Timeout | undefined = undefined
-  #looking = false
+  #working = false
   #again = false
   #isStopped = false
   #keysChecked = false
@@ -56,7 +56,7 @@ export class QueueWorker {
   }
 
   start() {
-    this.look()
+    this.wake()
   }
 
   /** No further send is taken; those that run are the business of `Sends.idle`. */
@@ -65,26 +65,26 @@ export class QueueWorker {
     clearTimeout(this.#timer)
   }
 
-  /** Looks now: something was queued, or has ended. */
-  look() {
+  /** Takes what is due now: something was queued, or has ended. */
+  wake() {
     if (this.#isStopped) return
     clearTimeout(this.#timer)
     this.#again = true
-    if (!this.#looking) void this.#lookOn()
+    if (!this.#working) void this.#work()
   }
 
-  async #lookOn() {
-    this.#looking = true
+  async #work() {
+    this.#working = true
     let waitMs = longestMs
     while (this.#again && !this.#isStopped) {
       this.#again = false
       waitMs = await this.#takeDue().catch(() => longestMs) // the store reports its own failures
     }
-    this.#looking = false
-    if (!this.#isStopped) this.#timer = setTimeout(() => this.look(), waitMs).unref()
+    this.#working = false
+    if (!this.#isStopped) this.#timer = setTimeout(() => this.wake(), waitMs).unref()
   }
 
-  /** Takes what is due, and says when to look again. */
+  /** Takes what is due, and says when to wake again. */
   async #takeDue(): Promise<number> {
     const { store, sends } = this.#options
     if (!this.#keysChecked) await this.#endLost()
@@ -113,7 +113,7 @@ export class QueueWorker {
     void ignoreErrors(this.#run(due)).then(() => {
       this.#given.delete(name)
       this.#running--
-      this.look()
+      this.wake()
     })
   }
 

@@ -9,7 +9,7 @@ import { rangeOf } from '../media/range.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
 
-/** The public face of stored files: Afilnet and browsers fetch them there. */
+/** Serves stored files to Afilnet and to browsers. */
 export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (app, { media }) => {
   app.get(
     '/media/:token/:name',

@@ -9,7 +9,7 @@ export type AccountHandle = {
   sent: Sent[]
   /** Changes how regular answers look from now on, and what lists show. */
   shape(partial: Partial<Shape>): void
-  /** A customer writes in (or with `sent`, somebody answers from elsewhere); gives the id of the message. */
+  /** A customer writes in (or with `sent`, the account answers from elsewhere); gives the id of the message. */
   receive(message: Written): string
   /** Every message that there is, those included that no list shows yet. */
   messages(): Message[]

@@ -27,7 +27,7 @@ const decode = (raw: string) => {
   const spaced = raw.replaceAll('+', ' ')
   const bytes = spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
   const buffer = Buffer.from(bytes, 'latin1')
-  return { text: buffer.toString(), sound: isUtf8(buffer) && !/%(?![0-9a-f]{2})/i.test(raw) }
+  return { text: buffer.toString(), isValid: isUtf8(buffer) && !/%(?![0-9a-f]{2})/i.test(raw) }
 }
 
 /**
@@ -41,7 +41,7 @@ function parsePairs(raw: string): Parsed {
     const at = pair.indexOf('=')
     return at < 0 ? ([decode(pair), decode('')] as const) : ([decode(pair.slice(0, at)), decode(pair.slice(at + 1))] as const)
   })
-  const broken = decoded.find(([name, value]) => !name.sound || !value.sound)
+  const broken = decoded.find(([name, value]) => !name.isValid || !value.isValid)
   return {
     params: decoded.map(([name, value]) => [name.text, value.text]),
     ...(broken && { error: `Parameter ${broken[0].text} is not percent-encoded UTF-8` }),

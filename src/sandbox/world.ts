@@ -104,7 +104,7 @@ export class World {
     this.#onTaken(taken)
   }
 
-  /** A customer writes in, or somebody answers from elsewhere; `undefined` when there is no such channel. */
+  /** A customer writes in, or the account answers from elsewhere; `undefined` when there is no such channel. */
   receive({ message, sent = false, status = sent ? 'sent' : 'unread', ...more }: Written): string | undefined {
     if (!this.hasChannel(more.platform, more.platformid)) return undefined
     return this.#write(more, message, { lateMs: this.#lateMs(), ...more, sent, status }, this.#now())

@@ -93,7 +93,7 @@ export type EventLog = {
   trim(keepMs: number): Promise<number>
   /**
    * Calls back after events were appended to the log of one of the accounts, by this process or another, within a second; also when some may
-   * have been missed. Never throws: while the store is away it calls nobody, and when it is back it calls for every account.
+   * have been missed. Never throws: it does not call while the store is away, and calls for every account when it is back.
    */
   watch(accounts: readonly string[], onNews: (account: string) => void): () => void
 }

@@ -1,20 +1,20 @@
 type Listener = { accounts: ReadonlySet<string>; onNews: (account: string) => void }
 
-/** Those who watch the event logs of accounts; `tell` calls those who watch that account. */
+/** Listeners of the event logs of accounts; `notify` calls those of one account. */
 export type Listeners = {
   add(accounts: readonly string[], onNews: (account: string) => void): () => void
-  tell(account: string): void
+  notify(account: string): void
 }
 
-/** `look` watches what other processes append, from the first listener to the last; it is started again when the accounts change. */
-export function createListeners(look: (accounts: readonly string[]) => () => void): Listeners {
+/** `watch` reports what other processes append; it runs while there are listeners, and starts again when their accounts change. */
+export function createListeners(watch: (accounts: readonly string[]) => () => void): Listeners {
   const all = new Set<Listener>()
   let stop = () => {}
 
   function restart() {
     stop()
     const accounts = [...new Set([...all].flatMap(({ accounts }) => [...accounts]))]
-    stop = accounts.length > 0 ? look(accounts) : () => {}
+    stop = accounts.length > 0 ? watch(accounts) : () => {}
   }
   return {
     add(accounts, onNews) {
@@ -25,7 +25,7 @@ export function createListeners(look: (accounts: readonly string[]) => () => voi
         if (all.delete(listener)) restart()
       }
     },
-    tell(account) {
+    notify(account) {
       for (const { accounts, onNews } of all) if (accounts.has(account)) onNews(account)
     },
   }

@@ -14,7 +14,7 @@ export type ServerPlace = {
   sentinelPassword?: string
 }
 
-/** What a mistake in `STORE_URL` is answered with. */
+/** What `STORE_URL` may be, for messages about a value that is not. */
 export const expectedStoreUrl =
   'sqlite:<path>, sqlite::memory:, redis[s]:// or valkey[s]://[user:password@]host[:port][/db], or redis[s]+sentinel://…host,host/master[/db]'
 
@@ -43,8 +43,8 @@ function placeOf(parts: Record<string, string | undefined>): ServerPlace | undef
   const [db = '', ...more] = segments
   const query = new URLSearchParams(parts.query)
   const known = sentinel ? ['sentinel_username', 'sentinel_password'] : []
-  const sound = hosts.every(({ host, port }) => host !== '' && port > 0 && port < 65_536) && more.length === 0 && /^\d{0,4}$/.test(db)
-  if (!sound || (sentinel ? master === '' : hosts.length > 1) || [...query.keys()].some(name => !known.includes(name))) return undefined
+  const isValid = hosts.every(({ host, port }) => host !== '' && port > 0 && port < 65_536) && more.length === 0 && /^\d{0,4}$/.test(db)
+  if (!isValid || (sentinel ? master === '' : hosts.length > 1) || [...query.keys()].some(name => !known.includes(name))) return undefined
   return {
     kind: 'server',
     tls: parts.tls === 's',

@@ -83,13 +83,13 @@ export class Attempts {
     entry.lastStatus = reply.status ?? null
     entry.lastError = reply.error ?? null
     const before = health.state()
-    const result = this.#judge(entry, reply, startedAt)
+    const result = this.#record(entry, reply, startedAt)
     observe('deliveryEnded', { webhook: name, result, ms: clock.now() - startedAt })
     const state = health.state()
     if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: this.#lastError })
   }
 
-  #judge(entry: Entry, reply: Reply, startedAt: number) {
+  #record(entry: Entry, reply: Reply, startedAt: number) {
     const { feed, health, clock } = this.#options
     const now = clock.now()
     const verdict = reply.status === undefined ? 'down' : verdictOf(reply.status)

@@ -62,7 +62,7 @@ export class Tenure {
     this.#saving = createSaving(options.clock, () => this.#write())
   }
 
-  /** Runs steps one after the other, as long as somebody asks for them. */
+  /** Runs a step now, or once more after the one that runs. */
   wake(): void {
     this.#again = true
     if (this.#working || this.#ended) return

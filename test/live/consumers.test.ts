@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest'
 import { chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
 
 const never = new AbortController().signal
-const beats = { beatMs: 30, tickMs: 10 }
+const beats = { heartbeatMs: 30, tickMs: 10 }
 
 describe('A stream that says nothing', () => {
   test('gets a comment and the id behind what its filters left out, and resumes there', async ({ start, openIn, append, afilnet }) => {

@@ -57,7 +57,7 @@ const test = base.extend<Fixtures>({
   },
   work: async ({ refusals, sends, sent, store }, use) => {
     const workers: QueueWorker[] = []
-    sends.queue.onQueued = () => workers.forEach(worker => void worker.look())
+    sends.queue.onQueued = () => workers.forEach(worker => void worker.wake())
     await use((...keys) => {
       const worker = new QueueWorker({
         store,
@@ -252,7 +252,7 @@ describe('A queue that took a send without a word to its caller, and lost the an
     lost.set('claim', 1)
     lost.set('takeDue', 1)
     await expect(queue('first')).rejects.toMatchObject({ code: 'store-unavailable' })
-    worker.look()
+    worker.wake()
 
     await eventually(async () => expect((await store.list(crm, { limit: 9 })).map(({ state }) => state)).toEqual(['not_sent']))
     expect(sent).toEqual([])

@@ -5,9 +5,9 @@ import { escapeXml } from './xml.ts'
 export type Template = { texts: readonly string[]; names: readonly string[] }
 
 /**
- * Makes a template of a message that somebody else builds.
+ * Makes a template of a message that the `soap` package builds.
  *
- * The library writes a value that looks like a CDATA section without escaping it, so that a caller could add parameters of its own. It
+ * The package writes a value that looks like a CDATA section without escaping it, so that a caller could add parameters of its own. It
  * therefore sees marks instead of values, and what it keeps of its last message holds no password.
  */
 export function createTemplate(names: readonly string[], build: (marks: Record<string, string>) => string): Template {

@@ -48,7 +48,7 @@ function idLine(lists: readonly (readonly Row[])[]): Line {
   }
 }
 
-/** Nobody knows how long a conversation really is: a cap shows as equal lengths, or as a round one. */
+/** The real length of a conversation is not known: a limit shows as equal lengths, or as a round one. */
 function lengthLine(lists: readonly (readonly Row[])[]): Line {
   const lengths = lists.map(({ length }) => length)
   const longest = Math.max(...lengths)

@@ -90,7 +90,7 @@ export const logReads = {
   lastOf: ({ file }: VerbContext, accounts: readonly string[]): number[] => accounts.map(account => markOf(file, account)?.last ?? 0),
 }
 
-/** Whether nobody has taken the name since this fence; for verbs that must not be a frozen holder's. */
+/** Whether this fence is still the name's: another holder has a higher one. For verbs that a frozen holder must not run. */
 export const holds = ({ file }: VerbContext, name: string, fence: number): boolean =>
   file.row('SELECT fence FROM fences WHERE name = ?', name)?.[0] === fence
 

@@ -3,21 +3,21 @@ import { createListeners } from '../listeners.ts'
 import { createDeliveries } from './deliveries.ts'
 import type { Thread } from './thread.ts'
 
-const lookMs = 1_000
+const watchMs = 1_000
 const trimMax = 20_000 // never all of a large log at once
 
 /** Leases and the event log in a SQLite file; `logged` is to be called for each account whose log has grown. */
 export function createLive(writer: Thread, reader: Thread): Live & { logged: (account: string) => void } {
-  const listeners = createListeners(look)
+  const listeners = createListeners(watch)
 
   /** Another process may have the file open, too: an old one that drains, say. */
-  function look(accounts: readonly string[]): () => void {
+  function watch(accounts: readonly string[]): () => void {
     let known: number[] | undefined
     const timer = setInterval(async () => {
       const before = known
       known = await reader.call('lastOf', [accounts]).catch(() => undefined)
-      for (const [n, account] of accounts.entries()) if (known && known[n] !== before?.[n]) listeners.tell(account)
-    }, lookMs).unref()
+      for (const [n, account] of accounts.entries()) if (known && known[n] !== before?.[n]) listeners.notify(account)
+    }, watchMs).unref()
     return () => clearInterval(timer)
   }
 
@@ -53,7 +53,7 @@ export function createLive(writer: Thread, reader: Thread): Live & { logged: (ac
     },
     watch: listeners.add,
   }
-  return { leases, log, deliveries: createDeliveries(writer, reader), logged: listeners.tell }
+  return { leases, log, deliveries: createDeliveries(writer, reader), logged: listeners.notify }
 }
 
 const eventOf = (position: number, body: string): LoggedEvent => ({ ...(JSON.parse(body) as NewEvent), position }) // as `append` wrote it

@@ -21,7 +21,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
   const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
   const stops = new Set<() => void>()
   const listeners = createListeners(watched => {
-    const stop = watchStreams({ place, accounts: watched, lastOf, tell: account => listeners.tell(account) })
+    const stop = watchStreams({ place, accounts: watched, lastOf, onNews: account => listeners.notify(account) })
     stops.add(stop)
     return () => {
       stops.delete(stop)
@@ -47,7 +47,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
       const bodies = events.flatMap(event => [event.destination ?? '', JSON.stringify(event)])
       const [positions] = await write(scripts.append, account, lease?.name ?? '', lease?.fence ?? 0, states.length, ...known, ...bodies)
       if (positions === 'fenced') return undefined
-      if (events.length > 0) listeners.tell(account)
+      if (events.length > 0) listeners.notify(account)
       return (positions as string[]).map(Number)
     },
     async states(account, after = '0') {

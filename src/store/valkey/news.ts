@@ -10,15 +10,15 @@ type Watch = {
   accounts: readonly string[]
   /** The newest position of each account. */
   lastOf(accounts: readonly string[]): Promise<string[]>
-  tell(account: string): void
+  onNews(account: string): void
 }
 
 /**
  * Waits on the server for new entries of the accounts' streams, on a connection of its own; returns how to stop.
  *
- * After each time that it could not wait it tells of every account: something may have been missed.
+ * After each time that it could not wait it reports every account: it may have missed something.
  */
-export function watchStreams({ place, accounts, lastOf, tell }: Watch): () => void {
+export function watchStreams({ place, accounts, lastOf, onNews }: Watch): () => void {
   const connection = connectToWait(place)
   const streams = accounts.map(account => `${prefix}events:${account}`)
   let stopped = false
@@ -29,14 +29,14 @@ export function watchStreams({ place, accounts, lastOf, tell }: Watch): () => vo
       try {
         if (!after) {
           after = await lastOf(accounts)
-          for (const account of accounts) tell(account)
+          for (const account of accounts) onNews(account)
         }
         const found = ((await connection.wait(streams, after)) ?? []) as [stream: string, entries: [id: string, fields: Reply][]][]
         if (stopped) return
         for (const [stream, entries] of found) {
           const n = streams.indexOf(stream)
           after[n] = entries.at(-1)?.[0] ?? '0'
-          tell(accounts[n] ?? '')
+          onNews(accounts[n] ?? '')
         }
       } catch {
         after = undefined
