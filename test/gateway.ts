@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
+import { mkdtempDisposable } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,9 +82,25 @@ export type StartOptions = {
   alone?: true
 }
 
+type Fixtures = {
+  /** An empty folder, which is deleted after the gateways have closed. */
+  folder: string
+  /** The path of a ledger in it. */
+  ledgerFile: string
+  sandbox: Sandbox
+  start: (options?: StartOptions) => Promise<TestGateway>
+  gateway: TestGateway
+}
+
 /** `sandbox` and `gateway` are fresh for each test and close themselves; `start` opens gateways of another configuration. */
-export const test = base.extend<{ sandbox: Sandbox; start: (options?: StartOptions) => Promise<TestGateway>; gateway: TestGateway }>({
+export const test = base.extend<Fixtures>({
   // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
+  folder: async ({}, use) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'gateway-test-'))
+    await use(folder.path)
+  },
+  ledgerFile: ({ folder }, use) => use(join(folder, 'ledger.sqlite')),
+  // biome-ignore lint/correctness/noEmptyPattern: as above
   sandbox: async ({}, use) => {
     const sandbox = await startSandbox({ password: canaries.password, clientSecret: canaries.clientSecret })
     await use(sandbox)

@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { scopes } from '../../src/access.ts'
 import { ConfigError, readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
@@ -10,6 +10,7 @@ import type { Environment } from '../../src/config/variables.ts'
 const digest = 'ab'.repeat(32)
 const valid = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: digest }
 const directory = mkdtempSync(join(tmpdir(), 'afilnet-gateway-config-'))
+afterAll(() => rmSync(directory, { recursive: true }))
 let files = 0
 
 const file = (content: string | Uint8Array) => {

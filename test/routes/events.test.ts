@@ -1,8 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { environment, readAnswers, test } from '../gateway.ts'
 import { blocksOf } from '../live/delivery.ts'
@@ -109,10 +106,8 @@ describe('GET /events', () => {
     expect((await gateway.get('/events')).json.items, 'its text is in memory').toHaveLength(1)
   })
 
-  test('answers the problem of the read after a restart, and null for a message that is gone', async ({ start, sandbox }) => {
-    const folder = mkdtempSync(join(tmpdir(), 'events-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const onFile = { env: { ...env, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}` } }
+  test('answers the problem of the read after a restart, and null for a message that is gone', async ({ start, sandbox, ledgerFile }) => {
+    const onFile = { env: { ...env, STORE_URL: `sqlite:${ledgerFile}` } }
     const first = await start(onFile)
     await watching(first)
     const ids = ['Hello', 'Remove me'].map(message => sandbox.receive({ ...chat, message }))
@@ -135,11 +130,13 @@ describe('GET /events', () => {
     stream.socket.destroy()
   })
 
-  test('gives null for the messages of a channel that is gone, and goes on with those of others', async ({ start, sandbox }) => {
-    const folder = mkdtempSync(join(tmpdir(), 'events-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  test('gives null for the messages of a channel that is gone, and goes on with those of others', async ({
+    start,
+    sandbox,
+    ledgerFile,
+  }) => {
     const channels = 'telegram/200,whatsapp/100'
-    const onFile = { env: { ...env, EVENTS_CHANNELS: channels, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}` } }
+    const onFile = { env: { ...env, EVENTS_CHANNELS: channels, STORE_URL: `sqlite:${ledgerFile}` } }
     const first = await start(onFile)
     const { nextCursor } = (await first.get('/events')).json
     // The first look at a channel makes no events, so the customer asks until one is heard.

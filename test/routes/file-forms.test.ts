@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect } from 'vitest'
@@ -44,8 +43,8 @@ describe('POST …/files as a form', () => {
 
   sharedTest.for([['before'], ['after']])(
     'takes what curl sends, with its texts %s the file',
-    async ([where], { gateway, sandbox, task }) => {
-      const path = join(await mkdtemp('/tmp/forms-'), 'photo.png')
+    async ([where], { folder, gateway, sandbox, task }) => {
+      const path = join(folder, 'photo.png')
       writeFileSync(path, Buffer.concat([samples.png, randomBytes(2_000_000)])) // large enough for Expect: 100-continue
       const texts = ['-F', 'message=Our menu', '-F', 'type=image']
       const file = ['-F', `file=@${path};type=text/html;filename=../"x".svg`]

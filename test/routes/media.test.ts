@@ -1,8 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
 import { canaries, sharedTest, test } from '../gateway.ts'
 import { fetched, late, postForm, samples, sha256, word } from '../media/forms.ts'
@@ -369,10 +366,8 @@ describe('a stored file in a send', () => {
     expect(sandbox.sent).toEqual([])
   })
 
-  test('is kept until after a queued send that needs it', async ({ start }) => {
-    const folder = mkdtempSync(join(tmpdir(), 'queued-file-'))
-    onTestFinished(() => rmSync(folder, { recursive: true }))
-    const url = `sqlite:${join(folder, 'ledger.sqlite')}`
+  test('is kept until after a queued send that needs it', async ({ start, ledgerFile }) => {
+    const url = `sqlite:${ledgerFile}`
     const gateway = await start({ env: { MEDIA_KEEP_HOURS: '1', QUEUE_KEY: Buffer.alloc(32, 7).toString('base64'), STORE_URL: url } })
     const [file, thumb, other] = [samples.pdf, samples.png, samples.gif].map(bytes => postForm(gateway, '/media', [['file', bytes]]))
     const stored = await Promise.all([file, thumb, other])

@@ -1,20 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
-import { sharedTest as base, canaries } from '../gateway.ts'
+import { canaries, sharedTest as test } from '../gateway.ts'
 import { answered, brief, chat, error, hello, keyed, list, other, replay, replayOf, say, sayAs, settled } from './sending.ts'
-
-const test = base.extend<{ dir: string }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  dir: async ({}, use) => {
-    const dir = await mkdtemp(join(tmpdir(), 'sends-'))
-    await use(dir)
-    await rm(dir, { recursive: true })
-  },
-})
 
 describe('The first request with a key', () => {
   test('runs, and its Location leads to its send', async ({ gateway, sandbox }) => {
@@ -29,8 +18,8 @@ describe('The first request with a key', () => {
 })
 
 describe('The same request with the same key', () => {
-  test('gets the same answer and sends nothing, also after a restart', async ({ start, sandbox, dir }) => {
-    const env = { STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}` }
+  test('gets the same answer and sends nothing, also after a restart', async ({ start, sandbox, ledgerFile }) => {
+    const env = { STORE_URL: `sqlite:${ledgerFile}` }
     const before = await start({ env })
     const first = await say(before)
     const second = await say(before)
@@ -333,8 +322,8 @@ describe('A caller that hangs up', () => {
 })
 
 describe('The ledger', () => {
-  test('contains neither the text nor a credential', async ({ start, sandbox, dir }) => {
-    const gateway = await start({ env: { STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}` } })
+  test('contains neither the text nor a credential', async ({ start, sandbox, folder, ledgerFile }) => {
+    const gateway = await start({ env: { STORE_URL: `sqlite:${ledgerFile}` } })
     sandbox.answer({ body: error('CHANNEL_NOT_FOUND') })
     const secrets = ['canary-text', 'canary-file', 'canary-thumb', canaries.key, canaries.password]
     await say(gateway, {}, { message: secrets[0], reference: 'kept' })
@@ -346,7 +335,7 @@ describe('The ledger', () => {
       message: secrets[0],
     })
 
-    const bytes = Buffer.concat(readdirSync(dir).map(name => readFileSync(join(dir, name))))
+    const bytes = Buffer.concat(readdirSync(folder).map(name => readFileSync(join(folder, name))))
     expect(bytes.includes('kept')).toBe(true)
     for (const secret of secrets) expect(bytes.includes(secret), `${secret} is in the file`).toBe(false)
   })

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { type TestGateway, test } from '../gateway.ts'
 import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
@@ -192,18 +193,15 @@ describe('A queued send', () => {
   test('survives a restart and another key in front, and ends if its key is gone; its text is nowhere', async ({
     start,
     sandbox,
-    onTestFinished,
+    ledgerFile,
   }) => {
-    const { mkdtempSync, readFileSync, rmSync } = await import('node:fs')
-    const dir = mkdtempSync('/tmp/queue-')
-    onTestFinished(() => rmSync(dir, { recursive: true }))
-    const STORE_URL = `sqlite:${dir}/ledger.sqlite`
+    const STORE_URL = `sqlite:${ledgerFile}`
     const other = Buffer.alloc(32, 8).toString('base64')
     const secret = { message: 'Meet me at the canary fountain', sendAt: ahead(4_000) }
     const before = await start({ env: { ...env, STORE_URL } })
     const { id } = (await say(before, keyed, secret)).json
     await before.drain()
-    expect(readFileSync(`${dir}/ledger.sqlite`, 'latin1')).not.toContain('canary fountain')
+    expect(readFileSync(ledgerFile, 'latin1')).not.toContain('canary fountain')
 
     const rotated = await start({ env: { QUEUE_KEY: `${other},${key}`, STORE_URL } })
     await settled(rotated, id, 'accepted')

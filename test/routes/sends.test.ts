@@ -1,18 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect } from 'vitest'
-import { sharedTest as base } from '../gateway.ts'
+import { sharedTest as test } from '../gateway.ts'
 import { error, hello, list, other, type Page, say, sayAs } from './sending.ts'
-
-const test = base.extend<{ dir: string }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  dir: async ({}, use) => {
-    const dir = await mkdtemp(join(tmpdir(), 'sends-'))
-    await use(dir)
-    await rm(dir, { recursive: true })
-  },
-})
 
 describe('GET /sends/{id}', () => {
   test("is 404 for another caller's send and for anything that is not an id", async ({ start }) => {
@@ -134,8 +122,8 @@ describe('GET /sends', () => {
 })
 
 describe('A caller name that moves to another account', () => {
-  test('does not get the sends and keys of the old account', async ({ start, sandbox, dir }) => {
-    const env = { STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}` }
+  test('does not get the sends and keys of the old account', async ({ start, sandbox, ledgerFile }) => {
+    const env = { STORE_URL: `sqlite:${ledgerFile}` }
     const accounts = { second: {} }
     const before = await start({ env, callers: { other }, accounts })
     const first = (await sayAs(before, other.key)).json

@@ -1,19 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { sharedTest as base, type TestGateway } from '../gateway.ts'
+import { type TestGateway, sharedTest as test } from '../gateway.ts'
 import { chat, error, keyed, other, replay, say, sayAs, settled } from './sending.ts'
-
-const test = base.extend<{ dir: string }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  dir: async ({}, use) => {
-    const dir = await mkdtemp(join(tmpdir(), 'settle-'))
-    await use(dir)
-    await rm(dir, { recursive: true })
-  },
-})
 
 /** The id of a send whose answer was lost. */
 async function unknown(gateway: TestGateway, sandbox: Sandbox, headers: Record<string, string> = keyed) {
@@ -125,8 +113,8 @@ describe('POST /sends/{id}/settle', () => {
 })
 
 describe('A key that lost the scope of its send', () => {
-  test('cannot settle it', async ({ start, sandbox, dir }) => {
-    const env = { STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}` }
+  test('cannot settle it', async ({ start, sandbox, ledgerFile }) => {
+    const env = { STORE_URL: `sqlite:${ledgerFile}` }
     const before = await start({ env, callers: { other } })
     sandbox.answer({ fault: 'drop' })
     const id = (await sayAs(before, other.key)).json.sendId

@@ -1,6 +1,4 @@
-import { mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { environment, test } from '../gateway.ts'
@@ -44,10 +42,7 @@ describe('a configured webhook', () => {
 })
 
 describe('a webhook whose ledger is replaced under the running gateway', () => {
-  test('gets a gap, then what the next log has', async ({ sandbox, start }) => {
-    const folder = mkdtempSync(join(tmpdir(), 'webhooks-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const file = join(folder, 'ledger.sqlite')
+  test('gets a gap, then what the next log has', async ({ sandbox, start, ledgerFile: file }) => {
     const { receiver, env } = await receiving()
     const gateway = await start({ env: { ...env, STORE_URL: `sqlite:${file}` } })
     const askUntil = (isHeard: () => boolean) =>
@@ -75,10 +70,7 @@ describe('a webhook whose ledger is replaced under the running gateway', () => {
 })
 
 describe('the webhook routes', () => {
-  test('answer 503 while the store is away, but a test what the endpoint answered', async ({ start }) => {
-    const folder = mkdtempSync(join(tmpdir(), 'webhooks-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    const file = join(folder, 'ledger.sqlite')
+  test('answer 503 while the store is away, but a test what the endpoint answered', async ({ start, ledgerFile: file }) => {
     const { receiver, env } = await receiving()
     const onFile = { env: { ...env, STORE_URL: `sqlite:${file}` } }
     const delivers = await start(onFile)

@@ -1,6 +1,4 @@
 import { copyFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
@@ -8,18 +6,11 @@ import { createGatewayProcess, type GatewayProcess } from '../fault-injection/ga
 import { test as base, canaries, environment } from '../gateway.ts'
 
 type Here = {
-  file: string
   /** A process that is not started yet; killed at the end. */
   make: (env?: Record<string, string>) => GatewayProcess
 }
 const test = base.extend<Here>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  file: async ({}, use) => {
-    const dir = await mkdtemp(join(tmpdir(), 'sends-'))
-    await use(join(dir, 'ledger.sqlite'))
-    await rm(dir, { recursive: true })
-  },
-  make: async ({ sandbox, file }, use) => {
+  make: async ({ sandbox, ledgerFile: file }, use) => {
     const made: GatewayProcess[] = []
     await use((env = {}) => {
       const all = { ...(environment(sandbox) as Record<string, string>), STORE_URL: `sqlite:${file}`, ...env } // strings without exception
@@ -126,7 +117,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     expect(sandbox.calls).toHaveLength(1)
   })
 
-  test('refuses a ledger of a newer release and logs its version', async ({ make, file }) => {
+  test('refuses a ledger of a newer release and logs its version', async ({ make, ledgerFile: file }) => {
     const first = make()
     await first.start()
     await first.stop('SIGTERM')
@@ -142,7 +133,7 @@ describe.concurrent('A gateway on a file', { timeout: 60_000 }, () => {
     })
   })
 
-  test('opens the ledger of the first release', async ({ make, file }) => {
+  test('opens the ledger of the first release', async ({ make, ledgerFile: file }) => {
     copyFileSync(join(import.meta.dirname, '..', 'store', 'fixtures', 'version-1.sqlite'), file)
     const gateway = make()
     await gateway.start()

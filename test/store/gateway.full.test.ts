@@ -1,21 +1,9 @@
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
-import { test as base, type TestGateway } from '../gateway.ts'
+import { type TestGateway, test } from '../gateway.ts'
 import { policy, send } from './sends.ts'
-
-const test = base.extend<{ file: string }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  file: async ({}, use) => {
-    const dir = await mkdtemp(join(tmpdir(), 'trouble-'))
-    await use(join(dir, 'ledger.sqlite'))
-    await rm(dir, { recursive: true })
-  },
-})
 
 /** A way for a ledger to be out of order, and back. */
 type Trouble = {
@@ -77,7 +65,7 @@ const health = async (gateway: TestGateway) => {
 }
 
 describe.for(Object.entries(troubles))('A ledger out of order: %s', ([, { fault, env, begin, end, readable }]) => {
-  test('stops sends and nothing else, says so, and heals', async ({ start, sandbox, file }) => {
+  test('stops sends and nothing else, says so, and heals', async ({ start, sandbox, ledgerFile: file }) => {
     const gateway = await start({ env: { STORE_URL: `sqlite:${file}`, ...env } })
     const before = await say(gateway, 'before')
     await begin(file)
@@ -101,7 +89,7 @@ describe.for(Object.entries(troubles))('A ledger out of order: %s', ([, { fault,
   })
 })
 
-test('a gateway starts on a ledger out of order, and takes sends once it is whole', async ({ start, sandbox, file }) => {
+test('a gateway starts on a ledger out of order, and takes sends once it is whole', async ({ start, sandbox, ledgerFile: file }) => {
   const first = await start({ env: { STORE_URL: `sqlite:${file}` } })
   const before = await say(first, 'before')
   await first.drain()
@@ -117,7 +105,7 @@ test('a gateway starts on a ledger out of order, and takes sends once it is whol
   expect(sandbox.sent).toHaveLength(1)
 })
 
-test('a ledger that was taken away is begun anew, and a copy of it is good for replays', async ({ start, sandbox, file }) => {
+test('a ledger that was taken away is begun anew, and a copy of it is good for replays', async ({ start, sandbox, ledgerFile: file }) => {
   const gateway = await start({ env: { STORE_URL: `sqlite:${file}` } })
   const before = await say(gateway, 'before')
   await gateway.drain()

@@ -1,20 +1,9 @@
-import { copyFileSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { copyFileSync, renameSync, rmSync } from 'node:fs'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
-import { test as base, type TestGateway } from '../gateway.ts'
+import { type TestGateway, test } from '../gateway.ts'
 import { policy } from './sends.ts'
-
-const test = base.extend<{ file: string }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  file: async ({}, use) => {
-    const dir = mkdtempSync(join(tmpdir(), 'changed-'))
-    await use(join(dir, 'ledger.sqlite'))
-    rmSync(dir, { recursive: true })
-  },
-})
 
 const remove = (file: string) => {
   for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true })
@@ -58,7 +47,7 @@ const say = (gateway: TestGateway, key?: string) =>
 const refusal = { status: 503, json: { code: 'ledger-changed', outcome: 'not_applied', retry: 'no' } }
 
 describe.for(Object.entries(changes))('A ledger that changed under a running gateway: %s', ([, { before, change }]) => {
-  test('never sends a key twice, and takes keys again once that is accepted', async ({ start, sandbox, file }) => {
+  test('never sends a key twice, and takes keys again once that is accepted', async ({ start, sandbox, ledgerFile: file }) => {
     const gateway = await start({ env: { STORE_URL: `sqlite:${file}` } })
     await say(gateway, 'first')
     await before?.(file)
@@ -80,7 +69,7 @@ describe.for(Object.entries(changes))('A ledger that changed under a running gat
   })
 })
 
-test('a restart accepts the ledger that is there, and warns if it is new', async ({ start, file }) => {
+test('a restart accepts the ledger that is there, and warns if it is new', async ({ start, ledgerFile: file }) => {
   const first = await start({ env: { STORE_URL: `sqlite:${file}` } })
   await say(first, 'k')
   await first.drain()

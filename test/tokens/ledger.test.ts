@@ -1,20 +1,9 @@
-import { mkdirSync, mkdtempSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { expect } from 'vitest'
-import { test as base } from '../gateway.ts'
+import { test } from '../gateway.ts'
 import { ask, issue, messages, sayWith, told } from './issuing.ts'
 
-const test = base.extend<{ file: string }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  file: async ({}, use) => {
-    const dir = mkdtempSync(join(tmpdir(), 'tokens-'))
-    await use(join(dir, 'ledger.sqlite'))
-    rmSync(dir, { recursive: true })
-  },
-})
-
-test('tokens read on while the ledger is away, and new ones are issued', async ({ start, file }) => {
+test('tokens read on while the ledger is away, and new ones are issued', async ({ start, ledgerFile: file }) => {
   const gateway = await start({ env: { STORE_URL: `sqlite:${file}` } })
   const token = await issue(gateway)
   renameSync(file, `${file}.aside`)
@@ -30,7 +19,7 @@ test('tokens read on while the ledger is away, and new ones are issued', async (
   await expect.poll(async () => (await sayWith(gateway, token, 'k')).status).toBe(201)
 })
 
-test('tokens cannot be judged before the ledger was ever read', async ({ start, file }) => {
+test('tokens cannot be judged before the ledger was ever read', async ({ start, ledgerFile: file }) => {
   writeFileSync(file, '?'.repeat(8_192))
   const gateway = await start({ env: { STORE_URL: `sqlite:${file}` } })
 
@@ -43,7 +32,7 @@ test('tokens cannot be judged before the ledger was ever read', async ({ start, 
 test('tokens of a ledger that was replaced are worth nothing, under the running gateway and after a restart', async ({
   start,
   sandbox,
-  file,
+  ledgerFile: file,
 }) => {
   const env = { STORE_URL: `sqlite:${file}` }
   const gateway = await start({ env })
