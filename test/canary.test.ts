@@ -187,6 +187,7 @@ describe('The log', () => {
       await gateway.get('/cn1path', headers),
     ]
 
+    expect(replies.map(({ status }) => status)).toEqual([200, 404, 200, 302, 404])
     for (const { headers: answered, text } of replies) expect(JSON.stringify(answered) + text).not.toMatch(new RegExp(words.join('|')))
   })
 

@@ -84,6 +84,7 @@ describe('AFILNET_TIMEZONE', () => {
 
     const { json } = await calls[method](gateway)
 
+    expect(json.items).toHaveLength(rows.length)
     for (const item of json.items) expect(item).not.toHaveProperty('timestamp')
   })
 })

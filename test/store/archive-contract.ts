@@ -1,7 +1,8 @@
-import { test as base, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, NewSend, SendRow, SendState, Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send, shop } from './sends.ts'
+import { withStore } from './with-store.ts'
 
 type Both = Store & Archive
 
@@ -25,15 +26,7 @@ const loadAll = async (store: Archive, all: readonly SendRow[]) => {
 
 /** What any adapter must hold towards an operator; `open` gives an empty store. */
 export function archiveContract(name: string, open: (options: StoreOptions) => Promise<Both>) {
-  const test = base.extend<{ clock: { ms: number }; store: Both }>({
-    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-    clock: async ({}, use) => use({ ms: 3_000 }),
-    store: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
-      await use(store)
-      await store.close()
-    },
-  })
+  const test = withStore(open, 3_000)
 
   describe(`${name}: dump`, () => {
     test('gives all rows of all callers in order of id, a thousand at a time', async ({ store }) => {

@@ -1,22 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import { test as base, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { NewSend, SendState, Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send, shop } from './sends.ts'
+import { withStore } from './with-store.ts'
 
 const ends = ['accepted', 'rejected', 'not_sent', 'unknown'] as const
 
 /** What any adapter must hold; `open` gives an empty store. */
 export function storeContract(name: string, open: (options: StoreOptions) => Promise<Store>) {
-  const test = base.extend<{ clock: { ms: number }; store: Store }>({
-    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-    clock: async ({}, use) => use({ ms: 1_000 }),
-    store: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
-      await use(store)
-      await store.close()
-    },
-  })
+  const test = withStore(open)
 
   async function put(store: Store, state: SendState, over: Partial<NewSend> = {}) {
     const row = send(over)

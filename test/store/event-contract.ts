@@ -1,8 +1,9 @@
-import { test as base, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { Live, NewEvent } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, Store } from '../../src/store/store.ts'
 import { policy } from './sends.ts'
+import { withStore } from './with-store.ts'
 
 const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
 const hour = 3_600_000
@@ -19,15 +20,7 @@ export const created = (messageId: string, over: Partial<NewEvent> = {}): NewEve
 
 /** What the event log and the leases of any adapter must hold; `open` gives an empty store. */
 export function eventContract(name: string, open: (options: StoreOptions) => Promise<Store & Archive & Live>) {
-  type Fixtures = { clock: { ms: number }; store: Store & Archive & Live; log: Live['log']; leases: Live['leases'] }
-  const test = base.extend<Fixtures>({
-    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-    clock: async ({}, use) => use({ ms: 1_000_000 }),
-    store: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
-      await use(store)
-      await store.close()
-    },
+  const test = withStore(open, 1_000_000).extend<{ log: Live['log']; leases: Live['leases'] }>({
     log: ({ store }, use) => use(store.log),
     leases: ({ store }, use) => use(store.leases),
   })

@@ -1,20 +1,13 @@
-import { test as base, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { Live } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import { lookAfterMs, type NewSend, type Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
+import { withStore } from './with-store.ts'
 
 /** What any adapter must hold of what became of sends; `open` gives an empty store. */
 export function findingsContract(name: string, open: (options: StoreOptions) => Promise<Store & Live>) {
-  const test = base.extend<{ clock: { ms: number }; store: Store & Live }>({
-    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-    clock: async ({}, use) => use({ ms: 1_000 }),
-    store: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
-      await use(store)
-      await store.close()
-    },
-  })
+  const test = withStore(open)
   const digest = 'd'.repeat(22)
 
   async function put(store: Store, over: Partial<NewSend> = {}) {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { test as base, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { MediaLedger, MediaRow } from '../../src/store/media.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
-import { policy } from './sends.ts'
+import { withStore } from './with-store.ts'
 
 const hour = 3_600_000
 
@@ -24,15 +24,7 @@ export const file = (over: Partial<MediaRow> = {}): MediaRow => ({
 
 /** What any adapter must hold for files; `open` gives an empty store. */
 export function mediaContract(name: string, open: (options: StoreOptions) => Promise<Store & { media: MediaLedger }>) {
-  const test = base.extend<{ clock: { ms: number }; media: MediaLedger }>({
-    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-    clock: async ({}, use) => use({ ms: 1_000 }),
-    media: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
-      await use(store.media)
-      await store.close()
-    },
-  })
+  const test = withStore(open).extend<{ media: MediaLedger }>({ media: ({ store }, use) => use(store.media) })
 
   describe(`${name}: files`, () => {
     test('are found as they were added, by id and by token', async ({ media }) => {

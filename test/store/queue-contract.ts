@@ -1,22 +1,15 @@
-import { test as base, describe, expect } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { Live } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, NewSend, Outcome, Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
+import { withStore } from './with-store.ts'
 
 type Whole = Store & Archive & Live
 
 /** What any adapter must hold of the queue; `open` gives an empty store. */
 export function queueContract(name: string, open: (options: StoreOptions) => Promise<Whole>) {
-  const test = base.extend<{ clock: { ms: number }; store: Whole }>({
-    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-    clock: async ({}, use) => use({ ms: 1_000 }),
-    store: async ({ clock }, use) => {
-      const store = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
-      await use(store)
-      await store.close()
-    },
-  })
+  const test = withStore(open)
   const other = { destination: '34600000001' }
   const canceled: Outcome = { state: 'canceled', settledAt: 1_500, answer: '', settledBy: 'caller' }
 
