@@ -8,7 +8,7 @@ import type { CallerReport } from './plugins/authentication.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
 import { errorHandler } from './plugins/error-handler.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
-import { createMistakeLimit } from './plugins/rate-limit.ts'
+import { createMistakeCounter } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
 import { beginRequest, type Check, requestSteps } from './plugins/request-steps.ts'
 import { Problem } from './problem/problem.ts'
@@ -33,7 +33,7 @@ export async function createAdmin({
   logger,
   observe,
 }: AdminOptions): Promise<FastifyInstance> {
-  const rawAnswers = createRawAnswers({ base: '', observe: unobserved, mistakes: createMistakeLimit() })
+  const rawAnswers = createRawAnswers({ base: '', observe: unobserved, mistakes: createMistakeCounter() })
   const app = Fastify({
     loggerInstance: logger.child({}, { level: 'warn' }), // the start line says where it listens
     logController: new LogController({ disableRequestLogging: true }),

@@ -23,7 +23,7 @@ import { completeEtag } from './plugins/etag.ts'
 import { jsonBody } from './plugins/json-body.ts'
 import { lazyCompilers } from './plugins/lazy-schemas.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
-import { createMistakeLimit, createRequestLimit, limitMistakes } from './plugins/rate-limit.ts'
+import { createMistakeCounter, createRequestLimit, limitMistakes } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
 import { beginRequest, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
 import { createSlowReaders } from './plugins/slow-readers.ts'
@@ -111,7 +111,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { config, upstream, tokens, state, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
-  const mistakes = createMistakeLimit(count)
+  const mistakes = createMistakeCounter(count)
   const rawAnswers = createRawAnswers({ base, observe, mistakes })
   const app = Fastify({
     ...serverOptions(options.logger, config, timeouts),

@@ -149,7 +149,7 @@ async function assemble(
   const holds = (account: string): boolean => pollers.holds(account)
   const readBack = connectReadBack({ ...config, store, sends, upstream, holds, observe, timeoutMs: storeMs })
   const hooks: PollerHooks = { ...readBack.hooks, remember: read => live.current()?.remember(read) }
-  const pollers = connectPollers({ ...config, live: opened, secret: store.secret, upstream, hooks, observe, timeoutMs: storeMs })
+  const pollers = connectPollers({ ...config, store: opened, secret: store.secret, upstream, hooks, observe, timeoutMs: storeMs })
   ledger.whenLost(() => {
     sends.storeLost()
     pollers.storeLost()

@@ -92,9 +92,9 @@ export class AccountPoller {
         else if (isHeld === false || performance.now() >= until) term.end()
       }
       await Promise.all([
-        repeat(leaseEveryMs, term.signal, renew),
-        repeat(openLogEveryMs, term.signal, open),
-        repeat(minuteMs, term.signal, () => this.#expand(term, known).then(() => this.#rereadUndelivered())),
+        repeatUntil(leaseEveryMs, term.signal, renew),
+        repeatUntil(openLogEveryMs, term.signal, open),
+        repeatUntil(minuteMs, term.signal, () => this.#expand(term, known).then(() => this.#rereadUndelivered())),
       ])
     } finally {
       if (this.#term) observe('pollingStateChanged', { account, polling: false })
@@ -134,7 +134,7 @@ export class AccountPoller {
 }
 
 /** Runs a job now and then every `ms`, sooner after a failure, until the signal. */
-async function repeat(ms: number, signal: AbortSignal, job: () => Promise<unknown>) {
+async function repeatUntil(ms: number, signal: AbortSignal, job: () => Promise<unknown>) {
   for (let failures = 0; !signal.aborted; ) {
     failures = await job().then(
       () => 0,

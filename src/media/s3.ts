@@ -30,7 +30,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
     ...(endpoint && { endpoint, forcePathStyle: true }),
   })
   const named = (id: string) => ({ Bucket: bucket, Key: `${prefix}${id}` })
-  const within = (ms = callMs) => ({ abortSignal: AbortSignal.timeout(ms) })
+  const timeout = (ms = callMs) => ({ abortSignal: AbortSignal.timeout(ms) })
   const safely = <T>(work: Promise<T>) =>
     work.catch(error => {
       throw mediaStoreError(error)
@@ -61,7 +61,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
         read: (start, length) => safely(bytesAt(handle, start, length)),
         async commit(id) {
           const Body = handle.createReadStream({ start: 0, autoClose: false })
-          await safely(client.send(new PutObjectCommand({ ...named(id), Body, ContentLength: size }), within(putMs)))
+          await safely(client.send(new PutObjectCommand({ ...named(id), Body, ContentLength: size }), timeout(putMs)))
           await discard()
         },
         discard,
@@ -69,7 +69,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
     },
     async read(id, { start, end }) {
       try {
-        const { Body } = await client.send(new GetObjectCommand({ ...named(id), Range: `bytes=${start}-${end}` }), within(putMs))
+        const { Body } = await client.send(new GetObjectCommand({ ...named(id), Range: `bytes=${start}-${end}` }), timeout(putMs))
         return Body as Readable // in Node
       } catch (error) {
         if (error instanceof Error && error.name === 'NoSuchKey') return undefined
@@ -77,12 +77,12 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
       }
     },
     async remove(id) {
-      await safely(client.send(new DeleteObjectCommand(named(id)), within()))
+      await safely(client.send(new DeleteObjectCommand(named(id)), timeout()))
     },
     async *list() {
       for (let token: string | undefined, isMore = true; isMore; ) {
         const page = { Bucket: bucket, Prefix: prefix, ContinuationToken: token }
-        const found = await safely(client.send(new ListObjectsV2Command(page), within()))
+        const found = await safely(client.send(new ListObjectsV2Command(page), timeout()))
         for (const { Key = '', LastModified, Size = 0 } of found.Contents ?? []) {
           const id = Key.slice(prefix.length)
           if (/^[0-9a-f-]{36}$/.test(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0, bytes: Size }

@@ -6,14 +6,14 @@ import { letHeapDouble } from '../lib/heap-growth.ts'
 import { loadOnce } from '../lib/load-once.ts'
 import type { Pollers, PollingReport } from '../live/pollers.ts'
 import { type AfilnetReads, type List, type PollerHooks, ReadError } from '../live/ports.ts'
-import type { Live } from '../store/event-log.ts'
+import type { EventStore } from '../store/event-log.ts'
 import type { Store } from '../store/store.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
 type Accounts = Readonly<Record<string, Pick<AccountConfig, 'events'>>>
 
 type PollersParts = {
-  live: Live
+  store: EventStore
   secret: Store['secret']
   upstream: Pick<Upstream, 'open'>
   accounts: Accounts
@@ -25,7 +25,7 @@ type PollersParts = {
 
 /** Connects the pollers with Afilnet and the event log; nothing is loaded before an account watches channels. */
 export function connectPollers({
-  live: { leases, log },
+  store: { leases, log },
   secret,
   upstream,
   accounts,

@@ -2,10 +2,11 @@ import type { Config } from '../config/config.ts'
 import type { Observe } from '../events.ts'
 import { cursorOf, readCursor } from '../live/cursor.ts'
 import type { Live } from '../live/live.ts'
-import type { EventReader, WebhookStore } from '../webhooks/ports.ts'
+import type { EventStore } from '../store/event-log.ts'
+import type { EventReader } from '../webhooks/ports.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
 
-type WebhookParts = { store: WebhookStore; live: () => Live | undefined; observe: Observe; keepMs: number }
+type WebhookParts = { store: EventStore; live: () => Live | undefined; observe: Observe; keepMs: number }
 
 /** Connects webhooks with the event log and the text of its events. Nothing of them is loaded before the first is configured. */
 export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) {

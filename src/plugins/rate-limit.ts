@@ -32,14 +32,14 @@ const maxMistakes = 900
 const mistakeStatuses = new Set([400, 401, 404])
 
 /** Counts requests of a key. */
-export type Limit = {
+export type RequestCounter = {
   /** Over all processes if they share a counter and it answers: a lost store is neither a free pass nor an error. */
   count(key: string, max?: number): RateStatus | Promise<RateStatus>
   /** In this process alone. */
   countHere(key: string, max?: number): RateStatus
 }
 
-function createLimit(name: string, shared: SharedCounter | undefined): Limit {
+function createCounter(name: string, shared: SharedCounter | undefined): RequestCounter {
   const windows = createRateWindows({ windowMs, maxKeys: 5_000 })
   const countHere = (key: string, max = maxMistakes) => windows.count(key, max)
   const countShared = async (counter: SharedCounter, key: string, max = maxMistakes): Promise<RateStatus> => {
@@ -51,7 +51,7 @@ function createLimit(name: string, shared: SharedCounter | undefined): Limit {
 }
 
 /** Counts the mistakes of an address. */
-export const createMistakeLimit = (shared?: SharedCounter): Limit => createLimit('mistakes', shared)
+export const createMistakeCounter = (shared?: SharedCounter): RequestCounter => createCounter('mistakes', shared)
 
 /**
  * Bounds how many mistakes an address may make: returns the problem to answer with instead.
@@ -59,7 +59,7 @@ export const createMistakeLimit = (shared?: SharedCounter): Limit => createLimit
  * Only such answers count and only they are withheld, so a valid key is served however many wrong ones come from behind the same proxy.
  */
 export function limitMistakes(
-  { count }: Limit,
+  { count }: RequestCounter,
   isKnown: (request: FastifyRequest) => boolean,
 ): (problem: Problem, request: FastifyRequest) => Problem | Promise<Problem> {
   return (problem, request) => {
@@ -72,8 +72,8 @@ export function limitMistakes(
 
 /** Holds each caller to its requests per minute, and each token to its own besides. */
 export function createRequestLimit(app: FastifyInstance, { shared, mcp }: { shared?: SharedCounter | undefined; mcp: boolean }): Check {
-  const { count } = createLimit('requests', shared)
-  const tokens = createLimit('tokens', shared)
+  const { count } = createCounter('requests', shared)
+  const tokens = createCounter('tokens', shared)
 
   function limit(caller: Caller, reply: FastifyReply, ofToken?: LimitHeaders) {
     const max = caller.rateLimit?.requestsPerMinute

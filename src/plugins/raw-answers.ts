@@ -8,7 +8,7 @@ import { STATUS_CODES } from '../lib/node-http.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
 import { requestIdOf, securityHeaders } from './common-headers.ts'
 import { connectionOf } from './connections.ts'
-import { type Limit, tooManyRequests } from './rate-limit.ts'
+import { type RequestCounter, tooManyRequests } from './rate-limit.ts'
 import type { Completion } from './request-steps.ts'
 
 /** How long a refused caller may go on sending: a socket closed at once loses the answer before the caller reads it. */
@@ -17,7 +17,7 @@ const lingerMs = 15_000
 /** Lines a second; one address alone could write megabytes. */
 const maxLogLines = 20
 
-type RawAnswerOptions = { base: string; observe: Observe; mistakes: Limit }
+type RawAnswerOptions = { base: string; observe: Observe; mistakes: RequestCounter }
 
 /** Answers what never becomes a request of Fastify's, straight to the socket: unreadable bytes and CONNECT. */
 export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) {

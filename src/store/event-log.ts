@@ -98,5 +98,5 @@ export type EventLog = {
   watch(accounts: readonly string[], onNews: (account: string) => void): () => void
 }
 
-/** What a store has beside the ledger. */
-export type Live = { leases: Leases; log: EventLog; deliveries: Deliveries }
+/** What a store has for events, beside the ledger. */
+export type EventStore = { leases: Leases; log: EventLog; deliveries: Deliveries }

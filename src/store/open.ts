@@ -1,4 +1,4 @@
-import type { Live } from './event-log.ts'
+import type { EventStore } from './event-log.ts'
 import type { MediaLedger } from './media.ts'
 import { openSqlite } from './sqlite/sqlite.ts'
 import { type Archive, type LedgerListener, type Store, type StoreListener, type StorePolicy, StoreUrlError } from './store.ts'
@@ -18,7 +18,7 @@ export type StoreOptions = StorePolicy & {
  * Resolves also while the store is out of order: `onState` tells, and its verbs reject until it heals. Only a store that must not be
  * touched rejects, with `StoreVersionError`.
  */
-export async function openStore(url: string, options: StoreOptions): Promise<Store & Archive & Live & { media: MediaLedger }> {
+export async function openStore(url: string, options: StoreOptions): Promise<Store & Archive & EventStore & { media: MediaLedger }> {
   const place = readStoreUrl(url)
   if (!place) throw new StoreUrlError(`Expected ${expectedStoreUrl}`)
   if (place.kind === 'sqlite') return openSqlite({ ...options, path: place.path })

@@ -1,8 +1,9 @@
 import { invalidBody, invalidParameter } from '../problem/invalid-request.ts'
+import type { EventStore } from '../store/event-log.ts'
 import { startNow } from './feed.ts'
 import { passes } from './filter.ts'
 import { type Delivery, pendingDeliveries } from './pending.ts'
-import type { EventReader, WebhookConfig, WebhookStore } from './ports.ts'
+import type { EventReader, WebhookConfig } from './ports.ts'
 import { readState } from './saved-state.ts'
 
 /** A delivery as the API shows it. */
@@ -23,7 +24,7 @@ export type DeliveryPage = { items: DeliveryItem[]; nextCursor?: string }
 type Query = { state?: 'pending' | 'failed'; limit: number; cursor?: string }
 
 /** Lists what a webhook has not delivered: what failed, from the store, and what waits, from the log. */
-export function createListing({ store: { log, deliveries }, reader }: { store: WebhookStore; reader: EventReader }) {
+export function createListing({ store: { log, deliveries }, reader }: { store: EventStore; reader: EventReader }) {
   async function list(name: string, webhook: WebhookConfig, { state, limit, cursor }: Query): Promise<DeliveryPage> {
     const { account } = webhook
     const after = cursor === undefined ? -1 : positionIn(cursor)

@@ -1,5 +1,4 @@
-import type { Deliveries } from '../store/deliveries.ts'
-import type { EventLog, Leases, LoggedEvent } from '../store/event-log.ts'
+import type { LoggedEvent } from '../store/event-log.ts'
 
 /** A webhook as the configuration has it. */
 export type WebhookConfig = {
@@ -12,9 +11,6 @@ export type WebhookConfig = {
   /** Patterns; without them, every chat. */
   chats?: readonly string[]
 }
-
-/** What the room needs of the store. */
-export type WebhookStore = { leases: Leases; log: EventLog; deliveries: Deliveries }
 
 /** What the room needs of the live events. */
 export type EventReader = {

@@ -1,9 +1,10 @@
 import type { Observe } from '../events.ts'
+import type { EventStore } from '../store/event-log.ts'
 import { Attempts } from './attempts.ts'
 import { deliveriesAtOnce, type Endpoint } from './endpoint.ts'
 import type { Feed } from './feed.ts'
 import type { Health } from './health.ts'
-import type { Clock, EventReader, WebhookConfig, WebhookStore } from './ports.ts'
+import type { Clock, EventReader, WebhookConfig } from './ports.ts'
 import { type WebhookState, writeState } from './saved-state.ts'
 import { createSaving, type Saving } from './saving.ts'
 import { takeUnsaved, type Unsaved } from './unsaved.ts'
@@ -13,7 +14,7 @@ export type TenureOptions = {
   name: string
   webhook: WebhookConfig
   lease: { name: string; fence: number }
-  store: WebhookStore
+  store: EventStore
   reader: EventReader
   endpoint: Endpoint
   /** When this process started, or was told of this webhook last: what was disabled before is tried again. */
@@ -33,7 +34,7 @@ const storeRetryMs = 1_000
 
 /** Where a tenure begins. */
 type Begun = { health: Health; feed: Feed; requests: Requests; lastError: string | undefined; formerAccounts: Record<string, WebhookState> }
-type Requests = Awaited<ReturnType<WebhookStore['deliveries']['webhook']>>['requests']
+type Requests = Awaited<ReturnType<EventStore['deliveries']['webhook']>>['requests']
 
 /** Delivers for one webhook while this process holds its lease. */
 export class Tenure {

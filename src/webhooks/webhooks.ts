@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { Problem } from '../problem/problem.ts'
+import type { EventStore } from '../store/event-log.ts'
 import { StoreUnavailableError } from '../store/store.ts'
 import { createDeliverer, type Deliverer } from './deliverer.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
 import type { WebhookStateName } from './health.ts'
 import { createListing, type DeliveryPage, type Listing } from './listing.ts'
-import { type Clock, type EventReader, realClock, type WebhookConfig, type WebhookStore } from './ports.ts'
+import { type Clock, type EventReader, realClock, type WebhookConfig } from './ports.ts'
 import { readState, type WebhookState } from './saved-state.ts'
 import { testEvent } from './test-event.ts'
 import { verdictOf } from './verdict.ts'
@@ -27,7 +28,7 @@ export type TestResult = { status: number | null; ms: number; error?: string }
 
 type WebhooksOptions = {
   webhooks: Readonly<Record<string, WebhookConfig>>
-  store: WebhookStore
+  store: EventStore
   reader: EventReader
   observe?: Observe
   clock?: Clock
@@ -42,7 +43,7 @@ const sweepMs = 600_000
 
 /** The webhooks of every account, as routes and metrics use them. */
 export class Webhooks {
-  readonly #store: WebhookStore
+  readonly #store: EventStore
   readonly #reader: EventReader
   readonly #observe: Observe
   readonly #clock: Clock

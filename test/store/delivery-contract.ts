@@ -1,6 +1,6 @@
 import { test as base, describe, expect } from 'vitest'
 import type { DeliveryChange, FailedDelivery } from '../../src/store/deliveries.ts'
-import type { Live } from '../../src/store/event-log.ts'
+import type { EventStore } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, Store } from '../../src/store/store.ts'
 import { policy } from './sends.ts'
@@ -26,8 +26,8 @@ const change = (over: Partial<DeliveryChange> = {}): DeliveryChange => ({
 })
 
 /** What the webhooks of any adapter must hold; `open` gives an empty store. */
-export function deliveryContract(name: string, open: (options: StoreOptions) => Promise<Store & Archive & Live>) {
-  type Fixtures = { store: Store & Archive & Live; deliveries: Live['deliveries']; lease: { name: string; fence: number } }
+export function deliveryContract(name: string, open: (options: StoreOptions) => Promise<Store & Archive & EventStore>) {
+  type Fixtures = { store: Store & Archive & EventStore; deliveries: EventStore['deliveries']; lease: { name: string; fence: number } }
   const test = base.extend<Fixtures>({
     // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
     store: async ({}, use) => {
@@ -38,7 +38,7 @@ export function deliveryContract(name: string, open: (options: StoreOptions) => 
     deliveries: ({ store }, use) => use(store.deliveries),
     lease: async ({ store }, use) => use({ name: 'webhook:crm', fence: (await store.leases.acquire('webhook:crm', 'a', 60_000)) ?? 0 }),
   })
-  const positions = async ({ failed }: Live['deliveries'], after = -1, limit = 1_000) =>
+  const positions = async ({ failed }: EventStore['deliveries'], after = -1, limit = 1_000) =>
     (await failed('crm', after, limit)).map(({ position }) => position)
 
   describe(`${name}: webhooks`, () => {

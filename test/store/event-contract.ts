@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import type { Live, NewEvent } from '../../src/store/event-log.ts'
+import type { EventStore, NewEvent } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, Store } from '../../src/store/store.ts'
 import { policy } from './sends.ts'
@@ -19,12 +19,12 @@ export const created = (messageId: string, over: Partial<NewEvent> = {}): NewEve
 })
 
 /** What the event log and the leases of any adapter must hold; `open` gives an empty store. */
-export function eventContract(name: string, open: (options: StoreOptions) => Promise<Store & Archive & Live>) {
-  const test = withStore(open, 1_000_000).extend<{ log: Live['log']; leases: Live['leases'] }>({
+export function eventContract(name: string, open: (options: StoreOptions) => Promise<Store & Archive & EventStore>) {
+  const test = withStore(open, 1_000_000).extend<{ log: EventStore['log']; leases: EventStore['leases'] }>({
     log: ({ store }, use) => use(store.log),
     leases: ({ store }, use) => use(store.leases),
   })
-  const ids = async ({ read }: Live['log'], after = 0, account = 'main') =>
+  const ids = async ({ read }: EventStore['log'], after = 0, account = 'main') =>
     (await read(account, after, 1_000)).events.map(({ messageId }) => messageId)
 
   describe(`${name}: leases`, () => {

@@ -1,12 +1,12 @@
 import { describe, expect } from 'vitest'
-import type { Live } from '../../src/store/event-log.ts'
+import type { EventStore } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import { lookAfterMs, type NewSend, type Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
 import { withStore } from './with-store.ts'
 
 /** What any adapter must hold of what became of sends; `open` gives an empty store. */
-export function findingsContract(name: string, open: (options: StoreOptions) => Promise<Store & Live>) {
+export function findingsContract(name: string, open: (options: StoreOptions) => Promise<Store & EventStore>) {
   const test = withStore(open)
   const digest = 'd'.repeat(22)
 

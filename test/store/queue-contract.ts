@@ -1,11 +1,11 @@
 import { describe, expect } from 'vitest'
-import type { Live } from '../../src/store/event-log.ts'
+import type { EventStore } from '../../src/store/event-log.ts'
 import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, NewSend, Outcome, Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
 import { withStore } from './with-store.ts'
 
-type Whole = Store & Archive & Live
+type Whole = Store & Archive & EventStore
 
 /** What any adapter must hold of the queue; `open` gives an empty store. */
 export function queueContract(name: string, open: (options: StoreOptions) => Promise<Whole>) {

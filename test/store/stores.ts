@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
-import type { EventLog, Leases, Live } from '../../src/store/event-log.ts'
+import type { EventLog, EventStore, Leases } from '../../src/store/event-log.ts'
 import type { MediaLedger } from '../../src/store/media.ts'
 import { openSqlite, type SqliteOptions } from '../../src/store/sqlite/sqlite.ts'
 import { type Archive, type Store, type StoreFault, StoreUnavailableError } from '../../src/store/store.ts'
@@ -16,7 +16,7 @@ type Here = {
   path: string
   /** What `onState` has heard. */
   states: (StoreFault | 'ok')[]
-  open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive & Live & { media: MediaLedger }>
+  open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive & EventStore & { media: MediaLedger }>
   remote: (program?: string[]) => ReturnType<typeof remoteStore>
 }
 /** A directory, a path in it and openers for it; everything opened is closed after the test. */

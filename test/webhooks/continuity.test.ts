@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import type { Live } from '../../src/store/event-log.ts'
+import type { EventStore } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { WebhookConfig } from '../../src/webhooks/ports.ts'
 import type { Webhooks } from '../../src/webhooks/webhooks.ts'
@@ -10,7 +10,7 @@ import { test as base, createTestClock, eventually, reader, settled } from './se
 const hour = 3_600_000
 
 /** The store's own time can be moved, too. */
-const test = base.extend<{ storeTime: { ahead: number }; live: Live }>({
+const test = base.extend<{ storeTime: { ahead: number }; live: EventStore }>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
   storeTime: async ({}, use) => use({ ahead: 0 }),
   live: async ({ storeTime }, use) => {

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished } from 'vitest'
-import type { Live } from '../../src/store/event-log.ts'
+import type { EventStore } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { EventReader } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
@@ -204,7 +204,7 @@ describe('a process that waits for another one', () => {
     await next.log.open('main')
     await next.log.append('main', { events: [message('b1')] })
     let [store, looks] = [live, 0]
-    const replaced: Live = {
+    const replaced: EventStore = {
       get leases() {
         return store.leases
       },

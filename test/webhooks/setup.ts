@@ -1,5 +1,5 @@
 import { test as base, expect, vi } from 'vitest'
-import type { Live, NewEvent } from '../../src/store/event-log.ts'
+import type { EventStore, NewEvent } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { Clock, EventReader, WebhookConfig } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
@@ -49,7 +49,7 @@ type Receiver = Awaited<ReturnType<typeof startReceiver>>
 type Fixtures = {
   receiver: Receiver
   clock: ReturnType<typeof createTestClock>
-  live: Live
+  live: EventStore
   /** Appends messages: `a1` is the first of conversation `a`. */
   append: (...messages: string[]) => Promise<number[]>
   start: (over?: Partial<WebhookConfig>, more?: { timeoutMs?: number; reader?: EventReader; clock?: Clock }) => Promise<Webhooks>
@@ -103,7 +103,7 @@ export const test = base.extend<Fixtures>({
 export const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 40_000 })
 
 /** Waits until the webhook has nothing to do until its clock moves: several turns of the store go by without a post. */
-export async function settled({ posts }: Pick<Receiver, 'posts'>, live: Live) {
+export async function settled({ posts }: Pick<Receiver, 'posts'>, live: EventStore) {
   for (let [quiet, before] = [0, posts.length]; quiet < 5; before = posts.length) {
     await live.log.read('main', 0, 1)
     await new Promise(resolve => setTimeout(resolve, 10))

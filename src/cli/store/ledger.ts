@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { ConfigError } from '../../config/config.ts'
 import { type Advice, adviceFor } from '../../store/advice.ts'
-import type { Live } from '../../store/event-log.ts'
+import type { EventStore } from '../../store/event-log.ts'
 import type { MediaLedger } from '../../store/media.ts'
 import { openStore, type StoreOptions } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
@@ -11,7 +11,7 @@ import { peekValkey } from '../../store/valkey/peek.ts'
 import { describeConfigError } from '../config-or-exit.ts'
 
 /** An open ledger; `fail` throws an error of it as one that names the ledger and says what to do. */
-export type Ledger = Store & Archive & Pick<Live, 'deliveries' | 'log'> & { media: MediaLedger; fail: (error: unknown) => never }
+export type Ledger = Store & Archive & Pick<EventStore, 'deliveries' | 'log'> & { media: MediaLedger; fail: (error: unknown) => never }
 
 /** Resolves once the reader is ready for more. */
 export type Print = (text: string) => Promise<void>
@@ -46,7 +46,7 @@ export async function openLedger(name: string, url: string, opening: Opening): P
 async function open(
   url: string,
   { create = false, migrate = false, ...options }: Opening,
-): Promise<Store & Archive & Live & { media: MediaLedger }> {
+): Promise<Store & Archive & EventStore & { media: MediaLedger }> {
   const place = readStoreUrl(url)
   if (place?.kind === 'server' && !create) {
     const found = await peekValkey(place)

@@ -1,4 +1,4 @@
-import type { EventLog, Leases, Live, LoggedEvent, NewEvent } from '../event-log.ts'
+import type { EventLog, EventStore, Leases, LoggedEvent, NewEvent } from '../event-log.ts'
 import { createListeners } from '../listeners.ts'
 import { createDeliveries } from './deliveries.ts'
 import type { Thread } from './thread.ts'
@@ -7,7 +7,7 @@ const watchMs = 1_000
 const trimMax = 20_000 // never all of a large log at once
 
 /** Leases and the event log in a SQLite file; `logged` is to be called for each account whose log has grown. */
-export function createLive(writer: Thread, reader: Thread): Live & { logged: (account: string) => void } {
+export function createLive(writer: Thread, reader: Thread): EventStore & { logged: (account: string) => void } {
   const listeners = createListeners(watch)
 
   /** Another process may have the file open, too: an old one that drains, say. */

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { createClock } from '../clock.ts'
-import type { Live } from '../event-log.ts'
+import type { EventStore } from '../event-log.ts'
 import type { MediaLedger } from '../media.ts'
 import type { SendFilter, SendRow } from '../store.ts'
 import {
@@ -79,10 +79,10 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteStore> {
   return store
 }
 
-type SqliteStore = Store & Archive & Live & { media: MediaLedger }
+type SqliteStore = Store & Archive & EventStore & { media: MediaLedger }
 
 /** The verbs of the store, each as a call to one of its threads. */
-function createStore(writer: Thread, reader: Thread, live: Live): SqliteStore {
+function createStore(writer: Thread, reader: Thread, live: EventStore): SqliteStore {
   const turns = createTurns(2)
   return {
     ...live,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { LedgerClock } from '../clock.ts'
-import type { EventLog, Leases, Live, LoggedEvent, LogMark, NewEvent } from '../event-log.ts'
+import type { EventLog, EventStore, Leases, LoggedEvent, LogMark, NewEvent } from '../event-log.ts'
 import { createListeners } from '../listeners.ts'
 import type { ServerPlace } from '../url.ts'
 import type { Reply } from './connection.ts'
@@ -15,7 +15,7 @@ const unusedMs = 86_400_000 // beyond the retention
 const perMs = 1_000 // positions are times
 
 /** Leases and event logs on a server; a failure of theirs says nothing of the ledger. */
-export function createLive(session: Session, place: ServerPlace, clock: LedgerClock): { live: Live; stop: () => void } {
+export function createLive(session: Session, place: ServerPlace, clock: LedgerClock): { live: EventStore; stop: () => void } {
   const { read, writeBeside: write } = session
   const lastOf = async (accounts: readonly string[]) => (await read(scripts.last, ...accounts)) as string[]
   const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()

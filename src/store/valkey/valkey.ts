@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { chatKeyOf } from '../chats.ts'
 import { createClock, type LedgerClock } from '../clock.ts'
-import type { Live } from '../event-log.ts'
+import type { EventStore } from '../event-log.ts'
 import { firstIdOf } from '../ids.ts'
 import type { MediaLedger } from '../media.ts'
 import {
@@ -67,7 +67,10 @@ const attemptsOf = (perDay: number) => 10 * perDay + 100
  * Writes have one connection, reads and counters another: WAIT, where there is a replica, blocks its own. Rejects with `StoreVersionError`
  * if the ledger belongs to a newer release.
  */
-export async function openValkey(place: ServerPlace, options: ValkeyOptions): Promise<Store & Archive & Live & { media: MediaLedger }> {
+export async function openValkey(
+  place: ServerPlace,
+  options: ValkeyOptions,
+): Promise<Store & Archive & EventStore & { media: MediaLedger }> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const clock = createClock(now, monotonic)
   const ledger = createLedgerWatch(now, onLedger)
@@ -93,7 +96,7 @@ export async function openValkey(place: ServerPlace, options: ValkeyOptions): Pr
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
   const { live, stop } = createLive(session, place, clock)
-  const store: Store & Archive & Live & { media: MediaLedger } = {
+  const store: Store & Archive & EventStore & { media: MediaLedger } = {
     ...live,
     media: createMediaLedger(session, clock),
     ...createSends(session, ledger, clock, writer),
