@@ -66,7 +66,7 @@ export function issuesIn(body: unknown, rules: Record<string, Rule>, required: r
   const missing = required.filter(name => !Object.hasOwn(body, name)).map(name => `${name}: required`)
   const wrong = Object.entries(body).flatMap(([name, value]) => {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
-    if (!rule) return [`unknown member; the known ones are ${Object.keys(rules).join(', ')}`]
+    if (!rule) return [`unknown property; the known properties are ${Object.keys(rules).join(', ')}`]
     return rule[1](value) ? [] : [`${name}: expected ${rule[0]}`]
   })
   return [...missing, ...wrong]

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { decide, errorIn, type Plan } from './protocol.ts'
 import { type ReceivedRequest, readRequest, type Way } from './request.ts'
 import { faults, type OpenCall, type ScriptedResponse } from './scripted-responses.ts'
-import { type Handler, plain, readBody } from './server.ts'
+import { after, type Handler, plain, readBody } from './server.ts'
 import { soapBody, wsdl, xmlType } from './soap.ts'
 import type { Call, State } from './state.ts'
 
@@ -72,13 +72,6 @@ function openExchange(state: State, call: Call, response: ServerResponse, status
       response.socket?.resetAndDestroy()
     },
   }
-}
-
-/** Runs `then` after a while, unless the caller has left by then. */
-const after = (delayMs: number, response: ServerResponse, then: () => void) => {
-  if (delayMs <= 0) return then()
-  const timer = setTimeout(then, delayMs)
-  response.once('close', () => clearTimeout(timer))
 }
 
 /** Path and query of a request target, in origin form or in the absolute form that a client behind a proxy sends. */

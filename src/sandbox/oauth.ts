@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { readBody } from './server.ts'
+import { after, readBody } from './server.ts'
 
 /** The one client secret that may be seen: it opens nothing but a sandbox. */
 export const fakeClientSecret = 'fake-sandbox-client-secret'
@@ -89,7 +89,7 @@ export class OAuth {
       status: answer?.status ?? decided.status,
     })
     changed()
-    setTimeout(() => this.#respond(response, decided, answer), answer?.delayMs ?? 0)
+    after(answer?.delayMs ?? 0, response, () => this.#respond(response, decided, answer))
   }
 
   /** What a request gets: a token, or an error of RFC 6749. */

@@ -23,6 +23,13 @@ export function plain(response: ServerResponse, status: number, text: string, he
   response.end(`${text}\n`)
 }
 
+/** Runs `then` after a while, unless the caller has left by then. */
+export function after(delayMs: number, response: ServerResponse, then: () => void) {
+  if (delayMs <= 0) return then()
+  const timer = setTimeout(then, delayMs)
+  response.once('close', () => clearTimeout(timer))
+}
+
 /** The whole body, or `undefined` when it is longer than `maxBytes`. */
 export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []

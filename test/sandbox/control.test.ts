@@ -135,7 +135,7 @@ describe('bad input', () => {
       'POST',
       '/answers',
       { fault: 'nonsense', times: 0, canary: 1 },
-      ['fault: expected one of silent', 'times: expected', 'unknown member'],
+      ['fault: expected one of silent', 'times: expected', 'unknown property'],
     ],
     ['POST', '/answers', { headers: { 'x-a': 'b\nc' }, status: 42 }, ['headers: expected', 'status: expected']],
     ['POST', '/answers', { headers: { 'x-a': 1 }, bodyBase64: 'é' }, ['headers: expected', 'bodyBase64: expected']],
@@ -146,7 +146,7 @@ describe('bad input', () => {
     ['PUT', '/latency', {}, ['ms: required']],
     ['PUT', '/latency', [], ['JSON object']],
     ['POST', '/messages', { ...chat }, ['message: required']],
-    ['POST', '/conversations', { ...chat, conversations: 'many' }, ['conversations: expected an integer', 'unknown member']],
+    ['POST', '/conversations', { ...chat, conversations: 'many' }, ['conversations: expected an integer', 'unknown property']],
     ['PUT', '/customers', { destination: '1' }, ['platform: required']],
     ['POST', '/messages', { ...chat, platformid: '9', message: 'x' }, ['whatsapp/100']],
   ] as const)('%s %s %j gets 400 with what was expected', async ([method, path, body, reported], { sandbox }) => {
