@@ -15,7 +15,7 @@ import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
 import { loadOnce } from './lib/load-once.ts'
 import type { PollerHooks } from './live/ports.ts'
 import { reportingUndelivered } from './media/undelivered.ts'
-import { createLedgerWatch, type LedgerWatch } from './parts/ledger.ts'
+import { createLedgerHealth, type LedgerHealth } from './parts/ledger.ts'
 import { type LivePart, openLive } from './parts/live.ts'
 import { startMedia } from './parts/media.ts'
 import { connectPollers } from './parts/pollers.ts'
@@ -132,7 +132,7 @@ async function assemble(
     media: () => media.report(),
   })
   const observe = createObserver(logger, metrics)
-  const ledger = createLedgerWatch(observe)
+  const ledger = createLedgerHealth(observe)
   const { onState, onLedger } = ledger
   const onWarning = (warning: string) => logger.warn(warning)
   const opened = await openStore(config.storeUrl, { ...storePolicyOf(config), onState, onLedger, onWarning })
@@ -182,7 +182,7 @@ async function assemble(
   return { ...parts, app, admin, reloading: Promise.resolve() }
 }
 
-type ServerParts = Pick<AppOptions, 'tokens' | 'media' | 'timeouts'> & { ledger: LedgerWatch; metrics: Metrics }
+type ServerParts = Pick<AppOptions, 'tokens' | 'media' | 'timeouts'> & { ledger: LedgerHealth; metrics: Metrics }
 
 /** Makes the public server and the operator's. */
 async function createServers(parts: Omit<Parts, 'app' | 'admin' | 'reloading'>, { ledger, metrics, ...own }: ServerParts) {
@@ -204,7 +204,7 @@ async function createServers(parts: Omit<Parts, 'app' | 'admin' | 'reloading'>, 
 }
 
 /** How the gateway is, as `/health/ready` says it. */
-function stateOf(upstream: Upstream, ledger: LedgerWatch): State {
+function stateOf(upstream: Upstream, ledger: LedgerHealth): State {
   const { sandbox, credentialsRejected } = upstream.state()
   return { store: ledger.state(), credentials: credentialsRejected ? 'rejected' : 'ok', ...(sandbox && { sandbox }) }
 }

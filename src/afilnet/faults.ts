@@ -5,7 +5,7 @@ export type Fault = {
   side: 'caller' | 'operator' | 'upstream' | 'gateway'
   /** What it proves. `unknown` holds for operations that are not safe; a safe one never applies anything. */
   outcome: 'not_applied' | 'unknown'
-  /** The body member to blame, as a JSON pointer. */
+  /** The property of the body that is refused, as a JSON pointer. */
   pointer?: string
 }
 

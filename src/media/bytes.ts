@@ -45,6 +45,12 @@ export function mediaStoreError(error: unknown): MediaStoreError {
   return new MediaStoreError(full.has(String(word)) ? 'full' : 'failed', word)
 }
 
+/** Work on a disk or in S3, which rejects with a `MediaStoreError`. */
+export const safely = <T>(work: Promise<T>): Promise<T> =>
+  work.catch(error => {
+    throw mediaStoreError(error)
+  })
+
 /** What `Draft.read` promises, of a file that is open. */
 export async function bytesAt(handle: FileHandle, start: number, length: number): Promise<Uint8Array> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, start)

@@ -3,7 +3,8 @@ import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { bytesAt, type MediaBytes, mediaStoreError } from './bytes.ts'
+import { isRunning } from '../lib/running-process.ts'
+import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 
 /** An upload that stops for as long is over; the gateway ends it sooner. */
 const deadMs = 60_000
@@ -16,10 +17,6 @@ let drafts = 0
 /** Files in one folder: what is still arriving has a name of its own, which tells the process. */
 export async function openFolder(folder: string): Promise<MediaBytes> {
   const at = (name: string) => join(folder, name)
-  const safely = <T>(work: Promise<T>) =>
-    work.catch(error => {
-      throw mediaStoreError(error)
-    })
 
   const bytes: MediaBytes = {
     async draft(source) {
@@ -81,14 +78,7 @@ async function syncFolder(folder: string) {
 }
 
 /** Whether no process of this machine has the number any more; in a container the next process has the number of the last one. */
-function isDead(pid: number) {
-  if (pid === process.pid) return false
-  try {
-    return !process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH' // a system error has a code
-  }
-}
+const isDead = (pid: number) => pid !== process.pid && !isRunning(pid)
 
 function unlessMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error

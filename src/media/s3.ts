@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { bytesAt, type MediaBytes, mediaStoreError } from './bytes.ts'
+import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 import type { MediaPlace } from './place.ts'
 
 const callMs = 10_000
@@ -31,10 +31,6 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
   })
   const named = (id: string) => ({ Bucket: bucket, Key: `${prefix}${id}` })
   const timeout = (ms = callMs) => ({ abortSignal: AbortSignal.timeout(ms) })
-  const safely = <T>(work: Promise<T>) =>
-    work.catch(error => {
-      throw mediaStoreError(error)
-    })
 
   return {
     async draft(source) {

@@ -2,10 +2,10 @@ import type { Observe } from '../events.ts'
 import { createSteadyState } from '../lib/steady-state.ts'
 import type { StoreFault } from '../store/store.ts'
 
-export type LedgerWatch = ReturnType<typeof createLedgerWatch>
+export type LedgerHealth = ReturnType<typeof createLedgerHealth>
 
 /** How the ledger is, as its adapter reports it: for health, metrics and log, and for those that must know of a loss at once. */
-export function createLedgerWatch(observe: Observe) {
+export function createLedgerHealth(observe: Observe) {
   const steady = createSteadyState<StoreFault | undefined>((ok, fault) => observe('storeStateChanged', { ok, fault }))
   let isAway = false
   let isChanged = false

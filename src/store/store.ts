@@ -114,6 +114,10 @@ export type StorePolicy = {
 /** Called when the store is lost and when a write succeeds again, not on every failure; `limit` stops claims only. */
 export type StoreListener = (ok: boolean, fault?: StoreFault) => void
 
+/** The warning of a start with a ledger that has never been used. */
+export const beginsEmpty =
+  'the ledger is new and empty: if there was one before, it has forgotten every key, and a send whose request is repeated is sent again'
+
 /** Called when the ledger turns out to be another one than this process worked with, and when that has been accepted. */
 export type LedgerListener = (changed: boolean) => void
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { Agent, request } from 'undici'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { freePort, has } from '../../bench/programs.ts'
 import { catalogue } from '../../src/problem/catalogue.ts'
 import { listen } from '../afilnet/listeners.ts'
@@ -205,7 +205,7 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
       headers: { authorization: 'Bearer fake_canary_key_0123456789abcdef' },
       body: '{"message":"fake-canary-text"}',
     })
-    await vi.waitFor(() => expect(log()).toMatch(/ POST 502 /))
+    await expect.poll(log).toMatch(/ POST 502 /)
 
     expect(log() + errors()).not.toMatch(/34600000000|whatsapp|canary/)
   })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { isRunning } from '../../lib/running-process.ts'
 import type { Append, KnownState, LogMark, NewEvent } from '../event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { type FlatRow, toRow } from './rows.ts'
@@ -99,12 +100,7 @@ function isGone(other: string, mine: string): boolean {
   const [host, pid] = other.split(' ')
   const [here, own] = mine.split(' ')
   if (host !== here || other === mine) return false
-  if (pid === own) return true
-  try {
-    return !process.kill(Number(pid), 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH' // a system error has a code
-  }
+  return pid === own || !isRunning(Number(pid))
 }
 
 /**

@@ -6,6 +6,7 @@ import type { MediaLedger } from '../media.ts'
 import type { SendFilter, SendRow } from '../store.ts'
 import {
   type Archive,
+  beginsEmpty,
   type LedgerListener,
   type Sender,
   type Settlement,
@@ -38,9 +39,6 @@ const openMs = 5_000
 const hungMs = 1_800 // how long a call waits for a disk that hangs
 const sliceRows = 500 // one slice holds up other writes for some 10 ms
 const deleteMax = 20_000 // never all of a large ledger at once: what else is expired waits for the next time
-
-const beginsEmpty =
-  'the ledger is new and empty: if there was one before, it has forgotten every key, and a send whose request is repeated is sent again'
 
 /**
  * A ledger in one SQLite file, kept by worker threads: the event loop waits neither for a disk nor for a lock.

@@ -11,7 +11,7 @@ export async function peekValkey(place: ServerPlace): Promise<ServerReport | Sto
   const connection = connect(place, { onReady: seen.resolve })
   try {
     const fault = await within(openMs, connection.opened)
-    return fault ?? (await within(1, seen.promise).catch((): StoreFault => 'readonly')) // it is heard before, or never
+    return fault ?? (await within(1, seen.promise).catch((): StoreFault => 'readonly')) // its report has come by now, or never does
   } catch {
     return 'away'
   } finally {

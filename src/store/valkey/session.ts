@@ -85,7 +85,7 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
     throw new StoreUnavailableError('busy')
   }
 
-  /** Only what is as demanding as a claim tells that claims are taken again. */
+  /** Only a write as demanding as a claim shows that claims succeed again. */
   const claiming: Connection['ask'] = async (script, args) => {
     try {
       const reply = await confirmed(script, args)

@@ -7,6 +7,7 @@ import { firstIdOf } from '../ids.ts'
 import type { MediaLedger } from '../media.ts'
 import {
   type Archive,
+  beginsEmpty,
   type Claim,
   type LedgerListener,
   maxConversationRows,
@@ -52,8 +53,6 @@ const deleteMax = 20_000 // never all of a large ledger at once
 
 const tooSmall =
   'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones do not get the result of the first'
-const beginsEmpty =
-  'the ledger is new and empty: if there was one before, it has forgotten every key, and a send whose request is repeated is sent again'
 
 /** A late answer may still settle a send of an old day, but its count is no longer needed. */
 const keepCountsMs = 7 * 86_400_000
@@ -151,7 +150,7 @@ async function spellDestinations({ write }: Session) {
 }
 
 /** Repeats a step of so many rows until there are no more, or `most` are done. */
-async function repeat(step: () => Promise<Reply[]>, most = Number.POSITIVE_INFINITY): Promise<number> {
+async function inSlices(step: () => Promise<Reply[]>, most = Number.POSITIVE_INFINITY): Promise<number> {
   for (let done = 0; ; ) {
     const some = Number((await step())[0])
     done += some
@@ -216,9 +215,9 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       ledger.evictions(await track(writer.refresh))
     },
 
-    release: owner => repeat(() => write(scripts.release, owner, slice)),
-    expireLeases: async () => (clock.agrees() ? repeat(() => write(scripts.expireLeases, slice)) : 0),
-    deleteExpired: async () => (clock.steady() ? repeat(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
+    release: owner => inSlices(() => write(scripts.release, owner, slice)),
+    expireLeases: async () => (clock.agrees() ? inSlices(() => write(scripts.expireLeases, slice)) : 0),
+    deleteExpired: async () => (clock.steady() ? inSlices(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
 
     async secret() {
       const [secret] = await confirmedWrite(scripts.secret, randomBytes(32).toString('hex'))
