@@ -12,7 +12,7 @@ export function findJsonIssue(text: string): JsonIssue | undefined {
   let expected: 'value' | 'value or ]' | 'key' | 'key or }' | ':' | ', or end' = 'value'
   for (let at = 0; ; ) {
     while (' \t\n\r'.includes(text[at] || 'x')) at++
-    if (at === text.length) return expected === ', or end' && open.length === 0 ? undefined : place(text, at, 'the text ends too early')
+    if (at === text.length) return expected === ', or end' && open.length === 0 ? undefined : issueAt(text, at, 'the text ends too early')
     token.lastIndex = at
     const found = token.exec(text)?.[0]
     if (found === undefined) return broken(text, at)
@@ -22,23 +22,23 @@ export function findJsonIssue(text: string): JsonIssue | undefined {
         found === '}'
           ? inside && (expected === 'key or }' || expected === ', or end')
           : open.length > 0 && !inside && /\]|end/.test(expected)
-      if (!fits) return place(text, at, `unexpected ${found}`)
+      if (!fits) return issueAt(text, at, `unexpected ${found}`)
       open.pop()
       expected = ', or end'
     } else if (found === ',' || found === ':') {
-      if (found === ':' ? expected !== ':' : expected !== ', or end' || open.length === 0) return place(text, at, `unexpected ${found}`)
+      if (found === ':' ? expected !== ':' : expected !== ', or end' || open.length === 0) return issueAt(text, at, `unexpected ${found}`)
       expected = found === ',' && inside ? 'key' : 'value'
     } else if (expected === 'key' || expected === 'key or }') {
-      if (found[0] !== '"') return place(text, at, 'expected a key in double quotes')
+      if (found[0] !== '"') return issueAt(text, at, 'expected a key in double quotes')
       const key: unknown = JSON.parse(found)
-      if (inside?.has(key)) return place(text, at, 'a key occurs twice in one object')
+      if (inside?.has(key)) return issueAt(text, at, 'a key occurs twice in one object')
       inside?.add(key)
       expected = ':'
     } else if (expected.startsWith('value')) {
       if (found === '{' || found === '[') open.push(found === '{' ? new Set() : undefined)
       expected = found === '{' ? 'key or }' : found === '[' ? 'value or ]' : ', or end'
     } else {
-      return place(
+      return issueAt(
         text,
         at,
         open.length === 0 ? 'there is more text after the value' : `expected ${expected === ':' ? 'a colon' : 'a comma'}`,
@@ -50,13 +50,13 @@ export function findJsonIssue(text: string): JsonIssue | undefined {
 
 /** Says what is wrong with something that is no token; in a string, where. */
 function broken(text: string, at: number): JsonIssue {
-  if (text[at] !== '"') return place(text, at, text[at] === "'" ? 'strings need double quotes' : 'unexpected text')
+  if (text[at] !== '"') return issueAt(text, at, text[at] === "'" ? 'strings need double quotes' : 'unexpected text')
   unclosed.lastIndex = at
   const end = at + (unclosed.exec(text)?.[0].length ?? 0)
-  if (end >= text.length) return place(text, at, 'a string is not closed')
+  if (end >= text.length) return issueAt(text, at, 'a string is not closed')
   const found = text[end]
-  if (found === '\\') return place(text, end, 'unknown escape in a string')
-  return place(
+  if (found === '\\') return issueAt(text, end, 'unknown escape in a string')
+  return issueAt(
     text,
     end,
     found === '\n' || found === '\r'
@@ -65,7 +65,7 @@ function broken(text: string, at: number): JsonIssue {
   )
 }
 
-function place(text: string, at: number, issue: string): JsonIssue {
+function issueAt(text: string, at: number, issue: string): JsonIssue {
   const before = text.slice(0, at).split('\n')
   return { line: before.length, column: (before.at(-1)?.length ?? 0) + 1, issue }
 }

@@ -7,9 +7,9 @@ export function prefers(accept: string | undefined, first: string, second: strin
   })
   const matchOf = (type: string) => {
     const fitting = [type, `${type.split('/', 1)[0]}/*`, '*/*'].map(form => ranges.find(({ name }) => name === form))
-    const vagueness = fitting.findIndex(Boolean)
-    return { vagueness, q: fitting[vagueness]?.q ?? 0 }
+    const rank = fitting.findIndex(Boolean)
+    return { rank, q: fitting[rank]?.q ?? 0 }
   }
   const [one, other] = [matchOf(first), matchOf(second)]
-  return one.q === other.q ? one.q > 0 && one.vagueness < other.vagueness : one.q > other.q
+  return one.q === other.q ? one.q > 0 && one.rank < other.rank : one.q > other.q
 }

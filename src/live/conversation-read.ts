@@ -1,9 +1,10 @@
+import type { Chat } from '../access.ts'
 import type { KnownState, NewEvent } from '../store/event-log.ts'
 import { within } from '../store/store.ts'
 import { type Advance, advance, type ListedRow, startEmpty } from './conversation.ts'
 import { rowOf } from './identity.ts'
 import { chatKey } from './known-states.ts'
-import type { Chat, ConversationRead, List, Message } from './ports.ts'
+import type { ConversationRead, List, Message } from './ports.ts'
 import { readState, type StoredState, writeState } from './state-text.ts'
 import { gapIn, type Term } from './term.ts'
 

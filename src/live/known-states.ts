@@ -1,6 +1,7 @@
+import type { Chat } from '../access.ts'
 import type { EventLog } from '../store/event-log.ts'
 import { within } from '../store/store.ts'
-import type { Channel, Chat } from './ports.ts'
+import type { Channel } from './ports.ts'
 import { markOf } from './state-text.ts'
 
 /** What is known of a channel since its baseline. */

@@ -1,8 +1,8 @@
+import type { Chat } from '../access.ts'
 import type { Change } from './conversation.ts'
 import type { ListedMessage } from './identity.ts'
 
 export type Channel = { platform: string; platformId: string }
-export type Chat = Channel & { destination: string }
 
 /** A message as callers get it. */
 export type Message = ListedMessage & { destination: string | null; direction: 'in' | 'out' | null }

@@ -1,6 +1,7 @@
+import type { Chat } from '../access.ts'
 import type { NewEvent } from '../store/event-log.ts'
 import { findMessage } from './identity.ts'
-import type { Chat, ConversationRead, List, Message } from './ports.ts'
+import type { ConversationRead, List, Message } from './ports.ts'
 
 /** Reads a conversation of an account now; a conversation that Afilnet does not know is an empty list. */
 export type ReadConversation = (account: string, chat: Chat) => Promise<List<Message>>

@@ -24,7 +24,10 @@ type ReadBackParts = {
   timeoutMs: number
 }
 
-/** Connects the look for unknown sends with the ledger and with the conversations of every account that can prove something. */
+/** Whether the account wrote a message; null where that is not known. */
+const isOut = (direction: 'in' | 'out' | null) => (direction === null ? null : direction === 'out')
+
+/** Connects the search for unknown sends with the ledger, and with the conversations of every account that can prove something. */
 export function connectReadBack({ store, sends, upstream, accounts, holds, readBack: isOn, observe, timeoutMs }: ReadBackParts) {
   async function read(account: string, { platform, platformId, destination }: Conversation): Promise<Listed | undefined> {
     if (accounts[account]?.timezone === undefined) return undefined
@@ -36,7 +39,7 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
     const names = namesOf(items, (await sends.secret()).export())
     const rows = items.map(({ message, direction, status, timestamp }, n) => ({
       messageId: names[n] ?? '',
-      out: direction === null ? null : direction === 'out',
+      out: isOut(direction),
       text: message,
       status,
       timestamp,
@@ -55,11 +58,11 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
     observe,
     timeoutMs,
   })
-  /** What the poller has read, in the words of the look for sends. */
+  /** Gives what the poller has read to the search for sends, in its words. */
   async function onRead({ account, rows, endedAt, ...read }: ConversationRead) {
     const listed = rows.map(({ messageId, change, message: { message, direction, status } }) => ({
       messageId,
-      out: direction === null ? null : direction === 'out',
+      out: isOut(direction),
       text: message,
       status,
       isNew: change === 'message.created',

@@ -18,7 +18,7 @@ export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup
   app.decorate('routes', [])
   app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
 
-  const report: Cleanup = ({ id, traceId, method, route, caller, call, startedAt }, { raw, problemCode }, isWhole) => {
+  return ({ id, traceId, method, route, caller, call, startedAt }, { raw, problemCode }, isWhole) => {
     observe('requestEnded', {
       requestId: id,
       traceId,
@@ -33,5 +33,4 @@ export function createAccessLog(app: FastifyInstance, observe: Observe): Cleanup
       upstreamCode: call?.upstreamCode,
     })
   }
-  return report
 }
