@@ -1,8 +1,8 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { Errors, type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { closestWord } from '../lib/closest-word.ts'
-import { hasDuplicateKeys } from '../lib/duplicate-keys.ts'
 import { isObject } from '../lib/is-object.ts'
+import { findJsonIssue } from '../lib/json-issue.ts'
 import { AccountRow, accountName, CallerRow, callerName, GatewayFile, WebhookRow } from './file-schema.ts'
 import { isNot } from './quote.ts'
 import { digestIssue } from './secrets.ts'
@@ -77,14 +77,13 @@ function messageOf({ path, type, schema, value }: ValueError): string {
 }
 
 function parse(text: string, report: Report): unknown {
+  const found = findJsonIssue(text)
   try {
     const document = JSON.parse(text)
-    if (hasDuplicateKeys(text)) report('GATEWAY_CONFIG', 'contains a duplicate key')
+    if (found) report('GATEWAY_CONFIG', 'contains a duplicate key')
     return document
-  } catch (error) {
-    // The parser's own message quotes the file.
-    const at = /\(line \d+ column \d+\)/.exec((error as Error).message)?.[0]
-    report('GATEWAY_CONFIG', `is not valid JSON${at ? ` ${at}` : ''}`)
+  } catch {
+    report('GATEWAY_CONFIG', `is not valid JSON (line ${found?.line} column ${found?.column})`) // the parser's own message quotes the file
     return undefined
   }
 }
