@@ -3,6 +3,3 @@ import type { Conversation } from './store.ts'
 /** Names a conversation for the order of the queue. */
 export const chatKeyOf = ({ user, platform, platformId, destination }: Conversation) =>
   JSON.stringify([user, platform, platformId, destination])
-
-/** The states whose sends count against a caller's quota. */
-export const uncounted: readonly string[] = ['rejected', 'not_sent', 'canceled', 'expired']

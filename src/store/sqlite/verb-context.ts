@@ -33,9 +33,6 @@ export type VerbContext = {
 
 const dayMs = 86_400_000
 
-/** A late answer may still settle a send of an old day, but its count is no longer needed. */
-export const keepCountsMs = 7 * dayMs
-
 export const dayOf = (createdAt: number) => Math.floor(createdAt / dayMs)
 
 /** Remembers a change of the counts until the end of the transaction. */

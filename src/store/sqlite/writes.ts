@@ -1,6 +1,6 @@
 // Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
-import { uncounted } from '../chats.ts'
+import { attemptsOf, keepCountsMs, uncounted } from '../counts.ts'
 import { LedgerChangedError, lookAfterMs, type Outcome, type SettledBy, StoreUnavailableError } from '../store.ts'
 import { forgetDeliveries } from './delivery-verbs.ts'
 import { announce, dropEvents, forgetEvents } from './event-log.ts'
@@ -8,7 +8,7 @@ import { findings } from './findings.ts'
 import { dequeue, enqueue, queueing } from './queue.ts'
 import { at, columns, type FlatRow, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
-import { count, counted, dayOf, keepCountsMs, sendersOf, type VerbContext } from './verb-context.ts'
+import { count, counted, dayOf, sendersOf, type VerbContext } from './verb-context.ts'
 
 /** What a claim answers: `held` comes with the row that holds the key. */
 export type FlatClaim = 'claimed' | 'quota' | FlatRow
@@ -23,9 +23,6 @@ const gone = `settledAt <= iif(state = 'unknown', ?, ?)`
 const lookAt = `iif(? = 'unknown' AND kind = 'message' AND textDigest IS NOT NULL, ? + ${lookAfterMs[0]}, NULL)`
 const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ?, lookAt = ${lookAt} WHERE state = 'pending' AND ${rare}`
 const roomRows = 1_000
-
-/** Each attempt leaves a row, also one that does not count for the quota: so there are bounds to them, too. */
-const attemptsOf = (perDay: number) => 10 * perDay + 100
 
 /** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
 const slackMs = 3_600_000
@@ -101,14 +98,14 @@ export const writes = {
 
   heartbeat(context: VerbContext, owner: string) {
     const { file, now, trusted } = context
-    beat(context, owner)
-    beats.set(owner, now)
+    renewLease(context, owner)
+    leaseRenewedAt.set(owner, now)
     file.run('UPDATE ledger SET clock = ? WHERE clock < ?', Math.floor(trusted), Math.floor(trusted))
   },
 
   release(context: VerbContext, owner: string): number {
     const { file } = context
-    beats.delete(owner)
+    leaseRenewedAt.delete(owner)
     file.run('DELETE FROM leases WHERE owner = ?', owner)
     return orphan(context, 'owner = ?', owner)
   },
@@ -194,16 +191,16 @@ function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): string {
 }
 
 /** When this thread last renewed a lease. */
-const beats = new Map<string, number>()
+const leaseRenewedAt = new Map<string, number>()
 
 /** A claim renews the lease of its owner if that is due: the first claim may come before the first heartbeat. */
 function keepAlive(context: VerbContext, owner: string) {
-  if (Math.abs(context.now - (beats.get(owner) ?? Number.NEGATIVE_INFINITY)) < context.leaseMs / 4) return
-  beat(context, owner)
-  beats.set(owner, context.now)
+  if (Math.abs(context.now - (leaseRenewedAt.get(owner) ?? Number.NEGATIVE_INFINITY)) < context.leaseMs / 4) return
+  renewLease(context, owner)
+  leaseRenewedAt.set(owner, context.now)
 }
 
-function beat({ file, now, leaseMs }: VerbContext, owner: string) {
+function renewLease({ file, now, leaseMs }: VerbContext, owner: string) {
   file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = excluded.expiresAt', owner, now + leaseMs)
 }
 

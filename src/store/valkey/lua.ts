@@ -1,6 +1,6 @@
 // Longer than 200 lines, because a script runs as a whole on the server, and all of them share the functions at the top.
 import { hash } from 'node:crypto'
-import { uncounted } from '../chats.ts'
+import { uncounted } from '../counts.ts'
 import { formatting } from '../destinations.ts'
 import { lookAfterMs } from '../store.ts'
 import { logReading, logWriting } from './event-lua.ts'
@@ -225,7 +225,7 @@ const writing = `${logWriting}
     end
   end
 
-  local function beat(owner, untilMs) redis.call('ZADD', P .. 'leases', untilMs, owner) end
+  local function renewLease(owner, untilMs) redis.call('ZADD', P .. 'leases', untilMs, owner) end
   local function orphan(owner, room)
     local ids = redis.call('SRANDMEMBER', P .. 'pending:' .. owner, room)
     for _, id in ipairs(ids) do

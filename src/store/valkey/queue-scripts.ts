@@ -41,7 +41,7 @@ export const queueScripts = {
         redis.call('ZREM', Q('ready'), id)
       end
     end
-    if #due > 0 then beat(owner, now + leaseMs) end
+    if #due > 0 then renewLease(owner, now + leaseMs) end
     local nextAt = ''
     for _, name in ipairs({'ready', 'expiry'}) do
       local first = redis.call('ZRANGE', Q(name), 0, 0, 'WITHSCORES')[2]

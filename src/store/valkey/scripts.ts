@@ -35,7 +35,7 @@ export const scripts = {
     if redis.call('EXISTS', P .. 'void:' .. row.id) == 1 then return {0, 'void'} end
     row.state = sealed == '' and 'pending' or 'queued'
     insert(row)
-    if sealed == '' then beat(row.owner, now + leaseMs) else enqueue(row, chat, sealed) end
+    if sealed == '' then renewLease(row.owner, now + leaseMs) else enqueue(row, chat, sealed) end
     local claims = row.idempotencyKey and redis.call('HINCRBY', P .. 'ledger', 'claims', 1) or 0
     return {over(), 'claimed', claims}`),
 
@@ -89,7 +89,7 @@ export const scripts = {
     return {over(), found}`),
 
   heartbeat: write(`
-    beat(ARGV[9], now + leaseMs)
+    renewLease(ARGV[9], now + leaseMs)
     local found = mark()
     if tonumber(ARGV[10]) > tonumber(found[5]) then redis.call('HSET', P .. 'ledger', 'clock', ARGV[10]) end
     return {over(), unpack(found)}`),
@@ -104,7 +104,7 @@ export const scripts = {
   expireLeases: write(`
     local rows = tonumber(ARGV[9])
     local found = 0
-    for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '(' .. now + leaseMs, '+inf')) do beat(owner, now + leaseMs) end
+    for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '(' .. now + leaseMs, '+inf')) do renewLease(owner, now + leaseMs) end
     for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now)) do
       if found < rows then found = found + orphan(owner, rows - found) end
     end

@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { chatKeyOf } from '../chats.ts'
 import { createClock, type LedgerClock } from '../clock.ts'
+import { attemptsOf, keepCountsMs } from '../counts.ts'
 import type { EventStore } from '../event-log.ts'
 import { firstIdOf } from '../ids.ts'
 import type { MediaLedger } from '../media.ts'
@@ -53,12 +54,6 @@ const deleteMax = 20_000 // never all of a large ledger at once
 
 const tooSmall =
   'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones do not get the result of the first'
-
-/** A late answer may still settle a send of an old day, but its count is no longer needed. */
-const keepCountsMs = 7 * 86_400_000
-
-/** Each attempt leaves a row, also one that does not count for the quota: so there are bounds to them, too. */
-const attemptsOf = (perDay: number) => 10 * perDay + 100
 
 /**
  * A ledger on a Valkey or Redis server (7.0 or later), shared by all processes that are given its URL.
