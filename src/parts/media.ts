@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { Observe } from '../events.ts'
+import { ignoreErrors, repeat } from '../lib/repeat.ts'
 import { Media } from '../media/media.ts'
 import type { MediaLedger } from '../store/media.ts'
 
@@ -13,10 +14,20 @@ type MediaParts = {
   timeouts: { uploadMs?: number | undefined; stallMs?: number | undefined } | undefined
 }
 
-/** Files of callers, swept at the start and every ten minutes from then on. */
+/** Files of callers, swept at the start and every ten minutes from then on, one sweep at a time. */
 export function startMedia({ config, ledger, observe, ownUrl, timeouts }: MediaParts): { media: Media; begin(): void; stop(): void } {
   const { uploadMs, stallMs } = timeouts ?? {}
   const media = new Media({ ...config.media, ledger, observe, ownUrl, uploadMs, stallMs })
-  const timer = setInterval(() => void media.sweep(), sweepMs).unref()
-  return { media, begin: () => void Promise.all([media.checkFolder(), media.sweep(true)]), stop: () => clearInterval(timer) }
+  let isStart = true
+  let stop = () => {}
+
+  function begin() {
+    void ignoreErrors(media.checkFolder()) // what it finds it reports
+    stop = repeat(sweepMs, async () => {
+      await media.sweep(isStart)
+      isStart = false
+    })
+  }
+
+  return { media, begin, stop: () => stop() }
 }
