@@ -78,7 +78,12 @@ function describe(
 ): ResponseObject {
   const isSend = operation?.kind === 'send'
   for (const media of Object.values(answer.content ?? {})) giveExample(media, schemas, examples)
-  const names = [revalidate && 'ETag', isSend && 'Location', isSend && 'Idempotency-Replayed'] as const
+  const names = [
+    revalidate && 'ETag',
+    isSend && 'Location',
+    isSend && 'Idempotency-Replayed',
+    isSend && status === '202' && 'Preference-Applied',
+  ] as const
   const usual = isSend && status === '201' ? 'Afilnet accepted it' : 'Done'
   const description = answer.description === 'Default Response' ? usual : (answer.description ?? usual)
   return { ...answer, description, ...(names.some(Boolean) && { headers: headersOf([...names]) }) }

@@ -11,6 +11,7 @@ export const headers = {
   ETag: text('Names this state of the list; send it back in `If-None-Match`.'),
   Location: text('Where to ask what became of the send.'),
   'Idempotency-Replayed': text('`true`: this is the stored result of an earlier request with this key. Nothing was sent now.'),
+  'Preference-Applied': text('`respond-async`'),
   RateLimit: text('What is left, and the seconds until there is more: `"requests";r=0;t=42` (draft-ietf-httpapi-ratelimit-headers).'),
   'RateLimit-Policy': text('The limit: `"requests";q=600;w=60`. A key with a limit gets both headers with every answer.'),
   'WWW-Authenticate': text('`Bearer`'),

@@ -101,7 +101,13 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
         description: 'Stores a file for any number of sends.',
         tags: ['Sends'],
         body: { content: { 'multipart/form-data': { schema: Type.Unsafe<NewMedia>(Type.Ref('NewMedia')) } } },
-        response: { 201: File },
+        response: {
+          201: {
+            description: 'It is stored',
+            headers: { Location: { type: 'string', description: 'Where to ask about it' } },
+            content: { 'application/json': { schema: File } },
+          },
+        },
       },
     },
     async (request, reply) => {
@@ -155,7 +161,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
         summary: 'Delete a stored file',
         tags: ['Sends'],
         params: ById,
-        response: { 204: { description: 'It is gone' } },
+        response: { 204: { type: 'null', description: 'It is gone' } },
       },
     },
     async (request, reply) => {

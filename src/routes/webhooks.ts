@@ -116,8 +116,8 @@ const redriveWebhook = {
   tags,
   params: named,
   body: Type.Unsafe<Static<typeof Redrive>>(Type.Ref('Redrive')),
-  response: { 202: Type.Null({ description: 'The events will be delivered again' }) },
-}
+  response: { 202: { type: 'null', description: 'The events will be delivered again' } },
+} as const
 
 const testWebhook = {
   operationId: 'testWebhook',
@@ -160,7 +160,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<{ webhooks: () => Webhooks
     const { account, running } = ofCaller(request)
     const { after } = request.body
     await running.redrive(account, request.params.name, after === undefined ? { failed: true } : { after })
-    return reply.code(202).send(null)
+    return reply.code(202).header('cache-control', 'no-store').send()
   })
   app.post('/webhooks/:name/test', { config: write, schema: testWebhook }, async (request, reply) => {
     const { account, running } = ofCaller(request)

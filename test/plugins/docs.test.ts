@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import { describe, expect, test as plain, vi } from 'vitest'
@@ -6,6 +7,8 @@ import { exampleOf } from '../../src/plugins/openapi-examples.ts'
 import { catalogue, type ProblemCode } from '../../src/problem/catalogue.ts'
 import { magicCodes, magicWords } from '../../src/sandbox/magic.ts'
 import { type Reply, sharedTest as test } from '../gateway.ts'
+import { postForm, samples } from '../media/forms.ts'
+import { secret } from '../webhooks/receiver.ts'
 
 type Media = { schema: object; example?: unknown; examples?: Record<string, { value: unknown }> }
 type Response = { description: string; content: Record<string, Media> }
@@ -396,7 +399,11 @@ describe('The answers', () => {
   formats.default(strict)
   strict.addSchema(closed(document) as object, 'document')
 
-  const check = ({ status, headers, json }: Reply, route: string, method: string) => {
+  const check = ({ status, headers, json, text }: Reply, route: string, method: string) => {
+    const answer = document.paths[route][method.toLowerCase()].responses[status]
+    const sent = Object.keys(kept.components.headers).filter(name => name.toLowerCase() in headers)
+    expect(Object.keys(answer.headers ?? {})).toEqual(expect.arrayContaining(sent))
+    if (text === '') return expect([answer.content, headers['content-type']]).toEqual([undefined, undefined])
     const [type = ''] = String(headers['content-type']).split(';')
     const at = pointer('paths', route, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema')
     const validate = strict.getSchema(`document#/${at}`)
@@ -442,6 +449,27 @@ describe('The answers', () => {
     check(await gateway.request('/me', { key: 'wrong-key-0123456789012' }), '/me', 'GET')
     check(await gateway.post(`${chat}/messages`, { message: 5 }), `${path}/messages`, 'POST')
     check(await gateway.request(`${chat}/messages`, { method: 'POST', body: 'x' }), `${path}/messages`, 'POST')
+  })
+
+  test('of a queued send, a stored file and a redrive are those of the document', async ({ start }) => {
+    const env = {
+      QUEUE_KEY: randomBytes(32).toString('base64'),
+      WEBHOOK_URL: 'http://127.0.0.1:9/',
+      WEBHOOK_SECRET: secret,
+      EVENTS_CHANNELS: '*',
+    }
+    const gateway = await start({ env })
+    const queued = await gateway.post(`${chat}/messages`, { message: 'Hello' }, { prefer: 'respond-async' })
+    const stored = await postForm(gateway, '/media', [['file', samples.png]])
+    const deleted = await gateway.request(`/media/${stored.json.id}`, { method: 'DELETE' })
+    const redriven = await gateway.post('/webhooks/default/redrive', { failed: true })
+
+    expect([queued, stored, deleted, redriven].map(({ status }) => status)).toEqual([202, 201, 204, 202])
+    check(queued, `${path}/messages`, 'POST')
+    check({ ...stored, headers: Object.fromEntries(stored.headers), text: JSON.stringify(stored.json) }, '/media', 'POST')
+    check(deleted, '/media/{id}', 'DELETE')
+    check(redriven, '/webhooks/{name}/redrive', 'POST')
+    expect(redriven.headers['cache-control']).toBe('no-store')
   })
 
   plain('need a key exactly where the document says so', () => {
