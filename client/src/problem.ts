@@ -35,6 +35,13 @@ export class GatewayProblem extends Error {
   }
 }
 
+/** The problem of a repetition, where an earlier request may have been applied. */
+export function inDoubt(problem: GatewayProblem): GatewayProblem {
+  const { code, status, title, message: detail, retry, retryAfterMs, body } = problem
+  const verdict = { outcome: 'unknown', retry: retry === 'yes' ? 'same-key' : retry } as const
+  return new GatewayProblem({ code, status, title, detail, ...verdict }, { retryAfterMs, ...(body && { body }), cause: problem })
+}
+
 /** What matters of a request whose answer is lost. */
 type Sent = Pick<Request, 'method'>
 type Details = { retryAfterMs?: number | undefined; body?: ProblemBody; cause?: unknown }

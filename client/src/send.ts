@@ -1,5 +1,5 @@
 import type { components } from './api.ts'
-import { GatewayProblem } from './problem.ts'
+import { GatewayProblem, inDoubt } from './problem.ts'
 import { delayMs, longestMs, wait } from './wait.ts'
 
 type Schemas = components['schemas']
@@ -29,14 +29,18 @@ export type Post = (chat: Chat, content: Content, idempotencyKey: string, signal
  * Sends one message, whatever happens on the way: every repetition has the same `Idempotency-Key`.
  *
  * It repeats as long as the gateway says that this is safe, and of use within a minute, and throws the last problem, with its key, after that.
+ * A problem that names no send is about its own request: if an earlier one may have been applied, its `outcome` is `unknown`.
  */
 export async function sendSafely(post: Post, chat: Chat, content: Content, options: SendOptions = {}): Promise<Schemas['Send']> {
   const { idempotencyKey = randomKey(), signal, attempts = 5, onRetry } = options
+  let mayBeApplied = false
   for (let attempt = 1; ; attempt++) {
     try {
       return await post(chat, content, idempotencyKey, signal)
-    } catch (problem) {
-      if (!(problem instanceof GatewayProblem)) throw problem
+    } catch (error) {
+      if (!(error instanceof GatewayProblem)) throw error
+      mayBeApplied = error.outcome === 'unknown' || (mayBeApplied && error.body?.sendId === undefined)
+      const problem = mayBeApplied ? inDoubt(error) : error
       problem.idempotencyKey = idempotencyKey
       if (problem.retry === 'no' || attempt >= attempts || (problem.retryAfterMs ?? 0) > longestMs) throw problem
       onRetry?.(problem)

@@ -232,6 +232,26 @@ describe('send()', () => {
     expect(new Set(keys).size).toBe(2)
   })
 
+  test('knows that an earlier try may have sent it when a later one is refused', async ({ start, sandbox }) => {
+    const gateway = await start({ callers: { slow: { key: 'key-of-one-request-a-minute', rateLimit: { requestsPerMinute: 1 } } } })
+    const { fetch } = network(loseAnswer)
+    const client = createClient({ baseUrl: gateway.url, key: 'key-of-one-request-a-minute', fetch })
+
+    const problem = await problemOf(client.send(chat, hello, { attempts: 2 }))
+
+    expect(problem).toMatchObject({ code: 'rate-limited', status: 429, outcome: 'unknown', retry: 'same-key' })
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('believes the ledger when the answer of an earlier try got lost', async ({ gateway }) => {
+    const { fetch } = network(loseAnswer)
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+
+    const problem = await problemOf(client.send({ ...chat, destination: 'NO_ROUTE_AVAILABLE' }, hello))
+
+    expect(problem).toMatchObject({ code: 'destination-unroutable', outcome: 'not_applied', retry: 'no' })
+  })
+
   test('does not wait for hours', async () => {
     const headers = { 'content-type': 'application/problem+json', 'retry-after': '20000' }
     const body = JSON.stringify({ code: 'send-quota-exceeded', status: 429, outcome: 'not_applied', retry: 'yes' })
