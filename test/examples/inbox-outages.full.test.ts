@@ -84,6 +84,30 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     expect(sandbox.sent.map(({ message }) => message)).toEqual(['Still here'])
   })
 
+  test.skipIf(missing)('does not call a message unsent that an earlier try may have sent (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    const limited = { code: 'rate-limited', title: 'Too many requests', status: 429, outcome: 'not_applied', retry: 'yes' }
+    const headers = { 'content-type': 'application/problem+json', 'access-control-allow-origin': inbox.url }
+    let tries = 0
+    await page.route(/\/events\?/, route => route.abort()) // an event would tell the page what became of it
+    await page.route(/\/messages$/, async route => {
+      if (route.request().method() !== 'POST' || ++tries > 4) return route.continue()
+      if (tries > 2) return route.fulfill({ status: 429, headers, body: JSON.stringify(limited) })
+      await route.fetch()
+      await route.abort() // the gateway sent it, and the answer got lost
+    })
+    await openChat(page)
+
+    await write(page, 'Sent in doubt')
+    await line(page, 'Sent in doubt').getByText('Perhaps sent').waitFor(patience)
+    expect(sandbox.sent).toHaveLength(1)
+    await line(page, 'Sent in doubt').getByText('Check again').click()
+
+    await line(page, 'Sent in doubt').getByText('Sent, sent').waitFor(patience)
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
   test.skipIf(missing)('goes on when its token really ends, sending and listening (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox, gateway } = await open(start, sandbox)
     const { page, errors } = await visit(browser(), inbox.url)

@@ -12,6 +12,8 @@ export type Outgoing = {
   state: 'sending' | 'waiting' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
   send?: Send
   reason?: string
+  /** An earlier try may have sent it. */
+  inDoubt?: boolean
 }
 
 const unreachable = new Set(['gateway-unreachable', 'unreadable-answer', 'draining', 'unauthenticated'])
@@ -31,7 +33,7 @@ export function createOutbox(chat: Chat, gateway: Promise<Client>, onChange: (ch
       const send = await (await gateway).send(chat, content, { idempotencyKey: key, attempts: 2 })
       change(outgoing, { state: send.state === 'pending' ? 'unknown' : (send.state as Outgoing['state']), send })
     } catch (error) {
-      change(outgoing, outcomeOf(error))
+      change(outgoing, outcomeOf(error, outgoing.inDoubt))
       if (outgoing.state === 'waiting') setTimeout(() => outgoing.state === 'waiting' && queue(outgoing), 3_000)
     }
   }
@@ -63,11 +65,13 @@ export function createOutbox(chat: Chat, gateway: Promise<Client>, onChange: (ch
   }
 }
 
-function outcomeOf(error: unknown): Partial<Outgoing> {
+/** A problem that names no send is about its own request, and leaves the doubt of an earlier one. */
+function outcomeOf(error: unknown, wasInDoubt = false): Partial<Outgoing> {
   if (!(error instanceof GatewayProblem)) return { state: 'waiting', reason: 'The gateway cannot be reached' }
   const { code, title, outcome, retry, body } = error
-  if (unreachable.has(code)) return { state: 'waiting', reason: title }
-  if (outcome === 'unknown') return { state: 'unknown', reason: title }
+  const inDoubt = outcome === 'unknown' || (wasInDoubt && body?.sendId === undefined)
+  if (unreachable.has(code)) return { state: 'waiting', reason: title, inDoubt }
+  if (inDoubt) return { state: 'unknown', reason: title, inDoubt }
   return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason: title }
 }
 
