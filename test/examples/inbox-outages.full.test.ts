@@ -108,6 +108,20 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     expect(sandbox.sent).toHaveLength(1)
   })
 
+  test.skipIf(missing)('opens a conversation once it gets a token, if the first try fails (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    let asked = 0
+    await page.route('**/api/tokens', route => (++asked === 1 ? route.fulfill({ status: 502, json: {} }) : route.continue()))
+
+    await page.locator('.conversation', { hasText: address.destination }).first().click()
+    await write(page, 'Written before it opened')
+
+    await line(page, 'Written before it opened').getByText('Sent').waitFor(patience)
+    expect(sandbox.sent.map(({ message }) => message)).toEqual(['Written before it opened'])
+    await expect.poll(() => page.locator('.line').count(), patience).toBeGreaterThan(1)
+  })
+
   test.skipIf(missing)('goes on when its token really ends, sending and listening (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox, gateway } = await open(start, sandbox)
     const { page, errors } = await visit(browser(), inbox.url)

@@ -1,19 +1,29 @@
 import { type Chat, type Client, createClient } from '../../../client/src/client.ts'
 
-/** A client of the gateway that reaches one conversation. Its token is fetched from the inbox's server, and again when it has expired. */
-export function gatewayFor(chat: Chat): Promise<Client> {
-  let issued = issue(chat)
-  const key = async (refused: boolean) => {
-    if (refused) issued = issue(chat)
+type Issued = { token: string; gatewayUrl: string }
+
+/**
+ * Clients of the gateway that reach one conversation. Their token is fetched from the inbox's server, and again when it has expired.
+ *
+ * Where no token comes, only that call fails: the next one asks again.
+ */
+export function gatewayFor(chat: Chat): () => Promise<Client> {
+  let issued: Promise<Issued> | undefined
+  const current = () => {
+    issued ??= issue(chat)
     issued.catch(() => {
-      issued = issue(chat)
+      issued = undefined
     })
-    return (await issued).token
+    return issued
   }
-  return issued.then(({ gatewayUrl }) => createClient({ baseUrl: gatewayUrl, key }))
+  const key = async (refused: boolean) => {
+    if (refused) issued = undefined
+    return (await current()).token
+  }
+  return async () => createClient({ baseUrl: (await current()).gatewayUrl, key })
 }
 
-async function issue(chat: Chat): Promise<{ token: string; gatewayUrl: string }> {
+async function issue(chat: Chat): Promise<Issued> {
   const { platform, platformId, destination } = chat
   const body = JSON.stringify({ platform, platformId, destination })
   const response = await fetch('/api/tokens', { method: 'POST', headers: { 'content-type': 'application/json' }, body })

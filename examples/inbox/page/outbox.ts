@@ -19,7 +19,7 @@ export type Outgoing = {
 const unreachable = new Set(['gateway-unreachable', 'unreadable-answer', 'draining', 'unauthenticated'])
 
 /** Sends one message after the other, each with one key for all its tries. */
-export function createOutbox(chat: Chat, gateway: Promise<Client>, onChange: (changed: Outgoing) => void) {
+export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChange: (changed: Outgoing) => void) {
   const all: Outgoing[] = []
   let turn = Promise.resolve()
 
@@ -30,7 +30,7 @@ export function createOutbox(chat: Chat, gateway: Promise<Client>, onChange: (ch
     change(outgoing, { state: 'sending' })
     try {
       const content = file ? { file, ...(text && { message: text }) } : { message: text }
-      const send = await (await gateway).send(chat, content, { idempotencyKey: key, attempts: 2 })
+      const send = await (await gateway()).send(chat, content, { idempotencyKey: key, attempts: 2 })
       change(outgoing, { state: send.state === 'pending' ? 'unknown' : (send.state as Outgoing['state']), send })
     } catch (error) {
       change(outgoing, outcomeOf(error, outgoing.inDoubt))

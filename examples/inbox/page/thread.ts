@@ -16,8 +16,8 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   let loading = false
   const outbox = createOutbox(chat, gateway, onChange)
 
-  const query = (params: { limit: number; before?: string }) =>
-    gateway.then(client => client.get('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat, query: params } }))
+  const query = async (params: { limit: number; before?: string }) =>
+    (await gateway()).get('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat, query: params } })
 
   /** Reads the newest messages. What was read before them stays, if they follow it without a hole. */
   async function load() {
@@ -58,7 +58,7 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   }
 
   async function follow() {
-    const client = await gateway
+    const client = await gateway()
     const onConnection = (problem?: GatewayProblem) => {
       if (problem) return
       outbox.resume()
