@@ -122,6 +122,28 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     await expect.poll(() => page.locator('.line').count(), patience).toBeGreaterThan(1)
   })
 
+  test.skipIf(missing)('keeps what arrives while it reads the conversation (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    let held = 0
+    await page.route(/\/messages\?limit=50/, async route => {
+      const response = await route.fetch()
+      held++
+      await released
+      await route.fulfill({ response })
+    })
+    await page.locator('.conversation', { hasText: address.destination }).first().click()
+    await expect.poll(() => held, patience).toBe(2) // of the opening, and of the stream, which now listens
+
+    sandbox.receive({ ...address, message: 'Said while it reads' })
+    await line(page, 'Said while it reads').waitFor(patience)
+    release()
+
+    await expect.poll(() => page.locator('.line').count(), patience).toBeGreaterThan(1)
+    expect(await line(page, 'Said while it reads').count()).toBe(1)
+  })
+
   test.skipIf(missing)('goes on when its token really ends, sending and listening (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox, gateway } = await open(start, sandbox)
     const { page, errors } = await visit(browser(), inbox.url)

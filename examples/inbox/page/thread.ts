@@ -19,13 +19,17 @@ export function createThread(chat: Chat, onChange: () => void, onArrival: (messa
   const query = async (params: { limit: number; before?: string }) =>
     (await gateway()).get('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat, query: params } })
 
-  /** Reads the newest messages. What was read before them stays, if they follow it without a hole. */
+  /** Reads the newest messages. What was read before them stays, if they follow it without a hole, and what an event brought meanwhile. */
   async function load() {
+    const before = messages
     const { items, previousCursor } = await query({ limit: 50 })
+    const listed = new Set(items.map(({ messageId }) => messageId))
+    const newest = items.at(-1)?.datetime ?? ''
+    const since = messages.filter(one => !before.includes(one) && !listed.has(one.messageId) && (one.datetime ?? '') >= newest)
     const first = items[0]?.messageId ?? undefined
     const at = messages.findIndex(({ messageId }) => messageId === first)
     if (at < 0) older = previousCursor
-    messages = [...messages.slice(0, Math.max(at, 0)), ...items]
+    messages = [...messages.slice(0, Math.max(at, 0)), ...items, ...since]
     onChange()
   }
 
