@@ -87,6 +87,8 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
   test.for([
     ['a request line without HTTP', 'hello world\r\n\r\n', 400, 'invalid-request'],
     ['two lengths', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400, 'invalid-request'],
+    ['HTTP/2.0', 'GET / HTTP/2.0\r\nHost: x\r\n\r\n', 400, 'invalid-request'],
+    ['a body in gzip', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n', 400, 'invalid-request'],
     ['TRACE', 'TRACE / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 405, 'method-not-allowed'],
     ['a body of 200 kB', 'POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n', 413, 'payload-too-large'],
     ['a target of 40 kB', `GET /${'x'.repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 414, 'uri-too-long'],
