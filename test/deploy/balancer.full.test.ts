@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -211,4 +212,20 @@ describe.skipIf(missing)('deploy/nginx/nginx.conf (needs nginx)', () => {
 
     expect(log() + errors()).not.toMatch(/34600000000|whatsapp|canary/)
   })
+})
+
+test.skipIf(missing)('docs/operations.md strips the path of PUBLIC_URL, and leaves the rest as it came (needs nginx)', async () => {
+  const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+  const [, map = '', server = ''] = /```nginx\n(map .*\n)server \{\n(.*\n)\}\n```/.exec(page) ?? []
+  const location = server.replace('http://gateway', 'http://gateways')
+  const one = await gateway(answer(200))
+  const { url, close } = await startBalancer([one.port, await freePort()], text =>
+    text.replace('  server {', `${map}  server {\n${location}`),
+  )
+  onTestFinished(close)
+
+  for (const target of ['/chats/whatsapp/a%2Fb%252F/messages?before=c_%2B', '/me', '/'])
+    await (await request(`${url}/chat-api${target}`)).body.dump()
+
+  expect(one.arrivals.map(({ path }) => path)).toEqual(['/chats/whatsapp/a%2Fb%252F/messages?before=c_%2B', '/me', '/'])
 })

@@ -11,8 +11,8 @@ export type Balancer = Awaited<ReturnType<typeof startBalancer>>
 
 const shipped = readFileSync(new URL('../../deploy/nginx/nginx.conf', import.meta.url), 'utf8')
 
-/** The real nginx with the project's own file in front of gateways on these ports; each answer of theirs tells which of them gave it. */
-export async function startBalancer(ports: readonly number[]) {
+/** The real nginx with the project's own file, or a change of it, in front of gateways on these ports; each answer of theirs tells which of them gave it. */
+export async function startBalancer(ports: readonly number[], change = (text: string) => text) {
   const folder = mkdtempSync(join(tmpdir(), 'balancer-'))
   const port = await freePort()
   const file = join(folder, 'nginx.conf')
@@ -21,7 +21,10 @@ export async function startBalancer(ports: readonly number[]) {
   /** Only addresses and places are others. */
   function write(out: readonly number[] = []) {
     const text = ports
-      .reduce((text, port, i) => text.replace(`172.30.30.1${i + 1}:3000`, `127.0.0.1:${port}${out.includes(port) ? ' down' : ''}`), shipped)
+      .reduce(
+        (text, port, i) => text.replace(`172.30.30.1${i + 1}:3000`, `127.0.0.1:${port}${out.includes(port) ? ' down' : ''}`),
+        change(shipped),
+      )
       .replaceAll('/tmp/', `${folder}/`)
       .replace('worker_processes auto', 'worker_processes 1')
       .replace('listen 8080;', `listen 127.0.0.1:${port};\nadd_header X-Served-By $upstream_addr always;`)
