@@ -5,6 +5,10 @@ import type { Lifecycle } from '../lib/lifecycle.ts'
 import type { Completion } from './request-steps.ts'
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The answer may be a stream. */
+    streams?: true
+  }
   interface FastifyReply {
     /** Sends the headers now and hands over the response, for an answer without an end. */
     beginStream(): ServerResponse

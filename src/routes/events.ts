@@ -95,6 +95,7 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { li
     {
       config: {
         scope: 'events:read',
+        streams: true,
         errors: ['too-many-streams', 'events-not-enabled', 'overloaded', 'store-unavailable', 'upstream-unreachable', 'upstream-timeout'],
       },
       schema: {

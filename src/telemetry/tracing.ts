@@ -20,6 +20,7 @@ import { membershipOf } from '../lib/addresses.ts'
 import { createSteadyState } from '../lib/steady-state.ts'
 import type { Call, TraceAttempt } from '../upstream/call.ts'
 import { version } from '../version.ts'
+import { describeSpan, endOpenSpan } from './request-span.ts'
 
 /** Exports spans of requests and of their calls to Afilnet to a collector. */
 export type Tracing = {
@@ -91,17 +92,14 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
       done()
     })
     await app.register(requests.plugin())
-    app.addHook('preValidation', (request, _, done) => {
+    app.addHook('preValidation', (request, reply, done) => {
       if (request.call) contexts.set(request.call, request.opentelemetry().context ?? ROOT_CONTEXT)
+      if (request.route.streams) reply.raw.once('close', () => endOpenSpan(request, reply))
       done()
     })
     // The plugin ends the span in a hook of the route, which comes after all hooks of this kind.
     app.addHook('onSend', (request, reply, payload, done) => {
-      request.opentelemetry().span?.setAttributes({
-        'error.type': reply.problemCode,
-        'gateway.caller': request.caller?.name,
-        'gateway.account': request.caller?.account,
-      })
+      describeSpan(request, reply)
       done(null, payload)
     })
   })

@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { listen } from '../afilnet/listeners.ts'
 import { canaries, environment, type TestGateway, test } from '../gateway.ts'
+import { openStream } from '../live/streaming.ts'
 import { startProgram } from '../program.ts'
 
 process.env.OTEL_BSP_SCHEDULE_DELAY = '10' // OpenTelemetry's own variable; five seconds otherwise
@@ -185,6 +186,21 @@ describe('A request', () => {
       { name: 'getchatchannels', traceId, parentSpanId: spanId, status: error, attributes: { 'error.type': 'upstream-connection-lost' } },
       { name: 'getchatchannels', traceId, parentSpanId: spanId, status: unset },
     ])
+  })
+
+  test('for a stream has a span when the stream ends', async ({ start }) => {
+    const collector = await startCollector()
+    const gateway = await start({ env: { ...collector.env, EVENTS_CHANNELS: '*' } })
+    const { socket, blocks } = openStream(gateway)
+    onTestFinished(() => void socket.destroy())
+    await expect.poll(() => blocks().length, { timeout: 40_000 }).toBeGreaterThan(0)
+
+    socket.destroy()
+
+    const { status, attributes, traceId } = await collector.span('GET /events')
+    expect(status).toEqual(unset)
+    expect(attributes).toEqual({ 'http.request.method': 'GET', 'http.route': '/events', 'http.response.status_code': 200, ...byUs })
+    expect(await gateway.logged(({ route }) => route === '/events')).toMatchObject({ traceId })
   })
 
   test('says nothing that was said, of the caller, of Afilnet or of this machine', async ({ start, sandbox }) => {
