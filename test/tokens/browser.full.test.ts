@@ -73,6 +73,26 @@ describe.skipIf(!installed('chromium'))('A page of another origin (needs chromiu
       for (const secret of Object.values(canaries)) expect(text).not.toContain(secret)
   })
 
+  test('sends once when the answer gets lost and the person presses Send again', async ({ site: { page }, sandbox }) => {
+    await page.locator('li').first().waitFor()
+    let posts = 0
+    await page.route(/\/messages$/, async route => {
+      if (route.request().method() !== 'POST' || ++posts > 1) return route.continue()
+      await route.fetch()
+      await route.abort()
+    })
+    const lost = page.waitForEvent('requestfailed')
+    await page.getByRole('textbox').fill('Only once')
+    await page.getByRole('button').click()
+    await lost
+
+    await page.getByRole('button').click()
+    await page.getByText('Only once').waitFor()
+
+    expect(posts).toBe(2)
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
   test('cannot touch the next conversation, and can read why', async ({ site: { gateway, page }, sandbox }) => {
     await page.locator('li').first().waitFor()
     const before = sandbox.calls.length
