@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { freePort } from '../../bench/programs.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { createGatewayProcess } from '../fault-injection/gateway-process.ts'
 import { environment, test } from '../gateway.ts'
 import { issue } from '../tokens/issuing.ts'
@@ -142,6 +143,24 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
 
     await expect.poll(() => page.locator('.line').count(), patience).toBeGreaterThan(1)
     expect(await line(page, 'Said while it reads').count()).toBe(1)
+  })
+
+  test('listens again once its key may', async ({ start, sandbox }) => {
+    const { inbox, env } = await createInbox()
+    const config = readConfig({ ...environment(sandbox), ...env })
+    const { default: caller = expect.fail() } = config.callers
+    const gateway = await start({ env })
+    await gateway.reload({ ...config, callers: { default: { ...caller, scopes: ['channels:read'] } } })
+    await inbox.connect(gateway.url)
+    const { body } = await fetch(`${inbox.url}/api/events`)
+    const said: string[] = []
+    const write = (bytes: Uint8Array) => void said.push(Buffer.from(bytes).toString())
+    body?.pipeTo(new WritableStream({ write })).catch(() => {}) // the inbox ends it
+    await expect.poll(() => said.join(''), patience).toContain('insufficient-scope')
+
+    await gateway.reload(config)
+
+    await expect.poll(() => said.join(''), patience).toContain('"live"')
   })
 
   test.skipIf(missing)('goes on when its token really ends, sending and listening (needs Chromium)', async ({ start, sandbox }) => {

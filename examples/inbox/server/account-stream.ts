@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Client, GatewayProblem } from '../../../client/src/client.ts'
 
 const kept = 1_000
 const maxWaitingBytes = 1_048_576
+const againMs = 5_000
 
 /** One stream of the whole account, however many pages listen: pages that come back continue where they were. */
 export function createAccountStream(gateway: Client) {
@@ -30,7 +32,14 @@ export function createAccountStream(gateway: Client) {
       for (const page of pages) write(page, block)
     }
   }
-  follow().catch(error => say(error instanceof GatewayProblem ? error.code : 'failed'))
+  /** What the client gives up on may change: a reload of the gateway can give the key a scope, say. */
+  async function keepFollowing() {
+    while (!stopped.signal.aborted) {
+      await follow().catch(error => say(error instanceof GatewayProblem ? error.code : 'failed'))
+      await sleep(againMs, undefined, { signal: stopped.signal }).catch(() => {})
+    }
+  }
+  void keepFollowing()
   const heartbeat = setInterval(() => pages.forEach(page => void write(page, ': here\n\n')), 15_000)
 
   return {
