@@ -33,7 +33,7 @@ export function readSettings(values: Partial<Values>, report: Report) {
   if (block !== undefined)
     report('TRUST_PROXY', /\/0$/.test(block) ? `${quoted(block)} would trust every address` : isNot(block, 'an address or a CIDR block'))
   const corsOrigins = splitList(values.CORS_ORIGINS)
-  const origin = corsOrigins.find(item => readUrl(item)?.origin !== item)
+  const origin = corsOrigins.find(item => item.includes('*') || readUrl(item)?.origin !== item)
   if (origin !== undefined) report('CORS_ORIGINS', isNot(origin, 'an exact origin such as https://app.example.com'))
 
   const proxy = values.AFILNET_PROXY === 'direct' ? undefined : values.AFILNET_PROXY

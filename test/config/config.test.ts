@@ -252,6 +252,7 @@ describe('A mistake', () => {
     ['CORS_ORIGINS', 'null'],
     ['CORS_ORIGINS', 'https://app.example.com/'],
     ['CORS_ORIGINS', 'https://app.example.com,*.example.com'],
+    ['CORS_ORIGINS', 'https://*.example.com'],
     ['RATE_LIMIT_PER_MINUTE', '0'],
     ['ADMIN_PORT', '65536'],
     ['DOCS', 'yes'],
