@@ -1,4 +1,5 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
+import { startInbox } from '../../examples/inbox/server/inbox.ts'
 import { canaries, test } from '../gateway.ts'
 import { address, barriers, browserOf, line, missing, open, openChat, patience, visit, write } from './inbox.ts'
 
@@ -193,6 +194,18 @@ describe('The inbox', { timeout: 120_000 }, () => {
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
     },
   )
+
+  test('lists the other channels where its key cannot list one', async ({ start }) => {
+    const key = 'fake-key-of-an-inbox-012345'
+    const gateway = await start({ callers: { some: { key, chats: ['whatsapp/100/*', 'telegram/200/34*'] } } })
+    const inbox = await startInbox({ key })
+    onTestFinished(() => inbox.close())
+    await inbox.connect(gateway.url)
+
+    const { items } = (await (await fetch(`${inbox.url}/api/conversations`)).json()) as { items: { platform: string }[] }
+
+    expect(new Set(items.map(({ platform }) => platform))).toEqual(new Set(['whatsapp']))
+  })
 
   test.skipIf(missing)('refuses other sites and other names (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox } = await open(start, sandbox)
