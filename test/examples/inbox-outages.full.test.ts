@@ -145,6 +145,20 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     expect(await line(page, 'Said while it reads').count()).toBe(1)
   })
 
+  test.skipIf(missing)('says why it lists no conversations, until it can (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    const refused = { status: 502, json: { code: 'upstream-credentials-rejected' } }
+    await page.route('**/api/conversations', route => route.fulfill(refused))
+
+    await page.reload()
+    await page.locator('#connection', { hasText: 'cannot be listed (upstream-credentials-rejected)' }).waitFor(patience)
+    await page.unroute('**/api/conversations')
+
+    await page.locator('.conversation').first().waitFor(patience)
+    await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
+  })
+
   test('listens again once its key may', async ({ start, sandbox }) => {
     const { inbox, env } = await createInbox()
     const config = readConfig({ ...environment(sandbox), ...env })

@@ -28,7 +28,7 @@ export function createConversations(onChange: () => void) {
     /** Reads the whole list again. */
     async load() {
       const response = await fetch('/api/conversations')
-      if (!response.ok) throw new Error(`The list of conversations answered ${response.status}`)
+      if (!response.ok) throw new Error((await response.json()).code)
       const { items } = (await response.json()) as { items: Omit<Conversation, 'unread'>[] } // as ../server/lists.ts makes it
       for (const item of items) {
         channels.set(`${item.platform}/${item.platformId}`, item.channel)

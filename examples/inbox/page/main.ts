@@ -38,14 +38,23 @@ const states: Record<string, string> = {
   'inbox-unreachable': 'The inbox cannot be reached. It is trying again…',
   'gateway-unreachable': 'The gateway cannot be reached. The inbox is trying again…',
 }
-function showState(problem: string | undefined) {
+const problems: { stream?: string | undefined; list?: string | undefined } = {}
+function showState(news: typeof problems) {
+  const { stream, list } = Object.assign(problems, news)
   const line = byId('connection')
-  line.hidden = problem === undefined
-  line.textContent =
-    problem === undefined ? '' : (states[problem] ?? `Live updates are interrupted (${problem}). The inbox is trying again…`)
+  line.hidden = stream === undefined && list === undefined
+  if (stream !== undefined) line.textContent = states[stream] ?? `Live updates are interrupted (${stream}). The inbox is trying again…`
+  else line.textContent = list === undefined ? '' : `The conversations cannot be listed (${list}). The inbox is trying again…`
 }
 
-const load = () => conversations.load().catch(() => setTimeout(load, 2_000))
+const load = () =>
+  conversations.load().then(
+    () => showState({ list: undefined }),
+    error => {
+      showState({ list: error.message })
+      setTimeout(load, 2_000)
+    },
+  )
 
 byId('back').addEventListener('click', () => {
   location.hash = ''
@@ -54,6 +63,6 @@ addEventListener('hashchange', openFromAddress)
 addEventListener('keydown', ({ key }) => {
   if (key === 'Escape' && openKey !== undefined) location.hash = ''
 })
-listenToAccount({ onEvent: event => conversations.apply(event, openKey), onReset: load, onState: showState })
+listenToAccount({ onEvent: event => conversations.apply(event, openKey), onReset: load, onState: stream => showState({ stream }) })
 await load()
 openFromAddress()
