@@ -1,3 +1,4 @@
+import { decoded } from '../lib/decoded.ts'
 import { quoted } from './quote.ts'
 
 /** An absolute URL of nothing but host, port and path. */
@@ -16,5 +17,6 @@ export function urlIssue(value: string): string | undefined {
 /** The URL of a proxy: host, port and maybe credentials. */
 export function readProxyUrl(value: string): URL | undefined {
   const url = URL.parse(value)
-  return url && /^https?:$/.test(url.protocol) && url.pathname === '/' && !/[?#]/.test(value) ? url : undefined
+  const isSound = url && /^https?:$/.test(url.protocol) && url.pathname === '/' && !/[?#]/.test(value)
+  return isSound && decoded(url.username + url.password) !== undefined ? url : undefined
 }

@@ -1,3 +1,5 @@
+import { decoded } from '../lib/decoded.ts'
+
 /** Where the bytes of files are kept. */
 export type MediaPlace =
   | { kind: 'folder'; path: string }
@@ -14,8 +16,8 @@ export function readMediaPlace(text: string): MediaPlace | undefined {
   const { endpoint, region, ...others } = Object.fromEntries(url.searchParams)
   const at = endpoint === undefined ? undefined : URL.parse(endpoint)
   const isValid = endpoint === undefined || (at && /^https?:$/.test(at.protocol) && !at.username && !at.password)
-  if (!isValid || Object.keys(others).length > 0 || url.pathname.includes('..')) return undefined
-  const prefix = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, '')
+  const prefix = decoded(url.pathname)?.replace(/^\/+|\/+$/g, '')
+  if (!isValid || prefix === undefined || Object.keys(others).length > 0 || url.pathname.includes('..')) return undefined
   return { kind: 's3', bucket: url.host, prefix: prefix && `${prefix}/`, ...(endpoint && { endpoint }), ...(region && { region }) }
 }
 

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyRequest, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { destinationIssue, normalizeDestination } from '../access.ts'
+import { decoded } from '../lib/decoded.ts'
 import { invalidParameter, undecodable } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 
@@ -18,17 +19,8 @@ const noQuery = Type.Object({}, { additionalProperties: false })
 /** The parser of queries would take a broken escape for text. */
 const refuseBrokenEscape: preValidationHookHandler = ({ raw: { url = '' } }, _, done) => {
   const at = url.indexOf('?')
-  if (at < 0 || isDecodable(url.slice(at))) return done()
+  if (at < 0 || decoded(url.slice(at)) !== undefined) return done()
   done(new Problem('invalid-request', { detail: undecodable('query') }))
-}
-
-function isDecodable(text: string) {
-  try {
-    decodeURIComponent(text)
-    return true
-  } catch {
-    return false
-  }
 }
 
 const refuseBadDestination: preValidationHookHandler = ({ method, params }, _, done) => {

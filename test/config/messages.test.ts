@@ -33,6 +33,8 @@ function issuesOf(environment: Environment): string[] {
 
 const milliseconds = 'a number of milliseconds (1 to 3600000)'
 const queueKey = Buffer.alloc(32, 7).toString('base64')
+const proxy =
+  'direct, or the URL of an http or https proxy such as http://user:password@proxy.internal:3128 (escape % @ : / ? # in user and password)'
 const url = 'an absolute URL such as https://chat.example.com'
 
 describe('An issue', () => {
@@ -62,6 +64,8 @@ describe('An issue', () => {
       'CORS_ORIGINS: "https://a.example.com/" is not an exact origin such as https://app.example.com',
     ],
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
+    [{ AFILNET_PROXY: 'http://ops:100%fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
+    [{ AFILNET_PROXY: 'http://ops:fake-canary%E9@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ TRUST_PROXY: '10.0.0.0/8,::/0' }, 'TRUST_PROXY: "::/0" would trust every address'],
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY: "10.0.0.0/33" is not an address or a CIDR block'],
     [{ STORE_URL: `sqlite:${folder}` }, 'STORE_URL: names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite'],

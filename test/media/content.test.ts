@@ -119,6 +119,8 @@ describe('MEDIA_STORE', () => {
     ['s3://key:secret@bucket/p', undefined],
     ['s3://bucket/p?endpoint=http://key:secret@host', undefined],
     ['s3://bucket/p?enpoint=http://host', undefined],
+    ['s3://bucket/a%20b', { kind: 's3', bucket: 'bucket', prefix: 'a b/' }],
+    ['s3://bucket/100%', undefined],
     ['file:', undefined],
     ['./data/media', undefined],
     ['https://bucket', undefined],

@@ -84,7 +84,8 @@ export const afilnet = {
     }),
     AFILNET_PROXY: text({
       secret: true,
-      expected: 'direct, or the URL of an http or https proxy such as http://user:password@proxy.internal:3128',
+      expected:
+        'direct, or the URL of an http or https proxy such as http://user:password@proxy.internal:3128 (escape % @ : / ? # in user and password)',
       description:
         'The egress proxy for calls to Afilnet. The gateway does not read HTTPS_PROXY and warns if only that is set; the value direct says that you want no proxy.',
       example: 'http://user:password@proxy.internal:3128',

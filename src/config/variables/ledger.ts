@@ -6,7 +6,7 @@ import { count, type Field, flag, type Group, text } from './fields.ts'
 export const ledger = {
   title: 'The ledger of sends',
   intro: `For several gateways, STORE_URL names a Valkey or Redis server (7.0 or later) that they share. It also counts their rate limits:
-  redis://user:password@host:6379/0    or valkey://, with TLS rediss:// or valkeys://; escape @ : / ? # in user and password
+  redis://user:password@host:6379/0    or valkey://, with TLS rediss:// or valkeys://; escape % @ : / ? # in user and password
   redis+sentinel://user:password@host1:26379,host2:26379/name-of-the-primary/0?sentinel_password=...
 A CA of your own goes into NODE_EXTRA_CA_CERTS, which must be set in the real environment and not in .env. The server needs appendonly yes,
 appendfsync always and maxmemory-policy noeviction; at start the log says what other settings can lose.`,
