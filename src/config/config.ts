@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { type MediaPlace, readMediaPlace } from '../media/place.ts'
+import type { MediaPlace } from '../media/place.ts'
 import type { AccountConfig } from './account.ts'
 import { type CallerConfig, readMany, readSingle } from './accounts.ts'
 import { readVariables } from './environment.ts'
 import { type ReadFile, readIssue, textOf } from './secrets.ts'
-import { readSettings, storeUrlIssue } from './settings.ts'
+import { readMediaStore, readSettings, storeUrlIssue } from './settings.ts'
 import { readTracing, type TracingConfig } from './tracing.ts'
 import { warningsOfEnvironment } from './unknown-variables.ts'
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
@@ -151,8 +151,7 @@ export function readStoreConfig(
   const values = readVariables(environment, createReader({}), report, { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB, MEDIA_STORE })
   const issue = values.STORE_URL === undefined ? undefined : storeUrlIssue(values.STORE_URL)
   if (issue) report('STORE_URL', issue)
-  const mediaPlace = readMediaPlace(values.MEDIA_STORE ?? MEDIA_STORE.default)
-  if (!mediaPlace) report('MEDIA_STORE', `the value is not ${MEDIA_STORE.expected}`)
+  const mediaPlace = readMediaStore(values, report)
   if (issues.size > 0 || !mediaPlace) throw new ConfigError(listOf(issues), {})
   const complete = values as Values // of these, none is missing now
   return { storeUrl: complete.STORE_URL, keepHours: complete.SENDS_KEEP_HOURS, storeMaxMb: complete.STORE_MAX_MB, mediaPlace }

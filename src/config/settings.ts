@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { isBlock } from '../lib/addresses.ts'
-import { readMediaPlace } from '../media/place.ts'
+import { type MediaPlace, readMediaPlace } from '../media/place.ts'
 import { readStoreUrl } from '../store/url.ts'
 import { isNot, quoted } from './quote.ts'
 import { hasDuplicate } from './secrets.ts'
@@ -22,8 +22,7 @@ export function readSettings(values: Partial<Values>, report: Report) {
 
   const mediaIssue = values.MEDIA_URL === undefined ? undefined : urlIssue(values.MEDIA_URL)
   if (mediaIssue) report('MEDIA_URL', mediaIssue)
-  const place = readMediaPlace(values.MEDIA_STORE ?? Variables.properties.MEDIA_STORE.default)
-  if (!place) report('MEDIA_STORE', `the value is not ${expected('MEDIA_STORE')}`)
+  const place = readMediaStore(values, report)
 
   if (hasDuplicate(values.QUEUE_KEY?.split(',').map(key => Buffer.from(key, 'base64').toString('base64')) ?? []))
     report('QUEUE_KEY', 'contains the same key twice')
@@ -69,11 +68,24 @@ export function readSettings(values: Partial<Values>, report: Report) {
   }
 }
 
+/** The media store; `undefined` if the value names none, which is then reported. */
+export function readMediaStore(values: Partial<Values>, report: Report): MediaPlace | undefined {
+  const { default: usual, expected } = Variables.properties.MEDIA_STORE
+  const place = readMediaPlace(values.MEDIA_STORE ?? usual)
+  if (!place) report('MEDIA_STORE', `the value is not ${expected}`)
+  else if (place.kind === 'folder' && place.path !== place.path.trim()) report('MEDIA_STORE', blanks)
+  return place
+}
+
+// With them, it is the name of another file: an empty ledger would know no idempotency key.
+const blanks = 'has blanks at the start or end of its path; remove them'
+
 /** What is wrong with the URL of a store, which must not be quoted: it may hold a password. */
 export function storeUrlIssue(url: string): string | undefined {
   const location = readStoreUrl(url)
   if (!location) return `the value is not ${Variables.properties.STORE_URL.expected}`
   if (location.kind !== 'sqlite' || location.path === ':memory:') return undefined
+  if (location.path !== location.path.trim()) return blanks
   const isDirectory = location.path.endsWith('/') || statSync(location.path, { throwIfNoEntry: false })?.isDirectory()
   return isDirectory ? 'names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite' : undefined
 }

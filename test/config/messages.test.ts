@@ -70,6 +70,10 @@ describe('An issue', () => {
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY: "10.0.0.0/33" is not an address or a CIDR block'],
     [{ STORE_URL: `sqlite:${folder}` }, 'STORE_URL: names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite'],
     [{ STORE_URL: 'sqlite:./data/' }, 'STORE_URL: names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite'],
+    [{ STORE_URL: 'sqlite:./data/gateway.sqlite ' }, 'STORE_URL: has blanks at the start or end of its path; remove them'],
+    [{ STORE_URL: 'sqlite: ./data/gateway.sqlite' }, 'STORE_URL: has blanks at the start or end of its path; remove them'],
+    [{ STORE_URL: 'sqlite::memory:\n' }, 'STORE_URL: has blanks at the start or end of its path; remove them'],
+    [{ MEDIA_STORE: 'file:./data/media\t' }, 'MEDIA_STORE: has blanks at the start or end of its path; remove them'],
     [
       { GATEWAY_KEY_SHA256: 'afgw_fake-canary' },
       'GATEWAY_KEY_SHA256: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
