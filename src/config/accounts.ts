@@ -5,7 +5,7 @@ import type { CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
 import { digestIssue, hasDuplicate, type ReadFile, withoutNewline } from './secrets.ts'
 import { isIdle } from './transport.ts'
-import { channelPattern, expectedChannels, usualIntervalMs } from './variables/events.ts'
+import { channelPattern, expectedChannel, usualIntervalMs } from './variables/events.ts'
 import type { Environment, Report, Values } from './variables.ts'
 import { readSingleWebhook, type WebhookConfig, webhookOf } from './webhooks.ts'
 
@@ -160,6 +160,6 @@ function readEvents({ EVENTS_CHANNELS: list, EVENTS_INTERVAL_MS: intervalMs = us
   if (list === undefined) return undefined
   const channels = list.split(',').map(item => item.trim())
   const wrong = channels.find(item => !new RegExp(channelPattern).test(item))
-  if (wrong !== undefined) report('EVENTS_CHANNELS', isNot(wrong, expectedChannels))
+  if (wrong !== undefined) report('EVENTS_CHANNELS', isNot(wrong, expectedChannel))
   return { channels, intervalMs }
 }

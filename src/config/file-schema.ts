@@ -1,8 +1,8 @@
 // Longer than 200 lines, because it is one table: everything that the file of GATEWAY_CONFIG may hold.
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { chatPattern, platforms, scopes } from '../access.ts'
+import { chatPattern, scopes } from '../access.ts'
 import { grants, jsonStyles, transportNames } from '../afilnet/transports.ts'
-import { channelPattern } from './variables/events.ts'
+import { channelPattern, expectedChannel } from './variables/events.ts'
 
 const strict = { additionalProperties: false } as const
 const $comment = Type.Optional(Type.String({ description: 'For the people who read the file', expected: 'a string' }))
@@ -91,7 +91,7 @@ export const AccountRow = Type.Object(
             Type.String({
               pattern: channelPattern,
               description: 'A channel to watch',
-              expected: `a channel such as whatsapp/100, telegram/* or * (platforms: ${platforms.join(', ')})`,
+              expected: expectedChannel,
             }),
             { minItems: 1, description: 'The channels to watch', expected: 'a list of channels; without events, leave events out' },
           ),

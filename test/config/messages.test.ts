@@ -63,6 +63,12 @@ describe('An issue', () => {
       { CORS_ORIGINS: 'https://a.example.com/' },
       'CORS_ORIGINS: "https://a.example.com/" is not an exact origin such as https://app.example.com',
     ],
+    [{ CORS_ORIGINS: 'https://*.example.com' }, 'CORS_ORIGINS: the value is not an exact origin such as https://app.example.com'],
+    [
+      { EVENTS_CHANNELS: 'whatsapp/100,sms/1' },
+      'EVENTS_CHANNELS: "sms/1" is not a channel such as whatsapp/100, telegram/* or * (platforms: webchat, whatsapp, telegram, operator)',
+    ],
+    [{ OTEL_SERVICE_NAME: ' ' }, 'OTEL_SERVICE_NAME: is blank; write a name'],
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
     [{ AFILNET_PROXY: 'http://ops:100%fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops:fake-canary%E9@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { platforms } from '../../access.ts'
 import { type Field, type Group, text } from './fields.ts'
 
+export const expectedChannel = `a channel such as whatsapp/100, telegram/* or * (platforms: ${platforms.join(', ')})`
 export const expectedChannels = `channels such as whatsapp/100 or telegram/*, separated by commas, or * (platforms: ${platforms.join(', ')})`
 
 /** What `EVENTS_CHANNELS` and the `events.channels` of an account name: a channel, or several with a `*`. */

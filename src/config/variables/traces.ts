@@ -28,6 +28,7 @@ export const traces = {
     }),
     OTEL_SERVICE_NAME: Type.String({
       default: 'afilnet-gateway',
+      pattern: '\\S',
       expected: 'a name',
       description: 'The name of this service in the traces.',
     } satisfies Field),
@@ -43,7 +44,7 @@ export const traces = {
     OTEL_TRACES_SAMPLER_ARG: text({
       pattern: '^(0(\\.\\d+)?|1(\\.0+)?)$',
       expected: 'a ratio from 0 to 1 such as 0.1',
-      description: 'The ratio for traceidratio.',
+      description: 'The ratio for traceidratio. Default: 1.',
       example: '1',
     }),
   },
