@@ -257,6 +257,7 @@ describe('The import rules', () => {
       'src/cli/config-or-exit.ts',
       'src/cli/demo.ts',
       'src/cli/doctor.ts',
+      'src/cli/env-file.ts',
       'src/cli/key.ts',
       'src/cli/store.ts',
       'src/main.ts',
