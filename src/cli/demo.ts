@@ -12,17 +12,21 @@ import { createLogger } from '../telemetry/log.ts'
 import { configOrExit } from './config-or-exit.ts'
 
 // Gateway, sandbox and inbox in one process, with a key of this run only; ports and host come from the environment as usual.
-const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, SANDBOX_PORT, SANDBOX_CONTROL_PORT, INBOX_PORT, WEBHOOK_URL, WEBHOOK_SECRET } = process.env
+const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, WEBHOOK_URL, WEBHOOK_SECRET } = process.env
 const { AFILNET_TRANSPORT = 'post', AFILNET_GRANT, AFILNET_JSON_STYLE, AFILNET_SCOPE } = process.env
+if (process.argv.length > 2) {
+  process.stderr.write('The demo takes no arguments; variables such as PORT set it up\n')
+  process.exit(78)
+}
 const sandbox = await startSandbox({
-  port: Number(SANDBOX_PORT || 4010),
-  controlPort: Number(SANDBOX_CONTROL_PORT || 4011),
+  port: portIn('SANDBOX_PORT', 4010),
+  controlPort: portIn('SANDBOX_CONTROL_PORT', 4011),
   customers: talkative,
 }).catch(giveUp)
 const files = mkdtempSync(join(tmpdir(), 'afilnet-demo-'))
 process.on('exit', () => rmSync(files, { recursive: true, force: true }))
 const { key, sha256 } = makeKey()
-const inbox = await startInbox({ key, port: Number(INBOX_PORT || 4012) }).catch(giveUp)
+const inbox = await startInbox({ key, port: portIn('INBOX_PORT', 4012) }).catch(giveUp)
 const path = AFILNET_TRANSPORT === 'basic' || AFILNET_TRANSPORT === 'json' ? AFILNET_TRANSPORT : 'http'
 const oauth = {
   AFILNET_TOKEN_URL: `${sandbox.url}/oauth/token`,
@@ -97,6 +101,13 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     setTimeout(() => process.exit(0), 700).unref() // a call that the sandbox never answers must not hold up Ctrl-C
     Promise.all([gateway.drain(), sandbox.close(), inbox.close()]).then(() => process.exit(0))
   })
+}
+
+function portIn(name: string, usual: number) {
+  const text = process.env[name] || String(usual)
+  if (/^\d{1,5}$/.test(text) && Number(text) < 65_536) return Number(text)
+  process.stderr.write(`${name}: expected a port from 0 to 65535\n`)
+  process.exit(78)
 }
 
 function giveUp({ code, message }: NodeJS.ErrnoException): never {

@@ -20,6 +20,7 @@ const value = (name: Name) => process.env[name] || settings[name][0]
 
 const names = Object.keys(settings) as Name[] // the table's own keys
 const issues = names.filter(name => !settings[name][2](value(name))).map(name => `${name}: expected ${settings[name][1]}`)
+if (process.argv.length > 2) issues.push('The sandbox takes no arguments; variables such as SANDBOX_PORT set it up')
 const [port, controlPort] = [Number(value('SANDBOX_PORT')), Number(value('SANDBOX_CONTROL_PORT'))]
 if (port !== 0 && port === controlPort) issues.push('SANDBOX_CONTROL_PORT: expected another port than SANDBOX_PORT')
 
@@ -51,5 +52,8 @@ const fail = (exitCode: number, lines: readonly string[]) => {
 if (issues.length > 0) fail(78, issues)
 else {
   const options = { host: value('SANDBOX_HOST'), port, controlPort, password: value('SANDBOX_PASSWORD'), customers: talkative }
-  await run(options).catch((error: NodeJS.ErrnoException) => fail(1, [`The sandbox cannot start: ${error.code ?? error.message}`]))
+  await run(options).catch(({ code, message }: NodeJS.ErrnoException) => {
+    const hint = code === 'EADDRINUSE' ? ' (SANDBOX_PORT and SANDBOX_CONTROL_PORT choose others; 0 is any free one)' : ''
+    fail(1, [`The sandbox cannot start: ${message.replace(/^listen /, '')}${hint}`])
+  })
 }

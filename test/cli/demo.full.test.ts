@@ -66,6 +66,14 @@ describe('The demo', () => {
     expect(errors()).toBe('')
   })
 
+  test.for([
+    [{ SANDBOX_PORT: 'x' }, [], 'SANDBOX_PORT: expected a port from 0 to 65535'],
+    [{ SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '65536' }, [], 'INBOX_PORT: expected a port from 0 to 65535'],
+    [{}, ['--port=5000'], 'The demo takes no arguments; variables such as PORT set it up'],
+  ] as const)('names what is wrong: %j %j', async ([env, args, message]) => {
+    await expect(run(process.execPath, [program, ...args], { env })).rejects.toMatchObject({ code: 78, stderr: `${message}\n` })
+  })
+
   test('says clearly that a port is taken', async () => {
     const { said } = await start()
     const port = /^Docs +http:\/\/127\.0\.0\.1:(\d+)/m.exec(said)?.[1]

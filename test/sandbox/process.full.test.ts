@@ -7,8 +7,8 @@ import { startSandbox } from '../../src/sandbox/app.ts'
 const program = fileURLToPath(new URL('../../src/sandbox/main.ts', import.meta.url))
 const anyPort = { SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0' }
 
-const start = (env: Record<string, string>) => {
-  const child = spawn(process.execPath, [program], { env: { ...anyPort, ...env } })
+const start = (env: Record<string, string>, ...args: string[]) => {
+  const child = spawn(process.execPath, [program, ...args], { env: { ...anyPort, ...env } })
   onTestFinished(() => void child.kill('SIGKILL'))
   const said = { out: '', err: '' }
   child.stdout.on('data', chunk => {
@@ -70,6 +70,15 @@ describe('the program', () => {
     const { said, ended } = start({ SANDBOX_CONTROL_PORT: new URL(sandbox.controlUrl).port })
 
     expect(await ended).toEqual([1, null])
-    expect(said.err).toContain('EADDRINUSE')
+    expect(said.err).toBe(
+      `The sandbox cannot start: EADDRINUSE: address already in use ${new URL(sandbox.controlUrl).host} (SANDBOX_PORT and SANDBOX_CONTROL_PORT choose others; 0 is any free one)\n`,
+    )
+  })
+
+  test('refuses arguments, which it would not heed', async () => {
+    const { said, ended } = start({}, '--port', '5000')
+
+    expect(await ended).toEqual([78, null])
+    expect(said.err).toBe('The sandbox takes no arguments; variables such as SANDBOX_PORT set it up\n')
   })
 })
