@@ -59,6 +59,10 @@ function attempt<T>(work: () => T): T | undefined {
 }
 
 if (import.meta.main) {
+  if (/^(-h|--help)$/.test(process.argv[2] ?? '')) {
+    process.stdout.write(`${usage}\n`)
+    process.exit(0)
+  }
   const { key, sha256 } = makeKey()
   const made = rowOf(process.argv.slice(2), sha256)
   if ('issues' in made) {

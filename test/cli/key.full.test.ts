@@ -85,6 +85,14 @@ describe('npm run key', () => {
     expect(stderr).toContain('--expires: the value is not a day and time that exist')
   })
 
+  test('shows how it is used when it is asked', () => {
+    const { status, stdout, stderr } = run('--help')
+
+    expect([status, stderr]).toEqual([0, ''])
+    expect(stdout).toContain('npm run key -- --name crm')
+    expect(stdout).not.toContain('afgw_')
+  })
+
   test.for([['--nmae', 'crm'], ['crm'], ['--name'], ['--scope', 'messages:send']])('shows how it is used when it is not: %s', args => {
     const { status, stdout, stderr } = run(...args)
 
