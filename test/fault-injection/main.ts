@@ -4,16 +4,15 @@ import { runRound, type Tally } from './round.ts'
 import { openSetup, type Setup } from './setup.ts'
 import { createTotal } from './total.ts'
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: 'string', default: '1' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-    replicas: { type: 'boolean', default: false },
-    // Without either of them, both take turns.
-    sends: { type: 'boolean', default: false },
-    events: { type: 'boolean', default: false },
-  },
-})
+const options = {
+  minutes: { type: 'string', default: '1' },
+  seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+  replicas: { type: 'boolean', default: false },
+  // Without either of them, both take turns.
+  sends: { type: 'boolean', default: false },
+  events: { type: 'boolean', default: false },
+} as const
+const values = read() ?? explain()
 const { replicas } = values
 const minutes = Number(values.minutes)
 const until = Date.now() + minutes * 60_000
@@ -42,3 +41,17 @@ await setup?.close()
 const { text, broken } = total.end()
 process.stdout.write(`${text}seeds ${values.seed} to ${seed - 1}: ${broken} broken invariants\n`)
 process.exitCode = broken === 0 ? 0 : 1
+
+function read() {
+  try {
+    const { values } = parseArgs({ options })
+    return /^\d+(\.\d+)?$/.test(values.minutes) && /^\d+$/.test(values.seed) ? values : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function explain(): never {
+  process.stderr.write('npm run torture -- [--minutes 60] [--seed 1] [--replicas] [--sends] [--events]\n')
+  process.exit(78)
+}
