@@ -14,7 +14,8 @@ export async function openBytes(place: MediaPlace): Promise<MediaBytes> {
 export async function folderFault(place: MediaPlace): Promise<{ setting: 'MEDIA_STORE' | 'TMPDIR'; fault: string } | undefined> {
   const setting = place.kind === 'folder' ? 'MEDIA_STORE' : 'TMPDIR' // uploads to S3 are spooled
   for (let path = resolve(place.kind === 'folder' ? place.path : tmpdir()); ; path = dirname(path)) {
-    const fault = await access(path, constants.W_OK | constants.X_OK).then(
+    // With the dot, a file is ENOTDIR, whatever its mode.
+    const fault = await access(`${path}/.`, constants.W_OK | constants.X_OK).then(
       () => undefined,
       ({ code = 'unknown' }: NodeJS.ErrnoException) => code,
     )

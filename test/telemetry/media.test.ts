@@ -65,16 +65,19 @@ describe('GET /metrics', () => {
   })
 })
 
-test('A gateway that cannot write to the folder for uploads logs it at its start', async ({ start }) => {
-  const file = join(mediaFolder, `file-${randomBytes(6).toString('hex')}`)
-  await mkdir(mediaFolder, { recursive: true })
-  await writeFile(file, 'no folder')
-  const gateway = await start({ env: { MEDIA_STORE: `file:${file}/of/media` } })
+test.for(['', '/of/media'])(
+  'A gateway that cannot write to the folder for uploads logs it at its start: a file%s',
+  async (below, { start }) => {
+    const file = join(mediaFolder, `file-${randomBytes(6).toString('hex')}`)
+    await mkdir(mediaFolder, { recursive: true })
+    await writeFile(file, 'no folder', { mode: 0o755 })
+    const gateway = await start({ env: { MEDIA_STORE: `file:${file}${below}` } })
 
-  expect(await gateway.logged(({ msg }) => msg === 'upload folder is not writable, uploads get 503')).toMatchObject({
-    level: 40,
-    setting: 'MEDIA_STORE',
-    fault: 'ENOTDIR',
-  })
-  expect(await postForm(gateway, '/media', [['file', samples.png]])).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
-})
+    expect(await gateway.logged(({ msg }) => msg === 'upload folder is not writable, uploads get 503')).toMatchObject({
+      level: 40,
+      setting: 'MEDIA_STORE',
+      fault: 'ENOTDIR',
+    })
+    expect(await postForm(gateway, '/media', [['file', samples.png]])).toMatchObject({ status: 503, json: { code: 'store-unavailable' } })
+  },
+)
