@@ -161,6 +161,13 @@ describe('The program', { timeout: 60_000 }, () => {
     expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', code: 'EADDRINUSE', host: '127.0.0.1', port: Number(port) }])
     expect(said.err).toBe('')
   })
+
+  test('says which name it cannot look up', async ({ sandbox }) => {
+    const { ended, lines } = launch({ ...environment(sandbox), HOST: 'nowhere.invalid' })
+
+    expect(await ended).toEqual([1, null])
+    expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', host: 'nowhere.invalid' }])
+  })
 })
 
 describe('A process that gets a signal while it is busy', { timeout: 60_000 }, () => {
