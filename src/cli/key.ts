@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { readCaller } from '../config/file.ts'
+import { accountName } from '../config/file-schema.ts'
 import { makeKey } from '../lib/api-key.ts'
 
 const options = {
@@ -33,6 +34,8 @@ function rowOf(args: string[], sha256: string): { row: string } | { issues: stri
     const argument = argumentOf(path, name)
     issues.set(argument, issues.get(argument) ?? message)
   })
+  if (account !== undefined && !new RegExp(accountName).test(account)) issues.set('--account', `is not a name of the form ${accountName}`)
+  if (caller.expires !== undefined && Date.parse(caller.expires) <= Date.now()) issues.set('--expires', 'is in the past')
   if (issues.size === 0) return { row: `  ${JSON.stringify(name)}: ${JSON.stringify(caller)}` }
   return { issues: [...[...issues].map(([argument, message]) => `${argument}: ${message}`), '', usage] }
 }

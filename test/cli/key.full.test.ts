@@ -85,6 +85,22 @@ describe('npm run key', () => {
     expect(stderr).toContain('--expires: the value is not a day and time that exist')
   })
 
+  test.for([
+    ['0d', '--expires: is in the past'],
+    ['2020-01-01T00:00:00Z', '--expires: is in the past'],
+  ] as const)('makes no row that has expired: %s', ([expires, issue]) => {
+    const { status, stdout, stderr } = run('--name', 'crm', '--account', 'main', '--scope', 'messages:send', '--expires', expires)
+
+    expect([status, stdout, stderr.split('\n')[0]]).toEqual([78, '', issue])
+  })
+
+  test('makes no row for an account that no file can have', () => {
+    const { status, stdout, stderr } = run('--name', 'crm', '--account', 'a b', '--scope', 'messages:send')
+
+    expect([status, stdout]).toEqual([78, ''])
+    expect(stderr).toMatch(/^--account: is not a name of the form /)
+  })
+
   test('shows how it is used when it is asked', () => {
     const { status, stdout, stderr } = run('--help')
 
