@@ -7,7 +7,7 @@ import { createAdmin, listenForAdmin } from './admin.ts'
 import { PreparedTransports } from './afilnet/prepared-transports.ts'
 import { type AppOptions, baseOf, createApp, type Timeouts } from './app.ts'
 import { type Config, storePolicyOf } from './config/config.ts'
-import { warningsOf } from './config/describe.ts'
+import { warningsOf, warningsOfChange } from './config/describe.ts'
 import { watchConfig } from './config/watch.ts'
 import type { Observe } from './events.ts'
 import { createDeadline } from './lib/deadline.ts'
@@ -259,7 +259,7 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
     applied(next, changes) {
       const report = () => {
         observe('configurationReloaded', changes)
-        for (const warning of warningsOf(next)) logger.warn(warning)
+        for (const warning of [...warningsOf(next), ...warningsOfChange(config, next)]) logger.warn(warning)
       }
       const refuse = ({ message }: Error) => observe('configurationReloadFailed', { issues: [{ path: 'wsdl', message }] })
       const reading = reload(parts, next)

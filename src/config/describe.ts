@@ -145,6 +145,19 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
   ]
 }
 
+/** The secrets of the process, which a reload reads and does not apply. */
+const untilRestart = {
+  AFILNET_PROXY: ({ proxyUrl }: Config) => proxyUrl?.href,
+  STORE_URL: ({ storeUrl }: Config) => storeUrl,
+  QUEUE_KEY: ({ queueKeys }: Config) => queueKeys?.join(),
+}
+
+/** What has changed since the start and is not in use. */
+export const warningsOfChange = (used: Config, next: Config): string[] =>
+  Object.entries(untilRestart).flatMap(([name, of]) =>
+    of(used) === of(next) ? [] : [`${name} has changed, and the gateway still uses the former value: restart it`],
+  )
+
 /** Whether Afilnet can fetch files from here. */
 export const isMediaPublic = ({ media, accounts }: Config) =>
   media.url !== undefined || Object.values(accounts).every(({ url }) => isLoopback(url))

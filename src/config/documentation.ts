@@ -70,7 +70,8 @@ export function configurationPage(): string {
 
 <!-- ${made} -->
 
-The gateway reads its environment once at start. It reloads the file of \`GATEWAY_CONFIG\` and secret files when they change.
+The gateway reads its environment once at start. It reloads the file of \`GATEWAY_CONFIG\` and secret files when they change; a new
+\`AFILNET_PROXY\`, \`STORE_URL\` or \`QUEUE_KEY\` counts after a restart, and the log says so.
 \`npm start -- --check\` prints every issue and exits with 78, or prints the configuration by the names of its variables,
 with secrets masked, and exits with 0. Warnings go to standard error and do not change the exit code.
 

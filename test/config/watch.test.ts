@@ -133,6 +133,19 @@ describe('A changed configuration', () => {
     expect(after.status).toBe(200)
   })
 
+  test('of a secret that counts after a restart only is read, and the log says that it is not used', async ({ sandbox, start }) => {
+    const { at, write, env } = files(sandbox)
+    write('store', env.STORE_URL ?? '')
+    write('queue', Buffer.alloc(32, 1).toString('base64'))
+    const { gateway, reloaded } = await open(start, { ...env, STORE_URL: '', STORE_URL_FILE: at('store'), QUEUE_KEY_FILE: at('queue') })
+
+    write('queue', Buffer.alloc(32, 2).toString('base64'))
+    await reloaded()
+
+    const warnings = gateway.log.filter(({ level, msg }) => level === 40 && /restart/.test(String(msg)))
+    expect(warnings.map(({ msg }) => msg)).toEqual(['QUEUE_KEY has changed, and the gateway still uses the former value: restart it'])
+  })
+
   test('is waited for while a secret of it is missing', async ({ sandbox, start }) => {
     const { at, write, config, env } = files(sandbox)
     const { gateway, reloaded } = await open(start, env)
