@@ -56,6 +56,13 @@ describe('.env.example and docs/configuration.md', () => {
     expect(read('docs/configuration.md')).toBe(configurationPage())
   })
 
+  test('names each variable that GATEWAY_CONFIG replaces', () => {
+    const replaced = Object.entries(Variables.properties).flatMap(([name, schema]) => ('single' in schema ? [name] : []))
+    const named = /instead of (.*), which must then not be set/.exec(Variables.properties.GATEWAY_CONFIG.description ?? '')?.[1]
+
+    expect(named?.split(/, | and /).sort()).toEqual(replaced.sort())
+  })
+
   test('explains each variable, and no other', () => {
     const explained = read('.env.example').matchAll(/^# ?([A-Z][A-Z0-9_]+)=|^([A-Z][A-Z0-9_]+)=/gm)
 

@@ -8,7 +8,7 @@ export const several = {
     GATEWAY_CONFIG: text({
       expected: 'the path of a JSON file',
       description:
-        'A JSON file with accounts and callers, instead of AFILNET_USER, AFILNET_PASSWORD, AFILNET_TRANSPORT, AFILNET_URL, AFILNET_TIMEZONE, AFILNET_ROWS, AFILNET_SENT, EVENTS_CHANNELS, EVENTS_INTERVAL_MS, GATEWAY_KEY_SHA256, RATE_LIMIT_PER_MINUTE, WEBHOOK_URL and WEBHOOK_SECRET, which must then not be set. Start from openapi/gateway-config.example.json. The gateway reloads this file and every secret file that it names within seconds after a change, or at once on SIGHUP. An invalid file changes nothing.',
+        'A JSON file with accounts and callers, instead of AFILNET_USER, AFILNET_PASSWORD, AFILNET_TRANSPORT, AFILNET_URL, AFILNET_TOKEN_URL, AFILNET_CLIENT_ID, AFILNET_CLIENT_SECRET, AFILNET_SCOPE, AFILNET_GRANT, AFILNET_JSON_STYLE, AFILNET_WSDL, AFILNET_TIMEZONE, AFILNET_ROWS, AFILNET_SENT, EVENTS_CHANNELS, EVENTS_INTERVAL_MS, GATEWAY_KEY_SHA256, RATE_LIMIT_PER_MINUTE, WEBHOOK_URL and WEBHOOK_SECRET, which must then not be set. Start from openapi/gateway-config.example.json. The gateway reloads this file and every secret file that it names within seconds after a change, or at once on SIGHUP. An invalid file changes nothing.',
       example: '/etc/afilnet-gateway/config.json',
     }),
   },
