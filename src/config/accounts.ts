@@ -92,8 +92,8 @@ export function readMany(path: string, { environment, read, connections, report 
     for (const [i, digest] of (row.keySha256 ?? []).entries()) {
       const at = `${path}.keySha256[${i}]`
       const owner = owners.get(digest)
-      const issue =
-        digestIssue(digest) ?? (owner === undefined ? undefined : `is the digest of ${owner} too; each caller needs a key of its own`)
+      const advice = owner?.startsWith(`${path}.`) ? 'remove one of them' : 'each caller needs a key of its own'
+      const issue = digestIssue(digest) ?? (owner === undefined ? undefined : `is the digest of ${owner} too; ${advice}`)
       if (issue) report(at, issue)
       owners.set(digest, at)
     }

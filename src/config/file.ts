@@ -80,7 +80,7 @@ function parse(text: string, report: Report): unknown {
   const found = findJsonIssue(text)
   try {
     const document = JSON.parse(text)
-    if (found) report('GATEWAY_CONFIG', 'contains a duplicate key')
+    if (found) report('GATEWAY_CONFIG', `contains a duplicate key (line ${found.line} column ${found.column})`)
     return document
   } catch {
     report('GATEWAY_CONFIG', `is not valid JSON (line ${found?.line} column ${found?.column})`) // the parser's own message quotes the file

@@ -189,6 +189,12 @@ describe('A mistake in the file', () => {
     expect(paths[0]).toMatch(/^callers[.[]/)
   })
 
+  test('is one digest twice for one caller', () => {
+    const issues = issuesIn({ ...valid(), callers: { crm: { ...caller(1), keySha256: [digest(1), digest(1)] } } })
+
+    expect(issues).toEqual({ 'callers.crm.keySha256[1]': 'is the digest of callers.crm.keySha256[0] too; remove one of them' })
+  })
+
   test('is one digest for two callers', () => {
     const issues = issuesIn({ ...valid(), callers: { crm: { ...caller(1), keySha256: [digest(1), digest(2)] }, shop: caller(2) } })
 

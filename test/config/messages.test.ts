@@ -150,7 +150,9 @@ describe('An issue', () => {
         'callers.y.account: there is no account of that name (accounts: a, b)',
       ].sort(),
     )
-    expect(issuesOf({ GATEWAY_CONFIG: file('{"accounts":{},"accounts":{}}') })).toContain('GATEWAY_CONFIG: contains a duplicate key')
+    expect(issuesOf({ GATEWAY_CONFIG: file('{\n"accounts":{},\n"callers":{"x":{}, "y":{},\n"x":{}}\n}') })).toContain(
+      'GATEWAY_CONFIG: contains a duplicate key (line 4 column 1)',
+    )
   })
 })
 
