@@ -7,7 +7,10 @@ export type Advice = Record<StoreFault, [detail: string, todo: string]>
 export const fileAdvice: Advice = {
   limit: ['it is larger than STORE_MAX_MB, so every send gets 503', 'Raise STORE_MAX_MB or lower SENDS_KEEP_HOURS'],
   full: ['the disk is full', 'Make room on the disk; the gateway recovers without a restart'],
-  readonly: ['it cannot be written', 'Give the user of the gateway the right to write the file and its folder'],
+  readonly: [
+    'it cannot be read or written',
+    'Give the user of the gateway the right to read and write the file, its -wal and -shm, and their folder',
+  ],
   corrupt: ['it is damaged, or no database', 'Put it aside with its -wal and -shm, and start with a copy or without'],
   busy: ['another process has kept it locked', 'See which process does: a backup that locks the file, or a disk that hangs'],
   io: ['the disk or the path failed', 'Check the path and the log of the system'],

@@ -1,4 +1,4 @@
-import { accessSync, chmodSync, closeSync, constants, fchmodSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, closeSync, constants, existsSync, fchmodSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import { StoreUnavailableError, StoreVersionError } from '../store.ts'
@@ -43,6 +43,7 @@ export function openFile(path: string, busyMs: number): SqliteFile {
   if (!memory) create(path)
   const writable = memory || mayWrite(path)
   if (writable && !memory) alignModes(path)
+  if (!memory) checkReadable(path)
   const db = new DatabaseSync(path, { timeout: busyMs })
   try {
     recognise(db)
@@ -119,6 +120,11 @@ function mayWrite(path: string) {
   } catch {
     return false
   }
+}
+
+/** SQLite says only that it cannot open a file that it may not read, as if the disk had failed. */
+function checkReadable(path: string) {
+  for (const file of [path, `${path}-wal`, `${path}-shm`]) if (existsSync(file)) accessSync(file, constants.R_OK)
 }
 
 /** A process that read the file while it was read-only leaves a read-only -shm behind, which keeps writers out. */

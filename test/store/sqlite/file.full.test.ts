@@ -98,7 +98,7 @@ describe('faults of the file', () => {
 
   // The superuser writes anywhere: it has to give that right away first
   const root = process.getuid?.() === 0
-  const barred = root ? ['setpriv', '--bounding-set=-dac_override', '--'] : []
+  const barred = root ? ['setpriv', '--bounding-set=-dac_override,-dac_read_search', '--'] : []
   test.skipIf(root && !installed('setpriv'))(
     'a read-only file is read, and written once it may be (needs setpriv when run by root)',
     async ({ open, path, remote }) => {
@@ -114,6 +114,21 @@ describe('faults of the file', () => {
       chmodSync(path, 0o600)
       expect(await store.claim(send())).toEqual({ claimed: true })
       expect(await store.list(crm, { limit: 10 })).toHaveLength(2)
+    },
+  )
+
+  test.skipIf(root && !installed('setpriv'))(
+    'a file that may not be read is no broken disk, and is written once it may be (needs setpriv when run by root)',
+    async ({ open, path, remote }) => {
+      const first = await open()
+      await first.claim(send())
+      await first.close()
+      chmodSync(path, 0)
+
+      const { store } = await remote(barred)
+      expect(await refused(store.claim(send()))).toEqual(unavailable('readonly'))
+      chmodSync(path, 0o600)
+      expect(await store.claim(send())).toEqual({ claimed: true })
     },
   )
 
