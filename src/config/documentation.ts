@@ -76,7 +76,8 @@ The gateway reads its environment once at start. It reloads the file of \`GATEWA
 with secrets masked, and exits with 0. Warnings go to standard error and do not change the exit code.
 
 \`npm start\` also reads \`.env\`, if there is one: copy \`.env.example\`. A variable of the environment wins over one in \`.env\`.
-A variable with a \`…_FILE\` form is a secret: the file holds only its value, in UTF-8 without a byte order mark. One newline at its end is ignored.
+A variable with a \`…_FILE\` form is a secret: the file holds only its value, in UTF-8 without a byte order mark. One newline at its end is ignored;
+an empty file is refused.
 
 ${tables.join('\n\n')}
 

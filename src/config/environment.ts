@@ -52,7 +52,8 @@ function readSecret(environment: Environment, name: string, read: ReadFile, repo
   if (environment[name]) return void report(`is set twice: set either ${name} or ${name}_FILE`)
   const { text, issue } = read(path)
   if (text === undefined) return void report(`the file that ${name}_FILE names ${issue}`)
-  return withoutNewline(text)
+  const value = withoutNewline(text)
+  return value === '' ? void report(`the file that ${name}_FILE names is empty`) : value
 }
 
 /** What was found where it is not secret, what is expected, and what to write instead where that is plain. */

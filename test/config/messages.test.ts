@@ -123,10 +123,19 @@ describe('An issue', () => {
     ['in UTF-16', () => inFile(Buffer.from('\ufefffake-canary', 'utf16le')), 'is UTF-16 or binary; save it as UTF-8'],
     ['in UTF-16 without a mark', () => inFile(Buffer.from('fake-canary', 'utf16le')), 'is UTF-16 or binary; save it as UTF-8'],
     ['in Latin-1', () => inFile(Buffer.from('contraseña', 'latin1')), 'is not UTF-8'],
+    ['that is empty', () => inFile(Buffer.from('\n')), 'is empty'],
     ['that is a directory', () => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: folder }), 'is a directory, not a file'],
     ['that does not exist', () => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: join(folder, 'none') }), 'does not exist'],
   ])('says why a secret file cannot be used: one %s', ([, environment, fault]) => {
     expect(issuesOf({ ...valid, ...environment() })).toEqual([`AFILNET_PASSWORD: the file that AFILNET_PASSWORD_FILE names ${fault}`])
+  })
+
+  test('is the empty file of a secret that has a default, or none', () => {
+    const environment = { ...valid, STORE_URL_FILE: file(''), AFILNET_PROXY_FILE: file(''), QUEUE_KEY_FILE: file('\r\n') }
+
+    expect(issuesOf(environment).sort()).toEqual(
+      ['AFILNET_PROXY', 'QUEUE_KEY', 'STORE_URL'].map(name => `${name}: the file that ${name}_FILE names is empty`),
+    )
   })
 
   test('of the configuration file quotes what is not secret', () => {
