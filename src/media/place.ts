@@ -13,11 +13,13 @@ export function readMediaPlace(text: string): MediaPlace | undefined {
   if (path !== undefined) return { kind: 'folder', path }
   const url = text.startsWith('s3://') ? URL.parse(text) : null
   if (!url || url.username || url.password || url.hash || !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(url.host)) return undefined
-  const { endpoint, region, ...others } = Object.fromEntries(url.searchParams)
+  const query = Object.fromEntries(url.searchParams)
+  const { endpoint, region, ...others } = query
+  const isTwice = url.searchParams.size > Object.keys(query).length
   const at = endpoint === undefined ? undefined : URL.parse(endpoint)
   const isValid = endpoint === undefined || (at && /^https?:$/.test(at.protocol) && !at.username && !at.password)
   const prefix = decoded(url.pathname)?.replace(/^\/+|\/+$/g, '')
-  if (!isValid || prefix === undefined || Object.keys(others).length > 0 || url.pathname.includes('..')) return undefined
+  if (!isValid || isTwice || prefix === undefined || Object.keys(others).length > 0 || url.pathname.includes('..')) return undefined
   return { kind: 's3', bucket: url.host, prefix: prefix && `${prefix}/`, ...(endpoint && { endpoint }), ...(region && { region }) }
 }
 

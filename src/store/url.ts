@@ -43,8 +43,14 @@ function placeOf(parts: Record<string, string | undefined>): ServerPlace | undef
   const [db = '', ...more] = segments
   const query = new URLSearchParams(parts.query)
   const known = sentinel ? ['sentinel_username', 'sentinel_password'] : []
+  const names = [...query.keys()]
   const isValid = hosts.every(({ host, port }) => host !== '' && port > 0 && port < 65_536) && more.length === 0 && /^\d{0,4}$/.test(db)
-  if (!isValid || (sentinel ? master === '' : hosts.length > 1) || [...query.keys()].some(name => !known.includes(name))) return undefined
+  if (
+    !isValid ||
+    (sentinel ? master === '' : hosts.length > 1) ||
+    !names.every((name, i) => known.includes(name) && names.indexOf(name) === i)
+  )
+    return undefined
   return {
     kind: 'server',
     tls: parts.tls === 's',

@@ -121,6 +121,7 @@ describe('MEDIA_STORE', () => {
     ['s3://bucket/p?enpoint=http://host', undefined],
     ['s3://bucket/a%20b', { kind: 's3', bucket: 'bucket', prefix: 'a b/' }],
     ['s3://bucket/100%', undefined],
+    ['s3://bucket/p?region=eu-west-1&region=eu-west-2', undefined],
     ['file:', undefined],
     ['./data/media', undefined],
     ['https://bucket', undefined],

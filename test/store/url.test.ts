@@ -58,6 +58,7 @@ describe('The URL of a store', () => {
     'redis://host/#fragment',
     'redis+sentinel://host',
     'redis+sentinel://host/ours?sentinel_passwort=fake',
+    'redis+sentinel://host/ours?sentinel_password=fake&sentinel_password=other',
     'redis+sentinel://one,,two/ours',
   ])('%j is none', url => {
     expect(readStoreUrl(url)).toBeUndefined()
