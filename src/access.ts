@@ -102,6 +102,12 @@ export function normalizeDestination(platform: string, destination: string): str
   return /^\d{7,15}$/.test(digits) ? digits : destination
 }
 
+/** The names that a recipient may have: on a platform one, on any platform also that of a WhatsApp number. */
+export const namesOf = (platform: string | undefined, destination: string): string[] =>
+  platform === undefined
+    ? [...new Set([destination, normalizeDestination('whatsapp', destination)])]
+    : [normalizeDestination(platform, destination)]
+
 /**
  * The patterns that mean the same for normalized destinations; the pattern alone if it is normalized already.
  *

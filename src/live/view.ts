@@ -1,4 +1,4 @@
-import { allows, type ChatLimit, type TokenGrant } from '../access.ts'
+import { allows, type ChatLimit, namesOf, type TokenGrant } from '../access.ts'
 import type { EventType, NewEvent } from '../store/event-log.ts'
 import type { SendRow } from '../store/store.ts'
 
@@ -14,7 +14,8 @@ export type View = { key: string; passes(event: NewEvent): boolean }
 /** The events that a caller may see and asks for. A `gap` passes every filter of types. */
 export function createView({ name, chats, token }: Viewer, filters: Filters): View {
   const { types, platform, platformId, destination } = filters
-  const asked = [platform, platformId, destination] as const
+  const names = destination === undefined ? undefined : namesOf(platform, destination)
+  const asked = [platform, platformId] as const
 
   function passes(event: NewEvent): boolean {
     if (types && event.type !== 'gap' && !types.includes(event.type)) return false
@@ -22,6 +23,7 @@ export function createView({ name, chats, token }: Viewer, filters: Filters): Vi
     // A gap of a channel, or of the whole log, concerns every conversation in it.
     const isWide = event.type === 'gap'
     if (!asked.every((value, i) => value === undefined || found[i] === value || (isWide && found[i] === null))) return false
+    if (names && !names.includes(event.destination ?? '') && !(isWide && event.destination === null)) return false
     if (event.type === 'send.updated' && !isOwn(event)) return false
     const known = isWide ? found.filter(value => value !== null) : found
     return known.length === 0 || allows(chats, ...known)

@@ -2,7 +2,6 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { normalizeDestination } from '../access.ts'
 import { prefers } from '../lib/prefers.ts'
 import { openWord } from '../lib/string-enum.ts'
 import type { Reader } from '../live/consumers.ts'
@@ -152,7 +151,7 @@ function filtersOf({ limit = 50, wait = 0, type, platform, platformId, destinati
     ...(type !== undefined && { types: type.split(',') as EventType[] }), // as the schema has checked
     ...(platform !== undefined && { platform }),
     ...(platformId !== undefined && { platformId }),
-    ...(destination !== undefined && { destination: normalizeDestination(platform ?? 'whatsapp', destination) }),
+    ...(destination !== undefined && { destination }),
   }
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import { normalizeDestination, type TokenGrant } from '../access.ts'
+import type { TokenGrant } from '../access.ts'
 import { oneOf } from '../lib/string-enum.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import type { SendReader } from '../sends/reads.ts'
@@ -99,10 +99,8 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
     return sends.find(readerOf(request), params.id, call.cancellation)
   })
   app.get('/sends', { config: anyKey(), schema: listSends, preValidation: readLimit }, (request, reply) => {
-    const { limit = 20, destination, ...filters } = request.query
+    const { limit = 20, ...filters } = request.query
     reply.header('cache-control', 'no-store')
-    const name = destination === undefined ? undefined : normalizeDestination(filters.platform ?? 'whatsapp', destination)
-    const given = { ...filters, ...(name !== undefined && { destination: name }), limit }
-    return sends.list(readerOf(request), given, request.call.cancellation)
+    return sends.list(readerOf(request), { ...filters, limit }, request.call.cancellation)
   })
 }

@@ -1,4 +1,4 @@
-import { allows, type TokenGrant } from '../access.ts'
+import { allows, namesOf, type TokenGrant } from '../access.ts'
 import { Problem } from '../problem/problem.ts'
 import { type ReadCancellation, type Sender, type SendFilter, type SendRow, type Store, within } from '../store/store.ts'
 import { cursorOf, idOf } from './cursor.ts'
@@ -30,10 +30,13 @@ export function createSendReads({ store, base, timeoutMs }: { store: Store; base
 
     async list(reader, { cursor, limit, ...given }, cancellation) {
       const before = cursor === undefined ? undefined : idOf(cursor)
-      const filters = filtersOf(reader, given)
-      if (!filters) return { items: [] }
-      const page = store.list(reader, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) }, cancellation)
-      const rows = await within(timeoutMs, page).catch(throwUnavailable)
+      const pages = namedIn(given).map(async named => {
+        const filters = filtersOf(reader, named)
+        if (!filters) return []
+        const page = store.list(reader, { ...filters, limit: limit + 1, ...(before !== undefined && { before }) }, cancellation)
+        return within(timeoutMs, page).catch(throwUnavailable)
+      })
+      const rows = newestFirst(await Promise.all(pages))
       const items = rows.slice(0, limit).map(row => describeSend(row, base))
       const last = items.at(-1)
       return { items, ...(rows.length > limit && last && { nextCursor: cursorOf(last.id) }) }
@@ -46,6 +49,19 @@ export const maySee = ({ token }: SendReader, { actor, platform, platformId, des
   !token || (actor === token.actor && allows([token.chat], platform, platformId, destination))
 
 type Filters = Omit<SendFilter, 'before' | 'limit'>
+
+/** The filters, once for each name that the recipient may have. */
+function namedIn(filters: Filters): Filters[] {
+  const { platform, destination } = filters
+  if (destination === undefined) return [filters]
+  return namesOf(platform, destination).map(name => ({ ...filters, destination: name }))
+}
+
+/** The rows of all pages, each once. */
+function newestFirst(pages: SendRow[][]): SendRow[] {
+  const rows = new Map(pages.flat().map(row => [row.id, row]))
+  return [...rows.values()].sort((a, b) => (a.id < b.id ? 1 : -1))
+}
 
 /** The filters as the ledger takes them; nothing if no send of the token passes them. */
 function filtersOf({ token }: SendReader, filters: Filters): Filters | undefined {

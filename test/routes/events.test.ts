@@ -52,6 +52,21 @@ describe('GET /events', () => {
     expect(await drained).toBe(true)
   })
 
+  test('is filtered by a recipient as an event names it, or by a WhatsApp number in any spelling', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { ...env, EVENTS_CHANNELS: 'whatsapp/100,telegram/200' } })
+    await watching(gateway)
+    const formatted = '+34 699-999-999'
+    const telegram = { platform: 'telegram', platformid: '200', destination: formatted }
+    const ids = [{ ...chat, destination: '34699999999' }, telegram, chat].map(to => sandbox.receive({ ...to, message: 'Hello' }))
+
+    const idsOf = async (query: string) =>
+      (await gateway.get(`/events${query}`)).json.items.map((event: { messageId: string }) => event.messageId).sort()
+    await expect.poll(() => idsOf(''), soon).toEqual(ids.toSorted())
+    expect(await idsOf(`?destination=${encodeURIComponent(formatted)}`)).toEqual(ids.slice(0, 2).sort())
+    expect(await idsOf(`?platform=telegram&destination=${encodeURIComponent(formatted)}`)).toEqual(ids.slice(1, 2))
+    expect(await idsOf('?destination=34699999999')).toEqual(ids.slice(0, 1))
+  })
+
   test('answers headers at once to HEAD, refuses what is no cursor, and wants a stream to be preferred', async ({ start }) => {
     const gateway = await start({
       env,

@@ -62,6 +62,20 @@ describe('GET /sends', () => {
     expect(items.map(({ id }: { id: string }) => id)).toEqual(count === 1 ? [odd.json.sendId] : [])
   })
 
+  test('finds a recipient by the name that a send shows, and a WhatsApp number in any spelling, on all platforms', async ({ gateway }) => {
+    const number = '+34 699-999-999'
+    const post = async (channel: string) => (await say(gateway, {}, hello, `/chats/${channel}/${encodeURIComponent(number)}`)).json
+    const [whatsapp, telegram] = [await post('whatsapp/100'), await post('telegram/200')]
+    await say(gateway, {})
+
+    expect([whatsapp.destination, telegram.destination]).toEqual(['34699999999', number])
+    const first = (await gateway.get(`/sends?destination=${encodeURIComponent(number)}&limit=1`)).json
+    expect(first.items).toEqual([telegram])
+    expect(await list(gateway, `?destination=${encodeURIComponent(number)}&cursor=${first.nextCursor}`)).toEqual([whatsapp])
+    expect(await list(gateway, `?destination=${encodeURIComponent(number)}&platform=whatsapp`)).toEqual([whatsapp])
+    expect(await list(gateway, '?destination=34699999999')).toEqual([whatsapp])
+  })
+
   test('pages without gaps or repeats while more arrives, 20 at a time', async ({ gateway }) => {
     const made = await Promise.all(Array.from({ length: 45 }, () => say(gateway, {})))
     const seen: string[] = []
