@@ -1,3 +1,4 @@
+import { namesOf, normalizeDestination } from '../../access.ts'
 import { writtenKey } from '../../sends/request.ts'
 import type { LoggedEvent } from '../../store/event-log.ts'
 import type { MediaRow } from '../../store/media.ts'
@@ -6,10 +7,16 @@ import { conversationsOf, eventsOf } from './events.ts'
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
 import { filesOf, isOf } from './media.ts'
 
+type Named = { platform?: string | null; destination: string | null }
+
+/** The name of a recipient: earlier releases stored a number as the caller wrote it. */
+const nameOf = ({ platform, destination }: Named) => destination && normalizeDestination(platform ?? '', destination)
+
 /** Prints every send, event, known conversation, failed delivery and file as a line of JSON, or those of one destination. */
 export async function exportRows(ledger: Ledger, destination: string | undefined, print: Print): Promise<boolean> {
-  const isWanted = (row: { destination: string | null }) => destination === undefined || row.destination === destination
-  async function printLines<R extends { destination: string | null }>(rows: readonly R[], shownAs: (row: R) => object) {
+  const names = destination === undefined ? undefined : namesOf(undefined, destination)
+  const isWanted = (row: Named) => names?.some(name => name === row.destination || name === nameOf(row)) ?? true
+  async function printLines<R extends Named>(rows: readonly R[], shownAs: (row: R) => object) {
     const lines = rows.filter(isWanted).map(row => `${JSON.stringify(shownAs(row))}\n`)
     if (lines.length > 0) await print(lines.join(''))
   }

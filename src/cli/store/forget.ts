@@ -1,3 +1,4 @@
+import { namesOf } from '../../access.ts'
 import type { MediaPlace } from '../../media/place.ts'
 import { StoreUnavailableError } from '../../store/store.ts'
 import { CommandError, type Ledger, type Print } from './ledger.ts'
@@ -7,7 +8,13 @@ import { forgetMedia } from './media.ts'
 export async function forget(ledger: Ledger, destination: string, place: MediaPlace, print: Print): Promise<boolean> {
   await ledger.expireLeases().catch(ledger.fail) // sends that a dead gateway left pending could not be erased
   const files = await forgetMedia(ledger, destination, place) // first: `forget` removes the traces of their rows, too
-  const { gone, pending } = await ledger.forget(destination).catch(error => ledger.fail(unfinished(error)))
+  const sum = { gone: 0, pending: 0 }
+  for (const name of namesOf(undefined, destination)) {
+    const { gone, pending } = await ledger.forget(name).catch(error => ledger.fail(unfinished(error)))
+    sum.gone += gone
+    sum.pending += pending
+  }
+  const { gone, pending } = sum
   await print(`gone      ${gone}\npending   ${pending}\n${files > 0 ? `files     ${files}\n` : ''}`)
   if (pending > 0)
     await print('Pending sends are not erased. They end within the time of one call to Afilnet: run the command again then.\n')

@@ -34,6 +34,24 @@ describe('npm run store -- export', () => {
       ).toEqual(theirs)
   })
 
+  test('knows a number however it is written, also by an earlier release', async ({ path, open, run }) => {
+    const written = '+34 699-999-999'
+    const theirs = [
+      settled({ destination: number }),
+      settled({ destination: written }),
+      settled({ destination: written, platform: 'telegram' }),
+    ]
+    await (await open(path)).load([...theirs, settled()])
+
+    const exported = async (name: string) =>
+      (await run(['export', '--destination', name])).stdout
+        .trimEnd()
+        .split('\n')
+        .map(line => JSON.parse(line))
+    expect(await exported('(+34) 699 999 999')).toEqual(theirs.slice(0, 2))
+    expect(await exported(written)).toEqual(theirs)
+  })
+
   test('holds still for a slow reader, and ends in silence when it leaves', async ({ path, open, program }) => {
     const store = await open(path)
     await fill(

@@ -28,6 +28,21 @@ describe('npm run store -- forget', () => {
     for (const bytes of bytesOf(path)) expect(bytes.includes(number)).toBe(false)
   })
 
+  test('erases a number however it is written, and the name as it is on other platforms', async ({ path, open, run }) => {
+    const written = '+34 699-999-999'
+    const store = await open(path)
+    const theirs = [
+      settled({ destination: number }),
+      settled({ destination: written, platform: 'telegram' }),
+      settled({ destination: written }),
+    ]
+    await store.load([...theirs, settled()])
+
+    const { code, stdout, stderr } = await run(['forget', '-'], { input: `${written}\n` })
+    expect({ code, stderr, ...figures(stdout) }).toEqual({ code: 0, stderr: '', gone: 3, pending: 0 })
+    expect(await dumpOf(store)).toMatchObject([{ destination: '34600000000' }])
+  })
+
   test('leaves a send that runs, says so with its exit code, and takes it once it has ended', async ({
     start,
     sandbox,
