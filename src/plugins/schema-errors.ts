@@ -28,7 +28,7 @@ export type Violation = {
 }
 
 /** Says which part of a request its schema refuses, what was found there and what is expected. Texts of a customer are described, never quoted. */
-export function schemaProblem(violation: Violation, context: string | undefined, { raw }: FastifyRequest): Problem {
+export function schemaProblem(violation: Violation, context: string | undefined, { raw, body }: FastifyRequest): Problem {
   const { keyword, instancePath, params } = violation
   const property = params.missingProperty ?? params.additionalProperty
   const pointer = property === undefined ? instancePath : `${instancePath}/${escaped(String(property))}`
@@ -43,10 +43,7 @@ export function schemaProblem(violation: Violation, context: string | undefined,
       return invalidParameter('header', name, times > 1 ? `occurs ${times} times; send it once` : issueOf(violation))
     }
     default:
-      return invalidBody(
-        pointer,
-        keyword === 'type' && pointer === '' ? `is ${kindOf(violation.data)}; expected a JSON object` : issueOf(violation),
-      )
+      return invalidBody(pointer, keyword === 'type' && pointer === '' ? `is ${kindOf(body)}; expected a JSON object` : issueOf(violation))
   }
 }
 
@@ -102,6 +99,7 @@ const listed = (words: unknown[]) => `one of ${words.join(', ')}`
 
 /** A short word or a number as it is, another string by its length, anything else by its kind. */
 function shown(value: unknown): string {
+  if (typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER) return 'a very large number' // not the one that was written
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   if (typeof value !== 'string' || value === '') return kindOf(value)
   return /^[\w .-]{1,24}$/.test(value) ? JSON.stringify(value) : `a string of ${[...value].length} characters`

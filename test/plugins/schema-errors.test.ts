@@ -109,6 +109,7 @@ describe('A refused body', () => {
   test.for([
     ['messages', {}, '/message', 'is missing'],
     ['messages', { message: 5 }, '/message', 'is 5; expected a string that is not empty'],
+    ['messages', { message: -(2 ** 53) }, '/message', 'is a very large number; expected a string that is not empty'],
     ['messages', { message: null }, '/message', 'is null; expected a string that is not empty'],
     ['messages', { message: ['secret text'] }, '/message', 'is a list; expected a string that is not empty'],
     ['messages', { message: '' }, '/message', 'is empty; expected a string that is not empty'],
@@ -192,6 +193,12 @@ describe('A refused body', () => {
     })
 
     expect({ status, detail: json.detail, errors: json.errors }).toEqual({ status: 400, detail, errors: undefined })
+  })
+
+  test.for(['messages', 'files'])('is missing where %s get none', async (resource, { gateway }) => {
+    const { status, json } = await gateway.request(`${chat}/${resource}`, { method: 'POST' })
+
+    expect({ status, detail: json.detail }).toEqual({ status: 400, detail: expect.stringMatching(/^The body is missing[;.]/) })
   })
 
   test.for([
