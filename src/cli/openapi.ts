@@ -56,7 +56,7 @@ Every error is \`application/problem+json\` (RFC 9457). Decide on these members:
 - \`code\` is stable. Each code has a section below, and the gateway explains it at \`GET /problems/{code}\`.
 - \`outcome\` is \`not_applied\` (nothing happened at Afilnet) or \`unknown\` (a message may have been sent).
 - \`retry\` is \`yes\` (repeat the request), \`same-key\` (repeat it with the same \`Idempotency-Key\`) or \`no\`.
-- \`errors\` lists each part of the request that is refused. \`pointer\` is a JSON pointer into the body. With \`in\` (\`path\`, \`query\` or \`header\`), it is \`/\` and the name of the parameter.
+- \`errors\` names the part of the request that is refused; of several, the first that was found. \`pointer\` is a JSON pointer into the body. With \`in\` (\`path\`, \`query\` or \`header\`), it is \`/\` and the name of the parameter.
 - \`upstreamCode\` is the error code of Afilnet, if there is one. \`sendId\` names the send for \`GET /sends/{id}\`. \`requestId\` finds the request in the log.
 `
 

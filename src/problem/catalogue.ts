@@ -211,7 +211,7 @@ export const catalogue = {
   'send-quota-exceeded': {
     status: 429,
     title: 'No sends left for today',
-    meaning: 'This key is over its sends of the day (UTC). Nothing was sent.',
+    meaning: 'This key is over its sends or attempts of the day (UTC). Nothing was sent.',
     action: 'Repeat the request after `Retry-After`, when the next day starts, or ask the operator for a higher limit.',
     retryAfterS: 60,
   },

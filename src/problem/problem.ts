@@ -101,7 +101,7 @@ export const ProblemBody = Type.Object(
           pointer: Type.String({ description: 'JSON pointer into the body, or `/` and the name of the parameter', examples: ['/fileUrl'] }),
           detail: Type.String({ description: 'What was found there and what is expected' }),
         }),
-        { description: 'Each part of the request that is refused' },
+        { description: 'The part of the request that is refused; of several, the first that was found' },
       ),
     ),
   },
