@@ -25,6 +25,6 @@ const maxRetryAfterS = 3_600
 /** Seconds from a `Retry-After` in either of its forms. */
 export function retryAfter({ 'retry-after': value }: IncomingHttpHeaders): number | undefined {
   if (value === undefined) return undefined
-  const seconds = /^\d{1,9}$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
-  return Number.isFinite(seconds) ? Math.min(maxRetryAfterS, Math.max(1, seconds)) : undefined
+  const seconds = /^\s*\d+\s*$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
+  return Number.isNaN(seconds) ? undefined : Math.min(maxRetryAfterS, Math.max(1, seconds))
 }

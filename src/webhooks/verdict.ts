@@ -28,6 +28,6 @@ export function pauseMs(pauses: number, random: number, retryAfterMs: number): n
 /** The wait that a `Retry-After` asks for, in seconds or as a date; 0 for none. */
 export function readRetryAfter(header: string | undefined, now: number): number {
   if (header === undefined) return 0
-  const ms = /^\s*\d{1,9}\s*$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - now
-  return Number.isFinite(ms) ? Math.max(0, ms) : 0
+  const ms = /^\s*\d+\s*$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - now
+  return Number.isNaN(ms) ? 0 : Math.max(0, ms)
 }

@@ -72,7 +72,9 @@ describe("Afilnet's Retry-After on 429", () => {
 
   test.for([
     ['7', 7, 7],
+    ['7 ', 7, 7],
     ['0', 1, 1],
+    ['9999999999', 3_600, 3_600],
     [inSeconds(900), 300, 901],
     [inSeconds(-60), 1, 1],
     ['soon', 1, 1],

@@ -120,6 +120,7 @@ describe('an endpoint that is down', () => {
   test.for([
     ['120', 120],
     ['3600', 600],
+    ['9999999999', 600],
   ] as const)('is given the time of Retry-After: %s', async ([retryAfter, seconds], { append, clock, live, receiver, webhooks: _ }) => {
     receiver.answer = () => response => void response.writeHead(503, { 'retry-after': retryAfter }).end()
     await append('a1')
