@@ -24,7 +24,7 @@ export function createRateWindows({ windowMs, maxKeys }: { windowMs: number; max
 
   return {
     count(key: string, max: number): RateStatus {
-      const now = performance.now()
+      const now = Math.floor(performance.now()) // whole milliseconds: with fractions, a new window can seem longer than it is
       const window = windowOf(key, now)
       window.count++
       return { max, remaining: Math.max(0, max - window.count), resetMs: window.endsAt - now, isExceeded: window.count > max }

@@ -19,6 +19,15 @@ describe('A window', () => {
     expect(windows.count('a', 2)).toEqual({ max: 2, remaining: 1, resetMs: 60_000, isExceeded: false })
   })
 
+  test('is as long as it says from its first event, at any instant', () => {
+    const windows = createRateWindows({ windowMs: 60_000, maxKeys: 10 })
+    for (const now of [5_536.1, 5_607.801]) {
+      vi.spyOn(performance, 'now').mockReturnValue(now)
+      expect(windows.count(String(now), 1).resetMs).toBe(60_000)
+    }
+    vi.restoreAllMocks()
+  })
+
   test('is shared with no other key', () => {
     const windows = start()
     windows.count('a', 1)
