@@ -35,7 +35,8 @@ export class CircuitBreaker {
   #state: 'closed' | 'open' | 'probing' = 'closed'
   #openings = 0
   #probeMs = 0
-  #probeAt = 0
+  #openedAt = 0
+  #waitMs = 0
 
   constructor(options: CircuitBreakerOptions) {
     this.#options = options
@@ -45,7 +46,8 @@ export class CircuitBreaker {
   get retryAfterS(): number | undefined {
     if (this.#state === 'closed') return undefined
     if (this.#state === 'probing') return 1
-    const leftMs = this.#probeAt - Date.now()
+    const openMs = Date.now() - this.#openedAt
+    const leftMs = openMs < 0 ? 0 : this.#waitMs - openMs // a clock that went back must not make the wait longer
     return leftMs > 0 ? Math.ceil(leftMs / 1000) : undefined
   }
 
@@ -89,7 +91,8 @@ export class CircuitBreaker {
   #open(waitMs: number) {
     this.#state = 'open'
     this.#openings++
-    this.#probeAt = Date.now() + waitMs
+    this.#openedAt = Date.now()
+    this.#waitMs = waitMs
   }
 }
 

@@ -6,7 +6,7 @@ export class RetryBudget {
 
   recordCall() {
     const now = Date.now()
-    if (now - this.#startedAt > 10_000) {
+    if (Math.abs(now - this.#startedAt) > 10_000) {
       this.#startedAt = now
       this.#calls = this.#retries = 0
     }

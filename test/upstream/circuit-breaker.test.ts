@@ -98,6 +98,16 @@ describe('a breaker', () => {
     expect([breaker.retryAfterS, breaker.isOpen]).toEqual([undefined, false])
   })
 
+  plain('tries again at once if the clock was set back', () => {
+    const { breaker, open, end } = opened()
+    open()
+    at(-3_600_000)
+
+    expect([breaker.retryAfterS, breaker.isOpen]).toEqual([undefined, true])
+    end('failed')
+    expect(breaker.retryAfterS).toBe(4)
+  })
+
   plain('tells once that it opens, however many probes fail, and once that it closes', () => {
     const { open, end, moves } = opened()
     open()
