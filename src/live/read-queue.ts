@@ -2,6 +2,7 @@ import { type Cause, readConversation } from './conversation-read.ts'
 import { type Channel, ReadError } from './ports.ts'
 import { gapIn, type Term } from './term.ts'
 
+/** Times are those of `performance.now`. */
 type Waiting = Cause & {
   since: number
   tries: number
@@ -38,12 +39,12 @@ export class ReadQueue {
   }
 
   add(destination: string, cause: Cause) {
-    this.#waiting.set(destination, { ...cause, since: Date.now(), tries: 0, dueAt: 0 })
+    this.#waiting.set(destination, { ...cause, since: performance.now(), tries: 0, dueAt: 0 })
   }
 
   /** Begins all reads that are due, as far as there is room. */
   readDue() {
-    const now = Date.now()
+    const now = performance.now()
     for (const [destination, waiting] of this.#waiting) {
       if (this.#reading.size >= maxReads || this.#options.term.signal.aborted) return
       if (this.#reading.has(destination) || waiting.dueAt > now) continue
@@ -60,7 +61,7 @@ export class ReadQueue {
     try {
       const result = await readConversation(term, { ...channel, destination }, waiting)
       if (!result) return
-      if (result.isSettled || Date.now() - waiting.since > maxUnsettledMs) this.#settle(destination, waiting)
+      if (result.isSettled || performance.now() - waiting.since > maxUnsettledMs) this.#settle(destination, waiting)
       else this.#retry(destination, waiting, term.options.intervalMs, result.beganAt)
     } catch (error) {
       if (!(error instanceof ReadError)) return term.fail(error)
@@ -78,7 +79,7 @@ export class ReadQueue {
 
   #retry(destination: string, waiting: Waiting, pauseMs: number, absentAt: number | undefined) {
     const next = this.#waiting.get(destination)
-    if (next) this.#waiting.set(destination, { ...next, absentAt, tries: waiting.tries + 1, dueAt: Date.now() + pauseMs })
+    if (next) this.#waiting.set(destination, { ...next, absentAt, tries: waiting.tries + 1, dueAt: performance.now() + pauseMs })
   }
 
   /** A list beyond the size limit stays one: it is read again when getchats shows another change. */

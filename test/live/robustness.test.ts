@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { getMessages } from '../../src/afilnet/operations.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
 import { canaries } from '../gateway.ts'
@@ -92,6 +92,19 @@ describe('Each message is one event', () => {
     const [last] = receive(sandbox, 'Last') // what getchats does not show is found with the next change
 
     await expect.poll(() => created(polling)).toEqual([early, late, last])
+  })
+
+  test('where the clock is set back before a conversation is read again', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling({ channels: ['whatsapp/100'] })
+    await quiet(polling)
+    sandbox.answer({ method: 'getmessages', status: 429, headers: { 'retry-after': '1' } })
+    const ids = receive(sandbox, 'One')
+    await expect.poll(() => polling.observed.some(({ event, details }) => event === 'upstreamAnswered' && details.fault)).toBe(true)
+    const { now } = Date
+    vi.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000)
+    onTestFinished(() => void vi.restoreAllMocks())
+
+    await expect.poll(() => created(polling)).toEqual(ids)
   })
 
   test('where a list shrinks, and grows again', async ({ startPolling, sandbox }) => {
