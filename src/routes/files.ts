@@ -180,8 +180,8 @@ function requirePublicUrl(pointer: string, value: string) {
 function urlIssue(value: string): string | undefined {
   const odd = /[\s\p{Cc}\\]/u.exec(value)
   if (odd) {
-    const what = odd[0] === ' ' ? 'a blank' : odd[0] === '\\' ? 'a backslash' : 'a control character or line break'
-    return `contains ${what} at position ${odd.index + 1}; percent-encode it`
+    const what = /\p{Zs}/u.test(odd[0]) ? 'a blank' : odd[0] === '\\' ? 'a backslash' : 'a control character or line break'
+    return `contains ${what} at position ${[...value.slice(0, odd.index)].length + 1}; percent-encode it`
   }
   const scheme = /^([a-z][a-z0-9+.-]{0,19}):/i.exec(value)?.[1]
   if (scheme === undefined) return 'is not an absolute URL; it begins with http:// or https://'

@@ -140,6 +140,12 @@ describe('A refused body', () => {
       '/fileUrl',
       'contains a blank at position 23; percent-encode it',
     ],
+    [
+      'files',
+      { type: 'image', fileUrl: 'https://example.com/😀\u00a0.jpg' },
+      '/fileUrl',
+      'contains a blank at position 22; percent-encode it',
+    ],
     ['files', { type: 'image', fileUrl: 'https://example.com\\a' }, '/fileUrl', 'contains a backslash at position 20; percent-encode it'],
     ['files', { type: 'image', fileUrl: '/menu.jpg' }, '/fileUrl', 'is not an absolute URL; it begins with http:// or https://'],
     ['files', { type: 'image', fileUrl: 'ftp://example.com/a' }, '/fileUrl', 'has the scheme ftp; only http and https are allowed'],
