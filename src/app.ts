@@ -23,6 +23,7 @@ import { completeEtag } from './plugins/etag.ts'
 import { jsonBody } from './plugins/json-body.ts'
 import { lazyCompilers } from './plugins/lazy-schemas.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
+import { pipelining } from './plugins/pipelining.ts'
 import { createMistakeCounter, createRequestLimit, limitMistakes } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
 import { beginRequest, type RequestSteps, requestSteps } from './plugins/request-steps.ts'
@@ -181,6 +182,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(requestSteps, steps)
   await app.register(streams, { lifecycle, onSend: steps.onSend })
   await app.register(jsonBody)
+  await app.register(pipelining)
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })

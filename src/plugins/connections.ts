@@ -13,6 +13,8 @@ export type Connection = {
   answeredEarly: IncomingMessage | undefined
   /** Bytes came that are no request: nothing more is read. */
   unreadable: boolean
+  /** The answers that tell the caller that they are the last one. */
+  closing: FastifyReply[] | undefined
 }
 
 export type CallerConnections = { all: ReadonlySet<Connection> }
@@ -21,9 +23,20 @@ const property = Symbol('connection')
 
 /** The connection of a socket: a property, since a long-lived map would promote the requests that its entries hold. */
 export function connectionOf(socket: Socket & { [property]?: Connection }): Connection {
-  socket[property] ??= { socket, open: [], idleSince: performance.now(), answeredEarly: undefined, unreadable: false }
+  socket[property] ??= { socket, open: [], idleSince: performance.now(), answeredEarly: undefined, unreadable: false, closing: undefined }
   return socket[property]
 }
+
+/** Notes that an answer closes its connection. */
+export function closeAfter(reply: FastifyReply) {
+  const connection = connectionOf(reply.request.raw.socket)
+  connection.closing ??= []
+  connection.closing.push(reply)
+}
+
+/** Resolves once these answers are written as a whole, or never will be. */
+export const answered = (replies: readonly FastifyReply[]) =>
+  Promise.all(replies.map(({ raw }) => new Promise(resolve => raw.once('close', resolve))))
 
 type ConnectionLimits = {
   max: number

@@ -1,5 +1,6 @@
 import type { Lifecycle } from '../lib/lifecycle.ts'
 import { Problem } from '../problem/problem.ts'
+import { closeAfter } from './connections.ts'
 import type { Check, Cleanup, Completion } from './request-steps.ts'
 
 declare module 'fastify' {
@@ -26,7 +27,9 @@ export function createDraining(lifecycle: Lifecycle) {
   }
   /** Sends callers that keep their connection to another process, before this one closes it. */
   const endKeepAlive: Completion = (_, reply, payload) => {
-    if (lifecycle.phase !== 'serving') reply.header('connection', 'close')
+    if (lifecycle.phase === 'serving') return payload
+    closeAfter(reply)
+    reply.header('connection', 'close')
     return payload
   }
   return { refuse, release, endKeepAlive }

@@ -7,6 +7,7 @@ import type { ProblemCode } from '../problem/catalogue.ts'
 import { undecodable } from '../problem/invalid-request.ts'
 import { problemOf } from '../problem/of-upstream.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
+import { closeAfter } from './connections.ts'
 import { schemaProblem } from './schema-errors.ts'
 
 /** Statuses that Fastify decides on before a handler runs, as our codes. */
@@ -49,6 +50,7 @@ export const errorHandler = fp<ErrorHandlerOptions>(async function errorHandler(
       observe('internalError', { err: problem.details.cause ?? error, requestId: request.id, traceId: request.traceId })
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
+    if (reply.getHeader('connection') === 'close') closeAfter(reply)
     for (const name of ['etag', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
     return reply
       .code(body.status)

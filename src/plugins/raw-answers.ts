@@ -7,7 +7,7 @@ import { networkOf } from '../lib/addresses.ts'
 import { STATUS_CODES } from '../lib/node-http.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
 import { requestIdOf, securityHeaders } from './common-headers.ts'
-import { connectionOf } from './connections.ts'
+import { answered, connectionOf } from './connections.ts'
 import { type RequestCounter, tooManyRequests } from './rate-limit.ts'
 import type { Completion } from './request-steps.ts'
 
@@ -87,8 +87,7 @@ function createSample(maxPerSecond: number) {
 }
 
 function afterOpenRequests(socket: Socket, work: () => void) {
-  const closed = connectionOf(socket).open.map(({ raw }) => new Promise(resolve => raw.once('close', resolve)))
-  void Promise.all(closed).then(work)
+  void answered(connectionOf(socket).open).then(work)
 }
 
 function problemOf({ code, reason, rawPacket }: ConnectionError & { reason?: string }): Problem {

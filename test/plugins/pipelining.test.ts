@@ -1,0 +1,48 @@
+import { describe, expect } from 'vitest'
+import { canaries, readAnswers, sharedTest as test } from '../gateway.ts'
+
+const chat = '/chats/whatsapp/100/34600000000'
+const ask = (line: string, body: string, { key = canaries.key, headers = '' } = {}) =>
+  `${line} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${key}\r\n${headers}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+const hello = '{"message":"Hello"}'
+const end = 'GET /me HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n'
+
+describe('Requests that a caller writes one behind the other', () => {
+  test('change something in their order, each after the answer before it', async ({ gateway, sandbox }) => {
+    sandbox.answer({ delayMs: 100 })
+    const send = ask(`POST ${chat}/messages`, hello, { headers: 'Idempotency-Key: order-4711\r\n' })
+    const answers = readAnswers(await gateway.raw(send + send + end))
+
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 401])
+    expect(answers[1]?.headers['idempotency-replayed']).toBe('true')
+    expect(answers[1]?.text).toBe(answers[0]?.text)
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test.for([
+    [400, '{"message"'],
+    [413, JSON.stringify({ message: 'x'.repeat(70_000) })],
+  ] as const)(
+    'end with an answer that closes the connection: after %i nothing reaches Afilnet',
+    async ([status, body], { gateway, sandbox }) => {
+      const answers = readAnswers(
+        await gateway.raw(ask(`POST ${chat}/messages`, body) + ask(`POST ${chat}/messages`, hello) + ask(`GET ${chat}/unread`, '')),
+      )
+
+      expect(answers).toMatchObject([{ status, headers: { connection: 'close' } }])
+      expect(sandbox.calls).toEqual([])
+      expect((await gateway.get('/sends')).json.items).toEqual([])
+    },
+  )
+
+  test('are answered if they stand before the one whose answer closes the connection', async ({ gateway, sandbox }) => {
+    const named = { chat: { platform: 'whatsapp', platformId: '100', destination: '34600000000' }, scopes: ['messages:send'] }
+    const { token: key } = (await gateway.post('/tokens', named)).json // takes longer to check than a key
+    const answers = readAnswers(
+      await gateway.raw(ask(`POST ${chat}/messages`, hello, { key }) + ask(`POST ${chat}/messages`, '{"message"')),
+    )
+
+    expect(answers.map(({ status }) => status)).toEqual([201, 400])
+    expect(sandbox.sent).toHaveLength(1)
+  })
+})
