@@ -4,7 +4,8 @@ import type { Sender } from './store.ts'
 /**
  * Names that one process at a time holds: the poller of an account, the deliverer of a webhook, the worker of a queue.
  *
- * A lease is held by its fence. The fence of a name rises with each new holder, so that what a frozen holder still writes can be refused.
+ * A lease is held by its fence. The fence of a name rises with each new holder, so that what a frozen holder still writes can be refused. It is
+ * a time, so that a store in the place of another one does not give the fences of that one again.
  */
 export type Leases = {
   /**

@@ -53,7 +53,18 @@ export function eventContract(name: string, open: (options: StoreOptions) => Pro
       const fence = (await leases.acquire('poll:main', 'a', 1)) ?? 0
       clock.ms += 2 // on a server, real time passes
 
-      await expect.poll(() => leases.acquire('poll:main', 'b', 60_000), { interval: 5 }).toBe(fence + 1)
+      await expect.poll(() => leases.acquire('poll:main', 'b', 60_000), { interval: 5 }).toBeGreaterThan(fence)
+    })
+
+    test('are not held by a fence of the store that was there before', async ({ leases, clock }) => {
+      const fence = (await leases.acquire('poll:main', 'a', 60_000)) ?? 0
+      clock.ms += 1
+      const next = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.ms })
+      await next.leases.acquire('poll:main', 'b', 60_000)
+      const isHeld = await next.leases.renew('poll:main', fence, 60_000)
+      await next.close()
+
+      expect(isHeld).toBe(false)
     })
   })
 

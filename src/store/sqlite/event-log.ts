@@ -20,7 +20,7 @@ export const logWrites = {
     // One that would last for longer was taken under a clock that was ahead.
     const isHeld = Number(expiresAt) > now && Number(expiresAt) <= now + leaseMs && (who === holder || !isGone(String(by), process))
     if (isHeld && who !== holder) return undefined
-    const next = isHeld ? Number(fence) : Number(fence) + 1
+    const next = isHeld ? Number(fence) : Math.max(Number(fence) + 1, now)
     file.run('INSERT OR REPLACE INTO fences VALUES (?, ?, ?, ?, ?)', name, next, holder, process, now + leaseMs)
     return next
   },

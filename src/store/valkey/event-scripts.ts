@@ -14,7 +14,7 @@ export const eventScripts = {
     local held = redis.call('EXISTS', P .. 'held:' .. name) == 1
     if held and who ~= holder then return {over()} end
     if not held then
-      fence = tonumber(fence) + 1
+      fence = math.max(tonumber(fence) + 1, math.floor(now))
       redis.call('HSET', P .. 'fences', name, fence .. ' ' .. holder)
     end
     redis.call('SET', P .. 'held:' .. name, '', 'PX', leaseMs)
