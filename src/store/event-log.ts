@@ -94,7 +94,8 @@ export type EventLog = {
   trim(keepMs: number): Promise<number>
   /**
    * Calls back after events were appended to the log of one of the accounts, by this process or another, within a second; also when some may
-   * have been missed. Never throws: it does not call while the store is away, and calls for every account when it is back.
+   * have been missed, and within seconds when another log has taken its place. Never throws: it does not call while the store is away, and
+   * calls for every account when it is back.
    */
   watch(accounts: readonly string[], onNews: (account: string) => void): () => void
 }

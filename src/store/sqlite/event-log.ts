@@ -88,7 +88,12 @@ export const logReads = {
 
   logAccounts: ({ file }: VerbContext): string[] => file.rows('SELECT account FROM logs ORDER BY account').map(String),
 
-  lastOf: ({ file }: VerbContext, accounts: readonly string[]): number[] => accounts.map(account => markOf(file, account)?.last ?? 0),
+  /** Which log each account has, and its newest position. */
+  marksOf: ({ file }: VerbContext, accounts: readonly string[]): string[] =>
+    accounts.map(account => {
+      const { identity = '', last = 0 } = markOf(file, account) ?? {}
+      return `${identity} ${last}`
+    }),
 }
 
 /** Whether this fence is still the name's: another holder has a higher one. For verbs that a frozen holder must not run. */

@@ -12,10 +12,10 @@ export function createLive(writer: Thread, reader: Thread): EventStore & { logge
 
   /** Another process may have the file open, too: an old one that drains, say. */
   function watch(accounts: readonly string[]): () => void {
-    let known: number[] | undefined
+    let known: string[] | undefined
     const timer = setInterval(async () => {
       const before = known
-      known = await reader.call('lastOf', [accounts]).catch(() => undefined)
+      known = await reader.call('marksOf', [accounts]).catch(() => undefined)
       for (const [n, account] of accounts.entries()) if (known && known[n] !== before?.[n]) listeners.notify(account)
     }, watchMs).unref()
     return () => clearInterval(timer)

@@ -74,12 +74,9 @@ export const eventScripts = {
     for i = 10, #ARGV do found[i - 9] = redis.call('HGET', P .. 'states:' .. ARGV[9], ARGV[i]) or '' end
     return found`),
 
-  last: read(`
+  marks: read(`
     local found = {}
-    for i = 9, #ARGV do
-      local mark = markOf(ARGV[i])
-      found[#found + 1] = mark and mark[3] or '0'
-    end
+    for i = 9, #ARGV do found[i - 8] = markOf(ARGV[i]) or {'', '0', '0'} end
     return found`),
 
   logs: read(`return redis.call('SMEMBERS', P .. 'logs')`),

@@ -17,11 +17,11 @@ const perMs = 1_000 // positions are times
 /** Leases and event logs on a server; a failure of theirs says nothing of the ledger. */
 export function createLive(session: Session, place: ServerPlace, clock: LedgerClock): { live: EventStore; stop: () => void } {
   const { read, writeBeside: write } = session
-  const lastOf = async (accounts: readonly string[]) => (await read(scripts.last, ...accounts)) as string[]
+  const marksOf = async (accounts: readonly string[]) => ((await read(scripts.marks, ...accounts)) as Reply[][]).map(markOf)
   const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
   const stops = new Set<() => void>()
   const listeners = createListeners(watched => {
-    const stop = watchStreams({ place, accounts: watched, lastOf, onNews: account => listeners.notify(account) })
+    const stop = watchStreams({ place, accounts: watched, marksOf, onNews: account => listeners.notify(account) })
     stops.add(stop)
     return () => {
       stops.delete(stop)

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync }
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { type Archive, type Store, StoreUnavailableError } from '../../../src/store/store.ts'
+import { created } from '../event-contract.ts'
 import { crm, ended, send } from '../sends.ts'
 import { installed, refused, test, unavailable } from '../stores.ts'
 
@@ -51,6 +52,21 @@ describe('faults of the file', () => {
     expect(await store.claim(row)).toEqual({ claimed: true })
     expect(existsSync(path)).toBe(true)
     expect(await store.list(crm, { limit: 10 })).toMatchObject([{ id: row.id }])
+  })
+
+  test('those who watch a log hear that it is gone, and that an empty one is in its place', async ({ open, path }) => {
+    const { log } = await open()
+    await log.open('main')
+    await log.append('main', { events: [created('1')] })
+    let heard = 0
+    const stop = log.watch(['main'], () => heard++)
+    await expect.poll(() => heard).toBe(1)
+    for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix)
+    await expect.poll(() => heard).toBe(2)
+    await log.open('main')
+
+    await expect.poll(() => heard).toBe(3)
+    stop()
   })
 
   const limited = process.platform === 'linux' && installed('prlimit')

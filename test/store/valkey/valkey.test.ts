@@ -272,6 +272,21 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
   })
 
   describe('a ledger that changes under a running process', () => {
+    test('those who watch a log hear that an empty one is in its place', async () => {
+      const server = await start()
+      const { log } = (await open(server.url())).store
+      await log.open('main')
+      await log.append('main', { events: [created('1')] })
+      let heard = 0
+      const stop = log.watch(['main'], () => heard++)
+      await expect.poll(() => heard).toBe(1)
+      server.cli('FLUSHALL')
+      await log.open('main')
+
+      await expect.poll(() => heard).toBeGreaterThan(1)
+      stop()
+    })
+
     const changes: Record<string, (server: Server, rowId: string) => void> = {
       'is flushed': server => server.cli('FLUSHALL'),
       'is an older copy': server => server.cli('HSET', 'afg:ledger', 'claims', '0'),
