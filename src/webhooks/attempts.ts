@@ -67,7 +67,7 @@ export class Attempts {
 
   async #run(entry: Entry) {
     const { name, account, health, reader, endpoint, clock, observe, signal, holds } = this.#options
-    const startedAt = clock.now()
+    const [at, startedAt] = [clock.now(), clock.monotonic()]
     const id = this.#idOf(entry)
     const body = await reader.render(account, id, entry.event, entry.learntAt).catch(() => undefined)
     if (signal.aborted || !holds()) return // the reading took long: another process may deliver by now
@@ -79,19 +79,18 @@ export class Attempts {
     const reply = await endpoint.post(id, body, signal)
     if (signal.aborted) return
     entry.attempts++
-    entry.lastAttemptAt = startedAt
+    entry.lastAttemptAt = at
     entry.lastStatus = reply.status ?? null
     entry.lastError = reply.error ?? null
     const before = health.state()
     const result = this.#record(entry, reply, startedAt)
-    observe('deliveryEnded', { webhook: name, result, ms: clock.now() - startedAt })
+    observe('deliveryEnded', { webhook: name, result, ms: clock.monotonic() - startedAt })
     const state = health.state()
     if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: this.#lastError })
   }
 
   #record(entry: Entry, reply: Reply, startedAt: number) {
     const { feed, health, clock } = this.#options
-    const now = clock.now()
     const verdict = reply.status === undefined ? 'down' : verdictOf(reply.status)
     if (verdict === 'delivered') {
       this.#lastError = undefined
@@ -101,8 +100,8 @@ export class Attempts {
     }
     this.#lastError = reply.error ?? `the endpoint answered ${reply.status}`
     if (verdict === 'refused') return this.#refuse(entry, startedAt)
-    if (verdict === 'gone') health.gone(now)
-    else health.down(startedAt, now, clock.random(), readRetryAfter(reply.retryAfter, now))
+    if (verdict === 'gone') health.gone(clock.now())
+    else health.down(startedAt, clock, readRetryAfter(reply.retryAfter, clock.now()))
     return verdict
   }
 
@@ -114,7 +113,7 @@ export class Attempts {
     const { suspects, isProbe } = health.refused(entry, startedAt)
     if (suspects.length > 0) {
       if (isProbe) entry.probes++
-      health.down(startedAt, clock.now(), clock.random(), 0)
+      health.down(startedAt, clock, 0)
       this.#takeBack(suspects, isProbe)
       return 'down'
     }

@@ -1,3 +1,4 @@
+import type { Clock } from './ports.ts'
 import type { WebhookState } from './saved-state.ts'
 import { pauseMs, refusedRun } from './verdict.ts'
 import type { Entry } from './window.ts'
@@ -6,7 +7,7 @@ export type WebhookStateName = 'ok' | 'paused' | 'disabled'
 
 export type Health = ReturnType<typeof createHealth>
 
-/** What the deliveries say of an endpoint: whether it is up. What was disabled before the process started is tried again. */
+/** What the deliveries say of an endpoint: whether it is up. What was disabled before the process started is tried again. Attempts start by the clock that never jumps. */
 export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>, startedAt: number) {
   let { paused } = saved
   let since = Number.NEGATIVE_INFINITY
@@ -29,12 +30,12 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
       if (startedAt > since) paused = undefined
     },
 
-    down(startedAt: number, now: number, random: number, retryAfterMs: number) {
+    down(startedAt: number, { now, monotonic, random }: Pick<Clock, 'now' | 'monotonic' | 'random'>, retryAfterMs: number) {
       const isNews = paused === undefined || startedAt > since
       const pauses = isNews ? (paused?.pauses ?? -1) + 1 : (paused?.pauses ?? 0)
-      const until = now + pauseMs(pauses, random, retryAfterMs)
+      const until = now() + pauseMs(pauses, random(), retryAfterMs)
       paused = { pauses, until: isNews ? until : Math.max(paused?.until ?? 0, retryAfterMs > 0 ? until : 0) }
-      if (isNews) since = now
+      if (isNews) since = monotonic()
     },
 
     /** Gives the events that were refused in a row, if they are so many that the endpoint is to blame; `isProbe` if that was known before the attempt. */

@@ -8,6 +8,7 @@ import type { Clock, EventReader, WebhookConfig } from './ports.ts'
 import { type WebhookState, writeState } from './saved-state.ts'
 import { createSaving, type Saving } from './saving.ts'
 import { takeUnsaved, type Unsaved } from './unsaved.ts'
+import { isAhead } from './verdict.ts'
 import { readWish } from './wishes.ts'
 
 export type TenureOptions = {
@@ -169,7 +170,7 @@ export class Tenure {
     for (;;) {
       const now = clock.now()
       if (this.#ended || this.#requests.length > 0 || !holds() || health.state() === 'disabled') return Number.POSITIVE_INFINITY
-      if (health.pausedUntil() > now) return health.pausedUntil()
+      if (isAhead(health.pausedUntil(), now)) return health.pausedUntil()
       // After a pause one attempt shows whether the endpoint is up again.
       if (this.#attempts.inFlight >= (health.state() === 'paused' ? 1 : deliveriesAtOnce)) return Number.POSITIVE_INFINITY
       const { entry, at } = this.#feed.window().next(now)

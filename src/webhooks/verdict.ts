@@ -19,6 +19,9 @@ export const refusedRun = 5
 
 const longestRetryAfterMs = 600_000
 
+/** Whether something waits until then; a wait that would be longer than any began under a clock that was ahead. */
+export const isAhead = (until: number, now: number) => until > now && until <= now + longestRetryAfterMs
+
 /** How long a webhook pauses, for the n-th time in a row (from 0). */
 export function pauseMs(pauses: number, random: number, retryAfterMs: number): number {
   const usual = Math.min(60_000, 5_000 * 2 ** Math.min(pauses, 10) * (0.9 + 0.2 * random))

@@ -1,4 +1,5 @@
 import type { LoggedEvent } from '../store/event-log.ts'
+import { isAhead } from './verdict.ts'
 
 /** An event on its way to an endpoint. */
 export type Entry = {
@@ -103,7 +104,7 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
         const chat = chatOf(entry.event)
         if (!entry.inFlight && !held.has(chat)) {
           if (chat === undefined && held.size > 0) break // a gap waits for what is before it
-          if (entry.notBefore <= now) return { entry }
+          if (!isAhead(entry.notBefore, now)) return { entry }
           at = Math.min(at, entry.notBefore)
         }
         if (chat === undefined) break // and what is after it waits for a gap

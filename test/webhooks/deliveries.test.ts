@@ -117,6 +117,25 @@ describe('an endpoint that is down', () => {
     expect(new Set(ids(receiver.posts))).toEqual(new Set(['a1']))
   })
 
+  test('is tried again although the clock was set back meanwhile, and pauses anew', async ({ append, clock, live, receiver, webhooks }) => {
+    receiver.answer = () => 500
+    await append('a1')
+    await eventually(() => expect(receiver.posts).toHaveLength(1))
+    await settled(receiver, live)
+    clock.jump(-3_600_000)
+    clock.advance(5_000)
+    await eventually(() => expect(receiver.posts).toHaveLength(2))
+    await settled(receiver, live)
+    clock.advance(9_999)
+    await settled(receiver, live)
+
+    expect(receiver.posts).toHaveLength(2)
+    receiver.answer = () => 204
+    clock.advance(1)
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }])
+  })
+
   test.for([
     ['120', 120],
     ['3600', 600],
@@ -222,6 +241,18 @@ describe('an event that is refused', () => {
       ])
     })
     expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }])
+  })
+
+  test('is attempted again although the clock was set back meanwhile', async ({ append, clock, live, receiver, webhooks: _ }) => {
+    receiver.answer = () => 422
+    await append('a1')
+    await eventually(() => expect(receiver.posts).toHaveLength(1))
+    await settled(receiver, live)
+    receiver.answer = () => 204
+    clock.jump(-3_600_000)
+    clock.advance(1_000)
+
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
   })
 
   test('five times in a row with no delivery between: the endpoint is to blame, and none has failed', async ({

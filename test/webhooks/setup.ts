@@ -30,6 +30,11 @@ export function createTestClock() {
       }
       ms = until
     },
+    /** The wall clock is set; what was to run later still runs after the same time. */
+    jump(by: number) {
+      ms += by
+      for (const timer of timers) timer.at += by
+    },
   }
   return clock satisfies Clock
 }
