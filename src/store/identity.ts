@@ -1,5 +1,6 @@
 /**
- * What a ledger says of itself: who it is, how many claims with a key it has taken, and when an operator last accepted it.
+ * What a ledger says of itself: who it is, how many claims with a key and starts from the queue it has had (`claims`), and when an operator
+ * last accepted it.
  *
  * The identity is random and made with the ledger; the number of claims only grows. `clock` is what time it was at the last heartbeat.
  */

@@ -151,7 +151,8 @@ export type Store = {
   settle(send: SendRef, outcome: Outcome): Promise<Settlement>
   /**
    * Makes queued sends that are due `pending`, as the owner's, and those that are too late `expired`. Of a conversation only the first one, by
-   * due time and then by id, and none while another one of it is pending. `nextAt`: when there may be something to do again.
+   * due time and then by id, and none while another one of it is pending. While the ledger counts as changed, nothing is due: an older copy
+   * queues what has gone since. `nextAt`: when there may be something to do again.
    */
   takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind' | 'id'>[]; nextAt?: number }>
   /** What `takeDue` gave to a process and has not ended: if an answer was lost, the process does not know all of it. */

@@ -33,7 +33,8 @@ export const queueing = {
     }
     const ready = `SELECT caller, account, id, sealed, attempts FROM queue WHERE state = 'ready' AND nextAt <= ? ORDER BY nextAt LIMIT ?`
     const due: FlatDue[] = []
-    for (const [caller, account, id, sealed, attempts] of file.rows(ready, now, limit) as [string, string, string, string, number][]) {
+    const free = context.changed ? 0 : limit
+    for (const [caller, account, id, sealed, attempts] of file.rows(ready, now, free) as [string, string, string, string, number][]) {
       const start = `UPDATE sends SET state = 'pending', owner = ?, startedAt = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
       const row = file.row(start, owner, now, caller, account, id) as FlatRow | undefined // as the columns are
       if (!row) {
@@ -44,6 +45,8 @@ export const queueing = {
       announce(context, row)
       due.push([row, sealed, attempts + 1])
     }
+    context.claims += due.length
+    if (context.changed) return { due, expired, nextAt: null }
     const next = `SELECT min(a) FROM (SELECT min(nextAt) AS a FROM queue WHERE state = 'ready' UNION ALL SELECT min(expiresAt) FROM queue WHERE state <> 'running')`
     return { due, expired, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
   },

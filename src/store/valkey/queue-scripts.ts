@@ -16,7 +16,8 @@ export const queueScripts = {
         redis.call('ZREM', Q('expiry'), id)
       end
     end
-    local due = {}
+    local found, due = mark(), {}
+    if changed(found) then return {over(), 'changed', '', expired, unpack(found)} end
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('ready'), '-inf', now, 'LIMIT', 0, limit)) do
       local row = read(id)
       if row and row.state == 'queued' then
@@ -47,7 +48,7 @@ export const queueScripts = {
       local first = redis.call('ZRANGE', Q(name), 0, 0, 'WITHSCORES')[2]
       if first and (nextAt == '' or tonumber(first) < tonumber(nextAt)) then nextAt = first end
     end
-    return {over(), due, nextAt, expired}`),
+    return {over(), due, nextAt, expired, #due > 0 and redis.call('HINCRBY', P .. 'ledger', 'claims', #due) or 0}`),
 
   taken: read(`
     local taken = {}

@@ -1,5 +1,6 @@
 import type { DueSend, SendRow, Store } from '../store.ts'
 import type { Reply } from './connection.ts'
+import { type LedgerWatch, markOf } from './ledger.ts'
 import { queueScripts } from './queue-scripts.ts'
 import { toRow } from './rows.ts'
 import type { Session } from './session.ts'
@@ -7,7 +8,7 @@ import type { Session } from './session.ts'
 type QueueVerbs = Pick<Store, 'takeDue' | 'taken' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
 
 /** The verbs of the queue on a server. */
-export function createQueue({ read, write, confirmedWrite }: Session): QueueVerbs {
+export function createQueue({ read, write, confirmedWrite }: Session, ledger: LedgerWatch): QueueVerbs {
   /** A replica must know what was taken: after a failover it would be queued again, and sent twice. */
   async function confirm(due: readonly DueSend[]) {
     try {
@@ -20,9 +21,12 @@ export function createQueue({ read, write, confirmedWrite }: Session): QueueVerb
 
   return {
     async takeDue(owner, limit) {
-      const [found, nextAt, late] = await write(queueScripts.takeDue, owner, limit)
-      const due = (found as [Reply, string, number][]).map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })) // as the script says it
+      const [found, nextAt, late, ...more] = await write(queueScripts.takeDue, owner, limit)
+      if (found === 'changed') ledger.seen(markOf(more))
+      const taken = found === 'changed' ? [] : (found as [Reply, string, number][]) // as the script says it
+      const due = taken.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts }))
       if (due.length > 0) await confirm(due)
+      if (due.length > 0) ledger.claimed(Number(more[0]))
       const expired = (late as [string, SendRow['kind'], string][]).map(([account, kind, id]) => ({ account, kind, id })) // as above
       return { due, expired, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
     },

@@ -95,7 +95,7 @@ export async function openValkey(
     media: createMediaLedger(session, clock),
     ...createSends(session, ledger, clock, writer),
     ...createReads(session),
-    ...createQueue(session),
+    ...createQueue(session, ledger),
     ...createArchive(session),
     async count(name, key, windowMs) {
       const counting = session.track(() => reader.ask(scripts.count, [`${name}:${key}`, windowMs]))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { MediaLedger } from '../../../src/store/media.ts'
 import { openStore } from '../../../src/store/open.ts'
-import { type Archive, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
+import { type Archive, type NewSend, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../../src/store/url.ts'
 import { openValkey, type ValkeyOptions } from '../../../src/store/valkey/valkey.ts'
 import { selfSigned } from '../../afilnet/certificate.ts'
@@ -272,6 +272,32 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
   })
 
   describe('a ledger that changes under a running process', () => {
+    const changes: Record<string, (server: Server, rowId: string) => void> = {
+      'is flushed': server => server.cli('FLUSHALL'),
+      'is an older copy': server => server.cli('HSET', 'afg:ledger', 'claims', '0'),
+      'is another one': server => server.cli('HSET', 'afg:ledger', 'identity', 'other'),
+      'has lost a row': (server, rowId) => server.cli('DEL', `afg:send:${rowId}`),
+    }
+    test.for(Object.entries(changes).slice(1, 3))('%s: gives nothing of its queue until that is accepted', async ([, change]) => {
+      const server = await start()
+      const ledgers: boolean[] = []
+      const { store } = await open(server.url(), { now: Date.now, onLedger: changed => ledgers.push(changed) })
+      const [gone, waiting] = ['34600000000', '34600000001'].map(destination =>
+        send({ destination, createdAt: Date.now(), dueAt: Date.now(), expiresAt: Date.now() + 3_600_000 }),
+      ) as [NewSend, NewSend]
+      const take = async () => (await store.takeDue('first', 10)).due.map(({ row }) => row.id)
+      await store.claim(gone, undefined, 'key.body')
+      expect(await take()).toEqual([gone.id])
+      await store.claim(waiting, undefined, 'key.body')
+      change(server, gone.id)
+
+      expect(await store.takeDue('first', 10)).toEqual({ due: [], expired: [] })
+      expect(ledgers).toEqual([true])
+      await store.accept()
+      await store.heartbeat('first')
+      expect(await take()).toEqual([waiting.id])
+    })
+
     test('those who watch a log hear that an empty one is in its place', async () => {
       const server = await start()
       const { log } = (await open(server.url())).store
@@ -287,12 +313,6 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       stop()
     })
 
-    const changes: Record<string, (server: Server, rowId: string) => void> = {
-      'is flushed': server => server.cli('FLUSHALL'),
-      'is an older copy': server => server.cli('HSET', 'afg:ledger', 'claims', '0'),
-      'is another one': server => server.cli('HSET', 'afg:ledger', 'identity', 'other'),
-      'has lost a row': (server, rowId) => server.cli('DEL', `afg:send:${rowId}`),
-    }
     test.for(Object.entries(changes))('%s: takes no key until that is accepted, and everything else', async ([, change]) => {
       const server = await start()
       const ledgers: boolean[] = []
