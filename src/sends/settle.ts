@@ -34,9 +34,9 @@ export function createSettlement({ store, base, timeoutMs, now, observe = unobse
 }
 
 /** A caller that changes a send needs the scope that the send needs. */
-export function requireScope({ scopes }: Settler, { kind }: SendRow) {
+export function requireScope({ scopes, token }: Settler, { kind }: SendRow) {
   const scope = kind === 'file' ? 'files:send' : 'messages:send'
-  if (!scopes.has(scope)) throw new Problem('insufficient-scope', { detail: `This key lacks the scope ${scope}.` })
+  if (!scopes.has(scope)) throw new Problem('insufficient-scope', { detail: `This ${token ? 'token' : 'key'} lacks the scope ${scope}.` })
 }
 
 function outcomeBy(row: SendRow, { state, note, requestId }: Verdict, { base, settledAt }: { base: string; settledAt: number }): Outcome {

@@ -4,7 +4,7 @@ import { describe, expect, test as plain } from 'vitest'
 import type { Scope } from '../../src/access.ts'
 import { createTokens } from '../../src/tokens/tokens.ts'
 import { sharedTest as test } from '../gateway.ts'
-import { issue, messages, told } from './issuing.ts'
+import { issue, messages, sayWith, told } from './issuing.ts'
 
 const partsOf = (token: string) => token.split('.') as [header: string, payload: string, signature: string]
 const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString())
@@ -106,5 +106,15 @@ describe('Tokens', () => {
 
     expect(await tokens.open(token, digests)).toEqual({ issue: 'The token is not valid.' })
     expect(await tokens.open(await tokens.issue(claims, digest), digests)).toHaveProperty('claims')
+  })
+})
+
+test('a token that may only read cannot cancel what its actor has sent, and is told why', async ({ gateway }) => {
+  const { json } = await sayWith(gateway, await issue(gateway), 'k')
+  const key = await issue(gateway, { scopes: ['messages:read'] })
+
+  expect(await gateway.request(`/sends/${json.id}`, { method: 'DELETE', key })).toMatchObject({
+    status: 403,
+    json: { code: 'insufficient-scope', detail: 'This token lacks the scope messages:send.' },
   })
 })
