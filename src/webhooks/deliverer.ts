@@ -6,7 +6,11 @@ import { Tenure, type TenureOptions } from './tenure.ts'
 
 export type Deliverer = ReturnType<typeof createDeliverer>
 
-type Options = Omit<TenureOptions, 'lease' | 'holds' | 'lost' | 'onSaved'> & { holder: string }
+type Options = Omit<TenureOptions, 'lease' | 'holds' | 'lost' | 'onSaved'> & {
+  holder: string
+  /** The deliverer before this one ends. */
+  after: Promise<void>
+}
 
 const leaseMs = 10_000
 const renewMs = 3_000
@@ -14,7 +18,7 @@ const renewMs = 3_000
 const graceMs = 2_000
 
 /** Takes turns with other processes in delivering for one webhook: one of them holds its lease. */
-export function createDeliverer({ holder, ...options }: Options) {
+export function createDeliverer({ holder, after, ...options }: Options) {
   const { store, clock } = options
   const name = `webhook:${options.name}`
   let tenure: Tenure | undefined
@@ -73,7 +77,9 @@ export function createDeliverer({ holder, ...options }: Options) {
         if (!stopped) cancel = clock.after(renewMs, turn)
       })
   }
-  turn()
+  void after.then(() => {
+    if (!stopped) turn()
+  })
 
   return {
     /** There are new events in the log. */

@@ -52,7 +52,6 @@ export class Webhooks {
   readonly #holder = randomUUID()
   readonly #running = new Map<string, Running>()
   readonly #listing: Listing
-  #wanted: Readonly<Record<string, WebhookConfig>>
   #ending: Promise<void> = Promise.resolve()
   #cancelSweep: () => void
 
@@ -65,7 +64,6 @@ export class Webhooks {
     this.#timeoutMs = timeoutMs
     this.#keepMs = keepMs
     this.#listing = createListing({ store, reader })
-    this.#wanted = webhooks
     this.#cancelSweep = clock.after(sweepMs, () => this.#sweep())
     for (const [name, config] of Object.entries(webhooks)) this.#start(name, config)
   }
@@ -112,24 +110,20 @@ export class Webhooks {
     })
   }
 
-  /** Every webhook that has changed, or that was disabled, starts again where it was. */
+  /** Every webhook that has changed, or that was disabled, starts again where it was, once what is in flight has ended. */
   reload(next: Readonly<Record<string, WebhookConfig>>): void {
-    this.#wanted = next
     for (const [name, webhook] of this.#running) {
       const config = next[name]
       if (config && isSame(config, webhook.config) && webhook.deliverer.report()?.state !== 'disabled') continue
       this.#running.delete(name)
       this.#ending = Promise.all([this.#ending, end(webhook)]).then(() => {})
     }
-    void this.#ending.then(() => {
-      for (const [name, config] of Object.entries(this.#wanted)) if (!this.#running.has(name)) this.#start(name, config)
-    })
+    for (const [name, config] of Object.entries(next)) if (!this.#running.has(name)) this.#start(name, config)
   }
 
   async stop(): Promise<void> {
     this.#cancelSweep()
-    await this.#ending
-    await Promise.all([...this.#running.values()].map(end))
+    await Promise.all([this.#ending, ...[...this.#running.values()].map(end)])
   }
 
   #start(name: string, config: WebhookConfig) {
@@ -138,7 +132,7 @@ export class Webhooks {
     const observe = this.#observe
     const endpoint = createEndpoint(config, clock, this.#timeoutMs)
     const from = { holder: this.#holder, store, reader: this.#reader, startedAt: clock.now(), clock, observe }
-    const deliverer = createDeliverer({ ...from, name, webhook: config, endpoint })
+    const deliverer = createDeliverer({ ...from, name, webhook: config, endpoint, after: this.#ending })
     const unwatch = store.log.watch([config.account], deliverer.news)
     this.#running.set(name, { config, endpoint, deliverer, unwatch })
     observe('webhookStarted', { webhook: name })

@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import type { EventStore } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { WebhookConfig } from '../../src/webhooks/ports.ts'
@@ -135,6 +135,24 @@ describe('a reload', () => {
 
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
     expect(await webhooks.list('main')).toEqual([{ name: 'crm', url: expect.any(String), state: 'ok', lag: 0 }])
+  })
+
+  test('hides no webhook while a delivery of it ends', async ({ append, clock, receiver, webhooks }) => {
+    receiver.answer = () => () => {} // no answer
+    await append('a1')
+    await eventually(() => expect(receiver.posts).toHaveLength(1))
+    const moved = await startReceiver()
+    onTestFinished(moved.close)
+    webhooks.reload({ crm: named(moved.url) })
+
+    expect(await webhooks.list('main')).toMatchObject([{ name: 'crm', url: moved.url.split('?')[0] }])
+    expect(await webhooks.test('main', 'crm')).toMatchObject({ status: 204 })
+    await webhooks.redrive('main', 'crm', { failed: true })
+    expect(moved.posts).toHaveLength(1)
+    await eventually(() => {
+      clock.advance(500)
+      expect(moved.taken).toContain('a1')
+    })
   })
 
   test('to another URL begins the five attempts of a refused event again', async ({ append, clock, receiver, webhooks }) => {
