@@ -47,8 +47,8 @@ export type Deliveries = {
   request(name: string, request: string): Promise<void>
   /** Failed deliveries after a position, the oldest first, a thousand at most. */
   failed(name: string, after: number, limit: number): Promise<FailedDelivery[]>
-  /** Deletes failed deliveries of events before a time; returns how many. */
-  deleteFailed(before: number): Promise<number>
+  /** Deletes failed deliveries of events older than `keepMs`; returns how many. Nothing until the clock has been steady for ten minutes. */
+  deleteFailed(keepMs: number): Promise<number>
   /** Every webhook, with its failed deliveries. */
   dumpWebhooks(): Promise<ArchivedWebhook[]>
   /** Takes a webhook over as it is, unless it is known; returns whether it did. */

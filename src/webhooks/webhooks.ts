@@ -169,7 +169,7 @@ export class Webhooks {
 
   /** What has failed is gone with the events themselves. */
   #sweep() {
-    this.#store.deliveries.deleteFailed(this.#clock.now() - this.#keepMs).catch(() => {}) // the next time
+    this.#store.deliveries.deleteFailed(this.#keepMs).catch(() => {}) // the next time
     this.#cancelSweep = this.#clock.after(sweepMs, () => this.#sweep())
   }
 }

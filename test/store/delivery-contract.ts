@@ -5,6 +5,8 @@ import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, Store } from '../../src/store/store.ts'
 import { policy } from './sends.ts'
 
+const hour = 3_600_000
+
 const failed = (position: number, over: Partial<FailedDelivery> = {}): FailedDelivery => ({
   position,
   eventId: `e${position}`,
@@ -86,11 +88,25 @@ export function deliveryContract(name: string, open: (options: StoreOptions) => 
       expect((await deliveries.webhook('other')).requests).toHaveLength(1)
     })
 
-    test('delete what failed before a time', async ({ deliveries, lease }) => {
-      await deliveries.save('crm', lease, change({ failed: [1, 2, 3].map(at => failed(at)) }))
+    test('delete what failed long ago, but not because the clock has just jumped', async () => {
+      const clock = { ms: 1_000_000, up: 0 }
+      const { deliveries, leases, close } = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.up })
+      const pass = (ms: number) => Object.assign(clock, { ms: clock.ms + ms, up: clock.up + ms })
+      const lease = { name: 'webhook:crm', fence: (await leases.acquire('webhook:crm', 'a', 60_000)) ?? 0 }
+      await deliveries.save('crm', lease, change({ failed: [1, 2].map(n => failed(n, { at: clock.ms })) }))
+      pass(hour)
+      await deliveries.save('crm', lease, change({ failed: [failed(3, { at: clock.ms })] }))
+      const found = [await deliveries.deleteFailed(2 * hour)]
+      clock.ms += 100 * hour
+      found.push(await deliveries.deleteFailed(hour / 2))
+      clock.ms -= 100 * hour
+      found.push(await deliveries.deleteFailed(2 * hour))
+      pass(hour / 4)
+      found.push(await deliveries.deleteFailed(hour))
+      const left = await positions(deliveries)
+      await close()
 
-      expect(await deliveries.deleteFailed(3)).toBe(2)
-      expect(await positions(deliveries)).toEqual([3])
+      expect({ found, left }).toEqual({ found: [0, 0, 0, 2], left: [3] })
     })
 
     test('forget a destination', async ({ store, deliveries, lease }) => {

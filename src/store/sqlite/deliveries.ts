@@ -8,7 +8,7 @@ export function createDeliveries(writer: Thread, reader: Thread): Deliveries {
     save: (name, lease, change) => writer.call('saveWebhook', [name, lease, change]),
     request: (name, request) => writer.call('requestOfWebhook', [name, request]),
     failed: (name, after, limit) => reader.call('failedOf', [name, after, limit]),
-    deleteFailed: before => writer.call('deleteFailed', [before]),
+    deleteFailed: keepMs => writer.call('deleteFailed', [keepMs]),
     dumpWebhooks: async () => archiveOf(await reader.call('webhookNames', []), deliveries),
     loadWebhook: webhook => writer.call('loadWebhook', [webhook]),
   }

@@ -29,7 +29,8 @@ export const deliveryWrites = {
     file.run(`DELETE FROM webhookRequests WHERE webhook = ? AND id NOT IN (${kept})`, name, name)
   },
 
-  deleteFailed: ({ file }: VerbContext, before: number): number => file.run('DELETE FROM failedDeliveries WHERE at < ?', before),
+  deleteFailed: ({ file, trusted, mayDelete }: VerbContext, keepMs: number): number =>
+    mayDelete ? file.run('DELETE FROM failedDeliveries WHERE at < ?', trusted - keepMs) : 0,
 
   loadWebhook({ file }: VerbContext, { name, account, state, failed }: ArchivedWebhook): boolean {
     if (file.run('INSERT INTO webhooks VALUES (?, ?, ?) ON CONFLICT DO NOTHING', name, account, state) === 0) return false

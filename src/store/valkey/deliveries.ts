@@ -1,3 +1,4 @@
+import type { LedgerClock } from '../clock.ts'
 import { archiveOf, type Deliveries, type FailedDelivery } from '../deliveries.ts'
 import { deliveryScripts as scripts } from './delivery-scripts.ts'
 import type { Session } from './session.ts'
@@ -5,7 +6,7 @@ import type { Session } from './session.ts'
 const slice = 200
 
 /** Webhooks on a server. */
-export function createDeliveries({ read, writeBeside: write }: Session): Deliveries {
+export function createDeliveries({ read, writeBeside: write }: Session, clock: LedgerClock): Deliveries {
   const names = async () => ((await read(scripts.names)) as string[]).sort()
 
   const deliveries: Deliveries = {
@@ -28,7 +29,9 @@ export function createDeliveries({ read, writeBeside: write }: Session): Deliver
       const rows = (await read(scripts.failed, name, after, limit)) as string[]
       return rows.map(row => JSON.parse(row) as FailedDelivery) // as `save` wrote it
     },
-    async deleteFailed(before) {
+    async deleteFailed(keepMs) {
+      if (!clock.steady()) return 0
+      const before = Math.floor(clock.trusted() - keepMs)
       let gone = 0
       for (const name of await names()) {
         for (let some = slice; some === slice; gone += some) some = Number((await write(scripts.deleteFailed, name, before))[0])

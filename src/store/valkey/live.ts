@@ -80,7 +80,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     watch: listeners.add,
   }
   return {
-    live: { leases, log, deliveries: createDeliveries(session) },
+    live: { leases, log, deliveries: createDeliveries(session, clock) },
     stop() {
       for (const stop of stops) stop()
     },
