@@ -45,7 +45,7 @@ export function createLedgerWatch(now: () => number, onLedger: LedgerListener): 
     },
     lostRows() {
       // No identity is like the one of a ledger that was whole: only an operator ends this.
-      if (memory && memory.refused === undefined) remember({ ...memory, identity: '', refused: memory.acceptance })
+      if (memory && memory.refused === undefined) remember({ ...memory, identity: '-', refused: memory.acceptance })
     },
     evictions(found) {
       const before = evicted

@@ -298,6 +298,17 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await take()).toEqual([waiting.id])
     })
 
+    test('has lost a row: gives nothing of its queue either', async () => {
+      const server = await start()
+      const { store } = await open(server.url())
+      const row = await put(store, { idempotencyKey: 'k' }, 'accepted')
+      await store.claim(send({ dueAt: 1_000, expiresAt: 9_000 }), undefined, 'key.body')
+      server.cli('DEL', `afg:send:${row.id}`)
+      expect(await refused(store.claim(send({ idempotencyKey: 'k' })))).toMatchObject({ name: 'LedgerChangedError' })
+
+      expect(await store.takeDue('first', 10)).toEqual({ due: [], expired: [] })
+    })
+
     test('those who watch a log hear that an empty one is in its place', async () => {
       const server = await start()
       const { log } = (await open(server.url())).store
