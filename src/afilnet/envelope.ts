@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer'
 import { isObject } from '../lib/is-object.ts'
 import { isLarge, quoteLargeNumbers } from '../lib/json-large-numbers.ts'
 import { type JsonMember, membersOf } from '../lib/json-members.ts'
-import { type Fault, failures, faults, type Unreadable, UpstreamError } from './faults.ts'
+import { failures, faults, type Unreadable, UpstreamError } from './faults.ts'
 import type { Operation, Row } from './operations.ts'
 import { type Item, readRow } from './row.ts'
 import { looksOf } from './unreadable.ts'
@@ -86,11 +86,14 @@ const repeats = (members: readonly JsonMember[], ...names: string[]) =>
 
 /** The error for a code of Afilnet's, known or not. */
 export function refusal({ safe }: Operation, error: unknown): UpstreamError {
-  const code = typeof error === 'string' ? error.trim().toUpperCase().replace(/\s+/g, '_') : ''
-  if (!/^[A-Z0-9_]{1,64}$/.test(code)) return new UpstreamError(failures.unknownError, { safe })
-  const fault: Fault = Object.hasOwn(faults, code) ? faults[code as keyof typeof faults] : failures.unknownError
-  return new UpstreamError(fault, { safe, upstreamCode: code })
+  const text = typeof error === 'string' ? error.trim() : ''
+  const known = text.toUpperCase().replace(/\s+/g, '_')
+  if (Object.hasOwn(faults, known)) return new UpstreamError(faults[known as keyof typeof faults], { safe, upstreamCode: known })
+  return new UpstreamError(failures.unknownError, { safe, upstreamCode: codeOf(text) })
 }
+
+/** A code that the manual does not list. A sentence is none, nor is a long number: they may quote the request, even its password. */
+export const codeOf = (text: string) => (/^[A-Z0-9_]{1,64}$/.test(text) && !/\d{7}/.test(text) ? text : undefined)
 
 /** The error for an answer that is no result. */
 export function unreadable({ operation: { safe }, bytes }: Omit<RawResponse, 'text'>, reason: Unreadable['reason']) {

@@ -151,7 +151,7 @@ const callCounts = ({ calls, codes, unmapped, mismatches, foreign, skipped, toke
     const refused = documented ? upstreamCode : fault === faults.INCORRECT_USER_PASSWORD ? 'INCORRECT_USER_PASSWORD' : undefined // a bare HTTP 401
     calls(operation, fault ? (refused ? 'refused' : 'failed') : 'ok').observe(ms / 1_000)
     codes(account, fault ? (refused ?? failureOf(fault)) : 'ok').value++
-    if (upstreamCode !== undefined && !documented) unmapped(account).value++
+    if (fault === failures.unknownError || (upstreamCode !== undefined && !documented)) unmapped(account).value++
     if (fault === failures.invalidResponse) mismatches(operation).value++
   },
   foreignRow: ({ account }) => void foreign(account).value++,

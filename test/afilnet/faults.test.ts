@@ -74,6 +74,10 @@ describe('an error code of Afilnet', () => {
     ['null', null],
     ['absent', undefined],
     ['a list', ['CHAT_NOT_FOUND']],
+    ['a sentence', 'User sandbox rejected'],
+    ['a word in lower case', 'fake_password'],
+    ['a telephone number', '34600000000'],
+    ['a word with a telephone number', 'NO_ROUTE_TO_34600000000'],
   ])('%s is not shown', async ([, error], { gateway, sandbox }) => {
     sandbox.answer({ body: JSON.stringify({ status: 'ERROR', error }) })
 

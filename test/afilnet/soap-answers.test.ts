@@ -169,6 +169,8 @@ describe('A SOAP fault', () => {
       '<faultcode>SOAP-ENV:Server</faultcode><faultstring>SOME_OTHER_CODE</faultstring>',
       { fault: failures.serverError, upstreamCode: 'SOME_OTHER_CODE' },
     ],
+    ['<faultstring>Wrong password: fake_password</faultstring>', { fault: failures.serverError, upstreamCode: undefined }],
+    ['<faultstring>NO_ROUTE_TO_34600000000</faultstring>', { fault: failures.serverError, upstreamCode: undefined }],
     [
       '<faultstring>The text says INCORRECT_USER_PASSWORD, and more</faultstring>',
       { fault: failures.serverError, upstreamCode: undefined },

@@ -106,6 +106,7 @@ describe('GET /metrics', () => {
     const answers = [
       [{ body: '{"status":"ERROR","error":"CHAT_NOT_FOUND"}' }, 'CHAT_NOT_FOUND'],
       [{ body: '{"status":"ERROR","error":"SURPRISE"}' }, 'unknown-error'],
+      [{ body: '{"status":"ERROR","error":"A sentence"}' }, 'unknown-error'],
       [{ fault: 'html' }, 'invalid-response'],
       [{ fault: 'silent' }, 'timeout'],
       [{ status: 429, body: '' }, 'rate-limited'],
@@ -121,15 +122,16 @@ describe('GET /metrics', () => {
     const timed = (result: string) => `gateway_upstream_duration_seconds_count{operation="getmessages",result="${result}"}`
     await eventually(gateway, {
       ...Object.fromEntries(answers.map(([, code]) => [ended(code), 1])),
+      [ended('unknown-error')]: 2,
       [ended('connection-lost')]: 1,
       [ended('ok')]: 1,
       [timed('ok')]: 1,
       [timed('refused')]: 1,
-      [timed('failed')]: 5,
-      'gateway_upstream_unmapped_total{account="default"}': 1,
+      [timed('failed')]: 6,
+      'gateway_upstream_unmapped_total{account="default"}': 2,
       'gateway_upstream_mismatches_total{operation="getmessages"}': 1,
     })
-    expect(sandbox.calls).toHaveLength(7)
+    expect(sandbox.calls).toHaveLength(8)
   })
 
   test('does not blame Afilnet for a caller that has left, nor for calls that were not made', async ({ start, sandbox }) => {

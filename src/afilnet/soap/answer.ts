@@ -1,4 +1,4 @@
-import { refusal, unreadable } from '../envelope.ts'
+import { codeOf, refusal, unreadable } from '../envelope.ts'
 import { type Fault, failures, faults, UpstreamError } from '../faults.ts'
 import type { Operation } from '../operations.ts'
 import { isMembers, type Members, readXml, type Value } from './values.ts'
@@ -43,11 +43,12 @@ function resultOf(body: Members): Value | undefined {
 /** The error for a SOAP fault: by a code of Afilnet's wherever it stands, or by whose fault it is. */
 function refusalOf(operation: Operation, fault: Value): UpstreamError {
   const texts = textsOf(fault).map(text => text.trim())
-  const words = texts.map(text => (text.split(/[:.]/).at(-1) ?? '').trim().toUpperCase())
-  const code = words.find(word => Object.hasOwn(faults, word))
+  const words = texts.map(text => (text.split(/[:.]/).at(-1) ?? '').trim())
+  const upper = words.map(word => word.toUpperCase())
+  const code = upper.find(word => Object.hasOwn(faults, word))
   if (code !== undefined) return refusal(operation, code)
-  const isOurs = words.some(word => word === 'CLIENT' || word === 'SENDER')
-  const upstreamCode = words.find(word => /^[A-Z0-9]+(_[A-Z0-9]+)+$/.test(word) && word.length <= 64)
+  const isOurs = upper.some(word => word === 'CLIENT' || word === 'SENDER')
+  const upstreamCode = words.find(word => word.includes('_') && codeOf(word))
   return new UpstreamError(isOurs ? failures.clientError : failures.serverError, { safe: operation.safe, upstreamCode })
 }
 
