@@ -47,6 +47,14 @@ describe('A token', () => {
     ])
   })
 
+  test('may come with null for what is absent', async ({ gateway, sandbox }) => {
+    const token = { access_token: 'unknown-to-the-sandbox', token_type: 'Bearer', expires_in: null, scope: null, refresh_token: null }
+    sandbox.answer({ method: 'token', body: JSON.stringify(token) })
+
+    expect((await getchatchannels(gateway)).status).toBe(200)
+    expect(sandbox.calls.map(({ answer }) => answer?.status)).toEqual([401, 200]) // it was sent, and the next token was good
+  })
+
   test('is renewed before it expires, by the clock of the gateway', async ({ gateway, sandbox }) => {
     Object.assign(sandbox.oauth, { expiresInS: 0, validForS: 3_600 })
     await getchatchannels(gateway)
@@ -160,6 +168,9 @@ describe('Without a token', () => {
     ['HTTP 401', { status: 401, body: page }, rejected],
     ['a rejected client', { status: 400, body: '{"error":"invalid_client"}' }, rejected],
     ['a rejected user', { status: 400, body: '{"error":"invalid_grant"}' }, rejected],
+    ['a rejected client with HTTP 200', { body: '{"error":"invalid_client"}' }, rejected],
+    ['an unknown grant with HTTP 200', { body: '{"error":"unsupported_grant_type"}' }, mismatch],
+    ['null', { body: 'null' }, unreachable],
     ['an unknown grant', { status: 400, body: '{"error":"unsupported_grant_type"}' }, mismatch],
     ['a wrong scope', { status: 400, body: '{"error":"invalid_scope"}' }, mismatch],
     ['a wrong path', { status: 404, body: page }, mismatch],

@@ -1,4 +1,5 @@
 import type * as OAuth from 'oauth4webapi'
+import { isObject } from '../../lib/is-object.ts'
 import type { Connector } from '../connector.ts'
 import { type Fault, failures, faults, mismatch, UpstreamError } from '../faults.ts'
 import { retryAfter } from '../response-faults.ts'
@@ -81,7 +82,8 @@ export class Tokens {
       retryAfterS = retryAfter(response.headers)
       // PHP labels JSON as HTML; what is not JSON fails all the same.
       const type = { 'content-type': 'application/json' }
-      return new Response(new Uint8Array(response.bytes), { status: status < 200 ? 500 : status, headers: type })
+      const { json, isError } = standardized(response.bytes)
+      return new Response(json, { status: status < 200 ? 500 : isError && status === 200 ? 400 : status, headers: type })
     }
     try {
       const token = await this.#ask(oauth, send)
@@ -123,10 +125,21 @@ export class Tokens {
 
 type FetchToken = (url: string, options: { headers: Record<string, string>; body?: unknown }) => Promise<Response>
 
+/** The JSON of an answer as RFC 6749 has it: PHP writes null for what is absent. Afilnet answers HTTP 200 to calls that fail. */
+function standardized(bytes: Buffer): { json: string; isError: boolean } {
+  const text = new TextDecoder().decode(bytes)
+  try {
+    const answer: unknown = JSON.parse(text, (_, value) => value ?? undefined)
+    return { json: JSON.stringify(answer), isError: isObject(answer) && answer.error !== undefined && answer.access_token === undefined }
+  } catch {
+    return { json: text, isError: false }
+  }
+}
+
 /** What a failed request for a token means for the call that needed it. */
 function faultOf(status: number | undefined, oauthError: string | undefined): Fault {
   if (status === undefined || status >= 500) return failures.unreachable
   if (status === 401 || (oauthError !== undefined && rejections.has(oauthError))) return faults.INCORRECT_USER_PASSWORD
   if (status === 429) return failures.rateLimited
-  return status < 300 ? failures.unreachable : mismatch // a page that stands in for an answer may be gone soon; a redirect or a 404 will not
+  return status < 300 && oauthError === undefined ? failures.unreachable : mismatch // a page that stands in for an answer may be gone soon; a redirect or a 404 will not
 }
