@@ -34,6 +34,7 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
     const {
       items = [],
       beganAt,
+      endedAt,
       date,
     } = await upstream.open(account).background(getMessages, { platform, platformid: platformId, destination })
     const names = namesOf(items, (await sends.secret()).export())
@@ -44,7 +45,7 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
       status,
       timestamp,
     }))
-    return { rows, beganAt, date }
+    return { rows, beganAt, endedAt, date }
   }
   const readBack = new ReadBack({
     store,

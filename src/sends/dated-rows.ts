@@ -9,21 +9,21 @@ export type ConversationRow = {
   timestamp?: string | undefined
 }
 
-/** A conversation as it was read; `date` is Afilnet's clock in the answer. */
-export type Listed = { rows: readonly ConversationRow[]; beganAt: number; date: string | undefined }
+/** A conversation as it was read; `date` is Afilnet's clock in the answer, at a moment between the other two. */
+export type Listed = { rows: readonly ConversationRow[]; beganAt: number; endedAt: number; date: string | undefined }
 
 /** `Date` and Afilnet's datetimes have whole seconds. */
 const marginMs = 2_000
 
 /** The outgoing rows whose time is known by this machine's clock. */
-export function datedRows({ rows, beganAt, date }: Listed, now: number, digest: (text: string) => string): Seen[] {
+export function datedRows({ rows, beganAt, endedAt, date }: Listed, now: number, digest: (text: string) => string): Seen[] {
   const theirs = Date.parse(date ?? '')
   if (Number.isNaN(theirs)) return []
-  const aheadMs = theirs - beganAt
   return rows.flatMap(({ messageId, out, text, status, timestamp }) => {
     if (out !== true || text === null || timestamp === undefined) return []
-    const from = Date.parse(timestamp) - aheadMs - marginMs
-    return [{ messageId, digest: digest(text), status, absentAt: from, newTo: from, seenAt: Math.min(now, from + 2 * marginMs) }]
+    const age = theirs - Date.parse(timestamp)
+    const from = beganAt - age - marginMs
+    return [{ messageId, digest: digest(text), status, absentAt: from, newTo: from, seenAt: Math.min(now, endedAt - age + marginMs) }]
   })
 }
 

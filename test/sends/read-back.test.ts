@@ -16,7 +16,7 @@ type Here = {
   store: Store & Archive
   secret: KeyObject
   /** What Afilnet lists, and its clock in the answer; `undefined` where the time zone is not known. */
-  afilnet: { rows: ConversationRow[]; date?: string | undefined; fails?: boolean; reads: number }
+  afilnet: { rows: ConversationRow[]; date?: string | undefined; fails?: boolean; tookMs?: number; reads: number }
   readBack: ReadBack
   /** Records a send that began now, and how it ended half a second later. */
   sent: (text: string, state?: Outcome['state'] | 'pending', over?: Partial<NewSend>) => Promise<NewSend>
@@ -36,7 +36,7 @@ const test = base.extend<Here>({
     const read = async (): Promise<Listed> => {
       afilnet.reads++
       if (afilnet.fails) throw new Error('away')
-      return { rows: afilnet.rows, beganAt: start, date: afilnet.date }
+      return { rows: afilnet.rows, beganAt: start, endedAt: start + (afilnet.tookMs ?? 0), date: afilnet.date }
     }
     await use(new ReadBack({ store, secret: async () => secret, accounts: () => ['main'], read, now: () => clock.ms }))
   },
@@ -128,6 +128,23 @@ describe('An unknown send, where the time zone is known', () => {
     await lookUp({ clock, readBack })
 
     expect(await find(store, unknown)).toMatchObject({ state: 'accepted' })
+  })
+
+  test('stays unknown if a later send with its text may be the row, as far as a slow answer tells its time', async ({
+    store,
+    clock,
+    readBack,
+    afilnet,
+    sent,
+  }) => {
+    const unknown = await sent('Hello')
+    clock.ms = start + 9_000
+    await sent('Hello', 'accepted')
+    Object.assign(afilnet, { date: new Date(start + 6_000).toUTCString(), tookMs: 6_000, rows: [row('Hello', { timestamp: at(9_000) })] })
+    clock.ms = start + 10_500
+    await readBack.lookUp()
+
+    expect(await find(store, unknown)).toMatchObject({ state: 'unknown' })
   })
 
   test('stays unknown if two rows or two sends have its text', async ({ store, clock, readBack, afilnet, sent }) => {
