@@ -54,7 +54,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   isMagic = false
   /** When the request left. */
   startedAt: number | undefined = undefined
-  /** The `Date` of the answer. */
+  /** The `Date` of the answer; none from a cache, which keeps an old one. */
   date: string | undefined = undefined
   /** What the HTTP status says of an answer whose body is read all the same. */
   statusFault: Fault | undefined = undefined
@@ -142,7 +142,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     if (status < 200) return
     this.#answering = true
     this.#coding = headers['content-encoding']
-    this.date = headers.date
+    this.date = headers.age === undefined ? headers.date : undefined
     this.#body.expectedSize = Number(headers['content-length']) || 0
     if (headers['x-sandbox'] === 'true') {
       this.#state.isSandbox = true

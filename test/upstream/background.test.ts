@@ -26,6 +26,12 @@ describe('a read in the background', () => {
     expect(endedAt).toBeGreaterThanOrEqual(beganAt)
   })
 
+  test('gives no time of Afilnet where the answer comes from a cache', async ({ upstream, sandbox }) => {
+    sandbox.answer({ headers: { age: '60', date: 'Sat, 31 Jan 2026 12:00:00 GMT' }, body: '{"status":"SUCCESS"}' })
+
+    expect(await upstream.open('default').background(getMessages, chat)).toMatchObject({ items: [], date: undefined })
+  })
+
   test('gives channels', async ({ upstream }) => {
     const { items } = await upstream.open('default').background(getChatChannels, {})
 
