@@ -14,11 +14,13 @@ export type Listed = { rows: readonly ConversationRow[]; beganAt: number; endedA
 
 /** `Date` and Afilnet's datetimes have whole seconds. */
 const marginMs = 2_000
+/** Afilnet's clocks may differ by that much; its time zone is another one if rows come from farther in the future. */
+const futureMs = 60_000
 
 /** The outgoing rows whose time is known by this machine's clock. */
 export function datedRows({ rows, beganAt, endedAt, date }: Listed, now: number, digest: (text: string) => string): Seen[] {
   const theirs = Date.parse(date ?? '')
-  if (Number.isNaN(theirs)) return []
+  if (Number.isNaN(theirs) || rows.some(({ timestamp }) => Date.parse(timestamp ?? '') > theirs + futureMs)) return []
   return rows.flatMap(({ messageId, out, text, status, timestamp }) => {
     if (out !== true || text === null || timestamp === undefined) return []
     const age = theirs - Date.parse(timestamp)

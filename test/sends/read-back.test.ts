@@ -121,6 +121,20 @@ describe('An unknown send, where the time zone is known', () => {
     expect(await find(store, unknown)).not.toHaveProperty('messageId')
   })
 
+  test('stays unknown if a row comes from the future, so that the time zone is wrong', async ({
+    store,
+    clock,
+    readBack,
+    afilnet,
+    sent,
+  }) => {
+    const unknown = await sent('Hello')
+    afilnet.rows = [row('Hello'), row('Another', { out: false, timestamp: at(3_600_000) })]
+    await lookUp({ clock, readBack })
+
+    expect(await find(store, unknown)).toMatchObject({ state: 'unknown' })
+  })
+
   test('is accepted by a row that is later by the clock of Afilnet, which is behind', async ({ store, clock, readBack, afilnet, sent }) => {
     const unknown = await sent('Hello')
     afilnet.date = new Date(start - 60_000).toUTCString()
