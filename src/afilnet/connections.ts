@@ -111,6 +111,7 @@ export class Connection {
   readonly #dispatcher: Dispatcher
   #socket: Socket | undefined
   #bytesRead = 0
+  #connects = 0
   #ended = false
   #surplus = false
 
@@ -123,12 +124,15 @@ export class Connection {
       bodyTimeout: 0,
       keepAliveTimeout: 4_000, // an idle connection that the far side closes fails the send on it
       keepAliveMaxTimeout: 10_000,
-      connect: (options, callback) =>
+      connect: (options, callback) => {
+        // An idle connection may be lost just as it is taken. Beyond that, undici would reconnect without end and without a pause.
+        if (++this.#connects > 2) return callback(new Error('connections are lost before the request can leave'), null)
         connect(options, (...[error, socket]) => {
           if (error) return callback(error, null)
           this.#watch(socket)
           callback(null, socket)
-        }),
+        })
+      },
     })
     this.#client.on('disconnect', onDisconnect)
     this.#dispatcher = watch ? this.#client.compose(watch) : this.#client

@@ -80,4 +80,16 @@ describe('AFILNET_PROXY', () => {
     const said = JSON.stringify([gateway.log, replies])
     for (const secret of [password, 'fake-wrong-password', encodeURIComponent(password), authorization]) expect(said).not.toContain(secret)
   })
+
+  test('is left alone after a few connections if bytes come out of its tunnels before the request', async ({ start }) => {
+    let tunnels = 0
+    const proxy = createHttp().on('connect', (_, socket) => {
+      tunnels++
+      socket.on('error', () => {}).write('HTTP/1.1 200 OK\r\n\r\nHELLO')
+    })
+    const gateway = await start({ env: { AFILNET_PROXY: urlOf(await listen(proxy)) } })
+
+    expect((await calls.sendmessage(gateway)).json).toMatchObject({ status: 503, code: 'upstream-unreachable', outcome: 'not_applied' })
+    expect(tunnels).toBeLessThanOrEqual(6) // two for each of three attempts
+  })
 })
