@@ -20,7 +20,7 @@ const paths: readonly [RegExp, Way][] = [
 
 const record = (state: State, request: IncomingMessage, path: string, received: ReceivedRequest): Call => {
   const { redactor } = state
-  const body = redactor.body(received.bytes, received.contentType)
+  const body = redactor.body(received.bytes, received.contentType, received.error === undefined)
   const headers = Object.entries(request.headers).map(([name, value]) => [redactor.text(name), redactor.header(name, String(value))])
   return state.record({
     at: new Date(state.now()).toISOString(),

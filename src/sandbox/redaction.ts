@@ -3,10 +3,11 @@ export const fakePassword = 'fake-sandbox-password'
 
 const mask = '<redacted>'
 
-const unquote = (text: string) => text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+const unquote = (text: string) =>
+  text.replace(/(?:%|\\u00)([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 
 /** Whether a name, however it is encoded or cased, speaks of a password. */
-const secret = (name: string) => /password/i.test(unquote(unquote(name)).replaceAll('\\', ''))
+const secret = (name: string) => /password/i.test(unquote(unquote(name)).replace(/[\\\0]/g, ''))
 
 const maskPair = (pair: string) => {
   const at = pair.indexOf('=')
@@ -24,12 +25,12 @@ const maskPart = (part: string) => {
 
 const xmlPassword = /(<[^<>]*password[^<>]*>)([^<]*)(<\/)/gi
 
-const maskBody = (text: string, contentType: string) => {
+const maskBody = (text: string, contentType: string, isReadable: boolean) => {
   if (/^application\/x-www-form-urlencoded/i.test(contentType)) return maskPairs(text)
   const boundary = /^multipart\/form-data.*?;\s*boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(contentType)
   const delimiter = boundary && `--${boundary[1] ?? boundary[2]}`
-  if (delimiter && text.includes(delimiter)) return text.split(delimiter).map(maskPart).join(delimiter)
-  if (/^text\/xml\b/i.test(contentType))
+  if (isReadable && delimiter && text.includes(delimiter)) return text.split(delimiter).map(maskPart).join(delimiter)
+  if (isReadable && /^text\/xml\b/i.test(contentType))
     return text.replace(xmlPassword, (all, head, value, end) => (value === fakePassword ? all : `${head}${mask}${end}`))
   // A body in an unknown form cannot be taken apart, so it is kept whole or not at all.
   return secret(text) ? mask : text
@@ -75,7 +76,8 @@ export function createRedactor(password: string) {
     /** The same value without the sandbox's own password in any string of it, keys included. */
     all: <T>(value: T) => (trace ? (sweepAll(value) as T) : value), // only strings change, so the type stays
     query: (raw: string) => sweep(maskPairs(raw)),
-    body: (bytes: Buffer, contentType: string) => Buffer.from(sweep(maskBody(bytes.toString('latin1'), contentType)), 'latin1'),
+    body: (bytes: Buffer, contentType: string, isReadable: boolean) =>
+      Buffer.from(sweep(maskBody(bytes.toString('latin1'), contentType, isReadable)), 'latin1'),
     header: (name: string, value: string) => sweepText(maskHeader(name, value)),
     param: ([name, value]: [string, string]): [string, string] => [
       sweepText(name),

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
+import { escapeXml } from '../../src/sandbox/xml.ts'
 import { call, chat, form, formHead, type Params, test } from './client.ts'
 
 const basic = (user: string, password: string) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -7,6 +8,9 @@ const basic = (user: string, password: string) => `Basic ${Buffer.from(`${user}:
 const percent = (text: string) => [...Buffer.from(text)].map(byte => `%${byte.toString(16).padStart(2, '0')}`).join('')
 
 const part = (name: string, value: string) => `--cut-here\r\nContent-Disposition: form-data; ${name}\r\n\r\n${value}\r\n`
+
+const soapEnvelope =
+  '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><n:getchatchannels xmlns:n="urn:afilnet-sandbox" xmlns="">'
 
 /** Every way to bring a password to the sandbox that we could think of, careless and broken ones among them. */
 const ways = (params: Params, password: string): [path: string, init: RequestInit][] => {
@@ -21,6 +25,16 @@ const ways = (params: Params, password: string): [path: string, init: RequestIni
   ]
   const parts = ['name="password"', 'name=password', 'name="PassWord"', 'name="p%61ssword"', 'filename="x"; name="password"']
   const multipart = { 'content-type': 'multipart/form-data; charset=x; boundary="cut-here"' }
+  const soap = { 'content-type': 'text/xml', soapaction: '"urn:afilnet-sandbox#getchatchannels"' }
+  const [before, after] = [soapEnvelope, '</n:getchatchannels></Body></Envelope>']
+  const elements = [
+    `<password>${escapeXml(password)}</password>`,
+    `<password><![CDATA[${password}]]></password>`,
+    `<password><!-- a comment -->${escapeXml(password)}</password>`,
+    `<password><value>${escapeXml(password)}</value></password>`,
+    `<item><key>password</key><value>${escapeXml(password)}</value></item>`,
+    `<password>${escapeXml(password)}`,
+  ]
   return [
     ...pairs.flatMap((pair): [string, RequestInit][] => [
       [`/api/http/?${rest}&${pair}`, {}],
@@ -32,7 +46,13 @@ const ways = (params: Params, password: string): [path: string, init: RequestIni
       '/api/http/',
       { method: 'POST', headers: multipart, body: `${part('name="class"', 'chat')}${part(name, password)}--cut-here--\r\n` },
     ]),
+    ...elements.map((element): [string, RequestInit] => ['/api/soap/', { method: 'POST', headers: soap, body: before + element + after }]),
     ['/api/http/', { method: 'POST', headers: multipart, body: `broken password=${password}` }],
+    ['/api/http/', { method: 'POST', headers: multipart, body: `${part('name="password"', `x--cut-here${password}`)}--cut-here--\r\n` }],
+    [
+      '/api/http/',
+      { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"pass\\u0077ord":${JSON.stringify(password)}}` },
+    ],
     ['/api/http/', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ password }) }],
     ['/api/http/', { headers: { authorization: `Bearer ${encoded}`, cookie: `a=${encoded}`, referer: `http://x/?password=${encoded}` } }],
     [
