@@ -4,12 +4,13 @@ import type { Dispatcher } from 'undici'
 import type { Waiter } from '../lib/fair-queue.ts'
 import type { Admission } from './admission.ts'
 import type { Connection, Connections } from './connections.ts'
-import { type Fault, failures, UpstreamError } from './faults.ts'
+import { type Fault, failures, type Unreadable, UpstreamError } from './faults.ts'
 import { LargeResponse, type LargeResponseSlots } from './large-responses.ts'
 import type { Operation } from './operations.ts'
 import { decodeContent, ResponseBody } from './response-body.ts'
 import { faultOfError, faultOfStatus, retryAfter } from './response-faults.ts'
 import type { WireRequest } from './transports.ts'
+import { looksOf } from './unreadable.ts'
 
 /** What all calls of one account share. */
 export type ClientState = {
@@ -151,7 +152,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     const fault = faultOfStatus(status)
     if (!fault) return
     if (this.#state.readsFaults && fault.code === failures.serverError.code) this.statusFault = fault
-    else this.#failAs(fault, fault === failures.rateLimited ? retryAfter(headers) : undefined)
+    else this.#failAs(fault, { retryAfterS: fault === failures.rateLimited ? retryAfter(headers) : undefined })
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer) {
@@ -170,7 +171,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController, error: Error) {
     this.#distrusted = true
-    this.#failAs(this.#controller ? faultOfError(error, this.#answering) : failures.unreachable)
+    if (!this.#controller) this.#failAs(failures.unreachable)
+    else this.#failWith(faultOfError(error, this.#answering), this.#answering ? 'incomplete' : 'not HTTP', this.#body.take())
     this.#end()
   }
 
@@ -180,12 +182,13 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
       this.#distrusted = true
       this.#failAs(failures.connectionLost)
     } else if (!this.#settled) {
-      const content = decodeContent(this.#body.take(), this.#coding, this.#state.maxResponseBytes)
+      const bytes = this.#body.take()
+      const content = decodeContent(bytes, this.#coding, this.#state.maxResponseBytes)
       if (Buffer.isBuffer(content)) {
         this.#settled = true
         this.#listener.onAnswer(content, this)
         this.#large?.release()
-      } else this.#failAs(content)
+      } else this.#failWith(content, 'not decodable', bytes)
     }
     this.#recordEnd()
     this.release()
@@ -215,8 +218,13 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     admission.release(this)
   }
 
-  #failAs(fault: Fault, retryAfterS?: number) {
-    if (!this.#settled) this.#fail(new UpstreamError(fault, { safe: this.#operation.safe, retryAfterS }))
+  #failAs(fault: Fault, details: Partial<Pick<UpstreamError, 'retryAfterS' | 'unreadable'>> = {}) {
+    if (!this.#settled) this.#fail(new UpstreamError(fault, { safe: this.#operation.safe, ...details }))
+  }
+
+  /** The reason is for the log, if what came cannot be read as an answer. */
+  #failWith(fault: Fault, reason: Unreadable['reason'], bytes: Buffer) {
+    this.#failAs(fault, fault === failures.invalidResponse ? { unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } } : {})
   }
 
   #fail(error: unknown) {

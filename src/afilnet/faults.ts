@@ -56,7 +56,18 @@ export const failures = {
 
 /** Why an answer is not a result, for the log: nothing of its content. */
 export type Unreadable = {
-  reason: 'not UTF-8' | 'not JSON' | 'not SOAP' | 'not an object' | 'a repeated name' | 'no usable status' | 'no list' | 'nested too deep'
+  reason:
+    | 'not HTTP'
+    | 'incomplete'
+    | 'not decodable'
+    | 'not UTF-8'
+    | 'not JSON'
+    | 'not SOAP'
+    | 'not an object'
+    | 'a repeated name'
+    | 'no usable status'
+    | 'no list'
+    | 'nested too deep'
   bytes: number
   looks: 'empty' | 'json' | 'html' | 'binary' | 'text'
 }

@@ -26,6 +26,8 @@ describe('a gateway to which Afilnet answers with', () => {
       { ...same, ...unknown },
       { ...same, ...unknown },
     ])
+    const described = gateway.log.filter(({ msg }) => msg === 'answer of Afilnet is not readable')
+    expect(described).toHaveLength(code === 'upstream-invalid-response' ? 3 : 0)
     expect(sandbox.calls, 'no other is repeated').toHaveLength(asked + 2)
     expect(sandbox.sent).toHaveLength(1)
     expect(await gateway.get('/channels'), 'the gateway goes on').toMatchObject({ status: 200 })

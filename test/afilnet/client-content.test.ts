@@ -32,6 +32,8 @@ describe('An answer in a coding that the gateway did not ask for', () => {
     sandbox.answer({ method: 'getmessages', headers: { 'content-encoding': coding }, body: bytes })
 
     expect((await calls.getmessages(gateway)).json).toMatchObject({ status: 502, code: 'upstream-invalid-response' })
+    const described = { reason: 'not decodable', bytes: bytes.length, looks: expect.any(String) }
+    expect(gateway.log).toContainEqual(expect.objectContaining(described))
   })
 
   test('has the limit of an answer after it was decoded', async ({ start, sandbox }) => {
