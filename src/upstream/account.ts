@@ -22,12 +22,17 @@ export type AccountOptions = Pick<
   transports?: PreparedTransports | undefined
   observe: Observe
   traceAttempt: TraceAttempt | undefined
+  /** Shared by all accounts of a user at Afilnet: they write into the same conversations. */
+  writeVersions: Uint32Array
 }
 
 type Values = Record<string, string | undefined>
 
 /** Counters of writes; several channels may share one. */
 const buckets = 1_024
+
+/** How many sends to a channel were answered. */
+export const createWriteVersions = () => new Uint32Array(buckets)
 
 /** One account at Afilnet: its connections, its policy and its latest answers. */
 export class OpenAccount implements Account, TaskContext {
@@ -42,10 +47,10 @@ export class OpenAccount implements Account, TaskContext {
   readonly #background: BackgroundReads
   readonly #observe: Observe
   readonly #maxBodyBytes: number
-  /** How many sends to a channel were answered. */
-  readonly #writeVersions = new Uint32Array(buckets)
+  readonly #writeVersions: Uint32Array
 
-  constructor(name: string, config: AccountConfig, { readCacheMs, transports, observe, traceAttempt, ...rest }: AccountOptions) {
+  constructor(name: string, config: AccountConfig, options: AccountOptions) {
+    const { readCacheMs, transports, observe, traceAttempt, writeVersions, ...rest } = options
     this.name = name
     this.user = config.user
     this.isLocal = isLoopback(config.url)
@@ -55,6 +60,7 @@ export class OpenAccount implements Account, TaskContext {
     this.policy = new CallPolicy({ account: name, timeoutMs: rest.timeoutMs, observe })
     this.cache = new ResponseCache(readCacheMs)
     this.traceAttempt = traceAttempt
+    this.#writeVersions = writeVersions
     this.#observe = observe
     this.#maxBodyBytes = rest.maxResponseBytes * 1.25 // a body has names and instants that Afilnet does not send
     const { connections } = config

@@ -3,7 +3,7 @@ import { createLargeResponseSlots, shareLargeResponseSlots } from '../afilnet/la
 import type { PreparedTransports } from '../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../config/account.ts'
 import { type Observe, unobserved } from '../events.ts'
-import { OpenAccount } from './account.ts'
+import { createWriteVersions, OpenAccount } from './account.ts'
 import type { Account, TraceAttempt } from './call.ts'
 import type { UpstreamHealth } from './call-policy.ts'
 
@@ -44,6 +44,7 @@ export function createUpstream({ accounts: configured, observe = unobserved, tra
   const clients = new Set<Client>()
   const accounts = new Map<string, OpenAccount>()
   const evenShare = { bytes: 0 }
+  const writeVersions = new Map<string, Uint32Array>() // by user; a reload keeps them, since sends under way go on
 
   function configure(next: Record<string, AccountConfig>) {
     const several = Object.keys(next).length > 1
@@ -52,11 +53,14 @@ export function createUpstream({ accounts: configured, observe = unobserved, tra
     for (const [name, config] of Object.entries(next)) {
       const old = accounts.get(name)
       if (old && JSON.stringify(old.config) === JSON.stringify(config)) continue
+      const versions = writeVersions.get(config.user) ?? createWriteVersions()
+      writeVersions.set(config.user, versions)
       const account = new OpenAccount(name, config, {
         ...options,
         observe,
         traceAttempt,
         evenShare,
+        writeVersions: versions,
         largeResponseSlots: several ? shareLargeResponseSlots(largeResponseSlots) : largeResponseSlots,
       })
       clients.add(account.client)

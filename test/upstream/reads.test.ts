@@ -166,6 +166,18 @@ describe('READ_CACHE_MS', () => {
     expect(sandbox.calls.filter(({ params }) => params.some(([, value]) => value === 'getmessages'))).toHaveLength(3)
   })
 
+  test('ends with a send by another account of the same user', async ({ start, sandbox }) => {
+    const key = 'fake_other_key_0123456789abcdef'
+    const gateway = await start({ env, accounts: { other: {} }, callers: { other: { key, account: 'other' } } })
+    const last = async () => (await gateway.request(`${chat}/messages`, { key })).json.items.at(-1).message
+    await last()
+
+    await gateway.post(`${chat}/messages`, { message: 'Is it there?' })
+
+    expect(await last()).toBe('Is it there?')
+    expect(sandbox.calls).toHaveLength(3)
+  })
+
   test('is left alone by a send to another channel', async ({ start, sandbox }) => {
     const gateway = await start({ env: { READ_CACHE_MS: '60000' } })
     const texts = [await gateway.get(`${chat}/messages`), await gateway.get('/chats/whatsapp/100')].map(({ text }) => text)
