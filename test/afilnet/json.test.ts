@@ -47,6 +47,13 @@ describe('A token', () => {
     ])
   })
 
+  test('that no header can carry is not kept', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', body: '{"access_token":"a\\r\\nb: c","token_type":"bearer","expires_in":3600}' })
+
+    expect((await sendmessage(gateway)).status).toBe(201)
+    expect(sandbox.oauth.requests).toHaveLength(2)
+  })
+
   test('may come with null for what is absent', async ({ gateway, sandbox }) => {
     const token = { access_token: 'unknown-to-the-sandbox', token_type: 'Bearer', expires_in: null, scope: null, refresh_token: null }
     sandbox.answer({ method: 'token', body: JSON.stringify(token) })

@@ -87,6 +87,7 @@ export class Tokens {
     }
     try {
       const token = await this.#ask(oauth, send)
+      if (!/^[ -~]+$/.test(token.access_token)) throw new Error('no header can carry the token') // kept, it would fail every call
       const lifetimeMs = token.expires_in === undefined ? Number.POSITIVE_INFINITY : token.expires_in * 1_000
       this.#token = { value: token.access_token, freshUntil: startedAt + lifetimeMs - Math.min(marginMs, lifetimeMs / 4) }
       this.#report({ ms: performance.now() - startedAt, lifetimeS: token.expires_in })
