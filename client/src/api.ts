@@ -811,7 +811,7 @@ export interface components {
              * @description The send, for `GET /sends/{id}`; there as soon as it is in the ledger
              */
             sendId?: string;
-            /** @description Each part of the request that is refused */
+            /** @description The part of the request that is refused; of several, the first that was found */
             errors?: {
                 /**
                  * @description Where the parameter is; absent for a part of the body
@@ -1841,6 +1841,7 @@ export interface components {
             headers: {
                 Location: components["headers"]["Location"];
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
                 [name: string]: unknown;
             };
             content: {
@@ -1913,6 +1914,8 @@ export interface components {
         Location: string;
         /** @description `true`: this is the stored result of an earlier request with this key. Nothing was sent now. */
         "Idempotency-Replayed": string;
+        /** @description `respond-async` */
+        "Preference-Applied": string;
         /** @description What is left, and the seconds until there is more: `"requests";r=0;t=42` (draft-ietf-httpapi-ratelimit-headers). */
         RateLimit: string;
         /** @description The limit: `"requests";q=600;w=60`. A key with a limit gets both headers with every answer. */
@@ -2530,9 +2533,11 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
+            /** @description It is stored */
             201: {
                 headers: {
+                    /** @description Where to ask about it */
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2604,10 +2609,7 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    /** @example {} */
-                    "application/json": unknown;
-                };
+                content?: never;
             };
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
