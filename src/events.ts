@@ -41,6 +41,8 @@ export type Events = {
   internalError: { requestId: string; traceId: string | undefined; err: unknown }
   /** A call to Afilnet has ended; without a fault it gave a result. */
   upstreamAnswered: { account: string; operation: string; ms: number; fault?: Fault | undefined; upstreamCode?: string | undefined }
+  /** A connection to Afilnet could not be opened, or broke before the answer. `networkError` is a code of Node.js or undici. */
+  connectionFailed: { account: string; operation: string; code: string; networkError: string | undefined }
   /** An answer of Afilnet is not a result that the gateway can read. */
   answerUnreadable: { account: string; operation: string } & Unreadable
   /** A row of an answer belongs to another chat than the one asked for. */
@@ -57,6 +59,7 @@ export type Events = {
     fault?: Fault
     status?: number | undefined
     oauthError?: string | undefined
+    networkError?: string | undefined
   }
   /** A call to Afilnet was not made. */
   callRefused: { account: string; reason: 'overloaded' | 'circuit-open' | 'credentials' }

@@ -126,7 +126,8 @@ export class Connection {
       keepAliveMaxTimeout: 10_000,
       connect: (options, callback) => {
         // An idle connection may be lost just as it is taken. Beyond that, undici would reconnect without end and without a pause.
-        if (++this.#connects > 2) return callback(new Error('connections are lost before the request can leave'), null)
+        if (++this.#connects > 2)
+          return callback(Object.assign(new Error('connections are lost before the request can leave'), { code: 'ECONNRESET' }), null)
         connect(options, (...[error, socket]) => {
           if (error) return callback(error, null)
           this.#watch(socket)

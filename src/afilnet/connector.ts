@@ -28,7 +28,7 @@ function throughProxy(proxyUrl: URL, connect: Connector, timeoutMs: number): Con
     } finally {
       void proxy.close()
     }
-    throw new Error('the proxy opened no tunnel')
+    throw Object.assign(new Error('the proxy opened no tunnel'), { code: 'PROXY_TUNNEL_FAILED' })
   }
 
   return (options, callback) => {

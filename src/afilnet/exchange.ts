@@ -8,7 +8,7 @@ import { type Fault, failures, type Unreadable, UpstreamError } from './faults.t
 import { LargeResponse, type LargeResponseSlots } from './large-responses.ts'
 import type { Operation } from './operations.ts'
 import { decodeContent, ResponseBody } from './response-body.ts'
-import { faultOfError, faultOfStatus, retryAfter } from './response-faults.ts'
+import { faultOfError, faultOfStatus, networkErrorOf, retryAfter } from './response-faults.ts'
 import type { WireRequest } from './transports.ts'
 import { looksOf } from './unreadable.ts'
 
@@ -171,8 +171,9 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
 
   onResponseError(_: Dispatcher.DispatchController, error: Error) {
     this.#distrusted = true
-    if (!this.#controller) this.#failAs(failures.unreachable)
-    else this.#failWith(faultOfError(error, this.#answering), this.#answering ? 'incomplete' : 'not HTTP', this.#body.take())
+    const fault = this.#controller ? faultOfError(error, this.#answering) : failures.unreachable
+    if (fault === failures.invalidResponse) this.#failUnreadable(this.#answering ? 'incomplete' : 'not HTTP', this.#body.take())
+    else this.#failAs(fault, { networkError: networkErrorOf(error) })
     this.#end()
   }
 
@@ -180,7 +181,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   finish() {
     if (this.#connection?.hasSurplus) {
       this.#distrusted = true
-      this.#failAs(failures.connectionLost)
+      this.#failAs(failures.connectionLost, { networkError: 'SURPLUS_BYTES' })
     } else if (!this.#settled) {
       const bytes = this.#body.take()
       const content = decodeContent(bytes, this.#coding, this.#state.maxResponseBytes)
@@ -188,7 +189,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
         this.#settled = true
         this.#listener.onAnswer(content, this)
         this.#large?.release()
-      } else this.#failWith(content, 'not decodable', bytes)
+      } else if (content === failures.invalidResponse) this.#failUnreadable('not decodable', bytes)
+      else this.#failAs(content)
     }
     this.#recordEnd()
     this.release()
@@ -206,7 +208,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
       return caller.onFailure(new UpstreamError(failures.timeout, this.#operation), this)
     }
     if (this.startedAt === undefined) return this.onEvicted()
-    this.#failAs(this.#controller ? failures.timeout : failures.unreachable)
+    if (this.#controller) this.#failAs(failures.timeout)
+    else this.#failAs(failures.unreachable, { networkError: 'ETIMEDOUT' })
     this.#stop()
   }
 
@@ -218,13 +221,12 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     admission.release(this)
   }
 
-  #failAs(fault: Fault, details: Partial<Pick<UpstreamError, 'retryAfterS' | 'unreadable'>> = {}) {
+  #failAs(fault: Fault, details: Partial<Pick<UpstreamError, 'retryAfterS' | 'unreadable' | 'networkError'>> = {}) {
     if (!this.#settled) this.#fail(new UpstreamError(fault, { safe: this.#operation.safe, ...details }))
   }
 
-  /** The reason is for the log, if what came cannot be read as an answer. */
-  #failWith(fault: Fault, reason: Unreadable['reason'], bytes: Buffer) {
-    this.#failAs(fault, fault === failures.invalidResponse ? { unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } } : {})
+  #failUnreadable(reason: Unreadable['reason'], bytes: Buffer) {
+    this.#failAs(failures.invalidResponse, { unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
   }
 
   #fail(error: unknown) {

@@ -81,6 +81,7 @@ type UpstreamErrorOptions = {
   retryAfterS?: number | undefined
   unreadable?: Unreadable | undefined
   foreignField?: ForeignField | undefined
+  networkError?: string | undefined
 }
 
 /** A call that did not succeed: which fault, and whether anything may have happened at Afilnet. */
@@ -94,8 +95,11 @@ export class UpstreamError extends Error {
   readonly unreadable: Unreadable | undefined
   /** The field of a row that belongs to another chat than the one asked for: the answer may be another request's. */
   readonly foreignField: ForeignField | undefined
+  /** The code of Node.js or undici for what went wrong with the connection. */
+  readonly networkError: string | undefined
 
-  constructor(fault: Fault, { safe, upstreamCode, retryAfterS, unreadable, foreignField }: UpstreamErrorOptions) {
+  constructor(fault: Fault, options: UpstreamErrorOptions) {
+    const { safe, upstreamCode, retryAfterS, unreadable, foreignField, networkError } = options
     super(fault.code)
     this.name = 'UpstreamError'
     this.fault = fault
@@ -104,6 +108,7 @@ export class UpstreamError extends Error {
     this.retryAfterS = retryAfterS
     this.unreadable = unreadable
     this.foreignField = foreignField
+    this.networkError = networkError
   }
 
   /** What else comes on this connection may be another request's answer too. */

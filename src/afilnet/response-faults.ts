@@ -17,6 +17,13 @@ export function faultOfError(error: Error, answering: boolean): Fault {
   return answering || unreadable.some(kind => error instanceof kind) ? failures.invalidResponse : failures.connectionLost
 }
 
+/** The code of an error of the network, for the log; its message may quote anything. */
+export function networkErrorOf(error: unknown): string | undefined {
+  const { code } = error as { code?: unknown }
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'ETIMEDOUT'
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : undefined
+}
+
 /** Ways in which undici says that an answer came and is none, even where its head was never complete. */
 const unreadable = [errors.HTTPParserError, errors.ResponseContentLengthMismatchError, errors.HeadersOverflowError]
 

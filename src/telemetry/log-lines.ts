@@ -25,12 +25,12 @@ const lines: Lines = {
     if (accepted) log.info({ account }, 'credentials accepted again')
     else log.error({ account }, 'credentials rejected, calls of this account are paused')
   },
+  connectionFailed: (log, details) => log.warn(details, 'connection to Afilnet failed'),
   answerUnreadable: (log, details) => log.warn(details, 'answer of Afilnet is not readable'),
   foreignRow: (log, details) => log.error(details, 'answer of Afilnet has a row of another chat, its connection is closed'),
   rowsSkipped: (log, details) => log.warn(details, 'items of a list of Afilnet skipped, they are not rows'),
-  tokenRequested(log, { account, ms, lifetimeS, fault, status, oauthError }) {
-    if (fault)
-      log.warn({ account, ms: Math.round(ms), code: fault.code, status, oauthError }, 'no token for Afilnet, its call was not made')
+  tokenRequested(log, { account, ms, lifetimeS, fault, ...reasons }) {
+    if (fault) log.warn({ account, ms: Math.round(ms), code: fault.code, ...reasons }, 'no token for Afilnet, its call was not made')
     else log.info({ account, ms: Math.round(ms), lifetimeS }, 'token for Afilnet received')
   },
   mediaSwept(log, { reason, count }) {

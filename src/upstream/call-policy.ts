@@ -102,6 +102,8 @@ export class CallPolicy {
     const fault = error?.fault
     const upstreamCode = error?.upstreamCode
     this.#observe('upstreamAnswered', { account, operation, ms: performance.now() - startedAt, fault, upstreamCode })
+    if (fault === failures.unreachable || fault === failures.connectionLost)
+      this.#observe('connectionFailed', { account, operation, code: fault.code, networkError: error?.networkError })
     if (error?.unreadable) this.#observe('answerUnreadable', { account, operation, ...error.unreadable })
     if (error?.foreignField) this.#observe('foreignRow', { account, operation, field: error.foreignField })
     if (fault && unanswered.has(fault)) return

@@ -28,6 +28,8 @@ describe('a gateway to which Afilnet answers with', () => {
     ])
     const described = gateway.log.filter(({ msg }) => msg === 'answer of Afilnet is not readable')
     expect(described).toHaveLength(code === 'upstream-invalid-response' ? 3 : 0)
+    const broken = gateway.log.filter(({ msg, networkError }) => msg === 'connection to Afilnet failed' && networkError !== undefined)
+    expect(broken).toHaveLength(failure === lost ? asked + 2 : 0)
     expect(sandbox.calls, 'no other is repeated').toHaveLength(asked + 2)
     expect(sandbox.sent).toHaveLength(1)
     expect(await gateway.get('/channels'), 'the gateway goes on').toMatchObject({ status: 200 })

@@ -14,6 +14,10 @@ const trust = (...certificates: string[]) => setDefaultCACertificates([...ordina
 afterEach(() => trust())
 
 const everyKind = (gateway: TestGateway) => Promise.all(Object.values(kinds).map(method => calls[method](gateway)))
+/** Why the log says that connections failed, each reason once. */
+const reasonsIn = ({ log }: TestGateway) => [
+  ...new Set(log.filter(({ msg }) => msg === 'connection to Afilnet failed').map(({ code, networkError }) => `${code} ${networkError}`)),
+]
 const unreachable = { status: 503, code: 'upstream-unreachable', outcome: 'not_applied', retry: 'yes' }
 
 describe('an Afilnet that cannot be reached', () => {
@@ -29,12 +33,12 @@ describe('an Afilnet that cannot be reached', () => {
   const nameless = `${'a'.repeat(64)}.localhost`
 
   test.for([
-    ['refuses', async () => `http://127.0.0.1:${await freed()}`],
-    ['has no address', async () => `http://${nameless}:${await freed()}`],
-    ['never accepts', async () => `http://127.0.0.1:${await fullBacklog()}`],
-    ['never completes a TLS handshake', async () => `https://localhost:${await silent()}`],
-    ['speaks no TLS', async () => `https://localhost:${await plain()}`],
-  ] as const)('because it %s gets nothing', async ([, origin], { start }) => {
+    ['refuses', 'ECONNREFUSED', async () => `http://127.0.0.1:${await freed()}`],
+    ['has no address', 'ENOTFOUND', async () => `http://${nameless}:${await freed()}`],
+    ['never accepts', 'ETIMEDOUT', async () => `http://127.0.0.1:${await fullBacklog()}`],
+    ['never completes a TLS handshake', 'ETIMEDOUT', async () => `https://localhost:${await silent()}`],
+    ['speaks no TLS', 'ERR_SSL_WRONG_VERSION_NUMBER', async () => `https://localhost:${await plain()}`],
+  ] as const)('because it %s gets nothing', async ([, reason, origin], { start }) => {
     const gateway = await start({ env: { AFILNET_URL: `${await origin()}/api/http/`, AFILNET_TIMEOUT_MS: '500' } })
 
     const replies = await everyKind(gateway)
@@ -43,6 +47,7 @@ describe('an Afilnet that cannot be reached', () => {
       expect(json).toMatchObject(unreachable)
       expect(headers['retry-after']).toBe('1')
     }
+    expect(reasonsIn(gateway)).toEqual([`upstream-unreachable ${reason}`])
     expect(await gateway.get('/health/live')).toMatchObject({ status: 200 })
   })
 
@@ -61,11 +66,11 @@ describe('an Afilnet that cannot be reached', () => {
   const early = selfSigned('localhost', { from: 1, to: 2 })
 
   test.for([
-    ['no known CA has signed', localhost, []],
-    ['is for another name', elsewhere, [elsewhere.cert]],
-    ['has expired', expired, [expired.cert]],
-    ['is not valid yet', early, [early.cert]],
-  ] as const)('because its certificate %s gets nothing', async ([, identity, trusted], { start }) => {
+    ['no known CA has signed', 'DEPTH_ZERO_SELF_SIGNED_CERT', localhost, []],
+    ['is for another name', 'ERR_TLS_CERT_ALTNAME_INVALID', elsewhere, [elsewhere.cert]],
+    ['has expired', 'CERT_HAS_EXPIRED', expired, [expired.cert]],
+    ['is not valid yet', 'CERT_NOT_YET_VALID', early, [early.cert]],
+  ] as const)('because its certificate %s gets nothing', async ([, reason, identity, trusted], { start }) => {
     trust(...trusted)
     const seen: string[] = []
     const port = await listen(createHttps(identity, ({ url }) => void seen.push(String(url))))
@@ -74,6 +79,7 @@ describe('an Afilnet that cannot be reached', () => {
     const replies = await everyKind(gateway)
 
     for (const { json } of replies) expect(json).toMatchObject(unreachable)
+    expect(reasonsIn(gateway)).toEqual([`upstream-unreachable ${reason}`])
     expect(seen).toEqual([])
   })
 

@@ -77,6 +77,9 @@ describe('AFILNET_PROXY', () => {
 
     for (const { json } of replies) expect(json).toMatchObject({ status: 503, code: 'upstream-unreachable', outcome: 'not_applied' })
     expect(sandbox.calls).toEqual([])
+    expect(gateway.log).toContainEqual(
+      expect.objectContaining({ msg: 'connection to Afilnet failed', operation: 'sendmessage', networkError: 'PROXY_TUNNEL_FAILED' }),
+    )
     const said = JSON.stringify([gateway.log, replies])
     for (const secret of [password, 'fake-wrong-password', encodeURIComponent(password), authorization]) expect(said).not.toContain(secret)
   })

@@ -2,7 +2,7 @@ import type * as OAuth from 'oauth4webapi'
 import { isObject } from '../../lib/is-object.ts'
 import type { Connector } from '../connector.ts'
 import { type Fault, failures, faults, mismatch, UpstreamError } from '../faults.ts'
-import { retryAfter } from '../response-faults.ts'
+import { networkErrorOf, retryAfter } from '../response-faults.ts'
 import { requestOnce } from '../single-request.ts'
 
 type OAuthSettings = {
@@ -23,6 +23,7 @@ export type TokenReport = {
   fault?: Fault
   oauthError?: string | undefined
   status?: number | undefined
+  networkError?: string | undefined
 }
 
 export type TokensOptions = OAuthSettings & {
@@ -96,7 +97,8 @@ export class Tokens {
       const oauthError = error instanceof oauth.ResponseBodyError ? error.error : undefined
       const fault = faultOf(status, oauthError)
       const known = oauthError !== undefined && /^[a-z_]{1,40}$/.test(oauthError) ? oauthError : undefined
-      this.#report({ ms: performance.now() - startedAt, fault, status, oauthError: known })
+      const networkError = status === undefined ? networkErrorOf(error) : undefined
+      this.#report({ ms: performance.now() - startedAt, fault, status, oauthError: known, networkError })
       throw new UpstreamError(fault, { safe: true, retryAfterS: fault === failures.rateLimited ? retryAfterS : undefined })
     }
   }

@@ -35,13 +35,13 @@ function describeService({ url, operations, hasCredentials }: SoapService): Line
 }
 
 /** How a request for a token ended; never the token. */
-export function describeToken({ ms, lifetimeS, fault, status, oauthError }: TokenReport): Line {
-  const facts = { ms: Math.round(ms), lifetimeS, http: status, oauthError }
+export function describeToken({ ms, lifetimeS, fault, status, oauthError, networkError }: TokenReport): Line {
+  const facts = { ms: Math.round(ms), lifetimeS, http: status, oauthError, networkError }
   if (!fault) {
     const lifetime = lifetimeS === undefined ? 'without a lifetime: it is kept until Afilnet refuses it' : `valid for ${lifetimeS} s`
     return { check: 'token', verdict: 'ok', detail: `received after ${facts.ms} ms, ${lifetime}`, facts }
   }
-  const parts = [status === undefined ? 'no answer' : `HTTP ${status}`, oauthError].filter(Boolean).join(', ')
+  const parts = [status === undefined ? 'no answer' : `HTTP ${status}`, oauthError ?? networkError].filter(Boolean).join(', ')
   const isRejected = fault.code === 'upstream-credentials-rejected'
   const todo = isRejected
     ? 'Correct the client id and secret, or user and password. The doctor asked once only'
