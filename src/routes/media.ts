@@ -99,7 +99,7 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
         operationId: 'storeMedia',
         summary: 'Store a file for sends',
         description: 'Stores a file for any number of sends.',
-        tags: ['Sends'],
+        tags: ['Files'],
         body: { content: { 'multipart/form-data': { schema: Type.Unsafe<NewMedia>(Type.Ref('NewMedia')) } } },
         response: {
           201: {
@@ -139,7 +139,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
       schema: {
         operationId: 'getMedia',
         summary: 'A stored file of this caller',
-        tags: ['Sends'],
+        tags: ['Files'],
         params: ById,
         response: { 200: File },
       },
@@ -159,7 +159,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
       schema: {
         operationId: 'deleteMedia',
         summary: 'Delete a stored file',
-        tags: ['Sends'],
+        tags: ['Files'],
         params: ById,
         response: { 204: { type: 'null', description: 'It is gone' } },
       },

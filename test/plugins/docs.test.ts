@@ -92,8 +92,13 @@ describe('The OpenAPI document', () => {
     ])
   })
 
+  const tags = document.tags.map((tag: { name: string }) => tag.name)
+
+  plain('has an operation for each of its sections', () => {
+    expect(new Set(operations.flatMap(([, operation]) => operation.tags))).toEqual(new Set(tags))
+  })
+
   plain.for(operations)('%s says what it is', ([name, operation]) => {
-    const tags = document.tags.map((tag: { name: string }) => tag.name)
     const open = /health|problems|\/$/.test(name)
 
     expect(operation.operationId).toMatch(/^[a-z]+([A-Z][a-z]+)*$/)
