@@ -45,8 +45,9 @@ export function queueOf({ headers, body }: Queueable, params: object, seal: Seal
 
 /** Whether `respond-async` is one of the preferences (RFC 7240): a word in quotes or among the parameters of another one is not. */
 function prefersAsync(header: string): boolean {
-  const unquoted = header.replace(/"(\\.|[^"\\])+"/g, 'quoted')
-  return unquoted.split(',').some(preference => /^\s*respond-async\s*(=\s*"")?\s*(;|$)/i.test(preference))
+  // A quote that nothing closes ends with the header, and blanks are trimmed first: looking for either again and again would take long.
+  const unquoted = header.replace(/"(\\.|[^"\\])*("|\\?$)/g, text => (text === '""' ? text : 'quoted'))
+  return unquoted.split(',').some(preference => /^respond-async(\s*=\s*"")?$/i.test(preference.split(';', 1).join().trim()))
 }
 
 function instantOf(pointer: string, text: string): number {
