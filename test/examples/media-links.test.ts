@@ -16,3 +16,12 @@ test.for(['Hello', '', 'https://example.com/media/short/photo.png', `${address}/
   expect(fileIn(text)).toBeUndefined()
   expect(preview(text)).toBe(text)
 })
+
+test.for([' '.repeat(200_000), 'http://'.repeat(30_000)])('a file is found after a long text, which is text alone', before => {
+  expect(fileIn(`${before} and more`)).toBeUndefined()
+  expect(fileIn(`${before}\n${address}/menu.pdf`)).toMatchObject({
+    url: `${address}/menu.pdf`,
+    name: 'menu.pdf',
+    caption: before.trimEnd(),
+  })
+})
