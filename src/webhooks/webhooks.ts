@@ -37,7 +37,7 @@ type WebhooksOptions = {
   keepMs?: number
 }
 
-type Running = { config: WebhookConfig; endpoint: Endpoint; deliverer: Deliverer; unwatch: () => void }
+type Running = { config: WebhookConfig; endpoint: Endpoint; deliverer: Deliverer; unwatch: () => void; testing?: Promise<TestResult> }
 
 const sweepMs = 600_000
 
@@ -90,10 +90,16 @@ export class Webhooks {
     return this.#wish(name, { kind: 'after', position }, found)
   }
 
-  /** Gives what the endpoint answered even if the pause goes on, because the store is away. */
+  /** Requests at the same time share one test: tests must not take the connections of deliveries. */
   async test(account: string, name: string): Promise<TestResult> {
-    const clock = this.#clock
     const found = this.#find(account, name)
+    found.testing ??= this.#test(name, found).finally(() => delete found.testing)
+    return found.testing
+  }
+
+  /** Gives what the endpoint answered even if the pause goes on, because the store is away. */
+  async #test(name: string, found: Running): Promise<TestResult> {
+    const clock = this.#clock
     const event = testEvent(clock.now())
     const startedAt = clock.monotonic()
     const { status, error } = await found.endpoint.post(event.id, JSON.stringify(event))

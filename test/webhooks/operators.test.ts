@@ -76,6 +76,21 @@ describe('an operator', () => {
     expect((await webhooks.list('main'))[0]?.url).not.toContain('token')
   })
 
+  test('shares a test that is under way, beside which events are delivered', async ({ append, receiver, webhooks }) => {
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    receiver.answer = ({ event }) => (event.type === 'test' ? response => void held.then(() => response.writeHead(204).end()) : 204)
+    const tests = Array.from({ length: 20 }, () => webhooks.test('main', 'crm'))
+    await eventually(() => expect(receiver.posts).not.toEqual([]))
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    release()
+
+    for (const result of await Promise.all(tests)) expect(result).toMatchObject({ status: 204 })
+    expect(receiver.posts.map(({ event }) => event.type)).toEqual(['test', 'message.created'])
+    await webhooks.test('main', 'crm')
+    expect(receiver.posts.at(-1)?.event.type).toBe('test')
+  })
+
   test('sees what failed of the own account only, also of a webhook that had another one', async ({
     append,
     clock,
