@@ -34,10 +34,6 @@ export function closeAfter(reply: FastifyReply) {
   connection.closing.push(reply)
 }
 
-/** Resolves once these answers are written as a whole, or never will be. */
-export const answered = (replies: readonly FastifyReply[]) =>
-  Promise.all(replies.map(({ raw }) => new Promise(resolve => raw.once('close', resolve))))
-
 type ConnectionLimits = {
   max: number
   keepAliveMs: number

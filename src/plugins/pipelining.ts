@@ -1,6 +1,10 @@
 import type { preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { answered, connectionOf } from './connections.ts'
+import { Problem } from '../problem/problem.ts'
+import { connectionOf } from './connections.ts'
+
+/** So many answers may be due on a connection before one that waits for them. Each waiting request holds its body in memory. */
+const maxBefore = 64
 
 /**
  * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side.
@@ -16,13 +20,18 @@ export const pipelining = fp(async function pipelining(app) {
 })
 
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
-const inTurn: preHandlerHookHandler = ({ raw: { socket } }, reply, done) => {
-  const connection = connectionOf(socket)
-  const { open, closing } = connection
-  if (open[0] === reply && !closing) return done()
-  const before = open.slice(0, open.indexOf(reply))
-  const isClosed = closing?.some(answer => !open.includes(answer))
-  void answered(before).then(() => {
-    if (!isClosed && !connection.closing?.some(answer => before.includes(answer))) done()
-  })
+const inTurn: preHandlerHookHandler = (request, reply, done) => {
+  const connection = connectionOf(request.raw.socket)
+  const { open } = connection
+  const proceed = () => {
+    // All answers before it are gone, and those after it are still open.
+    if (!connection.closing?.some(answer => !open.includes(answer))) done()
+    else void request.form?.discard()
+  }
+  const at = open.lastIndexOf(reply)
+  if (at > maxBefore)
+    return done(new Problem('overloaded', { detail: 'Too many requests wait on this connection for the answers before them.' }))
+  const before = open[at - 1] // answers leave in their order, so it is the last of them
+  if (before) before.raw.once('close', proceed)
+  else proceed()
 }

@@ -7,7 +7,7 @@ import { networkOf } from '../lib/addresses.ts'
 import { STATUS_CODES } from '../lib/node-http.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
 import { requestIdOf, securityHeaders } from './common-headers.ts'
-import { answered, connectionOf } from './connections.ts'
+import { connectionOf } from './connections.ts'
 import { type RequestCounter, tooManyRequests } from './rate-limit.ts'
 import type { Completion } from './request-steps.ts'
 
@@ -87,7 +87,9 @@ function createSample(maxPerSecond: number) {
 }
 
 function afterOpenRequests(socket: Socket, work: () => void) {
-  void answered(connectionOf(socket).open).then(work)
+  const last = connectionOf(socket).open.at(-1) // answers leave in their order
+  if (last) last.raw.once('close', work)
+  else work()
 }
 
 function problemOf({ code, reason, rawPacket }: ConnectionError & { reason?: string }): Problem {

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { canaries, readAnswers, sharedTest as test } from '../gateway.ts'
 
@@ -44,5 +45,27 @@ describe('Requests that a caller writes one behind the other', () => {
 
     expect(answers.map(({ status }) => status)).toEqual([201, 400])
     expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('are refused beyond 64 that wait, each after the answers before it', async ({ gateway, sandbox }) => {
+    const sends = ask(`POST ${chat}/messages`, hello).repeat(70)
+    const answers = readAnswers(await gateway.raw(ask(`GET ${chat}/messages`, '') + sends + end))
+
+    const statuses = answers.map(({ status }) => status)
+    expect(statuses).toEqual([200, ...Array(64).fill(201), ...Array(6).fill(503), 401])
+    expect(answers[65]?.json).toMatchObject({ code: 'overloaded', outcome: 'not_applied', retry: 'yes' })
+    expect(sandbox.sent).toHaveLength(64)
+  })
+
+  test('leave no file behind if they are dropped', async ({ start, folder, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
+    sandbox.answer({ delayMs: 500 })
+    const form = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nHello\r\n--b--\r\n'
+    const upload = ask('POST /media', form).replace('application/json', 'multipart/form-data; boundary=b')
+    const answers = gateway.raw(ask(`GET ${chat}/messages`, '') + ask(`POST ${chat}/messages`, '{"message"') + upload)
+
+    await expect.poll(() => readdirSync(folder)).toHaveLength(1)
+    expect(readAnswers(await answers).map(({ status }) => status)).toEqual([200, 400])
+    await expect.poll(() => readdirSync(folder)).toEqual([])
   })
 })
