@@ -17,6 +17,6 @@ export function urlIssue(value: string): string | undefined {
 /** The URL of a proxy: host, port and maybe credentials. */
 export function readProxyUrl(value: string): URL | undefined {
   const url = URL.parse(value)
-  const isSound = url && /^https?:$/.test(url.protocol) && url.pathname === '/' && !/[?#]/.test(value)
-  return isSound && decoded(url.username + url.password) !== undefined ? url : undefined
+  const isValid = url && /^https?:$/.test(url.protocol) && url.pathname === '/' && !/[?#]/.test(value)
+  return isValid && decoded(`${url.username}:${url.password}`) !== undefined ? url : undefined
 }

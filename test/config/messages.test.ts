@@ -72,6 +72,7 @@ describe('An issue', () => {
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
     [{ AFILNET_PROXY: 'http://ops:100%fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops:fake-canary%E9@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
+    [{ AFILNET_PROXY: 'http://ops%:41fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ TRUST_PROXY: '10.0.0.0/8,::/0' }, 'TRUST_PROXY: "::/0" would trust every address'],
     [{ TRUST_PROXY: '10.0.0.0/33' }, 'TRUST_PROXY: "10.0.0.0/33" is not an address or a CIDR block'],
     [{ STORE_URL: `sqlite:${folder}` }, 'STORE_URL: names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite'],
