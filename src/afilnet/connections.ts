@@ -125,7 +125,7 @@ export class Connection {
       keepAliveTimeout: 4_000, // an idle connection that the far side closes fails the send on it
       keepAliveMaxTimeout: 10_000,
       connect: (options, callback) => {
-        // An idle connection may be lost just as it is taken. Beyond that, undici would reconnect without end and without a pause.
+        // An idle connection may be lost just as it is taken. Beyond twice for one request, undici would reconnect without end and without a pause.
         if (++this.#connects > 2)
           return callback(Object.assign(new Error('connections are lost before the request can leave'), { code: 'ECONNRESET' }), null)
         connect(options, (...[error, socket]) => {
@@ -141,6 +141,7 @@ export class Connection {
 
   dispatch(request: WireRequest, handler: Dispatcher.DispatchHandler) {
     this.#ended = false
+    this.#connects = 0
     this.#dispatcher.dispatch(request, handler)
   }
 

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import type { Dispatcher } from 'undici'
 import { describe, expect } from 'vitest'
+import { Connection } from '../../src/afilnet/connections.ts'
 import { type TestGateway, sharedTest as test } from '../gateway.ts'
 import { listen } from './listeners.ts'
 
@@ -182,5 +184,38 @@ describe('A connection', () => {
 
     expect(replies.map(({ status }) => status)).toEqual([502, 200])
     expect(afilnet.requests.map(({ connection }) => connection)).toEqual([1, 2])
+  })
+
+  test('goes on, however often it is lost just as it is taken', async () => {
+    const afilnet = await wire(({ socket }) => socket.write(http(accepted)))
+    const { hostname, port, origin } = new URL(afilnet.url)
+    const sockets: Socket[] = []
+    const connection = new Connection(
+      {
+        origin,
+        calls: 1,
+        maxResponseBytes: 1_000,
+        connect: (_, callback) => void sockets.push(connect(Number(port), hostname, () => callback(null, sockets.at(-1) as Socket))),
+      },
+      () => {},
+    )
+    const call = () =>
+      new Promise<string>(resolve => {
+        const handler: Dispatcher.DispatchHandler = {
+          onRequestStart() {},
+          onResponseStart() {},
+          onResponseData() {},
+          onResponseEnd: () => resolve('answered'),
+          onResponseError: (_, error) => resolve(error.message),
+        }
+        connection.dispatch({ path: '/', method: 'GET', headers: {}, body: null }, handler)
+      })
+
+    for (let i = 0; i < 4; i++) {
+      expect(await call()).toBe('answered')
+      sockets.at(-1)?.destroy()
+    }
+    expect(sockets).toHaveLength(4)
+    await connection.destroy()
   })
 })
