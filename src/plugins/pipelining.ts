@@ -1,4 +1,4 @@
-import type { preHandlerHookHandler } from 'fastify'
+import type { FastifyRequest, preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem/problem.ts'
 import { connectionOf } from './connections.ts'
@@ -9,7 +9,7 @@ const maxBefore = 64
 /**
  * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side.
  *
- * It is dropped if one of them closes the connection, since nobody would learn what became of it.
+ * It is dropped if one of them closes the connection, since its own answer could not leave.
  */
 export const pipelining = fp(async function pipelining(app) {
   app.addHook('onRoute', route => {
@@ -19,14 +19,17 @@ export const pipelining = fp(async function pipelining(app) {
   })
 })
 
+/** Whether the caller of an unsafe read has left: the messages that it would mark as read would be lost. A send runs all the same. */
+const hasReaderLeft = ({ method, raw }: FastifyRequest) => method === 'GET' && raw.socket.destroyed
+
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
 const inTurn: preHandlerHookHandler = (request, reply, done) => {
   const connection = connectionOf(request.raw.socket)
   const { open } = connection
   const proceed = () => {
     // All answers before it are gone, and those after it are still open.
-    if (!connection.closing?.some(answer => !open.includes(answer))) done()
-    else void request.form?.discard()
+    if (hasReaderLeft(request) || connection.closing?.some(answer => !open.includes(answer))) void request.form?.discard()
+    else done()
   }
   const at = open.lastIndexOf(reply)
   if (at > maxBefore)

@@ -57,6 +57,18 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(sandbox.sent).toHaveLength(64)
   })
 
+  test('ask for no unread messages once the caller has left', async ({ gateway, sandbox }) => {
+    sandbox.answer({ delayMs: 1_000 })
+    const socket = gateway.open()
+    socket.write(ask(`GET ${chat}/messages`, '') + ask(`GET ${chat}/unread`, ''))
+    await expect.poll(() => sandbox.calls.length).toBe(1)
+    socket.destroy()
+    await gateway.logged(({ route, aborted }) => aborted === true && String(route).endsWith('/unread'))
+    await gateway.get('/channels')
+
+    expect(sandbox.calls.map(({ params }) => Object.fromEntries(params).method)).toEqual(['getmessages', 'getchatchannels'])
+  })
+
   test('leave no file behind if they are dropped', async ({ start, folder, sandbox }) => {
     const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
     sandbox.answer({ delayMs: 500 })
