@@ -52,7 +52,8 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
   function closeSlowConnections() {
     const latest = performance.now() - readerTimeoutMs
     const isLate = ({ sentAt }: FastifyReply) => sentAt !== undefined && sentAt < latest
-    for (const { socket, open } of connections.all) if (open.some(isLate)) socket.destroy()
+    // An answer may have to wait for those before it: while these leave, the caller reads.
+    for (const { socket, open, idleSince } of connections.all) if (idleSince < latest && open.some(isLate)) socket.destroy()
   }
 
   return { complete, release, closeSlowConnections }

@@ -57,6 +57,15 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(sandbox.sent).toHaveLength(64)
   })
 
+  test('leave the caller as long as it takes to answer them, if one is ready sooner', async ({ start, sandbox }) => {
+    const gateway = await start({ timeouts: { readerMs: 1_000, checkEveryMs: 20 } })
+    sandbox.answer({ method: 'sendmessage', delayMs: 300, times: 5 })
+    const sends = ask(`POST ${chat}/messages`, hello).repeat(5)
+    const answers = readAnswers(await gateway.raw(sends + ask('GET /me', '') + end))
+
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 200, 401])
+  })
+
   test('ask for no unread messages once the caller has left', async ({ gateway, sandbox }) => {
     sandbox.answer({ delayMs: 1_000 })
     const socket = gateway.open()
