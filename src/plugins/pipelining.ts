@@ -2,6 +2,7 @@ import type { FastifyRequest, preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem/problem.ts'
 import { connectionOf } from './connections.ts'
+import { type Check, runChecks } from './request-steps.ts'
 
 /** So many answers may be due on a connection before one that waits for them. Each waiting request holds its body in memory. */
 const maxBefore = 64
@@ -9,13 +10,14 @@ const maxBefore = 64
 /**
  * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side.
  *
- * It is dropped if one of them closes the connection, since its own answer could not leave.
+ * It is dropped if one of them closes the connection, since its own answer could not leave. `recheck` runs again after a wait: meanwhile the
+ * key may have been disabled.
  */
-export const pipelining = fp(async function pipelining(app) {
+export const pipelining = fp<{ recheck: readonly Check[] }>(async function pipelining(app, { recheck }) {
   app.addHook('onRoute', route => {
     const isRead = [route.method].flat().every(method => method === 'GET' || method === 'HEAD')
     if (isRead && route.config?.operation?.safe !== false) return
-    route.preHandler = [inTurn, ...[route.preHandler ?? []].flat()]
+    route.preHandler = [inTurn(recheck), ...[route.preHandler ?? []].flat()]
   })
 })
 
@@ -23,18 +25,20 @@ export const pipelining = fp(async function pipelining(app) {
 const hasReaderLeft = ({ method, raw }: FastifyRequest) => method === 'GET' && raw.socket.destroyed
 
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
-const inTurn: preHandlerHookHandler = (request, reply, done) => {
-  const connection = connectionOf(request.raw.socket)
-  const { open } = connection
-  const proceed = () => {
-    // All answers before it are gone, and those after it are still open.
-    if (hasReaderLeft(request) || connection.closing?.some(answer => !open.includes(answer))) void request.form?.discard()
-    else done()
+const inTurn =
+  (recheck: readonly Check[]): preHandlerHookHandler =>
+  (request, reply, done) => {
+    const connection = connectionOf(request.raw.socket)
+    const { open } = connection
+    const proceed = (checks: readonly Check[]) => {
+      // All answers before it are gone, and those after it are still open.
+      if (hasReaderLeft(request) || connection.closing?.some(answer => !open.includes(answer))) void request.form?.discard()
+      else runChecks(checks, 0, request, reply, done)
+    }
+    const at = open.lastIndexOf(reply)
+    if (at > maxBefore)
+      return done(new Problem('overloaded', { detail: 'Too many requests wait on this connection for the answers before them.' }))
+    const before = open[at - 1] // answers leave in their order, so it is the last of them
+    if (before) before.raw.once('close', () => proceed(recheck))
+    else proceed([])
   }
-  const at = open.lastIndexOf(reply)
-  if (at > maxBefore)
-    return done(new Problem('overloaded', { detail: 'Too many requests wait on this connection for the answers before them.' }))
-  const before = open[at - 1] // answers leave in their order, so it is the last of them
-  if (before) before.raw.once('close', proceed)
-  else proceed()
-}

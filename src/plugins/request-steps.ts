@@ -64,7 +64,13 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
 const isWhole = (raw: ServerResponse) => raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
 
 /** Waits only for a check that returns a promise. */
-function runChecks(checks: readonly Check[], from: number, request: FastifyRequest, reply: FastifyReply, done: (problem?: Error) => void) {
+export function runChecks(
+  checks: readonly Check[],
+  from: number,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (problem?: Error) => void,
+) {
   for (let i = from; i < checks.length; i++) {
     const result = checks[i]?.(request, reply)
     if (result === undefined) continue

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { describe, expect } from 'vitest'
-import { canaries, readAnswers, sharedTest as test } from '../gateway.ts'
+import { readConfig } from '../../src/config/config.ts'
+import { canaries, environment, readAnswers, sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const ask = (line: string, body: string, { key = canaries.key, headers = '' } = {}) =>
@@ -64,6 +65,25 @@ describe('Requests that a caller writes one behind the other', () => {
     const answers = readAnswers(await gateway.raw(sends + ask('GET /me', '') + end))
 
     expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 200, 401])
+  })
+
+  test('send nothing with a key that was disabled while they waited', async ({ start, sandbox }) => {
+    const env = { EVENTS_CHANNELS: 'telegram/7' }
+    const gateway = await start({ env, alone: true })
+    const socket = gateway.open()
+    let text = ''
+    socket.setEncoding('utf8').on('data', chunk => {
+      text += chunk
+    })
+    socket.write(ask('GET /events', '', { headers: 'Accept: text/event-stream\r\n' }) + ask(`POST ${chat}/messages`, hello))
+    await expect.poll(() => text).toContain('retry: 3000')
+    const config = readConfig({ ...environment(sandbox), ...env })
+    const { default: caller = expect.fail() } = config.callers
+    await gateway.reload({ ...config, callers: { default: { ...caller, disabled: true } } })
+
+    await expect.poll(() => text).toMatch(/HTTP\/1.1 (201|401) /)
+    expect(text).toContain('HTTP/1.1 401 ')
+    expect(sandbox.sent).toEqual([])
   })
 
   test('ask for no unread messages once the caller has left', async ({ gateway, sandbox }) => {
