@@ -40,7 +40,7 @@ export async function sendSafely(post: Post, chat: Chat, content: Content, optio
     } catch (error) {
       if (!(error instanceof GatewayProblem)) throw error
       mayBeApplied = error.outcome === 'unknown' || (mayBeApplied && error.body?.sendId === undefined)
-      const problem = mayBeApplied ? inDoubt(error) : error
+      const problem = mayBeApplied && error.outcome !== 'unknown' ? inDoubt(error) : error
       problem.idempotencyKey = idempotencyKey
       if (problem.retry === 'no' || attempt >= attempts || (problem.retryAfterMs ?? 0) > longestMs) throw problem
       onRetry?.(problem)

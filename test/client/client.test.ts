@@ -243,6 +243,14 @@ describe('send()', () => {
     expect(sandbox.sent).toHaveLength(1)
   })
 
+  test('throws the failure of the network with what Node says of it', async () => {
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key })
+
+    const problem = await problemOf(client.send(chat, hello, { attempts: 1 }))
+
+    expect(problem).toMatchObject({ code: 'gateway-unreachable', outcome: 'unknown', retry: 'same-key', cause: expect.any(TypeError) })
+  })
+
   test('believes the ledger when the answer of an earlier try got lost', async ({ gateway }) => {
     const { fetch } = network(loseAnswer)
     const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
