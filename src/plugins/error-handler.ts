@@ -50,13 +50,13 @@ export const errorHandler = fp<ErrorHandlerOptions>(async function errorHandler(
       observe('internalError', { err: problem.details.cause ?? error, requestId: request.id, traceId: request.traceId })
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
-    if (reply.getHeader('connection') === 'close') closeAfter(reply)
     for (const name of ['etag', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
-    return reply
+    reply
       .code(body.status)
       .headers({ ...problem.headers, 'cache-control': 'no-store' })
       .type('application/problem+json')
-      .send(JSON.stringify(body))
+    if (reply.getHeader('connection') === 'close') closeAfter(reply)
+    return reply.send(JSON.stringify(body))
   })
   app.decorateReply('problemCode')
   const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
@@ -36,6 +37,28 @@ describe('Requests that a caller writes one behind the other', () => {
       expect((await gateway.get('/sends')).json.items).toEqual([])
     },
   )
+
+  test('end with one that took too long to arrive', async ({ start, sandbox }) => {
+    const gateway = await start({ timeouts: { requestMs: 100, checkEveryMs: 20 } })
+    sandbox.answer({ method: 'getmessages', delayMs: 2_000 })
+    const socket = gateway.open()
+    const closed = once(socket, 'close')
+    let text = ''
+    socket.setEncoding('utf8').on('data', chunk => {
+      text += chunk
+    })
+    const late = ask(`POST ${chat}/messages`, hello)
+    socket.write(ask(`GET ${chat}/messages`, '') + late.slice(0, -5))
+    // Two later ones have had their answers by then, so the one before has its own, which waits.
+    for (let i = 0; i < 2; i++) expect(await gateway.raw(late.slice(0, -5))).toContain('408')
+    socket.write(late.slice(-5) + ask(`POST ${chat}/messages`, hello))
+    await closed
+
+    expect(readAnswers(text).map(({ status }) => status)).toEqual([200, 408])
+    await gateway.post('/chats/whatsapp/100/34600000001/messages', { message: 'Hello' }) // another send would have come before it
+    expect(sandbox.sent.map(({ destination }) => destination)).toEqual(['34600000001'])
+    expect(gateway.log.filter(({ aborted }) => aborted)).toHaveLength(1)
+  })
 
   test('are answered if they stand before the one whose answer closes the connection', async ({ gateway, sandbox }) => {
     const named = { chat: { platform: 'whatsapp', platformId: '100', destination: '34600000000' }, scopes: ['messages:send'] }
