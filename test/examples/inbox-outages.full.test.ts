@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { freePort } from '../../bench/programs.ts'
@@ -134,8 +137,10 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
       await released
       await route.fulfill({ response })
     })
+    const listening = page.waitForResponse(/\/events\?/, patience)
     await page.locator('.conversation', { hasText: address.destination }).first().click()
-    await expect.poll(() => held, patience).toBe(2) // of the opening, and of the stream, which now listens
+    await listening
+    await expect.poll(() => held, patience).toBe(1)
 
     sandbox.receive({ ...address, message: 'Said while it reads' })
     await line(page, 'Said while it reads').waitFor(patience)
@@ -157,6 +162,19 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
 
     await page.locator('.conversation').first().waitFor(patience)
     await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
+  })
+
+  test('answers an error where the gateway gave no answer that it can read', async () => {
+    const { inbox } = await createInbox()
+    const other = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html>Please log in</html>'))
+    onTestFinished(() => void other.close())
+    await once(other.listen(0, '127.0.0.1'), 'listening')
+    await inbox.connect(`http://127.0.0.1:${(other.address() as AddressInfo).port}`) // a listening TCP server has a port
+
+    const list = await fetch(`${inbox.url}/api/conversations`)
+
+    expect(list.status).toBe(502)
+    expect(await list.json()).toMatchObject({ code: 'unreadable-answer' })
   })
 
   test('listens again once its key may', async ({ start, sandbox }) => {

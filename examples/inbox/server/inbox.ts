@@ -44,7 +44,11 @@ export async function startInbox({ key, port = 0, actorOf = () => 'inbox' }: Inb
     answer(request, response).catch(error => {
       const problem = error instanceof GatewayProblem ? error : undefined
       if (response.headersSent) response.destroy()
-      else json(response, problem?.status || 502, { code: problem?.code ?? 'inbox-failed', title: problem?.title ?? 'The inbox failed' })
+      else
+        json(response, problem && problem.status >= 400 ? problem.status : 502, {
+          code: problem?.code ?? 'inbox-failed',
+          title: problem?.title ?? 'The inbox failed',
+        })
     })
   })
   server.listen(port, '127.0.0.1')
