@@ -164,6 +164,19 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
   })
 
+  test.skipIf(missing)('comes back to a stream that something else answered for the inbox (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    await page.route('**/api/events', route => route.fulfill({ status: 502, body: 'Bad gateway' }), { times: 1 })
+
+    await page.reload()
+    await page.locator('#connection', { hasText: 'The inbox cannot be reached' }).waitFor(patience)
+    await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
+    sandbox.receive({ ...address, message: 'Heard after that' })
+
+    await page.locator('.conversation', { hasText: 'Heard after that' }).waitFor(patience)
+  })
+
   test('answers an error where the gateway gave no answer that it can read', async () => {
     const { inbox } = await createInbox()
     const other = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html>Please log in</html>'))

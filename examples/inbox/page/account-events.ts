@@ -3,7 +3,8 @@ import type { Event } from './conversations.ts'
 type Handlers = { onEvent: (event: Event) => void; onReset: () => void; onState: (problem: string | undefined) => void }
 
 /** What happens in the whole account, by way of the inbox's server. The browser comes back by itself, and continues where it was. */
-export function listenToAccount({ onEvent, onReset, onState }: Handlers) {
+export function listenToAccount(handlers: Handlers) {
+  const { onEvent, onReset, onState } = handlers
   const source = new EventSource('/api/events')
   let wasLost = true // what came before the stream began is not in it
   source.addEventListener('message', ({ data }) => {
@@ -21,5 +22,6 @@ export function listenToAccount({ onEvent, onReset, onState }: Handlers) {
   source.addEventListener('error', () => {
     wasLost = true // without an event so far, the browser comes back with no position
     onState('inbox-unreachable')
+    if (source.readyState === EventSource.CLOSED) setTimeout(listenToAccount, 2_000, handlers) // after an answer that is no stream, it stays away
   })
 }
