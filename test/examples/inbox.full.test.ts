@@ -51,7 +51,30 @@ describe('The inbox', { timeout: 120_000 }, () => {
 
     await line(page, 'Not sent: refused').waitFor(patience)
     expect(await line(page, 'Hello').innerText()).toContain('Afilnet has no route to this destination')
+    expect(await page.locator('#announcer').textContent()).toContain('Not sent: refused')
   })
+
+  test.skipIf(missing)(
+    'pastes the text of a spreadsheet, and not the picture that comes with it (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page } = await visit(browser(), inbox.url)
+      await openChat(page)
+      const paste = (isText: boolean) =>
+        page.evaluate(`(() => {
+      const clipboardData = new DataTransfer()
+      if (${isText}) clipboardData.setData('text/plain', '1 2 3')
+      clipboardData.items.add(new File(['cells'], '${isText ? 'cells' : 'notes'}.txt', { type: 'text/plain' }))
+      document.getElementById('text').dispatchEvent(new ClipboardEvent('paste', { clipboardData }))
+    })()`)
+
+      await paste(true)
+      await paste(false)
+
+      await line(page, 'notes.txt').waitFor(patience)
+      expect(await line(page, 'cells.txt').count()).toBe(0)
+    },
+  )
 
   test.skipIf(missing)('sends a photo that is dropped into the conversation (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox } = await open(start, sandbox)
@@ -191,6 +214,8 @@ describe('The inbox', { timeout: 120_000 }, () => {
       await write(page, 'Hello')
       await line(page, 'Sent').last().waitFor(patience)
       expect(await barriers(page)).toEqual([])
+      await page.evaluate(`location.hash = 'whatsapp/100/${'long'.repeat(30)}'`)
+      await page.locator('#who', { hasText: 'longlong' }).waitFor(patience)
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
     },
   )

@@ -6,6 +6,8 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
   const text = byId<HTMLTextAreaElement>('text')
   const picker = byId<HTMLInputElement>('file')
   const thread = byId('thread')
+  const drafts = new Map<string, string>()
+  let openKey = ''
 
   const grow = () => {
     text.style.height = 'auto'
@@ -38,7 +40,9 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
     sendAll(picker.files)
     picker.value = ''
   })
-  text.addEventListener('paste', ({ clipboardData }) => sendAll(clipboardData?.files))
+  text.addEventListener('paste', ({ clipboardData }) => {
+    if (!clipboardData?.types.includes('text/plain')) sendAll(clipboardData?.files) // a spreadsheet adds a picture to its text
+  })
 
   for (const name of ['dragover', 'drop'] as const) addEventListener(name, event => event.preventDefault()) // a file beside the target is not opened
   for (const name of ['dragenter', 'dragover'] as const) {
@@ -57,5 +61,14 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
     sendAll(event.dataTransfer?.files)
   })
 
-  return { focus: () => text.focus() }
+  return {
+    /** Each conversation keeps what was begun in it: what one person shall read must not go to another. */
+    open(key: string) {
+      drafts.set(openKey, text.value)
+      openKey = key
+      text.value = drafts.get(key) ?? ''
+      grow()
+      text.focus()
+    },
+  }
 }

@@ -30,7 +30,7 @@ function openFromAddress() {
   }
   thread.open({ platform, platformId, destination }, conversations.get(key)?.channel ?? '')
   conversations.read(key)
-  composer.focus()
+  composer.open(key)
 }
 
 const states: Record<string, string> = {
