@@ -31,10 +31,11 @@ export function createConversationList(onOpen: (key: string) => void) {
     const option = make(
       'div',
       { className: 'conversation', id: `c/${key}` },
-      make('span', { className: 'name', textContent: destination }),
+      make('span', { className: 'name', dir: 'auto', textContent: destination }),
       make('time', { textContent: shortTime(last.datetime) }),
       make('span', {
         className: 'text',
+        dir: 'auto',
         textContent: last.direction === 'out' ? `You: ${preview(last.message ?? '')}` : (last.message ?? ''),
       }),
       unread > 0 ? make('span', { className: 'unread', textContent: String(unread), ariaLabel: `${unread} new`, role: 'img' }) : undefined,

@@ -89,7 +89,7 @@ function contentOf(text: string, outgoing: Outgoing | undefined, isOut: boolean)
   const file = outgoing?.file
   const kept = isOut ? fileIn(text) : undefined
   const caption = file ? outgoing.text : kept ? kept.caption : text || outgoing?.text
-  return [file ? ownFile(file) : kept && keptFile(kept), caption ? make('p', { textContent: caption }) : undefined]
+  return [file ? ownFile(file) : kept && keptFile(kept), caption ? make('p', { dir: 'auto', textContent: caption }) : undefined]
 }
 
 function ownFile(file: File): Node {
