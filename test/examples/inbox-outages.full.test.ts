@@ -164,6 +164,33 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
   })
 
+  test.skipIf(missing)(
+    'reads the list once at a time, however often it is asked to while that fails (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page } = await visit(browser(), inbox.url)
+      const reset = 'event: reset\ndata: {}\n\n'
+      await page.route('**/api/events', route =>
+        route.fulfill({ contentType: 'text/event-stream', body: `retry: 100000\n${reset.repeat(20)}` }),
+      )
+      let reading = 0
+      let most = 0
+      let reads = 0
+      await page.route('**/api/conversations', async route => {
+        most = Math.max(most, ++reading)
+        await page.evaluate('new Promise(done => setTimeout(done))').catch(() => {})
+        reading--
+        reads++
+        await route.fulfill({ status: 502, json: { code: 'upstream-unreachable' } })
+      })
+
+      await page.reload()
+      await expect.poll(() => reads, patience).toBeGreaterThan(2)
+
+      expect(most).toBe(1)
+    },
+  )
+
   test.skipIf(missing)('comes back to a stream that something else answered for the inbox (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox } = await open(start, sandbox)
     const { page } = await visit(browser(), inbox.url)
@@ -176,6 +203,42 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
 
     await page.locator('.conversation', { hasText: 'Heard after that' }).waitFor(patience)
   })
+
+  test.skipIf(missing)(
+    'keeps what arrives while it reads the list, and lists no conversation that has gone (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page } = await visit(browser(), inbox.url)
+      await page.addInitScript(`window.streams = []
+    window.EventSource = class extends EventSource {
+      constructor(url) {
+        super(url)
+        streams.push(this)
+      }
+    }`)
+      await page.reload()
+      const rows = page.locator('.conversation')
+      await rows.filter({ hasText: 'Operators' }).first().waitFor(patience)
+      const { promise: released, resolve: release } = Promise.withResolvers<void>()
+      const { promise: held, resolve: hold } = Promise.withResolvers<void>()
+      await page.route('**/api/conversations', async route => {
+        const response = await route.fetch()
+        const { items } = await response.json()
+        hold()
+        await released
+        await route.fulfill({ json: { items: items.filter((one: { platform: string }) => one.platform !== 'operator') } })
+      })
+      await page.evaluate("streams[0].dispatchEvent(new Event('reset'))")
+      await held
+
+      sandbox.receive({ ...address, message: 'Said while it lists' })
+      await rows.filter({ hasText: 'Said while it lists' }).waitFor(patience)
+      release()
+
+      await expect.poll(() => rows.filter({ hasText: 'Operators' }).count(), patience).toBe(0)
+      expect(await rows.filter({ hasText: 'Said while it lists' }).count()).toBe(1)
+    },
+  )
 
   test('answers an error where the gateway gave no answer that it can read', async () => {
     const { inbox } = await createInbox()

@@ -25,15 +25,21 @@ export function createConversations(onChange: () => void) {
     get: (key: string) => all.get(key),
     sorted: () => [...all.values()].sort((a, b) => (b.last.datetime ?? '').localeCompare(a.last.datetime ?? '')),
 
-    /** Reads the whole list again. */
+    /** Reads the whole list again, and keeps what an event brought meanwhile. */
     async load() {
-      const response = await fetch('/api/conversations')
-      if (!response.ok) throw new Error((await response.json()).code)
+      const before = new Map(all)
+      const response = await fetch('/api/conversations', { signal: AbortSignal.timeout(60_000) })
+      if (!response.ok) throw new Error((await response.json().catch(() => ({}))).code ?? `HTTP ${response.status}`)
       const { items } = (await response.json()) as { items: Omit<Conversation, 'unread'>[] } // as ../server/lists.ts makes it
       for (const item of items) {
         channels.set(`${item.platform}/${item.platformId}`, item.channel)
-        all.set(keyOf(item), { ...item, unread: all.get(keyOf(item))?.unread ?? 0 })
+        const key = keyOf(item)
+        const known = all.get(key)
+        const isNews = known !== before.get(key) && (known?.last.datetime ?? '') >= (item.last.datetime ?? '')
+        all.set(key, { ...item, unread: known?.unread ?? 0, ...(known && isNews && { last: known.last }) })
+        before.delete(key)
       }
+      for (const [key, gone] of before) if (all.get(key) === gone) all.delete(key)
       onChange()
     },
 

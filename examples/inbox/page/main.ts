@@ -4,6 +4,7 @@ import { createConversationList } from './conversation-list.ts'
 import { createConversations } from './conversations.ts'
 import { decode } from './decode.ts'
 import { byId } from './dom.ts'
+import { persistent } from './persistent.ts'
 import { createThreadView } from './thread-view.ts'
 
 // The address says which conversation is open, so that reload, back and forward work.
@@ -47,14 +48,7 @@ function showState(news: typeof problems) {
   else line.textContent = list === undefined ? '' : `The conversations cannot be listed (${list}). The inbox is trying again…`
 }
 
-const load = () =>
-  conversations.load().then(
-    () => showState({ list: undefined }),
-    error => {
-      showState({ list: error.message })
-      setTimeout(load, 2_000)
-    },
-  )
+const load = persistent(conversations.load, { onOutcome: error => showState({ list: error instanceof Error ? error.message : undefined }) })
 
 byId('back').addEventListener('click', () => {
   location.hash = ''
@@ -64,5 +58,5 @@ addEventListener('keydown', ({ key }) => {
   if (key === 'Escape' && openKey !== undefined) location.hash = ''
 })
 listenToAccount({ onEvent: event => conversations.apply(event, openKey), onReset: load, onState: stream => showState({ stream }) })
-await load()
+void load()
 openFromAddress()
