@@ -240,6 +240,24 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     },
   )
 
+  test.skipIf(missing)(
+    'sends in the order in which it was written, although a try of the first fails (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page } = await visit(browser(), inbox.url)
+      await openChat(page)
+      let tries = 0
+      await page.route(/\/messages$/, route => (route.request().method() === 'POST' && ++tries <= 2 ? route.abort() : route.continue()))
+
+      await write(page, 'First of two')
+      await write(page, 'Second of two')
+      await line(page, 'Second of two').getByText('Waiting').waitFor(patience)
+      await line(page, 'Second of two').getByText('Sent').waitFor(patience)
+
+      expect(sandbox.sent.map(({ message }) => message)).toEqual(['First of two', 'Second of two'])
+    },
+  )
+
   test('answers an error where the gateway gave no answer that it can read', async () => {
     const { inbox } = await createInbox()
     const other = createServer((_, response) => response.setHeader('content-type', 'text/html').end('<html>Please log in</html>'))

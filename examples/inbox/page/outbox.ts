@@ -22,6 +22,7 @@ const unreachable = new Set(['gateway-unreachable', 'unreadable-answer', 'draini
 export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChange: (changed: Outgoing) => void) {
   const all: Outgoing[] = []
   let turn = Promise.resolve()
+  let goOn = () => {}
 
   const change = (outgoing: Outgoing, news: Partial<Outgoing>) => onChange(Object.assign(outgoing, news))
 
@@ -29,32 +30,48 @@ export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChang
     const { key, text, file } = outgoing
     change(outgoing, { state: 'sending' })
     try {
+      await file?.slice(0, 1).arrayBuffer() // a file that has gone looks like a lost connection to `fetch`
       const content = file ? { file, ...(text && { message: text }) } : { message: text }
       const send = await (await gateway()).send(chat, content, { idempotencyKey: key, attempts: 2 })
       change(outgoing, { state: send.state === 'pending' ? 'unknown' : (send.state as Outgoing['state']), send })
     } catch (error) {
       change(outgoing, outcomeOf(error, outgoing.inDoubt))
-      if (outgoing.state === 'waiting') setTimeout(() => outgoing.state === 'waiting' && queue(outgoing), 3_000)
+    }
+  }
+
+  /** What waits for the connection keeps its turn: a message must not overtake one that was written before it. */
+  async function attemptUntilAnswered(outgoing: Outgoing) {
+    await attempt(outgoing)
+    while (outgoing.state === 'waiting') {
+      for (const next of all) if (next.state === 'sending') change(next, { state: 'waiting' })
+      await new Promise<void>(resolve => {
+        goOn = resolve
+        setTimeout(resolve, 3_000)
+      })
+      if (outgoing.state === 'waiting') await attempt(outgoing)
     }
   }
 
   const queue = (outgoing: Outgoing) => {
-    turn = turn.then(() => attempt(outgoing))
+    turn = turn.then(() => attemptUntilAnswered(outgoing))
     return turn
   }
 
   return {
     all,
     add(text: string, file: File | undefined, before: ReadonlySet<string | null>) {
-      const outgoing: Outgoing = { key: newKey(), text, ...(file && { file }), before, state: 'sending' }
+      const state = all.some(other => other.state === 'waiting') ? 'waiting' : 'sending'
+      const outgoing: Outgoing = { key: newKey(), text, ...(file && { file }), before, state }
       all.push(outgoing)
       return queue(outgoing)
     },
     /** Asks again with the same key: what was sent is not sent again. */
     checkAgain: queue,
     /** The connection is back. */
-    resume() {
-      for (const outgoing of all) if (outgoing.state === 'waiting') queue(outgoing)
+    resume: () => goOn(),
+    /** Leaves what Afilnet accepted to Afilnet's own list. */
+    forgetAccepted() {
+      all.splice(0, all.length, ...all.filter(({ state }) => state !== 'accepted'))
     },
     /** The gateway learned more about a send. */
     learn(send: Send) {
@@ -67,6 +84,7 @@ export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChang
 
 /** A problem that names no send is about its own request, and leaves the doubt of an earlier one. */
 function outcomeOf(error: unknown, wasInDoubt = false): Partial<Outgoing> {
+  if (error instanceof DOMException) return { state: wasInDoubt ? 'unknown' : 'not_sent', reason: 'The file cannot be read' }
   if (!(error instanceof GatewayProblem)) return { state: 'waiting', reason: 'The gateway cannot be reached' }
   const { code, title, outcome, retry, body } = error
   const inDoubt = outcome === 'unknown' || (wasInDoubt && body?.sendId === undefined)
