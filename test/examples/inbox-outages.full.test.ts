@@ -241,6 +241,28 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
   )
 
   test.skipIf(missing)(
+    'reads and listens again in an open conversation once it may, and says why not until then (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox, env } = await createInbox()
+      const config = readConfig({ ...environment(sandbox), ...env })
+      const { default: caller = expect.fail() } = config.callers
+      const gateway = await start({ env })
+      await inbox.connect(gateway.url)
+      await untilWatched(sandbox)
+      const { page } = await visit(browser(), inbox.url)
+      await openChat(page)
+
+      await gateway.reload({ ...config, callers: { default: { ...caller, chats: ['whatsapp/100/34600000001'] } } })
+      await page.locator('#connection', { hasText: 'This conversation cannot be read (chat-not-allowed)' }).waitFor(patience)
+      await gateway.reload(config)
+
+      await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
+      sandbox.receive({ ...address, message: 'Heard again' })
+      await line(page, 'Heard again').waitFor(patience)
+    },
+  )
+
+  test.skipIf(missing)(
     'sends in the order in which it was written, although a try of the first fails (needs Chromium)',
     async ({ start, sandbox }) => {
       const { inbox } = await open(start, sandbox)

@@ -51,6 +51,52 @@ describe('The inbox', { timeout: 120_000 }, () => {
 
     await line(page, 'Not sent: refused').waitFor(patience)
     expect(await line(page, 'Hello').innerText()).toContain('Afilnet has no route to this destination')
+    expect(await page.locator('#announcer').textContent()).toContain('Not sent: refused')
+  })
+
+  test.skipIf(missing)(
+    'keeps for each conversation what was begun in it, and what became of its sends (needs Chromium)',
+    async ({ start, sandbox }) => {
+      const { inbox } = await open(start, sandbox)
+      const { page } = await visit(browser(), `${inbox.url}/#whatsapp/100/NO_ROUTE_AVAILABLE`)
+      const go = (destination: string) => page.evaluate(`location.hash = 'whatsapp/100/${destination}'`)
+      await write(page, 'Refused')
+      await line(page, 'Not sent: refused').waitFor(patience)
+      await page.locator('#text').fill('Begun for one person')
+
+      await go(address.destination)
+      await page.locator('.line').first().waitFor(patience)
+      expect(await page.locator('#text').inputValue()).toBe('')
+      await page.keyboard.press('Enter')
+      await write(page, 'For another person')
+      await line(page, 'For another person').getByText('Sent').waitFor(patience)
+      await go('NO_ROUTE_AVAILABLE')
+
+      await line(page, 'Not sent: refused').waitFor(patience)
+      expect(await page.locator('#text').inputValue()).toBe('Begun for one person')
+      expect(sandbox.sent.map(({ message }) => message)).toEqual(['For another person'])
+    },
+  )
+
+  test.skipIf(missing)('shows each message once where Afilnet lists no ids (needs Chromium)', async ({ start, sandbox }) => {
+    sandbox.shape({ omit: ['messageid'] })
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    await page.route(/\/events\?/, async route => {
+      await released
+      await route.continue()
+    })
+    await openChat(page)
+    release()
+    await write(page, 'Sent without an id')
+    await line(page, 'Sent without an id').getByText('Sent').waitFor(patience)
+    sandbox.receive({ ...address, message: 'Said without an id' })
+    await line(page, 'Said without an id').waitFor(patience)
+    sandbox.receive({ ...address, message: 'Said after it' })
+    await line(page, 'Said after it').waitFor(patience)
+
+    for (const text of ['Sent without an id', 'Said without an id', 'Said after it']) expect(await line(page, text).count(), text).toBe(1)
   })
 
   test.skipIf(missing)(

@@ -9,11 +9,14 @@ import { createThreadView } from './thread-view.ts'
 
 // The address says which conversation is open, so that reload, back and forward work.
 let openKey: string | undefined
-const conversations = createConversations(() => list.show(conversations.sorted(), openKey))
+const conversations = createConversations(() => {
+  list.show(conversations.sorted(), openKey)
+  if (openKey !== undefined) thread.setChannel(conversations.get(openKey)?.channel ?? '')
+})
 const list = createConversationList(key => {
   location.hash = key
 })
-const thread = createThreadView()
+const thread = createThreadView(reading => showState({ reading }))
 const composer = createComposer(thread.send)
 
 function openFromAddress() {
@@ -29,7 +32,7 @@ function openFromAddress() {
     list.show(conversations.sorted(), openKey)
     return list.focus()
   }
-  thread.open({ platform, platformId, destination }, conversations.get(key)?.channel ?? '')
+  thread.open({ platform, platformId, destination })
   conversations.read(key)
   composer.open(key)
 }
@@ -39,13 +42,14 @@ const states: Record<string, string> = {
   'inbox-unreachable': 'The inbox cannot be reached. It is trying again…',
   'gateway-unreachable': 'The gateway cannot be reached. The inbox is trying again…',
 }
-const problems: { stream?: string | undefined; list?: string | undefined } = {}
+const problems: { stream?: string | undefined; list?: string | undefined; reading?: string | undefined } = {}
 function showState(news: typeof problems) {
-  const { stream, list } = Object.assign(problems, news)
+  const { stream, list, reading } = Object.assign(problems, news)
   const line = byId('connection')
-  line.hidden = stream === undefined && list === undefined
+  line.hidden = stream === undefined && list === undefined && reading === undefined
   if (stream !== undefined) line.textContent = states[stream] ?? `Live updates are interrupted (${stream}). The inbox is trying again…`
-  else line.textContent = list === undefined ? '' : `The conversations cannot be listed (${list}). The inbox is trying again…`
+  else if (list !== undefined) line.textContent = `The conversations cannot be listed (${list}). The inbox is trying again…`
+  else line.textContent = reading === undefined ? '' : `This conversation cannot be read (${reading}). The inbox is trying again…`
 }
 
 const load = persistent(conversations.load, { onOutcome: error => showState({ list: error instanceof Error ? error.message : undefined }) })

@@ -8,7 +8,7 @@ export type Outgoing = {
   text: string
   file?: File
   /** The messages that were listed before: none of them is this one. */
-  before: ReadonlySet<string | null>
+  before: ReadonlySet<string>
   state: 'sending' | 'waiting' | 'accepted' | 'rejected' | 'not_sent' | 'unknown'
   send?: Send
   reason?: string
@@ -59,7 +59,7 @@ export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChang
 
   return {
     all,
-    add(text: string, file: File | undefined, before: ReadonlySet<string | null>) {
+    add(text: string, file: File | undefined, before: ReadonlySet<string>) {
       const state = all.some(other => other.state === 'waiting') ? 'waiting' : 'sending'
       const outgoing: Outgoing = { key: newKey(), text, ...(file && { file }), before, state }
       all.push(outgoing)

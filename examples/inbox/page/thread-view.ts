@@ -1,7 +1,9 @@
 import type { Chat } from '../../../client/src/client.ts'
+import { keyOf } from './conversations.ts'
 import { byId, make } from './dom.ts'
+import { gatewayFor } from './gateway.ts'
 import { type FileLink, fileIn } from './media-links.ts'
-import type { Outgoing } from './outbox.ts'
+import { createOutbox, type Outgoing } from './outbox.ts'
 import { createThread, type Line } from './thread.ts'
 import { shortTime } from './times.ts'
 import { createVirtualList } from './virtual-list.ts'
@@ -16,9 +18,11 @@ const words: Record<Outgoing['state'], string> = {
 }
 
 /** The open conversation on the right. */
-export function createThreadView() {
+export function createThreadView(onState: (problem: string | undefined) => void) {
   const scroller = byId('messages')
   let thread: ReturnType<typeof createThread> | undefined
+  /** They outlive the view of their conversation: a message that was refused meanwhile must not look sent. */
+  const kept = new Map<string, { gateway: ReturnType<typeof gatewayFor>; outbox: ReturnType<typeof createOutbox> }>()
   const list = createVirtualList<Line>(scroller, {
     keyOf: ({ id }) => id,
     lookOf: line => JSON.stringify(line),
@@ -56,23 +60,47 @@ export function createThreadView() {
     return [state, why, ' ', again]
   }
 
+  function sendingIn(chat: Chat) {
+    const known = kept.get(keyOf(chat))
+    known?.outbox.forgetAccepted()
+    if (known) return known
+    const gateway = gatewayFor(chat)
+    const made = { gateway, outbox: createOutbox(chat, gateway, changed => onSending(chat, changed)) }
+    kept.set(keyOf(chat), made)
+    return made
+  }
+
+  function onSending({ destination }: Chat, { state, reason = '' }: Outgoing) {
+    draw()
+    if (['rejected', 'not_sent', 'unknown'].includes(state)) byId('announcer').textContent = `${destination}: ${words[state]} ${reason}`
+  }
+
   const draw = () => list.show(thread?.lines() ?? [])
 
   return {
-    open(chat: Chat, channel: string) {
+    open(chat: Chat) {
       thread?.close()
+      onState(undefined)
       byId('who').textContent = chat.destination
-      byId('where').textContent = `${channel} · ${chat.platform}`
       byId('announcer').textContent = ''
-      thread = createThread(chat, draw, ({ message }) => {
-        byId('announcer').textContent = `${chat.destination}: ${message ?? 'a message without text'}`
+      thread = createThread(chat, {
+        ...sendingIn(chat),
+        onState,
+        onChange: draw,
+        onArrival: ({ message }) => {
+          byId('announcer').textContent = `${chat.destination}: ${message ?? 'a message without text'}`
+        },
       })
       draw()
       list.toEnd()
     },
+    setChannel(name: string) {
+      byId('where').textContent = [name, thread?.chat.platform].filter(Boolean).join(' · ')
+    },
     close() {
       thread?.close()
       thread = undefined
+      onState(undefined)
       draw()
     },
     send(text: string, file?: File) {
