@@ -46,6 +46,7 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
     const again = typeof key === 'function' ? request.clone() : undefined
     const response = await fetch(withKey(request, typeof key === 'function' ? await key(false) : key))
     if (response.status !== 401 || !again || typeof key !== 'function') return response
+    response.body?.cancel().catch(() => {}) // an answer that is not read holds its connection
     return fetch(withKey(again, await key(true)))
   }
   const http = createFetchClient<paths, Json>({ baseUrl, fetch: authorized })

@@ -156,6 +156,21 @@ describe('The client', () => {
     expect(asked).toEqual([false, true])
     expect(sandbox.sent).toHaveLength(1)
   })
+
+  test('lets go of the answer that refused its key', async ({ gateway }) => {
+    let isLeft = false
+    const refusal = new ReadableStream({
+      cancel: () => {
+        isLeft = true
+      },
+    })
+    const { fetch } = network(() => new Response(refusal, { status: 401 }))
+    const client = createClient({ baseUrl: gateway.url, key: () => canaries.key, fetch })
+
+    await client.get('/channels')
+
+    expect(isLeft).toBe(true)
+  })
 })
 
 describe('send()', () => {
