@@ -85,6 +85,16 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
 }
 
 function withKey(request: Request, key: string): Request {
-  request.headers.set('authorization', `Bearer ${key}`)
-  return request
+  try {
+    request.headers.set('authorization', `Bearer ${key}`)
+    return request
+  } catch {
+    // The error would show the key.
+    throw new GatewayProblem({
+      code: 'unusable-key',
+      title: 'The key has characters that no header can carry',
+      outcome: 'not_applied',
+      retry: 'no',
+    })
+  }
 }

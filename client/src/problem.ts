@@ -5,7 +5,7 @@ type ProblemBody = components['schemas']['Problem']
 /**
  * An error of the gateway, or of the way to it. Decide on `code`, `outcome` and `retry`.
  *
- * Without an answer of the gateway, `code` is `gateway-unreachable` or `unreadable-answer`, and `status` is 0 or that of the answer.
+ * Without an answer of the gateway, `code` is `gateway-unreachable`, `unreadable-answer` or `unusable-key`, and `status` is 0 or that of the answer.
  */
 export class GatewayProblem extends Error {
   override name = 'GatewayProblem'

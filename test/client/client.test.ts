@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { rolldown } from 'rolldown'
 import { describe, expect, test as plain } from 'vitest'
@@ -155,6 +156,17 @@ describe('The client', () => {
     expect(send.state).toBe('accepted')
     expect(asked).toEqual([false, true])
     expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test.for(['cut and “pasted”', 'a-key-of\ntwo-lines'])('sends nothing with the key %j, and does not show it', async unusable => {
+    const { fetch, keys } = network()
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: unusable, fetch })
+
+    const problems = [await problemOf(client.send(chat, hello)), await problemOf(client.events().next())]
+
+    expect(problems).toMatchObject(Array(2).fill({ code: 'unusable-key', status: 0, outcome: 'not_applied', retry: 'no' }))
+    expect(keys).toEqual([])
+    expect(inspect(problems)).not.toContain(unusable.slice(-4))
   })
 
   test('lets go of the answer that refused its key', async ({ gateway }) => {
