@@ -335,6 +335,10 @@ describe('The package of the client', () => {
     },
   )
 
+  plain.skipIf(!canGenerate)('asks for nothing that has a default (needs npm ci --prefix test/tools/generators)', () => {
+    expect(clientTypes()).toContain('ttlSeconds?: number;')
+  })
+
   plain('has at most 8 kB, compressed', async () => {
     const bundle = await rolldown({ input: fileURLToPath(new URL('../../client/src/client.ts', import.meta.url)), platform: 'browser' })
     const { output } = await bundle.generate({ minify: true })

@@ -8,9 +8,15 @@ const generator = `${root}test/tools/generators/node_modules/openapi-typescript/
 /** Whether the generator is installed; it needs a TypeScript of its own. */
 export const canGenerate = existsSync(generator)
 
+/** A value with a default may be left out of a request. */
+const options = ['--default-non-nullable=false']
+
 /** The types of the client, as openapi-typescript makes them of the API document. */
 export function clientTypes(): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [generator, 'openapi/openapi.json'], { cwd: root, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [generator, 'openapi/openapi.json', ...options], {
+    cwd: root,
+    encoding: 'utf8',
+  })
   if (status !== 0) throw new Error(stderr)
   return stdout
 }
