@@ -55,7 +55,7 @@ describe('The packed client', { timeout: 240_000 }, () => {
     await expect.poll(() => refused?.(), { timeout: 40_000 }).toMatch(/^destination-unroutable not_applied no [0-9a-f]{32}$/m)
 
     expect(files.map(({ path }) => path)).toEqual(
-      expect.arrayContaining(['README.md', 'dist/client.js', 'dist/client.d.ts', 'dist/api.d.ts']),
+      expect.arrayContaining(['LICENSE', 'README.md', 'dist/client.js', 'dist/client.d.ts', 'dist/api.d.ts']),
     )
     expect(files.filter(({ path }) => path.startsWith('src/'))).toEqual([])
     expect(checked.stdout).toBe('')
