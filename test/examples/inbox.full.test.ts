@@ -234,6 +234,8 @@ describe('The inbox', { timeout: 120_000 }, () => {
     await keyboard.press('Enter')
     await line(page, 'No mouse needed').waitFor(patience)
     await expect.poll(() => sandbox.sent.length, patience).toBe(1)
+    await page.dispatchEvent('#text', 'keydown', { key: 'Escape', isComposing: true, bubbles: true }) // it ends the composition of a word
+    expect(await page.evaluate('location.hash')).not.toBe('')
     await keyboard.press('Escape')
 
     await page.locator('#thread').waitFor({ state: 'hidden', ...patience })

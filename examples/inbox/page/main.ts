@@ -58,8 +58,8 @@ byId('back').addEventListener('click', () => {
   location.hash = ''
 })
 addEventListener('hashchange', openFromAddress)
-addEventListener('keydown', ({ key }) => {
-  if (key === 'Escape' && openKey !== undefined) location.hash = ''
+addEventListener('keydown', ({ key, isComposing }) => {
+  if (key === 'Escape' && !isComposing && openKey !== undefined) location.hash = ''
 })
 listenToAccount({ onEvent: event => conversations.apply(event, openKey), onReset: load, onState: stream => showState({ stream }) })
 void load()
