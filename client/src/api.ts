@@ -1184,7 +1184,7 @@ export interface components {
              * @description How long it is valid
              * @default 900
              */
-            ttlSeconds: number;
+            ttlSeconds?: number;
             /**
              * @description Who uses it: printable characters, kept with each send and in the log
              * @example alice
