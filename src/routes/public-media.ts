@@ -37,12 +37,14 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
       if (!range) throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${row.bytes}` } })
       const { start, end, isPart } = range
       // Fastify's HEAD would read the whole stream.
-      const bytes = method === 'HEAD' ? Readable.from([]) : await media.read(row, range)
+      const isHead = method === 'HEAD'
+      const bytes = isHead ? Readable.from([]) : await media.read(row, range)
       destroyOnClose(reply, bytes)
       reply.headers(headersOf(row, etag)) // last: an error is no file
       if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
-      reply.header('content-length', end - start + 1).type(row.contentType)
-      return reply.send(Readable.from(sent(bytes, reply), { objectMode: false }))
+      const length = end - start + 1
+      reply.header('content-length', length).type(row.contentType)
+      return reply.send(Readable.from(sent(bytes, reply, isHead ? 0 : length), { objectMode: false }))
     },
   )
 }
@@ -53,12 +55,19 @@ function destroyOnClose({ raw }: FastifyReply, bytes: Readable) {
   else raw.once('close', () => bytes.destroy())
 }
 
-/** A reader that takes something now and then is not too slow. */
-async function* sent(bytes: Readable, reply: FastifyReply) {
-  for await (const chunk of bytes) {
+/**
+ * A reader that takes something now and then is not too slow. A media store that gives more or fewer bytes than the answer announces ends
+ * the connection: its reader would take the next answer for a part of the file.
+ */
+async function* sent(bytes: Readable, reply: FastifyReply, length: number) {
+  let left = length
+  for await (const chunk of bytes as AsyncIterable<Buffer>) {
     reply.sentAt = performance.now()
+    left -= chunk.length
+    if (left < 0) break
     yield chunk
   }
+  if (left !== 0) throw new Error('The media store gave more or fewer bytes than the file has')
 }
 
 function headersOf({ contentType, name }: MediaRow, etag: string) {

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
 import { canaries, sharedTest, test } from '../gateway.ts'
@@ -310,6 +312,19 @@ describe('GET /media/{token}/{name}', () => {
     expect([wrong.status, JSON.parse(wrong.bytes.toString()).code]).toEqual([404, 'media-not-found'])
     expect(JSON.stringify(gateway.log)).not.toContain(token)
     expect((await fetched(`${gateway.url}/media/..%2f..%2fetc%2fpasswd/x`)).status).toBe(404)
+  })
+
+  test('gives no other answer on a connection where a damaged file ends too soon', async ({ start, folder }) => {
+    const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
+    const { id, url } = (await postForm(gateway, '/media', [['file', samples.text]])).json
+    writeFileSync(join(folder, id), 'plain')
+    const { host, pathname } = new URL(url)
+    const get = (path: string) => `GET ${path} HTTP/1.1\r\nhost: ${host}\r\n`
+
+    const said = await gateway.raw(`${get(pathname)}\r\n${get('/health/live')}connection: close\r\n\r\n`)
+
+    expect(said).toContain(`content-length: ${samples.text.length}\r\n`)
+    expect(said).toMatch(/\r\n\r\nplain$/)
   })
 })
 
