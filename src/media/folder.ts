@@ -6,8 +6,8 @@ import { pipeline } from 'node:stream/promises'
 import { isRunning } from '../lib/running-process.ts'
 import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 
-/** An upload that stops for as long is over; the gateway ends it sooner. */
-const deadMs = 60_000
+/** A draft that is as old is of no use: the gateway ends an upload after five minutes, in which a file may wait for the rest of its form. */
+const deadMs = 600_000
 
 /** A file id, as the ledger makes it. */
 const isId = (name: string) => /^[0-9a-f-]{36}$/.test(name)

@@ -1,5 +1,5 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -113,6 +113,16 @@ describe('The sweeper', () => {
     await media.sweep(true)
     expect(names()).toEqual([id, `${names().find(name => name.endsWith('.part'))}`].sort())
     expect(names()).toHaveLength(2)
+
+    const minutesAgo = (minutes: number) => (Date.now() - minutes * minute) / 1000
+    for (const name of names().filter(name => name.endsWith('.part'))) {
+      utimesSync(join(path, name), 0, minutesAgo(5)) // its form may still arrive
+      await media.sweep()
+      expect(names()).toContain(name)
+      utimesSync(join(path, name), 0, minutesAgo(11))
+      await media.sweep()
+      expect(names()).not.toContain(name)
+    }
 
     rmSync(path, { recursive: true })
     writeFileSync(path, 'no folder')
