@@ -40,7 +40,7 @@ export async function openFolder(folder: string): Promise<MediaBytes> {
     remove: id => safely(rm(at(id), { force: true })),
     async *list() {
       for (const id of (await safely(readdir(folder).catch(unlessMissing))) ?? []) {
-        const found = isId(id) ? await stat(at(id)).catch(() => undefined) : undefined
+        const found = isId(id) ? await safely(stat(at(id)).catch(unlessMissing)) : undefined
         if (found) yield { id, writtenAt: found.mtimeMs, bytes: found.size }
       }
     },

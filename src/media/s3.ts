@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
+import { bytesAt, type MediaBytes, MediaStoreError, mediaStoreError, safely } from './bytes.ts'
 import type { MediaPlace } from './place.ts'
 
 const callMs = 10_000
@@ -79,12 +79,15 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
       for (let token: string | undefined, isMore = true; isMore; ) {
         const page = { Bucket: bucket, Prefix: prefix, ContinuationToken: token }
         const found = await safely(client.send(new ListObjectsV2Command(page), timeout()))
+        const isList = found.IsTruncated === false || (found.IsTruncated && found.NextContinuationToken !== token)
+        // The SDK reads any page of HTML as an empty list, by which all files would count as lost.
+        if (!isList) throw new MediaStoreError('failed', 'NoList')
         for (const { Key = '', LastModified, Size = 0 } of found.Contents ?? []) {
           const id = Key.slice(prefix.length)
           if (/^[0-9a-f-]{36}$/.test(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0, bytes: Size }
         }
         token = found.NextContinuationToken
-        isMore = found.IsTruncated === true && token !== undefined
+        isMore = found.IsTruncated === true
       }
     },
     async tidy() {},

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 // @ts-expect-error: the package has no types
 import S3rver from 's3rver'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished } from 'vitest'
+import { openBytes } from '../../src/media/open.ts'
 import { test } from '../gateway.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
 import { fetched, late, postForm, samples, sha256 } from './forms.ts'
@@ -26,9 +27,10 @@ async function startBucket() {
   const s3 = new S3Server({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: 'media' }] })
   const { port } = await s3.run()
   const seen: Seen[] = []
-  const state = { isAway: false }
+  const state: { isAway: boolean; page?: string | undefined } = { isAway: false }
   const recorder = createServer(async (request, reply) => {
     if (state.isAway) return void request.socket.destroy()
+    if (state.page !== undefined) return void reply.end(state.page)
     const body = Buffer.concat(await request.toArray())
     const { method = '', url: path = '', headers } = request
     seen.push({ method, path, headers, body })
@@ -43,6 +45,7 @@ async function startBucket() {
   return {
     seen,
     state,
+    endpoint,
     store: `s3://media/uploads?endpoint=${encodeURIComponent(endpoint)}&region=eu-south-2`,
     async end() {
       recorder.closeAllConnections()
@@ -60,7 +63,7 @@ describe('A media store in S3', () => {
     bucket = await startBucket()
   })
   beforeEach(() => {
-    bucket.state.isAway = false
+    Object.assign(bucket.state, { isAway: false, page: undefined })
     bucket.seen.length = 0
   })
   afterAll(async () => {
@@ -113,6 +116,16 @@ describe('A media store in S3', () => {
     expect(back.status).toBe(201)
     expect(sandbox.sent).toHaveLength(1)
     expect(JSON.stringify(gateway.log)).not.toMatch(/S3RVER|AWS4|127\.0\.0\.1/)
+  })
+
+  test.for([
+    ['a page of HTML', '<html><body>Please log in</body></html>'],
+    ['nothing', ''],
+    ['a part of a list without a way to the rest', '<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>'],
+  ] as const)('lists no files for a server that answers %s', async ([, page]) => {
+    const bytes = await openBytes({ kind: 's3', bucket: 'media', prefix: 'uploads/', endpoint: bucket.endpoint, region: 'eu-south-2' })
+    bucket.state.page = page
+    await expect(bytes.list()[Symbol.asyncIterator]().next()).rejects.toMatchObject({ name: 'MediaStoreError', code: 'NoList' })
   })
 
   test('gets nothing without a folder for temporary files, which the gateway logs at its start and with each upload', async ({ start }) => {

@@ -129,4 +129,16 @@ describe('The sweeper', () => {
     await media.sweep()
     expect(events).toEqual([{ fault: expect.stringMatching(/^(ENOTDIR|EEXIST)$/) }])
   })
+  test('takes no file for lost that it cannot look at', async ({ sweeping: { media, ledger, path, keep, pass, events } }) => {
+    const id = await keep()
+    await ledger.keepUntil([id], Date.now() + 5 * hour)
+    rmSync(join(path, id))
+    symlinkSync(id, join(path, id)) // a loop: like a disk that fails, whoever asks
+
+    await pass(hour + minute)
+    await media.sweep()
+
+    expect(events).toEqual([{ fault: 'ELOOP' }])
+    expect(await ledger.usage()).toMatchObject({ files: 1 })
+  })
 })
