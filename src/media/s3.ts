@@ -14,6 +14,9 @@ const putMs = 120_000
 const ignore = () => {}
 const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
 
+/** Of 50 connections, as the SDK would have, readers that take their time could hold all; the connections of callers have a bound. */
+const unbounded = { maxSockets: Number.POSITIVE_INFINITY }
+
 /**
  * Files in a bucket, with the usual credentials of AWS.
  *
@@ -26,6 +29,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: 3,
     logger: silent,
+    requestHandler: { httpAgent: unbounded, httpsAgent: unbounded },
     ...(region && { region }),
     ...(endpoint && { endpoint, forcePathStyle: true }),
   })
@@ -64,12 +68,17 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
       }
     },
     async read(id, { start, end }) {
+      const late = new AbortController() // S3 has to answer in time; how long the bytes take is up to their reader
+      const timer = setTimeout(() => late.abort(), callMs)
       try {
-        const { Body } = await client.send(new GetObjectCommand({ ...named(id), Range: `bytes=${start}-${end}` }), timeout(putMs))
+        const command = new GetObjectCommand({ ...named(id), Range: `bytes=${start}-${end}` })
+        const { Body } = await client.send(command, { abortSignal: late.signal })
         return Body as Readable // in Node
       } catch (error) {
         if (error instanceof Error && error.name === 'NoSuchKey') return undefined
         throw mediaStoreError(error)
+      } finally {
+        clearTimeout(timer)
       }
     },
     async remove(id) {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 // @ts-expect-error: the package has no types
 import S3rver from 's3rver'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, vi } from 'vitest'
 import { openBytes } from '../../src/media/open.ts'
 import { test } from '../gateway.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
@@ -27,9 +27,11 @@ async function startBucket() {
   const s3 = new S3Server({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: 'media' }] })
   const { port } = await s3.run()
   const seen: Seen[] = []
-  const state: { isAway: boolean; page?: string | undefined } = { isAway: false }
+  const state: { isAway: boolean; isSilent: boolean; page?: string | undefined } = { isAway: false, isSilent: false }
+  const held: unknown[] = []
   const recorder = createServer(async (request, reply) => {
     if (state.isAway) return void request.socket.destroy()
+    if (state.isSilent && request.method === 'GET') return void held.push(request)
     if (state.page !== undefined) return void reply.end(state.page)
     const body = Buffer.concat(await request.toArray())
     const { method = '', url: path = '', headers } = request
@@ -44,6 +46,7 @@ async function startBucket() {
   const endpoint = `http://127.0.0.1:${(recorder.address() as AddressInfo).port}`
   return {
     seen,
+    held,
     state,
     endpoint,
     store: `s3://media/uploads?endpoint=${encodeURIComponent(endpoint)}&region=eu-south-2`,
@@ -63,8 +66,9 @@ describe('A media store in S3', () => {
     bucket = await startBucket()
   })
   beforeEach(() => {
-    Object.assign(bucket.state, { isAway: false, page: undefined })
+    Object.assign(bucket.state, { isAway: false, isSilent: false, page: undefined })
     bucket.seen.length = 0
+    bucket.held.length = 0
   })
   afterAll(async () => {
     for (const name of Object.keys(credentials)) delete process.env[name]
@@ -116,6 +120,23 @@ describe('A media store in S3', () => {
     expect(back.status).toBe(201)
     expect(sandbox.sent).toHaveLength(1)
     expect(JSON.stringify(gateway.log)).not.toMatch(/S3RVER|AWS4|127\.0\.0\.1/)
+  })
+
+  test('gives files and takes them while many readers wait, and refuses those who wait for ten seconds', async ({ start }) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    const { url } = (await postForm(gateway, '/media', [['file', samples.png]])).json
+
+    bucket.state.isSilent = true
+    const readers = Array.from({ length: 60 }, () => fetched(url))
+    await vi.waitFor(() => expect(bucket.held).toHaveLength(60))
+    bucket.state.isSilent = false
+    expect((await postForm(gateway, '/media', [['file', samples.gif]])).status).toBe(201)
+    expect((await fetched(url)).bytes).toEqual(samples.png)
+
+    vi.advanceTimersByTime(10_000)
+    for (const reader of await Promise.all(readers)) expect(reader).toMatchObject({ status: 503 })
   })
 
   test.for([
