@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import { Busboy, type BusboyFileStream } from '@fastify/busboy'
-import { invalidBody } from '../problem/invalid-request.ts'
+import { escaped, invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
 import { contentTypeOf } from './content.ts'
@@ -85,7 +85,7 @@ type Part = { name: string | undefined; fileName: string | undefined; encoding: 
 async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileStream, form: Form, options: FormOptions) {
   const { fields, files, store } = options
   if (name === undefined) throw invalidBody('', `has a part without a name; the known parts are ${[...fields, ...files].join(', ')}`)
-  const pointer = `/${name.slice(0, 40)}`
+  const pointer = `/${escaped(name.slice(0, 40))}`
   const isFile = files.includes(name)
   if (!isFile && !fields.includes(name)) throw invalidBody(pointer, `is not known; the known parts are ${[...fields, ...files].join(', ')}`)
   if (seen.get(form)?.has(name)) throw invalidBody(pointer, 'occurs twice')

@@ -203,6 +203,12 @@ describe('POST /media', () => {
       'The body has a part without a name; the known parts are type, file.',
     ],
     [
+      '/media',
+      form('Content-Disposition: form-data; name="a/b~c"\r\n\r\nx\r\n'),
+      400,
+      'In the body, /a~1b~0c is not known; the known parts are type, file.',
+    ],
+    [
       files,
       form('Content-Disposition: form-data; filename=a\r\n\r\nx\r\n'),
       400,
