@@ -247,8 +247,13 @@ describe('GET /media/{token}/{name}', () => {
       headers: { 'content-range': `bytes */${all}`, 'content-type': 'application/problem+json; charset=utf-8' },
     })
     for (const name of ['content-disposition', 'accept-ranges', 'etag']) expect(beyond.headers, 'of the file').not.toHaveProperty(name)
-    for (const tags of [etag, '*', `W/${etag}`, `"other", ${etag}`])
-      expect(await fetched(url, { 'if-none-match': tags }), tags).toMatchObject({ status: 304, headers: { etag } })
+    for (const tags of [etag, '*', `W/${etag}`, `"other", ${etag}`]) {
+      for (const method of ['GET', 'HEAD']) {
+        const known = await fetched(url, { 'if-none-match': tags }, method)
+        expect(known, tags).toMatchObject({ status: 304, headers: { etag } })
+        expect(known.headers, method).not.toHaveProperty('content-length')
+      }
+    }
     for (const headers of [{}, { range: 'bytes=0-1' }, { range: `bytes=${all}-` }]) {
       const head = await fetched(url, headers, 'HEAD') // for which RFC 9110 defines no range
       expect(head).toMatchObject({ status: 200, headers: { 'content-length': String(all), 'content-type': 'image/png', etag } })
