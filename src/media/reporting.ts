@@ -1,5 +1,5 @@
 import type { Events, Observe } from '../events.ts'
-import { type MediaBytes, MediaStoreError } from './bytes.ts'
+import { type MediaBytes, MediaStoreError, mediaStoreError } from './bytes.ts'
 
 /** Wraps the way to a media store so that each of its failures is reported. */
 export function reportingFailures(open: () => Promise<MediaBytes>, observe: Observe): () => Promise<MediaBytes> {
@@ -19,7 +19,10 @@ export function reportingFailures(open: () => Promise<MediaBytes>, observe: Obse
           commit: id => draft.commit(id).catch(report('write')),
         }
       },
-      read: (id, range) => bytes.read(id, range).catch(report('read')),
+      async read(id, range) {
+        const file = await bytes.read(id, range).catch(report('read'))
+        return file?.once('error', error => observe('mediaStoreFailed', { verb: 'read', fault: mediaStoreError(error).code }))
+      },
       remove: id => bytes.remove(id).catch(report('delete')),
     }
   }

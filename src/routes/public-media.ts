@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { isNamed } from '../lib/if-none-match.ts'
+import { MediaStoreError, mediaStoreError } from '../media/bytes.ts'
 import { isInline } from '../media/content.ts'
 import type { Media } from '../media/media.ts'
 import { rangeOf } from '../media/range.ts'
@@ -62,13 +63,19 @@ function destroyOnClose({ raw }: FastifyReply, bytes: Readable) {
  */
 async function* sent(bytes: Readable, reply: FastifyReply, length: number) {
   let left = length
-  for await (const chunk of bytes as AsyncIterable<Buffer>) {
-    reply.sentAt = performance.now()
-    left -= chunk.length
-    if (left < 0) break
-    yield chunk
+  try {
+    for await (const chunk of bytes as AsyncIterable<Buffer>) {
+      reply.sentAt = performance.now()
+      left -= chunk.length
+      if (left < 0) break
+      yield chunk
+    }
+    if (left !== 0) throw new MediaStoreError('failed')
+  } catch (error) {
+    // Before the first byte it can still become a problem, which is no file.
+    for (const name of ['accept-ranges', 'content-disposition', 'content-range']) reply.removeHeader(name)
+    throw new Problem('store-unavailable', { detail: 'The media store does not take or give files now.', cause: mediaStoreError(error) })
   }
-  if (left !== 0) throw new Error('The media store gave more or fewer bytes than the file has')
 }
 
 function headersOf({ contentType, name }: MediaRow, etag: string) {

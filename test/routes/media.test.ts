@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
@@ -323,6 +323,18 @@ describe('GET /media/{token}/{name}', () => {
     expect([wrong.status, JSON.parse(wrong.bytes.toString()).code]).toEqual([404, 'media-not-found'])
     expect(JSON.stringify(gateway.log)).not.toContain(token)
     expect((await fetched(`${gateway.url}/media/..%2f..%2fetc%2fpasswd/x`)).status).toBe(404)
+  })
+
+  test('answers a problem, and no file, if not even the first byte can be read', async ({ start, folder }) => {
+    const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
+    const { id, url } = await stored(gateway, samples.png)
+    rmSync(join(folder, id))
+    mkdirSync(join(folder, id)) // it can be opened, and not be read
+    const { status, headers, bytes } = await fetched(url, { range: 'bytes=0-1' })
+
+    expect([status, JSON.parse(bytes.toString()).code]).toEqual([503, 'store-unavailable'])
+    for (const name of ['content-disposition', 'accept-ranges', 'content-range', 'etag']) expect(headers).not.toHaveProperty(name)
+    expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'read', fault: 'EISDIR' })
   })
 
   test('gives no other answer on a connection where a damaged file ends too soon', async ({ start, folder }) => {
