@@ -13,6 +13,8 @@ type QueuedSends = {
   isWithdrawn(id: string): boolean
   /** Runs an attempt and records its end, or queues the send again. */
   attempt(due: DueSend, attempt: SendAttempt): Promise<void>
+  /** Queues a send again after this attempt, now or as soon as the store takes it. */
+  requeue(row: SendRow, nextAt: number, attempts: number): Promise<void>
   /** Ends a send that was not attempted, as `not_sent`. */
   refuse(row: SendRow, problem: 'queue-key-lost' | 'insufficient-scope'): Promise<void>
 }
@@ -47,8 +49,8 @@ export class QueueWorker {
   #keysChecked = false
   /** Attempts that run here, by id and number. */
   readonly #given = new Set<string>()
-  /** An answer of the store was lost: it may have given attempts to this process that never arrived. */
-  #mayLack = false
+  /** Since when answers of the store were lost: it may have given attempts to this process that never arrived. */
+  #lackingSince: number | undefined = undefined
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -90,12 +92,11 @@ export class QueueWorker {
     if (!this.#keysChecked) await this.#endLost()
     const room = maxAttempts - this.#running
     if (room <= 0) return longestMs
-    if (this.#mayLack) await this.#putBackLost()
+    if (this.#lackingSince !== undefined) await this.#putBackLost(this.#lackingSince)
+    const askedAt = Date.now()
     const taking = store.takeDue(sends.owner, room)
     const { due, expired, nextAt } = await within(this.#timeoutMs, taking).catch(error => {
-      const lacking = () => {
-        this.#mayLack = true
-      }
+      const lacking = () => this.#mayLack(askedAt)
       lacking()
       taking.then(lacking, () => {}) // too late to be waited for
       throw error
@@ -117,42 +118,40 @@ export class QueueWorker {
     })
   }
 
-  /** Queues again what the store gave to this process and never arrived here: nothing of it has left. */
-  async #putBackLost() {
+  #mayLack(since: number) {
+    this.#lackingSince = Math.min(this.#lackingSince ?? since, since)
+  }
+
+  /**
+   * Queues again what the store gave to this process and never arrived here: nothing of it has left.
+   *
+   * What began before has arrived. If it is still pending, its end was recorded on a server that has failed since.
+   */
+  async #putBackLost(since: number) {
     const { store, sends } = this.#options
-    this.#mayLack = false
+    this.#lackingSince = undefined
     try {
       for (const one of await within(this.#timeoutMs, store.taken(sends.owner))) {
-        if (this.#given.has(nameOf(one))) continue
+        if (one.attempts === 0 || this.#given.has(nameOf(one)) || (one.row.startedAt ?? 0) < since) continue
         // What this process has yet to record may be of an earlier attempt: it looks again afterwards.
-        if (sends.isUnrecorded(one.row.id)) this.#mayLack = true
+        if (sends.isUnrecorded(one.row.id)) this.#mayLack(since)
         else await within(this.#timeoutMs, store.requeue(one.row, Date.now(), one.attempts))
       }
     } catch (error) {
-      this.#mayLack = true
+      this.#mayLack(since)
       throw error
     }
   }
 
   async #run(due: DueSend) {
     const { sealer, sends } = this.#options
-    const { row, sealed } = due
+    const { row, sealed, attempts } = due
     const isLate = row.expiresAt !== undefined && row.expiresAt <= Date.now() // the store may have taken long to answer
-    if (isLate || sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return this.#leave(due)
+    if (isLate || sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return sends.requeue(row, Date.now() + leaveMs, attempts)
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)
     return typeof attempt === 'string' ? sends.refuse(row, 'insufficient-scope') : sends.attempt(due, attempt)
-  }
-
-  /** Queues again what this process must not attempt. */
-  async #leave({ row, attempts }: DueSend) {
-    try {
-      const leaving = this.#options.store.requeue(row, Date.now() + leaveMs, attempts)
-      if (!(await within(this.#timeoutMs, leaving))) this.#mayLack = true
-    } catch {
-      this.#mayLack = true
-    }
   }
 
   /** An attempt that cannot be made, since another transport cannot carry it, ends as one that was refused. */

@@ -110,6 +110,7 @@ export class Sends {
     isUnrecorded: (id: string) => this.#lease.isUnrecorded(id),
     isWithdrawn: (id: string) => this.#lease.isWithdrawn(id),
     attempt: (due: DueSend, attempt: SendAttempt) => this.#attemptQueued(due, attempt),
+    requeue: (row: SendRow, nextAt: number, attempts: number) => this.#lease.requeue(row, nextAt, attempts),
     refuse: (row: SendRow, code: ProblemCode) => this.#refuseQueued(row, code),
     /** Called when a send was queued. */
     onQueued: () => {},

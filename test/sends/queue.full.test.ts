@@ -114,4 +114,28 @@ describe('A queue', { timeout: 120_000 }, () => {
     expect(sandbox.sent.map(({ message }) => message).sort()).toEqual(['due meanwhile', 'repeated'])
     await server.end()
   })
+
+  test.skipIf(noServer)('sends nothing again after a failover that lost its end (needs redis-server)', async ({ sandbox }) => {
+    const primary = await startServer()
+    const replica = await startServer({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+    await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toContain('state=online')
+    const gateway = await startProgram(sandbox, { ...env, STORE_URL: primary.url() })
+    sandbox.answer({ delayMs: 1_000 })
+    const first = await queue(gateway, 'first')
+    await sandbox.called(1)
+    replica.cli('REPLICAOF', 'NO', 'ONE')
+    await becomes(gateway, first.json.id, 'accepted')
+    await primary.kill()
+    await gateway.logged('ledger unavailable, sends get 503')
+    const lostAt = Date.now()
+    await expect.poll(() => Date.now()).toBeGreaterThan(lostAt + 1_000) // the gateway asks in vain for what is due
+    replica.cli('CONFIG', 'SET', 'port', String(primary.port))
+    await gateway.logged('ledger available again')
+    const second = await queue(gateway, 'second', { to: '34600000001' })
+    await becomes(gateway, second.json.id, 'accepted')
+
+    expect(await stateOf(gateway, first.json.id)).toBe('pending')
+    expect(sandbox.sent.map(({ message }) => message)).toEqual(['first', 'second'])
+    await Promise.all([primary.end(), replica.end()])
+  })
 })
