@@ -17,8 +17,11 @@ export type Lease = {
   end(): Promise<void>
 }
 
-/** `timeoutMs` bounds each call to the store; `onExpired` gets how many sends of dead processes became `unknown`. */
-type LeaseOptions = { timeoutMs: number; heartbeatMs: number; onExpired: (count: number) => void }
+/**
+ * `timeoutMs` bounds each call to the store, and to Afilnet; `onExpired` gets how many sends became `unknown`: of dead processes, or of this one if
+ * a server failed that had recorded their ends.
+ */
+type LeaseOptions = { timeoutMs: number; heartbeatMs: number; now: () => number; onExpired: (count: number) => void }
 
 // An outage refuses thousands of claims. Those that may have reached the store are among the first.
 const maxWaiting = 10_000
@@ -33,6 +36,9 @@ const absentKeepMs = 3_600_000
 /** If a send is still pending so long after the request to queue it again, another attempt of it has begun. */
 const pendingKeepMs = 10_000
 
+/** Heartbeats between two looks for sends that are still pending although nothing here runs them. */
+const looksEvery = 20
+
 /** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */
 type Waiting = {
   send: SendRef
@@ -44,15 +50,35 @@ type Waiting = {
 }
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
-export function holdLease(store: Store, { timeoutMs, heartbeatMs, onExpired }: LeaseOptions): Lease {
+export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock, onExpired }: LeaseOptions): Lease {
   const owner = randomUUID()
   const waiting = new Map<string, Waiting>()
+  // A send takes three timeouts at most: claim, call and record. A process that was stopped gets two looks more.
+  const mostSightings = 2 + Math.ceil((3 * timeoutMs) / (looksEvery * heartbeatMs))
+  let sightings = new Map<string, number>()
   const jobs = [
     repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner))),
     repeat(heartbeatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && onExpired(count)))),
     repeat(Math.min(heartbeatMs, flushMs), flush), // often: a waiting outcome is lost if this process dies
     repeat(deleteMs, () => store.deleteExpired()),
+    repeat(looksEvery * heartbeatMs, endForgotten),
   ]
+
+  /** Ends what stays pending: a failover may have lost an end that the store had confirmed. */
+  async function endForgotten() {
+    if (!store.count) return // only a store that several machines share fails over
+    const seen = new Map<string, number>()
+    for (const { row, attempts } of await within(timeoutMs, store.taken(owner))) {
+      if (waiting.has(row.id)) continue
+      const name = `${row.id} ${attempts}`
+      const times = (sightings.get(name) ?? 0) + 1
+      seen.set(name, times)
+      if (times < mostSightings) continue
+      const outcome: Outcome = { state: 'unknown', settledAt: Math.max(row.createdAt, wallClock()), answer: '', late: true }
+      if ((await within(timeoutMs, store.settle(row, outcome))).settled) onExpired(1)
+    }
+    sightings = seen
+  }
 
   /** Stops at the first refusal: the store is not available. */
   async function flush() {

@@ -75,7 +75,7 @@ export class Sends {
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
     this.settle = createSettlement({ store, base, timeoutMs, now, observe })
     this.cancel = createCancellation({ store, base, timeoutMs, now, observe })
-    this.#lease = holdLease(store, { timeoutMs, heartbeatMs, onExpired: count => observe('sendsInterrupted', { count }) })
+    this.#lease = holdLease(store, { timeoutMs, heartbeatMs, now, onExpired: count => observe('sendsInterrupted', { count }) })
   }
 
   /**

@@ -155,7 +155,9 @@ export type Store = {
    * queues what has gone since. `nextAt`: when there may be something to do again.
    */
   takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind' | 'id'>[]; nextAt?: number }>
-  /** What `takeDue` gave to a process and has not ended: if an answer was lost, the process does not know all of it. */
+  /**
+   * The pending sends of a process; `attempts` is 0 if `takeDue` did not give it. If an answer was lost, the process does not know all of them.
+   */
   taken(owner: string): Promise<Omit<DueSend, 'sealed'>[]>
   /** Makes a send from the queue `queued` again until `nextAt`, after this attempt; `false` if it is not the last one, or has ended. */
   requeue(send: SendRef, nextAt: number, attempts: number): Promise<boolean>

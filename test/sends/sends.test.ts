@@ -88,6 +88,17 @@ describe('A key', () => {
   })
 })
 
+describe('A send whose end was recorded on a server that failed', () => {
+  test('becomes unknown although its process lives, and is never sent again', async ({ sends, store, trouble }) => {
+    Object.assign(trouble, { count: refuse, settle: async () => ({ settled: true }) })
+    const { send: sent } = await sends.run(request())
+    delete trouble.settle
+
+    await becomes(store, 'unknown')
+    expect(await problem(sends.run(request(attempt(never))))).toMatchObject({ code: 'send-interrupted', sendId: sent.id })
+  })
+})
+
 describe('A number that an earlier release stored as the caller wrote it', () => {
   const stored = async (store: Store & Archive, destination: string) => {
     const secret = createSecretKey(await store.secret())

@@ -3,6 +3,7 @@ import type { Backlog, Conversation, Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { at, columns, type FlatRow } from './rows.ts'
+import { rare } from './schema.ts'
 import { count, type VerbContext } from './verb-context.ts'
 
 const all = columns.join(', ')
@@ -81,16 +82,9 @@ export const queueing = {
 /** Verbs of the queue that only read. */
 export const queueReads = {
   taken({ file }: VerbContext, owner: string): [row: FlatRow, attempts: number][] {
-    const running = file.rows(`SELECT caller, account, id, attempts FROM queue WHERE state = 'running'`) as [
-      string,
-      string,
-      string,
-      number,
-    ][]
-    return running.flatMap(([caller, account, id, attempts]) => {
-      const row = file.row(`SELECT ${all} FROM sends WHERE ${named} AND owner = ? AND state = 'pending'`, caller, account, id, owner)
-      return row ? [[row as FlatRow, attempts] as [FlatRow, number]] : [] // as the columns are
-    })
+    const attempts = '(SELECT attempts FROM queue WHERE queue.id = sends.id)'
+    const pending = `SELECT coalesce(${attempts}, 0), ${all} FROM sends WHERE state = 'pending' AND ${rare} AND owner = ?`
+    return file.rows(pending, owner).map(([attempts, ...row]) => [row as FlatRow, Number(attempts)]) // as the columns are
   },
 
   sealedByOthers({ file }: VerbContext, keys: readonly string[]): FlatRow[] {

@@ -55,7 +55,7 @@ export const queueScripts = {
     for _, id in ipairs(redis.call('SMEMBERS', P .. 'pending:' .. ARGV[9])) do
       local attempts = redis.call('HGET', P .. 'queue:' .. id, 'attempts')
       local _, flat = read(id)
-      if flat and attempts then taken[#taken + 1] = {flat, tonumber(attempts)} end
+      if flat then taken[#taken + 1] = {flat, tonumber(attempts or 0)} end
     end
     return taken`),
 
