@@ -33,14 +33,20 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
   const sealer = createSealer(keys.map(key => Buffer.from(key, 'base64')))
   let backlog: Backlog = { waiting: 0, held: 0 }
   let stopCounting = () => {}
+  let configuredAt = Date.now()
 
-  /** The attempt of a send as its caller and account are configured now. */
-  function prepare(row: SendRow, params: Record<string, string>): SendAttempt | 'insufficient-scope' {
+  /**
+   * The attempt of a send as its caller and account are configured now.
+   *
+   * A gateway that took a send after this one was configured may know more of the caller: it is `unknown` here, and must not end.
+   */
+  function prepare(row: SendRow, params: Record<string, string>): SendAttempt | 'insufficient-scope' | 'unknown' {
     const { kind, platform, platformId, destination } = row
     const [operation, scope] = operations[kind]
     const caller = callers[row.caller]
     const may = caller && !caller.disabled && caller.account === row.account && caller.scopes.includes(scope)
-    if (!may || !allows(caller.chats, platform, platformId, destination)) return 'insufficient-scope'
+    if (!may || !allows(caller.chats, platform, platformId, destination))
+      return row.createdAt > configuredAt ? 'unknown' : 'insufficient-scope'
     const account = upstream.open(row.account)
     const call = { caller: row.caller, account, cancellation: new Cancellation(), expiresAt: row.expiresAt }
     return account.prepareSend<typeof sendMessage | typeof sendFile>(operation, params as never, call) // as the route has sealed them
@@ -75,6 +81,7 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
     /** Goes by other callers from now on. */
     useCallers(next: Callers) {
       callers = next
+      configuredAt = Date.now()
     },
   }
 }

@@ -1,5 +1,4 @@
 import { ignoreErrors } from '../lib/repeat.ts'
-import type { Problem } from '../problem/problem.ts'
 import type { SendAttempt } from '../sends/attempt.ts'
 import { type DueSend, type SendRow, type Store, within } from '../store/store.ts'
 import type { Sealer } from './seal.ts'
@@ -19,12 +18,14 @@ type QueuedSends = {
   refuse(row: SendRow, problem: 'queue-key-lost' | 'insufficient-scope'): Promise<void>
 }
 
+type Prepare = (row: SendRow, params: Record<string, string>) => SendAttempt | 'insufficient-scope' | 'unknown'
+
 export type WorkerOptions = {
   store: Store
   sealer: Sealer
   sends: QueuedSends
-  /** The attempt that takes these parameters to Afilnet; a problem if the caller may not send there any more. */
-  prepare: (row: SendRow, params: Record<string, string>) => SendAttempt | Problem['code']
+  /** The attempt that takes these parameters to Afilnet; a problem if the caller may not send there any more, `unknown` if only others can say. */
+  prepare: Prepare
   /** Sends whose key is lost were ended. */
   onKeysLost: (count: number) => void
   /** Sends were too late. */
@@ -147,15 +148,17 @@ export class QueueWorker {
     const { sealer, sends } = this.#options
     const { row, sealed, attempts } = due
     const isLate = row.expiresAt !== undefined && row.expiresAt <= Date.now() // the store may have taken long to answer
-    if (isLate || sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return sends.requeue(row, Date.now() + leaveMs, attempts)
+    const leave = () => sends.requeue(row, Date.now() + leaveMs, attempts)
+    if (isLate || sends.isWithdrawn(row.id) || !sealer.knows(sealed)) return leave()
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)
-    return typeof attempt === 'string' ? sends.refuse(row, 'insufficient-scope') : sends.attempt(due, attempt)
+    if (attempt === 'unknown') return leave()
+    return attempt === 'insufficient-scope' ? sends.refuse(row, attempt) : sends.attempt(due, attempt)
   }
 
   /** An attempt that cannot be made, since another transport cannot carry it, ends as one that was refused. */
-  #prepared(row: SendRow, text: string): SendAttempt | Problem['code'] {
+  #prepared(row: SendRow, text: string): ReturnType<Prepare> {
     try {
       return this.#options.prepare(row, JSON.parse(text) as Record<string, string>) // as it was sealed
     } catch (error) {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect } from 'vitest'
-import { type TestGateway, test } from '../gateway.ts'
+import { canaries, type TestGateway, test } from '../gateway.ts'
 import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
 
 const key = Buffer.alloc(32, 7).toString('base64')
@@ -222,6 +222,35 @@ describe('A queued send', () => {
     const queued = (await say(without, { 'idempotency-key': 'm' }, { ...hello, sendAt: ahead(600_000) })).json.id
     await without.drain()
     await settled(await start({ env: { STORE_URL } }), queued, 'not_sent')
+  })
+
+  test('waits for a gateway that knows its caller, and ends unsent if the configuration has lost the caller since', async ({
+    start,
+    sandbox,
+    ledgerFile,
+  }) => {
+    const both = { env: { ...env, STORE_URL: `sqlite:${ledgerFile}` } }
+    const callers = { second: { key: other.key } }
+    const queue = async (gateway: TestGateway, ms: number, key: string) => {
+      const init = { method: 'POST', headers: { 'content-type': 'application/json', prefer: 'respond-async' }, key }
+      const path = key === other.key ? `${chat}1/messages` : `${chat}/messages`
+      return (await gateway.request(path, { ...init, body: JSON.stringify({ message: key, sendAt: ahead(ms) }) })).json.id
+    }
+    const stateOf = async (gateway: TestGateway, id: string) => (await gateway.request(`/sends/${id}`, { key: other.key })).json.state
+    const older = await start(both)
+    const newer = await start({ ...both, callers })
+    const waits = await queue(newer, 1_000, other.key)
+    await newer.drain()
+    await settled(older, await queue(older, 1_200, canaries.key), 'accepted') // the older one has seen what was due before
+    const next = await start({ ...both, callers })
+    await expect.poll(() => stateOf(next, waits)).toBe('accepted')
+    const ends = await queue(next, 2_000, other.key)
+    await Promise.all([next.drain(), older.drain()])
+    const without = await start(both)
+    await settled(without, await queue(without, 2_200, canaries.key), 'accepted')
+
+    expect(await stateOf(await start({ ...both, callers }), ends)).toBe('not_sent')
+    expect(sandbox.sent.map(({ message }) => message)).toEqual([canaries.key, other.key, canaries.key])
   })
 
   test('counts for the quota of the day until it ends unsent', async ({ start, sandbox }) => {
