@@ -15,10 +15,15 @@ export const queueWriting = `
       redis.call('DEL', Q('head:' .. chat))
     end
     if redis.call('EXISTS', Q('running:' .. chat)) == 1 then return end
-    local first = redis.call('ZRANGE', Q('chat:' .. chat), 0, 0)[1]
-    if not first then return end
+    local first, nextAt
+    repeat
+      first = redis.call('ZRANGE', Q('chat:' .. chat), 0, 0)[1]
+      if not first then return end
+      nextAt = redis.call('HGET', Q(first), 'nextAt')
+      if not nextAt then redis.call('ZREM', Q('chat:' .. chat), first) end -- the server has evicted its entry
+    until nextAt
     redis.call('SET', Q('head:' .. chat), first)
-    redis.call('ZADD', Q('ready'), redis.call('HGET', Q(first), 'nextAt'), first)
+    redis.call('ZADD', Q('ready'), nextAt, first)
   end
   local function enqueue(row, chat, sealed)
     redis.call('HSET', Q(row.id), 'chat', chat, 'sealed', sealed, 'nextAt', row.dueAt, 'attempts', 0)

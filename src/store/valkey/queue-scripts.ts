@@ -20,8 +20,8 @@ export const queueScripts = {
     if changed(found) then return {over(), 'changed', '', expired, unpack(found)} end
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('ready'), '-inf', now, 'LIMIT', 0, limit)) do
       local row = read(id)
-      if row and row.state == 'queued' then
-        local chat = redis.call('HGET', Q(id), 'chat')
+      local chat = redis.call('HGET', Q(id), 'chat')
+      if chat and row and row.state == 'queued' then
         redis.call('ZREM', Q('ready'), id)
         redis.call('DEL', Q('head:' .. chat))
         redis.call('ZREM', Q('chat:' .. chat), id)

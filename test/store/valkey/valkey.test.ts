@@ -355,6 +355,26 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       expect(await refused(store.claim(send({ idempotencyKey: 'new' })))).toMatchObject({ name: 'LedgerChangedError' })
     })
+
+    test('that has lost the entry of a queued send gives the others, and lets that one expire', async () => {
+      const server = await start()
+      const clock = { ms: 1_000 }
+      const { store } = await open(server.url(), { now: () => clock.ms, monotonic: () => clock.ms })
+      const queue = async (destination: string) => {
+        const row = send({ destination, dueAt: 1_000, expiresAt: 9_000 })
+        expect(await store.claim(row, undefined, 'key.body')).toEqual({ claimed: true })
+        return row.id
+      }
+      const take = async () => (await store.takeDue('first', 10)).due.map(({ row }) => row.id)
+      const [lost, other] = [await queue('34600000000'), await queue('34600000001')]
+      server.cli('DEL', `afg:queue:${lost}`)
+
+      expect(await take()).toEqual([other])
+      const behind = await queue('34600000000')
+      expect(await take()).toEqual([behind])
+      clock.ms = 9_000
+      expect((await store.takeDue('first', 10)).expired.map(({ id }) => id)).toEqual([lost])
+    })
   })
 
   describe('a server that comes and goes', () => {
