@@ -411,6 +411,19 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(states.filter(state => state === 'ok')).toHaveLength(1)
     })
 
+    test('has answered in time, although this process was held up and reads the answer later', async () => {
+      const url = shared.fresh()
+      const { store } = await open(url)
+      const count = async (key: string) => store.count?.('requests', key, 60_000)
+      await expect.poll(() => refused(count('first'))).toBeUndefined() // the server knows the script now
+      const heldUntil = performance.now() + 200 // longer than a count may take
+      const counting = count('k')
+      const counted = () => shared.cli('-n', url.split('/').at(-1) ?? '', 'GET', 'afg:rate:requests:k')
+      while (performance.now() < heldUntil || counted() !== '1') expect(performance.now()).toBeLessThan(heldUntil + soon.timeout) // the event loop stands still
+
+      expect(await counting).toMatchObject({ count: 1 })
+    })
+
     test('may be away from the start', async () => {
       const server = await start()
       await server.kill()
