@@ -1,4 +1,4 @@
-import { test as base, describe, expect, vi } from 'vitest'
+import { test as base, describe, expect, onTestFinished, vi } from 'vitest'
 import { Problem } from '../../src/problem/problem.ts'
 import { createSealer } from '../../src/queue/seal.ts'
 import { QueueWorker } from '../../src/queue/worker.ts'
@@ -132,17 +132,28 @@ describe('A queue that hands a send out again', () => {
     store,
     work,
   }) => {
-    const { takeDue } = store
+    const { takeDue, taken } = store
     let handedOut = 0
+    let looked = 0
     store.takeDue = async (...args) => {
       const answer = await takeDue(...args)
       if (answer.due.length > 0 && ++handedOut === 2) throw new StoreUnavailableError('io')
       return answer
     }
+    store.taken = async owner => {
+      const found = await taken(owner)
+      looked++
+      return found
+    }
     refusals.push(new Problem('upstream-unreachable'))
-    lost.set('requeue', 8) // four a second
+    lost.set('requeue', Number.POSITIVE_INFINITY)
+    vi.useFakeTimers({ toFake: ['performance'] })
+    onTestFinished(() => void vi.useRealTimers())
     work(7)
     const id = await queue('first')
+    await eventually(() => expect(looked).toBeGreaterThan(0))
+    lost.delete('requeue')
+    vi.advanceTimersByTime(10_000) // for so long the end of the attempt before is offered
 
     await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
     expect(sent).toEqual(['first'])
