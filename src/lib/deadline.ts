@@ -12,7 +12,7 @@ export function createDeadline(ms: number): Deadline {
     leftMs,
     wait(work) {
       const { promise, resolve } = Promise.withResolvers<boolean>()
-      const timer = setTimeout(() => resolve(false), leftMs())
+      const timer = setTimeout(() => setImmediate(resolve, false), leftMs())
       work
         .then(
           () => resolve(true),
