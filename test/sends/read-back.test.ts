@@ -307,6 +307,29 @@ describe('A conversation that is watched', () => {
     expect(await find(store, later)).toMatchObject({ state: 'unknown' })
   })
 
+  test('proves nothing if an earlier send has the text, since Afilnet may show its row late', async ({ store, clock, readBack, sent }) => {
+    const earlier = await sent('Hello', 'accepted')
+    clock.ms += 12_000
+    const unknown = await sent('Hello')
+    clock.ms += 3_000
+    await watched(readBack, clock, [row('Hello')], { absentAt: start + 10_000 })
+
+    expect(await find(store, unknown)).toMatchObject({ state: 'unknown' })
+    for (const one of [earlier, unknown]) expect(await find(store, one)).not.toHaveProperty('messageId')
+  })
+
+  test('proves nothing beside a thousand sends, of which the ledger does not give all', async ({ store, clock, readBack, sent }) => {
+    await sent('Hello', 'accepted')
+    clock.ms += 1
+    await Promise.all(Array.from({ length: 999 }, () => sent('Another', 'accepted')))
+    clock.ms += 1
+    const unknown = await sent('Hello')
+    clock.ms += 1_000
+    await watched(readBack, clock, [row('Hello')])
+
+    expect(await find(store, unknown)).toMatchObject({ state: 'unknown' })
+  })
+
   test('is read again while a send of the last hour waits for its delivery', async ({ store, clock, readBack, sent }) => {
     const [first] = [await sent('Hello', 'accepted'), await sent('Hello', 'rejected', { destination: '34600000001' })]
     const { destination, platform, platformId } = chat
