@@ -118,3 +118,26 @@ test('a token that may only read cannot cancel what its actor has sent, and is t
     json: { code: 'insufficient-scope', detail: 'This token lacks the scope messages:send.' },
   })
 })
+
+test('a token neither settles nor cancels what another actor, or another chat, has sent', async ({ start, sandbox }) => {
+  const gateway = await start({ env: { QUEUE_KEY: Buffer.alloc(32, 7).toString('base64') } })
+  const alice = await issue(gateway, { actor: 'alice' })
+  const as = (key: string, method: string, path: string, body: object) =>
+    gateway.request(path, { method, key, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+  sandbox.answer({ fault: 'drop' })
+  const unknown = (await as(alice, 'POST', messages, { message: 'Hello' })).json.sendId
+  const queued = (await as(alice, 'POST', messages, { message: 'Later', sendAt: new Date(Date.now() + 3_600_000).toISOString() })).json.id
+  const others = [
+    await issue(gateway, { actor: 'bob' }),
+    await issue(gateway),
+    await issue(gateway, { actor: 'alice', chat: { platform: 'whatsapp', platformId: '100', destination: '34600000001' } }),
+  ]
+
+  for (const other of others) {
+    expect(told(await as(other, 'POST', `/sends/${unknown}/settle`, { state: 'not_sent' }))).toEqual([404, 'send-not-found'])
+    expect(told(await as(other, 'DELETE', `/sends/${queued}`, {}))).toEqual([404, 'send-not-found'])
+  }
+  expect((await gateway.get(`/sends/${queued}`)).json.state).toBe('queued')
+  expect((await as(alice, 'DELETE', `/sends/${queued}`, {})).json.state).toBe('canceled')
+  expect((await as(alice, 'POST', `/sends/${unknown}/settle`, { state: 'not_sent' })).json.state).toBe('not_sent')
+})
