@@ -250,6 +250,21 @@ describe('A conversation that is watched', () => {
     expect(await find(store, unknown)).toMatchObject({ state: 'accepted', settledBy: 'read-back', messageId: '7' })
   })
 
+  test('gives an unknown send its message and leaves it unknown, where unknown sends are not looked for', async ({
+    store,
+    secret,
+    clock,
+    sent,
+  }) => {
+    const read = async () => undefined
+    const quiet = new ReadBack({ store, secret: async () => secret, accounts: () => [], read, settles: false, now: () => clock.ms })
+    const unknown = await sent('Hello')
+    clock.ms += 1_000
+    await watched(quiet, clock, [row('Hello', { messageId: '7' })])
+
+    expect(await find(store, unknown)).toMatchObject({ state: 'unknown', messageId: '7' })
+  })
+
   test('settles a send that was still running when its row was seen, once it is unknown', async ({
     store,
     clock,

@@ -288,6 +288,19 @@ describe('An outcome that the store does not take', () => {
     expect(reported).toMatchObject({ status: 500, outcome: 'unknown' })
   })
 
+  test('does not take the place of a late answer that waits already', async ({ sends, store, trouble }) => {
+    trouble.settle = refuse
+    const early = attempt(async onLateResult => {
+      onLateResult()
+      throw new UpstreamError(failures.timeout, { safe: false })
+    })
+    await problem(sends.run(request(early)))
+    delete trouble.settle
+    await expect.poll(async () => (await rows(store))[0]?.state).not.toBe('pending')
+
+    expect(await rows(store)).toMatchObject([{ state: 'accepted', settledBy: 'late-answer' }])
+  })
+
   test('does not hold up the heartbeat', async ({ sends, trouble, asked }) => {
     trouble.settle = never
     await problem(sends.run(request()))
