@@ -141,6 +141,7 @@ describe('a stream', () => {
     const all = await open({ ...crm, name: 'shop' })
     const token = { id: 't', actor: 'ann', chat, expiresAt: Number.MAX_SAFE_INTEGER }
     const ofToken = await open({ ...crm, chats: [chat], token }, { types: ['send.updated'] })
+    const ofAnother = await open({ ...crm, chats: [chat], token: { ...token, id: 'u', actor: 'bob' } }, { types: ['send.updated'] })
     await append(update('crm'), update('shop'), update('crm', { actor: 'ann' }), update('crm', {}, other))
     await append(created('whole', { platform: null, platformId: null, destination: null, type: 'gap', messageId: null, reason: 'x' }))
     await append(created('elsewhere', { platformId: '101', destination: null, type: 'gap', messageId: null, reason: 'x' }))
@@ -149,6 +150,7 @@ describe('a stream', () => {
     await expect.poll(() => seen(all)).toEqual(['of shop', 'all', '101'])
     await expect.poll(() => seen(limited)).toEqual(['of crm', 'all'])
     await expect.poll(() => seen(ofToken)).toEqual(['of crm', 'all'])
+    await expect.poll(() => seen(ofAnother)).toEqual(['all'])
     expect(ofToken.blocks()[1]?.data?.send).toEqual({ id: 'of crm', state: 'accepted' })
   })
 

@@ -44,10 +44,13 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       clock.ms = 4_000
 
       expect((await take(store)).sort()).toEqual([first.id, elsewhere.id].sort())
+      const meanwhile = await queue(store)
       expect(await take(store)).toEqual([])
       await store.settle(first, ended('unknown'))
       expect(await take(store)).toEqual([second.id])
       await store.settle(second, ended('rejected'))
+      expect(await take(store)).toEqual([meanwhile.id])
+      await store.settle(meanwhile, ended('rejected'))
       expect(await take(store)).toEqual([late.id])
     })
 
