@@ -17,6 +17,8 @@ type Fixtures = {
   lost: Map<keyof Store, number>
   store: Store
   sent: string[]
+  /** How long the worker waits for the store. */
+  patience: { timeoutMs?: number }
   /** Starts a worker with these keys. */
   work: (...keys: number[]) => QueueWorker
   /** Answers that Afilnet gives to the next attempts, instead of taking them. */
@@ -50,16 +52,19 @@ const test = base.extend<Fixtures>({
   refusals: async ({}, use) => use([]),
   // biome-ignore lint/correctness/noEmptyPattern: as above
   sent: async ({}, use) => use([]),
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  patience: async ({}, use) => use({}),
   sends: async ({ store }, use) => {
     const sends = new Sends({ store, base: '' })
     await use(sends)
     await sends.stop()
   },
-  work: async ({ refusals, sends, sent, store }, use) => {
+  work: async ({ patience, refusals, sends, sent, store }, use) => {
     const workers: QueueWorker[] = []
     sends.queue.onQueued = () => workers.forEach(worker => void worker.wake())
     await use((...keys) => {
       const worker = new QueueWorker({
+        ...patience,
         store,
         sealer: sealerOf(...keys),
         sends: { ...sends.queue, owner: sends.queue.owner() },
@@ -106,6 +111,39 @@ describe('A queue whose store loses an answer', () => {
 
     await eventually(async () => expect((await sends.find(crm, ids[1] ?? '')).state).toBe('accepted'))
     expect(sent).toEqual(['first', 'second'])
+  })
+
+  test('sends what the store gives after the worker has stopped waiting and looked', async ({
+    patience,
+    queue,
+    sends,
+    sent,
+    store,
+    work,
+  }) => {
+    const { takeDue, taken } = store
+    const slow = Promise.withResolvers<void>()
+    let calls = 0
+    let looked = 0
+    store.takeDue = async (...args) => {
+      if (++calls > 1) return { due: [], expired: [] }
+      await slow.promise
+      Object.assign(store, { takeDue })
+      return takeDue(...args)
+    }
+    store.taken = async owner => {
+      const found = await taken(owner)
+      looked++
+      return found
+    }
+    patience.timeoutMs = 300
+    work(7)
+    await eventually(() => expect(looked).toBeGreaterThan(0))
+    const id = await queue('first')
+    slow.resolve()
+
+    await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+    expect(sent).toEqual(['first'])
   })
 
   test('sends nothing again whose end it has yet to hear', async ({ lost, queue, sends, sent, work }) => {
