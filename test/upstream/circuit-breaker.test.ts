@@ -340,6 +340,26 @@ describe('the circuit of an operation', () => {
   })
 })
 
+test('a password that was rejected is tried again a minute after a probe that proved nothing, since Afilnet may have checked it', async ({
+  gateway,
+  sandbox,
+}) => {
+  const send = () => calls.sendmessage(gateway)
+  sandbox.answer({ body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
+  await send()
+  at(60_000)
+  sandbox.answer({ fault: 'drop' })
+  await send()
+  at(119_999)
+  const early = await send()
+  at(120_000)
+  const later = await send()
+
+  expect(early).toMatchObject({ status: 502, json: { code: 'upstream-credentials-rejected' } })
+  expect(later.status).toBe(201)
+  expect(sandbox.calls).toHaveLength(3)
+})
+
 function repeat<T>(times: number, run: () => T): T[] {
   return Array.from({ length: times }, run)
 }
