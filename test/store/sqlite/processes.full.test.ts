@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { hostname } from 'node:os'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { created } from '../event-contract.ts'
 import { crm, policy, send } from '../sends.ts'
@@ -24,6 +26,16 @@ describe('several processes on one file', () => {
     await one.end('SIGKILL')
 
     expect(before).toBeUndefined()
+    expect(await here.leases.acquire('poll:main', 'b', 60_000)).toBeGreaterThan(Number(fence))
+  })
+
+  test('a lease passes on at once to a container that starts again, with the name and number of the one before', async ({ path, open }) => {
+    const here = await open()
+    const fence = await here.leases.acquire('poll:main', 'a', 60_000)
+    const db = new DatabaseSync(path)
+    db.prepare('UPDATE fences SET process = ?').run(`${hostname()} ${process.pid} before`)
+    db.close()
+
     expect(await here.leases.acquire('poll:main', 'b', 60_000)).toBeGreaterThan(Number(fence))
   })
 
