@@ -301,6 +301,19 @@ describe('An outcome that the store does not take', () => {
     expect(await rows(store)).toMatchObject([{ state: 'accepted', settledBy: 'late-answer' }])
   })
 
+  test('stays unknown if a late answer says that nothing was sent', async ({ sends, store, trouble }) => {
+    trouble.settle = refuse
+    const early = attempt(async onLateResult => {
+      onLateResult(new UpstreamError(faults.NO_CREDITS, { safe: false }))
+      throw new UpstreamError(failures.timeout, { safe: false })
+    })
+    await problem(sends.run(request(early)))
+    delete trouble.settle
+    await expect.poll(async () => (await rows(store))[0]?.state).not.toBe('pending')
+
+    expect(await rows(store)).toMatchObject([{ state: 'unknown' }])
+  })
+
   test('does not hold up the heartbeat', async ({ sends, trouble, asked }) => {
     trouble.settle = never
     await problem(sends.run(request()))
