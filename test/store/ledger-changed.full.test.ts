@@ -68,11 +68,13 @@ describe.for(Object.entries(changes))('A ledger that changed under a running gat
     await expect.poll(async () => (await gateway.get('/health/ready')).json.store).toBe('ok')
   })
 
-  test.skipIf(!prepare)('sends nothing that an old copy has in its queue', async ({ start, sandbox, ledgerFile: file }) => {
+  if (!prepare) return // there is no old copy
+
+  test('sends nothing that an old copy has in its queue', async ({ start, sandbox, ledgerFile: file }) => {
     const gateway = await start({ env: { STORE_URL: `sqlite:${file}`, QUEUE_KEY: Buffer.alloc(32, 1).toString('base64') } })
     const sendAt = new Date(Date.now() + 2_000).toISOString()
     const { json } = await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Hello', sendAt })
-    await prepare?.(file)
+    await prepare(file)
     const state = async () => (await gateway.get(`/sends/${json.id}`)).json.state
     await expect.poll(state).toBe('accepted')
     await change(file)
