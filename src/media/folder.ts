@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { isRunning } from '../lib/running-process.ts'
 import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 
-/** A draft that is as old is of no use: the gateway ends an upload after five minutes, in which a file may wait for the rest of its form. */
+/** An older draft is dead: an upload ends after five minutes at most, in which a file may wait for the rest of its form. */
 const deadMs = 600_000
 
 /** A file id, as the ledger makes it. */

@@ -14,7 +14,7 @@ const putMs = 120_000
 const ignore = () => {}
 const silent = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore }
 
-/** Of 50 connections, as the SDK would have, readers that take their time could hold all; the connections of callers have a bound. */
+/** By default the SDK opens 50 connections, and slow readers could hold them all. The number of callers is bounded elsewhere. */
 const unbounded = { maxSockets: Number.POSITIVE_INFINITY }
 
 /**

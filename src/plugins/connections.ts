@@ -13,7 +13,7 @@ export type Connection = {
   answeredEarly: IncomingMessage | undefined
   /** Bytes came that are no request: nothing more is read. */
   unreadable: boolean
-  /** The answers that tell the caller that they are the last one. */
+  /** The answers with `Connection: close`. */
   closing: FastifyReply[] | undefined
 }
 

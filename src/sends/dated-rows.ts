@@ -14,7 +14,7 @@ export type Listed = { rows: readonly ConversationRow[]; beganAt: number; endedA
 
 /** `Date` and Afilnet's datetimes have whole seconds. */
 const marginMs = 2_000
-/** Afilnet's clocks may differ by that much; its time zone is another one if rows come from farther in the future. */
+/** How far ahead a row may be: a later one shows that the configured time zone is wrong. */
 const futureMs = 60_000
 
 /** The outgoing rows whose time is known by this machine's clock. */

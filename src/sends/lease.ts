@@ -36,8 +36,8 @@ const absentKeepMs = 3_600_000
 /** If a send is still pending so long after the request to queue it again, another attempt of it has begun. */
 const pendingKeepMs = 10_000
 
-/** Heartbeats between two looks for sends that are still pending although nothing here runs them. */
-const looksEvery = 20
+/** Heartbeats between two checks for sends that stay pending although this process does not run them. */
+const beatsPerCheck = 20
 
 /** An outcome that the store does not have, since when, and when to offer it again; times are those of `performance.now`. */
 type Waiting = {
@@ -53,15 +53,15 @@ type Waiting = {
 export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock, onExpired }: LeaseOptions): Lease {
   const owner = randomUUID()
   const waiting = new Map<string, Waiting>()
-  // A send takes three timeouts at most: claim, call and record. A process that was stopped gets two looks more.
-  const mostSightings = 2 + Math.ceil((3 * timeoutMs) / (looksEvery * heartbeatMs))
+  // A send takes three timeouts at most: claim, call and record. A process that was stopped gets two more checks.
+  const maxSightings = 2 + Math.ceil((3 * timeoutMs) / (beatsPerCheck * heartbeatMs))
   let sightings = new Map<string, number>()
   const jobs = [
     repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner))),
     repeat(heartbeatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && onExpired(count)))),
     repeat(Math.min(heartbeatMs, flushMs), flush), // often: a waiting outcome is lost if this process dies
     repeat(deleteMs, () => store.deleteExpired()),
-    repeat(looksEvery * heartbeatMs, endForgotten),
+    repeat(beatsPerCheck * heartbeatMs, endForgotten),
   ]
 
   /** Ends what stays pending: a failover may have lost an end that the store had confirmed. */
@@ -73,7 +73,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
       const name = `${row.id} ${attempts}`
       const times = (sightings.get(name) ?? 0) + 1
       seen.set(name, times)
-      if (times < mostSightings) continue
+      if (times < maxSightings) continue
       const outcome: Outcome = { state: 'unknown', settledAt: Math.max(row.createdAt, wallClock()), answer: '', late: true }
       if ((await within(timeoutMs, store.settle(row, outcome))).settled) onExpired(1)
     }

@@ -133,7 +133,7 @@ describe('The sweeper', () => {
     const id = await keep()
     await ledger.keepUntil([id], Date.now() + 5 * hour)
     rmSync(join(path, id))
-    symlinkSync(id, join(path, id)) // a loop: like a disk that fails, whoever asks
+    symlinkSync(id, join(path, id)) // a loop, which no user can read: it stands for a disk that fails
 
     await pass(hour + minute)
     await media.sweep()

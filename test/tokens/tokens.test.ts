@@ -109,7 +109,7 @@ describe('Tokens', () => {
   })
 })
 
-test('a token that may only read cannot cancel what its actor has sent, and is told why', async ({ gateway }) => {
+test('a token that may only read cannot cancel what its actor has sent, and the answer says why', async ({ gateway }) => {
   const { json } = await sayWith(gateway, await issue(gateway), 'k')
   const key = await issue(gateway, { scopes: ['messages:read'] })
 
