@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
 import { stringify } from 'yaml'
+import { faults } from '../../src/afilnet/faults.ts'
 import { catalogue } from '../../src/problem/catalogue.ts'
 import { type TestGateway, test } from '../gateway.ts'
 import { installed } from '../store/stores.ts'
@@ -200,7 +201,7 @@ describe('deploy/prometheus/alerts.yml', () => {
     const routes = publicPaths.map(path => path.replace(/\{(\w+)\}/g, ':$1'))
 
     for (const { label, value } of matchers) {
-      if (label === 'code') expect(Object.keys(catalogue)).toContain(value)
+      if (label === 'code') expect(Object.keys({ ...catalogue, ...faults })).toContain(value)
       if (label === 'route')
         expect(
           routes.some(route => new RegExp(`^(?:${value})$`).test(route)),
