@@ -78,7 +78,8 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
 function readBackIsOff({ accounts, configFile }: Config) {
   const names = Object.entries(accounts).flatMap(([name, account]) => (canReadBack(account) ? [] : [name]))
   const which = configFile === undefined ? '' : ` for ${names.join(', ')}`
-  return `off${which}: it needs ${configFile === undefined ? 'AFILNET_TIMEZONE' : 'a timezone'} or events`
+  const [timezone, sent] = configFile === undefined ? ['AFILNET_TIMEZONE', 'AFILNET_SENT=ignore'] : ['a timezone', 'sent=ignore']
+  return `off${which}: it needs ${timezone} or events, and no ${sent}`
 }
 
 /** A query may hold a secret. */

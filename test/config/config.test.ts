@@ -364,7 +364,8 @@ describe('A secret in a file', () => {
 
 describe('READ_BACK', () => {
   test.for<[Record<string, string>, unknown]>([
-    [{}, 'off: it needs AFILNET_TIMEZONE or events'],
+    [{}, 'off: it needs AFILNET_TIMEZONE or events, and no AFILNET_SENT=ignore'],
+    [{ AFILNET_TIMEZONE: 'Europe/Madrid', AFILNET_SENT: 'ignore' }, expect.stringMatching(/^off: .*AFILNET_SENT=ignore$/)],
     [{ AFILNET_TIMEZONE: 'Europe/Madrid' }, true],
     [{ AFILNET_TIMEZONE: 'Europe/Madrid', READ_BACK: 'false' }, false],
   ])('--check says whether unknown sends are looked for: %j', ([more, shown]) => {

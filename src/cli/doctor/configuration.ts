@@ -64,6 +64,8 @@ function checkTransport([account, { transport }]: [string, Config['accounts'][st
 function checkReadBack(account: string, own: Config['accounts'][string], { readBack }: Config): Check {
   const named = { section: 'configuration', account, check: 'read-back', facts: { configured: readBack, possible: canReadBack(own) } }
   if (!readBack) return { ...named, verdict: 'note', detail: 'off by READ_BACK: an unknown send stays unknown until a person settles it' }
+  if (own.sent === 'ignore')
+    return { ...named, verdict: 'note', detail: 'off by AFILNET_SENT=ignore (account: sent): no row is known to be yours' }
   if (canReadBack(own)) return { ...named, verdict: 'ok', detail: 'an unknown send is looked for in its conversation' }
   return {
     ...named,

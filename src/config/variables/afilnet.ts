@@ -104,7 +104,7 @@ export const afilnet = {
         single: true,
         expected: 'ignore',
         description:
-          'The manual does not say what `sent` of a message means; the gateway reads true as written by you (`direction` is out) and false as written by the other side (in). With ignore, `direction` is null.',
+          'The manual does not say what `sent` of a message means; the gateway reads true as written by you (`direction` is out) and false as written by the other side (in). With ignore, `direction` is null, and no send is looked for in its conversation.',
         example: 'ignore',
       } satisfies Field),
     ),

@@ -43,7 +43,7 @@ appendfsync always and maxmemory-policy noeviction; at start the log says what o
     }),
     READ_BACK: flag(
       true,
-      'Look for a send that ended as `unknown` in its conversation after 2, 10, 60 and 600 seconds, and settle it if exactly one new row can be it: true or false. It needs AFILNET_TIMEZONE or events; without both it is off.',
+      'Look for a send that ended as `unknown` in its conversation after 2, 10, 60 and 600 seconds, and settle it if exactly one new row can be it: true or false. It needs AFILNET_TIMEZONE or events, and no AFILNET_SENT=ignore; otherwise it is off.',
     ),
     IDEMPOTENCY_REQUIRED: flag(false, 'Refuse sends without an Idempotency-Key: true or false.'),
   },

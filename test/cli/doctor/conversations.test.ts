@@ -28,8 +28,9 @@ describe('what lists of messages allow to be found', () => {
   })
 
   test('is said to be no direction with AFILNET_SENT=ignore', async ({ examine }) => {
-    const { named } = await examine({ env: { AFILNET_SENT: 'ignore' } })
+    const { named } = await examine({ env: { AFILNET_SENT: 'ignore', AFILNET_TIMEZONE: 'Europe/Madrid' } })
 
     expect(named('sent messages')).toMatchObject([{ verdict: 'note', detail: expect.stringContaining('AFILNET_SENT=ignore is set') }])
+    expect(named('read-back')).toMatchObject([{ verdict: 'note', detail: expect.stringContaining('off by AFILNET_SENT=ignore') }])
   })
 })
