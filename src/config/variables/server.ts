@@ -54,7 +54,8 @@ export const server = {
       {
         default: 'info',
         expected: 'one of trace, debug, info, warn, error, fatal, silent',
-        description: 'trace, debug, info, warn, error, fatal or silent. No level logs a URL, a chat, a text or a credential.',
+        description:
+          'trace, debug, info, warn, error, fatal or silent. No level logs the URL of a request, a chat, a text or a credential.',
       } satisfies Field,
     ),
     KEEP_ALIVE_MS: milliseconds(
@@ -65,7 +66,7 @@ export const server = {
     ),
     ALLOW_DEBUG: flag(
       false,
-      'Start although a switch is on that prints or opens the memory of the process: NODE_DEBUG with http, https, http2, net, tls, stream, undici, fetch or websocket; --inspect or --insecure-http-parser in NODE_OPTIONS or on the command line. Otherwise the gateway refuses to start (exit code 78).',
+      'Start although a switch is on that prints or opens the memory of the process: NODE_DEBUG with http, https, http2, net, tls, stream, undici, fetch or websocket; --inspect, --insecure-http-parser, --tls-keylog and the like in NODE_OPTIONS or on the command line. Otherwise the gateway refuses to start (exit code 78).',
     ),
   },
 } satisfies Group
