@@ -88,7 +88,8 @@ function outcomeOf(error: unknown, wasInDoubt = false): Partial<Outgoing> {
   if (!(error instanceof GatewayProblem)) return { state: 'waiting', reason: 'The gateway cannot be reached' }
   const { code, title, outcome, retry, body } = error
   const inDoubt = outcome === 'unknown' || (wasInDoubt && body?.sendId === undefined)
-  if (unreachable.has(code)) return { state: 'waiting', reason: title, inDoubt }
+  const isFinal = code === 'unreadable-answer' && retry === 'no' // 413 of a proxy, say: it will say so again
+  if (unreachable.has(code) && !isFinal) return { state: 'waiting', reason: title, inDoubt }
   if (inDoubt) return { state: 'unknown', reason: title, inDoubt }
   return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason: title }
 }

@@ -1,0 +1,35 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished } from 'vitest'
+import { createClient } from '../../client/src/client.ts'
+import { createOutbox } from '../../examples/inbox/page/outbox.ts'
+import { canaries, sharedTest as test } from '../gateway.ts'
+
+const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+
+test('A file that is too large for a proxy holds up no message behind it', async ({ gateway, sandbox }) => {
+  const proxy = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray())
+    const { authorization = '', 'content-type': type = '', 'idempotency-key': key = '' } = request.headers
+    if (type.startsWith('multipart/')) return response.writeHead(413, { 'content-type': 'text/html' }).end('<html>Too large</html>')
+    const headers = { authorization, 'content-type': type, 'idempotency-key': String(key) }
+    const answer = await fetch(`${gateway.url}${request.url}`, { method: 'POST', headers, body })
+    return response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
+  })
+  onTestFinished(() => proxy.closeAllConnections())
+  onTestFinished(() => void proxy.close())
+  await once(proxy.listen(0, '127.0.0.1'), 'listening')
+  const baseUrl = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+  const outbox = createOutbox(
+    chat,
+    async () => createClient({ baseUrl, key: canaries.key }),
+    () => {},
+  )
+
+  void outbox.add('', new File(['large'], 'large.txt'), new Set())
+  await outbox.add('Hello', undefined, new Set())
+
+  expect(outbox.all.map(({ state }) => state)).toEqual(['unknown', 'accepted'])
+  expect(sandbox.sent.map(({ message }) => message)).toEqual(['Hello'])
+})
