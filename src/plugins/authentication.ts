@@ -161,9 +161,11 @@ function issueOf({ caller, expiresAt }: Key, at: number) {
   return expiresAt <= at ? 'This key has expired.' : undefined
 }
 
+/** A request that is checked again keeps its call, by which the trace and the cancellation are found. */
 function setCaller(request: FastifyRequest, caller: Caller, account: Account) {
   request.caller = caller
-  request.call = { caller: caller.name, account, cancellation: new Cancellation() }
+  if (request.call) Object.assign(request.call, { caller: caller.name, account })
+  else request.call = { caller: caller.name, account, cancellation: new Cancellation() }
 }
 
 const unauthenticated = (detail: string | undefined) =>

@@ -188,6 +188,19 @@ describe('A request', () => {
     ])
   })
 
+  test('that waited on its connection for another one has the span of its call', async ({ start }) => {
+    const collector = await startCollector()
+    const gateway = await start({ env: collector.env })
+    const ask = (line: string, headers = '', body = '') =>
+      `${line} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n${headers}\r\n${body}`
+    const body = JSON.stringify(message)
+    const framed = `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n`
+    await gateway.raw(ask(`GET ${chat}/messages`) + ask(`POST ${chat}/messages`, framed, body))
+
+    const { traceId, spanId } = await collector.span(`POST ${pattern}/messages`)
+    expect(await collector.span('sendmessage')).toMatchObject({ traceId, parentSpanId: spanId })
+  })
+
   test('for a stream has a span when the stream ends', async ({ start }) => {
     const collector = await startCollector()
     const gateway = await start({ env: { ...collector.env, EVENTS_CHANNELS: '*' } })
