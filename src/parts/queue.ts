@@ -38,15 +38,15 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
   /**
    * The attempt of a send as its caller and account are configured now.
    *
-   * A gateway that took a send after this one was configured may know more of the caller: it is `unknown` here, and must not end.
+   * A gateway that took a send after this one was configured may know more of the caller: the send is left to it.
    */
-  function prepare(row: SendRow, params: Record<string, string>): SendAttempt | 'insufficient-scope' | 'unknown' {
+  function prepare(row: SendRow, params: Record<string, string>): SendAttempt | 'insufficient-scope' | 'leave' {
     const { kind, platform, platformId, destination } = row
     const [operation, scope] = operations[kind]
     const caller = callers[row.caller]
     const may = caller && !caller.disabled && caller.account === row.account && caller.scopes.includes(scope)
     if (!may || !allows(caller.chats, platform, platformId, destination))
-      return row.createdAt > configuredAt ? 'unknown' : 'insufficient-scope'
+      return row.createdAt > configuredAt ? 'leave' : 'insufficient-scope'
     const account = upstream.open(row.account)
     const call = { caller: row.caller, account, cancellation: new Cancellation(), expiresAt: row.expiresAt }
     return account.prepareSend<typeof sendMessage | typeof sendFile>(operation, params as never, call) // as the route has sealed them

@@ -18,13 +18,13 @@ type QueuedSends = {
   refuse(row: SendRow, problem: 'queue-key-lost' | 'insufficient-scope'): Promise<void>
 }
 
-type Prepare = (row: SendRow, params: Record<string, string>) => SendAttempt | 'insufficient-scope' | 'unknown'
+type Prepare = (row: SendRow, params: Record<string, string>) => SendAttempt | 'insufficient-scope' | 'leave'
 
 export type WorkerOptions = {
   store: Store
   sealer: Sealer
   sends: QueuedSends
-  /** The attempt that takes these parameters to Afilnet; a problem if the caller may not send there any more, `unknown` if only others can say. */
+  /** The attempt that takes these parameters to Afilnet; a problem if the caller may not send there any more, `leave` if only other gateways can say. */
   prepare: Prepare
   /** Sends whose key is lost were ended. */
   onKeysLost: (count: number) => void
@@ -132,7 +132,7 @@ export class QueueWorker {
     const { store, sends } = this.#options
     this.#lackingSince = undefined
     try {
-      for (const one of await within(this.#timeoutMs, store.taken(sends.owner))) {
+      for (const one of await within(this.#timeoutMs, store.pendingOf(sends.owner))) {
         if (one.attempts === 0 || this.#given.has(nameOf(one)) || (one.row.startedAt ?? 0) < since) continue
         // What this process has yet to record may be of an earlier attempt: it looks again afterwards.
         if (sends.isUnrecorded(one.row.id)) this.#mayLack(since)
@@ -153,7 +153,7 @@ export class QueueWorker {
     const text = sealer.open(row.id, sealed)
     if (text === undefined) return sends.refuse(row, 'queue-key-lost')
     const attempt = this.#prepared(row, text)
-    if (attempt === 'unknown') return leave()
+    if (attempt === 'leave') return leave()
     return attempt === 'insufficient-scope' ? sends.refuse(row, attempt) : sends.attempt(due, attempt)
   }
 

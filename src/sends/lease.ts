@@ -68,7 +68,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
   async function endForgotten() {
     if (!store.count) return // only a store that several machines share fails over
     const seen = new Map<string, number>()
-    for (const { row, attempts } of await within(timeoutMs, store.taken(owner))) {
+    for (const { row, attempts } of await within(timeoutMs, store.pendingOf(owner))) {
       if (waiting.has(row.id)) continue
       const name = `${row.id} ${attempts}`
       const times = (sightings.get(name) ?? 0) + 1

@@ -158,7 +158,7 @@ export type Store = {
   /**
    * The pending sends of a process; `attempts` is 0 if `takeDue` did not give it. If an answer was lost, the process does not know all of them.
    */
-  taken(owner: string): Promise<Omit<DueSend, 'sealed'>[]>
+  pendingOf(owner: string): Promise<Omit<DueSend, 'sealed'>[]>
   /** Makes a send from the queue `queued` again until `nextAt`, after this attempt; `false` if it is not the last one, or has ended. */
   requeue(send: SendRef, nextAt: number, attempts: number): Promise<boolean>
   /** Ends a send that is still `queued`, and frees its key with `not_sent`; nothing else changes. */
@@ -194,7 +194,10 @@ export type Store = {
   deleteExpired(): Promise<number>
   /** The 32 bytes that key every fingerprint, made once per store. */
   secret(): Promise<Uint8Array>
-  /** Accepts the ledger as it is now: processes that refuse claims with a key because it has changed take them again after their next heartbeat. */
+  /**
+   * Accepts the ledger as it is now: processes that refuse claims with a key and send nothing from the queue, because it has changed, go on after
+   * their next heartbeat.
+   */
   accept(): Promise<void>
   /** Reads the whole store: for the operator's command, not for a health probe. */
   check(): Promise<StoreCheck>

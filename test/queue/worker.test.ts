@@ -121,7 +121,7 @@ describe('A queue whose store loses an answer', () => {
     store,
     work,
   }) => {
-    const { takeDue, taken } = store
+    const { takeDue, pendingOf } = store
     const slow = Promise.withResolvers<void>()
     let calls = 0
     let looked = 0
@@ -131,8 +131,8 @@ describe('A queue whose store loses an answer', () => {
       Object.assign(store, { takeDue })
       return takeDue(...args)
     }
-    store.taken = async owner => {
-      const found = await taken(owner)
+    store.pendingOf = async owner => {
+      const found = await pendingOf(owner)
       looked++
       return found
     }
@@ -170,7 +170,7 @@ describe('A queue that hands a send out again', () => {
     store,
     work,
   }) => {
-    const { takeDue, taken } = store
+    const { takeDue, pendingOf } = store
     let handedOut = 0
     let looked = 0
     store.takeDue = async (...args) => {
@@ -178,8 +178,8 @@ describe('A queue that hands a send out again', () => {
       if (answer.due.length > 0 && ++handedOut === 2) throw new StoreUnavailableError('io')
       return answer
     }
-    store.taken = async owner => {
-      const found = await taken(owner)
+    store.pendingOf = async owner => {
+      const found = await pendingOf(owner)
       looked++
       return found
     }

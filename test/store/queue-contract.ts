@@ -80,15 +80,15 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       await store.claim(posted)
       await store.settle(gone, ended('accepted'))
 
-      expect(await store.taken('second')).toEqual([])
-      const taken = (await store.taken('first')).sort((a, b) => b.attempts - a.attempts)
-      expect(taken).toEqual([
+      expect(await store.pendingOf('second')).toEqual([])
+      const pending = (await store.pendingOf('first')).sort((a, b) => b.attempts - a.attempts)
+      expect(pending).toEqual([
         { row: { ...row, owner: 'first', state: 'pending', startedAt: 2_000 }, attempts: 1 },
         { row: { ...posted, state: 'pending' }, attempts: 0 },
       ])
       await store.requeue(row, 2_000, 1)
       await store.settle(posted, ended('accepted'))
-      expect(await store.taken('first')).toEqual([])
+      expect(await store.pendingOf('first')).toEqual([])
     })
 
     test('expires, and is never given then', async ({ store, clock }) => {

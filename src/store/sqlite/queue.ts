@@ -81,7 +81,7 @@ export const queueing = {
 
 /** Verbs of the queue that only read. */
 export const queueReads = {
-  taken({ file }: VerbContext, owner: string): [row: FlatRow, attempts: number][] {
+  pendingOf({ file }: VerbContext, owner: string): [row: FlatRow, attempts: number][] {
     const attempts = '(SELECT attempts FROM queue WHERE queue.id = sends.id)'
     const pending = `SELECT coalesce(${attempts}, 0), ${all} FROM sends WHERE state = 'pending' AND ${rare} AND owner = ?`
     return file.rows(pending, owner).map(([attempts, ...row]) => [row as FlatRow, Number(attempts)]) // as the columns are

@@ -105,7 +105,7 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): SqliteSt
         ...(nextAt !== null && { nextAt }),
       }
     },
-    taken: async owner => (await reader.call('taken', [owner])).map(([row, attempts]) => ({ row: toRow(row), attempts })),
+    pendingOf: async owner => (await reader.call('pendingOf', [owner])).map(([row, attempts]) => ({ row: toRow(row), attempts })),
     requeue: ({ caller, account, id }, nextAt, attempts) => writer.call('requeue', [caller, account, id, nextAt, attempts]),
     unqueue: async ({ caller, account, id }, outcome) => settlementOf(await writer.call('unqueue', [caller, account, id, outcome])),
     sealedByOthers: async keys => (await reader.call('sealedByOthers', [keys])).map(toRow),

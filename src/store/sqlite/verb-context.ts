@@ -23,7 +23,7 @@ export type VerbContext = {
   madeRoom: boolean
   /** Whether the ledger is another one, or an older one, than this process worked with. */
   changed: boolean
-  /** Claims with a key in this transaction: the ledger counts them. */
+  /** Claims with a key and starts from the queue in this transaction: the ledger counts them. */
   claims: number
   /** What this transaction adds to the counts of a caller and day, by both. */
   counts: Map<string, { caller: string; day: number; sends: number; attempts: number }>

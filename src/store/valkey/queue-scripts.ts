@@ -50,14 +50,14 @@ export const queueScripts = {
     end
     return {over(), due, nextAt, expired, #due > 0 and redis.call('HINCRBY', P .. 'ledger', 'claims', #due) or 0}`),
 
-  taken: read(`
-    local taken = {}
+  pendingOf: read(`
+    local pending = {}
     for _, id in ipairs(redis.call('SMEMBERS', P .. 'pending:' .. ARGV[9])) do
       local attempts = redis.call('HGET', P .. 'queue:' .. id, 'attempts')
       local _, flat = read(id)
-      if flat then taken[#taken + 1] = {flat, tonumber(attempts or 0)} end
+      if flat then pending[#pending + 1] = {flat, tonumber(attempts or 0)} end
     end
-    return taken`),
+    return pending`),
 
   requeue: write(`
     local row = read(ARGV[9])

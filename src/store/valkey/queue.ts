@@ -5,7 +5,7 @@ import { queueScripts } from './queue-scripts.ts'
 import { toRow } from './rows.ts'
 import type { Session } from './session.ts'
 
-type QueueVerbs = Pick<Store, 'takeDue' | 'taken' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
+type QueueVerbs = Pick<Store, 'takeDue' | 'pendingOf' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
 
 /** The verbs of the queue on a server. */
 export function createQueue({ read, write, confirmedWrite }: Session, ledger: LedgerWatch): QueueVerbs {
@@ -30,8 +30,8 @@ export function createQueue({ read, write, confirmedWrite }: Session, ledger: Le
       const expired = (late as [string, SendRow['kind'], string][]).map(([account, kind, id]) => ({ account, kind, id })) // as above
       return { due, expired, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
     },
-    async taken(owner) {
-      const found = (await read(queueScripts.taken, owner)) as [Reply, number][] // as above
+    async pendingOf(owner) {
+      const found = (await read(queueScripts.pendingOf, owner)) as [Reply, number][] // as above
       return found.map(([row, attempts]) => ({ row: toRow(row), attempts }))
     },
     async requeue({ id }, nextAt, attempts) {
