@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { errors } from 'undici'
+import { retryAfterMs } from '../lib/retry-after.ts'
 import { type Fault, failures, faults } from './faults.ts'
 
 /** What an HTTP status says, whatever the body. */
@@ -29,9 +30,8 @@ const unreadable = [errors.HTTPParserError, errors.ResponseContentLengthMismatch
 
 const maxRetryAfterS = 3_600
 
-/** Seconds from a `Retry-After` in either of its forms. */
+/** The seconds that a `Retry-After` asks for, within bounds. */
 export function retryAfter({ 'retry-after': value }: IncomingHttpHeaders): number | undefined {
-  if (value === undefined) return undefined
-  const seconds = /^\s*\d+\s*$/.test(value) ? Number(value) : Math.ceil((Date.parse(value) - Date.now()) / 1000)
-  return Number.isNaN(seconds) ? undefined : Math.min(maxRetryAfterS, Math.max(1, seconds))
+  const ms = retryAfterMs(value, Date.now())
+  return ms === undefined ? undefined : Math.min(maxRetryAfterS, Math.max(1, Math.ceil(ms / 1_000)))
 }

@@ -1,10 +1,11 @@
 import type { Observe } from '../events.ts'
+import { retryAfterMs } from '../lib/retry-after.ts'
 import type { Endpoint, Reply } from './endpoint.ts'
 import { type Feed, isMade } from './feed.ts'
 import type { Health } from './health.ts'
 import type { Clock, EventReader } from './ports.ts'
 import type { Unsaved } from './unsaved.ts'
-import { mostRefusals, readRetryAfter, refusalDelayMs, verdictOf } from './verdict.ts'
+import { mostRefusals, refusalDelayMs, verdictOf } from './verdict.ts'
 import type { Entry, Window } from './window.ts'
 
 type AttemptsOptions = {
@@ -101,7 +102,7 @@ export class Attempts {
     this.#lastError = reply.error ?? `the endpoint answered ${reply.status}`
     if (verdict === 'refused') return this.#refuse(entry, startedAt)
     if (verdict === 'gone') health.gone(clock.now())
-    else health.down(startedAt, clock, readRetryAfter(reply.retryAfter, clock.now()))
+    else health.down(startedAt, clock, retryAfterMs(reply.retryAfter, clock.now()) ?? 0)
     return verdict
   }
 

@@ -27,10 +27,3 @@ export function pauseMs(pauses: number, random: number, retryAfterMs: number): n
   const usual = Math.min(60_000, 5_000 * 2 ** Math.min(pauses, 10) * (0.9 + 0.2 * random))
   return Math.max(usual, Math.min(longestRetryAfterMs, retryAfterMs))
 }
-
-/** The wait that a `Retry-After` asks for, in seconds or as a date; 0 for none. */
-export function readRetryAfter(header: string | undefined, now: number): number {
-  if (header === undefined) return 0
-  const ms = /^\s*\d+\s*$/.test(header) ? Number(header) * 1_000 : Date.parse(header) - now
-  return Number.isNaN(ms) ? 0 : Math.max(0, ms)
-}
