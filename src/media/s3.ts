@@ -61,7 +61,9 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
         read: (start, length) => safely(bytesAt(handle, start, length)),
         async commit(id) {
           const Body = handle.createReadStream({ start: 0, autoClose: false })
-          await safely(client.send(new PutObjectCommand({ ...named(id), Body, ContentLength: size }), timeout(putMs)))
+          const command = new PutObjectCommand({ ...named(id), Body, ContentLength: size })
+          const { ETag } = await safely(client.send(command, timeout(putMs)))
+          if (ETag === undefined) throw new MediaStoreError('failed', 'NoETag') // the SDK is content with any page of HTML
           await discard()
         },
         discard,

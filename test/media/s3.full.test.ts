@@ -122,6 +122,16 @@ describe('A media store in S3', () => {
     expect(JSON.stringify(gateway.log)).not.toMatch(/S3RVER|AWS4|127\.0\.0\.1/)
   })
 
+  test('stores no file for a server that answers each request with a page of its own', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    bucket.state.page = '<html><body>Please log in</body></html>'
+    const reply = await postForm(gateway, files, [['file', samples.png]])
+
+    expect(reply).toMatchObject({ status: 503, json: { code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' } })
+    expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'write', fault: 'NoETag' })
+    expect(sandbox.calls).toEqual([])
+  })
+
   test('gives files and takes them while many readers wait, and refuses those who wait for ten seconds', async ({ start }) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
