@@ -35,7 +35,7 @@ export class MediaStoreError extends Error {
   }
 }
 
-const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'XMinioStorageFull', 'QuotaExceeded'])
+const full = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'XMinioStorageFull', 'XMinioAdminBucketQuotaExceeded', 'QuotaExceeded'])
 
 /** An error of a disk or of S3 without what it may repeat. */
 export function mediaStoreError(error: unknown): MediaStoreError {

@@ -132,6 +132,13 @@ describe('A media store in S3', () => {
     expect(sandbox.calls).toEqual([])
   })
 
+  test('is full if a quota of its bucket is', async ({ start }) => {
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    bucket.state.page = '<Error><Code>XMinioAdminBucketQuotaExceeded</Code></Error>'
+
+    expect(await postForm(gateway, '/media', [['file', samples.png]])).toMatchObject({ status: 507, json: { code: 'media-full' } })
+  })
+
   test('gives files and takes them while many readers wait, and refuses those who wait for ten seconds', async ({ start }) => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     onTestFinished(() => void vi.useRealTimers())
