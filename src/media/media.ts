@@ -160,6 +160,11 @@ export class Media {
     throw new Problem('media-not-found')
   }
 
+  /** To call when the media store gives more or fewer bytes of a file than its row says. */
+  lengthDiffers() {
+    this.#observe('mediaStoreFailed', { verb: 'read', fault: 'WrongLength' })
+  }
+
   /** Has files live until Afilnet has had the time to fetch them for a send that ends then. */
   async keepForSend(rows: readonly MediaRow[], endsAt: number): Promise<void> {
     const ids = rows.map(({ id }) => id)

@@ -46,7 +46,8 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
       if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
       const length = end - start + 1
       reply.header('content-length', length).type(row.contentType)
-      return reply.send(Readable.from(sent(bytes, reply, isHead ? 0 : length), { objectMode: false }))
+      const whole = sent(bytes, reply, isHead ? 0 : length, media)
+      return reply.send(Readable.from(whole, { objectMode: false }))
     },
   )
 }
@@ -61,7 +62,7 @@ function destroyOnClose({ raw }: FastifyReply, bytes: Readable) {
  * A reader that takes something now and then is not too slow. A media store that gives more or fewer bytes than the answer announces ends
  * the connection: its reader would take the next answer for a part of the file.
  */
-async function* sent(bytes: Readable, reply: FastifyReply, length: number) {
+async function* sent(bytes: Readable, reply: FastifyReply, length: number, media: Media) {
   let left = length
   try {
     for await (const chunk of bytes as AsyncIterable<Buffer>) {
@@ -70,7 +71,10 @@ async function* sent(bytes: Readable, reply: FastifyReply, length: number) {
       if (left < 0) break
       yield chunk
     }
-    if (left !== 0) throw new MediaStoreError('failed')
+    if (left !== 0) {
+      media.lengthDiffers()
+      throw new MediaStoreError('failed')
+    }
   } catch (error) {
     // Before the first byte it can still become a problem, which is no file.
     for (const name of ['accept-ranges', 'content-disposition', 'content-range']) reply.removeHeader(name)

@@ -348,6 +348,7 @@ describe('GET /media/{token}/{name}', () => {
 
     expect(said).toContain(`content-length: ${samples.text.length}\r\n`)
     expect(said).toMatch(/\r\n\r\nplain$/)
+    expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'read', fault: 'WrongLength' })
   })
 })
 
