@@ -13,6 +13,7 @@ type SweeperOptions = {
 }
 
 const hourMs = 3_600_000
+const pageRows = 1_000 // the ledger gives no more ids at a time
 
 /**
  * Deletes expired files, and what one of the two stores has and the other does not: bytes without a row, a row without bytes. Both must be
@@ -24,12 +25,15 @@ export function createSweeper({ ledger, place, open, observe, now }: SweeperOpti
   let sweptAt = Number.NEGATIVE_INFINITY
 
   async function sweepExpired() {
-    const ids = await ledger.expired()
-    if (ids.length === 0) return
-    await ledger.remove(ids)
-    const bytes = await open()
-    for (const id of ids) await bytes.remove(id)
-    observe('mediaSwept', { reason: 'expired', count: ids.length })
+    let ids: string[]
+    do {
+      ids = await ledger.expired()
+      if (ids.length === 0) return
+      await ledger.remove(ids)
+      const bytes = await open()
+      for (const id of ids) await bytes.remove(id)
+      observe('mediaSwept', { reason: 'expired', count: ids.length })
+    } while (ids.length === pageRows)
   }
 
   async function sweepOrphans() {

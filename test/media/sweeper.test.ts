@@ -81,6 +81,16 @@ describe('The sweeper', () => {
     expect(events).toEqual([{ reason: 'expired', count: 1 }])
   })
 
+  test('deletes all that has expired, however much it is', async ({ sweeping: { media, ledger, pass, events } }) => {
+    const rows = Array.from({ length: 2_001 }, () => file({ bytes: 1, createdAt: Date.now(), expiresAt: Date.now() + hour }))
+    await Promise.all(rows.map(row => ledger.add(row, 10_000)))
+    await pass(hour + minute)
+    await media.sweep()
+
+    expect(await ledger.usage()).toEqual({ files: 0, bytes: 0 })
+    expect(events.map(event => 'count' in event && event.count)).toEqual([1_000, 1_000, 1])
+  })
+
   test('deletes what only one of the two stores has, once it is an hour old', async ({
     sweeping: { media, ledger, path, names, keep, pass, events },
   }) => {
