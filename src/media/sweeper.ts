@@ -17,12 +17,14 @@ const pageRows = 1_000 // the ledger gives no more ids at a time
 
 /**
  * Deletes expired files, and what one of the two stores has and the other does not: bytes without a row, a row without bytes. Both must be
- * an hour old, since a file that is being stored has one of them first.
+ * an hour old, since a file that is being stored has one of them first. Bytes must have no row at two looks: another gateway may be
+ * deleting them at the first.
  *
  * The returned function never rejects; what it cannot delete now it deletes the next time.
  */
 export function createSweeper({ ledger, place, open, observe, now }: SweeperOptions): (isStart?: boolean) => Promise<void> {
   let sweptAt = Number.NEGATIVE_INFINITY
+  let withoutRow = new Set<string>()
 
   async function sweepExpired() {
     let ids: string[]
@@ -46,9 +48,11 @@ export function createSweeper({ ledger, place, open, observe, now }: SweeperOpti
     for await (const { id, createdAt } of mediaRows(ledger)) {
       if (!written.delete(id) && !young.has(id) && createdAt < before) lost.push(id)
     }
-    for (const id of written) await bytes.remove(id)
+    const orphans = [...written].filter(id => withoutRow.has(id))
+    for (const id of orphans) await bytes.remove(id)
+    withoutRow = written
     if (lost.length > 0) await ledger.remove(lost)
-    if (written.size > 0) observe('mediaSwept', { reason: 'orphan', count: written.size })
+    if (orphans.length > 0) observe('mediaSwept', { reason: 'orphan', count: orphans.length })
     if (lost.length > 0) observe('mediaSwept', { reason: 'lost', count: lost.length })
   }
 

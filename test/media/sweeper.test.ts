@@ -7,6 +7,7 @@ import { test as base, describe, expect } from 'vitest'
 import type { Events, Observe } from '../../src/events.ts'
 import { Media } from '../../src/media/media.ts'
 import { openBytes } from '../../src/media/open.ts'
+import { createSweeper } from '../../src/media/sweeper.ts'
 import { openStore } from '../../src/store/open.ts'
 import { file } from '../store/media-contract.ts'
 import { policy } from '../store/sends.ts'
@@ -38,9 +39,12 @@ async function open() {
   const media = new Media({ ...limits, place, ledger: store.media, ownUrl: () => 'http://localhost', observe, now: () => clock.ms })
   return {
     path,
+    place,
     media,
     ledger: store.media,
     events,
+    observe,
+    now: () => clock.ms,
     names: () => (existsSync(path) ? readdirSync(path).sort() : []),
     async keep() {
       const bytes = randomBytes(50)
@@ -105,13 +109,37 @@ describe('The sweeper', () => {
 
     await pass(hour + minute)
     await media.sweep()
+    expect([names(), events]).toEqual([[orphan, whole, 'notes.txt'].sort(), [{ reason: 'lost', count: 1 }]])
+    await pass(hour / 2)
+    await media.sweep()
 
     expect(names()).toEqual([whole, 'notes.txt'].sort())
     expect(await ledger.usage()).toEqual({ files: 1, bytes: 50 })
     expect(events).toEqual([
-      { reason: 'orphan', count: 1 },
       { reason: 'lost', count: 1 },
+      { reason: 'orphan', count: 1 },
     ])
+  })
+
+  test('takes no file for unknown that another gateway is deleting', async ({
+    sweeping: { ledger, place, now, names, keep, pass, events, observe },
+  }) => {
+    const bytes = await openBytes(place)
+    const gate = Promise.withResolvers<void>()
+    const slow = { ...bytes, remove: (id: string) => gate.promise.then(() => bytes.remove(id)) }
+    const [one, other] = [slow, bytes].map(bytes => createSweeper({ ledger, place, open: async () => bytes, observe, now }))
+    await keep()
+    await keep()
+    await pass(hour + minute)
+
+    const sweeping = one?.()
+    await expect.poll(() => ledger.usage()).toMatchObject({ files: 0 })
+    await other?.()
+    gate.resolve()
+    await sweeping
+
+    expect(names()).toEqual([])
+    expect(events).toEqual([{ reason: 'expired', count: 2 }])
   })
 
   test('deletes what uploads of dead processes have left, and says when it cannot sweep', async ({
