@@ -157,7 +157,12 @@ function createMeter() {
 function watch(source: Readable, { totalMs, stallMs }: FormOptions, fail: (problem: Problem) => void): () => void {
   const late = (detail: string) => fail(new Problem('request-timeout', { detail, headers: { connection: 'close' } }))
   const total = setTimeout(() => late(`The files did not arrive within ${totalMs / 1_000} seconds.`), totalMs)
-  const stall = setTimeout(() => late(`No byte came for ${stallMs / 1_000} seconds.`), stallMs)
+  const onStall = () => {
+    // All has come, or the store takes no more: its caller does not wait.
+    if (source.readableEnded || source.isPaused()) stall.refresh()
+    else late(`No byte came for ${stallMs / 1_000} seconds.`)
+  }
+  const stall = setTimeout(onStall, stallMs)
   const onData = () => void stall.refresh()
   source.on('data', onData)
   return () => {

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { openFolder } from '../../src/media/folder.ts'
 import { readForm } from '../../src/media/form.ts'
 
@@ -26,4 +26,37 @@ test('a form that is cut while the store opens its file is refused, and leaves n
 
   await expect(reading).rejects.toMatchObject({ code: 'request-timeout' })
   expect(readdirSync(folder)).toEqual([])
+})
+
+test.for([100, 500_000])('a form of %i bytes does not stall while the store is slow', async (size, { onTestFinished }) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const folder = mkdtempSync(join(tmpdir(), 'form-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const bytes = await openFolder(folder)
+  const [opening, syncing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const slow: typeof bytes = {
+    ...bytes,
+    async draft(file) {
+      await opening.promise
+      const draft = await bytes.draft(file)
+      await syncing.promise
+      return draft
+    },
+  }
+  const source = new PassThrough()
+  const headers = { 'content-type': 'multipart/form-data; boundary=b' }
+  const options = { store: slow, fields: [], files: ['file'], maxBytes: 1_000_000, totalMs: 60_000, stallMs: 5_000 }
+  const reading = readForm(source, headers, options)
+  source.write('--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
+  source.end(Buffer.concat([Buffer.alloc(size, 'a'), Buffer.from('\r\n--b--\r\n')]))
+
+  await vi.waitUntil(() => source.readableEnded || source.isPaused())
+  vi.advanceTimersByTime(20_000)
+  opening.resolve()
+  await vi.waitUntil(() => source.readableEnded)
+  vi.advanceTimersByTime(20_000)
+  syncing.resolve()
+
+  await expect(reading).resolves.toMatchObject({ files: { file: { bytes: size } } })
 })
