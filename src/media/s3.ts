@@ -60,9 +60,12 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
       return {
         read: (start, length) => safely(bytesAt(handle, start, length)),
         async commit(id) {
-          const Body = handle.createReadStream({ start: 0, autoClose: false })
-          const command = new PutObjectCommand({ ...named(id), Body, ContentLength: size })
-          const { ETag } = await safely(client.send(command, timeout(putMs)))
+          const limit = timeout(putMs)
+          const put = () => {
+            const Body = handle.createReadStream({ start: 0, autoClose: false })
+            return client.send(new PutObjectCommand({ ...named(id), Body, ContentLength: size }), limit)
+          }
+          const { ETag } = await safely(put().catch(put)) // the SDK repeats no request whose body is a stream
           if (ETag === undefined) throw new MediaStoreError('failed', 'NoETag') // the SDK is content with any page of HTML
           await discard()
         },

@@ -27,12 +27,17 @@ async function startBucket() {
   const s3 = new S3Server({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: 'media' }] })
   const { port } = await s3.run()
   const seen: Seen[] = []
-  const state: { isAway: boolean; isSilent: boolean; page?: string | undefined } = { isAway: false, isSilent: false }
+  const state: { isAway: boolean; isSilent: boolean; page?: string | undefined; pages: string[] } = {
+    isAway: false,
+    isSilent: false,
+    pages: [],
+  }
   const held: unknown[] = []
   const recorder = createServer(async (request, reply) => {
     if (state.isAway) return void request.socket.destroy()
     if (state.isSilent && request.method === 'GET') return void held.push(request)
-    if (state.page !== undefined) return void reply.end(state.page)
+    const page = state.pages.shift() ?? state.page
+    if (page !== undefined) return void reply.end(page)
     const body = Buffer.concat(await request.toArray())
     const { method = '', url: path = '', headers } = request
     seen.push({ method, path, headers, body })
@@ -66,7 +71,7 @@ describe('A media store in S3', () => {
     bucket = await startBucket()
   })
   beforeEach(() => {
-    Object.assign(bucket.state, { isAway: false, isSilent: false, page: undefined })
+    Object.assign(bucket.state, { isAway: false, isSilent: false, page: undefined, pages: [] })
     bucket.seen.length = 0
     bucket.held.length = 0
   })
@@ -130,6 +135,16 @@ describe('A media store in S3', () => {
     expect(reply).toMatchObject({ status: 503, json: { code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' } })
     expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'write', fault: 'NoETag' })
     expect(sandbox.calls).toEqual([])
+  })
+
+  test('gets a file a second time that it could not take at once', async ({ start }) => {
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
+    const large = Buffer.concat([samples.png, randomBytes(5_000_000)])
+    bucket.state.pages = ['<Error><Code>SlowDown</Code></Error>']
+    const { status, json } = await postForm(gateway, '/media', [['file', large]])
+
+    expect([status, bucket.state.pages]).toEqual([201, []])
+    expect((await fetched(json.url)).bytes.equals(large)).toBe(true)
   })
 
   test('is full if a quota of its bucket is', async ({ start }) => {
