@@ -22,8 +22,9 @@ export function createDraining(lifecycle: Lifecycle) {
     lifecycle.unanswered++
     return undefined
   }
-  const release: Cleanup = ({ accepted }) => {
-    if (accepted) lifecycle.unanswered--
+  const release: Cleanup = request => {
+    if (request.accepted) lifecycle.unanswered--
+    request.accepted = false // a stream whose caller has left may open later
   }
   /** Sends callers that keep their connection to another process, before this one closes it. */
   const endKeepAlive: Completion = (_, reply, payload) => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { environment, readAnswers, test } from '../gateway.ts'
@@ -192,6 +193,31 @@ describe('GET /events', () => {
     gateway.reload(readConfig({ ...environment(sandbox), ...env }))
     await expect.poll(() => streams.map(({ ended }) => ended), soon).toEqual([true, true, false])
     for (const { socket } of streams) socket.destroy()
+  })
+
+  test('holds no place for a caller that has left, be it while its stream was opened', async ({ start, ledgerFile }) => {
+    const shop = { key: 'fake-key-of-a-shop-0123456', rateLimit: { streams: 1 } }
+    const gateway = await start({ env: { ...env, STORE_URL: `sqlite:${ledgerFile}` }, callers: { shop } })
+    /** Each leaves a turn of the event loop later than the one before: some of them while the ledger is read for their streams. */
+    const leaveAfter = (turns: number, socket: Socket): unknown =>
+      turns > 0 ? setImmediate(leaveAfter, turns - 1, socket) : socket.resetAndDestroy()
+    for (let turns = 0; turns < 40; turns++) {
+      const { socket } = openStream(gateway)
+      socket.once('connect', () => leaveAfter(turns, socket))
+      await once(socket, 'close')
+    }
+    await gateway.get('/events') // it waits for the ledger, as they did
+    const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    await expect.poll(metrics).toContain('gateway_events_streams{account="default"} 0')
+    expect(await metrics(), 'a drain waits for these').toContain('gateway_requests_in_flight 0')
+
+    const wait = async () => (await gateway.request('/events?wait=1', { key: shop.key })).status
+    const { socket } = openStream(gateway, { authorization: `Bearer ${shop.key}`, accept: 'application/json' }, '?wait=30')
+    await expect.poll(metrics).toContain('gateway_requests_in_flight 1')
+    await gateway.get('/events')
+    expect(await wait()).toBe(429)
+    socket.destroy()
+    await expect.poll(wait, { timeout: 10_000 }).toBe(200)
   })
 
   test('frames a stream behind another answer of its connection, and not at all for HTTP/1.0', async ({ start, sandbox }) => {
