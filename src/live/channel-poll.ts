@@ -84,13 +84,15 @@ export class ChannelPoll {
   async #poll(signal: AbortSignal): Promise<number> {
     const { account, reads, observe } = this.#term.options
     try {
+      const askedAt = performance.now()
       const list = await reads.chats(this.#channel, this.#digest)
       if (signal.aborted) return 0
       const startedAt = performance.now()
       const isBaseline = !this.#state
       await this.#take(list)
+      const readMs = Math.min(list.endedAt - list.beganAt, startedAt - askedAt) // the wall clock may have been set meanwhile
       // What a baseline writes, it writes once.
-      this.#tookMs = list.endedAt - list.beganAt + (isBaseline ? 0 : performance.now() - startedAt)
+      this.#tookMs = readMs + (isBaseline ? 0 : performance.now() - startedAt)
       if (this.#failures >= unreadableAfter) observe('channelStateChanged', { account, readable: true, code: undefined })
       this.#failures = 0
       observe('pollEnded', { account, ms: this.#tookMs, ok: true })

@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
 import { type Polling, test } from './polling.ts'
@@ -93,6 +93,19 @@ describe('The poller', () => {
     await expect.poll(() => created(polling)).toEqual([id])
     const asked = sandbox.calls.filter(({ params }) => Object.fromEntries(params).method === 'getchats')
     expect(new Set(asked.map(({ params }) => Object.fromEntries(params).platform))).toEqual(new Set(['telegram', 'webchat']))
+  })
+
+  test('rests no longer because the clock was set forward while Afilnet answered', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling(watched)
+    await quiet(polling)
+    const before = callsOf(sandbox, 'getchats')
+    sandbox.answer({ method: 'getchats', delayMs: 200 })
+    await sandbox.until(() => callsOf(sandbox, 'getchats') > before)
+    const { now } = Date
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000)
+    onTestFinished(() => void vi.restoreAllMocks())
+
+    await quiet(polling)
   })
 
   test('backs off while Afilnet fails, and misses nothing', async ({ startPolling, sandbox }) => {
