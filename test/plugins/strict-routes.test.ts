@@ -65,6 +65,12 @@ describe('A destination', () => {
     },
   )
 
+  test('that is too long is refused for its length alone', async ({ gateway }) => {
+    const { json } = await gateway.post(`${chat(`{{${'x'.repeat(300)}}}`)}/messages`, hello)
+
+    expect(json.errors).toMatchObject([{ pointer: '/destination', detail: expect.stringMatching(/^is 304 characters long/) }])
+  })
+
   test('of dots is a mistake to send to', async ({ gateway, sandbox }) => {
     const body = '{"message":"Hello"}'
     for (const dots of ['.', '..', '%2e', '%2E%2E']) {
