@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The operation of Afilnet behind the route; the API document lists its errors. */
     operation?: Operation
+    /** The route reads from Afilnet, although it stands for none of its operations. */
+    callsAfilnet?: true
     /** Errors of this route beyond those of its operation. */
     errors?: readonly ProblemCode[]
   }

@@ -27,9 +27,9 @@ export function createDocument(base: string, links: string) {
   const errors = createErrorResponses(base)
 
   function transform({ schema, url, route }: { schema: FastifySchema; url: string; route: RouteOptions }) {
-    const { scope = 'public', operation, errors: own, revalidate, whileDraining } = route.config ?? {}
+    const { scope = 'public', operation, callsAfilnet, errors: own, revalidate, whileDraining } = route.config ?? {}
     const { operationId } = (schema ?? {}) as { operationId?: string }
-    const documented = { method: String(route.method), url, scope, operation, errors: own, revalidate, whileDraining }
+    const documented = { method: String(route.method), url, scope, operation, callsAfilnet, errors: own, revalidate, whileDraining }
     if (operationId !== undefined) routes.set(operationId, documented)
     return { schema: { ...schema, ...(scope === 'public' && { security: [] }) }, url }
   }

@@ -8,6 +8,7 @@ export type DocumentedRoute = {
   url: string
   scope: string
   operation?: Operation | undefined
+  callsAfilnet?: true | undefined
   errors?: readonly ProblemCode[] | undefined
   revalidate?: true | undefined
   whileDraining?: true | undefined
@@ -42,7 +43,7 @@ export const undeclaredErrors = (base: string) => links(undeclared, base)
 
 /** Each error that a route can answer with, but for the undeclared. */
 export function codesOf(route: DocumentedRoute): ProblemCode[] {
-  const { method, url, scope, operation, errors = [], whileDraining } = route
+  const { method, url, scope, operation, callsAfilnet, errors = [], whileDraining } = route
   const codes: ProblemCode[] = ['invalid-request']
   if (!whileDraining) codes.push('draining')
   if (scope === 'public' && url.includes(':')) codes.push('not-found')
@@ -51,7 +52,7 @@ export function codesOf(route: DocumentedRoute): ProblemCode[] {
   if (scope !== 'public' && url.includes(':platform')) codes.push('chat-not-allowed')
   if (!url.startsWith('/health/')) codes.push('rate-limited')
   if (method === 'POST') codes.push('payload-too-large', 'unsupported-media-type')
-  if (operation) codes.push(...anyCall, ...codesOfFaults(operation.errors))
+  if (operation || callsAfilnet) codes.push(...anyCall, ...codesOfFaults(operation?.errors ?? []))
   if (operation?.kind === 'send') codes.push(...codesOfFaults(['NO_ROUTE_AVAILABLE']))
   return [...new Set([...codes, ...errors])].sort((a, b) => statusOf(a, route) - statusOf(b, route))
 }

@@ -95,7 +95,8 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { li
       config: {
         scope: 'events:read',
         streams: true,
-        errors: ['too-many-streams', 'events-not-enabled', 'overloaded', 'store-unavailable', 'upstream-unreachable', 'upstream-timeout'],
+        callsAfilnet: true,
+        errors: ['too-many-streams', 'events-not-enabled', 'store-unavailable'],
       },
       schema: {
         operationId: 'listEvents',
