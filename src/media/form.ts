@@ -96,13 +96,17 @@ async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileSt
     form.fields[name] = await readText(pointer, stream)
     return
   }
-  if (fileName === undefined) throw invalidBody(pointer, 'is a text; expected a file, as in curl -F file=@photo.jpg')
+  if (fileName === undefined) {
+    for await (const _ of stream) throw invalidBody(pointer, 'is a text; expected a file, as in curl -F file=@photo.jpg')
+    return // Swagger UI sends an empty text where no file was chosen
+  }
   const meter = createMeter()
   meter.on('error', () => {}) // an upload may be cut before the store listens; an error without a listener would end the process
   stream.on('error', error => meter.destroy(error))
   const draft = await store.draft(stream.pipe(meter))
   const { bytes, sha256, isText } = meter.result()
   const upload = { ...draft, bytes, sha256, contentType: '', name: fileName, isKept: false }
+  if (bytes === 0 && fileName === '') return draft.discard() // a browser sends this where no file was chosen
   form.files[name] = upload // from here on, `discard` deletes it
   if (stream.truncated) throw tooLarge(name, options.maxBytes)
   if (bytes === 0) throw invalidBody(pointer, 'is empty')

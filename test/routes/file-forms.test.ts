@@ -62,6 +62,24 @@ describe('POST …/files as a form', () => {
     },
   )
 
+  test.for([
+    ['a browser', new Uint8Array()],
+    ['Swagger UI', ''],
+  ] as const)('takes what %s sends where no thumbnail was chosen, and asks for the file', async ([, none], { start, sandbox }) => {
+    const { gateway, folder } = await withFolder(start)
+
+    const sent = await postForm(gateway, files, [
+      ['thumb', none, ''],
+      ['file', samples.png],
+    ])
+    const refused = await postForm(gateway, files, [['file', none, '']])
+
+    expect(sent.status).toBe(201)
+    expect(sandbox.sent.map(({ thumburl }) => thumburl)).toEqual([undefined])
+    expect(refused.json).toMatchObject({ code: 'invalid-request', errors: [{ pointer: '/file', detail: 'is missing' }] })
+    expect(await namesIn(folder)).toHaveLength(1)
+  })
+
   test('refuses what does not fit, and leaves nothing of it', async ({ start, sandbox }) => {
     const { gateway, folder } = await withFolder(start)
     const refused = [
