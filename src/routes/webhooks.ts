@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, preParsingHookHandler } from 'fastify'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
@@ -128,6 +128,12 @@ const testWebhook = {
   response: { 200: Type.Unsafe<Static<typeof WebhookTest>>(Type.Ref('WebhookTest')) },
 }
 
+/** A POST without a body has a content type from many clients (axios: a form's), which nothing could parse. */
+const withoutBody: preParsingHookHandler = ({ headers }, _, payload, done) => {
+  if (headers['content-length'] === '0') delete headers['content-type']
+  done(null, payload)
+}
+
 /** Callers with `chats` see no webhooks: those get the events of every chat. */
 function accountOf({ caller }: FastifyRequest): string {
   if (!caller || caller.chats) throw new Problem('webhook-not-found')
@@ -162,7 +168,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<{ webhooks: () => Webhooks
     await running.redrive(account, request.params.name, after === undefined ? { failed: true } : { after })
     return reply.code(202).header('cache-control', 'no-store').send()
   })
-  app.post('/webhooks/:name/test', { config: write, schema: testWebhook }, async (request, reply) => {
+  app.post('/webhooks/:name/test', { config: write, schema: testWebhook, preParsing: withoutBody }, async (request, reply) => {
     const { account, running } = ofCaller(request)
     reply.header('cache-control', 'no-store')
     return running.test(account, request.params.name)

@@ -32,7 +32,14 @@ describe('a configured webhook', () => {
 
     expect(receiver.posts[0]?.event).toEqual(items[0])
     expect(items[0]).toMatchObject({ type: 'message.created', message: { message: 'Is anybody there?' }, direction: 'in' })
-    expect(await gateway.post('/webhooks/default/test', {})).toMatchObject({ status: 200, json: { status: 204 } })
+    for (const [type, body] of [
+      ['application/json', '{}'],
+      ['application/json', ''],
+      ['application/x-www-form-urlencoded', ''],
+    ] as const) {
+      const tried = await gateway.request('/webhooks/default/test', { method: 'POST', headers: { 'content-type': type }, body })
+      expect(tried).toMatchObject({ status: 200, json: { status: 204 } })
+    }
     expect((await gateway.post('/webhooks/default/redrive', { after: items[0].id })).status).toBe(202)
     await eventually(async () => expect((await gateway.get('/webhooks/default/deliveries?limit=5')).json).toEqual({ items: [] }))
     expect((await gateway.post('/webhooks/default/redrive', { after: 'x' })).json).toMatchObject({ code: 'invalid-request' })
