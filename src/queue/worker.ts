@@ -38,6 +38,9 @@ const longestMs = 500 // another process may have queued something meanwhile
 const shortestMs = 5
 const leaveMs = 2_000
 
+/** From when until when the store was asked for what is due, in vain. `isOver`: it has answered since, and gives nothing more for that. */
+type LostAnswer = { since: number; until: number; isOver: boolean }
+
 /** Takes queued sends that are due and runs them, until `stop`. */
 export class QueueWorker {
   readonly #options: WorkerOptions
@@ -50,8 +53,8 @@ export class QueueWorker {
   #keysChecked = false
   /** Attempts that run here, by id and number. */
   readonly #given = new Set<string>()
-  /** Since when answers of the store were lost: it may have given attempts to this process that never arrived. */
-  #lackingSince: number | undefined = undefined
+  /** Answers of the store that were lost: it may have given attempts to this process that never arrived. */
+  #lost: LostAnswer[] = []
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -93,15 +96,16 @@ export class QueueWorker {
     if (!this.#keysChecked) await this.#endLost()
     const room = maxAttempts - this.#running
     if (room <= 0) return longestMs
-    if (this.#lackingSince !== undefined) await this.#putBackLost(this.#lackingSince)
+    if (this.#lost.length > 0) await this.#putBackLost()
     const askedAt = Date.now()
     const taking = store.takeDue(sends.owner, room)
     const { due, expired, nextAt } = await within(this.#timeoutMs, taking).catch(error => {
-      const lacking = () => this.#mayLack(askedAt)
-      lacking()
-      taking.then(lacking, () => {}) // too late to be waited for
+      const lose = () => this.#lose(askedAt)
+      lose()
+      taking.then(lose, () => {}) // too late to be waited for
       throw error
     })
+    for (const lost of this.#lost) lost.isOver = true
     if (expired.length > 0) this.#options.onExpired(expired)
     for (const one of due) this.#begin(one)
     if (this.#running >= maxAttempts) return longestMs
@@ -119,29 +123,29 @@ export class QueueWorker {
     })
   }
 
-  #mayLack(since: number) {
-    this.#lackingSince = Math.min(this.#lackingSince ?? since, since)
+  #lose(since: number) {
+    const last = this.#lost.at(-1)
+    if (last && !last.isOver) last.until = Date.now()
+    else this.#lost.push({ since, until: Date.now(), isOver: false })
   }
 
   /**
-   * Queues again what the store gave to this process and never arrived here: nothing of it has left.
+   * Queues again what the store gave to this process and never arrived here: nothing of it has left. A disk that hangs may give it only later.
    *
-   * What began before has arrived. If it is still pending, its end was recorded on a server that has failed since.
+   * What began at another time has arrived. If it is still pending, its end was recorded on a server that has failed since.
    */
-  async #putBackLost(since: number) {
+  async #putBackLost() {
     const { store, sends } = this.#options
-    this.#lackingSince = undefined
-    try {
-      for (const one of await within(this.#timeoutMs, store.pendingOf(sends.owner))) {
-        if (one.attempts === 0 || this.#given.has(nameOf(one)) || (one.row.startedAt ?? 0) < since) continue
-        // What this process has yet to record may be of an earlier attempt: it looks again afterwards.
-        if (sends.isUnrecorded(one.row.id)) this.#mayLack(since)
-        else await within(this.#timeoutMs, store.requeue(one.row, Date.now(), one.attempts))
-      }
-    } catch (error) {
-      this.#mayLack(since)
-      throw error
+    let mayLack = false
+    for (const one of await within(this.#timeoutMs, store.pendingOf(sends.owner))) {
+      const { startedAt = 0 } = one.row
+      const isLost = this.#lost.some(({ since, until }) => since <= startedAt && startedAt <= until)
+      if (one.attempts === 0 || this.#given.has(nameOf(one)) || !isLost) continue
+      // What this process has yet to record may be of an earlier attempt: it looks again afterwards.
+      if (sends.isUnrecorded(one.row.id)) mayLack = true
+      else await within(this.#timeoutMs, store.requeue(one.row, Date.now(), one.attempts))
     }
+    if (!mayLack) this.#lost = this.#lost.filter(({ isOver }) => !isOver)
   }
 
   async #run(due: DueSend) {

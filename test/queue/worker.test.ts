@@ -1,3 +1,7 @@
+import { mkdtempDisposable } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test as base, describe, expect, onTestFinished, vi } from 'vitest'
 import { Problem } from '../../src/problem/problem.ts'
 import { createSealer } from '../../src/queue/seal.ts'
@@ -15,6 +19,8 @@ const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { int
 type Fixtures = {
   /** Verbs whose next answers are lost: the store has done what was asked. */
   lost: Map<keyof Store, number>
+  /** Where the ledger is, and how long it waits for another process. */
+  place: { path: string; busyMs?: number }
   store: Store
   sent: string[]
   /** How long the worker waits for the store. */
@@ -29,8 +35,10 @@ type Fixtures = {
 const test = base.extend<Fixtures>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
   lost: async ({}, use) => use(new Map()),
-  store: async ({ lost }, use) => {
-    const store = await openSqlite({ ...policy, path: ':memory:' })
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  place: async ({}, use) => use({ path: ':memory:' }),
+  store: async ({ lost, place }, use) => {
+    const store = await openSqlite({ ...policy, ...place })
     const losing = <A extends unknown[], R>(name: keyof Store, verb: (...args: A) => Promise<R>) =>
       async function losingVerb(...args: A) {
         const answer = await verb(...args)
@@ -103,6 +111,15 @@ const test = base.extend<Fixtures>({
     }),
 })
 
+/** With a ledger in a file, which hangs for as long as another process writes. */
+const testOfFile = test.extend<Pick<Fixtures, 'place'>>({
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  place: async ({}, use) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'gateway-queue-'))
+    await use({ path: join(folder.path, 'ledger.sqlite'), busyMs: 60_000 })
+  },
+})
+
 describe('A queue whose store loses an answer', () => {
   test('sends what was given and never arrived, once', async ({ lost, queue, sends, sent, work }) => {
     work(7)
@@ -143,6 +160,47 @@ describe('A queue whose store loses an answer', () => {
     slow.resolve()
 
     await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+    expect(sent).toEqual(['first'])
+  })
+
+  testOfFile(
+    'sends what a ledger that hangs gives after the worker was refused and has looked',
+    async ({ place, queue, sends, sent, store, work }) => {
+      const { takeDue, pendingOf } = store
+      const other = new DatabaseSync(place.path)
+      let looked = 0
+      store.takeDue = (...args) => {
+        other.exec('BEGIN IMMEDIATE')
+        Object.assign(store, { takeDue })
+        return takeDue(...args)
+      }
+      store.pendingOf = async owner => {
+        const found = await pendingOf(owner)
+        looked++
+        return found
+      }
+      const id = await queue('first')
+      work(7)
+      await eventually(() => expect(looked).toBeGreaterThan(1))
+      other.close()
+
+      await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
+      expect(sent).toEqual(['first'])
+    },
+  )
+
+  test('sends nothing again that began later, and whose end a failover has lost', async ({ lost, queue, sends, sent, store, work }) => {
+    const asked = () => 1 - (lost.get('takeDue') ?? 0)
+    store.settle = async () => ({ settled: true })
+    lost.set('takeDue', 1)
+    work(7)
+    await eventually(() => expect(asked()).toBe(1))
+    const id = await queue('first')
+    await eventually(() => expect(sent).toEqual(['first']))
+    const before = asked()
+    await eventually(() => expect(asked()).toBeGreaterThan(before + 2))
+
+    expect((await sends.find(crm, id)).state).toBe('pending')
     expect(sent).toEqual(['first'])
   })
 
