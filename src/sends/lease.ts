@@ -93,7 +93,11 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
     const keepMs = row && !entry.outcome ? pendingKeepMs : absentKeepMs // without an outcome it queues a send again
     const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < keepMs
     if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
-    else if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
+    else setImmediate(forget, entry) // an answer of the store that is as old may not have been looked at yet
+  }
+
+  function forget(entry: Waiting) {
+    if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
 
   return {

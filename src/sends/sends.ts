@@ -247,9 +247,10 @@ export class Sends {
     if (!isRepeated(existing, request, secret)) throw new Problem('idempotency-key-reused', { sendId })
     if (existing.state === 'pending' && existing.dueAt === undefined)
       throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
+    const status = statusOf(existing.state)
+    if (status === 202 && this.#lease.isWithdrawn(sendId)) throw new Problem('store-unavailable', { sendId }) // it will not be sent
     this.#observe('sendReplayed', { account: existing.account })
     const send = describeSend(existing, this.#base)
-    const status = statusOf(existing.state)
     if (send.problem && status === 201)
       throw new Problem(send.problem.code, { recorded: send.problem, headers: { 'idempotency-replayed': 'true' } })
     return { send, status, replayed: true }

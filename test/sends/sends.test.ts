@@ -171,6 +171,40 @@ describe('A claim', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: false })
   })
 
+  describe('that queued a send although it was refused', () => {
+    const now = Date.now()
+    const queued = { ...request(), queue: { dueAt: now + 60_000, expiresAt: now + 120_000, seal: () => 'key.body' } }
+
+    test('lets no repetition believe that it waits, and then frees its key', async ({ sends, store, trouble }) => {
+      trouble.claim = (...args) => store.claim(...args).then(refuse)
+      trouble.unqueue = refuse
+      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      delete trouble.claim
+      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      delete trouble.unqueue
+      await becomes(store, 'not_sent')
+
+      expect(await sends.run(queued)).toMatchObject({ status: 202, replayed: false })
+    })
+
+    test('lets no repetition believe it that came at the same time as its end', async ({ sends, store, trouble, asked }) => {
+      const { promise: repeated, resolve: repeat } = Promise.withResolvers<void>()
+      trouble.claim = (...args) => store.claim(...args).then(refuse)
+      trouble.unqueue = (...args) => repeated.then(() => store.unqueue(...args))
+      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      await expect.poll(() => asked).toContain('unqueue')
+      trouble.claim = async (...args) => {
+        const claiming = store.claim(...args)
+        repeat()
+        const claim = await claiming
+        for (let turn = 0; turn < 20; turn++) await undefined
+        return claim
+      }
+
+      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+    })
+  })
+
   test('that found its key taken, and was refused, changes nothing', async ({ sends, store, trouble, asked }) => {
     const { send } = await sends.run(request())
     trouble.claim = async row => {
