@@ -29,8 +29,9 @@ const isOut = (direction: 'in' | 'out' | null) => (direction === null ? null : d
 
 /** Connects the search for unknown sends with the ledger, and with the conversations of every account that can prove something. */
 export function connectReadBack({ store, sends, upstream, accounts, holds, readBack: isOn, observe, timeoutMs }: ReadBackParts) {
-  async function read(account: string, { platform, platformId, destination }: Conversation): Promise<Listed | undefined> {
-    if (accounts[account]?.timezone === undefined) return undefined
+  async function read(account: string, { user, platform, platformId, destination }: Conversation): Promise<Listed | undefined> {
+    // Another user at Afilnet has other conversations.
+    if (accounts[account]?.timezone === undefined || accounts[account].user !== user) return undefined
     const {
       items = [],
       beganAt,

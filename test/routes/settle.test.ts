@@ -141,4 +141,21 @@ describe('An unknown send', () => {
     expect(replay(await say(gateway))).toMatchObject({ status: 201, replayed: 'true' })
     expect(sandbox.sent).toHaveLength(0)
   })
+
+  test('is not looked for in a conversation of another user, whom its account has meanwhile', async ({ start, sandbox, ledgerFile }) => {
+    const env = { AFILNET_TIMEZONE: 'UTC', STORE_URL: `sqlite:${ledgerFile}` }
+    const before = await start({ env })
+    const lost = await unknown(before, sandbox)
+    await before.drain()
+    const second = sandbox.account('second@sandbox.invalid')
+    const gateway = await start({ env: { ...env, AFILNET_USER: second.user } })
+    sandbox.answer({ fault: 'drop', takes: false })
+    const found = (await say(gateway, { 'idempotency-key': 'found' }, { message: 'Found' })).json.sendId
+    const datetime = new Date(Date.now() + 10_000).toISOString().slice(0, 19).replace('T', ' ')
+    for (const message of ['Hello', 'Found'])
+      second.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message, sent: true, datetime })
+    await settled(gateway, found, 'accepted')
+
+    expect((await gateway.get(`/sends/${lost}`)).json).toMatchObject({ state: 'unknown' })
+  })
 })
