@@ -542,9 +542,11 @@ export interface paths {
          *     |400|[invalid-request](/problems/invalid-request)|
          *     |401|[unauthenticated](/problems/unauthenticated)|
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
+         *     |413|[payload-too-large](/problems/payload-too-large)|
          *     |429|[rate-limited](/problems/rate-limited), [too-many-streams](/problems/too-many-streams)|
          *     |501|[events-not-enabled](/problems/events-not-enabled)|
-         *     |503|[draining](/problems/draining), [overloaded](/problems/overloaded), [store-unavailable](/problems/store-unavailable), [upstream-unreachable](/problems/upstream-unreachable)|
+         *     |502|[upstream-contract-mismatch](/problems/upstream-contract-mismatch), [upstream-credentials-rejected](/problems/upstream-credentials-rejected), [upstream-unknown-error](/problems/upstream-unknown-error), [upstream-redirect](/problems/upstream-redirect), [upstream-error](/problems/upstream-error), [upstream-invalid-response](/problems/upstream-invalid-response), [upstream-response-too-large](/problems/upstream-response-too-large), [upstream-connection-lost](/problems/upstream-connection-lost)|
+         *     |503|[draining](/problems/draining), [upstream-out-of-credit](/problems/upstream-out-of-credit), [upstream-rate-limited](/problems/upstream-rate-limited), [upstream-unreachable](/problems/upstream-unreachable), [overloaded](/problems/overloaded), [upstream-circuit-open](/problems/upstream-circuit-open), [store-unavailable](/problems/store-unavailable)|
          *     |504|[upstream-timeout](/problems/upstream-timeout)|
          */
         get: operations["listEvents"];
@@ -1775,7 +1777,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining`, `overloaded`, `store-unavailable`, `upstream-unreachable` */
+        /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable` */
         E503G: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -2835,8 +2837,10 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];
+            413: components["responses"]["E413"];
             429: components["responses"]["E429C"];
             501: components["responses"]["E501B"];
+            502: components["responses"]["E502"];
             503: components["responses"]["E503G"];
             504: components["responses"]["E504"];
             default: components["responses"]["Other"];
