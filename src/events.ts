@@ -98,6 +98,8 @@ export type Events = {
   pollingStateChanged: { account: string; polling: boolean }
   /** Polling has failed because of an error in the gateway, and begins anew. */
   pollingFailed: { account: string; err: unknown }
+  /** The store denies the commands that polling needs; all else of it may work. */
+  pollingDenied: { account: string }
   /** A channel was asked for its conversations. */
   pollEnded: { account: string; ms: number; ok: boolean }
   /** A watched channel could not be read several times in a row, or can be read again. */

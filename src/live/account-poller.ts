@@ -1,7 +1,7 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import { pause } from '../lib/pause.ts'
 import type { Leases } from '../store/event-log.ts'
-import { within } from '../store/store.ts'
+import { StoreUnavailableError, within } from '../store/store.ts'
 import { ChannelPoll } from './channel-poll.ts'
 import { channelKey, type Known, readKnown } from './known-states.ts'
 import { type ChannelPattern, expand } from './patterns.ts'
@@ -61,9 +61,16 @@ export class AccountPoller {
 
   async #run() {
     const { signal } = this.#controller
-    await this.#options.after
+    const { account, observe, after } = this.#options
+    let isDenied = false
+    await after
     while (!signal.aborted) {
-      await this.#hold(signal).catch(() => {}) // the store is away, and reports that itself
+      await this.#hold(signal).catch(error => {
+        // A store that is away reports that itself, but not what it denies to events alone.
+        if (isDenied || !(error instanceof StoreUnavailableError && error.cause === 'denied')) return
+        isDenied = true
+        observe('pollingDenied', { account })
+      })
       await pause(leaseEveryMs * (0.8 + 0.2 * Math.random()), signal)
     }
   }

@@ -56,6 +56,7 @@ const lines: Lines = {
     log.info({ account }, polling ? 'polling for events started' : 'polling for events ended')
   },
   pollingFailed: (log, details) => log.error(details, 'polling for events failed, it begins anew'),
+  pollingDenied: (log, details) => log.error(details, 'store denies the commands of events, the account is not polled'),
   channelStateChanged(log, { account, readable, code }) {
     if (readable) log.info({ account }, 'watched channel can be read again')
     else log.warn({ account, code }, 'watched channel cannot be read, its events wait')

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
+import { noServer, startServer } from '../store/valkey/server.ts'
 import { type Polling, test } from './polling.ts'
 
 const channel = { platform: 'whatsapp', platformid: '100' }
@@ -188,6 +189,19 @@ describe('The poller', () => {
     sandbox.receive({ ...chat, message: 'Hello' })
 
     await expect.poll(polling.events).toMatchObject([{ type: 'message.created', direction: null }])
+  })
+
+  test.skipIf(noServer)('says once that the store denies the commands of events (needs redis-server)', async ({ startPolling }) => {
+    const server = await startServer()
+    onTestFinished(server.end)
+    server.cli('ACL', 'SETUSER', 'gateway', 'on', '>fake-store-password', '~afg:*', '+@all', '-xadd')
+    const polling = await startPolling({ ...watched, storeUrl: server.url().replace('//', '//gateway:fake-store-password@') })
+    const denials = () => polling.observed.filter(({ event }) => event === 'pollingDenied')
+    await expect.poll(denials).toHaveLength(1)
+    server.cli('ACL', 'SETUSER', 'gateway', '+xadd')
+    await quiet(polling)
+
+    expect(denials()).toMatchObject([{ details: { account: 'default' } }])
   })
 
   test('reports a list beyond the size limit', async ({ startPolling, sandbox }) => {
