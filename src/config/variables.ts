@@ -9,7 +9,7 @@ import { traces } from './variables/traces.ts'
 import { webhooks } from './variables/webhooks.ts'
 
 /** Every variable that the gateway reads, in the order of the documentation. */
-export const groups = [several, afilnet, callers, server, traces, ledger, media, events, webhooks, shutdown] as const
+export const groups = [afilnet, callers, several, server, traces, ledger, media, events, webhooks, shutdown] as const
 
 /** The schema of the environment: the one source of defaults, limits and descriptions. */
 export const Variables = Type.Object({
