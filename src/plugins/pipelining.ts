@@ -7,6 +7,9 @@ import { type Check, runChecks } from './request-steps.ts'
 /** So many answers may be due on a connection before one that waits for them. Each waiting request holds its body in memory. */
 const maxBefore = 64
 
+/** So many requests may wait on all connections together, which is 64 MiB of bodies. */
+const maxWaiting = 1_024
+
 /**
  * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side.
  *
@@ -14,10 +17,11 @@ const maxBefore = 64
  * key may have been disabled.
  */
 export const pipelining = fp<{ recheck: readonly Check[] }>(async function pipelining(app, { recheck }) {
+  const waitForTurn = inTurn(recheck)
   app.addHook('onRoute', route => {
     const isRead = [route.method].flat().every(method => method === 'GET' || method === 'HEAD')
     if (isRead && route.config?.operation?.safe !== false) return
-    route.preHandler = [inTurn(recheck), ...[route.preHandler ?? []].flat()]
+    route.preHandler = [waitForTurn, ...[route.preHandler ?? []].flat()]
   })
 })
 
@@ -25,9 +29,9 @@ export const pipelining = fp<{ recheck: readonly Check[] }>(async function pipel
 const hasReaderLeft = ({ method, raw }: FastifyRequest) => method === 'GET' && raw.socket.destroyed
 
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
-const inTurn =
-  (recheck: readonly Check[]): preHandlerHookHandler =>
-  (request, reply, done) => {
+function inTurn(recheck: readonly Check[]): preHandlerHookHandler {
+  let waiting = 0
+  return (request, reply, done) => {
     const connection = connectionOf(request.raw.socket)
     const { open } = connection
     const proceed = (checks: readonly Check[]) => {
@@ -36,9 +40,16 @@ const inTurn =
       else runChecks(checks, 0, request, reply, done)
     }
     const at = open.lastIndexOf(reply)
-    if (at > maxBefore)
-      return done(new Problem('overloaded', { detail: 'Too many requests wait on this connection for the answers before them.' }))
     const before = open[at - 1] // answers leave in their order, so it is the last of them
-    if (before) before.raw.once('close', () => proceed(recheck))
-    else proceed([])
+    if (!before) return proceed([])
+    if (at > maxBefore) return done(tooMany('on this connection'))
+    if (waiting >= maxWaiting) return done(tooMany('on all connections'))
+    waiting++
+    before.raw.once('close', () => {
+      waiting--
+      proceed(recheck)
+    })
   }
+}
+
+const tooMany = (where: string) => new Problem('overloaded', { detail: `Too many requests wait ${where} for the answers before them.` })

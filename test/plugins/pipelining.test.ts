@@ -2,13 +2,33 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
-import { canaries, environment, readAnswers, sharedTest as test } from '../gateway.ts'
+import type { Sandbox } from '../../src/sandbox/app.ts'
+import { canaries, environment, readAnswers, type TestGateway, sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const ask = (line: string, body: string, { key = canaries.key, headers = '' } = {}) =>
   `${line} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${key}\r\n${headers}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 const hello = '{"message":"Hello"}'
 const end = 'GET /me HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n'
+const form = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nHello\r\n--b--\r\n'
+const upload = (path: string) => ask(`POST ${path}`, form).replace('application/json', 'multipart/form-data; boundary=b')
+
+/** With it, a stream has no end of its own. */
+const watching = { EVENTS_CHANNELS: 'telegram/7' }
+const stream = ask('GET /events', '', { headers: 'Accept: text/event-stream\r\n' })
+
+/** Ends the streams of the caller, with its key or without. */
+async function reload(gateway: TestGateway, sandbox: Sandbox, { isDisabled = false, channels = watching.EVENTS_CHANNELS }) {
+  const config = readConfig({ ...environment(sandbox), EVENTS_CHANNELS: channels })
+  const { default: caller = expect.fail() } = config.callers
+  await gateway.reload({ ...config, callers: { default: { ...caller, disabled: isDisabled } } })
+}
+
+/** Requests that wait for their answer or for their turn. */
+async function inFlight({ adminUrl }: TestGateway) {
+  const metrics = await (await fetch(`${adminUrl}/metrics`)).text()
+  return Number(/^gateway_requests_in_flight (\d+)$/m.exec(metrics)?.[1])
+}
 
 describe('Requests that a caller writes one behind the other', () => {
   test('change something in their order, each after the answer before it', async ({ gateway, sandbox }) => {
@@ -81,6 +101,19 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(sandbox.sent).toHaveLength(64)
   })
 
+  test('are refused while 1,024 wait on other connections', async ({ start, sandbox }) => {
+    const gateway = await start({ env: watching, alone: true })
+    for (let i = 0; i < 17; i++) gateway.open().write(stream + ask(`POST ${chat}/messages`, hello).repeat(64))
+    await expect.poll(() => inFlight(gateway)).toBe(17 * 64)
+    sandbox.answer({ method: 'getmessages', delayMs: 200 })
+    const answers = readAnswers(await gateway.raw(ask(`GET ${chat}/messages`, '') + ask(`POST ${chat}/messages`, hello) + end))
+
+    expect(answers.map(({ status }) => status)).toEqual([200, 503, 401])
+    expect(await gateway.post(`${chat}/messages`, { message: 'Hello' })).toMatchObject({ status: 201 })
+    await reload(gateway, sandbox, { isDisabled: true }) // nothing is sent at the end of the test
+    await expect.poll(() => inFlight(gateway)).toBe(0)
+  })
+
   test('leave the caller as long as it takes to answer them, if one is ready sooner', async ({ start, sandbox }) => {
     const gateway = await start({ timeouts: { readerMs: 1_000, checkEveryMs: 20 } })
     sandbox.answer({ method: 'sendmessage', delayMs: 300, times: 5 })
@@ -91,18 +124,15 @@ describe('Requests that a caller writes one behind the other', () => {
   })
 
   test('send nothing with a key that was disabled while they waited', async ({ start, sandbox }) => {
-    const env = { EVENTS_CHANNELS: 'telegram/7' }
-    const gateway = await start({ env, alone: true })
+    const gateway = await start({ env: watching, alone: true })
     const socket = gateway.open()
     let text = ''
     socket.setEncoding('utf8').on('data', chunk => {
       text += chunk
     })
-    socket.write(ask('GET /events', '', { headers: 'Accept: text/event-stream\r\n' }) + ask(`POST ${chat}/messages`, hello))
+    socket.write(stream + ask(`POST ${chat}/messages`, hello))
     await expect.poll(() => text).toContain('retry: 3000')
-    const config = readConfig({ ...environment(sandbox), ...env })
-    const { default: caller = expect.fail() } = config.callers
-    await gateway.reload({ ...config, callers: { default: { ...caller, disabled: true } } })
+    await reload(gateway, sandbox, { isDisabled: true })
 
     await expect.poll(() => text).toMatch(/HTTP\/1.1 (201|401) /)
     expect(text).toContain('HTTP/1.1 401 ')
@@ -124,9 +154,7 @@ describe('Requests that a caller writes one behind the other', () => {
   test('leave no file behind if they are dropped', async ({ start, folder, sandbox }) => {
     const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
     sandbox.answer({ delayMs: 500 })
-    const form = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nHello\r\n--b--\r\n'
-    const upload = ask('POST /media', form).replace('application/json', 'multipart/form-data; boundary=b')
-    const answers = gateway.raw(ask(`GET ${chat}/messages`, '') + ask(`POST ${chat}/messages`, '{"message"') + upload)
+    const answers = gateway.raw(ask(`GET ${chat}/messages`, '') + ask(`POST ${chat}/messages`, '{"message"') + upload('/media'))
 
     await expect.poll(() => readdirSync(folder)).toHaveLength(1)
     expect(readAnswers(await answers).map(({ status }) => status)).toEqual([200, 400])
