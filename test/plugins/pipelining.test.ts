@@ -58,6 +58,17 @@ describe('Requests that a caller writes one behind the other', () => {
     },
   )
 
+  test('end with the answer that was due when a drain began', async ({ start, sandbox }) => {
+    const gateway = await start({ alone: true })
+    sandbox.answer({ delayMs: 500 })
+    const answers = gateway.raw(ask(`POST ${chat}/messages`, hello) + ask(`POST ${chat}/messages`, hello))
+    await sandbox.called(1)
+    await gateway.drain()
+
+    expect(readAnswers(await answers)).toMatchObject([{ status: 201, headers: { connection: 'close' } }])
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
   test('end with one that took too long to arrive', async ({ start, sandbox }) => {
     const gateway = await start({ timeouts: { requestMs: 100, checkEveryMs: 20 } })
     sandbox.answer({ method: 'getmessages', delayMs: 2_000 })
