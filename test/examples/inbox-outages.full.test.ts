@@ -223,10 +223,10 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
       const { promise: held, resolve: hold } = Promise.withResolvers<void>()
       await page.route('**/api/conversations', async route => {
         const response = await route.fetch()
-        const { items } = await response.json()
+        const { items, unlisted } = await response.json()
         hold()
         await released
-        await route.fulfill({ json: { items: items.filter((one: { platform: string }) => one.platform !== 'operator') } })
+        await route.fulfill({ json: { items: items.filter((one: { platform: string }) => one.platform !== 'operator'), unlisted } })
       })
       await page.evaluate("streams[0].dispatchEvent(new Event('reset'))")
       await held

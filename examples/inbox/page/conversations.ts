@@ -29,8 +29,8 @@ export function createConversations(onChange: () => void) {
     async load() {
       const before = new Map(all)
       const response = await fetch('/api/conversations', { signal: AbortSignal.timeout(60_000) })
-      if (!response.ok) throw new Error((await response.json().catch(() => ({}))).code ?? `HTTP ${response.status}`)
-      const { items } = (await response.json()) as { items: Omit<Conversation, 'unread'>[] } // as ../server/lists.ts makes it
+      if (!response.ok) throw new Error(((await response.json().catch(() => ({}))) as { code?: string }).code ?? `HTTP ${response.status}`)
+      const { items, unlisted } = (await response.json()) as { items: Omit<Conversation, 'unread'>[]; unlisted: string[] } // as ../server/lists.ts makes it
       for (const item of items) {
         channels.set(`${item.platform}/${item.platformId}`, item.channel)
         const key = keyOf(item)
@@ -39,7 +39,8 @@ export function createConversations(onChange: () => void) {
         all.set(key, { ...item, unread: known?.unread ?? 0, ...(known && isNews && { last: known.last }) })
         before.delete(key)
       }
-      for (const [key, gone] of before) if (all.get(key) === gone) all.delete(key)
+      const isListed = ({ platform, platformId }: Conversation) => !unlisted.includes(`${platform}/${platformId}`)
+      for (const [key, gone] of before) if (all.get(key) === gone && isListed(gone)) all.delete(key)
       onChange()
     },
 
