@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
 import { freePort } from '../../bench/programs.ts'
 import { test as base, canaries, type TestGateway } from '../gateway.ts'
 import { installed } from '../store/stores.ts'
@@ -53,6 +53,18 @@ const hears = (page: Page, url: string, options: object = {}) =>
     },
     [url, options] as const,
   )
+
+test('The backend of a page answers 503 while the gateway is away, and lives on', async ({ folder }) => {
+  writeFileSync(join(folder, 'bff.mjs'), blockOf('js'))
+  const [port, nobody] = [await freePort(), await freePort()]
+  const env = { GATEWAY: `http://127.0.0.1:${nobody}`, KEY: canaries.key, PORT: String(port) }
+  const backend = spawn(process.execPath, ['bff.mjs'], { cwd: folder, env, stdio: 'ignore' })
+  onTestFinished(() => void backend.kill())
+  const ask = async () => (await fetch(`http://127.0.0.1:${port}/token`).catch(() => undefined))?.status
+
+  await expect.poll(ask).toBe(503)
+  expect(await ask()).toBe(503)
+})
 
 describe.skipIf(!installed('chromium'))('A page of another origin (needs chromium)', () => {
   beforeAll(async () => {
