@@ -296,7 +296,7 @@ async function drain(
   clearTimeout(end)
   stopWatching()
   readBack.stop()
-  queue?.stop()
+  await answered.wait(Promise.resolve(queue?.stop()))
   await answered.wait(sends.idle()) // a send goes on when its caller has hung up
   await unpolled
   steps.push(await closed.wait(upstream.close()))

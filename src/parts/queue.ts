@@ -75,8 +75,8 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
       })
     },
     stop() {
-      worker.stop()
       stopCounting()
+      return worker.stop()
     },
     /** Goes by other callers from now on. */
     useCallers(next: Callers) {

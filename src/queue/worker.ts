@@ -47,6 +47,7 @@ export class QueueWorker {
   readonly #timeoutMs: number
   #running = 0
   #timer: NodeJS.Timeout | undefined = undefined
+  #work = Promise.resolve()
   #working = false
   #again = false
   #isStopped = false
@@ -65,10 +66,11 @@ export class QueueWorker {
     this.wake()
   }
 
-  /** No further send is taken; those that run are the business of `Sends.idle`. */
-  stop() {
+  /** No further send is taken; those that run are the business of `Sends.idle`. Resolves once the store gives none any more. */
+  stop(): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#timer)
+    return this.#work
   }
 
   /** Takes what is due now: something was queued, or has ended. */
@@ -76,10 +78,10 @@ export class QueueWorker {
     if (this.#isStopped) return
     clearTimeout(this.#timer)
     this.#again = true
-    if (!this.#working) void this.#work()
+    if (!this.#working) this.#work = this.#takeAll()
   }
 
-  async #work() {
+  async #takeAll() {
     this.#working = true
     let waitMs = longestMs
     while (this.#again && !this.#isStopped) {

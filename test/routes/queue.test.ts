@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { canaries, type TestGateway, test } from '../gateway.ts'
 import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
@@ -222,6 +223,22 @@ describe('A queued send', () => {
     const queued = (await say(without, { 'idempotency-key': 'm' }, { ...hello, sendAt: ahead(600_000) })).json.id
     await without.drain()
     await settled(await start({ env: { STORE_URL } }), queued, 'not_sent')
+  })
+
+  test('goes if the ledger gives it while the gateway drains', async ({ start, sandbox, ledgerFile }) => {
+    const STORE_URL = `sqlite:${ledgerFile}`
+    const gateway = await start({ env: { ...env, STORE_URL } })
+    const { id, sendAt } = (await say(gateway, keyed, { ...hello, sendAt: ahead(300) })).json
+    const other = new DatabaseSync(ledgerFile, { timeout: 1_000 })
+    other.exec('BEGIN IMMEDIATE')
+    await expect.poll(() => Date.now()).toBeGreaterThan(Date.parse(sendAt) + 50) // the gateway has asked, and waits
+    const drained = gateway.drain()
+    await expect.poll(() => fetch(gateway.url).catch(() => 'closed'), { interval: 5 }).toBe('closed')
+    other.close()
+    await drained
+
+    await settled(await start({ env: { ...env, STORE_URL } }), id, 'accepted')
+    expect(sandbox.sent).toHaveLength(1)
   })
 
   test('waits for a gateway that knows its caller, and ends unsent if the configuration has lost the caller since', async ({
