@@ -206,7 +206,10 @@ const writing = `${logWriting}
     ripen(row)
     if was and not counted(row) then count(row, -1) end
     if to == 'not_sent' then free(row) end
-    if row.dueAt then dequeue(row.id) end
+    if row.dueAt then
+      redis.call('ZREM', Q('expiry'), row.id) -- the server may have evicted its entry
+      dequeue(row.id)
+    end
   end
 
   local function makeRoom()

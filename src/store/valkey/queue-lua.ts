@@ -14,7 +14,8 @@ export const queueWriting = `
       redis.call('ZREM', Q('ready'), head)
       redis.call('DEL', Q('head:' .. chat))
     end
-    if redis.call('EXISTS', Q('running:' .. chat)) == 1 then return end
+    local running = redis.call('GET', Q('running:' .. chat))
+    if running and redis.call('EXISTS', Q(running)) == 1 then return end
     local first, nextAt
     repeat
       first = redis.call('ZRANGE', Q('chat:' .. chat), 0, 0)[1]

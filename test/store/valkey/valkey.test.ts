@@ -356,24 +356,53 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await refused(store.claim(send({ idempotencyKey: 'new' })))).toMatchObject({ name: 'LedgerChangedError' })
     })
 
-    test('that has lost the entry of a queued send gives the others, and lets that one expire', async () => {
-      const server = await start()
-      const clock = { ms: 1_000 }
-      const { store } = await open(server.url(), { now: () => clock.ms, monotonic: () => clock.ms })
-      const queue = async (destination: string) => {
-        const row = send({ destination, dueAt: 1_000, expiresAt: 9_000 })
-        expect(await store.claim(row, undefined, 'key.body')).toEqual({ claimed: true })
-        return row.id
+    describe('that has lost the entry of a queued send', () => {
+      async function openQueue() {
+        const server = await start()
+        const clock = { ms: 1_000 }
+        const { store } = await open(server.url(), { now: () => clock.ms, monotonic: () => clock.ms })
+        const queue = async (destination: string) => {
+          const row = send({ destination, dueAt: 1_000, expiresAt: 9_000 })
+          expect(await store.claim(row, undefined, 'key.body')).toEqual({ claimed: true })
+          return row.id
+        }
+        const take = async () => (await store.takeDue('first', 10)).due.map(({ row }) => row.id)
+        return { store, clock, queue, take, lose: (id: string) => server.cli('DEL', `afg:queue:${id}`) }
       }
-      const take = async () => (await store.takeDue('first', 10)).due.map(({ row }) => row.id)
-      const [lost, other] = [await queue('34600000000'), await queue('34600000001')]
-      server.cli('DEL', `afg:queue:${lost}`)
 
-      expect(await take()).toEqual([other])
-      const behind = await queue('34600000000')
-      expect(await take()).toEqual([behind])
-      clock.ms = 9_000
-      expect((await store.takeDue('first', 10)).expired.map(({ id }) => id)).toEqual([lost])
+      test('gives the others, and lets that one expire', async () => {
+        const { store, clock, queue, take, lose } = await openQueue()
+        const [lost, other] = [await queue('34600000000'), await queue('34600000001')]
+        lose(lost)
+
+        expect(await take()).toEqual([other])
+        const behind = await queue('34600000000')
+        expect(await take()).toEqual([behind])
+        clock.ms = 9_000
+        expect((await store.takeDue('first', 10)).expired.map(({ id }) => id)).toEqual([lost])
+      })
+
+      test('names it among those that no key opens until it has ended', async () => {
+        const { store, queue, lose } = await openQueue()
+        const lost = await queue('34600000000')
+        const others = async () => (await store.sealedByOthers(['key'])).map(({ id }) => id)
+        lose(lost)
+
+        expect(await others()).toEqual([lost])
+        expect(await store.unqueue({ ...crm, id: lost }, ended('not_sent'))).toEqual({ settled: true })
+        expect(await others()).toEqual([])
+      })
+
+      test('gives what is behind it, once it has run', async () => {
+        const { store, queue, take, lose } = await openQueue()
+        const lost = await queue('34600000000')
+        expect(await take()).toEqual([lost])
+        lose(lost)
+        await store.settle({ ...crm, id: lost }, ended('accepted'))
+
+        const behind = await queue('34600000000')
+        expect(await take()).toEqual([behind])
+      })
     })
   })
 
