@@ -1,5 +1,5 @@
 import { ignoreErrors } from '../lib/repeat.ts'
-import type { SendAttempt } from '../sends/attempt.ts'
+import { refused, type SendAttempt } from '../sends/attempt.ts'
 import { type DueSend, type SendRow, type Store, within } from '../store/store.ts'
 import type { Sealer } from './seal.ts'
 
@@ -168,10 +168,7 @@ export class QueueWorker {
     try {
       return this.#options.prepare(row, JSON.parse(text) as Record<string, string>) // as it was sealed
     } catch (error) {
-      const refuse = () => {
-        throw error
-      }
-      return { admit: refuse, run: async () => refuse() }
+      return refused(error)
     }
   }
 

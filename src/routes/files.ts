@@ -10,6 +10,7 @@ import type { Media } from '../media/media.ts'
 import { urlOf } from '../media/url.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
+import { refused } from '../sends/attempt.ts'
 import { newSendId } from '../sends/request.ts'
 import type { MediaRow } from '../store/media.ts'
 import { requireCaller } from './caller.ts'
@@ -97,19 +98,17 @@ export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, option
 async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFile, { route, media }: FilesOptions) {
   const { params, call } = request
   const { type, fileUrl, thumbUrl, message } = body
-  const stored = [
+  const found = [
     await requireFile('/fileUrl', fileUrl, type, request, media),
     thumbUrl === undefined ? undefined : await requireFile('/thumbUrl', thumbUrl, 'image', request, media),
-  ].filter(row => row !== undefined)
+  ]
+  const refusal = found.find(file => file instanceof Problem)
+  const stored = found.filter((file): file is MediaRow => file !== undefined && !(file instanceof Problem))
 
   const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
-  return postSend(
-    'file',
-    { ...inputOf(request), body },
-    reply,
-    { attempt: call.account.prepareSend(sendFile, file, call), params: file, keepUntil: endsAt => media.keepForSend(stored, endsAt) },
-    route,
-  )
+  const attempt = refusal ? refused(refusal) : call.account.prepareSend(sendFile, file, call)
+  const prepared = { attempt, refusal, params: file, keepUntil: (endsAt: number) => media.keepForSend(stored, endsAt) }
+  return postSend('file', { ...inputOf(request), body }, reply, prepared, route)
 }
 
 /** Stores the files first, so that Afilnet can fetch them; what is not sent is deleted again. */
@@ -156,7 +155,7 @@ const inputOf = ({ id, params, headers, call, caller }: FileRequest) => ({ id, p
 const defined = <T extends object>(members: T) =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as { [K in keyof T]: NonNullable<T[K]> }
 
-/** A file of this gateway must be the caller's own and fit its type; any other URL must be public. */
+/** A file of this gateway must be the caller's own and fit its type; any other URL must be public. Returns the problem of a file that is not there. */
 async function requireFile(pointer: string, url: string, type: MediaType, request: FileRequest, media: Media) {
   let row: MediaRow | undefined
   try {
@@ -164,7 +163,7 @@ async function requireFile(pointer: string, url: string, type: MediaType, reques
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'media-not-found') throw error
     const detail = 'is not a file of yours, or has expired'
-    throw new Problem('media-not-found', { status: 422, detail: `In the body, ${pointer} ${detail}.`, errors: [{ pointer, detail }] })
+    return new Problem('media-not-found', { status: 422, detail: `In the body, ${pointer} ${detail}.`, errors: [{ pointer, detail }] })
   }
   if (row) typeFor(pointer, type, row.contentType)
   else requirePublicUrl(pointer, url)

@@ -66,21 +66,30 @@ export const ledgerErrors = [
   'ledger-changed',
 ] as const
 
-/** What a POST gives to Afilnet. `id` is the id of the send if files were stored for it; `keepUntil` keeps them until a queued send ends. */
-export type Prepared = { id?: string; attempt: SendAttempt; params: object; keepUntil?: (endsAt: number) => Promise<void> }
+/**
+ * What a POST gives to Afilnet. `id` is the id of the send if files were stored for it; `keepUntil` keeps them until a queued send ends. With a
+ * `refusal`, which its attempt throws, it only gets what its key already has.
+ */
+export type Prepared = {
+  id?: string
+  attempt: SendAttempt
+  refusal?: Problem | undefined
+  params: object
+  keepUntil?: (endsAt: number) => Promise<void>
+}
 
 /** Records and runs a send: what both POST routes do. */
 export async function postSend(
   kind: Send['kind'],
   request: PostRequest,
   reply: FastifyReply,
-  { id, attempt, params: sealed, keepUntil }: Prepared,
+  { id, attempt, refusal, params: sealed, keepUntil }: Prepared,
   { sends, base, keyRequired, seal }: SendRoute,
 ) {
   const { id: requestId, params, headers, body, call, caller } = request
   const idempotencyKey = headers['idempotency-key']
   if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
-  const queue = queueOf(request, sealed, seal)
+  const queue = refusal ? undefined : queueOf(request, sealed, seal)
   if (queue) await keepUntil?.(queue.expiresAt)
   const { send, status, replayed } = await sends.run({
     ...params,

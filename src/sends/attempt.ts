@@ -23,3 +23,11 @@ export function refusalOf(attempt: SendAttempt): unknown {
     return error
   }
 }
+
+/** An attempt that cannot be made. */
+export function refused(error: unknown): SendAttempt {
+  const refuse = () => {
+    throw error
+  }
+  return { admit: refuse, run: async () => refuse() }
+}

@@ -405,6 +405,23 @@ describe('a stored file in a send', () => {
     expect(sandbox.sent).toEqual([])
   })
 
+  test('may be gone when a key is used again', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { QUEUE_KEY: Buffer.alloc(32, 7).toString('base64') } })
+    const { id, url } = (await postForm(gateway, '/media', [['file', samples.png]])).json
+    const send = (headers: Record<string, string>, type = 'image') => gateway.post(files, { type, fileUrl: url, thumbUrl: url }, headers)
+    const [key, queuedKey] = [{ 'idempotency-key': 'k-1' }, { 'idempotency-key': 'k-2', prefer: 'respond-async' }]
+    const first = await send(key)
+    const queued = await send(queuedKey)
+    await sandbox.called(2)
+    await gateway.request(`/media/${id}`, { method: 'DELETE' })
+
+    expect(await send(key)).toMatchObject({ status: 201, headers: { 'idempotency-replayed': 'true' }, json: first.json })
+    expect(await send(queuedKey)).toMatchObject({ headers: { 'idempotency-replayed': 'true' }, json: { id: queued.json.id } })
+    expect((await send(key, 'document')).json.code).toBe('idempotency-key-reused')
+    expect((await send({ 'idempotency-key': 'k-3', prefer: 'respond-async' })).json.code).toBe('media-not-found')
+    expect(sandbox.sent).toHaveLength(2)
+  })
+
   test('is kept until after a queued send that needs it', async ({ start, ledgerFile }) => {
     const url = `sqlite:${ledgerFile}`
     const gateway = await start({ env: { MEDIA_KEEP_HOURS: '1', QUEUE_KEY: Buffer.alloc(32, 7).toString('base64'), STORE_URL: url } })
