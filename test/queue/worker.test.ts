@@ -167,7 +167,7 @@ describe('A queue whose store loses an answer', () => {
     'sends what a ledger that hangs gives after the worker was refused and has looked',
     async ({ place, queue, sends, sent, store, work }) => {
       const { takeDue, pendingOf } = store
-      const other = new DatabaseSync(place.path)
+      const other = new DatabaseSync(place.path, { timeout: 1_000 })
       let looked = 0
       store.takeDue = (...args) => {
         other.exec('BEGIN IMMEDIATE')
