@@ -111,7 +111,7 @@ export type StorePolicy = {
   monotonic?: () => number
 }
 
-/** Called when the store is lost and when a write succeeds again, not on every failure; `limit` stops claims only. */
+/** Called when the store is lost, again for each connection that is, and when a write succeeds again, not on every failure; `limit` stops claims only. */
 export type StoreListener = (ok: boolean, fault?: StoreFault) => void
 
 /** The warning of a start with a ledger that has never been used. */

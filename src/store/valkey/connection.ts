@@ -23,7 +23,7 @@ export type Connection = {
 }
 
 type ConnectionOptions = {
-  /** Called whenever it is up. */
+  /** Called whenever it is up, and whenever it is so no more. */
   onReady?: (report: ServerReport) => void
   onLost?: (fault: StoreFault) => void
 }
@@ -117,10 +117,11 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
   })
   redis.on('ready', () => void tryHandshake(++epoch))
   redis.on('close', () => {
+    const wasUp = link.up
     link.up = false
     epoch++
     opened.resolve(link.why)
-    onLost?.(link.why)
+    if (wasUp) onLost?.(link.why)
   })
 
   const tryHandshake = (mine: number) =>

@@ -16,7 +16,7 @@ const perMs = 1_000 // positions are times
 
 /** Leases and event logs on a server; a failure of theirs says nothing of the ledger. */
 export function createLive(session: Session, place: ServerPlace, clock: LedgerClock): { live: EventStore; stop: () => void } {
-  const { read, writeBeside: write } = session
+  const { read, readToWrite, writeBeside: write } = session
   const marksOf = async (accounts: readonly string[]) => ((await read(scripts.marks, ...accounts)) as Reply[][]).map(markOf)
   const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
   const stops = new Set<() => void>()
@@ -51,13 +51,13 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
       return (positions as string[]).map(Number)
     },
     async states(account, after = '0') {
-      const [cursor, flat] = (await read(scripts.states, account, after, pageStates)) as [string, string[]]
+      const [cursor, flat] = (await readToWrite(scripts.states, account, after, pageStates)) as [string, string[]]
       const states = []
       for (let n = 0; n < flat.length; n += 2) states.push({ key: flat[n] ?? '', ...stateOf(flat[n + 1] ?? '') })
       return { states, ...(cursor !== '0' && { next: cursor }) }
     },
     async find(account, keys) {
-      const found = (await read(scripts.findStates, account, ...keys)) as string[]
+      const found = (await readToWrite(scripts.findStates, account, ...keys)) as string[]
       return found.map(value => (value === '' ? undefined : stateOf(value).state))
     },
     async read(account, after, limit) {

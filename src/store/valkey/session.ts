@@ -11,6 +11,8 @@ type Args = (string | number)[]
 export type Session = {
   /** What a script that reads answers. */
   read(script: Script, ...args: Args): Promise<Reply>
+  /** The same on the connection that writes. While one server takes over from another, the two connections may lead to different ones. */
+  readToWrite(script: Script, ...args: Args): Promise<Reply>
   /** What a script that writes answers; confirmed writes reject unless a replica has them, where there is one. */
   write(script: Script, ...args: Args): Promise<Reply[]>
   confirmedWrite(script: Script, ...args: Args): Promise<Reply[]>
@@ -103,6 +105,7 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
   return {
     track,
     read: (script, ...args) => track(() => reader.ask(script, [...common(), ...args])),
+    readToWrite: (script, ...args) => track(() => writer.ask(script, [...common(), ...args])),
     write: (script, ...args) => write(writer.ask, script, args),
     confirmedWrite: (script, ...args) => write(confirmed, script, args),
     bestEffortWrite: (script, ...args) => write(bestEffortConfirm, script, args),

@@ -76,6 +76,11 @@ export async function openValkey(
     if (!fault !== !known && !closing) onState(!fault, fault)
     known = fault
   }
+  /** Also where it was out of order before: what was written last may be gone from the server that is there next. */
+  function onLost(fault: StoreFault) {
+    known = fault
+    if (!closing) onState(false, fault)
+  }
   function onReady({ warnings, maxBytes, evictions }: ServerReport) {
     ledger.evictions(evictions)
     const small = maxBytes > 0 && maxBytes < options.maxBytes
@@ -85,7 +90,7 @@ export async function openValkey(
     }
   }
 
-  const writer = connect(place, { onReady, onLost: report })
+  const writer = connect(place, { onReady, onLost })
   const reader = connect(place)
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 

@@ -24,7 +24,10 @@ async function open(url: string, over: Partial<ValkeyOptions> = {}) {
   const states: (StoreFault | 'ok')[] = []
   const warnings: string[] = []
   const reported = {
-    onState: (ok: boolean, fault?: StoreFault) => states.push(ok ? 'ok' : (fault ?? 'io')),
+    onState(ok: boolean, fault?: StoreFault) {
+      const state = ok ? 'ok' : (fault ?? 'io')
+      if (state !== states.at(-1)) states.push(state) // a call may say that the connection is lost before the connection does
+    },
     onWarning: (text: string) => !text.startsWith('the ledger is new') && warnings.push(text), // as every store of a test is
   }
   const store = await openValkey(readStoreUrl(url) as ServerPlace, { ...policy, now: () => 1_000, ...reported, ...over }) // the tests name servers only

@@ -1,0 +1,74 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { describe, expect, onTestFinished } from 'vitest'
+import { test } from '../gateway.ts'
+import { noServer, startServer } from '../store/valkey/server.ts'
+import { watching } from './streaming.ts'
+
+const channel = { platform: 'whatsapp', platformid: '100' }
+const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
+
+/** Leads to a server, and new connections to another one as soon as that is told. `cut` ends those that have written, or all. */
+async function openSwitch(port: number) {
+  const open = new Map<Socket, { writes: boolean }>()
+  let target = port
+  const server = createServer(socket => {
+    const inner = connect(target, '127.0.0.1')
+    const is = { writes: false }
+    open.set(socket, is)
+    socket.on('data', bytes => {
+      is.writes ||= /\r\nwait\r\n/i.test(bytes.toString('latin1')) // only who writes waits for a replica
+    })
+    for (const end of [socket, inner]) end.on('error', () => {})
+    socket.on('close', () => {
+      open.delete(socket)
+      inner.destroy()
+    })
+    inner.on('close', () => socket.destroy())
+    socket.pipe(inner).pipe(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    for (const socket of open.keys()) socket.destroy()
+    server.close()
+  })
+  return {
+    url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}/0`, // a TCP listener has one
+    leadTo(other: number) {
+      target = other
+    },
+    cut(which: 'writer' | 'all') {
+      for (const [socket, { writes }] of open) if (which === 'all' || writes) socket.destroy()
+    },
+  }
+}
+
+describe.skipIf(noServer)('A message whose event a failover takes back (needs redis-server)', () => {
+  test.for([
+    ['although a connection still reads from the primary before', 'writer', 0],
+    ['although the ledger was out of order before', 'all', 1e15],
+  ] as const)('is told again, %s', { timeout: 90_000 }, async ([, cut, bytes], { start, sandbox }) => {
+    const before = await startServer()
+    onTestFinished(before.end)
+    const next = await startServer({ settings: { replicaof: `127.0.0.1 ${before.port}` } })
+    onTestFinished(next.end)
+    before.cli('INCRBY', 'afg:bytes', String(bytes)) // without it, it would have nothing to say for ten seconds
+    await expect.poll(() => before.cli('INFO', 'replication'), { interval: 50 }).toMatch(/state=online,offset=[1-9]/)
+    const { url, leadTo, cut: cutNow } = await openSwitch(before.port)
+    const gateway = await start({ env: { ...env, STORE_URL: url } })
+    await watching(gateway)
+    await expect.poll(() => next.cli('EXISTS', 'afg:states:default'), { interval: 50 }).toBe('1')
+    next.cli('REPLICAOF', 'NO', 'ONE')
+    const id = sandbox.receive({ ...channel, destination: '34600000000', message: 'Hello?' })
+    const logOf = (server: typeof next) => server.cli('XRANGE', 'afg:events:default', '-', '+')
+    const found = async () =>
+      (await (await fetch(`${gateway.adminUrl}/metrics`)).text()).match(/_events_total{.*"message.created"} (\d)/)?.[1]
+    await expect.poll(found, { interval: 50 }).toBe('1') // the write has been answered
+    expect(logOf(before)).toContain(`"messageId":"${id}"`)
+    leadTo(next.port)
+    cutNow(cut)
+
+    await expect.poll(() => logOf(next), { interval: 50 }).toContain(`"messageId":"${id}"`)
+  })
+})
