@@ -65,7 +65,7 @@ export class AccountEvents {
 
   async #collect(feed: Feed, view: View, after: Cursor | undefined, limit: number, waitMs: number, ended: AbortSignal) {
     const items: Entry[] = []
-    const begin = await this.#begin(feed, after, 0)
+    const begin = await this.#begin(feed, after)
     let { position } = begin
     if (begin.gap) items.push(begin.gap)
     const until = performance.now() + waitMs
@@ -89,7 +89,7 @@ export class AccountEvents {
   /** Where a stream after a cursor begins, or one from now on. Rejects while the store is away. */
   async begin(after: Cursor | undefined): Promise<Begin> {
     const feed = await this.#feed.open()
-    const begin = await this.#begin(feed, after, feed.last)
+    const begin: Omit<Begin, 'feed'> = after ? await this.#begin(feed, after) : { position: feed.last, oldUpTo: feed.last }
     await (begin.gap && feed.write(begin.gap))
     return { feed, ...begin }
   }
@@ -133,11 +133,11 @@ export class AccountEvents {
     this.#feed.close()
   }
 
-  /** Where a consumer begins, and the `gap` that it gets first. */
-  async #begin(feed: Feed, after: Cursor | undefined, otherwise: number): Promise<Omit<Begin, 'feed'>> {
-    if (!after) return { position: otherwise, oldUpTo: otherwise }
+  /** Where a consumer begins, and the `gap` that it gets first. One without a cursor begins with the oldest event, and has missed nothing. */
+  async #begin(feed: Feed, after: Cursor | undefined): Promise<Omit<Begin, 'feed'>> {
     const { mark } = await this.#options.log.read(feed.account, Number.MAX_SAFE_INTEGER, 1)
     if (mark?.identity !== feed.identity) throw new LogReplacedError()
+    if (!after) return { position: mark.trimmed, oldUpTo: mark.last }
     const reason = after.identity !== mark.identity || after.position > mark.last ? 'log-replaced' : 'retention'
     if (reason === 'retention' && after.position >= mark.trimmed) return { position: after.position, oldUpTo: mark.last }
     return { position: mark.trimmed, oldUpTo: mark.last, gap: feed.gap(mark, reason) }

@@ -211,6 +211,22 @@ describe('a list', () => {
     expect(itemsOf(await live.list(crm, { ...list, after: cursorOf(third.nextCursor) }, never))).toEqual([])
   })
 
+  test('begins with the oldest event that is kept, without a gap, where its consumer has no cursor yet', async ({
+    live,
+    append,
+    store,
+    clock,
+    afilnet,
+  }) => {
+    afilnet.list = ['1', '2'].map(id => message(id))
+    await append(created('1'))
+    clock.ms += 2 * hour
+    await append(created('2'))
+    await store.log.trim(hour)
+
+    expect(itemsOf(await live.list(crm, list, never)).map(({ type, messageId }) => [type, messageId])).toEqual([['message.created', '2']])
+  })
+
   test('answers a wait with the first event that passes, at the end, and at a drain', async ({ live, append, afilnet }) => {
     afilnet.list = [message('1')]
     const wait = { ...list, waitMs: 30_000, destination: chat.destination }
