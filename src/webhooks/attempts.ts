@@ -1,12 +1,12 @@
 import type { Observe } from '../events.ts'
 import { retryAfterMs } from '../lib/retry-after.ts'
 import type { Endpoint, Reply } from './endpoint.ts'
-import { type Feed, isMade } from './feed.ts'
+import type { Feed } from './feed.ts'
 import type { Health } from './health.ts'
 import type { Clock, EventReader } from './ports.ts'
 import type { Unsaved } from './unsaved.ts'
 import { mostRefusals, refusalDelayMs, verdictOf } from './verdict.ts'
-import type { Entry, Window } from './window.ts'
+import { type Entry, isMade, type Window } from './window.ts'
 
 type AttemptsOptions = {
   name: string

@@ -107,9 +107,6 @@ function gapFor(mark: LogMark, identity: string, read: number): { position: numb
   return read > mark.last ? { position: mark.trimmed, reason: 'log-replaced' } : undefined
 }
 
-/** Whether an event is a gap that was made for one webhook: the log has none of these. */
-export const isMade = ({ reason }: LoggedEvent) => reason === 'retention' || reason === 'log-replaced'
-
 const gapEvent = (position: number, at: number, reason: string): LoggedEvent => ({
   type: 'gap',
   position,

@@ -29,6 +29,9 @@ export type Window = ReturnType<typeof createWindow>
 /** How many events may overtake one that waits. */
 const most = 1_000
 
+/** Whether an event is a gap that was made for one webhook: the log has none of these. */
+export const isMade = ({ reason }: LoggedEvent) => reason === 'retention' || reason === 'log-replaced'
+
 /** What an event is in order with. A gap without a conversation is in order with all. */
 const chatOf = ({ platform, platformId, destination }: LoggedEvent) =>
   destination === null ? undefined : JSON.stringify([platform, platformId, destination])
@@ -74,10 +77,10 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
       return most - entries.length - done.size
     },
 
-    /** Takes the next event of the log; one that is not for this webhook is only passed. */
+    /** Takes the next event of the log; one that is not for this webhook is only passed. A gap that was made stands where one was delivered. */
     add(event: LoggedEvent, wanted: boolean, learntAt: number): Entry | undefined {
       read = event.position
-      if (!wanted || done.has(event.position)) return undefined
+      if (!wanted || (done.has(event.position) && !isMade(event))) return undefined
       const entry = entryOf(event, learntAt)
       entries.push(entry)
       return entry

@@ -49,6 +49,28 @@ describe('the retention', () => {
     expect(gap).toBe('retention')
     expect(rest.toSorted()).toEqual(['a3', 'a4', 'b2'])
   })
+
+  test('that took what was not delivered, and last an event that was, gives the gap all the same', async ({
+    append,
+    live,
+    receiver,
+    start,
+    storeTime,
+  }) => {
+    receiver.answer = ({ event }) => (event.messageId === 'a1' ? 422 : 204)
+    const first = await start()
+    await append('a1', 'b1')
+    await eventually(() => expect(receiver.taken).toEqual(['b1']))
+    await settled(receiver, live)
+    await first.stop()
+    storeTime.ahead = 73 * hour
+    expect(await live.log.trim(72 * hour)).toBe(2)
+    await start()
+    await append('a2')
+    await eventually(() => expect(receiver.taken).toContain('a2'))
+
+    expect(receiver.posts.map(({ event }) => event.reason ?? event.messageId)).toEqual(['a1', 'b1', 'retention', 'a2'])
+  })
 })
 
 describe('an event that waits', () => {
