@@ -16,7 +16,7 @@ export type Feed = {
   news(): void
   /** Begins again after a position. */
   rewind(position: number): void
-  /** Puts these events back among those that wait; returns those that the log still has. */
+  /** Puts these events back among those that wait; returns those that the log still has and the webhook still wants. */
   restore(positions: readonly number[]): Promise<number[]>
 }
 
@@ -88,7 +88,7 @@ export function createFeed(
       const found: number[] = []
       for (const position of positions) {
         const [event] = (await log.read(account, position - 1, 1)).events
-        if (event?.position !== position) continue
+        if (event?.position !== position || !wants(event)) continue
         const entry = entryOf(event, clock.monotonic())
         recall(entry)
         window.restore(entry)

@@ -25,7 +25,7 @@ export async function pendingDeliveries(
   }
   for (const old of again.filter(old => old > after)) {
     const [event] = (await log.read(account, old - 1, 1)).events
-    if (event?.position === old) take(event)
+    if (event?.position === old && wants(event)) take(event)
   }
   let read = Math.max(position, after)
   for (let page = 0; page < mostPages && found.length <= limit; page++) {

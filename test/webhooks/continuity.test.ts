@@ -196,6 +196,24 @@ describe('a reload', () => {
     })
   })
 
+  test('to other chats delivers nothing of the former ones again', async ({ append, clock, live, receiver, webhooks }) => {
+    receiver.answer = ({ event }) => (event.messageId === 'a1' ? 422 : 204)
+    await append('a1', 'b1')
+    await eventually(async () => {
+      clock.advance(500)
+      expect((await webhooks.deliveries('main', 'crm', { state: 'failed', limit: 1 })).items).toHaveLength(1)
+    })
+    receiver.answer = () => 204
+    webhooks.reload({ crm: named(receiver.url, { chats: ['whatsapp/100/b'] }) })
+    await reported(webhooks, 'crm')
+    await webhooks.redrive('main', 'crm', { failed: true })
+    await append('b2')
+    await eventually(() => expect(receiver.taken).toContain('b2'))
+    await settled(receiver, live)
+
+    expect(receiver.taken).toEqual(['b1', 'b2'])
+  })
+
   test('signs with the new secret, the last of three in a row', async ({ append, receiver, webhooks }) => {
     const secrets = [1, 2, 3].map(n => `whsec_${Buffer.alloc(32, n).toString('base64')}`)
     for (const one of secrets) webhooks.reload({ crm: named(receiver.url, { secrets: [one, secret] }) })
