@@ -45,9 +45,11 @@ export function createFeed(
   let replaced = false
   const tried = new Map(state.tried.map(({ position, ...attempts }) => [position, attempts]))
 
-  /** An entry goes on with the attempts that it had before the process changed. */
+  /** An entry goes on with the attempts that it had before the process changed, once: what is delivered again begins anew. */
   function recall(entry: Entry | undefined) {
-    if (entry) Object.assign(entry, tried.get(entry.event.position))
+    if (!entry) return
+    Object.assign(entry, tried.get(entry.event.position))
+    tried.delete(entry.event.position)
   }
 
   const feed: Feed = {

@@ -9,6 +9,13 @@ import { eventually, message, reader, settled, test } from './setup.ts'
 
 const take = () => 204
 
+/** Waits for so many posts, and moves the clock no further then. */
+const posted = (count: number, { posts }: { posts: unknown[] }, clock: { advance(ms: number): void }) =>
+  eventually(() => {
+    if (posts.length < count) clock.advance(500)
+    expect(posts).toHaveLength(count)
+  })
+
 describe('an operator', () => {
   test('sees what waits and what has failed, page by page', async ({ append, clock, receiver, webhooks }) => {
     receiver.answer = ({ event }) => (event.messageId?.startsWith('a') ? 413 : 204)
@@ -45,6 +52,33 @@ describe('an operator', () => {
     await eventually(async () => {
       clock.advance(200)
       expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
+    })
+  })
+
+  test('has a failed event attempted five times again, also one that another process had begun with', async ({
+    append,
+    clock,
+    receiver,
+    start,
+  }) => {
+    receiver.answer = () => 422
+    const first = await start()
+    await append('a1')
+    await posted(3, receiver, clock)
+    await first.stop()
+    const second = await start()
+    await posted(5, receiver, clock)
+    await eventually(async () => {
+      clock.advance(500)
+      expect((await second.deliveries('main', 'crm', { limit: 10 })).items).toMatchObject([{ state: 'failed' }])
+    })
+    await second.redrive('main', 'crm', { failed: true })
+    await posted(9, receiver, clock)
+    receiver.answer = take
+
+    await eventually(() => {
+      clock.advance(500)
+      expect(receiver.taken).toEqual(['a1'])
     })
   })
 
