@@ -147,13 +147,13 @@ export class Tenure {
     const { name, store } = this.#options
     for (const { id, request } of this.#requests) {
       const wish = readWish(request)
+      if (wish && wish.kind !== 'resume') await this.#saving.now() // what has just failed is to be found
       if (wish?.kind === 'resume') this.#health.resume()
       if (wish?.kind === 'after') {
         this.#feed.rewind(wish.position)
         this.#unsaved.clearedAfter = wish.position
       }
       if (wish?.kind === 'failed') {
-        await this.#saving.now() // what has just failed is to be found
         const failed = await store.deliveries.failed(name, 0, failedPage)
         this.#unsaved.cleared.push(...(await this.#feed.restore(failed.map(({ position }) => position))))
       }

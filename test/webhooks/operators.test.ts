@@ -82,6 +82,29 @@ describe('an operator', () => {
     })
   })
 
+  test('has an event that failed just now delivered again with all that follows, and sees it no more', async ({
+    append,
+    clock,
+    live,
+    receiver,
+    webhooks,
+  }) => {
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    receiver.answer = () => 422
+    await append('a2')
+    await posted(6, receiver, clock)
+    await settled(receiver, live)
+    receiver.answer = take
+    await webhooks.redrive('main', 'crm', { after: receiver.posts[0]?.id ?? '' })
+    await eventually(() => expect(receiver.taken).toEqual(['a1', 'a2']))
+    await settled(receiver, live)
+    clock.advance(200)
+    await settled(receiver, live)
+
+    expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
+  })
+
   test('has everything after an event delivered again, and not after one of another log', async ({ append, live, receiver, webhooks }) => {
     await append('a1', 'a2', 'b1')
     await eventually(() => expect(receiver.taken.toSorted()).toEqual(['a1', 'a2', 'b1']))
