@@ -133,7 +133,7 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
 
   /** Nothing is asked of a server that reads its files still, or that is not the primary. */
   async function handshake(mine: number) {
-    const report = await examine(redis)
+    const report = await examine(redis, place.master !== undefined)
     if (mine !== epoch) return
     if (report === 'busy') {
       link.why = 'busy'

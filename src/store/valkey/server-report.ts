@@ -23,8 +23,8 @@ export type ServerReport = {
   warnings: string[]
 }
 
-/** What a server says of itself, or why it would not do. */
-export async function examine(redis: Client): Promise<ServerReport | 'busy' | 'readonly'> {
+/** What a server says of itself, or why it would not do; `failsOver` where Sentinels may put another one in its place. */
+export async function examine(redis: Client, failsOver: boolean): Promise<ServerReport | 'busy' | 'readonly'> {
   const info = await infoOf(redis)
   if (info.loading === '1') return 'busy'
   if (info.role === 'slave') return 'readonly'
@@ -37,7 +37,7 @@ export async function examine(redis: Client): Promise<ServerReport | 'busy' | 'r
     evictions: evictionsOf(info),
     ...(schema !== null && { schema: Number(schema) }),
     known: schemaVersion,
-    warnings: [...(Object.keys(info).length === 0 ? [unasked] : []), ...(await warningsOf(redis))],
+    warnings: [...(Object.keys(info).length === 0 ? [unasked] : []), ...(await warningsOf(redis, failsOver))],
   }
 }
 
@@ -68,8 +68,8 @@ const forgets = 'a send whose request is repeated with such a key is sent again'
 const unasked =
   'the store does not let INFO be asked: whether it has a replica is not known, so none is waited for, and a failover may forget keys'
 
-async function warningsOf(redis: Client): Promise<string[]> {
-  const names = ['appendonly', 'appendfsync', 'maxmemory-policy']
+async function warningsOf(redis: Client, failsOver: boolean): Promise<string[]> {
+  const names = ['appendonly', 'appendfsync', 'maxmemory-policy', 'min-replicas-to-write']
   const found = await Promise.all(names.map(name => redis.config('GET', name))).catch(error => {
     if (!error.command) throw error
     return undefined // NOPERM, or a service that has renamed it
@@ -78,7 +78,7 @@ async function warningsOf(redis: Client): Promise<string[]> {
     return [
       `the store does not let CONFIG be asked: make sure that it has appendonly yes, appendfsync always and maxmemory-policy noeviction; else it may forget keys, and ${forgets}`,
     ]
-  const [appendonly, appendfsync, policy = ''] = found.map(pair => String((pair as string[])[1]))
+  const [appendonly, appendfsync, policy = '', confirming] = found.map(pair => String((pair as string[])[1]))
   const warnings = []
   if (appendonly !== 'yes')
     warnings.push(
@@ -95,6 +95,10 @@ async function warningsOf(redis: Client): Promise<string[]> {
   if (policy.startsWith('allkeys'))
     warnings.push(
       `the store evicts what it likes when its memory is full (maxmemory-policy ${policy}): then it forgets keys without any crash, and ${forgets}; set noeviction`,
+    )
+  if (failsOver && confirming === '0')
+    warnings.push(
+      `the store takes writes without a replica (min-replicas-to-write 0): a primary that a failover leaves behind forgets the keys of some ten seconds, and ${forgets}; set min-replicas-to-write 1`,
     )
   return warnings
 }

@@ -644,7 +644,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const away = await start()
       await away.kill() // one of several Sentinels may be away
       const url = `redis+sentinel://127.0.0.1:${away.port},127.0.0.1:${sentinel.port}/ours`
-      const { store } = await open(url)
+      const { store, warnings } = await open(url)
+      expect(warnings).toEqual([expect.stringMatching(/min-replicas-to-write 0.*sent again/)])
       const rows = await Promise.all(Array.from({ length: 50 }, () => put(store)))
       await expect.poll(() => sentinel.cli('SENTINEL', 'replicas', 'ours'), { interval: 50 }).toContain(String(replica.port))
       await primary.kill()
