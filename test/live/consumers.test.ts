@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
 
 const never = new AbortController().signal
@@ -41,6 +41,37 @@ describe('A stream that says nothing', () => {
       { account: 'main', streams: 1, behind: 1 },
       { account: 'other', streams: 0, behind: 0 },
     ])
+  })
+})
+
+describe('A stream under a clock that the test turns', () => {
+  /** Turns the clock that never jumps, by which streams are watched. */
+  const turn = (ms: number) => {
+    const { now } = performance
+    vi.spyOn(performance, 'now').mockImplementation(() => now.call(performance) + ms)
+    onTestFinished(() => void vi.restoreAllMocks())
+  }
+  const beatsOf = (stream: { blocks: () => { comment?: true }[] }) => stream.blocks().filter(({ comment }) => comment).length
+
+  test('gets one comment for each 15 seconds', async ({ start, openIn }) => {
+    const stream = await openIn(start({ tickMs: 1 }))
+    turn(15_000)
+
+    await expect.poll(() => beatsOf(stream)).toBe(1)
+    expect(stream.ended).toBe(false)
+  })
+
+  test('ends once 64 kB of it have been unsent for a minute', async ({ start, openIn }) => {
+    const live = start({ tickMs: 1 })
+    const [slow, quick] = [await openIn(live, crm, {}, { unsentBytes: 70_000 }), await openIn(live)]
+    turn(15_000)
+    await expect.poll(() => beatsOf(slow)).toBe(1)
+    expect(slow.ended).toBe(false)
+    vi.restoreAllMocks()
+    turn(76_000)
+
+    await expect.poll(() => slow.ended).toBe(true)
+    expect(quick.ended).toBe(false)
   })
 })
 

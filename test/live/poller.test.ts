@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
+import type { ConversationRead } from '../../src/live/ports.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
@@ -20,6 +21,16 @@ const quiet = async (polling: Polling, channels = 1) => {
   const before = polls(polling, true)
   await expect.poll(() => polls(polling, true) - before).toBeGreaterThanOrEqual(2 * channels)
 }
+
+/** A wall clock that the test sets forward. */
+const settableClock = () => {
+  const { now } = Date
+  const clock = { aheadMs: 0 }
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + clock.aheadMs)
+  onTestFinished(() => void vi.restoreAllMocks())
+  return clock
+}
+const hour = 3_600_000
 
 const eventsOf = async ({ events }: Polling) => (await events()).map(({ type, messageId }) => [type, messageId])
 const created = async ({ events }: Polling) =>
@@ -67,9 +78,14 @@ describe('The poller', () => {
     await first.stop()
     const two = sandbox.receive({ ...chat, message: 'Two' })
     const three = sandbox.receive({ ...newChat, message: 'Three' })
-    const second = await startPolling(watched)
+    const told: ConversationRead[] = []
+    const second = await startPolling({ ...watched, hooks: { onRead: async read => void told.push(read) } })
 
     await expect.poll(async () => (await created(second)).toSorted()).toEqual([one, two, three])
+    expect(
+      told.map(({ absentAt }) => absentAt),
+      'what was known before counts',
+    ).toEqual([expect.any(Number), expect.any(Number)])
   })
 
   test('polls in one process at a time, and in the next one when that ends', async ({ startPolling, sandbox }) => {
@@ -96,17 +112,42 @@ describe('The poller', () => {
     expect(new Set(asked.map(({ params }) => Object.fromEntries(params).platform))).toEqual(new Set(['telegram', 'webchat']))
   })
 
+  test('asks for the list of channels only where a pattern needs it', async ({ startPolling, sandbox }) => {
+    await quiet(await startPolling(watched))
+
+    expect(callsOf(sandbox, 'getchatchannels')).toBe(0)
+  })
+
+  test('rests ten times as long as a poll takes', async ({ startPolling, sandbox }) => {
+    sandbox.latencyMs = 50
+    const { pollers } = await startPolling(watched)
+
+    await expect.poll(() => pollers.report()[0]?.intervalMs).toBeGreaterThanOrEqual(500)
+  })
+
   test('rests no longer because the clock was set forward while Afilnet answered', async ({ startPolling, sandbox }) => {
+    const clock = settableClock()
     const polling = await startPolling(watched)
     await quiet(polling)
     const before = callsOf(sandbox, 'getchats')
     sandbox.answer({ method: 'getchats', delayMs: 200 })
     await sandbox.until(() => callsOf(sandbox, 'getchats') > before)
-    const { now } = Date
-    vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000)
-    onTestFinished(() => void vi.restoreAllMocks())
+    clock.aheadMs = hour
 
     await quiet(polling)
+  })
+
+  test('goes on with a channel that was gone for a while', async ({ startPolling, sandbox }) => {
+    const undelivered = () => Promise.reject(new Error('looked for again soon')) // and with it, what the patterns name
+    const polling = await startPolling({ channels: ['telegram/*'], hooks: { undelivered } })
+    const watches = (count: number) => expect.poll(() => polling.pollers.report()[0]?.watched, { timeout: 40_000 }).toBe(count)
+    await quiet(polling)
+    sandbox.removeChannel('telegram', '200')
+    await watches(0)
+    sandbox.addChannel({ platform: 'telegram', platformid: '200', name: 'Back again' })
+    const id = sandbox.receive({ platform: 'telegram', platformid: '200', destination: '7', message: 'Said meanwhile' })
+
+    await expect.poll(() => created(polling), { timeout: 40_000 }).toEqual([id])
   })
 
   test('backs off while Afilnet fails, and misses nothing', async ({ startPolling, sandbox }) => {
@@ -123,16 +164,20 @@ describe('The poller', () => {
     startPolling,
     sandbox,
   }) => {
-    const first = await startPolling(watched)
+    const before: ConversationRead[] = []
+    const after: ConversationRead[] = []
+    sandbox.latencyMs = 20
+    const first = await startPolling({ ...watched, hooks: { onRead: async read => void before.push(read) } })
     await quiet(first)
     const ids = ['One', 'Two'].map(message => sandbox.receive({ ...chat, message, sent: true }))
     await expect.poll(() => created(first)).toEqual(ids)
     await first.stop()
     sandbox.mark(chat, String(ids[0]), 'delivered')
     const undelivered = async () => [{ platform: 'whatsapp', platformId: '100', destination: chat.destination }]
-    const second = await startPolling({ ...watched, hooks: { undelivered } })
+    const second = await startPolling({ ...watched, hooks: { undelivered, onRead: async read => void after.push(read) } })
 
     await expect.poll(async () => (await eventsOf(second)).at(-1)).toEqual(['message.updated', ids[0]])
+    expect(after[0]?.absentAt, 'what this read shows was not there when the read before was asked for').toBe(before.at(-1)?.beganAt)
   })
 
   test('tells others what it has read before it appends the events, and again if they could not take it', async ({
@@ -161,13 +206,29 @@ describe('The poller', () => {
   })
 
   test('says that a channel has been unreadable for longer than the retention', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling({ ...watched, keepMs: 200 })
+    const clock = settableClock()
+    const polling = await startPolling({ ...watched, keepMs: hour })
     await quiet(polling)
-    sandbox.answer({ status: 500, method: 'getchats', times: 12 })
+    sandbox.answer({ status: 500, method: 'getchats', times: Number.MAX_SAFE_INTEGER })
+    await expect.poll(() => polls(polling, false)).toBeGreaterThan(0)
+    expect(await polling.events()).toEqual([])
+    clock.aheadMs = 2 * hour
 
     await expect
       .poll(polling.events)
       .toMatchObject([{ type: 'gap', platform: 'whatsapp', platformId: '100', destination: null, reason: 'channel-unreadable' }])
+  })
+
+  test('says so of the time in which nobody polled, and nothing of a channel that is only quiet', async ({ startPolling }) => {
+    const clock = settableClock()
+    const first = await startPolling({ ...watched, keepMs: hour })
+    for (; clock.aheadMs < 1.5 * hour; clock.aheadMs += hour / 6) await quiet(first)
+    expect(await first.events()).toEqual([])
+    await first.stop()
+    clock.aheadMs += 2 * hour
+    const second = await startPolling({ ...watched, keepMs: hour })
+
+    await expect.poll(second.events).toMatchObject([{ type: 'gap', destination: null, reason: 'channel-unreadable' }])
   })
 
   test('does not tell again what was erased', async ({ startPolling, sandbox }) => {
