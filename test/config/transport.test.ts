@@ -65,6 +65,15 @@ describe('The transport json', () => {
       { AFILNET_CLIENT_SECRET: 'fake-sandbox-client-secret' },
       'AFILNET_CLIENT_SECRET: is the client secret of the sandbox, which is for a loopback host or one named sandbox',
     ],
+    [
+      {
+        AFILNET_URL: 'http://127.0.0.1/json/',
+        AFILNET_GRANT: 'password',
+        AFILNET_USER: 'demo@sandbox.invalid',
+        AFILNET_PASSWORD: 'fake-sandbox-password',
+      },
+      'AFILNET_PASSWORD: is the password of the sandbox, which is for a loopback host or one named sandbox',
+    ],
     [{ AFILNET_GRANT: 'implicit' }, 'AFILNET_GRANT: "implicit" is not one of client_credentials, password'],
     [{ AFILNET_JSON_STYLE: 'Path' }, 'AFILNET_JSON_STYLE: "Path" is not one of body, path; write path'],
     [{ AFILNET_SCOPE: 'a  b' }, 'AFILNET_SCOPE: "a  b" is not a list of OAuth 2.0 scopes separated by single blanks'],

@@ -236,15 +236,17 @@ describe('A changed configuration', () => {
     const { gateway, reloaded } = await open(start, env)
     const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
 
-    config(({ accounts }) => void Object.assign(accounts, { second: accounts.main }))
+    config(({ accounts }) => void Object.assign(accounts, { second: { ...accounts.main, events: { channels: ['whatsapp/100'] } } }))
     await reloaded(({ accounts }) => JSON.stringify(accounts).includes('"added":["second"]'))
     const during = await metrics()
+    await expect.poll(metrics).toContain('gateway_events_streams{account="second"} 0')
     config()
     await reloaded(({ accounts }) => JSON.stringify(accounts).includes('"removed":["second"]'))
 
     expect(during).toContain('gateway_sends_total{account="second",kind="message",state="unknown"} 0')
     expect(during).toContain('gateway_breaker_open{account="second",operation="sendmessage"} 0')
-    expect(await metrics()).not.toContain('gateway_breaker_open{account="second"')
+    const after = await metrics()
+    for (const gauge of ['gateway_breaker_open', 'gateway_events_streams']) expect(after).not.toContain(`${gauge}{account="second"`)
   })
 
   test('can close an account, and what its callers began is still answered', async ({ sandbox, start }) => {

@@ -238,6 +238,15 @@ describe('POST /mcp', () => {
     expect(await gateway.drain()).not.toBe(false)
   })
 
+  test('gives an answer of more than 256 KiB as text only', async ({ start, connect, sandbox }) => {
+    sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 1_500 })
+    const { call } = await connect(await start(on))
+    const { content, structuredContent } = await call('list_conversations', channel)
+
+    expect(JSON.parse(content[0]?.text ?? '').items.length).toBeGreaterThan(1_500)
+    expect(structuredContent).toBeUndefined()
+  })
+
   test('knows no other tool', async ({ start, connect }) => {
     const { call } = await connect(await start(on))
 
@@ -275,6 +284,7 @@ describe('POST /mcp', () => {
       body,
     })
     expect(reply.status).toBeLessThan(500)
+    expect(reply.headers['cache-control']).toBe('no-store')
   })
 })
 

@@ -293,7 +293,10 @@ describe('The OpenAPI document', () => {
   test('is served as it is kept, to anyone', async ({ gateway }) => {
     const reply = await gateway.request('/openapi.json', { key: null })
 
-    expect(reply).toMatchObject({ status: 200, headers: { 'content-type': 'application/json; charset=utf-8' } })
+    expect(reply).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-cache' },
+    })
     expect(reply.json).toEqual(kept)
   })
 

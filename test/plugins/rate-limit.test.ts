@@ -197,6 +197,10 @@ describe('An address', { timeout: 60_000 }, () => {
 
     expect(statuses(replies).filter(status => status === 429)).toHaveLength(1)
     expect(statuses(replies).filter(status => status === 400)).toHaveLength(900)
+    expect(await gateway.raw('no HTTP at all\r\n\r\n')).toMatch(/^HTTP\/1.1 429 /)
+    const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    await expect.poll(metrics).toContain('gateway_rate_limited_total{limit="mistakes"} 2')
+    expect(await metrics()).toContain('gateway_rate_limited_total{limit="requests"} 0')
   })
 
   /** How many of 901 wrong keys are answered 429, where each request says that it comes from another address. */

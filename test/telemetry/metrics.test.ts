@@ -143,6 +143,7 @@ describe('GET /metrics', () => {
     const waiting = gateway.get('/channels')
     await eventually(gateway, { 'gateway_calls_queued{account="default"}': 1, 'gateway_calls_capacity{account="default"}': 1 })
     expect((await gateway.get('/chats/whatsapp/100')).json.code).toBe('overloaded')
+    expect((await gateway.post(`${chat}/messages`, { message: 'Hello' })).json.code).toBe('overloaded')
     socket.destroy()
     expect((await waiting).status).toBe(200)
 
@@ -150,7 +151,7 @@ describe('GET /metrics', () => {
       'gateway_upstream_answers_total{account="default",code="abandoned"}': 1,
       'gateway_upstream_answers_total{account="default",code="ok"}': 1,
       'gateway_upstream_answers_total{account="default",code="timeout"}': 0,
-      'gateway_calls_refused_total{account="default",reason="overloaded"}': 1,
+      'gateway_calls_refused_total{account="default",reason="overloaded"}': 2,
       'gateway_calls_in_flight{account="default"}': 0,
       'gateway_calls_queued{account="default"}': 0,
       [count(`route="${pattern}/messages",method="GET",status="aborted"`)]: 1,

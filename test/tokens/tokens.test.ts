@@ -1,4 +1,4 @@
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { createSecretKey, hkdfSync, randomBytes } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { describe, expect, test as plain } from 'vitest'
 import type { Scope } from '../../src/access.ts'
@@ -96,6 +96,22 @@ describe('Tokens', () => {
     const forged = await new SignJWT(decode(payload)).setProtectedHeader(header).sign(secret)
 
     expect(await at(0).open(forged, digests)).toEqual({ issue: 'The token is not valid.' })
+  })
+
+  plain.for([
+    ['of another type', { typ: 'JWT' }, {}],
+    ['without an id', {}, { jti: undefined }],
+    ['without an end', {}, { exp: undefined }],
+  ] as const)('are none of those %s, even under their own key', async ([, header, change]) => {
+    const [own, payload] = partsOf(await at(0).issue(claims, digest)).map(part => part)
+    const key = new Uint8Array(hkdfSync('sha256', secret, '', 'afilnet-gateway tokens 1', 32))
+    const sign = (header: object, payload: object) => new SignJWT({ ...payload }).setProtectedHeader({ alg: 'HS256', ...header }).sign(key)
+    const [head, body] = [decode(own ?? ''), decode(payload ?? '')]
+
+    expect(await at(0).open(await sign(head, body), digests)).toHaveProperty('claims')
+    expect(await at(0).open(await sign({ ...head, ...header }, { ...body, ...change }), digests)).toEqual({
+      issue: 'The token is not valid.',
+    })
   })
 
   plain('follow a secret that becomes another one', async () => {

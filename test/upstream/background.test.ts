@@ -6,7 +6,7 @@ import { environment, test as gatewayTest } from '../gateway.ts'
 
 const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>({
   upstream: async ({ sandbox }, use) => {
-    const upstream = createUpstream({ ...readConfig({ ...environment(sandbox), AFILNET_CONNECTIONS: '8', AFILNET_TIMEZONE: 'UTC' }) })
+    const upstream = createUpstream({ ...readConfig({ ...environment(sandbox), AFILNET_CONNECTIONS: '11', AFILNET_TIMEZONE: 'UTC' }) })
     await use(upstream)
     await upstream.close()
   },

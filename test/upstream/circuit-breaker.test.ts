@@ -316,7 +316,7 @@ describe('the circuit of an operation', () => {
     await sandbox.called(before + 1)
     caller.destroy()
     await sandbox.until(({ calls }) => calls[before]?.closedByPeer === true)
-    await expect.poll(async () => (await gateway.get(`${chat}/messages`)).json.code).toBe('upstream-error')
+    expect((await gateway.get(`${chat}/messages`)).json.code, 'at once').toBe('upstream-error')
 
     const refused = await gateway.get(`${chat}/messages`)
 

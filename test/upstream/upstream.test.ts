@@ -97,6 +97,10 @@ describe('reads that only look alike', () => {
       { ...chat, platformid: '1,2', destination: '3' },
       { ...chat, platformid: '1', destination: '2,3' },
     ],
+    [
+      { ...chat, platformid: '1 2', destination: '3' },
+      { ...chat, platformid: '1', destination: '2 3' },
+    ],
     [chat, { ...chat, platform: 'telegram' }],
   ] as const)('are two calls: %j and %j', async ([one, other], { upstream, sandbox }) => {
     await Promise.allSettled([one, other].map(params => read(getMessages, params, caller(upstream).context)))
@@ -183,6 +187,22 @@ describe('a reader who leaves', () => {
     expect(itemsOf(await rows).length).toBeGreaterThan(0)
   })
 
+  test('between two attempts has the next one not made', async ({ sandbox, onTestFinished }) => {
+    let leave = () => {}
+    const traceAttempt = () => (error?: unknown) => void (error && queueMicrotask(leave)) // the pause has begun by then
+    const upstream = createUpstream({ ...readConfig(environment(sandbox)), traceAttempt })
+    onTestFinished(() => upstream.close())
+    sandbox.answer({ method: 'getchats', status: 500 })
+    sandbox.answer({ method: 'getmessages', delayMs: 300 }) // longer than any pause before a second attempt
+    const leaver = caller(upstream)
+    leave = leaver.leave
+
+    await expect(read(getChats, channel, leaver.context)).rejects.toThrow('the caller left')
+    await read(getMessages, chat, caller(upstream).context)
+
+    expect(asked(sandbox, 'method')).toEqual([['getchats'], ['getmessages']])
+  })
+
   test('before the call makes none', async ({ upstream, sandbox }) => {
     const gone = caller(upstream)
     gone.leave()
@@ -228,6 +248,15 @@ describe('what is not safe', () => {
 })
 
 describe('an account', () => {
+  test('makes no body of an answer that is more than a quarter larger than an answer may be', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '2048' } })
+    const rows = (count: number) => JSON.stringify({ status: 'SUCCESS', result: { list: Array(count).fill({}) } })
+    for (const count of [10, 20]) sandbox.answer({ body: rows(count) }) // a row of two bytes is one of 147 in the body
+
+    expect((await gateway.get('/chats/whatsapp/100')).json.items).toHaveLength(10)
+    expect((await gateway.get('/chats/whatsapp/100')).json.code).toBe('upstream-response-too-large')
+  })
+
   test('knows that it talks to a sandbox from its first answer on', async ({ upstream }) => {
     const before = upstream.state().sandbox
     await read(getChats, channel, caller(upstream).context)

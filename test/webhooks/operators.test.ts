@@ -105,6 +105,27 @@ describe('an operator', () => {
     expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
   })
 
+  test('has failed events delivered again by the next process, if this one ends before', async ({ append, clock, receiver, start }) => {
+    const first = await start()
+    receiver.answer = ({ event }) => (event.messageId === 'a1' ? 400 : 204)
+    await append('a1', 'a2')
+    await eventually(() => {
+      clock.advance(500)
+      expect(receiver.taken).toEqual(['a2'])
+    })
+    receiver.answer = () => 500
+    await first.redrive('main', 'crm', { failed: true })
+    await eventually(async () => expect(await first.list('main')).toMatchObject([{ state: 'paused' }]))
+    await first.stop()
+    receiver.answer = take
+    await start()
+
+    await eventually(() => {
+      clock.advance(500)
+      expect(receiver.taken).toEqual(['a2', 'a1'])
+    })
+  })
+
   test('has everything after an event delivered again, and not after one of another log', async ({ append, live, receiver, webhooks }) => {
     await append('a1', 'a2', 'b1')
     await eventually(() => expect(receiver.taken.toSorted()).toEqual(['a1', 'a2', 'b1']))
