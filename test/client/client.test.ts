@@ -310,6 +310,18 @@ describe('send()', () => {
     await expect(send).rejects.toMatchObject({ name: 'AbortError' })
     expect(keys).toHaveLength(1)
   })
+
+  test('ends its request with the signal', async () => {
+    const leaving = new AbortController()
+    const silent = ({ signal }: Request) =>
+      new Promise<Response>((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason))
+        leaving.abort()
+      })
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: silent })
+
+    await expect(client.send(chat, hello, { signal: leaving.signal })).rejects.toMatchObject({ name: 'AbortError' })
+  })
 })
 
 describe('A pause', () => {

@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { createClient, type EventOptions, type GatewayEvent, GatewayProblem } from '../../client/src/client.ts'
 import { canaries, test } from '../gateway.ts'
 
@@ -80,6 +80,45 @@ describe('events()', () => {
 
     expect(value).toEqual(event)
     expect(asked).toEqual([null, 'e1'])
+  })
+
+  test('takes 40 seconds without a word for the end, and connects again when the stream said', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const turn = () => new Promise(resolve => setImmediate(resolve))
+    let write = (_: string) => {}
+    let asked = 0
+    const fetch = async () => {
+      asked++
+      const start = (controller: ReadableStreamDefaultController) => {
+        write = text => controller.enqueue(Buffer.from(text))
+      }
+      return new Response(new ReadableStream({ start }), stream)
+    }
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+    const connections: (string | undefined)[] = []
+    const done = new AbortController()
+    const listening = client.events({ signal: done.signal, onConnection: problem => connections.push(problem?.code) }).next()
+    const pass = async (ms: number) => {
+      for (let n = 0; n < 10; n++) await turn()
+      await vi.advanceTimersByTimeAsync(ms)
+      for (let n = 0; n < 10; n++) await turn()
+    }
+    await pass(0)
+    write('retry: 3000\nid: e1\n\n')
+    await pass(39_000)
+    write(':\n\n')
+    await pass(39_000)
+    expect(connections).toEqual([undefined])
+    await pass(1_000)
+    expect(connections).toEqual([undefined, 'stream-interrupted'])
+    await pass(2_999)
+    expect(asked).toBe(1)
+    await pass(1_501)
+
+    expect(asked).toBe(2)
+    done.abort()
+    expect((await listening).done).toBe(true)
   })
 
   test('ends with its signal, and lets go of a stream that does not hear it', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { scopes } from '../../src/access.ts'
-import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { ConfigError, readConfig, storePolicyOf } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
 
@@ -123,6 +123,16 @@ describe('A configuration', () => {
     })
     expect(config.accounts.default?.url.href).toBe('https://other.example/api/')
     expect(config.publicUrl?.href).toBe('https://example.com/chat-api/')
+  })
+
+  test('keeps sends as long as it says, and unknown ones for 720 hours at least', () => {
+    const hour = 3_600_000
+    const kept = ['1', '1000'].map(hours => storePolicyOf(readConfig({ ...valid, SENDS_KEEP_HOURS: hours, STORE_MAX_MB: '3' })))
+
+    expect(kept).toMatchObject([
+      { keepMs: hour, keepUnknownMs: 720 * hour, maxBytes: 3 * 1_048_576 },
+      { keepMs: 1_000 * hour, keepUnknownMs: 1_000 * hour },
+    ])
   })
 
   test('traces where a collector is named, and hides what it tells the collector', () => {

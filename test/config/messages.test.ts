@@ -141,7 +141,11 @@ describe('An issue', () => {
 
   test('of the configuration file quotes what is not secret', () => {
     const content = {
-      accounts: { a: { user: 'x', password: { env: 'NOPE' } }, b: { user: 'x', pasword: 1, password: 'fake-canary' } },
+      accounts: {
+        a: { user: 'x', password: { env: 'NOPE' } },
+        c: { user: 'x', password: { env: 'fakecanary0' } },
+        b: { user: 'x', pasword: 1, password: 'fake-canary' },
+      },
       callers: {
         x: { keySha256: ['afgw_fake-canary'], account: 'q', scopes: ['messages:write'], surprise: true },
         y: { keySha256: [digest], account: 'afgw_fake-canary-0123456789', scopes: [] },
@@ -151,13 +155,14 @@ describe('An issue', () => {
     expect(issuesOf({ GATEWAY_CONFIG: file(JSON.stringify(content)) }).sort()).toEqual(
       [
         'accounts.a.password: the environment variable NOPE is not set',
+        'accounts.c.password: the environment variable is not set',
         'accounts.b.password: the value is not { "file": … } or { "env": … }; never write the password itself here',
         'accounts.b.pasword: unknown property; did you mean password?',
-        'callers.x.account: there is no account "q" (accounts: a, b)',
+        'callers.x.account: there is no account "q" (accounts: a, c, b)',
         'callers.x.keySha256[0]: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
         `callers.x.scopes[0]: "messages:write" is not one of ${scopes.join(', ')}`,
         'callers.x.surprise: unknown property',
-        'callers.y.account: there is no account of that name (accounts: a, b)',
+        'callers.y.account: there is no account of that name (accounts: a, c, b)',
       ].sort(),
     )
     expect(issuesOf({ GATEWAY_CONFIG: file('{\n"accounts":{},\n"callers":{"x":{}, "y":{},\n"x":{}}\n}') })).toContain(

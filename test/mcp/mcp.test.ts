@@ -102,6 +102,7 @@ describe('POST /mcp', () => {
     ['read_conversation', { ...chat, limit: null }, 'limit is not an integer'],
     ['read_conversation', { ...chat, before: 5 }, 'before is not a string'],
     ['read_conversation', { ...chat, more: 5 }, 'more is not known'],
+    ['read_conversation', { ...chat, idempotencyKey: 5 }, 'idempotencyKey is not known'],
     ['get_send', { id: null }, 'id is not a string'],
   ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { start, connect }) => {
     const { call } = await connect(await start(on))

@@ -82,6 +82,7 @@ describe('the name of a file', () => {
     ['', 'file'],
     [undefined, 'file'],
     ['\ud800a.png', '\ufffda.png'],
+    ['men\u0075\u0301.jpg', 'men\u00fa.jpg'],
     ['menú del día 👍.pdf', 'menú del día 👍.pdf'],
     [`${'x'.repeat(500)}.png`, `${'x'.repeat(80)}.png`],
   ] as const)('%j becomes %j', ([given, expected]) => {

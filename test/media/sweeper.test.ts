@@ -1,5 +1,5 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -68,8 +68,12 @@ async function open() {
 }
 
 describe('The sweeper', () => {
-  test('deletes files that have expired, and no others', async ({ sweeping: { media, ledger, names, keep, pass, events } }) => {
+  test('deletes files that have expired, and no others', async ({ sweeping: { media, ledger, path, names, keep, pass, events } }) => {
     const old = await keep()
+    expect(
+      [path, join(path, old)].map(of => statSync(of).mode & 0o777),
+      'nobody else reads them',
+    ).toEqual([0o700, 0o600])
     const needed = await keep()
     await ledger.keepUntil([needed], Date.now() + 5 * hour)
     await media.sweep()

@@ -60,6 +60,17 @@ describe('An address', () => {
     expect(connections.all.size).toBe(5)
   })
 
+  plain('gets the place of each connection back that has closed', async () => {
+    const { open, shed } = await serverOf({ max: 4 })
+    for (const _ of times(10)) {
+      const { socket, kept } = await open('127.0.0.1')
+      expect(kept).toBe(true)
+      await once(socket.end(), 'close')
+    }
+
+    expect(shed).toEqual([])
+  })
+
   plain('gets no new connection while none of its share is idle, and others do', async () => {
     const { open, connections } = await serverOf({ max: 4 })
     for (const _ of times(2)) await open('127.0.0.1')

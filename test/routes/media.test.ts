@@ -362,6 +362,14 @@ describe('a stored file in a send', () => {
     expect(sandbox.sent).toMatchObject([{ fileurl: url, thumburl: url }, { fileurl: url }])
   })
 
+  sharedTest('is a thumbnail only if it is an image', async ({ gateway, sandbox }) => {
+    const { url } = (await postForm(gateway, '/media', [['file', samples.pdf]])).json
+    const { status, json } = await gateway.post(files, { type: 'document', fileUrl: url, thumbUrl: url })
+
+    expect([status, json.code, json.errors[0].pointer]).toEqual([422, 'file-type-mismatch', '/thumbUrl'])
+    expect(sandbox.sent).toEqual([])
+  })
+
   test('is known by scheme and host in any case, and by no other path', async ({ start, sandbox }) => {
     const gateway = await start({ env: { MEDIA_URL: 'https://media.example.com/Files' } })
     const { url } = (await postForm(gateway, '/media', [['file', samples.png]])).json

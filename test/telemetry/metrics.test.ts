@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect, onTestFinished, test as plain, vi } from 'vitest'
+import { faults } from '../../src/afilnet/faults.ts'
 import { openStore } from '../../src/store/open.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { calls } from '../afilnet/calls.ts'
 import { canaries, type TestGateway, test } from '../gateway.ts'
 import { policy, send } from '../store/sends.ts'
@@ -255,4 +257,81 @@ describe('GET /health/upstream', () => {
     expect(gateway.log.filter(({ account }) => account === 'shop')).toMatchObject([{ level: 50 }])
     expect((await gateway.get('/health/ready')).status).toBe(200)
   })
+})
+
+plain('What is counted is in the unit that its name has, as much as there was, and read anew each time', async () => {
+  const now = Date.now()
+  const lastAnswer = { at: new Date(60_000).toISOString(), operation: 'getchats', code: 'ok' }
+  let polled = [{ account: 'main', watched: 9, unreadable: 1, intervalMs: 7_000 }]
+  let dueAt = now - 600_000
+  const metrics = createMetrics({
+    accounts: () => [{ account: 'main', inFlight: 1, queued: 2, capacity: 3, credentials: { accepted: null }, breakers: [], lastAnswer }],
+    storeOk: () => true,
+    ledgerChanged: () => false,
+    requestsInFlight: () => 4,
+    webhooks: () => [{ webhook: 'crm', state: 'paused', lag: 7 }],
+    backlog: () => ({ waiting: 5, held: 6, dueAt }),
+    droppedLines: () => 8,
+    polling: () => polled,
+    delivery: () => [],
+    media: () => ({ files: 0, bytes: 0, maxBytes: 0 }),
+  })
+  const read = async () =>
+    Object.fromEntries([...(await metrics.text()).matchAll(/^gateway_(\S+) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]))
+  const { counts } = metrics
+  counts.webhookStarted?.({ webhook: 'crm' })
+  const begun = await read()
+  counts.deliveryEnded?.({ webhook: 'crm', result: 'delivered', ms: 1_500 })
+  counts.storeAnswered?.({ verb: 'claim', ms: 2_500 })
+  counts.eventDelivered?.({ account: 'main', lagMs: 3_500 })
+  counts.upstreamAnswered?.({
+    account: 'main',
+    operation: 'getchats',
+    ms: 4_500,
+    fault: faults.INCORRECT_USER_PASSWORD,
+    upstreamCode: undefined,
+  })
+  counts.pollingStateChanged?.({ account: 'main', polling: true })
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(90_000)
+  counts.pollEnded?.({ account: 'main', ms: 4_500, ok: true })
+  clock.mockReturnValue(95_000)
+  counts.pollEnded?.({ account: 'main', ms: 5_500, ok: false })
+  clock.mockRestore()
+  counts.eventsAppended?.({ account: 'main', type: 'gap', count: 2 })
+  counts.sendsInterrupted?.({ count: 3 })
+  counts.rowsSkipped?.({ account: 'main', operation: 'getchats', count: 4 })
+  const seen = await read()
+  counts.pollingStateChanged?.({ account: 'main', polling: false })
+  polled = []
+  dueAt = now + 600_000
+  const later = await read()
+
+  expect(begun).toMatchObject({ 'webhook_delivery_duration_seconds_count{webhook="crm",result="gone"}': 0 })
+  expect(seen).toMatchObject({
+    'webhook_delivery_duration_seconds_sum{webhook="crm",result="delivered"}': 1.5,
+    'webhook_delivery_duration_seconds_bucket{webhook="crm",result="delivered",le="1"}': 0,
+    'webhook_delivery_duration_seconds_bucket{webhook="crm",result="delivered",le="2.5"}': 1,
+    'store_duration_seconds_sum{verb="claim"}': 2.5,
+    'store_duration_seconds_bucket{verb="claim",le="2.5"}': 1, // "less or equal"
+    'events_delivery_seconds_sum{account="main"}': 3.5,
+    'upstream_duration_seconds_sum{operation="getchats",result="refused"}': 4.5,
+    'upstream_answers_total{account="main",code="INCORRECT_USER_PASSWORD"}': 1,
+    'events_poll_duration_seconds_sum{account="main",result="failed"}': 5.5,
+    'events_last_poll_timestamp_seconds{account="main"}': 90, // of one that succeeded
+    'events_interval_seconds{account="main"}': 7,
+    'events_total{account="main",type="gap"}': 2,
+    sends_interrupted_total: 3,
+    'upstream_rows_skipped_total{account="main"}': 4,
+    'last_answer_timestamp_seconds{account="main"}': 60,
+    'credentials_accepted{account="main"}': 1,
+    'webhook_up{webhook="crm"}': 0,
+    'webhook_lag_seconds{webhook="crm"}': 7,
+    'queue_sends{state="waiting"}': 5,
+    'queue_sends{state="held"}': 6,
+    log_lines_dropped_total: 8,
+  })
+  expect(Number(seen.queue_age_seconds) - 600).toBeGreaterThanOrEqual(0)
+  expect(Number(seen.queue_age_seconds)).toBeLessThan(6_000)
+  expect(later).toMatchObject({ queue_age_seconds: 0 })
+  expect(Object.keys(later).filter(name => /^events_(last_poll|interval|channels)/.test(name))).toEqual([])
 })

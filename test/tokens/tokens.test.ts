@@ -88,6 +88,8 @@ describe('Tokens', () => {
       issue: 'The key that issued this token is no longer valid.',
     })
     expect(await at(0, another).open(token, digests)).toEqual({ issue: 'The token is not valid.' })
+    const [here, there] = [token, await at(0, another).issue(claims, digest)].map(one => decode(partsOf(one)[1]).key)
+    expect(here, 'nobody can try keys without the secret').not.toBe(there)
   })
 
   plain('are not signed by the secret itself, which keys other things', async () => {

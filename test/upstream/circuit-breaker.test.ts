@@ -290,7 +290,9 @@ describe('the circuit of an operation', () => {
     for (const reply of others) expect(reply).toMatchObject(open)
     expect(sandbox.calls).toHaveLength(22)
     expect(await probe).toMatchObject({ status: 201 })
-    expect(await send(gateway)).toMatchObject({ status: 201 })
+    sandbox.answer({ method: 'sendmessage', status: 500 })
+    expect(await send(gateway)).toMatchObject({ status: 502 })
+    expect(await send(gateway), 'what was before is forgotten').toMatchObject({ status: 201 })
   })
 
   test('asks once in a probe, even for a read', async ({ gateway, sandbox }) => {
