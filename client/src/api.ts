@@ -801,7 +801,7 @@ export interface components {
              * @enum {string}
              */
             retry: "yes" | "same-key" | "no";
-            /** @description The same as `X-Request-Id`; the log has it too */
+            /** @description `X-Request-Id`, which the log has too; of a stored result, that of the first request */
             requestId: string;
             /**
              * @description Afilnet's own code
