@@ -58,7 +58,10 @@ export class Media {
     return base
   }
 
-  /** Reads a form as it arrives. Throws `media-full`, `payload-too-large`, `request-timeout`, `invalid-request` and `overloaded`. */
+  /**
+   * Reads a form as it arrives; it counts as one that arrives until it is discarded. Throws `media-full`, `payload-too-large`,
+   * `request-timeout`, `invalid-request` and `overloaded`.
+   */
   async readForm(
     source: Readable,
     headers: IncomingHttpHeaders,
@@ -73,12 +76,14 @@ export class Media {
       const store = await this.#open().catch(error => {
         throw asProblem(error)
       })
-      return await readForm(source, headers, { store, ...parts, maxBytes, totalMs: uploadMs, stallMs })
+      const form = await readForm(source, headers, { store, ...parts, maxBytes, totalMs: uploadMs, stallMs })
+      const { discard } = form
+      form.discard = () => discard().finally(leave)
+      return form
     } catch (error) {
+      leave()
       this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
       throw error
-    } finally {
-      leave()
     }
   }
 

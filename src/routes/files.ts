@@ -121,6 +121,7 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]
   const id = newSendId()
   const [main, small] = await media.keep(ownerOf(requireCaller(request)), uploads, { ...params, sendId: id })
+  await form?.discard()
   const rows = [main, small].filter(row => row !== undefined)
   let isNeeded = false
   try {
@@ -138,7 +139,6 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
     throw error
   } finally {
     if (!isNeeded) await media.discard(rows)
-    await form?.discard()
   }
 }
 

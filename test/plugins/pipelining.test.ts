@@ -4,6 +4,7 @@ import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { canaries, environment, readAnswers, type TestGateway, sharedTest as test } from '../gateway.ts'
+import { namesIn, postForm, samples } from '../media/forms.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const ask = (line: string, body: string, { key = canaries.key, headers = '' } = {}) =>
@@ -123,6 +124,30 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(await gateway.post(`${chat}/messages`, { message: 'Hello' })).toMatchObject({ status: 201 })
     await reload(gateway, sandbox, { isDisabled: true }) // nothing is sent at the end of the test
     await expect.poll(() => inFlight(gateway)).toBe(0)
+  })
+
+  test('keep no more files than may arrive at one time', async ({ start, folder, sandbox }) => {
+    const gateway = await start({ env: { ...watching, MEDIA_STORE: `file:${folder}` }, alone: true })
+    const socket = gateway.open().setEncoding('utf8')
+    let text = ''
+    socket.on('data', chunk => {
+      text += chunk
+    })
+    socket.write(stream)
+    for (let files = 1; files <= 32; files++) {
+      socket.write(upload(files % 2 ? '/media' : `${chat}/files`))
+      await expect.poll(() => namesIn(folder), { interval: 1 }).toHaveLength(files)
+    }
+    socket.write(upload('/media'))
+    await expect.poll(() => inFlight(gateway)).toBe(33)
+    await reload(gateway, sandbox, { channels: 'telegram/8' })
+
+    const answered = (status: number) => text.split(`HTTP/1.1 ${status} `).length - 1
+    await expect.poll(() => [answered(201), answered(503)]).toEqual([32, 1])
+    for (const path of ['/media', `${chat}/files`]) {
+      const replies = await Promise.all(Array.from({ length: 32 }, () => postForm(gateway, path, [['file', samples.text]])))
+      expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([201]))
+    }
   })
 
   test('leave the caller as long as it takes to answer them, if one is ready sooner', async ({ start, sandbox }) => {
