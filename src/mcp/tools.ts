@@ -94,6 +94,10 @@ export function requestOf({ method, url, params, inputSchema }: Tool, given: Rec
     )
     return { method, path: query.length === 0 ? path : `${path}?${query.join('&')}`, headers: {} }
   }
+  for (const [name, value] of Object.entries(members)) {
+    // No argument has parts, and what is nested too deep cannot be written to be refused by the route.
+    if (typeof value === 'object' && value !== null) throw refused(name, Array.isArray(value) ? 'is a list' : 'is an object')
+  }
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (idempotencyKey !== undefined) headers['idempotency-key'] = text('idempotencyKey', idempotencyKey)
   return { method, path, headers, body: JSON.stringify(members) }

@@ -104,10 +104,20 @@ describe('POST /mcp', () => {
     ['read_conversation', { ...chat, more: 5 }, 'more is not known'],
     ['read_conversation', { ...chat, idempotencyKey: 5 }, 'idempotencyKey is not known'],
     ['get_send', { id: null }, 'id is not a string'],
+    ['send_message', { ...hello, message: { text: 'Hello' } }, 'message is an object'],
+    ['send_message', { ...hello, more: [] }, 'more is a list'],
   ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { start, connect }) => {
     const { call } = await connect(await start(on))
 
     expect((await call(name, args)).structuredContent).toMatchObject({ code: 'invalid-request', detail: `The argument ${issue}.` })
+  })
+
+  test('refuses an argument that can be read as JSON, and is nested too deep to be written', async ({ start }) => {
+    const gateway = await start({ ...on, callers: { limited } })
+    const call = messageOf('tools/call', { name: 'send_message', arguments: { ...hello, more: null } })
+    const { text } = await post(gateway, call.replace('"more":null', `"more":${'['.repeat(30_000)}${']'.repeat(30_000)}`))
+
+    expect(text).toContain('The argument more is a list.')
   })
 
   test('sends once for a key, and finds the send', async ({ start, connect, sandbox }) => {
