@@ -80,8 +80,9 @@ export class AccountEvents {
       }
       if (entries.length > 0) continue
       if (!waits()) break
-      await this.#news(until - performance.now(), ended, () => feed.last > position)
+      await this.#news(until - performance.now(), ended, () => feed.isClosed || feed.last > position)
       if (ended.aborted) break
+      if (feed.isClosed) throw new LogReplacedError() // nobody tells of news any more
     }
     return { items, position }
   }

@@ -55,6 +55,10 @@ export class Feed {
     return this.#identity
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   /** The position of the newest event that consumers can be given. */
   get last(): number {
     return this.#last

@@ -244,6 +244,26 @@ describe('a list', () => {
     expect(itemsOf(await drained)).toEqual([])
   })
 
+  test('ends a wait when the log has lost its last events, for its consumer to come back', async ({ start, store, append, afilnet }) => {
+    let [lost, reads] = [0, 0]
+    const read: typeof store.log.read = async (...args) => {
+      const { mark, events } = await store.log.read(...args)
+      reads++
+      return { ...(mark && { mark: { ...mark, last: mark.last - lost } }), events }
+    }
+    const live = start({ log: { ...store.log, read } })
+    afilnet.list = [message('1')]
+    await append(created('1'))
+    const { nextCursor } = await live.list(crm, list, never)
+    reads = 0
+    const waiting = live.list(crm, { ...list, waitMs: 30_000, types: ['gap'], after: cursorOf(nextCursor) }, never)
+    await expect.poll(() => reads).toBeGreaterThan(1)
+    lost = 1e12
+    await append(created('2'))
+
+    await expect(waiting).rejects.toMatchObject({ code: 'store-unavailable' })
+  })
+
   test('answers the problem of the read while Afilnet cannot be read', async ({ live, append, afilnet }) => {
     afilnet.error = new Error('away')
     await append(created('1'))
