@@ -126,6 +126,7 @@ describe('A queue', { timeout: 120_000 }, () => {
     await expect.poll(() => replica.cli('HGET', 'afg:ledger', 'claims').trim()).toBe('2') // else the ledger that follows counts as changed
     replica.cli('REPLICAOF', 'NO', 'ONE')
     await becomes(gateway, first.json.id, 'accepted')
+    await expect.poll(() => primary.cli('INFO', 'clients')).toContain('blocked_clients:0') // the gateway no longer waits for the replica
     await primary.kill()
     await gateway.logged('ledger unavailable, sends get 503')
     const lostAt = Date.now()
