@@ -76,7 +76,7 @@ export type Outcome = {
   answer: string
   settledBy?: SettledBy
   note?: string
-  /** The POST was answered before: the event log gets a `send.updated`. */
+  /** The POST was answered before: the event log gets a `send.updated`, as it does for what it has as `unknown`. */
   late?: true
 }
 
@@ -86,7 +86,10 @@ export const lookAfterMs = [2_000, 10_000, 60_000, 600_000] as const
 /** `conversation` gives no more rows of a caller than this. */
 export const maxConversationRows = 1_000
 
-/** `settled: false` leaves the row as it stands, and gives it; no row means that the store does not know it. */
+/**
+ * `settled: false` leaves the row as it stands, and gives it; no row means that the store does not know it. `settled: true` gives the row if the
+ * message of the send was found before its end.
+ */
 export type Settlement = { settled: boolean; row?: SendRow }
 
 /** Members are joined by "and"; `before` is the id of the last row of the page before. */

@@ -393,6 +393,17 @@ describe('A send whose process was taken for dead', () => {
   })
 })
 
+test('A send whose message was found while it ran has it in its answer', async ({ sends, store }) => {
+  const found = attempt(async () => {
+    const [row] = await rows(store)
+    await store.note({ ...crm, id: row?.id ?? '' }, { messageId: '1001', deliveryStatus: 'SENT', deliveryAt: 1_000 })
+  })
+  const { send } = await sends.run(request(found))
+
+  expect(send).toMatchObject({ state: 'accepted', messageId: '1001', delivery: { status: 'SENT' } })
+  expect(await sends.run(request())).toEqual({ replayed: true, status: 201, send })
+})
+
 describe('Reading', () => {
   test('gives up on a store that hangs', async ({ sends, trouble }) => {
     trouble.find = trouble.list = never

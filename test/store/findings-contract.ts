@@ -64,6 +64,14 @@ export function findingsContract(name: string, open: (options: StoreOptions) => 
       expect(await store.find(crm, row.id)).toEqual({ ...row, ...ended('unknown'), messageId: '1001', deliveryAt: 1_500 })
     })
 
+    test('comes with the end of a send that still ran', async ({ store }) => {
+      const row = await put(store)
+      const found = { messageId: '1001', deliveryStatus: 'SENT', deliveryAt: 1_500 }
+      await store.note(row, found)
+
+      expect(await store.settle(row, ended('accepted'))).toEqual({ settled: true, row: { ...row, ...ended('accepted'), ...found } })
+    })
+
     test('knows no id of nobody', async ({ store }) => {
       expect(await store.note({ ...crm, id: 'nobody' }, { messageId: '1', deliveryAt: 1 })).toBe(false)
     })
@@ -156,6 +164,17 @@ export function findingsContract(name: string, open: (options: StoreOptions) => 
       expect(JSON.parse(read?.send ?? '')).toMatchObject({ deliveryStatus: 'READ', deliveryAt: 2_500, settledAt: 2_000, createdAt: 1_000 })
       expect(read?.send).not.toMatch(/fingerprint|textDigest|ops@example/)
     })
+  })
+
+  test(`${name}: send.updated tells that a send was accepted which it told to be unknown`, async ({ store, clock }) => {
+    await store.log.open('main')
+    const row = await put(store)
+    clock.ms += policy.leaseMs
+    await store.expireLeases()
+    await store.settle(row, ended('accepted', clock.ms))
+
+    const { events } = await store.log.read('main', 0, 10)
+    expect(events.map(({ send: text = '' }) => JSON.parse(text).state)).toEqual(['unknown', 'accepted'])
   })
 
   describe(`${name}: conversation and recent`, () => {

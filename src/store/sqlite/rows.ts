@@ -15,6 +15,9 @@ export const columns = [
 /** A row on its way between the threads: the values of its columns. */
 export type FlatRow = (string | number | null)[]
 
+/** What ends a send answers: `true`, the row of one whose message was found while it ran, or a row that it left as it stands. */
+export type FlatSettlement = true | { found: FlatRow } | FlatRow | undefined
+
 export const flatten = (row: SendRow): FlatRow => columns.map(column => row[column] ?? null)
 
 /** A row that is claimed. */

@@ -21,7 +21,7 @@ import {
 import { createTurns, type Turns } from '../turns.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media-ledger.ts'
-import { type FlatRow, flatten, flattenNew, toRow } from './rows.ts'
+import { type FlatRow, type FlatSettlement, flatten, flattenNew, toRow } from './rows.ts'
 import { createThread, type Thread } from './thread.ts'
 
 /** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
@@ -156,10 +156,10 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): SqliteSt
   }
 }
 
-/** `true` says that the send was settled now; a row is what the ledger has instead. */
-function settlementOf(row: true | FlatRow | undefined): Settlement {
-  if (row === true) return { settled: true }
-  return row ? { settled: false, row: toRow(row) } : { settled: false }
+function settlementOf(settlement: FlatSettlement): Settlement {
+  if (settlement === true) return { settled: true }
+  if (Array.isArray(settlement)) return { settled: false, row: toRow(settlement) }
+  return settlement ? { settled: true, row: toRow(settlement.found) } : { settled: false }
 }
 
 /** A page of sends, read in steps, so that one long list does not hold up others. */

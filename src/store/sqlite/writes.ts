@@ -1,12 +1,12 @@
 // Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
 import { attemptsOf, keepCountsMs, uncounted } from '../counts.ts'
-import { LedgerChangedError, lookAfterMs, type Outcome, type SettledBy, StoreUnavailableError } from '../store.ts'
+import { LedgerChangedError, lookAfterMs, type Outcome, type SendState, type SettledBy, StoreUnavailableError } from '../store.ts'
 import { forgetDeliveries } from './delivery-verbs.ts'
 import { announce, dropEvents, forgetEvents } from './event-log.ts'
 import { findings } from './findings.ts'
 import { dequeue, enqueue, queueing } from './queue.ts'
-import { at, columns, type FlatRow, newColumns } from './rows.ts'
+import { at, columns, type FlatRow, type FlatSettlement, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { count, counted, dayOf, sendersOf, type VerbContext } from './verb-context.ts'
 
@@ -70,7 +70,6 @@ export const writes = {
     return 'claimed'
   },
 
-  /** The row comes back only where it was left as it stands. */
   settle(
     context: VerbContext,
     caller: string,
@@ -82,18 +81,22 @@ export const writes = {
     settledBy: SettledBy | null,
     note: string | null,
     late: boolean,
-  ): true | FlatRow | undefined {
+  ): FlatSettlement {
     const { file, trusted } = context
     const at = settledAt < trusted - slackMs ? trusted : settledAt
     const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
     const values = [state, at, answer, settledBy, note, state, at]
-    const end = `${set} WHERE ${named} AND ${mayEnd(state, settledBy)} RETURNING createdAt, dueAt`
-    const [createdAt, dueAt] = file.row(end, ...values, caller, account, id) ?? []
-    if (createdAt === undefined) return file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined
-    if (uncounted.includes(state)) count(context, caller, Number(createdAt), -1, 0)
-    if (dueAt !== null) dequeue(file, id)
-    if (late) announce(context, file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow) // as the columns are
-    return true
+    const read = () => file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as the columns are
+    for (const from of mayEnd(state, settledBy)) {
+      const end = `${set} WHERE ${named} AND state = '${from}' RETURNING createdAt, dueAt, messageId`
+      const [createdAt, dueAt, messageId] = file.row(end, ...values, caller, account, id) ?? []
+      if (createdAt === undefined) continue
+      if (uncounted.includes(state)) count(context, caller, Number(createdAt), -1, 0)
+      if (dueAt !== null) dequeue(file, id)
+      if (late || from === 'unknown') announce(context, read() as FlatRow) // it has just been written
+      return messageId === null ? true : { found: read() as FlatRow }
+    }
+    return read()
   },
 
   heartbeat(context: VerbContext, owner: string) {
@@ -185,9 +188,9 @@ function orphan(context: VerbContext, which: string, ...values: string[]): numbe
 }
 
 /** From which states an outcome may end a send. */
-function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): string {
-  if (settledBy === 'caller' || settledBy === 'read-back') return `state = 'unknown'`
-  return state === 'accepted' || state === 'rejected' ? `state IN ('pending', 'unknown')` : `state = 'pending'`
+function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): readonly SendState[] {
+  if (settledBy === 'caller' || settledBy === 'read-back') return ['unknown']
+  return state === 'accepted' || state === 'rejected' ? ['pending', 'unknown'] : ['pending']
 }
 
 /** When this thread last renewed a lease. */

@@ -47,13 +47,15 @@ export const scripts = {
       return {over(), 0}
     end
     local found = settledBy == 'caller' or settledBy == 'read-back'
-    local may = row.state == 'unknown' and (found or to == 'accepted' or to == 'rejected')
-    may = may or (row.state == 'pending' and not found)
+    local was = row.state
+    local may = was == 'unknown' and (found or to == 'accepted' or to == 'rejected')
+    may = may or (was == 'pending' and not found)
     if may then
       move(row, to, settledAt, answer)
       if settledBy ~= '' then set(row, 'settledBy', settledBy) end
       if note ~= '' then set(row, 'note', note) end
-      if ARGV[15] == '1' then announce(row) end
+      if ARGV[15] == '1' or was == 'unknown' then announce(row) end
+      if not row.messageId then return {over(), 1} end
     end
     return {over(), may and 1 or 0, redis.call('HGETALL', at(id))}`),
 

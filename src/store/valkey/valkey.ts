@@ -194,8 +194,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
 
     async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
       const [settled, row] = await bestEffortWrite(scripts.settle, id, state, settledAt, answer, settledBy, note, late ? 1 : 0)
-      if (settled === 1) return { settled: true }
-      return row ? { settled: false, row: toRow(row) } : { settled: false }
+      return { settled: settled === 1, ...(row && { row: toRow(row) }) }
     },
 
     async note({ id }, { messageId, deliveryStatus = '', deliveryAt }) {
