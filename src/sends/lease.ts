@@ -89,8 +89,10 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
 
   async function settle(entry: Waiting, now: number) {
     const { settled, row } = await within(timeoutMs, entry.write(store))
+    // The claim of what is absent has got through to no store: beyond half of the room it makes way for the claims of the next outage.
+    const isNeedless = !row && entry.outcome?.state === 'not_sent' && waiting.size > maxWaiting / 2
     // A send that the queue has handed out is queued again by the worker, and can be taken back then.
-    const keepMs = row && !entry.outcome ? pendingKeepMs : absentKeepMs // without an outcome it queues a send again
+    const keepMs = isNeedless ? 0 : row && !entry.outcome ? pendingKeepMs : absentKeepMs // without an outcome it queues a send again
     const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < keepMs
     if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
     else setImmediate(forget, entry) // an answer of the store that is as old may not have been looked at yet

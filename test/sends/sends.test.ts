@@ -246,6 +246,19 @@ describe('A claim', () => {
     await expect(sends.run(request())).rejects.toThrow(TypeError)
   })
 
+  test('that got through frees its key, although thousands were refused in an outage before', async ({ sends, store, trouble, asked }) => {
+    trouble.claim = refuse
+    trouble.settle = refuse
+    for (let n = 0; n < 10_000; n += 1_000) await Promise.all(Array.from({ length: 1_000 }, () => sends.run(request()).catch(() => {})))
+    delete trouble.settle
+    const before = asked.length
+    await expect.poll(() => asked.slice(before).filter(verb => verb === 'settle').length, { timeout: 40_000 }).toBeGreaterThan(9_999)
+    trouble.claim = (...args) => store.claim(...args).then(refuse)
+    expect(await problem(sends.run(request()))).toMatchObject(unavailable)
+
+    await becomes(store, 'not_sent')
+  })
+
   test('that is refused again and again does not fill the memory', async ({ sends, store, trouble, asked }) => {
     const offered = new Set<string>()
     trouble.claim = refuse
