@@ -55,6 +55,7 @@ export async function readForm(source: Readable, headers: IncomingHttpHeaders, o
 
   try {
     await Promise.race([failed, ended.then(() => Promise.all(parts))])
+    if (partsSeen(parser) > parts.length) throw invalidBody('', 'has a part without the header Content-Disposition: form-data')
     return form
   } catch (error) {
     source.unpipe(parser)
@@ -79,6 +80,9 @@ function openParser(headers: IncomingHttpHeaders, options: FormOptions) {
     throw invalidBody('', 'has no boundary in its Content-Type; let your HTTP client write that header')
   }
 }
+
+/** All parts, also those that the parser skips without a word since their header does not say what they are: a message would be lost. */
+const partsSeen = (parser: object) => (parser as { _parser: { _nparts: number } })._parser._nparts // it has no event for them
 
 type Part = { name: string | undefined; fileName: string | undefined; encoding: string }
 

@@ -172,6 +172,7 @@ describe('POST /media', () => {
   })
 
   const json = { 'content-type': 'application/json' }
+  const file = 'Content-Disposition: form-data; name="file"; filename=a\r\n\r\nx\r\n'
   const form = (bytes: string) => ({ headers: { 'content-type': 'multipart/form-data; boundary=b' }, body: `--b\r\n${bytes}--b--\r\n` })
 
   sharedTest.for([
@@ -208,6 +209,15 @@ describe('POST /media', () => {
       400,
       'In the body, /a~1b~0c is not known; the known parts are type, file.',
     ],
+    ...['', 'Content-Type: text/plain\r\n', 'Content-Disposition: attachment; name="message"\r\n'].map(
+      header =>
+        [
+          files,
+          form(`${header}\r\nlost\r\n--b\r\n${file}`),
+          400,
+          'The body has a part without the header Content-Disposition: form-data.',
+        ] as const,
+    ),
     [
       files,
       form('Content-Disposition: form-data; filename=a\r\n\r\nx\r\n'),
