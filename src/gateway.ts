@@ -144,8 +144,8 @@ async function assemble(
   const upstream = createUpstream({ ...config, transports, observe, traceAttempt: tracing?.traceAttempt })
   const storeMs = Math.max(config.timeoutMs, leastStoreMs)
   const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
-  const live = await openLive({ config, log: opened.log, secret: store.secret, upstream, observe })
-  const webhooks = connectWebhooks({ store: opened, live: live.current, observe, keepMs: config.eventsKeepMs })
+  const live = await openLive({ config, store: opened, secret: store.secret, upstream, observe })
+  const webhooks = connectWebhooks({ store: opened, live: live.current, observe })
   const holds = (account: string): boolean => pollers.holds(account)
   const readBack = connectReadBack({ ...config, store, sends, upstream, holds, observe, timeoutMs: storeMs })
   const hooks: PollerHooks = { ...readBack.hooks, remember: read => live.current()?.remember(read) }

@@ -6,21 +6,34 @@ import type { Observe } from '../events.ts'
 import type { Live, Watched } from '../live/live.ts'
 import type { ReadConversation } from '../live/texts.ts'
 import { describeSend } from '../sends/outcome.ts'
-import type { EventLog } from '../store/event-log.ts'
+import type { EventStore } from '../store/event-log.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 
-type LiveParts = { config: Config; log: EventLog; secret: () => Promise<Uint8Array>; upstream: Pick<Upstream, 'open'>; observe: Observe }
+type LiveParts = {
+  config: Config
+  store: Pick<EventStore, 'log' | 'deliveries'>
+  secret: () => Promise<Uint8Array>
+  upstream: Pick<Upstream, 'open'>
+  observe: Observe
+}
 
 const trimEveryMs = 60_000
 
 /** The delivery of events; loaded with the first account that has some. */
 export type LivePart = { current: () => Live | undefined; reload(config: Config): Promise<void>; close(): void }
 
-export async function openLive({ config, log, secret, upstream, observe }: LiveParts): Promise<LivePart> {
+export async function openLive({ config, store: { log, deliveries }, secret, upstream, observe }: LiveParts): Promise<LivePart> {
   const base = baseOf(config)
   let live: Live | undefined
-  let timer: NodeJS.Timeout | undefined
   let isClosed = false
+  // Every process does it, so that none has to know whether another one lives.
+  const timer = setInterval(() => trim().catch(() => {}), trimEveryMs).unref()
+
+  /** A process without events leaves alone what others use, and deletes what is left where there are no events any more. */
+  async function trim() {
+    await log.trim(config.eventsKeepMs, live ? undefined : 'unused')
+    if (live || (await log.accounts()).length === 0) await deliveries.deleteFailed(config.eventsKeepMs)
+  }
 
   async function reload(next: Config) {
     const watched = watchedBy(next)
@@ -28,8 +41,6 @@ export async function openLive({ config, log, secret, upstream, observe }: LiveP
     const { Live } = await import('../live/live.ts')
     if (isClosed) return
     if (live) return live.reload(watched)
-    // Every process does it, so that none has to know whether another one lives.
-    timer = setInterval(() => log.trim(config.eventsKeepMs).catch(() => {}), trimEveryMs).unref()
     live = new Live({
       log,
       secret,

@@ -6,10 +6,10 @@ import type { EventStore } from '../store/event-log.ts'
 import type { EventReader } from '../webhooks/ports.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
 
-type WebhookParts = { store: EventStore; live: () => Live | undefined; observe: Observe; keepMs: number }
+type WebhookParts = { store: EventStore; live: () => Live | undefined; observe: Observe }
 
 /** Connects webhooks with the event log and the text of its events. Nothing of them is loaded before the first is configured. */
-export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) {
+export function connectWebhooks({ store, live, observe }: WebhookParts) {
   let webhooks: Webhooks | undefined
   let loading: Promise<void> = Promise.resolve()
   let isStopped = false
@@ -29,7 +29,7 @@ export function connectWebhooks({ store, live, observe, keepMs }: WebhookParts) 
     if (webhooks) return webhooks.reload(configured)
     if (Object.keys(configured).length === 0) return
     const { Webhooks } = await import('../webhooks/webhooks.ts')
-    webhooks = new Webhooks({ webhooks: configured, store, reader, observe, keepMs })
+    webhooks = new Webhooks({ webhooks: configured, store, reader, observe })
   }
 
   return {

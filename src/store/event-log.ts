@@ -90,8 +90,11 @@ export type EventLog = {
   find(account: string, keys: readonly string[]): Promise<(string | undefined)[]>
   /** The events after a position, oldest first, a thousand at most; without a mark the account has no log. */
   read(account: string, after: number, limit: number): Promise<{ mark?: LogMark; events: LoggedEvent[] }>
-  /** Deletes events older than `keepMs`, in slices, and whole logs that were not opened for a day more; returns how many events. Nothing until the clock has been steady for ten minutes. */
-  trim(keepMs: number): Promise<number>
+  /**
+   * Deletes events older than `keepMs`, in slices, and whole logs that were not opened for a day more, or with `unused` these only; returns
+   * how many events. Nothing until the clock has been steady for ten minutes.
+   */
+  trim(keepMs: number, what?: 'unused'): Promise<number>
   /**
    * Calls back after events were appended to the log of one of the accounts, by this process or another, within a second; also when some may
    * have been missed, and within seconds when another log has taken its place. Never throws: it does not call while the store is away, and

@@ -33,13 +33,9 @@ type WebhooksOptions = {
   observe?: Observe
   clock?: Clock
   timeoutMs?: number
-  /** How long failed deliveries are kept. */
-  keepMs?: number
 }
 
 type Running = { config: WebhookConfig; endpoint: Endpoint; deliverer: Deliverer; unwatch: () => void; testing?: Promise<TestResult> }
-
-const sweepMs = 600_000
 
 /** The webhooks of every account, as routes and metrics use them. */
 export class Webhooks {
@@ -48,23 +44,19 @@ export class Webhooks {
   readonly #observe: Observe
   readonly #clock: Clock
   readonly #timeoutMs: number | undefined
-  readonly #keepMs: number
   readonly #holder = randomUUID()
   readonly #running = new Map<string, Running>()
   readonly #listing: Listing
   #ending: Promise<void> = Promise.resolve()
-  #cancelSweep: () => void
 
   /** Starts to deliver. */
-  constructor({ webhooks, store, reader, observe = unobserved, clock = realClock, timeoutMs, keepMs = 259_200_000 }: WebhooksOptions) {
+  constructor({ webhooks, store, reader, observe = unobserved, clock = realClock, timeoutMs }: WebhooksOptions) {
     this.#store = store
     this.#reader = reader
     this.#observe = observe
     this.#clock = clock
     this.#timeoutMs = timeoutMs
-    this.#keepMs = keepMs
     this.#listing = createListing({ store, reader })
-    this.#cancelSweep = clock.after(sweepMs, () => this.#sweep())
     for (const [name, config] of Object.entries(webhooks)) this.#start(name, config)
   }
 
@@ -128,7 +120,6 @@ export class Webhooks {
   }
 
   async stop(): Promise<void> {
-    this.#cancelSweep()
     await Promise.all([this.#ending, ...[...this.#running.values()].map(end)])
   }
 
@@ -171,12 +162,6 @@ export class Webhooks {
 
   #lagOf(oldestAt: number | undefined) {
     return oldestAt === undefined ? 0 : Math.max(0, Math.round((this.#clock.now() - oldestAt) / 1_000))
-  }
-
-  /** What has failed is gone with the events themselves. */
-  #sweep() {
-    this.#store.deliveries.deleteFailed(this.#keepMs).catch(() => {}) // the next time
-    this.#cancelSweep = this.#clock.after(sweepMs, () => this.#sweep())
   }
 }
 

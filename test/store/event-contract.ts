@@ -192,6 +192,20 @@ export function eventContract(name: string, open: (options: StoreOptions) => Pro
       expect((await log.open('main')).identity).not.toBe(identity)
     })
 
+    test('deletes whole logs only, if that is asked', async ({ log, clock }) => {
+      await log.open('main')
+      await log.open('left')
+      await log.append('main', { events: [created('1')] })
+      await log.append('left', { states: [{ key: 'k', destination: chat.destination, state: 's' }], events: [created('2')] })
+      clock.ms += 30 * hour
+      await log.open('main')
+      while ((await log.trim(hour, 'unused')) > 0);
+
+      expect(await ids(log)).toEqual(['1'])
+      expect(await log.accounts()).toEqual(['main'])
+      expect(await log.states('left')).toMatchObject({ states: [] })
+    })
+
     test('deletes nothing until the clock has been steady', async ({ log, clock, store }) => {
       await log.open('main')
       await log.append('main', { events: [created('1')] })

@@ -51,11 +51,12 @@ export const logWrites = {
   },
 
   /** One slice of one account. */
-  trimLog({ file, mayDelete, trusted }: VerbContext, keepMs: number): number {
+  trimLog({ file, mayDelete, trusted }: VerbContext, keepMs: number, what?: 'unused'): number {
     if (!mayDelete) return 0
     const before = Math.floor(trusted - keepMs)
     for (const table of ['events', 'states', 'logs'])
       file.run(`DELETE FROM ${table} WHERE account IN (SELECT account FROM logs WHERE openedAt < ?)`, before - unusedMs)
+    if (what === 'unused') return 0
     for (const [account] of file.rows('SELECT account FROM logs')) {
       const dropped = drop(file, String(account), before * perMs)
       if (dropped > 0) return dropped

@@ -44,9 +44,9 @@ export function createLive(writer: Thread, reader: Thread): EventStore & { logge
       const { mark, rows } = await reader.call('readLog', [account, after, limit])
       return { ...(mark && { mark }), events: rows.map(([position, body]) => eventOf(position, body)) }
     },
-    async trim(keepMs) {
+    async trim(keepMs, what) {
       for (let trimmed = 0; ; ) {
-        const slice = await writer.call('trimLog', [keepMs])
+        const slice = await writer.call('trimLog', [keepMs, what])
         trimmed += slice
         if (slice === 0 || trimmed >= trimMax) return trimmed
       }

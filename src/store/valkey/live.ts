@@ -67,13 +67,13 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
       for (let n = 0; n < flat.length; n += 2) events.push(eventOf(flat[n] ?? '', flat[n + 1] ?? ''))
       return { mark: markOf(mark), events }
     },
-    async trim(keepMs) {
+    async trim(keepMs, what) {
       if (!clock.steady()) return 0
       const before = Math.floor(clock.trusted() - keepMs)
       let trimmed = 0
       for (const account of await accounts()) {
         for (let slice = -1; slice !== 0 && trimmed < trimMax; trimmed += slice)
-          slice = Number((await write(scripts.trim, account, before * perMs, before - unusedMs))[0])
+          slice = Number((await write(scripts.trim, account, what === 'unused' ? 1 : before * perMs, before - unusedMs))[0])
       }
       return trimmed
     },
