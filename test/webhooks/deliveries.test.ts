@@ -133,7 +133,7 @@ describe('an endpoint that is down', () => {
     receiver.answer = () => 204
     clock.advance(1)
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
-    expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }])
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }]))
   })
 
   test.for([
