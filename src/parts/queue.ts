@@ -93,7 +93,8 @@ export async function endQueueWithoutKey({
   observe,
   timeoutMs,
 }: Pick<QueueParts, 'store' | 'sends' | 'observe' | 'timeoutMs'>) {
-  if ((await store.backlog()).waiting === 0) return
+  const { waiting, held } = await store.backlog()
+  if (waiting + held === 0) return
   const { endLostSends } = await import('../queue/worker.ts')
   const count = await endLostSends({ store, sends: sends.queue, keys: [], timeoutMs })
   if (count > 0) observe('queueKeysLost', { count })

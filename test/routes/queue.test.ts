@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
+import { openStore } from '../../src/store/open.ts'
 import { canaries, type TestGateway, test } from '../gateway.ts'
+import { policy } from '../store/sends.ts'
 import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
 
 const key = Buffer.alloc(32, 7).toString('base64')
@@ -239,6 +241,18 @@ describe('A queued send', () => {
 
     await settled(await start({ env: { ...env, STORE_URL } }), id, 'accepted')
     expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('ends although it is held, if no key is left', async ({ start, ledgerFile }) => {
+    const STORE_URL = `sqlite:${ledgerFile}`
+    const before = await start({ env: { ...env, STORE_URL } })
+    const { id } = (await say(before, keyed, { ...hello, sendAt: ahead(600_000) })).json
+    await before.drain()
+    const store = await openStore(STORE_URL, policy)
+    expect(await store.holdQueue()).toBe(1)
+    await store.close()
+
+    await settled(await start({ env: { STORE_URL } }), id, 'not_sent')
   })
 
   test('waits for a gateway that knows its caller, and ends unsent if the configuration has lost the caller since', async ({
