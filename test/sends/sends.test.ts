@@ -97,6 +97,22 @@ describe('A send whose end was recorded on a server that failed', () => {
     await becomes(store, 'unknown')
     expect(await problem(sends.run(request(attempt(never))))).toMatchObject({ code: 'send-interrupted', sendId: sent.id })
   })
+
+  test('stays pending for as long as claim, call and record may take', async ({ sends, store, trouble }) => {
+    const answer = Promise.withResolvers<void>()
+    const seen: number[] = []
+    Object.assign(trouble, {
+      count: refuse,
+      pendingOf: async (owner: string) => {
+        const pending = await store.pendingOf(owner)
+        if (seen.length + pending.length > 0 && seen.push(pending.length) === 5) answer.resolve() // a check every 200 ms, and 300 ms for each of the three
+        return pending
+      },
+    })
+
+    expect(await sends.run(request(attempt(() => answer.promise)))).toMatchObject({ send: { state: 'accepted' } })
+    expect(seen.slice(0, 5)).toEqual([1, 1, 1, 1, 1])
+  })
 })
 
 describe('A number that an earlier release stored as the caller wrote it', () => {
