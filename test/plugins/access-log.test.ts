@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { canaries, sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
@@ -58,6 +58,19 @@ describe('The line of a request', () => {
     const written = await gateway.logged(({ msg }) => msg === 'connection refused')
     expect(written).toMatchObject({ level: 30, requestId: expect.stringMatching(/^[0-9a-f-]{36}$|^request-0123456789$/), ...line })
     expect(gateway.log.filter(({ status }) => status !== undefined)).toEqual([written])
+  })
+
+  test('tells of 20 connections a second that cannot be read, and later how many more there were', async ({ start }) => {
+    const gateway = await start({ alone: true })
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now())
+    onTestFinished(() => clock.mockRestore())
+    for (let i = 0; i < 30; i++) await gateway.raw('hello\r\n\r\n')
+    const told = () => gateway.log.filter(({ msg }) => msg === 'connection refused')
+    expect(told()).toHaveLength(20)
+    clock.mockReturnValue(performance.now() + 1_000)
+    for (let i = 0; i < 2; i++) await gateway.raw('hello\r\n\r\n')
+
+    expect(told().map(({ skipped }) => skipped)).toEqual([...Array(20).fill(undefined), 10, undefined])
   })
 
   test('tells of a caller who leaves, and nothing is anybody’s fault', async ({ gateway, sandbox }) => {

@@ -224,6 +224,22 @@ describe('what is not safe', () => {
     expect(contexts).toMatchObject([{ unsafeStarted: true }, { unsafeStarted: true }])
   })
 
+  test('gets its late result as often as it comes, if not too many wait for one at a time', async ({ sandbox }) => {
+    const limits = { AFILNET_CONNECTIONS: '4', AFILNET_TIMEOUT_MS: '1000', AFILNET_LATE_MS: '30000' } // one call of four may be late
+    const upstream = createUpstream(readConfig({ ...environment(sandbox), ...limits }))
+    onTestFinished(() => upstream.close())
+    sandbox.answer({ method: 'sendmessage', delayMs: 1_500, times: 2 })
+    for (const message of ['One', 'Two']) {
+      const { promise: late, resolve } = Promise.withResolvers<unknown>()
+      const { context } = caller(upstream)
+      const sending = context.account.prepareSend(sendMessage, { ...chat, message }, context).run(resolve)
+
+      await expect(sending).rejects.toMatchObject({ message: 'upstream-timeout', outcome: 'unknown' })
+      expect(await late).toBeUndefined()
+    }
+    expect(sandbox.sent).toHaveLength(2)
+  })
+
   test('is never shared: sends', async ({ upstream, sandbox }) => {
     const context = caller(upstream).context
 
