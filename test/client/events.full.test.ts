@@ -63,16 +63,18 @@ describe('events()', () => {
   })
 
   test('resumes from a position without data, and keeps what is split between chunks', async () => {
-    const event = { id: 'e2', type: 'message.created' } as GatewayEvent
+    const event = { id: 'e2', type: 'message.created', reason: '👍' } as GatewayEvent
+    const block = Buffer.from(`id: e2\nevent: message.created\ndata: ${JSON.stringify(event)}\n\n`)
+    const inEmoji = block.indexOf('👍') + 2
     const bodies = [
       ['retry: 5\nid: e1\n', '\n: here\n\n'],
-      [`id: e2\nevent: message.created\nda`, `ta: ${JSON.stringify(event)}\n`, '\n'],
+      [block.subarray(0, 32), block.subarray(32, inEmoji), block.subarray(inEmoji, -1), block.subarray(-1)],
     ]
     const asked: (string | null)[] = []
     const fetch = async (request: Request) => {
       asked.push(request.headers.get('last-event-id'))
       const chunks = bodies.shift() ?? []
-      return new Response(ReadableStream.from(chunks.map(chunk => Buffer.from(chunk))) as ReadableStream, stream)
+      return new Response(ReadableStream.from(chunks.map(chunk => Buffer.from(chunk as string))) as ReadableStream, stream)
     }
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
 

@@ -245,6 +245,7 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     ['a bad URL under an odd method', wire('QUERY /%zz'), 400, 'invalid-request'],
     ['a body over 64 KiB', json(' '.repeat(big)), 413, 'payload-too-large'],
     ['chunks over 64 KiB', post(chunked, `${big.toString(16)}\r\n${' '.repeat(big)}\r\n0\r\n\r\n`), 413, 'payload-too-large'],
+    ['a target of 8,192 bytes', wire(`GET /${'a'.repeat(8_191)}`), 404, 'not-found'],
     ['a target of 8,193 bytes', wire(`GET /${'a'.repeat(8_192)}`), 414, 'uri-too-long'],
     ['a query of 8,193 bytes', wire(`GET /channels?${'a'.repeat(8_183)}`), 414, 'uri-too-long'],
     ['a target of 20 KB', wire(`GET /${'a'.repeat(20_000)}`), 414, 'uri-too-long'],

@@ -47,18 +47,27 @@ describe('createLogDestination', () => {
 
   test('drops and counts what exceeds its bound, and reports it once when the sink takes lines again', async () => {
     let blocked = true
-    const { sink, text } = sinkThat(bytes => (blocked ? error('EAGAIN') : bytes.length))
+    let writes = 0
+    const { sink, text } = sinkThat(bytes => {
+      writes++
+      return blocked ? error('EAGAIN') : bytes.length
+    })
     const destination = createLogDestination(sink, { flushMs: 1, retryMs: 5, maxBytes: 100 })
     const resumed: number[] = []
     destination.onResumed = dropped => void resumed.push(dropped)
 
     for (let i = 0; i < 30; i++) destination.write('123456789\n')
     expect(destination.dropped).toBe(20)
+    await vi.waitFor(() => expect(writes).toBeGreaterThan(0), { timeout: 40_000 })
+    destination.write('what the sink has yet to take counts\n')
+    expect(destination.dropped).toBe(21)
     blocked = false
 
-    await vi.waitFor(() => expect(resumed).toEqual([20]), { timeout: 40_000 })
+    await vi.waitFor(() => expect(resumed).toEqual([21]), { timeout: 40_000 })
     expect(text()).toBe('123456789\n'.repeat(10))
-    expect(destination.dropped).toBe(20)
+    destination.write('more\n')
+    expect(await destination.flush(10_000)).toBe(true)
+    expect([destination.dropped, resumed]).toEqual([21, [21]])
   })
 
   test('does not wait for a write that never returns', async () => {
@@ -76,5 +85,16 @@ describe('createLogDestination', () => {
     destination.flushNow()
 
     expect(last).toEqual(['last\n'])
+  })
+
+  test('writes nothing twice at the end while a write is under way', async () => {
+    const last: string[] = []
+    const destination = createLogDestination({ write: () => {}, writeNow: bytes => last.push(bytes.toString()) })
+    destination.write('on its way\n')
+    await destination.flush(20)
+
+    destination.flushNow()
+
+    expect(last).toEqual([])
   })
 })

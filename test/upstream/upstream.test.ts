@@ -1,4 +1,4 @@
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { getChats, getMessages, getUnreadMessages, type Operation, type Params, sendMessage } from '../../src/afilnet/operations.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { Cancellation } from '../../src/lib/cancellation.ts'
@@ -74,6 +74,16 @@ describe('identical reads at one time', () => {
 
     expect(sandbox.calls).toHaveLength(2)
   })
+})
+
+test('reads that fail are repeated no more often than an outage can bear', async ({ upstream, sandbox }) => {
+  vi.useFakeTimers({ toFake: ['Date'] }) // all within ten seconds
+  onTestFinished(() => void vi.useRealTimers())
+  sandbox.answer({ status: 500, times: 100 })
+  for (let i = 0; i < 15; i++)
+    await expect(read(getMessages, { ...chat, destination: `${i}` }, caller(upstream).context)).rejects.toThrow('upstream-error')
+
+  expect(sandbox.calls).toHaveLength(17)
 })
 
 describe('reads that only look alike', () => {
@@ -187,7 +197,7 @@ describe('a reader who leaves', () => {
     expect(itemsOf(await rows).length).toBeGreaterThan(0)
   })
 
-  test('between two attempts has the next one not made', async ({ sandbox, onTestFinished }) => {
+  test('between two attempts has the next one not made', async ({ sandbox }) => {
     let leave = () => {}
     const traceAttempt = () => (error?: unknown) => void (error && queueMicrotask(leave)) // the pause has begun by then
     const upstream = createUpstream({ ...readConfig(environment(sandbox)), traceAttempt })
@@ -215,6 +225,20 @@ describe('a reader who leaves', () => {
 })
 
 describe('what is not safe', () => {
+  test('does not leave any more if it expired while it waited for a connection', async ({ sandbox }) => {
+    const upstream = createUpstream(readConfig({ ...environment(sandbox), AFILNET_CONNECTIONS: '1' }))
+    onTestFinished(() => upstream.close())
+    sandbox.answer({ method: 'getmessages', delayMs: 300 })
+    const busy = read(getMessages, chat, caller(upstream).context)
+    await sandbox.called(1)
+    const { context } = caller(upstream)
+    const waiting = send({ ...chat, message: 'Too late' }, Object.assign(context, { expiresAt: Date.now() + 50 }))
+
+    await expect(waiting).rejects.toMatchObject({ message: 'overloaded', outcome: 'not_applied' })
+    await busy
+    expect(sandbox.sent).toEqual([])
+  })
+
   test('is never shared: unread', async ({ upstream, sandbox }) => {
     const contexts = [caller(upstream).context, caller(upstream).context]
 
