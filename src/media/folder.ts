@@ -6,7 +6,10 @@ import { pipeline } from 'node:stream/promises'
 import { isRunning } from '../lib/running-process.ts'
 import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 
-/** An older draft is dead: an upload ends after five minutes at most, in which a file may wait for the rest of its form. */
+/**
+ * An older draft is dead, even if a process has its number: in a container the next process has the number of the last one. An upload ends
+ * after five minutes at most, in which a file may wait for the rest of its form.
+ */
 const deadMs = 600_000
 
 /** A file id, as the ledger makes it. */
@@ -49,7 +52,7 @@ export async function openFolder(folder: string): Promise<MediaBytes> {
         const pid = /^(\d+)-\d+-\d+\.part$/.exec(name)?.[1]
         if (pid === undefined) continue
         const found = await stat(at(name)).catch(() => undefined)
-        if (found && (isDead(Number(pid)) || found.mtimeMs < Date.now() - deadMs)) await safely(rm(at(name), { force: true }))
+        if (found && (!isRunning(Number(pid)) || found.mtimeMs < Date.now() - deadMs)) await safely(rm(at(name), { force: true }))
       }
     },
   }
@@ -76,9 +79,6 @@ async function syncFolder(folder: string) {
   const handle = await open(folder, 'r')
   await handle.sync().finally(() => handle.close())
 }
-
-/** Whether no process of this machine has the number any more; in a container the next process has the number of the last one. */
-const isDead = (pid: number) => pid !== process.pid && !isRunning(pid)
 
 function unlessMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error

@@ -19,6 +19,9 @@ describe('instantOf', () => {
     ['2026-03-29 03:00:00', madrid, '2026-03-29T01:00:00Z'],
     ['2026-10-25 01:59:59', madrid, '2026-10-24T23:59:59Z'],
     ['2026-10-25 03:00:00', madrid, '2026-10-25T02:00:00Z'],
+    // Those of Lord Howe: 02:00 became 01:30 on 5 April.
+    ['2026-04-05 01:29:59', 'Australia/Lord_Howe', '2026-04-04T14:29:59Z'],
+    ['2026-04-05 02:00:00', 'Australia/Lord_Howe', '2026-04-04T15:30:00Z'],
   ] as const)('reads %s in %s as %s', ([datetime, timezone, instant]) => {
     expect(instantOf(datetime, timezone)).toBe(instant)
   })
@@ -29,6 +32,10 @@ describe('instantOf', () => {
 
   test.for(['2026-10-25 02:00:00', '2026-10-25 02:30:00', '2026-10-25 02:59:59'])('finds no instant in %s, which was twice', datetime => {
     expect(instantOf(datetime, madrid)).toBeUndefined()
+  })
+
+  test.for(['2026-04-05 01:30:00', '2026-04-05 01:59:59'])('finds no instant in %s, in the half of an hour that was twice', datetime => {
+    expect(instantOf(datetime, 'Australia/Lord_Howe')).toBeUndefined()
   })
 
   test.for([

@@ -297,6 +297,12 @@ describe('a field of a row', () => {
     expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
   })
 
+  test('keeps the digits of numbers that the manual does not name, in a list too', async ({ gateway, sandbox }) => {
+    sandbox.answer({ body: read('{"messageid":"7","agents":[7,[9007199254740993]]}') })
+
+    expect((await calls.getmessages(gateway)).json.items[0].extra).toEqual({ agents: [7, ['9007199254740993']] })
+  })
+
   test('with a structure instead of a text is null, and the structure is in `extra`', async ({ gateway, sandbox }) => {
     sandbox.answer({ body: success({ list: [{ messageid: '7', message: { text: 'Hello' } }] }) })
 

@@ -97,6 +97,17 @@ describe('The client', () => {
     expect(refused).toMatchObject({ code: 'unreadable-answer', status: 403, retry: 'no' })
   })
 
+  test.for([
+    [408, 'same-key'],
+    [429, 'same-key'],
+    [404, 'no'],
+  ] as const)('says of the status %i of a proxy: %s', async ([status, retry]) => {
+    const { fetch } = network(() => new Response('', { status }))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    expect(await problemOf(client.send(chat, hello, { attempts: 1 }))).toMatchObject({ status, outcome: 'unknown', retry })
+  })
+
   test.for(['', '<html>Please log in</html>', '"ok"'])('takes the success %j for an answer of something else', async text => {
     const { fetch } = network(page(text), page(text))
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })

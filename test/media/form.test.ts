@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,6 +6,18 @@ import { PassThrough } from 'node:stream'
 import { expect, test, vi } from 'vitest'
 import { openFolder } from '../../src/media/folder.ts'
 import { readForm } from '../../src/media/form.ts'
+
+test('a form whose caller left before it was read is refused', async ({ onTestFinished }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'form-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const source = new PassThrough()
+  source.destroy()
+  await once(source, 'close')
+  const headers = { 'content-type': 'multipart/form-data; boundary=b' }
+  const options = { store: await openFolder(folder), fields: [], files: ['file'], maxBytes: 1_000, totalMs: 600_000, stallMs: 600_000 }
+
+  await expect(readForm(source, headers, options)).rejects.toMatchObject({ code: 'request-timeout' })
+})
 
 test('a form that is cut while the store opens its file is refused, and leaves nothing', async ({ onTestFinished }) => {
   const folder = mkdtempSync(join(tmpdir(), 'form-'))

@@ -191,6 +191,17 @@ describe('POST …/files as a form', () => {
     expect((await fetched(String(sandbox.sent[0]?.fileurl))).bytes).toEqual(samples.png)
   })
 
+  test('that repeats a send whose outcome is unknown keeps the first file only', async ({ start, sandbox }) => {
+    const { gateway, folder } = await withFolder(start)
+    sandbox.answer({ fault: 'drop', method: 'sendfile' })
+    const post = () => postForm(gateway, files, [['file', samples.png]], { 'idempotency-key': 'file-3' })
+    const [first, again] = [await post(), await post()]
+
+    expect([first, again].map(({ status, json }) => [status, json.outcome])).toEqual(Array(2).fill([502, 'unknown']))
+    await expect.poll(() => namesIn(folder)).toHaveLength(1)
+    expect((await fetched(String(sandbox.sent[0]?.fileurl))).bytes).toEqual(samples.png)
+  })
+
   test('is one send however many come at once', async ({ start, sandbox }) => {
     const { gateway, folder } = await withFolder(start)
     const replies = await Promise.all(
