@@ -1,7 +1,7 @@
 /** One send that is ready to leave. `Sends.run` calls `admit` once before it records the send, and `run` once after. */
 export type SendAttempt = {
   /**
-   * Throws an `UpstreamError` if the send could not leave now, so that it need not be recorded.
+   * Throws if the send could not leave now, so that it need not be recorded: an `UpstreamError`, or the problem of a file that has gone.
    *
    * A key that is taken gets its stored result all the same.
    */

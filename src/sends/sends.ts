@@ -81,7 +81,7 @@ export class Sends {
   /**
    * Sends, or replays the result of an earlier request with the same key.
    *
-   * Throws the `UpstreamError` of `admit`, and these problems, which carry the send's id where there is one: `idempotency-key-in-use`,
+   * Throws what `admit` throws, and these problems, which carry the send's id where there is one: `idempotency-key-in-use`,
    * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, `ledger-changed`, the problem of a send that failed (now, or recorded earlier;
    * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded.
    */
