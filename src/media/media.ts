@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import { type Observe, unobserved } from '../events.ts'
 import { loadOnce } from '../lib/load-once.ts'
+import { ignoreErrors } from '../lib/repeat.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
 import { checkLength } from './announced.ts'
@@ -77,9 +78,7 @@ export class Media {
         throw asProblem(error)
       })
       const form = await readForm(source, headers, { store, ...parts, maxBytes, totalMs: uploadMs, stallMs })
-      const { discard } = form
-      form.discard = () => discard().finally(leave)
-      return form
+      return { ...form, discard: () => form.discard().finally(leave) }
     } catch (error) {
       leave()
       this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
@@ -185,10 +184,7 @@ export class Media {
 
   /** What was stored when this was last called, for metrics: they do not wait for the ledger. */
   report(): { files: number; bytes: number; maxBytes: number } {
-    this.#options.ledger.usage().then(
-      usage => Object.assign(this.#usage, usage),
-      () => {},
-    )
+    void ignoreErrors(this.#options.ledger.usage().then(usage => Object.assign(this.#usage, usage)))
     return { ...this.#usage, maxBytes: this.#options.maxTotalBytes }
   }
 
