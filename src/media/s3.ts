@@ -33,6 +33,9 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
     ...(region && { region }),
     ...(endpoint && { endpoint, forcePathStyle: true }),
   })
+  await client.config.region().catch(() => {
+    throw new MediaStoreError('failed', 'NoRegion') // the SDK's own error has no name
+  })
   const named = (id: string) => ({ Bucket: bucket, Key: `${prefix}${id}` })
   const timeout = (ms = callMs) => ({ abortSignal: AbortSignal.timeout(ms) })
 

@@ -147,6 +147,16 @@ describe('A media store in S3', () => {
     expect((await fetched(json.url)).bytes.equals(large)).toBe(true)
   })
 
+  test('says that it needs a region', async ({ start }) => {
+    vi.stubEnv('AWS_REGION', undefined).stubEnv('AWS_CONFIG_FILE', '/dev/null')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const gateway = await start({ env: { MEDIA_STORE: bucket.store.replace(/&region=.*/, '') } })
+    const { status } = await postForm(gateway, '/media', [['file', samples.png]])
+
+    expect(status).toBe(503)
+    expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ fault: 'NoRegion' })
+  })
+
   test('is full if a quota of its bucket is', async ({ start }) => {
     const gateway = await start({ env: { MEDIA_STORE: bucket.store } })
     bucket.state.page = '<Error><Code>XMinioAdminBucketQuotaExceeded</Code></Error>'
