@@ -401,7 +401,7 @@ export interface paths {
          *     |403|[insufficient-scope](/problems/insufficient-scope)|
          *     |404|[media-not-found](/problems/media-not-found)|
          *     |429|[rate-limited](/problems/rate-limited)|
-         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable)|
+         *     |503|[draining](/problems/draining), [store-unavailable](/problems/store-unavailable), [media-not-public](/problems/media-not-public)|
          */
         get: operations["getMedia"];
         put?: never;
@@ -1706,8 +1706,18 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `draining`, `store-unavailable` */
+        /** @description `draining`, `store-unavailable`, `media-not-public` */
         E503F: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `draining`, `store-unavailable` */
+        E503G: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -1778,7 +1788,7 @@ export interface components {
             };
         };
         /** @description `draining`, `upstream-out-of-credit`, `upstream-rate-limited`, `upstream-unreachable`, `overloaded`, `upstream-circuit-open`, `store-unavailable` */
-        E503G: {
+        E503H: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
@@ -2618,7 +2628,7 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404E"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2642,7 +2652,7 @@ export interface operations {
             401: components["responses"]["E401"];
             404: components["responses"]["E404F"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2668,7 +2678,7 @@ export interface operations {
             404: components["responses"]["E404F"];
             409: components["responses"]["E409B"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2706,7 +2716,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2768,7 +2778,7 @@ export interface operations {
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2841,7 +2851,7 @@ export interface operations {
             429: components["responses"]["E429C"];
             501: components["responses"]["E501B"];
             502: components["responses"]["E502"];
-            503: components["responses"]["E503G"];
+            503: components["responses"]["E503H"];
             504: components["responses"]["E504"];
             default: components["responses"]["Other"];
         };
@@ -2895,7 +2905,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2934,7 +2944,7 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -2991,7 +3001,7 @@ export interface operations {
             403: components["responses"]["E403"];
             404: components["responses"]["E404G"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -3033,7 +3043,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };
@@ -3074,7 +3084,7 @@ export interface operations {
             413: components["responses"]["E413"];
             415: components["responses"]["E415"];
             429: components["responses"]["E429"];
-            503: components["responses"]["E503F"];
+            503: components["responses"]["E503G"];
             default: components["responses"]["Other"];
         };
     };

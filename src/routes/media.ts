@@ -135,7 +135,7 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
   app.get(
     '/media/:id',
     {
-      config: ofOwner,
+      config: { ...ofOwner, errors: [...ofOwner.errors, 'media-not-public'] },
       schema: {
         operationId: 'getMedia',
         summary: 'A stored file of this caller',
