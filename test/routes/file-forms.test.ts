@@ -254,6 +254,7 @@ describe('an upload that is cut', () => {
 
     expect(answer).toMatch(/^HTTP\/1\.1 408 /)
     await expect.poll(() => namesIn(folder)).toEqual([])
+    expect(gateway.log.filter(({ msg }) => msg === 'media store failed')).toEqual([])
   })
 
   test('may take longer than another body, but not for ever', async ({ start }) => {

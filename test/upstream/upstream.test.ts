@@ -288,6 +288,23 @@ describe('what is not safe', () => {
 })
 
 describe('an account', () => {
+  test('reports the last answer, and accepted credentials only from what Afilnet says itself', async ({ upstream, sandbox }) => {
+    const ask = () => read(getUnreadMessages, chat, caller(upstream).context).catch(() => {})
+    const reports = []
+    for (const answer of [{ fault: 'drop' }, { status: 500 }, {}] as const) {
+      sandbox.answer(answer)
+      await ask()
+      const [{ lastAnswer, credentials } = expect.fail('no account')] = upstream.report()
+      reports.push([lastAnswer?.code, credentials.accepted])
+    }
+
+    expect(reports).toEqual([
+      [undefined, null],
+      ['upstream-error', null],
+      ['ok', true],
+    ])
+  })
+
   test('makes no body of an answer that is more than a quarter larger than an answer may be', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '2048' } })
     const rows = (count: number) => JSON.stringify({ status: 'SUCCESS', result: { list: Array(count).fill({}) } })
