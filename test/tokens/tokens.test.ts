@@ -1,4 +1,6 @@
 import { createSecretKey, hkdfSync, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { SignJWT } from 'jose'
 import { describe, expect, test as plain } from 'vitest'
 import type { Scope } from '../../src/access.ts'
@@ -158,4 +160,21 @@ test('a token neither settles nor cancels what another actor, or another chat, h
   expect((await gateway.get(`/sends/${queued}`)).json.state).toBe('queued')
   expect((await as(alice, 'DELETE', `/sends/${queued}`, {})).json.state).toBe('canceled')
   expect((await as(alice, 'POST', `/sends/${unknown}/settle`, { state: 'not_sent' })).json.state).toBe('not_sent')
+})
+
+test('a caller that leaves while its token is read keeps no call to Afilnet', async ({ start, sandbox }) => {
+  const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '60000' } })
+  const token = await issue(gateway)
+  sandbox.answer({ fault: 'silent', times: 1_000 })
+  const leaveAfter = (turns: number, socket: Socket): unknown =>
+    turns > 0 ? setImmediate(leaveAfter, turns - 1, socket) : socket.resetAndDestroy()
+  for (let turns = 0; turns < 40; turns++) {
+    const socket = gateway.open()
+    socket.write(`GET ${messages} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${token}\r\n\r\n`)
+    socket.once('connect', () => leaveAfter(turns, socket))
+    await once(socket, 'close')
+  }
+
+  const open = () => sandbox.calls.filter(({ closedByPeer }) => !closedByPeer)
+  await expect.poll(open, { timeout: 10_000 }).toEqual([])
 })
