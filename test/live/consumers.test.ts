@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
+import { StoreUnavailableError } from '../../src/store/store.ts'
 import { chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
 
 const never = new AbortController().signal
@@ -125,6 +126,17 @@ describe('A stream', () => {
 
     expect(stream.ended).toBe(true)
     expect(stream.blocks().at(-1)).toEqual({ retry: '1000' })
+  })
+
+  test('that the ledger could not open gives its place back, and the next one opens', async ({ start, store, openIn }) => {
+    let away = true
+    const open = (account: string) => (away ? Promise.reject(new StoreUnavailableError('io')) : store.log.open(account))
+    const live = start({ log: Object.assign(Object.create(store.log), { open }) })
+    const limited = { ...crm, rateLimit: { streams: 1 } }
+    await expect(openIn(live, limited)).rejects.toMatchObject({ code: 'store-unavailable' })
+    away = false
+
+    expect((await openIn(live, limited)).ended).toBe(false)
   })
 
   test('gets old events only as fast as it takes them, however many there are', async ({ live, openIn, append, afilnet }) => {
