@@ -130,7 +130,7 @@ const testWebhook = {
 
 /** A POST without a body has a content type from many clients (axios: a form's), which nothing could parse. */
 const withoutBody: preParsingHookHandler = ({ headers }, _, payload, done) => {
-  if (headers['content-length'] === '0') delete headers['content-type']
+  if ((headers['transfer-encoding'] ?? headers['content-length'] ?? '0') === '0') delete headers['content-type']
   done(null, payload)
 }
 

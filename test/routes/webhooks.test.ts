@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
-import { environment, test } from '../gateway.ts'
+import { canaries, environment, readAnswers, test } from '../gateway.ts'
 import { secret, startReceiver } from '../webhooks/receiver.ts'
 
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
@@ -40,6 +40,9 @@ describe('a configured webhook', () => {
       const tried = await gateway.request('/webhooks/default/test', { method: 'POST', headers: { 'content-type': type }, body })
       expect(tried).toMatchObject({ status: 200, json: { status: 204 } })
     }
+    const bare = `POST /webhooks/default/test HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n`
+    const tried = await gateway.raw(`${bare}Content-Type: application/json\r\nConnection: close\r\n\r\n`)
+    expect(readAnswers(tried), 'as curl -X POST sends it, without a length').toMatchObject([{ status: 200 }])
     expect((await gateway.post('/webhooks/default/redrive', { after: items[0].id })).status).toBe(202)
     await eventually(async () => expect((await gateway.get('/webhooks/default/deliveries?limit=5')).json).toEqual({ items: [] }))
     expect((await gateway.post('/webhooks/default/redrive', { after: 'x' })).json).toMatchObject({ code: 'invalid-request' })
