@@ -1,5 +1,6 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { existsSync, rmdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Config } from '../../config/config.ts'
 import { isMediaPublic } from '../../config/describe.ts'
@@ -50,7 +51,7 @@ async function withProbe<T>(place: MediaPlace, ledger: MediaLedger, use: (row: M
   const names = { id: randomUUID(), token: randomBytes(32).toString('base64url'), owner: 'doctor', name: 'probe.txt' }
   const about = { type: 'document', contentType: 'text/plain', bytes: content.length, sha256: hash('sha256', content) }
   const row = { ...names, ...about, createdAt: now, expiresAt: now + 60_000 }
-  const isNew = place.kind === 'folder' && !existsSync(place.path)
+  const made = place.kind === 'folder' ? missing(place.path) : []
   const store = await openBytes(place)
   try {
     const draft = await store.draft(Readable.from([content]))
@@ -60,14 +61,16 @@ async function withProbe<T>(place: MediaPlace, ledger: MediaLedger, use: (row: M
   } finally {
     await within(verbMs, ledger.remove([row.id])).catch(() => {}) // the sweeper deletes it later
     await store.remove(row.id).catch(() => {})
-    if (isNew) removeIfEmpty(place.path)
+    removeEmpty(made)
   }
 }
 
-/** The folder is the gateway's to make: the doctor may be another user. */
-function removeIfEmpty(folder: string) {
+/** A folder and those above it that are not there, it first: they are the gateway's to make, since the doctor may be another user. */
+const missing = (folder: string): string[] => (existsSync(folder) ? [] : [folder, ...missing(dirname(folder))])
+
+function removeEmpty(folders: string[]) {
   try {
-    rmdirSync(folder)
+    for (const folder of folders) rmdirSync(folder)
   } catch {} // a caller has stored something meanwhile
 }
 

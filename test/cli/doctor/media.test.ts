@@ -28,7 +28,7 @@ describe('files', () => {
     const gateway = await start({ env })
     const report = await examine({ env: { ...env, MEDIA_URL: gateway.url } })
     const elsewhere = await examine({ env: { ...env, MEDIA_URL: `${gateway.url}/elsewhere` } })
-    const otherStore = await examine({ env: { ...env, MEDIA_URL: gateway.url, MEDIA_STORE: `file:${join(dir, 'other')}` } })
+    const otherStore = await examine({ env: { ...env, MEDIA_URL: gateway.url, MEDIA_STORE: `file:${join(dir, 'other', 'media')}` } })
     await gateway.drain()
     const ended = await examine({ env: { ...env, MEDIA_URL: gateway.url } })
 
