@@ -89,7 +89,9 @@ export const ProblemBody = Type.Object(
     retry: oneOf(['yes', 'same-key', 'no'], {
       description: 'Whether repeating the request is safe and of use; `same-key`: only with the same Idempotency-Key',
     }),
-    requestId: Type.String({ description: '`X-Request-Id`, which the log has too; of a stored result, that of the first request' }),
+    requestId: Type.String({
+      description: '`X-Request-Id`, also in the log; of a stored result, of the request that ended it, or `sendId`',
+    }),
     upstreamCode: Type.Optional(Type.String({ description: "Afilnet's own code", examples: ['CHAT_NOT_FOUND'] })),
     sendId: Type.Optional(
       Type.String({ format: 'uuid', description: 'The send, for `GET /sends/{id}`; there as soon as it is in the ledger' }),
