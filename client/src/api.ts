@@ -801,7 +801,7 @@ export interface components {
              * @enum {string}
              */
             retry: "yes" | "same-key" | "no";
-            /** @description `X-Request-Id`, which the log has too; of a stored result, that of the first request */
+            /** @description `X-Request-Id`, also in the log; of a stored result, of the request that ended it, or `sendId` */
             requestId: string;
             /**
              * @description Afilnet's own code
