@@ -8,7 +8,7 @@ import type { Session } from './session.ts'
 type QueueVerbs = Pick<Store, 'takeDue' | 'pendingOf' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
 
 /** The verbs of the queue on a server. */
-export function createQueue({ read, write, confirmedWrite }: Session, ledger: LedgerWatch): QueueVerbs {
+export function createQueue({ read, readToWrite, write, confirmedWrite }: Session, ledger: LedgerWatch): QueueVerbs {
   /** A replica must know what was taken: after a failover it would be queued again, and sent twice. */
   async function confirm(due: readonly DueSend[]) {
     try {
@@ -31,7 +31,7 @@ export function createQueue({ read, write, confirmedWrite }: Session, ledger: Le
       return { due, expired, ...(nextAt !== '' && { nextAt: Number(nextAt) }) }
     },
     async pendingOf(owner) {
-      const found = (await read(queueScripts.pendingOf, owner)) as [Reply, number][] // as above
+      const found = (await readToWrite(queueScripts.pendingOf, owner)) as [Reply, number][] // as above
       return found.map(([row, attempts]) => ({ row: toRow(row), attempts }))
     },
     async requeue({ id }, nextAt, attempts) {

@@ -18,6 +18,7 @@ import { queueContract } from '../queue-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, remoteStore, unavailable } from '../stores.ts'
 import { noServer, type Server, startServer } from './server.ts'
+import { openSwitch } from './switch.ts'
 
 /** A store with the warnings and faults that it reported, closed at the end of the test. */
 async function open(url: string, over: Partial<ValkeyOptions> = {}) {
@@ -689,6 +690,30 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toContain('connected_slaves:0')
       await back(store)
       expect(await store.claim(send()), 'none left to wait for').toEqual({ claimed: true })
+    })
+
+    test('that took over lets nobody queue again what runs there, although a connection still reads from the primary before', async () => {
+      const primary = await start()
+      const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+      await following(primary)
+      const { url, leadTo, cut } = await openSwitch(primary.port)
+      const { store } = await open(url)
+      const row = send({ dueAt: 1_000, expiresAt: 9_000 })
+      await store.claim(row, undefined, 'key.body')
+      replica.cli('REPLICAOF', 'NO', 'ONE')
+      await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toContain('connected_slaves:0')
+      const { store: former } = await open(primary.url())
+      const take = async (from: Store, owner: string) => (await from.takeDue(owner, 10)).due.map(({ row: { id } }) => id)
+      expect(await take(former, 'first')).toEqual([row.id])
+      await back(store)
+      leadTo(replica.port)
+      cut('writer')
+      const { store: other } = await open(replica.url())
+      expect(await take(other, 'second')).toEqual([row.id])
+      await back(store)
+      for (const one of await store.pendingOf('first')) await store.requeue(one.row, 1_000, one.attempts)
+
+      expect(await take(other, 'second')).toEqual([])
     })
   })
 })
