@@ -28,7 +28,7 @@ export function createLive(writer: Thread, reader: Thread): EventStore & { logge
   }
   const log: EventLog = {
     open: account => writer.call('openLog', [account]),
-    accounts: () => reader.call('logAccounts', []),
+    accounts: () => writer.call('logAccounts', []), // every gateway asks, which should not start the other thread
     append(account, { lease, states = [], events }) {
       const flat = events.map(event => [event.destination, JSON.stringify(event)] as [string | null, string])
       return writer.call('append', [account, { ...(lease && { lease }), states, events: flat }])

@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { storeContract } from '../contract.ts'
 import { queueContract } from '../queue-contract.ts'
@@ -50,6 +50,21 @@ describe('the worker', () => {
     expect(await store.claim(send())).toEqual({ claimed: true })
     expect(await store.find(crm, row.id)).toMatchObject({ state: 'pending' })
     expect(states).toEqual(['worker', 'ok'])
+  })
+
+  test('does alone what every gateway asks now and then', async ({ open }) => {
+    let born = 0
+    const count = () => void born++
+    process.on('worker', count)
+    onTestFinished(() => void process.off('worker', count))
+    const store = await open()
+    await store.backlog()
+    await store.deleteExpired()
+    await store.log.trim(1_000, 'unused')
+    await store.log.accounts()
+    await store.deliveries.deleteFailed(1_000)
+
+    expect(born).toBe(1)
   })
 })
 
