@@ -71,6 +71,7 @@ export class AccountEvents {
     const until = performance.now() + waitMs
     const waits = () => items.length === 0 && performance.now() < until && !ended.aborted
     for (let scanned = 0; scanned < mostScanned || waits(); ) {
+      const known = feed.last // the last events before it may have been erased
       const entries = await feed.read(position)
       scanned += entries.length
       for (const entry of entries) {
@@ -80,7 +81,7 @@ export class AccountEvents {
       }
       if (entries.length > 0) continue
       if (!waits()) break
-      await this.#news(until - performance.now(), ended, () => feed.isClosed || feed.last > position)
+      await this.#news(until - performance.now(), ended, () => feed.isClosed || feed.last > known)
       if (ended.aborted) break
       if (feed.isClosed) throw new LogReplacedError() // nobody tells of news any more
     }

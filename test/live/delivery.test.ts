@@ -264,6 +264,32 @@ describe('a list', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'store-unavailable' })
   })
 
+  test('waits at the end of a log whose last events were erased, and reads it no more than any other', async ({
+    start,
+    store,
+    append,
+    afilnet,
+  }) => {
+    let reads = 0
+    const read: typeof store.log.read = (...args) => {
+      reads++
+      return store.log.read(...args)
+    }
+    const live = start({ log: { ...store.log, read } })
+    afilnet.list = ['1', '2', '3'].map(id => message(id))
+    await append(created('1'), created('2'))
+    const first = await live.list(crm, { ...list, limit: 1 }, never)
+    await store.forget(chat.destination)
+    reads = 0
+    const second = await live.list(crm, { ...list, waitMs: 200, after: cursorOf(first.nextCursor) }, never)
+    expect(second.items).toEqual([])
+    expect(reads).toBeLessThan(10)
+    await append(created('3'))
+
+    const third = await live.list(crm, { ...list, waitMs: 30_000, after: cursorOf(second.nextCursor) }, never)
+    expect(itemsOf(third).map(({ messageId }) => messageId)).toEqual(['3'])
+  })
+
   test('answers the problem of the read while Afilnet cannot be read', async ({ live, append, afilnet }) => {
     afilnet.error = new Error('away')
     await append(created('1'))
