@@ -39,7 +39,9 @@ export function createThread(chat: Chat, { gateway, outbox, onChange, onArrival,
     const first = items[0] && idOf(items[0])
     const at = messages.findIndex(one => idOf(one) === first)
     if (at < 0) older = previousCursor
-    messages = [...messages.slice(0, Math.max(at, 0)), ...items, ...since]
+    messages = [...messages.slice(0, Math.max(at, 0)), ...items]
+    if (since.some(mayBeOlder)) void load()
+    else messages = [...messages, ...since]
     onChange()
   }
 
@@ -61,11 +63,15 @@ export function createThread(chat: Chat, { gateway, outbox, onChange, onArrival,
     const at = messages.findIndex(known => idOf(known) === idOf(message))
     if (at >= 0) messages = messages.with(at, message)
     else if (type === 'message.created') {
-      messages = [...messages, message].sort((a, b) => (a.datetime ?? '').localeCompare(b.datetime ?? ''))
       if (direction === 'in') onArrival(message)
+      if (mayBeOlder(message)) return void load()
+      messages = [...messages, message].sort((a, b) => (a.datetime ?? '').localeCompare(b.datetime ?? ''))
     }
     onChange()
   }
+
+  /** Whether a message may be on a page that is not read yet. Of a burst in one second, only the list knows the order. */
+  const mayBeOlder = ({ datetime }: Message) => older !== undefined && (datetime ?? '') <= (messages[0]?.datetime ?? '')
 
   async function follow() {
     const client = await gateway()
