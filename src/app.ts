@@ -109,7 +109,7 @@ export type AppOptions = {
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, tokens, state, count, observe, lifecycle, tracing } = options
+  const { config, upstream, tokens, count, observe, lifecycle, tracing } = options
   const timeouts = { ...usualTimeouts, ...options.timeouts }
   const base = baseOf(config)
   const mistakes = createMistakeCounter(count)
@@ -165,12 +165,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.server.on('connect', (request, socket) => rawAnswers.onConnect(app, request, socket as Socket)) // of a TCP listener
   // Node answers an unknown Expect with a bare 417; here it goes the way of every request.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  const sweep = setInterval(() => {
+  repeatUntilClose(app, timeouts.checkEveryMs, () => {
     slowReaders.closeSlowConnections()
     endSlowRequests(app, connections, timeouts.requestMs)
     connections.closeIdle()
-  }, timeouts.checkEveryMs).unref()
-  app.addHook('onClose', async () => clearInterval(sweep))
+  })
 
   for (const schema of sharedSchemas) app.addSchema(schema)
   await app.register(errorHandler, {
@@ -186,15 +185,19 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })
-  await app.register(health, { lifecycle, state })
-
   await registerResources(app, options, base)
   return app
 }
 
+function repeatUntilClose(app: FastifyInstance, ms: number, work: () => void) {
+  const timer = setInterval(work, ms).unref()
+  app.addHook('onClose', async () => clearInterval(timer))
+}
+
 async function registerResources(app: FastifyInstance, options: AppOptions, base: string) {
-  const { config, sends, seal, media, live, tokens, webhooks = () => undefined } = options
+  const { config, sends, seal, media, live, tokens, lifecycle, state, webhooks = () => undefined } = options
   const route = { sends, base, keyRequired: config.idempotencyRequired, seal }
+  await app.register(health, { lifecycle, state })
   await app.register(landing, { base, docs: config.docs })
   await app.register(problemPages, { base })
   await app.register(me)

@@ -83,7 +83,7 @@ export class AccountEvents {
       if (!waits()) break
       await this.#news(until - performance.now(), ended, () => feed.isClosed || feed.last > known)
       if (ended.aborted) break
-      if (feed.isClosed) throw new LogReplacedError() // nobody tells of news any more
+      if (feed.isClosed) throw new LogReplacedError() // it announces no news any more
     }
     return { items, position }
   }

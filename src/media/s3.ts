@@ -41,25 +41,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
 
   return {
     async draft(source) {
-      const handle = await safely(openNameless())
-      let isOpen = true
-      const discard = async () => {
-        if (!isOpen) return
-        isOpen = false
-        await handle.close().catch(() => {})
-      }
-      let size = 0
-      try {
-        await pipeline(source, async chunks => {
-          for await (const chunk of chunks as AsyncIterable<Buffer>) {
-            await safely(handle.appendFile(chunk)) // a disk that fills may take a part of it without an error
-            size += chunk.length
-          }
-        })
-      } catch (error) {
-        await discard()
-        throw error
-      }
+      const { handle, size, discard } = await spool(source)
       return {
         read: (start, length) => safely(bytesAt(handle, start, length)),
         async commit(id) {
@@ -109,6 +91,30 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
     },
     async tidy() {},
   }
+}
+
+/** Writes an upload to a file without a name; `discard` deletes the file, and may be called again. */
+async function spool(source: Readable) {
+  const handle = await safely(openNameless())
+  let isOpen = true
+  const discard = async () => {
+    if (!isOpen) return
+    isOpen = false
+    await handle.close().catch(() => {})
+  }
+  let size = 0
+  try {
+    await pipeline(source, async chunks => {
+      for await (const chunk of chunks as AsyncIterable<Buffer>) {
+        await safely(handle.appendFile(chunk)) // a disk that fills may take a part of it without an error
+        size += chunk.length
+      }
+    })
+  } catch (error) {
+    await discard()
+    throw error
+  }
+  return { handle, size, discard }
 }
 
 /** A file that is gone as soon as it is closed, or as the process dies. */

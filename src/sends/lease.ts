@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { ignoreErrors, repeat } from '../lib/repeat.ts'
-import { type Outcome, type SendRef, type Settlement, type Store, within } from '../store/store.ts'
+import { type Outcome, type SendRef, type SendRow, type Settlement, type Store, within } from '../store/store.ts'
 
 /** The lease of this process in the store, and the outcomes that the store has not taken yet. */
 export type Lease = {
@@ -53,6 +53,7 @@ type Waiting = {
 export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock, onExpired }: LeaseOptions): Lease {
   const owner = randomUUID()
   const waiting = new Map<string, Waiting>()
+  const forget = (entry: Waiting) => waiting.get(entry.send.id) === entry && waiting.delete(entry.send.id)
   // A send takes three timeouts at most: claim, call and record. A process that was stopped gets two more checks.
   const maxSightings = 2 + Math.ceil((3 * timeoutMs) / (beatsPerCheck * heartbeatMs))
   let sightings = new Map<string, number>()
@@ -89,17 +90,10 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
 
   async function settle(entry: Waiting, now: number) {
     const { settled, row } = await within(timeoutMs, entry.write(store))
-    // The claim of what is absent has got through to no store: beyond half of the room it makes way for the claims of the next outage.
-    const isNeedless = !row && entry.outcome?.state === 'not_sent' && waiting.size > maxWaiting / 2
     // A send that the queue has handed out is queued again by the worker, and can be taken back then.
-    const keepMs = isNeedless ? 0 : row && !entry.outcome ? pendingKeepMs : absentKeepMs // without an outcome it queues a send again
-    const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < keepMs
+    const mayChange = !settled && (row === undefined || row.state === 'pending') && now - entry.since < keepMsOf(entry, row, waiting.size)
     if (mayChange) entry.dueAt = row ? now : now + absentRetryMs
     else setImmediate(forget, entry) // an answer of the store that is as old may not have been looked at yet
-  }
-
-  function forget(entry: Waiting) {
-    if (waiting.get(entry.send.id) === entry) waiting.delete(entry.send.id)
   }
 
   return {
@@ -118,11 +112,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
     isWithdrawn: id => waiting.get(id)?.withdraws === true,
     async requeue({ caller, account, id }, nextAt, attempts) {
       const send = { caller, account, id }
-      const write = async (to: Store): Promise<Settlement> => {
-        if (await to.requeue(send, nextAt, attempts)) return { settled: true }
-        const row = await to.find(send, id) // if there is none, this is another ledger
-        return { settled: row !== undefined && row.state !== 'pending', ...(row && { row }) }
-      }
+      const write = (to: Store) => requeueIn(to, send, nextAt, attempts)
       const { settled } = await within(timeoutMs, write(store)).catch(() => ({ settled: false }))
       if (settled) return
       const since = performance.now()
@@ -138,6 +128,19 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
       await ignoreErrors(within(timeoutMs, store.release(owner)))
     },
   }
+}
+
+/** How long an outcome is offered to a store that does not take it. */
+function keepMsOf({ outcome }: Waiting, row: SendRow | undefined, waiting: number): number {
+  if (row) return outcome ? absentKeepMs : pendingKeepMs // without an outcome it queues a send again
+  // The claim of what is absent has reached no store: beyond half of the room it makes way for the claims of the next outage.
+  return outcome?.state === 'not_sent' && waiting > maxWaiting / 2 ? 0 : absentKeepMs
+}
+
+async function requeueIn(store: Store, send: SendRef, nextAt: number, attempts: number): Promise<Settlement> {
+  if (await store.requeue(send, nextAt, attempts)) return { settled: true }
+  const row = await store.find(send, send.id) // if there is none, this is another ledger
+  return { settled: row !== undefined && row.state !== 'pending', ...(row && { row }) }
 }
 
 /** By then the POST is answered; what was not sent was no send to its caller. */

@@ -40,7 +40,7 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
   let delayMs = 0 // before the next try; 0 while the sink takes lines
   let timer: NodeJS.Timeout | undefined
   let reported = 0
-  let waiters: (() => void)[] = []
+  const waiters: (() => void)[] = []
 
   const destination: LogDestination = {
     dropped: 0,
@@ -107,9 +107,7 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
       reported = destination.dropped
       destination.onResumed(dropped)
     }
-    const waiting = waiters
-    waiters = []
-    for (const resolve of waiting) resolve()
+    for (const resolve of waiters.splice(0)) resolve()
   }
 
   return destination

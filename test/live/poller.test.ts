@@ -219,7 +219,7 @@ describe('The poller', () => {
       .toMatchObject([{ type: 'gap', platform: 'whatsapp', platformId: '100', destination: null, reason: 'channel-unreadable' }])
   })
 
-  test('says so of the time in which nobody polled, and nothing of a channel that is only quiet', async ({ startPolling }) => {
+  test('reports a gap for the time without polling, and none for a quiet channel', async ({ startPolling }) => {
     const clock = settableClock()
     const first = await startPolling({ ...watched, keepMs: hour })
     for (; clock.aheadMs < 1.5 * hour; clock.aheadMs += hour / 6) await quiet(first)

@@ -72,7 +72,7 @@ describe('The sweeper', () => {
     const old = await keep()
     expect(
       [path, join(path, old)].map(of => statSync(of).mode & 0o777),
-      'nobody else reads them',
+      'no other user reads them',
     ).toEqual([0o700, 0o600])
     const needed = await keep()
     await ledger.keepUntil([needed], Date.now() + 5 * hour)

@@ -111,6 +111,18 @@ const test = base.extend<Fixtures>({
     }),
 })
 
+/** Counts how often the worker has looked for what it was given. */
+function countLooks(store: Store) {
+  const { pendingOf } = store
+  const looks = { count: 0 }
+  store.pendingOf = async owner => {
+    const found = await pendingOf(owner)
+    looks.count++
+    return found
+  }
+  return looks
+}
+
 /** With a ledger in a file, which hangs for as long as another process writes. */
 const testOfFile = test.extend<Pick<Fixtures, 'place'>>({
   // biome-ignore lint/correctness/noEmptyPattern: as above
@@ -138,24 +150,19 @@ describe('A queue whose store loses an answer', () => {
     store,
     work,
   }) => {
-    const { takeDue, pendingOf } = store
+    const { takeDue } = store
     const slow = Promise.withResolvers<void>()
     let calls = 0
-    let looked = 0
+    const looks = countLooks(store)
     store.takeDue = async (...args) => {
       if (++calls > 1) return { due: [], expired: [] }
       await slow.promise
       Object.assign(store, { takeDue })
       return takeDue(...args)
     }
-    store.pendingOf = async owner => {
-      const found = await pendingOf(owner)
-      looked++
-      return found
-    }
     patience.timeoutMs = 300
     work(7)
-    await eventually(() => expect(looked).toBeGreaterThan(0))
+    await eventually(() => expect(looks.count).toBeGreaterThan(0))
     const id = await queue('first')
     slow.resolve()
 
@@ -166,22 +173,17 @@ describe('A queue whose store loses an answer', () => {
   testOfFile(
     'sends what a ledger that hangs gives after the worker was refused and has looked',
     async ({ place, queue, sends, sent, store, work }) => {
-      const { takeDue, pendingOf } = store
+      const { takeDue } = store
       const other = new DatabaseSync(place.path, { timeout: 1_000 })
-      let looked = 0
+      const looks = countLooks(store)
       store.takeDue = (...args) => {
         other.exec('BEGIN IMMEDIATE')
         Object.assign(store, { takeDue })
         return takeDue(...args)
       }
-      store.pendingOf = async owner => {
-        const found = await pendingOf(owner)
-        looked++
-        return found
-      }
       const id = await queue('first')
       work(7)
-      await eventually(() => expect(looked).toBeGreaterThan(1))
+      await eventually(() => expect(looks.count).toBeGreaterThan(1))
       other.close()
 
       await eventually(async () => expect((await sends.find(crm, id)).state).toBe('accepted'))
@@ -228,18 +230,13 @@ describe('A queue that hands a send out again', () => {
     store,
     work,
   }) => {
-    const { takeDue, pendingOf } = store
+    const { takeDue } = store
     let handedOut = 0
-    let looked = 0
+    const looks = countLooks(store)
     store.takeDue = async (...args) => {
       const answer = await takeDue(...args)
       if (answer.due.length > 0 && ++handedOut === 2) throw new StoreUnavailableError('io')
       return answer
-    }
-    store.pendingOf = async owner => {
-      const found = await pendingOf(owner)
-      looked++
-      return found
     }
     refusals.push(new Problem('upstream-unreachable'))
     lost.set('requeue', Number.POSITIVE_INFINITY)
@@ -247,7 +244,7 @@ describe('A queue that hands a send out again', () => {
     onTestFinished(() => void vi.useRealTimers())
     work(7)
     const id = await queue('first')
-    await eventually(() => expect(looked).toBeGreaterThan(0))
+    await eventually(() => expect(looks.count).toBeGreaterThan(0))
     lost.delete('requeue')
     vi.advanceTimersByTime(10_000) // for so long the end of the attempt before is offered
 

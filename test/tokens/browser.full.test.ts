@@ -56,8 +56,8 @@ const hears = (page: Page, url: string, options: object = {}) =>
 
 test('The backend of a page answers 503 while the gateway is away, and lives on', async ({ folder }) => {
   writeFileSync(join(folder, 'bff.mjs'), blockOf('js'))
-  const [port, nobody] = [await freePort(), await freePort()]
-  const env = { GATEWAY: `http://127.0.0.1:${nobody}`, KEY: canaries.key, PORT: String(port) }
+  const [port, closedPort] = [await freePort(), await freePort()]
+  const env = { GATEWAY: `http://127.0.0.1:${closedPort}`, KEY: canaries.key, PORT: String(port) }
   const backend = spawn(process.execPath, ['bff.mjs'], { cwd: folder, env, stdio: 'ignore' })
   onTestFinished(() => void backend.kill())
   const ask = async () => (await fetch(`http://127.0.0.1:${port}/token`).catch(() => undefined))?.status

@@ -11,7 +11,7 @@ type Args = (string | number)[]
 export type Session = {
   /** What a script that reads answers. */
   read(script: Script, ...args: Args): Promise<Reply>
-  /** The same on the connection that writes. While one server takes over from another, the two connections may lead to different ones. */
+  /** The same on the connection that writes. During a failover, the two connections may lead to different servers. */
   readToWrite(script: Script, ...args: Args): Promise<Reply>
   /** What a script that writes answers; confirmed writes reject unless a replica has them, where there is one. */
   write(script: Script, ...args: Args): Promise<Reply[]>

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** Leads to a server, and new connections to another one as soon as that is told. `cut` ends those that have written, or all. */
+/** A proxy in front of a server; `leadTo` sends new connections to another one, and `cut` closes those that have written, or all. */
 export async function openSwitch(port: number) {
   const open = new Map<Socket, { writes: boolean }>()
   let target = port

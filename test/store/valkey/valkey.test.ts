@@ -692,7 +692,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await store.claim(send()), 'none left to wait for').toEqual({ claimed: true })
     })
 
-    test('that took over lets nobody queue again what runs there, although a connection still reads from the primary before', async () => {
+    test('that took over keeps what runs there from being queued again, although a connection still reads from the old primary', async () => {
       const primary = await start()
       const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
       await following(primary)
