@@ -94,7 +94,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   lib: {
     files: ['src/lib/**', 'src/access.ts', 'src/version.ts'],
     ours: ['src/lib/**'],
-    packages: ['@sinclair/typebox', 'fastest-levenshtein'],
+    packages: ['@sinclair/typebox', 'fastest-levenshtein', 'undici'],
   },
   problem: { files: ['src/problem/**'], ours: ['src/lib/**', 'src/afilnet/faults.ts'], packages: ['@sinclair/typebox'] },
   afilnet: {
@@ -143,7 +143,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   webhooks: {
     files: ['src/webhooks/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/version.ts', 'src/problem/**', 'src/store/{store,deliveries,event-log}.ts'],
-    packages: ['standardwebhooks', 'undici'],
+    packages: ['standardwebhooks'],
   },
   telemetry: {
     files: ['src/telemetry/**'],
@@ -231,6 +231,12 @@ describe('The import rules', () => {
     const importers = sources.filter(path => /^(import|export) (?!type )[^'"]* from 'node:https?'/m.test(read(path)))
 
     expect(importers.filter(path => !path.startsWith('src/sandbox/'))).toEqual([])
+  })
+
+  test('only lib/undici.ts imports undici at run time, whose index loads five times as much', () => {
+    const importers = sources.filter(path => /^(import|export) (?!type )[^'"]* from 'undici\b/m.test(read(path)))
+
+    expect(importers).toEqual(['src/lib/undici.ts'])
   })
 
   test('no files import each other in a circle, not even types', () => {

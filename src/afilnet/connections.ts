@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
-import { Client, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { maxOpenFiles } from '../lib/open-files.ts'
+import { Client } from '../lib/undici.ts'
 import type { Connector } from './connector.ts'
 import type { WireRequest } from './transports.ts'
 

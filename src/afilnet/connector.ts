@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
-import { buildConnector, Client } from 'undici'
+import { buildConnector, Client } from '../lib/undici.ts'
 
 /** Opens a connection to Afilnet: TLS sessions and the way through a proxy are shared by all connections of an account. */
-export type Connector = buildConnector.connector
+export type Connector = ReturnType<typeof buildConnector>
 
 /** Connects directly, or through a CONNECT tunnel of the proxy. */
 export function createConnector(timeoutMs: number, proxyUrl?: URL): Connector {

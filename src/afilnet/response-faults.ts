@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { errors } from 'undici'
 import { retryAfterMs } from '../lib/retry-after.ts'
+import { errors } from '../lib/undici.ts'
 import { type Fault, failures, faults } from './faults.ts'
 
 /** What an HTTP status says, whatever the body. */

@@ -1,4 +1,4 @@
-import { Client } from 'undici'
+import { Client } from '../lib/undici.ts'
 import type { Connector } from './connector.ts'
 import { decodeContent } from './response-body.ts'
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
-import { Pool } from 'undici'
+import { Pool } from '../lib/undici.ts'
 import { version } from '../version.ts'
 import type { Clock, WebhookConfig } from './ports.ts'
 

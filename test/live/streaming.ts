@@ -4,7 +4,7 @@ import { canaries, type TestGateway } from '../gateway.ts'
 import { blocksOf } from './delivery.ts'
 
 /** A stream over a socket of its own: its head, its blocks so far, and whether the gateway has ended it. */
-export function openStream(gateway: TestGateway, headers: Record<string, string> = {}, query = '') {
+export function openStream(gateway: Pick<TestGateway, 'url'>, headers: Record<string, string> = {}, query = '') {
   const { hostname, port } = new URL(gateway.url)
   const socket = connect(Number(port), hostname)
   const taken = { head: '', text: '', ended: false, socket, blocks: () => blocksOf(taken.text) }
