@@ -69,6 +69,7 @@ function startGateway({ port, upstream, folder, nodeFlags = [], output, core = '
     ADMIN_PORT: '0',
     STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
     LOG_LEVEL: 'info',
+    NODE_COMPILE_CACHE: join(here, '../node_modules/.cache/compile'), // as `npm start` has it
     ...more,
   }
   return start(core, [process.execPath, ...heapFlags, ...nodeFlags, join(here, '..', entry)], env, output)

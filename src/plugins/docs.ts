@@ -1,17 +1,17 @@
 import { Readable } from 'node:stream'
-import { fastifySwagger } from '@fastify/swagger'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Operation } from '../afilnet/operations.ts'
 import { isNamed } from '../lib/if-none-match.ts'
 import { loadOnce } from '../lib/load-once.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
-import { version } from '../version.ts'
-import { description } from './openapi-description.ts'
-import { createDocument } from './openapi-document.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** The OpenAPI document of the routes, once the app is ready. */
+    openapi: () => Promise<object>
+  }
   interface FastifyContextConfig {
     /** The operation of Afilnet behind the route; the API document lists its errors. */
     operation?: Operation
@@ -22,45 +22,21 @@ declare module 'fastify' {
   }
 }
 
-/** Tools want an absolute URL; no server listens at this one. */
-const exampleUrl = 'https://your-gateway.invalid'
-
 type DocsOptions = { publicUrl: URL | undefined; base: string; serve: boolean }
 
-/** The OpenAPI document, made from the routes and the tables of errors, and Swagger UI on top. */
+/** The OpenAPI document, made of the routes and the tables of errors with the first request for it, and Swagger UI on top. */
 export const docs = fp<DocsOptions>(async function docs(app, { publicUrl, base, serve }) {
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', route => void routes.push(route))
   // Of the examples, the base is part of what the gateway sends. The links are to the same server, as the page is.
   const links = publicUrl?.pathname.replace(/\/$/, '') ?? ''
-  const document = createDocument(base, links)
-  await app.register(fastifySwagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: { title: 'Afilnet gateway', version, description: description(links), license: { name: 'MIT', identifier: 'MIT' } },
-      servers: [
-        { url: base || exampleUrl, description: base ? 'This gateway' : 'Replace with the URL of your gateway, or set PUBLIC_URL' },
-      ],
-      tags: [
-        { name: 'Chats', description: 'Channels, conversations and their messages' },
-        { name: 'Sends', description: 'Messages and files to a conversation' },
-        { name: 'Files', description: 'Files of your own' },
-        { name: 'Webhooks', description: 'Endpoints of yours that get events' },
-        { name: 'Events', description: 'What happens in conversations, as it happens' },
-        { name: 'Gateway', description: 'The gateway itself' },
-      ],
-      security: [{ apiKey: [] }],
-      components: {
-        securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'The API key of a caller, never the Afilnet password' } },
-      },
-    },
-    refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json.$id ?? `schema-${i}`) },
-    transform: document.transform,
-    transformObject: document.transformObject as never, // it returns the document that it was given
-  })
+  const document = loadOnce(async () => (await import('./openapi-document.ts')).createDocument(routes, app.getSchemas(), base, links))
+  app.decorate('openapi', document)
   if (!serve) return
 
   app.get('/openapi.json', { config: { scope: 'public' }, schema: { hide: true } }, async (_, reply) => {
     reply.header('cache-control', 'no-cache')
-    return app.swagger()
+    return document()
   })
   servePage(app, publicUrl, base)
 })
@@ -73,7 +49,7 @@ function servePage(app: FastifyInstance, publicUrl: URL | undefined, base: strin
     'cross-origin-opener-policy': 'same-origin',
     'cache-control': 'no-cache',
   }
-  const page = loadOnce(async () => (await import('./docs-page.ts')).createDocsPage(app.swagger(), base))
+  const page = loadOnce(async () => (await import('./docs-page.ts')).createDocsPage(await app.openapi(), base))
   const answer = async (request: FastifyRequest, reply: FastifyReply) => {
     reply.headers(headers)
     const { '*': file } = request.params as { '*'?: string }
@@ -105,5 +81,5 @@ function shallow(value: unknown, level = 0): string {
 /** The document as text, the way the repository keeps it. */
 export async function openapiText(app: FastifyInstance): Promise<string> {
   await app.ready()
-  return `${shallow(app.swagger())}\n`
+  return `${shallow(await app.openapi())}\n`
 }

@@ -1,5 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { FastifySchema, RouteOptions } from 'fastify'
+import { fastifySwagger } from '@fastify/swagger'
+import Fastify, { type FastifySchema, type RouteOptions } from 'fastify'
+import { version } from '../version.ts'
+import { description } from './openapi-description.ts'
 import { type DocumentedRoute, errorTable } from './openapi-errors.ts'
 import { type Parameter, parametersOf, type Schema, shareParameters } from './openapi-parameters.ts'
 import { createErrorResponses, headers, headersOf } from './openapi-responses.ts'
@@ -21,8 +24,55 @@ type OpenApiDocument = {
   components: { schemas: Record<string, Schema> } & Record<string, object>
 }
 
-/** Completes the document that Fastify makes of the routes: the errors of each operation, examples, headers and a table for people. */
-export function createDocument(base: string, links: string) {
+/** Tools want an absolute URL; no server listens at this one. */
+const exampleUrl = 'https://your-gateway.invalid'
+
+/**
+ * Makes the OpenAPI document of routes and the schemas that they share.
+ *
+ * @fastify/swagger reads the routes of a Fastify that starts, so they are declared once more, in one without a port that compiles no schema.
+ */
+export async function createDocument(
+  routes: RouteOptions[],
+  schemas: Record<string, unknown>,
+  base: string,
+  links: string,
+): Promise<object> {
+  const app = Fastify({ exposeHeadRoutes: false })
+  app.setValidatorCompiler(() => () => true).setSerializerCompiler(() => () => '')
+  const { transform, transformObject } = createTransforms(base, links)
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'Afilnet gateway', version, description: description(links), license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [
+        { url: base || exampleUrl, description: base ? 'This gateway' : 'Replace with the URL of your gateway, or set PUBLIC_URL' },
+      ],
+      tags: [
+        { name: 'Chats', description: 'Channels, conversations and their messages' },
+        { name: 'Sends', description: 'Messages and files to a conversation' },
+        { name: 'Files', description: 'Files of your own' },
+        { name: 'Webhooks', description: 'Endpoints of yours that get events' },
+        { name: 'Events', description: 'What happens in conversations, as it happens' },
+        { name: 'Gateway', description: 'The gateway itself' },
+      ],
+      security: [{ apiKey: [] }],
+      components: {
+        securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: 'The API key of a caller, never the Afilnet password' } },
+      },
+    },
+    refResolver: { buildLocalReference: (json, _base, _fragment, i) => String(json.$id ?? `schema-${i}`) },
+    transform,
+    transformObject: transformObject as never, // it returns the document that it was given
+  })
+  for (const schema of Object.values(schemas)) app.addSchema(schema)
+  for (const { method, url, schema = {}, config = {} } of routes) app.route({ method, url, schema, config, handler: () => {} })
+  await app.ready()
+  return app.swagger()
+}
+
+/** What completes the document that Fastify makes of the routes: the errors of each operation, examples, headers and a table for people. */
+function createTransforms(base: string, links: string) {
   const routes = new Map<string, DocumentedRoute>()
   const errors = createErrorResponses(base)
 
