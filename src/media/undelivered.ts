@@ -20,8 +20,8 @@ export function reportingUndelivered(store: Store, report: (sendId: string) => v
       reportUndelivered(send, outcome.state, settlement)
       return settlement
     },
-    async takeDue(owner, limit) {
-      const taken = await store.takeDue(owner, limit)
+    async takeDue(...args) {
+      const taken = await store.takeDue(...args)
       for (const { id, kind } of taken.expired) if (kind === 'file') report(id)
       return taken
     },

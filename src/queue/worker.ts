@@ -33,7 +33,7 @@ export type WorkerOptions = {
   timeoutMs?: number
 }
 
-const maxAttempts = 64 // at one time
+const places = 128 // attempts at one time; an account may hold as many as are free, so one alone gets half
 const longestMs = 500 // another process may have queued something meanwhile
 const shortestMs = 5
 const leaveMs = 2_000
@@ -45,7 +45,8 @@ type LostAnswer = { since: number; until: number; isOver: boolean }
 export class QueueWorker {
   readonly #options: WorkerOptions
   readonly #timeoutMs: number
-  #running = 0
+  /** How many places each account holds. */
+  readonly #running = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined = undefined
   #work = Promise.resolve()
   #working = false
@@ -96,11 +97,9 @@ export class QueueWorker {
   async #takeDue(): Promise<number> {
     const { store, sends } = this.#options
     if (!this.#keysChecked) await this.#endLost()
-    const room = maxAttempts - this.#running
-    if (room <= 0) return longestMs
     if (this.#lost.length > 0) await this.#putBackLost()
     const askedAt = Date.now()
-    const taking = store.takeDue(sends.owner, room)
+    const taking = store.takeDue(sends.owner, places, new Map(this.#running))
     const { due, expired, nextAt } = await within(this.#timeoutMs, taking).catch(error => {
       const lose = () => this.#lose(askedAt)
       lose()
@@ -110,19 +109,25 @@ export class QueueWorker {
     for (const lost of this.#lost) lost.isOver = true
     if (expired.length > 0) this.#options.onExpired(expired)
     for (const one of due) this.#begin(one)
-    if (this.#running >= maxAttempts) return longestMs
     return nextAt === undefined ? longestMs : Math.min(longestMs, Math.max(shortestMs, nextAt - Date.now()))
   }
 
   #begin(due: DueSend) {
     const name = nameOf(due)
-    this.#running++
+    const { account } = due.row
+    this.#count(account, 1)
     this.#given.add(name)
     void ignoreErrors(this.#run(due)).then(() => {
       this.#given.delete(name)
-      this.#running--
+      this.#count(account, -1)
       this.wake()
     })
+  }
+
+  #count(account: string, change: number) {
+    const held = (this.#running.get(account) ?? 0) + change
+    if (held > 0) this.#running.set(account, held)
+    else this.#running.delete(account)
   }
 
   #lose(since: number) {

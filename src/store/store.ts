@@ -155,9 +155,17 @@ export type Store = {
   /**
    * Makes queued sends that are due `pending`, as the owner's, and those that are too late `expired`. Of a conversation only the first one, by
    * due time and then by id, and none while another one of it is pending. While the ledger counts as changed, nothing is due: an older copy
-   * queues what has gone since. `nextAt`: when there may be something to do again.
+   * queues what has gone since.
+   *
+   * The process has so many `places`, of which accounts hold what is `running`. The account that holds the fewest gets the next one, as long as it
+   * holds fewer than are free; of those with equally many the one that has waited longest. `nextAt`: when there may be something to do again, if
+   * no place becomes free.
    */
-  takeDue(owner: string, limit: number): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind' | 'id'>[]; nextAt?: number }>
+  takeDue(
+    owner: string,
+    places: number,
+    running?: ReadonlyMap<string, number>,
+  ): Promise<{ due: DueSend[]; expired: Pick<SendRow, 'account' | 'kind' | 'id'>[]; nextAt?: number }>
   /**
    * The pending sends of a process; `attempts` is 0 if `takeDue` did not give it. If an answer was lost, the process does not know all of them.
    */

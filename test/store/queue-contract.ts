@@ -54,6 +54,32 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await take(store)).toEqual([late.id])
     })
 
+    test('waits for no other account: the one that holds the fewest places gets the next, as long as it holds fewer than are free', async ({
+      store,
+      clock,
+    }) => {
+      const queueFor = (account: string, destination: number, dueAt: number) =>
+        queue(store, { account, destination: String(destination), dueAt })
+      const backlog: NewSend[] = []
+      for (let n = 0; n < 12; n++) backlog.push(await queueFor('main', n, 2_000 + n))
+      const mine = [await queueFor('shop', 100, 2_500), await queueFor('shop', 101, 2_500), await queueFor('shop', 102, 4_000)]
+      clock.ms = 3_000
+      const taking = async (running: Record<string, number>) => {
+        const { due, nextAt } = await store.takeDue('first', 8, new Map(Object.entries(running)))
+        return { ids: due.map(({ row }) => row.id), nextAt }
+      }
+      const ids = (rows: (NewSend | undefined)[]) => rows.map(row => row?.id)
+
+      expect(await taking({ shop: 4 }), 'wakes for none at its share').toEqual({ ids: ids(backlog.slice(0, 2)), nextAt: 9_000 })
+      expect(await taking({ main: 2, shop: 6 }), 'no place is free').toEqual({ ids: [], nextAt: 9_000 })
+      expect(await taking({ main: 4 })).toEqual({ ids: ids(mine.slice(0, 2)), nextAt: 4_000 })
+      expect(await taking({}), 'by turns, and in order').toEqual({ ids: ids(backlog.slice(2, 6)), nextAt: 4_000 })
+      const others = [await queueFor('third', 200, 2_800), await queueFor('fourth', 201, 2_900)]
+      expect((await taking({ main: 3, shop: 2 })).ids, 'of equals the one that has waited longest').toEqual(ids(others))
+      clock.ms = 4_000
+      expect((await taking({ main: 4 })).ids).toEqual(ids(mine.slice(2)))
+    })
+
     test('waits for its next attempt, before those behind it', async ({ store, clock }) => {
       const [first, second] = [await queue(store), await queue(store)]
       clock.ms = 2_000

@@ -11,6 +11,10 @@ const named = 'caller = ? AND account = ? AND id = ?'
 const expiredAtOnce = 200
 const pageRows = 1_000
 
+/** An entry that is ready; the first one of its account, in the order of their next attempts. */
+type Head = [nextAt: number, account: string, caller: string, id: string, sealed: string, attempts: number]
+const headOf = `SELECT nextAt, account, caller, id, sealed, attempts FROM queue WHERE state = 'ready' AND`
+
 /** Send, encrypted body, and how many attempts there are with this one. */
 export type FlatDue = [row: FlatRow, sealed: string, attempts: number]
 
@@ -23,7 +27,8 @@ export const queueing = {
   takeDue(
     context: VerbContext,
     owner: string,
-    limit: number,
+    places: number,
+    running: ReadonlyMap<string, number>,
   ): { due: FlatDue[]; expired: [account: string, kind: string, id: string][]; nextAt: number | null } {
     const { file, now } = context
     const expired: [string, string, string][] = []
@@ -32,24 +37,28 @@ export const queueing = {
       const row = leave(context, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
       if (row) expired.push([account, String(row[at.kind]), id])
     }
-    const ready = `SELECT caller, account, id, sealed, attempts FROM queue WHERE state = 'ready' AND nextAt <= ? ORDER BY nextAt LIMIT ?`
+    if (context.changed) return { due: [], expired, nextAt: null }
+
     const due: FlatDue[] = []
-    const free = context.changed ? 0 : limit
-    for (const [caller, account, id, sealed, attempts] of file.rows(ready, now, free) as [string, string, string, string, number][]) {
-      const start = `UPDATE sends SET state = 'pending', owner = ?, startedAt = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
-      const row = file.row(start, owner, now, caller, account, id) as FlatRow | undefined // as the columns are
-      if (!row) {
-        dequeue(file, id)
-        continue
+    const lines = linesOf(file, running)
+    let free = [...running.values()].reduce((left, held) => left - held, places)
+    for (;;) {
+      const [line] = lines.filter(({ head }) => head[0] <= now).sort((a, b) => a.held - b.held || a.head[0] - b.head[0])
+      if (!line || line.held >= free) break
+      const started = start(context, owner, line.head)
+      if (started) {
+        due.push(started)
+        line.held++
+        free--
       }
-      file.run(`UPDATE queue SET state = 'running', attempts = attempts + 1 WHERE id = ?`, id)
-      announce(context, row)
-      due.push([row, sealed, attempts + 1])
+      const head = file.row(`${headOf} account = ? ORDER BY nextAt LIMIT 1`, line.head[1]) as Head | undefined // as the columns are
+      if (head) line.head = head
+      else lines.splice(lines.indexOf(line), 1)
     }
     context.claims += due.length
-    if (context.changed) return { due, expired, nextAt: null }
-    const next = `SELECT min(a) FROM (SELECT min(nextAt) AS a FROM queue WHERE state = 'ready' UNION ALL SELECT min(expiresAt) FROM queue WHERE state <> 'running')`
-    return { due, expired, nextAt: (file.row(next)?.[0] ?? null) as number | null } // a column of integers
+    const [expiresAt = null] = file.row(`SELECT min(expiresAt) FROM queue WHERE state <> 'running'`) ?? []
+    const times = [...lines.map(({ head }) => head[0]).filter(nextAt => nextAt > now), ...(expiresAt === null ? [] : [Number(expiresAt)])]
+    return { due, expired, nextAt: times.length > 0 ? Math.min(...times) : null }
   },
 
   requeue(context: VerbContext, caller: string, account: string, id: string, nextAt: number, attempts: number): boolean {
@@ -119,6 +128,31 @@ export function enqueue(file: SqliteFile, row: FlatRow, sealed: string) {
 export function dequeue(file: SqliteFile, id: string) {
   const [chat] = file.row('DELETE FROM queue WHERE id = ? RETURNING chat', id) ?? []
   if (chat !== undefined) promote(file, String(chat))
+}
+
+/** The first entry that is ready of each account, found by one step in the index for each, and how many places the account holds. */
+function linesOf(file: SqliteFile, running: ReadonlyMap<string, number>): { head: Head; held: number }[] {
+  const lines: { head: Head; held: number }[] = []
+  for (let after = ''; ; ) {
+    const head = file.row(`${headOf} account > ? ORDER BY account, nextAt LIMIT 1`, after) as Head | undefined // as the columns are
+    if (!head) return lines
+    after = head[1]
+    lines.push({ head, held: running.get(after) ?? 0 })
+  }
+}
+
+/** Makes an entry that is ready `running`; drops one whose send has gone. */
+function start(context: VerbContext, owner: string, [, account, caller, id, sealed, attempts]: Head): FlatDue | undefined {
+  const { file, now } = context
+  const pending = `UPDATE sends SET state = 'pending', owner = ?, startedAt = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
+  const row = file.row(pending, owner, now, caller, account, id) as FlatRow | undefined // as the columns are
+  if (!row) {
+    dequeue(file, id)
+    return undefined
+  }
+  file.run(`UPDATE queue SET state = 'running', attempts = attempts + 1 WHERE id = ?`, id)
+  announce(context, row)
+  return [row, sealed, attempts + 1]
 }
 
 /** Ends a send that is still queued. */

@@ -121,6 +121,9 @@ export const migrations: readonly string[] = [
   // The send that a file came with: without it, the file goes.
   `ALTER TABLE media ADD COLUMN sendId TEXT;
    CREATE INDEX mediaOfSends ON media (sendId) WHERE sendId IS NOT NULL;`,
+  // The first entry of each account is found without those before it: accounts take turns.
+  `DROP INDEX queueByState;
+   CREATE INDEX queueByState ON queue (state, account, nextAt);`,
 ]
 
 /** The schema version of an open file. */

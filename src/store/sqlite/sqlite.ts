@@ -97,8 +97,8 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): SqliteSt
     async settle({ caller, account, id }, { state, settledAt, answer, settledBy = null, note = null, late = false }) {
       return settlementOf(await writer.call('settle', [caller, account, id, state, settledAt, answer, settledBy, note, late]))
     },
-    async takeDue(owner, limit) {
-      const { due, expired, nextAt } = await writer.call('takeDue', [owner, limit])
+    async takeDue(owner, places, running = new Map()) {
+      const { due, expired, nextAt } = await writer.call('takeDue', [owner, places, running])
       return {
         due: due.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts })),
         expired: expired.map(([account, kind, id]) => ({ account, kind: kind as SendRow['kind'], id })), // as the columns are

@@ -1,11 +1,16 @@
 import { read, type Script, voidMs, write } from './lua.ts'
+import { queueTaking } from './queue-lua.ts'
 
 const expiredAtOnce = 200
 
 /** The verbs of the queue, one atomic step each. */
 export const queueScripts = {
-  takeDue: write(`
-    local owner, limit, expired = ARGV[9], tonumber(ARGV[10]), {}
+  takeDue: write(`${queueTaking}
+    local owner, free, held, expired = ARGV[9], tonumber(ARGV[10]), {}, {}
+    for i = 11, #ARGV, 2 do
+      held[ARGV[i]] = tonumber(ARGV[i + 1])
+      free = free - held[ARGV[i]]
+    end
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('expiry'), '-inf', now, 'LIMIT', 0, ${expiredAtOnce})) do
       local row = read(id)
       if row and row.state == 'queued' then
@@ -18,11 +23,15 @@ export const queueScripts = {
     end
     local found, due = mark(), {}
     if changed(found) then return {over(), 'changed', '', expired, unpack(found)} end
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('ready'), '-inf', now, 'LIMIT', 0, limit)) do
+    local nextAt = adopt() and ARGV[1] or ''
+    local lines = linesOf(held)
+    local line = fewest(lines)
+    while line and line.held < free do
+      local id = line.id
       local row = read(id)
       local chat = redis.call('HGET', Q(id), 'chat')
       if chat and row and row.state == 'queued' then
-        redis.call('ZREM', Q('ready'), id)
+        unready(id)
         redis.call('DEL', Q('head:' .. chat))
         redis.call('ZREM', Q('chat:' .. chat), id)
         redis.call('ZREM', Q('expiry'), id)
@@ -37,17 +46,20 @@ export const queueScripts = {
         announce(row)
         local _, flat = read(id)
         due[#due + 1] = {flat, redis.call('HGET', Q(id), 'sealed'), redis.call('HINCRBY', Q(id), 'attempts', 1)}
+        line.held, free = line.held + 1, free - 1
       else
         dequeue(id)
         redis.call('ZREM', Q('ready'), id)
       end
+      advance(line)
+      line = fewest(lines)
     end
     if #due > 0 then renewLease(owner, now + leaseMs) end
-    local nextAt = ''
-    for _, name in ipairs({'ready', 'expiry'}) do
-      local first = redis.call('ZRANGE', Q(name), 0, 0, 'WITHSCORES')[2]
-      if first and (nextAt == '' or tonumber(first) < tonumber(nextAt)) then nextAt = first end
+    local function wake(time)
+      if time and (nextAt == '' or tonumber(time) < tonumber(nextAt)) then nextAt = time end
     end
+    wake(redis.call('ZRANGEBYSCORE', Q('accounts'), '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+    wake(redis.call('ZRANGE', Q('expiry'), 0, 0, 'WITHSCORES')[2])
     return {over(), due, nextAt, expired, #due > 0 and redis.call('HINCRBY', P .. 'ledger', 'claims', #due) or 0}`),
 
   pendingOf: read(`

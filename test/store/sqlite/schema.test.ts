@@ -114,6 +114,43 @@ describe('versions', () => {
     expect(await store.find(crm, made.id)).toEqual({ ...made, state: 'pending' })
   })
 
+  test('a file of version 10 opens with what is queued, and no account waits for another', async ({ open, path }) => {
+    const db = new DatabaseSync(path)
+    migrate(db, migrations.slice(0, 10))
+    const add = (table: string, row: Record<string, string | number>) =>
+      db.prepare(`INSERT INTO ${table} (${Object.keys(row)}) VALUES (${Object.keys(row).map(() => '?')})`).run(...Object.values(row))
+    const rows = ['main', 'main', 'main', 'shop'].map((account, n) => {
+      const row = { ...send({ account, destination: String(n), dueAt: 2_000 + n, expiresAt: 60_000 }), state: 'queued' } as const
+      const { id, caller, dueAt = 0, expiresAt = 0 } = row
+      add('sends', row)
+      add('queue', {
+        id,
+        caller,
+        account,
+        chat: String(n),
+        dueAt,
+        nextAt: dueAt,
+        expiresAt,
+        attempts: 0,
+        sealed: 'key.body',
+        state: 'ready',
+      })
+      return row
+    })
+    db.close()
+    const store = await open({ now: () => 10_000, monotonic: () => 10_000 })
+
+    const { due } = await store.takeDue('first', 4, new Map([['main', 1]]))
+    expect(due).toEqual(
+      [rows[3], rows[0]].map(row => ({ row: { ...row, state: 'pending', startedAt: 10_000 }, sealed: 'key.body', attempts: 1 })),
+    )
+    const columns = new DatabaseSync(path, { readOnly: true }).prepare(`SELECT name FROM pragma_index_info('queueByState')`).all()
+    expect(
+      columns.map(({ name }) => name),
+      'the first of an account is found without those before it',
+    ).toEqual(['state', 'account', 'nextAt'])
+  })
+
   test('migrations run all or none', ({ path }) => {
     const db = new DatabaseSync(path)
     migrate(db)

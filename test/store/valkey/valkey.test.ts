@@ -275,6 +275,61 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     })
   })
 
+  describe('a queue that an earlier release works on, or has worked on', () => {
+    async function openQueue() {
+      const server = await start()
+      const clock = { ms: 1_000 }
+      const { store } = await open(server.url(), { now: () => clock.ms, monotonic: () => clock.ms })
+      const queue = async (account: string, n: number) => {
+        const row = send({ account, destination: String(n), dueAt: 1_000 + n, expiresAt: 90_000 })
+        await store.claim(row, undefined, 'key.body')
+        return row
+      }
+      const take = async (running: Record<string, number>) => {
+        const { due, nextAt } = await store.takeDue('first', 8, new Map(Object.entries(running)))
+        return { ids: due.map(({ row }) => row.id), nextAt }
+      }
+      /** It keeps nothing for each account. */
+      const forgetAccounts = () => server.cli('DEL', 'afg:queue:accounts', 'afg:queue:ready:main', 'afg:queue:ready:shop')
+      return { server, store, clock, queue, take, forgetAccounts }
+    }
+
+    test('is found, however long it is, and no account waits for another', async () => {
+      const { clock, queue, take, forgetAccounts } = await openQueue()
+      for (let n = 0; n < 500; n++) await queue('main', n)
+      const other = await queue('shop', 900)
+      forgetAccounts()
+      clock.ms = 2_000
+      const given: string[] = []
+      let claims = 0
+      for (let again = true; again; claims++) {
+        const { ids, nextAt = 0 } = await take({ main: 4 })
+        given.push(...ids)
+        again = nextAt <= clock.ms
+      }
+
+      expect(given).toEqual([other.id])
+      expect(claims, 'a slice at a time').toBeGreaterThan(2)
+    })
+
+    test('loses nothing: what it takes, queues again and adds meanwhile goes in time', async () => {
+      const { server, store, clock, queue, take, forgetAccounts } = await openQueue()
+      const [taken, again] = [await queue('main', 0), await queue('main', 1)]
+      clock.ms = 3_000
+      expect((await take({})).ids).toEqual([taken.id, again.id])
+      await store.requeue(again, 5_000, 1)
+      for (const { id } of [taken, again]) server.cli('ZADD', 'afg:queue:ready:main', '1', id) // it took them from the other set only
+      expect(await take({})).toEqual({ ids: [], nextAt: 5_000 })
+      const added = await queue('shop', 2)
+      forgetAccounts()
+
+      expect((await take({})).ids).toEqual([added.id])
+      clock.ms = 5_000
+      expect((await take({})).ids).toEqual([again.id])
+      expect(server.cli('KEYS', 'afg:queue:ready*')).toBe('')
+    })
+  })
+
   describe('a ledger that changes under a running process', () => {
     const changes: Record<string, (server: Server, rowId: string) => void> = {
       'is flushed': server => server.cli('FLUSHALL'),
