@@ -138,7 +138,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     readerTimeoutMs: timeouts.readerMs,
     maxWaitingBytes: Math.max(8 * config.maxResponseBytes, minWaitingBytes),
   })
-  const cors = createCors(config.corsOrigins)
+  const cors = createCors(config.corsOrigins, config.mcp)
   const draining = createDraining(lifecycle)
   const { authenticate, cancelIfCallerLeft } = createAuthentication(app, {
     callers: config.callers,

@@ -2,16 +2,17 @@ import type { Check, Completion } from './request-steps.ts'
 
 const readable = 'ETag, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Idempotency-Replayed, Preference-Applied'
 const writable = 'Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id'
-
-const preflightHeaders = {
-  'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
-  'access-control-allow-headers': writable,
-  'access-control-max-age': '600',
-}
+/** What agents add; there are no sessions. */
+const writableByAgents = 'Mcp-Protocol-Version, Mcp-Method, Mcp-Name'
 
 /** Lets pages of these origins call from a browser: with a key in the header, never with cookies. No steps without origins. */
-export function createCors(origins: readonly string[]): { onRequest: Check[]; onSend: Completion[] } {
+export function createCors(origins: readonly string[], mcp: boolean): { onRequest: Check[]; onSend: Completion[] } {
   if (origins.length === 0) return { onRequest: [], onSend: [] }
+  const preflightHeaders = {
+    'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
+    'access-control-allow-headers': mcp ? `${writable}, ${writableByAgents}` : writable,
+    'access-control-max-age': '600',
+  }
 
   const allowOrigin: Check = ({ method, headers }, reply) => {
     const { origin } = headers

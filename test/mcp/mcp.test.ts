@@ -68,6 +68,30 @@ describe('POST /mcp', () => {
     },
   )
 
+  test('lets the page of an allowed origin send every header of the protocol', async ({ start }) => {
+    const origin = 'https://app.example.com'
+    const gateway = await start({ env: { ...on.env, CORS_ORIGINS: origin } })
+    const preflight = { origin, 'access-control-request-method': 'POST' }
+    const asked = await gateway.request('/mcp', { method: 'OPTIONS', headers: preflight, key: null })
+    const allowed = String(asked.headers['access-control-allow-headers']).toLowerCase().split(', ')
+
+    const sent = new Set<string>()
+    const record = (url: string | URL, init: RequestInit = {}) => {
+      for (const name of new Headers(init.headers).keys()) sent.add(name)
+      return fetch(url, init)
+    }
+    const requestInit = { headers: { authorization: `Bearer ${canaries.key}` } }
+    for (const mode of ['legacy', 'auto'] as const) {
+      const client = new Client({ name: 'test', version: '1.0.0' }, { versionNegotiation: { mode } })
+      await client.connect(new StreamableHTTPClientTransport(new URL(`${gateway.url}/mcp`), { requestInit, fetch: record }))
+      await client.callTool({ name: 'list_channels', arguments: {} })
+      await client.close()
+    }
+
+    expect([...sent]).toEqual(expect.arrayContaining(['authorization', 'mcp-protocol-version', 'mcp-name']))
+    expect([...sent].filter(name => name !== 'accept' && !allowed.includes(name))).toEqual([])
+  })
+
   test('has flat arguments under the names of the route', async ({ start, connect }) => {
     const { client } = await connect(await start(on))
     const tools = Object.fromEntries((await client.listTools()).tools.map(tool => [tool.name, tool]))
