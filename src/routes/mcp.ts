@@ -48,10 +48,12 @@ function toolboxOf(app: FastifyInstance, request: FastifyRequest, reply: Fastify
         const tool = tools.find(tool => tool.name === name)
         if (!tool) return undefined
         const { method, path, headers: own, body } = requestOf(tool, args)
+        const trace: Record<string, string> = {}
+        request.opentelemetry?.().inject(trace) // absent unless requests are traced
         const answer = await app.inject({
           method: method as HTTPMethods,
           url: path,
-          headers: { host: 'mcp', authorization: headers.authorization, 'x-request-id': id, ...own },
+          headers: { host: 'mcp', authorization: headers.authorization, 'x-request-id': id, ...trace, ...own },
           remoteAddress: ip,
           ...(body !== undefined && { payload: body }),
         })

@@ -85,7 +85,8 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
     app.decorateRequest('traceId', undefined)
     app.addHook('onRequest', ({ raw }: FastifyRequest, _, done) => {
       delete raw.headers.baggage
-      if (raw.headers.traceparent !== undefined && !isTrusted(raw.socket.remoteAddress)) {
+      const isOurs = () => 'isLightMyRequest' in raw // the call of an agent, which goes on in the trace of its message
+      if (raw.headers.traceparent !== undefined && !isOurs() && !isTrusted(raw.socket.remoteAddress)) {
         delete raw.headers.traceparent
         delete raw.headers.tracestate
       }

@@ -201,6 +201,20 @@ describe('A request', () => {
     expect(await collector.span('sendmessage')).toMatchObject({ traceId, parentSpanId: spanId })
   })
 
+  test('of an agent has its call within, whoever may send a trace', async ({ start }) => {
+    const collector = await startCollector()
+    const gateway = await start({ env: { ...collector.env, MCP: 'true' } })
+
+    const headers = { accept: 'application/json, text/event-stream', traceparent }
+    await gateway.post('/mcp', { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'list_channels' } }, headers)
+
+    const message = await collector.span('POST /mcp')
+    const route = await collector.span('GET /channels')
+    expect(message).not.toHaveProperty('parentSpanId')
+    expect(route).toMatchObject({ traceId: message.traceId, parentSpanId: message.spanId })
+    expect(await collector.span('getchatchannels')).toMatchObject({ traceId: message.traceId, parentSpanId: route.spanId })
+  })
+
   test('for a stream has a span when the stream ends', async ({ start }) => {
     const collector = await startCollector()
     const gateway = await start({ env: { ...collector.env, EVENTS_CHANNELS: '*' } })
