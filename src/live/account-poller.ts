@@ -113,7 +113,7 @@ export class AccountPoller {
 
   /** Polls the channels that the patterns name now, and no others. */
   async #expand(term: Term, known: Map<string, Known>) {
-    const { channels: patterns, reads } = this.#options
+    const { account, channels: patterns, reads, observe } = this.#options
     const { items = [] } = patterns.some(pattern => pattern.includes('*')) ? await reads.channels() : {}
     if (term.signal.aborted) return
     const wanted = new Map(expand(patterns, items).map(channel => [channelKey(channel), channel]))
@@ -131,6 +131,7 @@ export class AccountPoller {
       this.#polls.set(key, { poll, controller })
       void poll.run(AbortSignal.any([term.signal, controller.signal])).catch(error => term.fail(error))
     }
+    if (wanted.size === 0) observe('pollEnded', { account, ms: 0, ok: true }) // polling does not stand still: no channel fits
   }
 
   /** Changes of a row that is not the last do not show in getchats. */

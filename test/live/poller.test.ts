@@ -112,6 +112,16 @@ describe('The poller', () => {
     expect(new Set(asked.map(({ params }) => Object.fromEntries(params).platform))).toEqual(new Set(['telegram', 'webchat']))
   })
 
+  test('has polled where its patterns fit no channel, but not where Afilnet lists none', async ({ startPolling, sandbox }) => {
+    sandbox.answer({ method: 'getchatchannels', times: 1, body: '{"status":"ERROR","error":"MISSING_CLASS"}' })
+    const polling = await startPolling({ channels: ['whatsapp/9*'] })
+    await expect.poll(() => callsOf(sandbox, 'getchatchannels')).toBe(1)
+    expect(polls(polling, true)).toBe(0)
+
+    await expect.poll(() => polls(polling, true), { timeout: 10_000 }).toBe(1)
+    expect(callsOf(sandbox, 'getchatchannels')).toBe(2)
+  })
+
   test('asks for the list of channels only where a pattern needs it', async ({ startPolling, sandbox }) => {
     await quiet(await startPolling(watched))
 
