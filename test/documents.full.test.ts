@@ -207,6 +207,25 @@ describe('The pages of the gateway', { timeout: 60_000 }, () => {
   )
 })
 
+describe('An operation of the docs page', { timeout: 60_000 }, () => {
+  test.skipIf(missing).for(['light', 'dark'] as const)(
+    'has no barrier in %s when it is open (needs Chromium)',
+    async (colorScheme, { gateway }) => {
+      const context = await browser.newContext({ colorScheme, bypassCSP: true })
+      onTestFinished(() => context.close())
+      const page = await context.newPage()
+      await page.goto(`${gateway.url}/docs`)
+      const operation = page.locator('.opblock[id$="-sendMessage"]')
+      await operation.locator('.opblock-summary-control').click()
+      await operation.locator('.responses-inner .highlight-code').first().waitFor()
+
+      expect(await barriers(page, '.opblock.is-open')).toEqual([])
+      expect(await operation.getByLabel('Request body').count()).toBe(1)
+      expect(await operation.getByLabel('Example').count()).toBeGreaterThan(1)
+    },
+  )
+})
+
 describe('A problem’s page', { timeout: 60_000 }, () => {
   test.skipIf(missing)('is a page without errors in the browser (needs Chromium)', async ({ gateway }) => {
     const context = await browser.newContext()

@@ -8,13 +8,18 @@ export const style = `.swagger-ui .markdown code, .swagger-ui .renderedMarkdown 
 .swagger-ui summary { cursor: pointer }
 .swagger-ui .keep-key { display: block; padding: 0 0 16px; font-family: sans-serif }
 .swagger-ui .keep-key input { margin: 0 8px 0 0 }
+.swagger-ui .unseen { position: absolute; clip-path: inset(50%) }
 @media (max-width: 640px) { .swagger-ui table { display: block; overflow-x: auto } }
+html.dark-mode .swagger-ui :is(.renderedMarkdown td, .header-col) { color: #e4e6e6 }
+html.dark-mode .swagger-ui .opblock .opblock-section-header .try-out__btn.cancel { color: #ff8080; border-color: #ff8080 }
 html:not(.dark-mode) .swagger-ui :is(.info a, .markdown a, .link) { color: #0a5fb4 }
 html:not(.dark-mode) .swagger-ui .info .title small { background: #5a6169 }
 html:not(.dark-mode) .swagger-ui .info .title small.version-stamp { background: #4a6b00 }
 html:not(.dark-mode) .swagger-ui .btn.authorize { color: #17734a; border-color: #17734a }
 html:not(.dark-mode) .swagger-ui .btn.authorize svg { fill: #17734a }
 html:not(.dark-mode) .swagger-ui .btn.execute { background: #1b6fc2; border-color: #1b6fc2 }
+html:not(.dark-mode) .swagger-ui .parameter__in { color: #5a6169 }
+html:not(.dark-mode) .swagger-ui .download-contents { background: #5a6169 }
 html:not(.dark-mode) .swagger-ui .btn.cancel { color: #b3261e; border-color: #b3261e }
 html:not(.dark-mode) .swagger-ui .opblock-get .opblock-summary-method { background: #1b6fc2 }
 html:not(.dark-mode) .swagger-ui .opblock-post .opblock-summary-method { background: #1d7f4f }
@@ -27,7 +32,8 @@ html:not(.dark-mode) .swagger-ui .json-schema-2020-12__constraint { color: #fff;
  *
  * Swagger UI keeps the authorization in the browser's storage or not at all; the plugin lets it write there only while the box is ticked.
  * It calls it `authorized`, as every Swagger UI of the origin does.
- * It also puts a link into each button that opens an operation, which screen readers cannot reach: the plugin leaves the text.
+ * It also puts a link into each button that opens an operation, which screen readers cannot reach: the plugin leaves the text. It names neither the
+ * field of the body nor the lists of examples: the plugin does.
  */
 export const script = `(() => {
   const dark = matchMedia('(prefers-color-scheme: dark)')
@@ -45,6 +51,8 @@ export const script = `(() => {
     statePlugins: { auth: { wrapActions: { persistAuthorizationIfNeeded: persist => () => isKept() && persist() } } },
     wrapComponents: {
       DeepLink: () => ({ text }) => make('span', null, text),
+      TextArea: TextArea => props => make(TextArea, { 'aria-label': 'Request body', ...props }),
+      ExamplesSelect: Select => props => make('label', null, make('span', { className: 'unseen' }, 'Example'), make(Select, props)),
       auths: (Auths, system) => props => make('div', null, make(Auths, props), make('label', { className: 'keep-key' },
         make('input', { type: 'checkbox', defaultChecked: isKept(), onChange: ({ target }) => keep(target.checked, system) }),
         'Keep the key in this browser')),

@@ -31,6 +31,7 @@ export async function createDocsPage(document: object, base: string): Promise<(p
       tryItOutEnabled: true,
       displayRequestDuration: true,
       docExpansion: 'list',
+      syntaxHighlight: { theme: 'tomorrow-night' },
     },
   })
 

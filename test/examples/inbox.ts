@@ -76,9 +76,11 @@ export const line = (page: Page, text: string) => page.locator('.line', { hasTex
 const axe = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8')
 
 /** What axe-core finds that keeps people out. The page needs a context that bypasses its CSP. */
-export async function barriers(page: Page) {
+export async function barriers(page: Page, within = 'html') {
   await page.evaluate(axe)
-  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; impact: string; nodes: { target: string[] }[] }[] }
+  const found = (await page.evaluate(`axe.run('${within}')`)) as {
+    violations: { id: string; impact: string; nodes: { target: string[] }[] }[]
+  }
   return found.violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
     .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(', ')}`)
