@@ -1,3 +1,5 @@
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { describe, expect, onTestFinished } from 'vitest'
 import { startInbox } from '../../examples/inbox/server/inbox.ts'
 import { canaries, test } from '../gateway.ts'
@@ -303,5 +305,22 @@ describe('The inbox', { timeout: 120_000 }, () => {
     const outside = await fetch(`${inbox.url}/page/..%2f..%2f..%2fpackage.json`)
 
     expect([crossSite.status, own.status, outside.status]).toEqual([403, 200, 404])
+    const otherName = connect(Number(new URL(inbox.url).port), '127.0.0.1').end(
+      'GET / HTTP/1.1\r\nHost: inbox.example.com\r\nConnection: close\r\n\r\n',
+    )
+    expect(await text(otherName)).toMatch(new RegExp(`^HTTP/1.1 403.*This server answers as ${inbox.url} only`, 's'))
+  })
+
+  test.skipIf(missing)('opens from a link of another site (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const page = await browser().newPage()
+    onTestFinished(() => page.close())
+    const asked = page.waitForRequest(`${inbox.url}/`)
+
+    await page.setContent(`<a href="${inbox.url}/">The inbox</a>`)
+    await page.getByText('The inbox').click()
+
+    expect(await (await asked).allHeaders()).toMatchObject({ 'sec-fetch-site': 'cross-site' })
+    await page.locator('.conversation').first().waitFor(patience)
   })
 })

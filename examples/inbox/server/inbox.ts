@@ -35,12 +35,13 @@ export async function startInbox({ key, port = 0, actorOf = () => 'inbox' }: Inb
   }
 
   const server = createServer((request, response) => {
-    // Another site must not reach this server through a name of its own or a form of its own.
-    if (
-      request.headers.host !== new URL(url).host ||
-      !['same-origin', 'none', undefined].includes(request.headers['sec-fetch-site'] as never)
-    )
-      return void response.writeHead(403).end()
+    const { host, 'sec-fetch-site': site = 'none', 'sec-fetch-dest': target } = request.headers
+    // Another site must not reach this server through a name of its own or a form of its own. It may link here, or lead back after a login.
+    const isLink = request.method === 'GET' && target === 'document'
+    if (host !== new URL(url).host || (site !== 'same-origin' && site !== 'none' && !isLink))
+      return void response
+        .writeHead(403, { 'content-type': 'text/plain' })
+        .end(`This server answers as ${url} only; README.md of the inbox says how to put a proxy in front.\n`)
     answer(request, response).catch(error => {
       const problem = error instanceof GatewayProblem ? error : undefined
       if (response.headersSent) response.destroy()
