@@ -33,3 +33,21 @@ test('A file that is too large for a proxy holds up no message behind it', async
   expect(outbox.all.map(({ state }) => state)).toEqual(['unknown', 'accepted'])
   expect(sandbox.sent.map(({ message }) => message)).toEqual(['Hello'])
 })
+
+test('A message shows at once, also while the one before it has no answer', async ({ gateway, sandbox }) => {
+  const connection = Promise.withResolvers<ReturnType<typeof createClient>>()
+  const shown: string[] = []
+  const outbox = createOutbox(
+    chat,
+    () => connection.promise,
+    ({ text }) => shown.push(text),
+  )
+
+  void outbox.add('First', undefined, new Set())
+  const second = outbox.add('Second', undefined, new Set())
+
+  expect(shown).toContain('Second')
+  connection.resolve(createClient({ baseUrl: gateway.url, key: canaries.key }))
+  await second
+  expect(sandbox.sent.map(({ message }) => message)).toEqual(['First', 'Second'])
+})

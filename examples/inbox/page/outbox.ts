@@ -63,6 +63,7 @@ export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChang
       const state = all.some(other => other.state === 'waiting') ? 'waiting' : 'sending'
       const outgoing: Outgoing = { key: newKey(), text, ...(file && { file }), before, state }
       all.push(outgoing)
+      onChange(outgoing) // its turn may come late
       return queue(outgoing)
     },
     /** Asks again with the same key: what was sent is not sent again. */
