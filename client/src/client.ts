@@ -42,12 +42,19 @@ export type Client = {
 
 /** A client of one gateway with one key. */
 export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientOptions): Client {
+  const keyFor = async (refused: boolean) => {
+    try {
+      return typeof key === 'function' ? await key(refused) : key
+    } catch (cause) {
+      throw cause instanceof TypeError ? unreachable({ method: 'GET' }, cause) : cause // nothing has left, whatever the request is
+    }
+  }
   const authorized = async (request: Request) => {
     const again = typeof key === 'function' ? request.clone() : undefined
-    const response = await fetch(withKey(request, typeof key === 'function' ? await key(false) : key))
-    if (response.status !== 401 || !again || typeof key !== 'function') return response
+    const response = await fetch(withKey(request, await keyFor(false)))
+    if (response.status !== 401 || !again) return response
     response.body?.cancel().catch(() => {}) // an answer that is not read holds its connection
-    return fetch(withKey(again, await key(true)))
+    return fetch(withKey(again, await keyFor(true)))
   }
   const http = createFetchClient<paths, Json>({ baseUrl, fetch: authorized })
   http.use({

@@ -96,7 +96,7 @@ function retryAfterMsOf({ headers }: Response) {
 }
 
 /** No answer came: the network failed, or the gateway is not there. */
-export const unreachable = (request: Request, cause: unknown) =>
+export const unreachable = (request: Sent, cause: unknown) =>
   new GatewayProblem({ code: 'gateway-unreachable', title: 'The gateway cannot be reached', ...lost(request) }, { cause })
 
 /** What is known of a request whose answer is lost. */

@@ -180,6 +180,21 @@ describe('The client', () => {
     expect(inspect(problems)).not.toContain(unusable.slice(-4))
   })
 
+  test('knows that nothing was sent where no key could be fetched', async ({ gateway, sandbox }) => {
+    const away = async () => (await fetch('http://127.0.0.1:9')).text()
+    const keys = [away, async () => 'an-expired-key-0123456789', away, async () => canaries.key]
+    const client = createClient({ baseUrl: gateway.url, key: async () => (await keys.shift()?.()) ?? '' })
+
+    const first = await problemOf(client.send(chat, hello, { attempts: 1 }))
+    const afterRefusal = await problemOf(client.send(chat, hello, { attempts: 1 }))
+    const last = await client.send(chat, hello)
+
+    for (const problem of [first, afterRefusal])
+      expect(problem).toMatchObject({ code: 'gateway-unreachable', outcome: 'not_applied', retry: 'yes' })
+    expect(last.state).toBe('accepted')
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
   test('lets go of the answer that refused its key', async ({ gateway }) => {
     let isLeft = false
     const refusal = new ReadableStream({
