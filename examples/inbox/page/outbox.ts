@@ -18,6 +18,9 @@ export type Outgoing = {
 
 const unreachable = new Set(['gateway-unreachable', 'unreadable-answer', 'draining', 'unauthenticated'])
 
+/** A page cannot read the 413 of a proxy, which allows no origin: it looks like a lost connection. */
+const notThrough = 'It does not get through; it may be too large for a proxy'
+
 /** Sends one message after the other, each with one key for all its tries. */
 export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChange: (changed: Outgoing) => void) {
   const all: Outgoing[] = []
@@ -39,10 +42,19 @@ export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChang
     }
   }
 
+  const isReachable = () =>
+    gateway()
+      .then(client => client.get('/me'))
+      .then(
+        () => true,
+        () => false,
+      )
+
   /** What waits for the connection keeps its turn: a message must not overtake one that was written before it. */
   async function attemptUntilAnswered(outgoing: Outgoing) {
     await attempt(outgoing)
-    while (outgoing.state === 'waiting') {
+    for (let tries = 1; outgoing.state === 'waiting'; tries++) {
+      if (outgoing.file && tries > 1 && (await isReachable())) return change(outgoing, { state: 'unknown', reason: notThrough })
       for (const next of all) if (next.state === 'sending') change(next, { state: 'waiting' })
       await new Promise<void>(resolve => {
         goOn = resolve
