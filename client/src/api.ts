@@ -230,7 +230,7 @@ export interface paths {
         };
         /**
          * The messages of a conversation
-         * @description Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list is a 304 without a body.
+         * @description Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`.
          *
          *     |status|errors|
          *     |-|-|
@@ -449,7 +449,7 @@ export interface paths {
         post?: never;
         /**
          * Cancel a send that is queued
-         * @description Needs the scope that the send itself needs. A send is canceled or it goes, never both.
+         * @description Needs the scope of the send itself. A send is canceled or it goes, never both.
          *
          *     |status|errors|
          *     |-|-|
@@ -478,7 +478,7 @@ export interface paths {
         put?: never;
         /**
          * Record what you found out about a send that is unknown
-         * @description Needs the scope that the send itself needs.
+         * @description Needs the scope of the send itself.
          *
          *     |status|errors|
          *     |-|-|
@@ -910,12 +910,12 @@ export interface components {
              */
             type: "image" | "video" | "audio" | "voice" | "document" | "contact";
             /**
-             * @description Where Afilnet fetches the file: an absolute http or https URL without credentials
+             * @description Where Afilnet fetches the file: an http or https URL without credentials
              * @example https://example.com/menu.jpg
              */
             fileUrl: string;
             /**
-             * @description Where Afilnet fetches its thumbnail: an absolute http or https URL without credentials
+             * @description Where Afilnet fetches its thumbnail: an http or https URL without credentials
              * @example https://example.com/menu-small.jpg
              */
             thumbUrl?: string;
@@ -1013,12 +1013,12 @@ export interface components {
             settledAt?: string;
             /**
              * Format: date-time
-             * @description Of a queued send: when it is due
+             * @description When a queued send is due
              */
             sendAt?: string;
             /**
              * Format: date-time
-             * @description Of a queued send: after this it is not attempted
+             * @description After this a queued send is not attempted
              */
             expiresAt?: string;
             /** @description Who said how it ended. `read-back`: it was found in the conversation, which is an inference. Known values: `answer`, `late-answer`, `read-back`, `caller` */
@@ -1175,7 +1175,7 @@ export interface components {
                  */
                 platformId: string;
                 /**
-                 * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+                 * @description One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.
                  * @example 34600000000
                  */
                 destination: string;
@@ -1246,7 +1246,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description Any other error, now or in a later release: `request-timeout`, `uri-too-long`, `expectation-failed`, `headers-too-large`, `internal-error`. Decide on `code`, `outcome` and `retry`. */
+        /** @description Any other error, now or in a later release: `request-timeout`, `uri-too-long`, `expectation-failed`, `headers-too-large`, `internal-error`. */
         Other: {
             headers: {
                 [name: string]: unknown;
@@ -1845,6 +1845,17 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                 *       "kind": "message",
+                 *       "platform": "whatsapp",
+                 *       "platformId": "100",
+                 *       "destination": "34600000000",
+                 *       "state": "canceled",
+                 *       "createdAt": "2026-01-31T09:30:00.000Z"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Send"];
             };
         };
@@ -1857,6 +1868,17 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                 *       "kind": "message",
+                 *       "platform": "whatsapp",
+                 *       "platformId": "100",
+                 *       "destination": "34600000000",
+                 *       "state": "queued",
+                 *       "createdAt": "2026-01-31T09:30:00.000Z"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Send"];
             };
         };
@@ -1888,7 +1910,7 @@ export interface components {
          */
         PathPlatformId: string;
         /**
-         * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+         * @description One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.
          * @example 34600000000
          */
         PathDestination: string;
@@ -2294,7 +2316,7 @@ export interface operations {
                  */
                 platformId: components["parameters"]["PathPlatformId"];
                 /**
-                 * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+                 * @description One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.
                  * @example 34600000000
                  */
                 destination: components["parameters"]["PathDestination"];
@@ -2339,7 +2361,7 @@ export interface operations {
                  */
                 platformId: components["parameters"]["PathPlatformId"];
                 /**
-                 * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+                 * @description One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.
                  * @example 34600000000
                  */
                 destination: components["parameters"]["PathDestination"];
@@ -2403,7 +2425,7 @@ export interface operations {
                  */
                 platformId: components["parameters"]["PathPlatformId"];
                 /**
-                 * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+                 * @description One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.
                  * @example 34600000000
                  */
                 destination: components["parameters"]["PathDestination"];
@@ -2454,7 +2476,7 @@ export interface operations {
                  */
                 platformId: components["parameters"]["PathPlatformId"];
                 /**
-                 * @description One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.
+                 * @description One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.
                  * @example 34600000000
                  */
                 destination: components["parameters"]["PathDestination"];
@@ -2671,7 +2693,26 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            200: components["responses"]["R200C"];
+            /** @description It is canceled */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "019a0b1c-2d3e-7f40-8a5b-6c7d8e9f0a1b",
+                     *       "kind": "message",
+                     *       "platform": "whatsapp",
+                     *       "platformId": "100",
+                     *       "destination": "34600000000",
+                     *       "state": "canceled",
+                     *       "createdAt": "2026-01-31T09:30:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Send"];
+                };
+            };
             400: components["responses"]["E400"];
             401: components["responses"]["E401"];
             403: components["responses"]["E403"];

@@ -40,7 +40,7 @@ function telling(status: string, codes: ProblemCode[], kind: Kind): ProblemCode 
 export function createErrorResponses(base: string) {
   const responses: Record<string, object> = {
     Other: {
-      description: `Any other error, now or in a later release: ${named(undeclared)}. Decide on \`code\`, \`outcome\` and \`retry\`.`,
+      description: `Any other error, now or in a later release: ${named(undeclared)}.`,
       content: { 'application/problem+json': { schema: ref('schemas', 'Problem') } },
     },
   }

@@ -26,7 +26,7 @@ const url = (description: string, example: string) =>
   text({
     minLength: 1,
     maxLength: 8192,
-    description: `${description}: an absolute http or https URL without credentials`,
+    description: `${description}: an http or https URL without credentials`,
     examples: [example],
   })
 

@@ -88,7 +88,7 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
         operationId: 'listMessages',
         summary: 'The messages of a conversation',
         description:
-          'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`: an unchanged list is a 304 without a body.',
+          'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`.',
         tags: ['Chats'],
         params: ChatParams,
         querystring: PageQuery,

@@ -19,7 +19,7 @@ const id = (pattern: string, description: string, example: string) =>
 const platformId = id('^[^\\x00-\\x1f\\x7f-\\x9f]*$', 'Which of your numbers, bots or widgets, as `GET /channels` lists it.', '100')
 const destination = id(
   '^[^,;\\|\\x00-\\x1f\\x7f-\\x9f]*$',
-  'One recipient. For WhatsApp a number with its country code; `+`, blanks, `-`, `.` and brackets are removed from 7 to 15 digits.',
+  'One recipient. On WhatsApp a number of 7 to 15 digits with its country code; separators such as `+` are removed.',
   '34600000000',
 )
 

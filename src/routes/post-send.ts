@@ -7,7 +7,7 @@ import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { type ChatParams, text } from './params.ts'
 import { prefer, queueOf, type Seal } from './queueing.ts'
-import type { Send } from './send-schemas.ts'
+import { canceledExample, queuedExample, type Send } from './send-schemas.ts'
 
 /** The caller's own label of a send. */
 export const reference = Type.Optional(
@@ -48,9 +48,9 @@ const answer = Type.Unsafe<Send>(Type.Ref('Send'))
 
 /** What both POST routes answer; `example` is a send. */
 export const sendAnswers = (example: object) => ({
-  200: { description: 'It was canceled, or expired', content: { 'application/json': { schema: answer } } },
+  200: { description: 'It was canceled, or expired', content: { 'application/json': { schema: answer, example: canceledExample } } },
   201: { description: 'Afilnet took it', content: { 'application/json': { schema: answer, example } } },
-  202: { description: 'It is queued', content: { 'application/json': { schema: answer } } },
+  202: { description: 'It is queued', content: { 'application/json': { schema: answer, example: queuedExample } } },
 })
 
 /** The errors that the ledger adds to a POST route. */

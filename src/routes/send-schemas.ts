@@ -25,6 +25,10 @@ export const sendExample = {
   settledBy: 'answer',
 }
 
+const { settledAt, settledBy, idempotencyKey, reference, ...open } = sendExample
+export const queuedExample = { ...open, state: 'queued' }
+export const canceledExample = { ...open, state: 'canceled' }
+
 /** A message or file, and what became of it. */
 export type Send = Static<typeof Send>
 export const Send = Type.Object(
@@ -40,8 +44,8 @@ export const Send = Type.Object(
     actor: Type.Optional(Type.String({ description: 'Who used the token that it was made with' })),
     createdAt: Type.String({ format: 'date-time' }),
     settledAt: Type.Optional(Type.String({ format: 'date-time' })),
-    sendAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of a queued send: when it is due' })),
-    expiresAt: Type.Optional(Type.String({ format: 'date-time', description: 'Of a queued send: after this it is not attempted' })),
+    sendAt: Type.Optional(Type.String({ format: 'date-time', description: 'When a queued send is due' })),
+    expiresAt: Type.Optional(Type.String({ format: 'date-time', description: 'After this a queued send is not attempted' })),
     settledBy: Type.Optional(
       openWord(
         ['answer', 'late-answer', 'read-back', 'caller'],

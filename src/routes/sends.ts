@@ -8,7 +8,7 @@ import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { requireCaller } from './caller.ts'
 import { cursorPage, readLimit } from './lists.ts'
-import { type Send, type SendPage, type SendVerdict, sendExample, sendStates } from './send-schemas.ts'
+import { canceledExample, type Send, type SendPage, type SendVerdict, sendExample, sendStates } from './send-schemas.ts'
 
 const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })
 
@@ -35,13 +35,15 @@ const readerOf = ({ call, caller }: Asker): SendReader => ({
 })
 
 const tags = ['Sends']
-const oneSend = { params: SendParams, response: { 200: Type.Unsafe<Send>(Type.Ref('Send')) } }
+const send = Type.Unsafe<Send>(Type.Ref('Send'))
+const oneSend = { params: SendParams, response: { 200: send } }
 
 const cancelSend = {
-  ...oneSend,
+  params: SendParams,
+  response: { 200: { description: 'It is canceled', content: { 'application/json': { schema: send, example: canceledExample } } } },
   operationId: 'cancelSend',
   summary: 'Cancel a send that is queued',
-  description: 'Needs the scope that the send itself needs. A send is canceled or it goes, never both.',
+  description: 'Needs the scope of the send itself. A send is canceled or it goes, never both.',
   tags,
 }
 
@@ -49,7 +51,7 @@ const settleSend = {
   ...oneSend,
   operationId: 'settleSend',
   summary: 'Record what you found out about a send that is unknown',
-  description: 'Needs the scope that the send itself needs.',
+  description: 'Needs the scope of the send itself.',
   tags,
   body: Type.Unsafe<Static<typeof SendVerdict>>(Type.Ref('SendVerdict')),
 }

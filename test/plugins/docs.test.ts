@@ -310,7 +310,7 @@ describe('The OpenAPI document', () => {
     expect(reply.json.components.responses.E401.content['application/problem+json'].example.type).toBe(
       'https://example.com/api/problems/unauthenticated',
     )
-    expect(Buffer.byteLength(reply.text)).toBeLessThan(91_000)
+    expect(Buffer.byteLength(reply.text)).toBeLessThan(92_000)
   })
 
   test('can be switched off, with its page', async ({ start }) => {
