@@ -1,9 +1,10 @@
-import { Redis, type RedisOptions } from 'ioredis'
+import { Redis } from 'ioredis'
 import { type StoreFault, StoreUnavailableError } from '../store.ts'
 import type { ServerPlace } from '../url.ts'
 import { createConfirmation } from './confirmation.ts'
 import { faultOf, rejected } from './faults.ts'
 import type { Script } from './lua.ts'
+import { optionsOf, sentinelOptionsOf, silentMs } from './options.ts'
 import { type Evictions, evictionsOf, examine, infoOf, replicasOf, type ServerReport } from './server-report.ts'
 import { createWatchdog } from './watchdog.ts'
 
@@ -17,6 +18,8 @@ export type Connection = {
   askConfirmed(script: Script, args: readonly (string | number)[]): Promise<{ reply: Reply; confirmed: boolean }>
   /** Counts the replicas again, and what the server has evicted. */
   refresh(): Promise<Evictions>
+  /** Leaves its server, or only the one at this address, and refuses everything until there is another one, or for five seconds. */
+  leave(address?: string): void
   /** Resolves once it is up, or with what keeps it from that. */
   opened: Promise<StoreFault | undefined>
   close(): void
@@ -32,14 +35,16 @@ const waitMs = 100
 const blockMs = 2_000
 const againMs = 200
 
-/** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
-const silentMs = 1_000
+const begins = '+failover-state-send-slaveof-noone'
+const promotes = '+promoted-slave'
+const ends = '+switch-master'
+const failoverMs = 5_000 // it may end without success
 
 /** Opens a connection; resolves nothing and throws nothing: `opened` and `onLost` say how it goes. */
 export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptions = {}): Connection {
   const redis = new Redis(optionsOf(place))
   const link = superviseLink(redis, place, { ...(onReady && { onReady }), ...(onLost && { onLost }) })
-  const watchdog = createWatchdog(silentMs, link.giveUp)
+  const watchdog = createWatchdog(silentMs, () => link.giveUp('busy'))
   const confirm = createConfirmation(async () => {
     const count = await redis.wait(1, waitMs)
     watchdog.markAlive() // it is the replica that is silent
@@ -69,8 +74,28 @@ export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptio
       link.replicas = replicasOf(info)
       return evictionsOf(info)
     },
+    leave: link.leave,
     opened: link.opened,
     close: link.close,
+  }
+}
+
+/** Has both leave a primary that the Sentinels replace, since it takes writes for ten seconds more, which are lost. Returns how to stop. */
+export function watchSentinels(place: ServerPlace, writer: Connection, reader: Connection): () => void {
+  const watching = sentinelOptionsOf(place).map(options => new Redis(options))
+  for (const redis of watching) {
+    redis.on('error', () => {}) // the other Sentinels say it, too
+    redis.on('ready', () => void redis.subscribe(begins, promotes, ends).catch(() => {}))
+    redis.on('message', (channel, text: string) => {
+      const words = text.split(' ') // slave <server> <ip> <port> @ <name> <ip> <port>; of the last one <name> <from> <port> <to> <port>
+      if (words[channel === ends ? 0 : 5] !== place.master) return
+      if (channel === begins) writer.leave()
+      else if (channel === promotes) reader.leave()
+      else for (const { leave } of [writer, reader]) leave(`${words[1]} ${words[2]}`)
+    })
+  }
+  return () => {
+    for (const redis of watching) redis.disconnect()
   }
 }
 
@@ -94,17 +119,22 @@ export function connectToWait(place: ServerPlace): {
 function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: ConnectionOptions) {
   const opened = Promise.withResolvers<StoreFault | undefined>()
   let epoch = 0
+  let former = { address: '', until: 0 }
   const link = {
     up: false,
     why: 'away' as StoreFault,
     replicas: 0,
     opened: opened.promise,
-    /** Dials again. */
-    giveUp() {
-      Object.assign(link, { up: false, why: 'busy' })
+    giveUp(why: StoreFault) {
+      Object.assign(link, { up: false, why })
       redis.disconnect(true)
-      onLost?.('busy')
-      return new StoreUnavailableError('busy')
+      onLost?.(why)
+      return new StoreUnavailableError(why)
+    },
+    leave(address = addressOf(redis)) {
+      if (address !== addressOf(redis)) return
+      former = { address, until: performance.now() + failoverMs }
+      if (link.up) link.giveUp('away')
     },
     close() {
       Object.assign(link, { up: false, why: 'closed' })
@@ -139,7 +169,8 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
       link.why = 'busy'
       return void setTimeout(tryHandshake, againMs, mine).unref()
     }
-    if (report === 'readonly' && place.master !== undefined) throw new Error('READONLY') // the Sentinels will know better
+    const isFormer = addressOf(redis) === former.address && performance.now() < former.until
+    if (isFormer || (report === 'readonly' && place.master !== undefined)) throw new Error('READONLY') // the Sentinels will know better
     Object.assign(link, { up: true, why: 'away' }) // should it end without a word
     if (report !== 'readonly') {
       link.replicas = report.replicas
@@ -150,30 +181,4 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
   return link
 }
 
-/** The options of ioredis for a server; none of its own features may repeat or delay a claim. */
-function optionsOf({ tls, hosts: [first, ...others], master, db, ...credentials }: ServerPlace): RedisOptions {
-  const { username, password, sentinelUsername, sentinelPassword } = credentials
-  const at = { host: 'localhost', ...first }
-  return {
-    ...(master === undefined
-      ? { ...at, ...(tls && { tls: {} }) }
-      : { sentinels: [at, ...others], name: master, ...(tls && { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true }) }),
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(sentinelUsername !== undefined && { sentinelUsername }),
-    ...(sentinelPassword !== undefined && { sentinelPassword }),
-    db,
-    // Nothing is kept for later or sent twice: the caller has had an answer by then
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 2_000,
-    sentinelCommandTimeout: 500,
-    disconnectTimeout: 100,
-    socketTimeout: 1.5 * silentMs, // for what is asked on the way to being up; later listen() is quicker
-    retryStrategy: times => Math.min(times * 50, 1_000),
-    reconnectOnError: ({ message }) => /^(READONLY|UNBLOCKED)\b/.test(message), // another one is the primary now
-    enableReadyCheck: false, // handshake() does; the client's own writes to stderr
-    disableClientInfo: true,
-  }
-}
+const addressOf = ({ stream }: Redis) => `${stream?.remoteAddress} ${stream?.remotePort}`

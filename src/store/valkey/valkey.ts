@@ -24,7 +24,7 @@ import {
 import { createTurns } from '../turns.ts'
 import type { ServerPlace } from '../url.ts'
 import { createArchive } from './archive.ts'
-import { type Connection, connect, type Reply } from './connection.ts'
+import { type Connection, connect, type Reply, watchSentinels } from './connection.ts'
 import { createLedgerWatch, type LedgerWatch, markOf } from './ledger.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media.ts'
@@ -92,6 +92,7 @@ export async function openValkey(
 
   const writer = connect(place, { onReady, onLost })
   const reader = connect(place)
+  const unwatch = watchSentinels(place, writer, reader)
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
   const { live, stop } = createLive(session, place, clock)
@@ -109,6 +110,7 @@ export async function openValkey(
     },
     close() {
       stop()
+      unwatch()
       closing ??= within(closeMs, session.end())
         .catch(() => {})
         .then(() => {

@@ -711,6 +711,31 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await store.list(crm, { limit: 100 })).toHaveLength(rows.length)
       expect(replica.cli('ROLE')).toContain('master')
     })
+
+    test(
+      'make another one the primary on request: no claim is lost, although the former one takes writes for some time',
+      soon,
+      async () => {
+        const primary = await start()
+        const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+        await following(primary)
+        const sentinel = await start({ sentinelOf: primary.port })
+        await expect.poll(() => sentinel.cli('SENTINEL', 'replicas', 'ours'), { interval: 50 }).toContain(String(replica.port))
+        const { store } = await open(`redis+sentinel://127.0.0.1:${sentinel.port}/ours`)
+        await expect.poll(() => sentinel.cli('CLIENT', 'LIST'), { interval: 50 }).toContain('cmd=subscribe')
+        const claimed: string[] = []
+        const claim = async () => {
+          const row = send()
+          if ((await refused(store.claim(row))) === undefined) claimed.push(row.id)
+          return claimed.at(-1) === row.id
+        }
+        const isLost = (id: string) => replica.cli('EXISTS', `afg:send:${id}`) === '0'
+        await expect.poll(() => sentinel.cli('SENTINEL', 'FAILOVER', 'ours'), { interval: 50 }).toBe('OK')
+
+        await expect.poll(async () => (await claim()) && replica.cli('ROLE'), { interval: 20, timeout: 30_000 }).toContain('master')
+        expect(claimed.filter(isLost)).toEqual([])
+      },
+    )
   })
 
   describe('a replica', () => {
