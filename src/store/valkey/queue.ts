@@ -44,7 +44,7 @@ export function createQueue({ read, readToWrite, write, confirmedWrite }: Sessio
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },
     async sealedByOthers(keys) {
-      return ((await read(queueScripts.sealedByOthers, ...keys)) as Reply[]).map(toRow) // as above
+      return ((await readToWrite(queueScripts.sealedByOthers, ...keys)) as Reply[]).map(toRow) // as above
     },
     async backlog() {
       const [waiting, held, dueAt] = (await read(queueScripts.backlog)) as [number, number, string]

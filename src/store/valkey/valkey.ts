@@ -233,12 +233,12 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
 }
 
 /** The verbs that read. */
-function createReads({ read }: Session) {
+function createReads({ read, readToWrite }: Session) {
   const turns = createTurns(2)
   const reads: Pick<Store, 'conversation' | 'recent' | 'find' | 'list' | 'check'> = {
     async conversation({ user, platform, platformId, destination }, since) {
       const args = [user, platform, platformId, destination, firstIdOf(since), maxConversationRows, firstIdOf(since - queuedMs), since]
-      return ((await read(scripts.conversation, ...args)) as Reply[]).map(toRow) // as the script says it
+      return ((await readToWrite(scripts.conversation, ...args)) as Reply[]).map(toRow) // as the script says it
     },
 
     async recent(account, since) {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { endLostSends } from '../../../src/queue/worker.ts'
 import type { MediaLedger } from '../../../src/store/media.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { type Archive, type NewSend, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
@@ -794,6 +795,32 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       for (const one of await store.pendingOf('first')) await store.requeue(one.row, 1_000, one.attempts)
 
       expect(await take(other, 'second')).toEqual([])
+    })
+
+    test('that took over says what ends a send, although a connection still reads from the old primary', async () => {
+      const primary = await start()
+      const replica = await start({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+      await following(primary)
+      const { url, leadTo, cut } = await openSwitch(primary.port)
+      const { store } = await open(url)
+      const row = send({ dueAt: 1_000, expiresAt: 9_000 })
+      await store.claim(row, undefined, 'key.body')
+      replica.cli('REPLICAOF', 'NO', 'ONE')
+      leadTo(replica.port)
+      cut('writer')
+      await back(store)
+      const { store: other } = await open(replica.url())
+      const alike = await put(other, {}, 'accepted')
+      const ended: string[] = []
+      const refuse = async ({ id }: SendRow) => {
+        expect(ended).not.toContain(id) // over and over
+        ended.push(id)
+        await store.unqueue({ ...crm, id }, { state: 'not_sent', settledAt: 1_000, answer: '' })
+      }
+
+      expect(await endLostSends({ store, sends: { refuse }, keys: ['other'], timeoutMs: 10_000 })).toBe(1)
+      expect((await store.conversation(alike, 0)).map(({ id }) => id)).toContain(alike.id)
+      expect(await store.find(crm, alike.id), 'read from the old primary').toBeUndefined()
     })
   })
 })
