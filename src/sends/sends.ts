@@ -83,7 +83,8 @@ export class Sends {
    *
    * Throws what `admit` throws, and these problems, which carry the send's id where there is one: `idempotency-key-in-use`,
    * `idempotency-key-reused`, `send-quota-exceeded`, `store-unavailable`, `ledger-changed`, the problem of a send that failed (now, or recorded earlier;
-   * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded.
+   * `send-interrupted` if its process died), and `internal-error` if the outcome could not be recorded, or if the ledger may
+   * have queued the send.
    */
   async run(request: SendRequest): Promise<SendResult> {
     this.#running++
@@ -165,6 +166,7 @@ export class Sends {
         this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId), queue !== undefined)
       release()
       claiming.then(release, () => {})
+      if (queue && error instanceof StoreUnavailableError && error.mayHaveEffect && this.#isShared()) throw this.#mayBeQueued(row, error)
       return throwUnavailable(error)
     }
     throw quotaExceeded(sendsPerDay ?? 0, row.createdAt)
@@ -174,7 +176,17 @@ export class Sends {
   #unclaim(row: NewSend, { requestId, queue }: SendRequest, existing: SendRow | undefined): Problem {
     const problem = new Problem('store-unavailable')
     if (!existing) this.#lease.retryLater(row, this.#outcomeOf(problem, row, requestId), queue !== undefined)
-    return problem
+    return queue && !existing && this.#isShared() ? this.#mayBeQueued(row) : problem
+  }
+
+  /** Whether another process may run a queued send before this one takes it back. */
+  #isShared() {
+    return this.#store.count !== undefined
+  }
+
+  #mayBeQueued({ id, idempotencyKey }: NewSend, cause?: Error): Problem {
+    const detail = 'The ledger did not say whether the send is queued: it may be sent, or be taken back.'
+    return new Problem('internal-error', { outcome: 'unknown', detail, sendId: id, keyed: idempotencyKey !== undefined, cause })
   }
 
   /** Calls Afilnet; what went wrong, if something did. */
@@ -245,10 +257,11 @@ export class Sends {
   #replay(existing: SendRow, request: SendRequest, secret: KeyObject) {
     const sendId = existing.id
     if (!isRepeated(existing, request, secret)) throw new Problem('idempotency-key-reused', { sendId })
-    if (existing.state === 'pending' && existing.dueAt === undefined)
-      throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
     const status = statusOf(existing.state)
-    if (status === 202 && this.#lease.isWithdrawn(sendId)) throw new Problem('store-unavailable', { sendId }) // it will not be sent
+    const isWithdrawn = status === 202 && this.#lease.isWithdrawn(sendId)
+    if ((existing.state === 'pending' && existing.dueAt === undefined) || (isWithdrawn && this.#isShared()))
+      throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
+    if (isWithdrawn) throw new Problem('store-unavailable', { sendId }) // it will not be sent
     this.#observe('sendReplayed', { account: existing.account })
     const send = describeSend(existing, this.#base)
     if (send.problem && status === 201)

@@ -258,8 +258,11 @@ export type StoreFault =
 export class StoreUnavailableError extends Error {
   override readonly name: string = 'StoreUnavailableError'
   declare readonly cause: StoreFault
-  constructor(cause: StoreFault) {
+  /** Whether the verb reached the store, and may have its effect all the same. */
+  readonly mayHaveEffect: boolean
+  constructor(cause: StoreFault, mayHaveEffect = false) {
     super(`The store is unavailable (${cause})`, { cause })
+    this.mayHaveEffect = mayHaveEffect
   }
 }
 
@@ -287,4 +290,4 @@ export class StoreUrlError extends Error {
 }
 
 /** Waits for a verb of the store for at most `ms`, then rejects with a `StoreUnavailableError`; the verb may still have its effect. */
-export const within = <T>(ms: number, verb: Promise<T>): Promise<T> => withTimeout(ms, verb, () => new StoreUnavailableError('busy'))
+export const within = <T>(ms: number, verb: Promise<T>): Promise<T> => withTimeout(ms, verb, () => new StoreUnavailableError('busy', true))

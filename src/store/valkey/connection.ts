@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import { type StoreFault, StoreUnavailableError } from '../store.ts'
 import type { ServerPlace } from '../url.ts'
 import { createConfirmation } from './confirmation.ts'
-import { faultOf, rejected } from './faults.ts'
+import { faultOf, rejected, unconfirmed } from './faults.ts'
 import type { Script } from './lua.ts'
 import { optionsOf, sentinelOptionsOf, silentMs } from './options.ts'
 import { type Evictions, evictionsOf, examine, infoOf, replicasOf, type ServerReport } from './server-report.ts'
@@ -46,7 +46,7 @@ export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptio
   const link = superviseLink(redis, place, { ...(onReady && { onReady }), ...(onLost && { onLost }) })
   const watchdog = createWatchdog(silentMs, () => link.giveUp('busy'))
   const confirm = createConfirmation(async () => {
-    const count = await redis.wait(1, waitMs)
+    const count = await redis.wait(1, waitMs).catch(unconfirmed)
     watchdog.markAlive() // it is the replica that is silent
     return count
   })
@@ -129,7 +129,7 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
       Object.assign(link, { up: false, why })
       redis.disconnect(true)
       onLost?.(why)
-      return new StoreUnavailableError(why)
+      return new StoreUnavailableError(why, true)
     },
     leave(address = addressOf(redis)) {
       if (address !== addressOf(redis)) return

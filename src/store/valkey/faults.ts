@@ -31,7 +31,12 @@ function unavailable(error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error
   const newer = /^NEWERSCHEMA (\d+)/.exec((error as Error).message)?.[1] // as the scripts say it
   if (newer) return new StoreVersionError(`The store has schema version ${newer}, this release knows ${schemaVersion}`)
-  return new StoreUnavailableError(faultOf(error))
+  return new StoreUnavailableError(faultOf(error), (error as Error).name !== 'ReplyError') // a script that is refused has not begun
+}
+
+/** What was sent before it has reached the server. */
+export function unconfirmed(error: unknown): never {
+  throw new StoreUnavailableError(faultOf(error), true)
 }
 
 export function rejected(error: unknown): never {

@@ -83,8 +83,8 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
   const confirmed: Connection['ask'] = async (script, args) => {
     const { reply, confirmed } = await writer.askConfirmed(script, args)
     if (confirmed) return reply
-    await writer.refresh()
-    throw new StoreUnavailableError('busy')
+    await writer.refresh().catch(() => {}) // the next call says why
+    throw new StoreUnavailableError('busy', true)
   }
 
   /** Only a write as demanding as a claim shows that claims succeed again. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
 import { type Reply, type StartOptions, type TestGateway, test } from '../../gateway.ts'
 import { noServer, type Server, startServer } from './server.ts'
+import { openSwitch } from './switch.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 const say = (gateway: TestGateway, key: string) => gateway.post(`${chat}/messages`, { message: 'Hello' }, { 'idempotency-key': key })
@@ -110,6 +111,25 @@ describe.skipIf(noServer)('Two gateways on one server (needs redis-server)', () 
     await running
     expect((await say(other, 'k')).json).toMatchObject({ code: 'upstream-timeout', outcome: 'unknown' })
     expect(sandbox.calls).toHaveLength(1)
+  })
+
+  test('call a queued send `unknown` if the answer of the server is lost: the other one sends it', async ({ start, sandbox }) => {
+    const server = await startServer()
+    onTestFinished(server.end)
+    const { url, mute } = await openSwitch(server.port)
+    const queues = { QUEUE_KEY: Buffer.alloc(32, 7).toString('base64') }
+    const one = await start({ env: { ...queues, STORE_URL: url } })
+    await start({ env: { ...queues, STORE_URL: server.url() } })
+    await say(one, 'before')
+    const post = () => one.post(`${chat}/messages`, { message: 'Later' }, { prefer: 'respond-async', 'idempotency-key': 'later' })
+    mute('later')
+    const lost = await post()
+    await expect.poll(() => sandbox.sent.length).toBe(2)
+
+    expect(lost).toMatchObject({ status: 500, json: { code: 'internal-error', outcome: 'unknown', retry: 'same-key' } })
+    await expect.poll(async () => (await post()).status).toBe(201)
+    expect((await post()).json.id).toBe(lost.json.sendId)
+    expect(sandbox.sent).toHaveLength(2)
   })
 
   const outages: Record<string, { begin(server: Server): Promise<void> | unknown; end(server: Server): Promise<void> | unknown }> = {
