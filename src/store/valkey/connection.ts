@@ -157,7 +157,7 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
   const tryHandshake = (mine: number) =>
     handshake(mine).catch(error => {
       if (mine !== epoch) return
-      link.why = faultOf(error)
+      if (faultOf(error) !== 'away') link.why = faultOf(error) // the client may have left because of an error that it has told
       redis.disconnect(true)
     })
 
