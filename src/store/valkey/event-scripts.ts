@@ -11,7 +11,9 @@ export const eventScripts = {
   acquire: write(`
     local name, holder, leaseMs = ARGV[9], ARGV[10], ARGV[11]
     local fence, who = string.match(redis.call('HGET', P .. 'fences', name) or '0 ', '^(%d+) (.*)$')
-    local held = redis.call('EXISTS', P .. 'held:' .. name) == 1
+    local leftMs = redis.call('PTTL', P .. 'held:' .. name)
+    local held = leftMs >= 0
+    if leftMs > tonumber(leaseMs) then redis.call('PEXPIRE', P .. 'held:' .. name, leaseMs) end -- the server's clock was set back
     if held and who ~= holder then return {over()} end
     if not held then
       fence = math.max(tonumber(fence) + 1, math.floor(now))

@@ -240,7 +240,7 @@ export const scripts = {
     `local key = '${prefix}rate:' .. ARGV[1]
     local count = redis.call('INCR', key)
     local left = redis.call('PTTL', key)
-    if left < 0 then
+    if left < 0 or left > tonumber(ARGV[2]) then -- or the server's clock was set back
       left = tonumber(ARGV[2])
       redis.call('PEXPIRE', key, left)
     end

@@ -565,6 +565,18 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(states).toEqual(['busy'])
     })
 
+    test('may set its clock back: no name is held, and nothing counted, for longer than was meant', async () => {
+      const server = await start()
+      const { store } = await open(server.url())
+      await store.leases.acquire('poll:main', 'dead', 10_000)
+      await store.count?.('requests', 'crm', 60_000)
+      for (const key of ['afg:held:poll:main', 'afg:rate:requests:crm']) server.cli('PEXPIRE', key, '3600000') // by a clock that is an hour behind
+
+      expect(await store.leases.acquire('poll:main', 'next', 10_000)).toBeUndefined()
+      expect(Number(server.cli('PTTL', 'afg:held:poll:main'))).toBeLessThanOrEqual(10_000)
+      expect((await store.count?.('requests', 'crm', 60_000))?.leftMs).toBeLessThanOrEqual(60_000)
+    })
+
     test('may have become a replica', async () => {
       const [server, other] = [await start(), await start()]
       const { store, states } = await open(server.url())
