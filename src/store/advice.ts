@@ -42,7 +42,10 @@ export const serverAdvice: Advice = {
     'it cannot be reached',
     'Check host, port, network and TLS (NODE_EXTRA_CA_CERTS for a CA of your own), and for Sentinel the name of the primary',
   ],
-  denied: ['it refuses our user, password or commands', 'Check user and password in STORE_URL, and the rights of that user (ACL LIST)'],
+  denied: [
+    'it refuses our user, password, database or commands',
+    'Check user, password and database in STORE_URL, and the rights of that user (ACL LIST)',
+  ],
 }
 
 /** For the store that a URL names. */

@@ -239,7 +239,7 @@ export type Archive = {
  */
 export type SharedCounter = (name: string, key: string, windowMs: number) => Promise<{ count: number; leftMs: number }>
 
-/** Why the store is not there; `limit` is its own size limit, `changed` another ledger or an old copy of it, `full` the disk's or the server's, `denied` a password or right that it misses. */
+/** Why the store is not there; `limit` is its own size limit, `changed` another ledger or an old copy of it, `full` the disk's or the server's, `denied` a password, right or database that it misses. */
 export type StoreFault =
   | 'limit'
   | 'changed'

@@ -163,6 +163,7 @@ function superviseLink(redis: Redis, place: ServerPlace, { onReady, onLost }: Co
 
   /** Nothing is asked of a server that reads its files still, or that is not the primary. */
   async function handshake(mine: number) {
+    if (place.db > 0) await redis.select(place.db) // where that is refused, the client goes on in database 0
     const report = await examine(redis, place.master !== undefined)
     if (mine !== epoch) return
     if (report === 'busy') {

@@ -23,7 +23,7 @@ export function faultOf(error: unknown): StoreFault {
   const { message, command } = error as { message?: string; command?: unknown } // whatever ioredis throws
   const word = /^(?:Ready check failed: )?([A-Z]+)\b/.exec(message ?? '')?.[1] ?? ''
   if (message?.startsWith('Socket timeout')) return 'busy'
-  if (word === 'ERR' && /AUTH|password|user executing the script/.test(message ?? '')) return 'denied'
+  if (word === 'ERR' && /AUTH|password|user executing the script|DB index|SELECT/.test(message ?? '')) return 'denied'
   return faults[word] ?? (word === 'ERR' && command ? 'io' : 'away')
 }
 

@@ -606,6 +606,17 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       }
     })
 
+    test('may lack the database, or the right to select it: then no other one is used', async () => {
+      const server = await start({ settings: { databases: '16' } })
+      server.cli('ACL', 'SETUSER', 'gateway', 'on', '>fake-store-password', '~afg:*', '+@all', '-select')
+      for (const url of [server.url(16), server.url(3).replace('//', '//gateway:fake-store-password@')]) {
+        const { store } = await open(url)
+        expect(await refused(store.claim(send()))).toEqual(unavailable('denied'))
+      }
+
+      expect(server.cli('DBSIZE')).toBe('0')
+    })
+
     test('may give us no more rights than we need', async () => {
       const server = await start()
       const rights =
