@@ -80,12 +80,18 @@ export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptio
   }
 }
 
+const deaf =
+  'a Sentinel does not let the gateway subscribe: SENTINEL FAILOVER can lose keys, and a send whose request is repeated with such a key is sent again; give its user +subscribe allchannels'
+
+type Watched = { writer: Connection; reader: Connection; onWarning: (warning: string) => void }
+
 /** Has both leave a primary that the Sentinels replace, since it takes writes for ten seconds more, which are lost. Returns how to stop. */
-export function watchSentinels(place: ServerPlace, writer: Connection, reader: Connection): () => void {
+export function watchSentinels(place: ServerPlace, { writer, reader, onWarning }: Watched): () => void {
   const watching = sentinelOptionsOf(place).map(options => new Redis(options))
   for (const redis of watching) {
     redis.on('error', () => {}) // the other Sentinels say it, too
-    redis.on('ready', () => void redis.subscribe(begins, promotes, ends).catch(() => {}))
+    const refused = ({ name }: Error) => name === 'ReplyError' && onWarning(deaf)
+    redis.on('ready', () => void redis.subscribe(begins, promotes, ends).catch(refused))
     redis.on('message', (channel, text: string) => {
       const words = text.split(' ') // slave <server> <ip> <port> @ <name> <ip> <port>; of the last one <name> <from> <port> <to> <port>
       if (words[channel === ends ? 0 : 5] !== place.master) return

@@ -84,15 +84,16 @@ export async function openValkey(
   function onReady({ warnings, maxBytes, evictions }: ServerReport) {
     ledger.evictions(evictions)
     const small = maxBytes > 0 && maxBytes < options.maxBytes
-    for (const warning of [...warnings, ...(small ? [tooSmall] : [])]) {
-      if (!warned.has(warning)) onWarning(warning)
-      warned.add(warning)
-    }
+    for (const warning of [...warnings, ...(small ? [tooSmall] : [])]) warnOnce(warning)
+  }
+  function warnOnce(warning: string) {
+    if (!warned.has(warning)) onWarning(warning)
+    warned.add(warning)
   }
 
   const writer = connect(place, { onReady, onLost })
   const reader = connect(place)
-  const unwatch = watchSentinels(place, writer, reader)
+  const unwatch = watchSentinels(place, { writer, reader, onWarning: warnOnce })
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
   const { live, stop } = createLive(session, place, clock)

@@ -738,6 +738,16 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(replica.cli('ROLE')).toContain('master')
     })
 
+    test('may not let us listen, which is reported', async () => {
+      const primary = await start({ settings: { 'min-replicas-to-write': '1' } })
+      const sentinel = await start({ sentinelOf: primary.port })
+      sentinel.cli('ACL', 'SETUSER', 'gateway', 'on', '>fake-sentinel-password', '+@all', 'resetchannels')
+      const credentials = '?sentinel_username=gateway&sentinel_password=fake-sentinel-password'
+      const { warnings } = await open(`redis+sentinel://127.0.0.1:${sentinel.port}/ours${credentials}`)
+
+      await expect.poll(() => warnings).toEqual([expect.stringContaining('subscribe')])
+    })
+
     test(
       'make another one the primary on request: no claim is lost, although the former one takes writes for some time',
       soon,
