@@ -1,12 +1,13 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { allows, allowsChannel } from '../access.ts'
+import { allows, allowsChannel, destinationIssue } from '../access.ts'
+import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Check } from './request-steps.ts'
 
 type ChatPath = { platform?: string; platformId?: string; destination?: string }
 
 /** Holds each route to its scope and each caller to its chats. */
-export const authorize: Check = ({ route: { scope }, caller, params }) => {
+export const authorize: Check = ({ method, route: { scope }, caller, params }) => {
   if (!caller || scope === 'any-key') return undefined
   if (!scope || scope === 'public' || !caller.scopes.has(scope)) {
     return new Problem('insufficient-scope', { detail: `This ${caller.token ? 'token' : 'key'} lacks the scope ${scope}.` })
@@ -15,7 +16,10 @@ export const authorize: Check = ({ route: { scope }, caller, params }) => {
   if (platform === undefined || !caller.chats) return undefined
   const allowed =
     destination === undefined ? allowsChannel(caller.chats, platform, platformId) : allows(caller.chats, platform, platformId, destination)
-  return allowed ? undefined : new Problem('chat-not-allowed')
+  if (allowed) return undefined
+  // With 00 before its country code a number is in no pattern: its caller needs another spelling, not another right.
+  const issue = destination === undefined ? undefined : destinationIssue(platform, destination, { sending: method === 'POST' })
+  return issue === undefined ? new Problem('chat-not-allowed') : invalidParameter('path', 'destination', issue)
 }
 
 /** A route without a scope would be open to every key, so the server does not start. */

@@ -131,6 +131,22 @@ describe('A caller of certain chats', () => {
     expect(sandbox.calls).toEqual([])
   })
 
+  test('hears how to spell a number that no pattern can allow', async ({ start, sandbox }) => {
+    const narrow = { key: 'fake-narrow-key-0123456789', chats: ['whatsapp/100/346*'] }
+    const gateway = await start({ callers: { narrow } })
+    const ask = async (method: string, destination: string) => {
+      const path = `/chats/whatsapp/100/${encodeURIComponent(destination)}/messages`
+      const { status, json } = await gateway.request(path, { method, ...(method === 'POST' && body), key: narrow.key })
+      return [status, json.code, json.errors?.[0].pointer]
+    }
+
+    for (const method of ['GET', 'POST']) {
+      expect(await ask(method, '00 34 600 000 000')).toEqual([400, 'invalid-request', '/destination'])
+      expect(await ask(method, '35100000000')).toEqual([403, 'chat-not-allowed', undefined])
+    }
+    expect(sandbox.calls).toEqual([])
+  })
+
   test('gets its own, however it is encoded', async ({ start, sandbox }) => {
     const narrow = { key: 'fake-narrow-key-0123456789', chats: ['whatsapp/100/*'] }
     const gateway = await start({ callers: { narrow } })
