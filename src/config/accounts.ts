@@ -131,6 +131,8 @@ function normalizeChats(patterns: readonly string[], path: string, warnings: str
       warnings.push(`${path}[${i}]: matches no chat; the platforms are ${platforms.join(', ')}`)
     if (normalized.join() !== pattern)
       warnings.push(`${path}[${i}]: WhatsApp numbers are compared by their digits; the pattern is read without their formatting`)
+    if (normalized.some(chat => /^whatsapp\/[^/]+\/00\d*\*?$/.test(chat)))
+      warnings.push(`${path}[${i}]: no WhatsApp number begins with 00 here; write the country code without it, as in whatsapp/100/34*`)
     return normalized
   })
 }

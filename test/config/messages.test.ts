@@ -257,6 +257,22 @@ describe('A warning', () => {
       [0, 1].map(i => `callers.x.chats[${i}]: matches no chat; the platforms are webchat, whatsapp, telegram, operator`),
     )
   })
+
+  test('is given for a chat pattern of WhatsApp numbers that begin with 00', () => {
+    const account = { user: 'x', password: { env: 'SECRET' } }
+    const numbers = ['0034600000000', '+00 34*', '0*', '34600*']
+    const chats = [...numbers.map(number => `whatsapp/100/${number}`), 'telegram/7/0034*']
+    const GATEWAY_CONFIG = file(
+      JSON.stringify({ accounts: { a: account }, callers: { x: { keySha256: [digest], account: 'a', scopes: [], chats } } }),
+    )
+
+    const warnings = warningsOf(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' }))
+
+    expect(warnings.filter(warning => warning.includes('begins with 00')).map(warning => warning.split(':')[0])).toEqual([
+      'callers.x.chats[0]',
+      'callers.x.chats[1]',
+    ])
+  })
 })
 
 describe('The description of a configuration', () => {
