@@ -1,9 +1,9 @@
-import type { Gauge, Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import { failures, faults } from '../afilnet/faults.ts'
 import { operations } from '../afilnet/operations.ts'
 import type { Events } from '../events.ts'
 import { catalogue } from '../problem/catalogue.ts'
-import { createCounter, createTimer } from './series.ts'
+import { type Count, createCounter, createTimer } from './series.ts'
 
 /** What each event counts for. */
 export type Counts = { [F in keyof Events]?: (details: Events[F]) => void }
@@ -36,7 +36,7 @@ const madeCalls = Object.values(failures).filter(({ side }) => side === 'upstrea
 const answers = ['ok', ...Object.keys(faults), ...new Set(madeCalls.map(failureOf)), 'abandoned']
 
 /** Registers every counter and timer. `counts` feeds them; the other two create the series of accounts and routes with zero. */
-export function createCounts(registry: Registry, { configCurrent }: { configCurrent: Gauge }) {
+export function createCounts(registry: Registry, { configCurrent }: { configCurrent: Count }) {
   const of = createFamilies(registry)
   const counts: Counts = {
     ...requestCounts(of),
@@ -53,11 +53,11 @@ export function createCounts(registry: Registry, { configCurrent }: { configCurr
     deliveryEnded: ({ webhook, result, ms }) => of.deliveries(webhook, result).observe(ms / 1_000),
     configurationReloaded() {
       of.reloads('applied').value++
-      configCurrent.set(1)
+      configCurrent.value = 1
     },
     configurationReloadFailed() {
       of.reloads('refused').value++
-      configCurrent.set(0)
+      configCurrent.value = 0
     },
   }
   for (const code of Object.keys(catalogue)) of.problems(code)

@@ -1,6 +1,7 @@
-import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import { collectDefaultMetrics, type Registry } from 'prom-client'
 import type { AccountReport } from '../upstream/upstream.ts'
 import { version } from '../version.ts'
+import { type Count, createGauge } from './series.ts'
 
 /** The states that gauges show, each read at a scrape. */
 export type States = {
@@ -38,60 +39,39 @@ const ofAccounts: Record<string, { help: string; value: (report: AccountReport) 
 export function createGauges(
   registry: Registry,
   { accounts, storeOk, ledgerChanged, requestsInFlight, backlog, webhooks = () => [] }: States,
-): { configCurrent: Gauge } {
-  const registers = [registry]
+): { configCurrent: Count } {
   collectDefaultMetrics({ register: registry })
-  const gauge = (name: string, help: string, labelNames: string[], collect: (this: Gauge) => void) =>
-    new Gauge({ name, help, labelNames, registers, collect })
+  const gauge = createGauge.bind(undefined, registry)
 
-  gauge('gateway_requests_in_flight', 'Requests that are not answered yet', [], function collect() {
-    this.set(requestsInFlight())
-  })
-  gauge('gateway_store_up', '1 if the ledger can record sends', [], function collect() {
-    this.set(Number(storeOk()))
-  })
-  gauge('gateway_ledger_changed', '1 while sends with a key are refused because the ledger is another one', [], function collect() {
-    this.set(Number(ledgerChanged()))
-  })
-  gauge('gateway_queue_sends', 'Queued sends: those that wait, and those that an operator holds', ['state'], function collect() {
+  gauge('gateway_requests_in_flight', 'Requests that are not answered yet', requestsInFlight)
+  gauge('gateway_store_up', '1 if the ledger can record sends', () => Number(storeOk()))
+  const changedHelp = '1 while sends with a key are refused because the ledger is another one'
+  gauge('gateway_ledger_changed', changedHelp, () => Number(ledgerChanged()))
+  gauge('gateway_queue_sends', 'Queued sends: those that wait, and those that an operator holds', () => {
     const { waiting = 0, held = 0 } = backlog() ?? {}
-    this.set({ state: 'waiting' }, waiting)
-    this.set({ state: 'held' }, held)
+    return Object.entries({ waiting, held }).map(([state, value]) => ({ labels: { state }, value }))
   })
-  gauge('gateway_queue_age_seconds', 'For how long the earliest queued send has been due; 0 if none is', [], function collect() {
+  gauge('gateway_queue_age_seconds', 'For how long the earliest queued send has been due; 0 if none is', () => {
     const dueAt = backlog()?.dueAt
-    this.set(dueAt === undefined ? 0 : Math.max(0, Date.now() - dueAt) / 1_000)
+    return dueAt === undefined ? 0 : Math.max(0, Date.now() - dueAt) / 1_000
   })
-  gauge('gateway_info', 'Always 1', ['version', 'node'], function collect() {
-    this.set({ version, node: process.version }, 1)
-  })
+  gauge('gateway_info', 'Always 1', () => [{ labels: { version, node: process.version }, value: 1 }])
   for (const [name, { help, value }] of Object.entries(ofAccounts)) {
-    gauge(name, help, ['account'], function collect() {
-      this.reset()
-      for (const report of accounts()) this.set({ account: report.account }, value(report) ?? Number.NaN)
-    })
+    gauge(name, help, () => accounts().map(report => ({ labels: { account: report.account }, value: value(report) ?? Number.NaN })))
   }
-  gauge('gateway_breaker_open', '1 while the circuit breaker of an operation is open', ['account', 'operation'], function collect() {
-    this.reset()
-    for (const { account, breakers } of accounts()) {
-      for (const { operation, open } of breakers) this.set({ account, operation }, Number(open))
-    }
-  })
-  gauge(
-    'gateway_webhook_up',
-    '0 while a webhook is paused or disabled; shown by the process that delivers',
-    ['webhook'],
-    function collect() {
-      this.reset()
-      for (const { webhook, state } of webhooks()) this.set({ webhook }, Number(state === 'ok'))
-    },
+  gauge('gateway_breaker_open', '1 while the circuit breaker of an operation is open', () =>
+    accounts().flatMap(({ account, breakers }) =>
+      breakers.map(({ operation, open }) => ({ labels: { account, operation }, value: Number(open) })),
+    ),
   )
-  gauge('gateway_webhook_lag_seconds', 'Age of the oldest event that waits for a webhook', ['webhook'], function collect() {
-    this.reset()
-    for (const { webhook, lag } of webhooks()) this.set({ webhook }, lag)
-  })
-  const help = '1 if the configuration in use is the one on disk, 0 if that one was refused'
-  const configCurrent = new Gauge({ name: 'gateway_config_current', help, registers })
-  configCurrent.set(1)
+  gauge('gateway_webhook_up', '0 while a webhook is paused or disabled; shown by the process that delivers', () =>
+    webhooks().map(({ webhook, state }) => ({ labels: { webhook }, value: Number(state === 'ok') })),
+  )
+  gauge('gateway_webhook_lag_seconds', 'Age of the oldest event that waits for a webhook', () =>
+    webhooks().map(({ webhook, lag }) => ({ labels: { webhook }, value: lag })),
+  )
+  const configCurrent = { value: 1 }
+  const currentHelp = '1 if the configuration in use is the one on disk, 0 if that one was refused'
+  gauge('gateway_config_current', currentHelp, () => configCurrent.value)
   return { configCurrent }
 }

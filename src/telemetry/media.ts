@@ -1,6 +1,6 @@
-import { Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { Events } from '../events.ts'
-import { createCounter } from './series.ts'
+import { createCounter, createGauge } from './series.ts'
 
 /** What is stored of callers' files, over all processes, and how much may be. */
 export type MediaReport = { files: number; bytes: number; maxBytes: number }
@@ -17,18 +17,9 @@ export function createMediaCounts(registry: Registry, report: () => MediaReport)
   for (const result of results) uploads(result)
   for (const reason of reasons) deleted(reason)
 
-  const gauge = (name: string, help: string, value: (report: MediaReport) => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value(report()))
-      },
-    })
-  gauge('gateway_media_files', 'Files that are stored, of all processes', ({ files }) => files)
-  gauge('gateway_media_bytes', 'Bytes of all stored files', ({ bytes }) => bytes)
-  gauge('gateway_media_max_bytes', 'MEDIA_MAX_MB in bytes', ({ maxBytes }) => maxBytes)
+  createGauge(registry, 'gateway_media_files', 'Files that are stored, of all processes', () => report().files)
+  createGauge(registry, 'gateway_media_bytes', 'Bytes of all stored files', () => report().bytes)
+  createGauge(registry, 'gateway_media_max_bytes', 'MEDIA_MAX_MB in bytes', () => report().maxBytes)
 
   return {
     uploadEnded({ result, bytes: stored }: Events['uploadEnded']) {

@@ -1,9 +1,10 @@
-import { Counter, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { type Counts, createCounts } from './counts.ts'
 import { createDeliveryCounts, type DeliveryReport } from './delivery.ts'
 import { createGauges, type States } from './gauges.ts'
 import { createMediaCounts, type MediaReport } from './media.ts'
 import { createPollingCounts, type PollingReport } from './polling.ts'
+import { createMetric } from './series.ts'
 
 /** What Prometheus reads: labels are bounded and name no chat, number or key, and every series exists from the start. */
 export type Metrics = {
@@ -27,15 +28,9 @@ export function createMetrics({ droppedLines, polling, delivery, media, ...state
   const registry = new Registry()
   const gauges = createGauges(registry, states)
   const { counts, beginAccount, beginRoutes } = createCounts(registry, gauges)
-  new Counter({
-    name: 'gateway_log_lines_dropped_total',
-    help: 'Log lines that were dropped because the output was blocked or failed',
-    registers: [registry],
-    collect() {
-      this.reset()
-      this.inc(droppedLines())
-    },
-  })
+  const droppedHelp = 'Log lines that were dropped because the output was blocked or failed'
+  const dropped = { name: 'gateway_log_lines_dropped_total', help: droppedHelp, type: 'counter' } as const
+  createMetric(registry, dropped, () => [{ labels: {}, value: droppedLines() }])
   const beginAccounts = () => {
     for (const { account } of states.accounts()) beginAccount(account)
   }

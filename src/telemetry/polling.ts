@@ -1,6 +1,6 @@
-import { Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { Events } from '../events.ts'
-import { createCounter, createTimer } from './series.ts'
+import { createCounter, createGauge, createTimer } from './series.ts'
 
 /** An account that this process polls. */
 export type PollingReport = { account: string; watched: number; unreadable: number; intervalMs: number }
@@ -9,28 +9,17 @@ const types = ['message.created', 'message.updated', 'gap'] as const
 
 /** Registers what is known of polling. There are no series before a process polls. */
 export function createPollingCounts(registry: Registry, report: () => readonly PollingReport[]) {
-  const registers = [registry]
   const events = createCounter(registry, 'gateway_events_total', 'Events found by polling, by type', 'account', 'type')
   const tooLargeHelp = 'Lists of watched channels and conversations beyond AFILNET_MAX_RESPONSE_BYTES'
   const tooLarge = createCounter(registry, 'gateway_events_lists_too_large_total', tooLargeHelp, 'account')
   const polls = createTimer(registry, 'gateway_events_poll_duration_seconds', 'Polls of a channel', 'account', 'result')
-  const lastPoll = new Gauge({
-    name: 'gateway_events_last_poll_timestamp_seconds',
-    help: 'When a channel was last polled with success, by the process that polls the account',
-    labelNames: ['account'],
-    registers,
-  })
+  const lastPolls = new Map<string, number>()
+  const lastPollHelp = 'When a channel was last polled with success, by the process that polls the account'
+  createGauge(registry, 'gateway_events_last_poll_timestamp_seconds', lastPollHelp, () =>
+    Array.from(lastPolls, ([account, value]) => ({ labels: { account }, value })),
+  )
   const gauge = (name: string, help: string, value: (report: PollingReport) => number) =>
-    new Gauge({
-      name,
-      help,
-      labelNames: ['account'],
-      registers,
-      collect() {
-        this.reset()
-        for (const polled of report()) this.set({ account: polled.account }, value(polled))
-      },
-    })
+    createGauge(registry, name, help, () => report().map(polled => ({ labels: { account: polled.account }, value: value(polled) })))
   gauge('gateway_events_channels_watched', 'Channels that this process polls', ({ watched }) => watched)
   gauge('gateway_events_channels_unreadable', 'Watched channels that cannot be read', ({ unreadable }) => unreadable)
   const intervalHelp = 'Time between two polls of a channel: of the slowest one, which is asked for less often if its list takes long'
@@ -41,12 +30,12 @@ export function createPollingCounts(registry: Registry, report: () => readonly P
       for (const type of types) events(account, type)
       for (const result of ['ok', 'failed']) polls(account, result)
       tooLarge(account)
-      if (polling) lastPoll.set({ account }, Date.now() / 1_000)
-      else lastPoll.remove({ account })
+      if (polling) lastPolls.set(account, Date.now() / 1_000)
+      else lastPolls.delete(account)
     },
     pollEnded({ account, ms, ok }: Events['pollEnded']) {
       polls(account, ok ? 'ok' : 'failed').observe(ms / 1_000)
-      if (ok) lastPoll.set({ account }, Date.now() / 1_000)
+      if (ok) lastPolls.set(account, Date.now() / 1_000)
     },
     listTooLarge: ({ account }: Events['listTooLarge']) => void tooLarge(account).value++,
     eventsAppended({ account, type, count }: Events['eventsAppended']) {

@@ -1,17 +1,17 @@
 import type { Metric, Registry } from 'prom-client'
 
 /** Finds one series of a metric by the values of its labels, in order, and creates it with zero if it is new. */
-export type Series<C> = (...values: string[]) => C
+type Series<C> = (...values: string[]) => C
 
 export type Count = { value: number }
-export type Timing = { observe(seconds: number): void }
+type Timing = { observe(seconds: number): void }
 
 type Sample = { labels: Record<string, string | number>; value: number; metricName?: string }
 
 /** The series that begin with the same values: to join the values to one name took a microsecond each time. */
 type Branch<C> = { next: Map<string, Branch<C>>; cell?: C }
 
-type Family<C> = { name: string; help: string; type: 'counter' | 'histogram'; labelNames: readonly string[]; create: () => C }
+type Family = { name: string; help: string; type: 'counter' | 'histogram' | 'gauge' }
 
 const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
@@ -22,28 +22,38 @@ const bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
  */
 export function createCounter(registry: Registry, name: string, help: string, ...labelNames: string[]): Series<Count> {
   const samples = ({ value }: Count, labels: Sample['labels']) => [{ labels, value }]
-  return createFamily({ name, help, type: 'counter', labelNames, create: () => ({ value: 0 }) }, samples, registry)
+  return createSeries(registry, { name, help, type: 'counter' }, labelNames, () => ({ value: 0 }), samples)
 }
 
 /** A histogram of seconds, likewise. */
 export function createTimer(registry: Registry, name: string, help: string, ...labelNames: string[]): Series<Timing> {
-  return createFamily(
-    { name, help, type: 'histogram', labelNames, create: createTiming },
-    (timing, labels) => timing.samples(name, labels),
-    registry,
-  )
+  const samples = (timing: ReturnType<typeof createTiming>, labels: Sample['labels']) => timing.samples(name, labels)
+  return createSeries(registry, { name, help, type: 'histogram' }, labelNames, createTiming, samples)
 }
 
-function createFamily<C>(
-  { create, labelNames, ...family }: Family<C>,
-  samples: (cell: C, labels: Sample['labels']) => Sample[],
+/** A gauge that is read at each scrape: one number, or its series. */
+export function createGauge(registry: Registry, name: string, help: string, read: () => number | readonly Sample[]) {
+  createMetric(registry, { name, help, type: 'gauge' }, () => {
+    const found = read()
+    return typeof found === 'number' ? [{ labels: {}, value: found }] : found
+  })
+}
+
+/** The registry asks a metric for its name and its values only; prom-client's types know no metric but its own. */
+export function createMetric(registry: Registry, family: Family, read: () => readonly Sample[]) {
+  registry.registerMetric({ name: family.name, get: async () => ({ ...family, aggregator: 'sum', values: read() }) } as unknown as Metric)
+}
+
+function createSeries<C>(
   registry: Registry,
+  family: Family,
+  labelNames: readonly string[],
+  create: () => C,
+  samples: (cell: C, labels: Sample['labels']) => Sample[],
 ): Series<C> {
   const cells: { labels: Sample['labels']; cell: C }[] = []
   const root: Branch<C> = { next: new Map() }
-  const values = () => cells.flatMap(({ labels, cell }) => samples(cell, labels))
-  // The registry asks a metric for its name and its values only; prom-client's types know no metric but its own.
-  registry.registerMetric({ name: family.name, get: async () => ({ ...family, aggregator: 'sum', values: values() }) } as unknown as Metric)
+  createMetric(registry, family, () => cells.flatMap(({ labels, cell }) => samples(cell, labels)))
   const find: Series<C> = (...values) => {
     let branch = root
     for (const value of values) {
