@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import type { StoreOptions } from '../../src/store/open.ts'
+import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { Archive, NewSend, SendRow, SendState, Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send, shop } from './sends.ts'
 import { withStore } from './with-store.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
-import type { StoreOptions } from '../../src/store/open.ts'
+import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { NewSend, SendState, Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send, shop } from './sends.ts'
 import { withStore } from './with-store.ts'

@@ -1,7 +1,7 @@
 import { test as base, describe, expect } from 'vitest'
+import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { DeliveryChange, FailedDelivery } from '../../src/store/deliveries.ts'
 import type { EventStore } from '../../src/store/event-log.ts'
-import type { StoreOptions } from '../../src/store/open.ts'
 import type { Archive, Store } from '../../src/store/store.ts'
 import { policy } from './sends.ts'
 

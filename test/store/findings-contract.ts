@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
+import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { EventStore } from '../../src/store/event-log.ts'
-import type { StoreOptions } from '../../src/store/open.ts'
 import { lookAfterMs, type NewSend, type Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
 import { withStore } from './with-store.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
+import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { MediaLedger, MediaRow } from '../../src/store/media.ts'
-import type { StoreOptions } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
 import { withStore } from './with-store.ts'
 

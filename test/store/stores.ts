@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
-import type { EventLog, EventStore, Leases } from '../../src/store/event-log.ts'
-import type { MediaLedger } from '../../src/store/media.ts'
+import type { OpenedStore } from '../../src/store/adapter.ts'
+import type { EventLog, Leases } from '../../src/store/event-log.ts'
 import { openSqlite, type SqliteOptions } from '../../src/store/sqlite/sqlite.ts'
-import { type Archive, type Store, type StoreFault, StoreUnavailableError } from '../../src/store/store.ts'
+import { type Store, type StoreFault, StoreUnavailableError } from '../../src/store/store.ts'
 import type { Call } from './process.ts'
 import { policy } from './sends.ts'
 
@@ -16,7 +16,7 @@ type Here = {
   path: string
   /** What `onState` has heard. */
   states: (StoreFault | 'ok')[]
-  open: (over?: Partial<SqliteOptions>) => Promise<Store & Archive & EventStore & { media: MediaLedger }>
+  open: (over?: Partial<SqliteOptions>) => Promise<OpenedStore>
   remote: (program?: string[]) => ReturnType<typeof remoteStore>
 }
 /** A directory, a path in it and openers for it; everything opened is closed after the test. */

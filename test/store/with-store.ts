@@ -1,5 +1,5 @@
 import { test as base } from 'vitest'
-import type { StoreOptions } from '../../src/store/open.ts'
+import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { Store } from '../../src/store/store.ts'
 import { policy } from './sends.ts'
 

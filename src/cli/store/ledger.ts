@@ -1,17 +1,16 @@
 import { existsSync } from 'node:fs'
 import { ConfigError } from '../../config/config.ts'
+import type { OpenedStore, StoreOptions } from '../../store/adapter.ts'
 import { type Advice, adviceFor } from '../../store/advice.ts'
-import type { EventStore } from '../../store/event-log.ts'
-import type { MediaLedger } from '../../store/media.ts'
-import { openStore, type StoreOptions } from '../../store/open.ts'
+import { openStore } from '../../store/open.ts'
 import { isNew, peek } from '../../store/sqlite/schema.ts'
-import { type Archive, type SendRow, type Store, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
+import { type Archive, type SendRow, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
 import { readStoreUrl } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/peek.ts'
 import { describeConfigError } from '../config-or-exit.ts'
 
 /** An open ledger; `fail` throws an error of it as one that names the ledger and says what to do. */
-export type Ledger = Store & Archive & Pick<EventStore, 'deliveries' | 'log'> & { media: MediaLedger; fail: (error: unknown) => never }
+export type Ledger = OpenedStore & { fail: (error: unknown) => never }
 
 /** Resolves once the reader is ready for more. */
 export type Print = (text: string) => Promise<void>
@@ -43,10 +42,7 @@ export async function openLedger(name: string, url: string, opening: Opening): P
   return Object.assign(await open(url, opening).catch(fail), { fail })
 }
 
-async function open(
-  url: string,
-  { create = false, migrate = false, ...options }: Opening,
-): Promise<Store & Archive & EventStore & { media: MediaLedger }> {
+async function open(url: string, { create = false, migrate = false, ...options }: Opening): Promise<OpenedStore> {
   const place = readStoreUrl(url)
   if (place?.kind === 'server' && !create) {
     const found = await peekValkey(place)

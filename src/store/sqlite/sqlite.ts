@@ -1,23 +1,10 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import type { OpenedStore, StoreOptions } from '../adapter.ts'
 import { createClock } from '../clock.ts'
 import type { EventStore } from '../event-log.ts'
-import type { MediaLedger } from '../media.ts'
-import type { SendFilter, SendRow } from '../store.ts'
-import {
-  type Archive,
-  beginsEmpty,
-  type LedgerListener,
-  type Sender,
-  type Settlement,
-  type Store,
-  type StoreFault,
-  type StoreListener,
-  type StorePolicy,
-  StoreUnavailableError,
-  StoreVersionError,
-  within,
-} from '../store.ts'
+import type { Sender, SendFilter, SendRow, Settlement, StoreFault } from '../store.ts'
+import { beginsEmpty, StoreUnavailableError, StoreVersionError, within } from '../store.ts'
 import { createTurns, type Turns } from '../turns.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media-ledger.ts'
@@ -25,14 +12,7 @@ import { type FlatRow, type FlatSettlement, flatten, flattenNew, toRow } from '.
 import { createThread, type Thread } from './thread.ts'
 
 /** A file or `:memory:`; `busyMs` is how long a write waits for another process, at no cost to this one's event loop. */
-export type SqliteOptions = StorePolicy & {
-  path: string
-  maxBytes: number
-  busyMs?: number
-  onState?: StoreListener
-  onLedger?: LedgerListener
-  onWarning?: (warning: string) => void
-}
+export type SqliteOptions = StoreOptions & { path: string; busyMs?: number }
 
 const thisProcess = `${hostname()} ${process.pid} ${randomUUID()}`
 const openMs = 5_000
@@ -46,7 +26,7 @@ const deleteMax = 20_000 // never all of a large ledger at once: what else is ex
  * Writes that queue up while one commit syncs are committed together by the next. Reads have a thread of their own, where callers take
  * turns. A lost thread or file is replaced by the next call. Rejects with `StoreVersionError` if the file must not be touched.
  */
-export async function openSqlite(options: SqliteOptions): Promise<SqliteStore> {
+export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const { path, maxBytes, busyMs = 1_500, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
@@ -77,10 +57,8 @@ export async function openSqlite(options: SqliteOptions): Promise<SqliteStore> {
   return store
 }
 
-type SqliteStore = Store & Archive & EventStore & { media: MediaLedger }
-
 /** The verbs of the store, each as a call to one of its threads. */
-function createStore(writer: Thread, reader: Thread, live: EventStore): SqliteStore {
+function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedStore {
   const turns = createTurns(2)
   return {
     ...live,

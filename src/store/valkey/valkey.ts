@@ -1,26 +1,12 @@
 // Longer than 200 lines, because it is the whole port: each verb in a few lines, one after the other.
 import { randomBytes, randomUUID } from 'node:crypto'
+import type { OpenedStore, StoreOptions } from '../adapter.ts'
 import { chatKeyOf } from '../chats.ts'
 import { createClock, type LedgerClock } from '../clock.ts'
 import { attemptsOf, keepCountsMs } from '../counts.ts'
-import type { EventStore } from '../event-log.ts'
 import { firstIdOf } from '../ids.ts'
-import type { MediaLedger } from '../media.ts'
-import {
-  type Archive,
-  beginsEmpty,
-  type Claim,
-  type LedgerListener,
-  maxConversationRows,
-  type SendRow,
-  type Store,
-  type StoreFault,
-  type StoreListener,
-  type StorePolicy,
-  StoreUnavailableError,
-  StoreVersionError,
-  within,
-} from '../store.ts'
+import type { Claim, SendRow, Store, StoreFault } from '../store.ts'
+import { beginsEmpty, maxConversationRows, StoreUnavailableError, StoreVersionError, within } from '../store.ts'
 import { createTurns } from '../turns.ts'
 import type { ServerPlace } from '../url.ts'
 import { createArchive } from './archive.ts'
@@ -33,13 +19,6 @@ import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import type { ServerReport } from './server-report.ts'
 import { createSession, type Session } from './session.ts'
-
-export type ValkeyOptions = StorePolicy & {
-  maxBytes: number
-  onState?: StoreListener
-  onLedger?: LedgerListener
-  onWarning?: (warning: string) => void
-}
 
 const openMs = 2_000
 const countMs = 75 // beside the 400 that a claim may wait for a silent server: half a second in all
@@ -61,10 +40,7 @@ const tooSmall =
  * Writes have one connection, reads and counters another: WAIT, where there is a replica, blocks its own. Rejects with `StoreVersionError`
  * if the ledger belongs to a newer release.
  */
-export async function openValkey(
-  place: ServerPlace,
-  options: ValkeyOptions,
-): Promise<Store & Archive & EventStore & { media: MediaLedger }> {
+export async function openValkey(place: ServerPlace, options: StoreOptions): Promise<OpenedStore> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
   const clock = createClock(now, monotonic)
   const ledger = createLedgerWatch(now, onLedger)
@@ -97,7 +73,7 @@ export async function openValkey(
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 
   const { live, stop } = createLive(session, place, clock)
-  const store: Store & Archive & EventStore & { media: MediaLedger } = {
+  const store: OpenedStore = {
     ...live,
     media: createMediaLedger(session, clock),
     ...createSends(session, ledger, clock, writer),

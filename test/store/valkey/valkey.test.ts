@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { endLostSends } from '../../../src/queue/worker.ts'
+import type { StoreOptions } from '../../../src/store/adapter.ts'
 import type { MediaLedger } from '../../../src/store/media.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { type Archive, type NewSend, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../../src/store/url.ts'
-import { openValkey, type ValkeyOptions } from '../../../src/store/valkey/valkey.ts'
+import { openValkey } from '../../../src/store/valkey/valkey.ts'
 import { selfSigned } from '../../afilnet/certificate.ts'
 import { archiveContract } from '../archive-contract.ts'
 import { storeContract } from '../contract.ts'
@@ -22,7 +23,7 @@ import { noServer, type Server, startServer } from './server.ts'
 import { openSwitch } from './switch.ts'
 
 /** A store with the warnings and faults that it reported, closed at the end of the test. */
-async function open(url: string, over: Partial<ValkeyOptions> = {}) {
+async function open(url: string, over: Partial<StoreOptions> = {}) {
   const states: (StoreFault | 'ok')[] = []
   const warnings: string[] = []
   const reported = {
