@@ -1,7 +1,7 @@
 import { allows, namesOf, type TokenGrant } from '../access.ts'
+import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { type ReadCancellation, type Sender, type SendFilter, type SendRow, type Store, within } from '../store/store.ts'
-import { cursorOf, idOf } from './cursor.ts'
 import { type DescribedSend, describeSend } from './outcome.ts'
 import { throwUnavailable } from './refusals.ts'
 import { ledgerKey } from './request.ts'
@@ -23,9 +23,7 @@ export type SendReads = {
 export function createSendReads({ store, base, timeoutMs }: { store: Store; base: string; timeoutMs: number }): SendReads {
   return {
     async find(reader, id, cancellation) {
-      const row = await within(timeoutMs, store.find(reader, id, cancellation)).catch(throwUnavailable)
-      if (!row || !maySee(reader, row)) throw new Problem('send-not-found')
-      return describeSend(row, base)
+      return describeSend(await findVisible(store, timeoutMs, reader, id, cancellation), base)
     },
 
     async list(reader, { cursor, limit, ...given }, cancellation) {
@@ -44,9 +42,24 @@ export function createSendReads({ store, base, timeoutMs }: { store: Store; base
   }
 }
 
-/** Whether a send that belongs to the caller may be seen with its token. */
-export const maySee = ({ token }: SendReader, { actor, platform, platformId, destination }: SendRow) =>
-  !token || (actor === token.actor && allows([token.chat], platform, platformId, destination))
+/** The row of a send that belongs to the caller and may be seen with its token. Throws `send-not-found` and `store-unavailable`. */
+export async function findVisible(store: Store, timeoutMs: number, reader: SendReader, id: string, cancellation?: ReadCancellation) {
+  const { token } = reader
+  const row = await within(timeoutMs, store.find(reader, id, cancellation)).catch(throwUnavailable)
+  const isVisible = row && (!token || (row.actor === token.actor && allows([token.chat], row.platform, row.platformId, row.destination)))
+  if (!isVisible) throw new Problem('send-not-found')
+  return row
+}
+
+/** The cursor of the page after the send with this id. */
+const cursorOf = (id: string) => Buffer.from(id).toString('base64url')
+
+/** The id in a cursor. */
+function idOf(cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString()
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) throw invalidParameter('query', 'cursor', 'is not the nextCursor of a page')
+  return id
+}
 
 type Filters = Omit<SendFilter, 'before' | 'limit'>
 

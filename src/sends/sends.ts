@@ -15,14 +15,13 @@ import {
   within,
 } from '../store/store.ts'
 import { refusalOf, type SendAttempt } from './attempt.ts'
-import { createCancellation } from './cancel.ts'
 import { holdLease, type Lease } from './lease.ts'
 import { accepted, type DescribedSend, describeSend, outcomeOf } from './outcome.ts'
 import { createSendReads, type SendReads } from './reads.ts'
 import { quotaExceeded, throwUnavailable } from './refusals.ts'
 import { isRepeated, ledgerKey, newSend, type SendRequest } from './request.ts'
 import { StoreSecret } from './secret.ts'
-import { createSettlement } from './settle.ts'
+import { createSettlements, type Settlements } from './settle.ts'
 
 export type SendsOptions = {
   store: Store
@@ -59,8 +58,8 @@ export class Sends {
   readonly #secret: StoreSecret
   readonly find: SendReads['find']
   readonly list: SendReads['list']
-  readonly settle: ReturnType<typeof createSettlement>
-  readonly cancel: ReturnType<typeof createCancellation>
+  readonly settle: Settlements['settle']
+  readonly cancel: Settlements['cancel']
   #running = 0
   #onIdle: (() => void)[] = []
 
@@ -73,8 +72,7 @@ export class Sends {
     this.#now = now
     this.#secret = new StoreSecret(store, this.#claimMs)
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
-    this.settle = createSettlement({ store, base, timeoutMs, now, observe })
-    this.cancel = createCancellation({ store, base, timeoutMs, now, observe })
+    ;({ settle: this.settle, cancel: this.cancel } = createSettlements({ store, base, timeoutMs, now, observe }))
     this.#lease = holdLease(store, { timeoutMs, heartbeatMs, now, onExpired: count => observe('sendsInterrupted', { count }) })
   }
 
