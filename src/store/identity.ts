@@ -6,6 +6,15 @@
  */
 export type LedgerMark = { identity: string; claims: number; acceptance: string; acceptedAt: number; clock: number }
 
+/** The mark, as both adapters keep and read its parts. */
+export const markOf = ([identity, claims, acceptance, acceptedAt, clock]: readonly unknown[]): LedgerMark => ({
+  identity: String(identity),
+  claims: Number(claims),
+  acceptance: String(acceptance),
+  acceptedAt: Number(acceptedAt),
+  clock: Number(clock),
+})
+
 /** What a process remembers of its ledger; `refused` is the acceptance that the changed ledger had when the change was found. */
 export type LedgerMemory = LedgerMark & { seenAt: number; refused?: string }
 

@@ -1,4 +1,4 @@
-import type { LedgerMark } from '../identity.ts'
+import { type LedgerMark, markOf } from '../identity.ts'
 import type { SqliteFile } from './file.ts'
 
 /** What a verb works with: the file, the clock of the process that asked, and what follows from both. */
@@ -62,16 +62,9 @@ export function flush({ file, counts, claims }: VerbContext) {
 }
 
 /** Who the ledger says it is: another file is another ledger, even if it begins as a copy. */
-export function markOf(file: SqliteFile): LedgerMark {
-  const [identity, claims, acceptance, acceptedAt, clock] =
-    file.row('SELECT identity, claims, acceptance, acceptedAt, clock FROM ledger') ?? []
-  return {
-    identity: `${identity} ${file.inode}`,
-    claims: Number(claims),
-    acceptance: String(acceptance),
-    acceptedAt: Number(acceptedAt),
-    clock: Number(clock),
-  }
+export function markIn(file: SqliteFile): LedgerMark {
+  const mark = markOf(file.row('SELECT identity, claims, acceptance, acceptedAt, clock FROM ledger') ?? [])
+  return { ...mark, identity: `${mark.identity} ${file.inode}` }
 }
 
 /** Every caller and account that has rows, by one seek each. */

@@ -8,7 +8,7 @@ import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
 import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
-import { flush, markOf, type VerbContext } from './verb-context.ts'
+import { flush, markIn, type VerbContext } from './verb-context.ts'
 import { writes as ledgerWrites } from './writes.ts'
 
 /** What the worker gets at its start; `memory` is what its predecessor knew of the ledger. */
@@ -66,7 +66,7 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResu
       const { transaction, bytes } = connect()
       const over = bytes() > settings.maxBytes
       const found = transaction(() => {
-        const mark = markOf(connect())
+        const mark = markIn(connect())
         const next = compareLedger(memory, mark, times.now)
         const context = contextOf(times, next, mark.clock, over)
         for (const [n, call] of calls.entries()) if (call.name in writes) answers[n] = attempt(call, context)

@@ -1,6 +1,5 @@
 import { compareLedger, type LedgerMark, type LedgerMemory } from '../identity.ts'
 import { LedgerChangedError, type LedgerListener } from '../store.ts'
-import type { Reply } from './connection.ts'
 import type { Evictions } from './server-report.ts'
 
 /** What this process knows of its ledger: who it is, and whether it is still the same. */
@@ -55,15 +54,4 @@ export function createLedgerWatch(now: () => number, onLedger: LedgerListener): 
     },
   }
   return watch
-}
-
-/** Who the ledger says it is, as the scripts answer it. */
-export function markOf([identity, claims, acceptance, acceptedAt, clock]: Reply[]): LedgerMark {
-  return {
-    identity: String(identity),
-    claims: Number(claims),
-    acceptance: String(acceptance),
-    acceptedAt: Number(acceptedAt),
-    clock: Number(clock),
-  }
 }

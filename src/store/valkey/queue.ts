@@ -1,6 +1,7 @@
+import { markOf } from '../identity.ts'
 import type { DueSend, SendRow, Store } from '../store.ts'
 import type { Reply } from './connection.ts'
-import { type LedgerWatch, markOf } from './ledger.ts'
+import type { LedgerWatch } from './ledger.ts'
 import { queueScripts } from './queue-scripts.ts'
 import { toRow } from './rows.ts'
 import type { Session } from './session.ts'
