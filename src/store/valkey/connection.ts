@@ -41,9 +41,9 @@ const ends = '+switch-master'
 const failoverMs = 5_000 // it may end without success
 
 /** Opens a connection; resolves nothing and throws nothing: `opened` and `onLost` say how it goes. */
-export function connect(place: ServerPlace, { onReady, onLost }: ConnectionOptions = {}): Connection {
+export function connect(place: ServerPlace, options: ConnectionOptions = {}): Connection {
   const redis = new Redis(optionsOf(place))
-  const link = superviseLink(redis, place, { ...(onReady && { onReady }), ...(onLost && { onLost }) })
+  const link = superviseLink(redis, place, options)
   const watchdog = createWatchdog(silentMs, () => link.giveUp('busy'))
   const confirm = createConfirmation(async () => {
     const count = await redis.wait(1, waitMs).catch(unconfirmed)

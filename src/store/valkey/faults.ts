@@ -27,18 +27,15 @@ export function faultOf(error: unknown): StoreFault {
   return faults[word] ?? (word === 'ERR' && command ? 'io' : 'away')
 }
 
-function unavailable(error: unknown): StoreUnavailableError {
-  if (error instanceof StoreUnavailableError) return error
-  const newer = /^NEWERSCHEMA (\d+)/.exec((error as Error).message)?.[1] // as the scripts say it
-  if (newer) return new StoreVersionError(`The store has schema version ${newer}, this release knows ${schemaVersion}`)
-  return new StoreUnavailableError(faultOf(error), (error as Error).name !== 'ReplyError') // a script that is refused has not begun
-}
-
 /** What was sent before it has reached the server. */
 export function unconfirmed(error: unknown): never {
   throw new StoreUnavailableError(faultOf(error), true)
 }
 
+/** Throws the error of a call as one of the store. */
 export function rejected(error: unknown): never {
-  throw unavailable(error)
+  if (error instanceof StoreUnavailableError) throw error
+  const newer = /^NEWERSCHEMA (\d+)/.exec((error as Error).message)?.[1] // as the scripts say it
+  if (newer) throw new StoreVersionError(`The store has schema version ${newer}, this release knows ${schemaVersion}`)
+  throw new StoreUnavailableError(faultOf(error), (error as Error).name !== 'ReplyError') // a script that is refused has not begun
 }

@@ -7,18 +7,13 @@ export const silentMs = 1_000
 const quiet = { enableReadyCheck: false, disableClientInfo: true, connectTimeout: 2_000 }
 
 /** The options of ioredis for a server; none of its own features may repeat or delay a claim. */
-export function optionsOf({ tls, hosts: [first, ...others], master, db, ...credentials }: ServerPlace) {
-  const { username, password, sentinelUsername, sentinelPassword } = credentials
+export function optionsOf({ kind: _, tls, hosts: [first, ...others], master, ...dbAndCredentials }: ServerPlace) {
   const at = { host: 'localhost', ...first }
   return {
     ...(master === undefined
       ? { ...at, ...(tls && { tls: {} }) }
       : { sentinels: [at, ...others], name: master, ...(tls && { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true }) }),
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-    ...(sentinelUsername !== undefined && { sentinelUsername }),
-    ...(sentinelPassword !== undefined && { sentinelPassword }),
-    db,
+    ...dbAndCredentials, // by the names that ioredis has for them
     // Nothing is kept for later or sent twice: the caller has had an answer by then
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
