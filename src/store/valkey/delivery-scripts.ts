@@ -2,18 +2,7 @@ import { grow, read, type Script, write } from './lua.ts'
 
 const mostRequests = 100
 
-/** Keeps a value in a hash, or with an empty one deletes it, and counts its bytes. */
 const keeping = `
-  local function keep(key, field, value)
-    local before = redis.call('HGET', key, field)
-    local bytes = before and -(#before + #field) or 0
-    if value == '' then redis.call('HDEL', key, field)
-    else
-      redis.call('HSET', key, field, value)
-      bytes = bytes + #value + #field
-    end
-    redis.call('INCRBY', P .. 'bytes', bytes)
-  end
   local function failedOf(name) return P .. 'failed:' .. name end
   local function orderOf(name) return P .. 'failed-order:' .. name end
   local function clear(name, position)

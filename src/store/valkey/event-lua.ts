@@ -17,22 +17,25 @@ export const logReading = `
 /**
  * What scripts that write share: the ledger's own announce the end of a send in the step that ends it.
  *
+ * `keep` keeps a value in a hash, or with an empty one deletes it, and counts its bytes with those `beside` it.
  * `announce(row)` is for each change of a send after its POST was answered. It never fails: where a right is missing, the ledger goes on.
  */
 export const logWriting = `
   local function holds(name, fence)
     return string.match(redis.call('HGET', P .. 'fences', name) or '', '^%d+') == fence
   end
-  local function know(account, key, value)
-    local before = redis.call('HGET', P .. 'states:' .. account, key)
-    local bytes = before and -(#before + #key + ${entryBytes}) or 0
-    if value == '' then redis.call('HDEL', P .. 'states:' .. account, key)
+  local function keep(key, field, value, beside)
+    beside = beside or 0
+    local before = redis.call('HGET', key, field)
+    local bytes = before and -(#before + #field + beside) or 0
+    if value == '' then redis.call('HDEL', key, field)
     else
-      redis.call('HSET', P .. 'states:' .. account, key, value)
-      bytes = bytes + #value + #key + ${entryBytes}
+      redis.call('HSET', key, field, value)
+      bytes = bytes + #value + #field + beside
     end
     redis.call('INCRBY', P .. 'bytes', bytes)
   end
+  local function know(account, key, value) keep(P .. 'states:' .. account, key, value, ${entryBytes}) end
 
   local function eventBytes(fields) return #fields[2] + #fields[4] + ${entryBytes} end
   local function add(call, account, destination, body)

@@ -124,16 +124,13 @@ const writing = `${logWriting}
     local keys = holders(row)
     redis.call('SET', redis.call('EXISTS', keys[1]) == 0 and keys[1] or keys[2], row.id)
   end
-  local function free(row)
-    if not row.idempotencyKey then return end
-    for _, key in ipairs(holders(row)) do
-      if redis.call('GET', key) == row.id then redis.call('DEL', key) end
-    end
-  end
   local function unhold(row, id)
     for _, key in ipairs(holders(row)) do
       if redis.call('GET', key) == id then redis.call('DEL', key) end
     end
+  end
+  local function free(row)
+    if row.idempotencyKey then unhold(row, row.id) end
   end
   local function spell(row)
     local text = spelled(row)
