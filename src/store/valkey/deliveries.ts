@@ -52,9 +52,6 @@ const flat = (row: FailedDelivery): [number, string] => [row.position, JSON.stri
 /** Erases what webhooks failed to deliver of a destination. */
 export async function forgetDeliveries({ read, writeBeside: write }: Session, destination: string) {
   for (const name of (await read(scripts.names)) as string[]) {
-    for (let after: string | undefined = '-1'; after !== undefined; ) {
-      const [last] = await write(scripts.forgetFailed, name, destination, after, slice)
-      after = last === '' ? undefined : String(last)
-    }
+    for (let after = '-1'; after !== ''; ) after = String((await write(scripts.forgetFailed, name, destination, after, slice))[0])
   }
 }

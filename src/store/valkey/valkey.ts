@@ -123,10 +123,9 @@ async function lookAt({ write }: Session, ledger: LedgerWatch, clock: LedgerCloc
 
 /** Has rows of an earlier release found by the digits of their destination, a slice at a time. */
 async function spellDestinations({ write }: Session) {
-  for (let from: string | undefined = ''; from !== undefined; ) {
-    const [last] = await write(scripts.spell, from, slice)
-    from = last === '' ? undefined : String(last)
-  }
+  let from = ''
+  do from = String((await write(scripts.spell, from, slice))[0])
+  while (from !== '')
 }
 
 /** Repeats a step of so many rows until there are no more, or `most` are done. */
