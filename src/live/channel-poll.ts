@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { pause } from '../lib/pause.ts'
+import { gapEvent, type NewEvent } from '../store/event-log.ts'
 import { fingerprintOf, markOf, newestOf, rowsByDestination } from './chat-rows.ts'
 import { startAt } from './conversation.ts'
 import { rowOf } from './identity.ts'
@@ -7,7 +8,7 @@ import { type ChannelState, channelKey, chatKey, type Known } from './known-stat
 import { type Channel, type List, type Message, ReadError } from './ports.ts'
 import { ReadQueue } from './read-queue.ts'
 import { writeState } from './state-text.ts'
-import { gapIn, type Term } from './term.ts'
+import type { Term } from './term.ts'
 
 const maxBackoffMs = 60_000
 /** One poll that fails says little of a channel. */
@@ -159,10 +160,10 @@ export class ChannelPoll {
   async #tellIfUnreadableForLong(now: number) {
     const state = this.#state
     if (!state || state.hasGap || now - state.readAt <= this.#term.options.keepMs) return
-    await this.#save({ ...state, hasGap: true }, gapIn(this.#channel, null, now, 'channel-unreadable'))
+    await this.#save({ ...state, hasGap: true }, gapEvent(now, 'channel-unreadable', this.#channel))
   }
 
-  async #save(state: ChannelState, ...events: ReturnType<typeof gapIn>[]) {
+  async #save(state: ChannelState, ...events: NewEvent[]) {
     const known = { key: channelKey(this.#channel), destination: null, state: JSON.stringify(state) }
     if (await this.#term.append([known], events)) this.#state = state
   }

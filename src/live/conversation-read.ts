@@ -1,12 +1,12 @@
 import type { Chat } from '../access.ts'
-import type { KnownState, NewEvent } from '../store/event-log.ts'
+import { gapEvent, type KnownState, type NewEvent } from '../store/event-log.ts'
 import { within } from '../store/store.ts'
 import { type Advance, advance, type ListedRow, startEmpty } from './conversation.ts'
 import { rowOf } from './identity.ts'
 import { chatKey } from './known-states.ts'
 import type { ConversationRead, List, Message } from './ports.ts'
 import { readState, type StoredState, writeState } from './state-text.ts'
-import { gapIn, type Term } from './term.ts'
+import type { Term } from './term.ts'
 
 /** Why a conversation is read. */
 export type Cause = {
@@ -58,7 +58,7 @@ function eventsOf({ platform, platformId, destination }: Chat, items: readonly M
   const events = advanced.changes.map(({ type, messageId, row }): NewEvent => {
     return { type, at, platform, platformId, destination, messageId, direction: items[row]?.direction ?? null }
   })
-  return advanced.hasGap ? [gapIn({ platform, platformId }, destination, at, 'no-overlap'), ...events] : events
+  return advanced.hasGap ? [gapEvent(at, 'no-overlap', { platform, platformId, destination }), ...events] : events
 }
 
 function describeRead(

@@ -1,4 +1,4 @@
-import type { EventLog, LoggedEvent, LogMark } from '../store/event-log.ts'
+import { type EventLog, gapEvent, type LoggedEvent, type LogMark } from '../store/event-log.ts'
 import { cursorOf } from './cursor.ts'
 import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
 import type { Texts } from './texts.ts'
@@ -110,8 +110,7 @@ export class Feed {
 
   /** A `gap` for one consumer: what it missed is before all that is there. */
   gap({ trimmed }: LogMark, reason: string): Entry {
-    const nothing = { platform: null, platformId: null, destination: null, messageId: null, direction: null }
-    return this.#entryOf({ type: 'gap', at: Date.now(), ...nothing, reason, position: trimmed }, true)
+    return this.#entryOf({ ...gapEvent(Date.now(), reason), position: trimmed }, true)
   }
 
   /** The Event as JSON. Rejects while its text cannot be read. */

@@ -1,6 +1,7 @@
+import { gapEvent } from '../store/event-log.ts'
 import { type Cause, readConversation } from './conversation-read.ts'
 import { type Channel, ReadError } from './ports.ts'
-import { gapIn, type Term } from './term.ts'
+import type { Term } from './term.ts'
 
 /** Times are those of `performance.now`. */
 type Waiting = Cause & {
@@ -86,6 +87,6 @@ export class ReadQueue {
   async #giveUp(destination: string, waiting: Waiting) {
     const { term, channel } = this.#options
     term.options.observe('listTooLarge', { account: term.options.account })
-    if (await term.append([], [gapIn(channel, destination, Date.now(), 'list-too-large')])) this.#settle(destination, waiting)
+    if (await term.append([], [gapEvent(Date.now(), 'list-too-large', { ...channel, destination })])) this.#settle(destination, waiting)
   }
 }

@@ -1,7 +1,7 @@
 import type { Observe } from '../events.ts'
 import type { Append, EventLog, NewEvent } from '../store/event-log.ts'
 import { StoreUnavailableError, within } from '../store/store.ts'
-import type { AfilnetReads, Channel, PollerHooks } from './ports.ts'
+import type { AfilnetReads, PollerHooks } from './ports.ts'
 
 export type TermOptions = {
   account: string
@@ -71,15 +71,3 @@ export class Term {
     if (isDescending !== undefined) this.#votes = Math.max(-5, Math.min(5, this.#votes + (isDescending ? 1 : -1)))
   }
 }
-
-/** A gap of a channel, or of one of its conversations. */
-export const gapIn = ({ platform, platformId }: Channel, destination: string | null, at: number, reason: string): NewEvent => ({
-  type: 'gap',
-  at,
-  platform,
-  platformId,
-  destination,
-  messageId: null,
-  direction: null,
-  reason,
-})

@@ -43,6 +43,16 @@ export type NewEvent = {
   send?: string
 }
 
+/** A gap: of all channels, unless it says of which channel or conversation. */
+export function gapEvent(
+  at: number,
+  reason: string,
+  of: Partial<Pick<NewEvent, 'platform' | 'platformId' | 'destination'>> = {},
+): NewEvent {
+  const { platform = null, platformId = null, destination = null } = of
+  return { type: 'gap', at, platform, platformId, destination, messageId: null, direction: null, reason }
+}
+
 /** An event of the log. Positions rise, also over a restart or a restored copy; they are safe integers and not dense. */
 export type LoggedEvent = NewEvent & { position: number }
 

@@ -1,4 +1,4 @@
-import type { EventLog, LoggedEvent, LogMark } from '../store/event-log.ts'
+import { type EventLog, gapEvent, type LoggedEvent, type LogMark } from '../store/event-log.ts'
 import type { Clock } from './ports.ts'
 import type { WebhookState } from './saved-state.ts'
 import { createWindow, type Entry, entryOf, type Window } from './window.ts'
@@ -72,7 +72,7 @@ export function createFeed(
       if (gap && replaced) window = createWindow(gap.position - 1)
       replaced = false
       identity = mark.identity
-      if (gap) window.add(gapEvent(gap.position, clock.now(), gap.reason), true, learntAt)
+      if (gap) window.add({ ...gapEvent(clock.now(), gap.reason), position: gap.position }, true, learntAt)
       else for (const event of events) recall(window.add(event, wants(event), learntAt))
       if (!gap && (events.length === 0 || window.read() >= mark.last)) seen = upTo
     },
@@ -108,15 +108,3 @@ function gapFor(mark: LogMark, identity: string, read: number): { position: numb
   if (read < mark.trimmed) return { position: mark.trimmed, reason: 'retention' }
   return read > mark.last ? { position: mark.trimmed, reason: 'log-replaced' } : undefined
 }
-
-const gapEvent = (position: number, at: number, reason: string): LoggedEvent => ({
-  type: 'gap',
-  position,
-  at,
-  platform: null,
-  platformId: null,
-  destination: null,
-  messageId: null,
-  direction: null,
-  reason,
-})
