@@ -124,6 +124,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   live: {
     files: ['src/live/**'],
     ours: ['src/lib/**', 'src/access.ts', 'src/events.ts', 'src/problem/**', 'src/store/{store,event-log}.ts'],
+    packages: ['lru-cache'],
   },
   tokens: {
     files: ['src/tokens/**'],

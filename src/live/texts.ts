@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Chat } from '../access.ts'
 import type { NewEvent } from '../store/event-log.ts'
 import { findMessage } from './identity.ts'
@@ -12,12 +13,12 @@ type Latest = {
   endedAt: number
   byId: ReadonlyMap<string, Message>
   list: readonly Message[]
-  characters: number
 }
 
 type Options = { read: ReadConversation; secret: () => Promise<Uint8Array> }
 
-const maxCharacters = 4_194_304 // of all conversations together
+/** About how much of memory all texts may take, with 300 for what surrounds each. */
+const maxCharacters = 4_194_304
 
 /**
  * The latest answer for each conversation, as far as there is room: an event gets its text from here, or from one read that all who wait
@@ -25,9 +26,11 @@ const maxCharacters = 4_194_304 // of all conversations together
  */
 export class Texts {
   readonly #options: Options
-  readonly #latest = new Map<string, Latest>() // least recently used first
+  readonly #latest = new LRUCache<string, Latest>({
+    maxSize: maxCharacters,
+    sizeCalculation: ({ list }) => list.reduce((sum, { message }) => sum + 300 + (message?.length ?? 0), 1),
+  })
   readonly #reading = new Map<string, { beganAt: number; done: Promise<Latest> }>()
-  #characters = 0
 
   constructor(options: Options) {
     this.#options = options
@@ -36,13 +39,8 @@ export class Texts {
   /** What the poller has just read; to be called before it appends the events. */
   remember({ account, rows, endedAt, ...chat }: ConversationRead) {
     const byId = new Map(rows.map(({ messageId, message }) => [messageId, message]))
-    this.#keep(keyOf(account, chat), {
-      beganAt: Number.NEGATIVE_INFINITY,
-      endedAt,
-      byId,
-      list: [],
-      characters: charactersOf(byId.values()),
-    })
+    const list = rows.map(({ message }) => message)
+    this.#latest.set(keyOf(account, chat), { beganAt: Number.NEGATIVE_INFINITY, endedAt, byId, list })
   }
 
   /** The message of an event, which this process learnt of at that time; null if Afilnet no longer lists it. Rejects while Afilnet cannot be read. */
@@ -72,36 +70,18 @@ export class Texts {
     const beganAt = performance.now()
     const done = this.#options.read(account, chat).then(({ items = [], endedAt }) => {
       const byId = new Map(items.flatMap(message => (message.messageId === null ? [] : [[message.messageId, message] as const])))
-      return { beganAt, endedAt, byId, list: items, characters: charactersOf(items) }
+      return { beganAt, endedAt, byId, list: items }
     })
     this.#reading.set(key, { beganAt, done })
     try {
       const latest = await done
       // Another process may have polled it, by another clock: only the time of this read counts.
-      this.#keep(key, { ...latest, endedAt: Number.NEGATIVE_INFINITY })
+      this.#latest.set(key, { ...latest, endedAt: Number.NEGATIVE_INFINITY })
       return latest
     } finally {
       this.#reading.delete(key)
     }
   }
-
-  #keep(key: string, latest: Latest) {
-    this.#characters += latest.characters - (this.#latest.get(key)?.characters ?? 0)
-    this.#latest.delete(key)
-    this.#latest.set(key, latest)
-    for (const [oldest, { characters }] of this.#latest) {
-      if (this.#characters <= maxCharacters) return
-      this.#latest.delete(oldest)
-      this.#characters -= characters
-    }
-  }
 }
 
 const keyOf = (account: string, { platform, platformId, destination }: Chat) => JSON.stringify([account, platform, platformId, destination])
-
-/** About how much of memory a list takes: its texts, and what surrounds them. */
-function charactersOf(messages: Iterable<Message>) {
-  let sum = 0
-  for (const { message } of messages) sum += 300 + (message?.length ?? 0)
-  return sum
-}
