@@ -95,12 +95,11 @@ export class Feed {
     return tail.slice(low)
   }
 
-  /** A page of the events after a position, which begins with a `gap` where some are gone; an empty one is the end. */
-  async page(position: number): Promise<Entry[]> {
-    return this.after(position) ?? this.read(position)
-  }
-
-  /** The same from the log, where this process may not have learnt of the newest yet. */
+  /**
+   * A page of the events after a position, which begins with a `gap` where some are gone; an empty one is the end.
+   *
+   * It comes from the log, where there may be events that this process has yet to learn of.
+   */
   async read(position: number): Promise<Entry[]> {
     const { mark, events } = await this.#options.log.read(this.account, position, pageEntries)
     if (mark?.identity !== this.#identity) throw new LogReplacedError()

@@ -66,10 +66,10 @@ export class Group {
   readonly view: View
   readonly streams = new Set<Stream>()
   position: number
+  isRunning = false
   readonly #feed: Feed
   readonly #onDelivered: GroupOptions['onDelivered']
   readonly #oldUpTo: number
-  #running = false
 
   constructor({ feed, view, position, oldUpTo, onDelivered }: GroupOptions) {
     this.#feed = feed
@@ -79,22 +79,18 @@ export class Group {
     this.#onDelivered = onDelivered
   }
 
-  get isRunning() {
-    return this.#running
-  }
-
   /** Gives the streams all that is there; waits at an event whose text cannot be read. Rejects if the log was replaced or is away. */
   async flush(rest: (failures: number) => Promise<void>): Promise<void> {
-    if (this.#running) return
-    this.#running = true
+    if (this.isRunning) return
+    this.isRunning = true
     try {
       while (this.streams.size > 0) {
-        const entries = this.#feed.after(this.position) ?? (await this.#feed.page(this.position))
+        const entries = this.#feed.after(this.position) ?? (await this.#feed.read(this.position))
         if (entries.length === 0) return
         await this.#deliver(entries, rest)
       }
     } finally {
-      this.#running = false
+      this.isRunning = false
     }
   }
 
