@@ -1,13 +1,15 @@
 import { createHmac, randomUUID } from 'node:crypto'
+import { allows } from '../access.ts'
 import { pause } from '../lib/pause.ts'
 import type { Leases } from '../store/event-log.ts'
 import { StoreUnavailableError, within } from '../store/store.ts'
 import { ChannelPoll } from './channel-poll.ts'
 import { channelKey, type Known, readKnown } from './known-states.ts'
-import { type ChannelPattern, expand } from './patterns.ts'
+import type { Channel } from './ports.ts'
 import { Term, type TermOptions } from './term.ts'
 
-export type WatchedChannels = { channels: readonly ChannelPattern[]; intervalMs: number }
+/** In `channels`, `*` is every channel; another pattern has a platform and a platformId, each a literal, a literal prefix and `*`, or `*`. */
+export type WatchedChannels = { channels: readonly string[]; intervalMs: number }
 
 export type AccountPollerOptions = Omit<TermOptions, 'lease' | 'secret' | 'markKey' | 'intervalMs'> &
   WatchedChannels & {
@@ -116,7 +118,7 @@ export class AccountPoller {
     const { account, channels: patterns, reads, observe } = this.#options
     const { items = [] } = patterns.some(pattern => pattern.includes('*')) ? await reads.channels() : {}
     if (term.signal.aborted) return
-    const wanted = new Map(expand(patterns, items).map(channel => [channelKey(channel), channel]))
+    const wanted = expand(patterns, items)
     for (const [key, { poll, controller }] of this.#polls) {
       if (wanted.has(key)) continue
       controller.abort()
@@ -139,6 +141,16 @@ export class AccountPoller {
     const { account, hooks } = this.#options
     for (const chat of (await hooks.undelivered?.(account)) ?? []) this.#polls.get(channelKey(chat))?.poll.reread(chat.destination)
   }
+}
+
+/** The channels that the patterns name, by their keys: those of the account that fit, and literal ones, listed or not. */
+function expand(patterns: readonly string[], listed: readonly Channel[]): Map<string, Channel> {
+  const wanted = patterns.map(pattern => (pattern === '*' ? '*/*' : pattern))
+  const literal = wanted.filter(pattern => !pattern.includes('*')).map(pattern => pattern.split('/', 2))
+  const named = literal.map(([platform = '', platformId = '']) => ({ platform, platformId }))
+  const trimmed = listed.map(({ platform, platformId }) => ({ platform: platform.trim().toLowerCase(), platformId: platformId.trim() }))
+  const matching = trimmed.filter(({ platform, platformId }) => allows(wanted, platform, platformId))
+  return new Map([...named, ...matching].map(channel => [channelKey(channel), channel]))
 }
 
 /** Runs a job now and then every `ms`, sooner after a failure, until the signal. */
