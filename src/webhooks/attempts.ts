@@ -29,41 +29,33 @@ const unreadableMs = 2_000
 
 /** Attempts of one webhook, and what follows from their answers. */
 export class Attempts {
+  inFlight = 0
+  lastError: string | undefined
   readonly #options: AttemptsOptions
-  #inFlight = 0
   #idle = () => {}
-  #lastError: string | undefined
   #window: Window
 
   constructor(options: AttemptsOptions) {
     this.#options = options
-    this.#lastError = options.lastError
+    this.lastError = options.lastError
     this.#window = options.feed.window()
-  }
-
-  get inFlight() {
-    return this.#inFlight
-  }
-
-  get lastError() {
-    return this.#lastError
   }
 
   /** Resolves once nothing is in flight. */
   idle(): Promise<void> {
     return new Promise(resolve => {
       this.#idle = resolve
-      if (this.#inFlight === 0) resolve()
+      if (this.inFlight === 0) resolve()
     })
   }
 
   async attempt(entry: Entry): Promise<void> {
-    this.#inFlight++
+    this.inFlight++
     entry.inFlight = true
     await this.#run(entry)
     entry.inFlight = false
-    this.#inFlight--
-    if (this.#inFlight === 0) this.#idle()
+    this.inFlight--
+    if (this.inFlight === 0) this.#idle()
   }
 
   async #run(entry: Entry) {
@@ -74,7 +66,7 @@ export class Attempts {
     if (signal.aborted || !holds()) return // the reading took long: another process may deliver by now
     if (body === undefined) {
       entry.notBefore = clock.now() + unreadableMs
-      this.#lastError = 'Afilnet cannot be read, so the text of the message is not known yet'
+      this.lastError = 'Afilnet cannot be read, so the text of the message is not known yet'
       return
     }
     const reply = await endpoint.post(id, body, signal)
@@ -87,19 +79,19 @@ export class Attempts {
     const result = this.#record(entry, reply, startedAt)
     observe('deliveryEnded', { webhook: name, result, ms: clock.monotonic() - startedAt })
     const state = health.state()
-    if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: this.#lastError })
+    if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: this.lastError })
   }
 
   #record(entry: Entry, reply: Reply, startedAt: number) {
     const { feed, health, clock } = this.#options
     const verdict = reply.status === undefined ? 'down' : verdictOf(reply.status)
     if (verdict === 'delivered') {
-      this.#lastError = undefined
+      this.lastError = undefined
       feed.window().settle(entry)
       health.delivered(startedAt)
       return verdict
     }
-    this.#lastError = reply.error ?? `the endpoint answered ${reply.status}`
+    this.lastError = reply.error ?? `the endpoint answered ${reply.status}`
     if (verdict === 'refused') return this.#refuse(entry, startedAt)
     if (verdict === 'gone') health.gone(clock.now())
     else health.down(startedAt, clock, retryAfterMs(reply.retryAfter, clock.now()) ?? 0)
