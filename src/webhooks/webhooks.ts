@@ -11,7 +11,7 @@ import { type Clock, type EventReader, realClock, type WebhookConfig } from './p
 import { readState, type WebhookState } from './saved-state.ts'
 import { testEvent } from './test-event.ts'
 import { verdictOf } from './verdict.ts'
-import { type Wish, writeWish } from './wishes.ts'
+import type { Wish } from './wishes.ts'
 
 /** A webhook as an operator sees it. */
 export type WebhookReport = {
@@ -39,25 +39,17 @@ type Running = { config: WebhookConfig; endpoint: Endpoint; deliverer: Deliverer
 
 /** The webhooks of every account, as routes and metrics use them. */
 export class Webhooks {
-  readonly #store: EventStore
-  readonly #reader: EventReader
-  readonly #observe: Observe
-  readonly #clock: Clock
-  readonly #timeoutMs: number | undefined
+  readonly #options: WebhooksOptions & { observe: Observe; clock: Clock }
   readonly #holder = randomUUID()
   readonly #running = new Map<string, Running>()
   readonly #listing: Listing
   #ending: Promise<void> = Promise.resolve()
 
   /** Starts to deliver. */
-  constructor({ webhooks, store, reader, observe = unobserved, clock = realClock, timeoutMs }: WebhooksOptions) {
-    this.#store = store
-    this.#reader = reader
-    this.#observe = observe
-    this.#clock = clock
-    this.#timeoutMs = timeoutMs
-    this.#listing = createListing({ store, reader })
-    for (const [name, config] of Object.entries(webhooks)) this.#start(name, config)
+  constructor(options: WebhooksOptions) {
+    this.#options = { observe: unobserved, clock: realClock, ...options }
+    this.#listing = createListing(options)
+    for (const [name, config] of Object.entries(options.webhooks)) this.#start(name, config)
   }
 
   /** Throws `store-unavailable`, as do `deliveries` and `redrive`. */
@@ -71,7 +63,7 @@ export class Webhooks {
     name: string,
     query: { state?: 'pending' | 'failed'; limit: number; cursor?: string },
   ): Promise<DeliveryPage> {
-    return this.#listing(name, this.#find(account, name).config, query).catch(asProblem)
+    return this.#listing.page(name, this.#find(account, name).config, query).catch(asProblem)
   }
 
   /** Begins again after a cursor, or tries the failed events again. */
@@ -91,7 +83,7 @@ export class Webhooks {
 
   /** Gives what the endpoint answered even if the pause goes on, because the store is away. */
   async #test(name: string, found: Running): Promise<TestResult> {
-    const clock = this.#clock
+    const { clock } = this.#options
     const event = testEvent(clock.now())
     const startedAt = clock.monotonic()
     const { status, error } = await found.endpoint.post(event.id, JSON.stringify(event))
@@ -124,11 +116,9 @@ export class Webhooks {
   }
 
   #start(name: string, config: WebhookConfig) {
-    const store = this.#store
-    const clock = this.#clock
-    const observe = this.#observe
-    const endpoint = createEndpoint(config, clock, this.#timeoutMs)
-    const from = { holder: this.#holder, store, reader: this.#reader, startedAt: clock.now(), clock, observe }
+    const { store, reader, observe, clock, timeoutMs } = this.#options
+    const endpoint = createEndpoint(config, clock, timeoutMs)
+    const from = { holder: this.#holder, store, reader, startedAt: clock.now(), clock, observe }
     const deliverer = createDeliverer({ ...from, name, webhook: config, endpoint, after: this.#ending })
     const unwatch = store.log.watch([config.account], deliverer.news)
     this.#running.set(name, { config, endpoint, deliverer, unwatch })
@@ -142,7 +132,7 @@ export class Webhooks {
   }
 
   async #wish(name: string, wish: Wish, { deliverer }: Running) {
-    await this.#store.deliveries.request(name, writeWish(wish)).catch(asProblem)
+    await this.#options.store.deliveries.request(name, JSON.stringify(wish)).catch(asProblem)
     await deliverer.check().catch(() => {}) // it looks again by itself, and so does any other process
   }
 
@@ -154,14 +144,14 @@ export class Webhooks {
 
   /** How a webhook is that another process delivers for. */
   async #elsewhere(name: string, account: string) {
-    const { saved } = await this.#store.deliveries.webhook(name)
+    const { saved } = await this.#options.store.deliveries.webhook(name)
     const { paused, disabledAt, lastError, oldestAt }: Partial<WebhookState> = readState(saved, account).state ?? {}
     const state: WebhookStateName = disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'
     return { state, lastError, oldestAt }
   }
 
   #lagOf(oldestAt: number | undefined) {
-    return oldestAt === undefined ? 0 : Math.max(0, Math.round((this.#clock.now() - oldestAt) / 1_000))
+    return oldestAt === undefined ? 0 : Math.max(0, Math.round((this.#options.clock.now() - oldestAt) / 1_000))
   }
 }
 
