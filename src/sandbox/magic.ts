@@ -1,6 +1,7 @@
 import type { ScriptedResponse } from './scripted-responses.ts'
 
-const codes = [
+/** Destinations that answer with the error code they are named after. */
+export const magicCodes: ReadonlySet<string> = new Set([
   'MISSING_USER',
   'MISSING_PASSWORD',
   'MISSING_CLASS',
@@ -17,7 +18,7 @@ const codes = [
   'NO_CREDITS',
   'NO_ROUTE_AVAILABLE',
   'NOT_ACCESS_TO_TEMPLATE',
-] as const
+])
 
 const behaviours = {
   slow: { delayMs: 3000 },
@@ -26,10 +27,7 @@ const behaviours = {
   truncated: { fault: 'truncated' },
   drops: { fault: 'drop' },
   resets: { fault: 'reset' },
-} as const satisfies Record<string, ScriptedResponse>
-
-/** Destinations that answer with the error code they are named after. */
-export const magicCodes: ReadonlySet<string> = new Set(codes)
+} satisfies Record<string, ScriptedResponse>
 
 /** Destinations that behave as they are called, and whose conversation is there without having been opened. */
 export const magicWords: ReadonlyMap<string, ScriptedResponse> = new Map(Object.entries(behaviours))

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ScriptedResponse } from './scripted-responses.ts'
 import { after, readBody } from './server.ts'
 
 /** The one client secret that may be seen: it opens nothing but a sandbox. */
@@ -19,9 +20,6 @@ export type TokenRequest = {
   error?: string
 }
 
-/** What a scripted answer can do to the token endpoint. */
-type TokenAnswer = { status?: number; headers?: Record<string, string>; body?: string | Uint8Array; delayMs?: number; fault?: string }
-
 export type OAuthOptions = {
   /** The user of an account, if the password is the right one. */
   userOf: (user: string, password: string) => string | undefined
@@ -30,7 +28,7 @@ export type OAuthOptions = {
   clientSecret: string
   now: () => number
   /** A scripted answer for the next request. */
-  queued: () => TokenAnswer | undefined
+  queued: () => ScriptedResponse | undefined
   changed: () => void
 }
 
@@ -113,7 +111,7 @@ export class OAuth {
     return token
   }
 
-  #respond(response: ServerResponse, { status, error, user = '' }: Decided, answer: TokenAnswer = {}) {
+  #respond(response: ServerResponse, { status, error, user = '' }: Decided, answer: ScriptedResponse = {}) {
     if (answer.fault === 'silent' || response.destroyed) return
     if (answer.fault) return void response.socket?.destroy()
     const lifetime = this.expiresInS === undefined ? {} : { expires_in: this.expiresInS }

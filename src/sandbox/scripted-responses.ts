@@ -1,19 +1,7 @@
 import { type ServerResponse, validateHeaderName, validateHeaderValue } from 'node:http'
 import { gzipSync } from 'node:zlib'
 
-export type Fault =
-  | 'silent'
-  | 'stall'
-  | 'drip'
-  | 'drop'
-  | 'reset'
-  | 'truncated'
-  | 'html'
-  | 'empty'
-  | 'endless'
-  | 'gzip-bomb'
-  | 'two-lengths'
-  | 'ssh'
+export type Fault = keyof typeof faults
 
 /**
  * What the next matching call gets instead of, or on top of, its regular answer.
@@ -57,7 +45,7 @@ const filler = Buffer.alloc(65_536, ' ')
 let bomb: Buffer | undefined
 
 /** Every fault by its name. All but `reset` come after the request was read. */
-export const faults: Record<Fault, (exchange: OpenCall) => void> = {
+export const faults = {
   silent: () => {},
   stall: ({ begin, body }) => begin(body.length).flushHeaders(),
   drop: ({ hangUp }) => hangUp(),
@@ -104,4 +92,4 @@ export const faults: Record<Fault, (exchange: OpenCall) => void> = {
     response.on('drain', () => setImmediate(more))
     more()
   },
-}
+} satisfies Record<string, (exchange: OpenCall) => void>
