@@ -38,8 +38,8 @@ const decode = (raw: string) => {
 function parsePairs(raw: string): Parsed {
   const pairs = raw.split('&').filter(Boolean)
   const decoded = pairs.map(pair => {
-    const at = pair.indexOf('=')
-    return at < 0 ? ([decode(pair), decode('')] as const) : ([decode(pair.slice(0, at)), decode(pair.slice(at + 1))] as const)
+    const [name = '', value = ''] = pair.split(/=(.*)/s, 2)
+    return [decode(name), decode(value)] as const
   })
   const broken = decoded.find(([name, value]) => !name.isValid || !value.isValid)
   return {
@@ -84,15 +84,8 @@ function parseJson(bytes: Buffer, contentType: string, path: string): Parsed {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return { params: [], error: 'The body is not a JSON object' }
   const wrong = Object.entries(body).find(([, value]) => typeof value !== 'string')
   if (wrong) return { params: [], error: `Parameter ${wrong[0]} is not a string` }
-  const [, inClass, inMethod] = /^\/api\/json\/([^/]+)\/([^/]+)$/.exec(path) ?? []
-  const named: Param[] =
-    inClass !== undefined && inMethod !== undefined
-      ? [
-          ['class', inClass],
-          ['method', inMethod],
-        ]
-      : []
-  return { params: [...named, ...(Object.entries(body) as Param[])] } // each value is a string, as checked
+  const inPath = /^\/api\/json\/(?<class>[^/]+)\/(?<method>[^/]+)$/.exec(path)?.groups ?? {}
+  return { params: [...Object.entries(inPath), ...(Object.entries(body) as Param[])] } // each value is a string, as checked
 }
 
 /** Takes a request apart: parameters of the query first, then those of the body, in their order, duplicates kept. */

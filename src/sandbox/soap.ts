@@ -69,7 +69,7 @@ type Json = null | string | number | boolean | Json[] | { [name: string]: Json }
 
 /** An answer in the form that the shape asks for: a structure, PHP's map, or the JSON of the other transports as a text. */
 export function soapBody(json: string, method: string, { soap, soapErrors }: Shape): { status: number; body: string } {
-  const envelope: { status: string; error?: string } & { [name: string]: Json } = JSON.parse(json) // made by the sandbox itself
+  const envelope: { status: string; error?: string; [name: string]: Json } = JSON.parse(json) // made by the sandbox itself
   if (soapErrors === 'fault' && envelope.error !== undefined) {
     const fault = `<SOAP-ENV:Fault><faultcode>SOAP-ENV:Server</faultcode><faultstring>${escapeXml(envelope.error)}</faultstring></SOAP-ENV:Fault>`
     return { status: 500, body: inEnvelope(fault) }
@@ -82,8 +82,7 @@ const inEnvelope = (content: string) =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<SOAP-ENV:Envelope xmlns:SOAP-ENV="${soapNamespace}" xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:ns1="${namespace}" xmlns:ns2="http://xml.apache.org/xml-soap"><SOAP-ENV:Body>${content}</SOAP-ENV:Body></SOAP-ENV:Envelope>\n`
 
 /** A value as elements with its names. */
-function asElement(name: string, value: Json | undefined): string {
-  if (value === undefined) return ''
+function asElement(name: string, value: Json): string {
   if (value === null) return `<${name} xsi:nil="true"/>`
   if (typeof value !== 'object') return `<${name}>${escapeXml(String(value))}</${name}>`
   const entries = Array.isArray(value) ? value.map(item => ['item', item] as const) : Object.entries(value)
@@ -92,12 +91,12 @@ function asElement(name: string, value: Json | undefined): string {
 }
 
 /** The same as PHP's encoder writes it. */
-function asMap(name: string, value: Json | undefined): string {
-  if (value === undefined) return ''
+function asMap(name: string, value: Json): string {
   if (value === null) return `<${name} xsi:nil="true"/>`
-  if (typeof value === 'boolean') return `<${name} xsi:type="xsd:boolean">${value}</${name}>`
-  if (typeof value === 'number') return `<${name} xsi:type="xsd:int">${value}</${name}>`
-  if (typeof value === 'string') return `<${name} xsi:type="xsd:string">${escapeXml(value)}</${name}>`
+  if (typeof value !== 'object') {
+    const type = typeof value === 'number' ? 'int' : typeof value
+    return `<${name} xsi:type="xsd:${type}">${escapeXml(String(value))}</${name}>`
+  }
   if (Array.isArray(value)) {
     const type = `SOAP-ENC:arrayType="ns2:Map[${value.length}]" xsi:type="SOAP-ENC:Array"`
     return `<${name} ${type}>${value.map(item => asMap('item', item)).join('')}</${name}>`
