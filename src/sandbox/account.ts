@@ -1,5 +1,5 @@
 import { createCustomers, type Script } from './customers.ts'
-import { plainShape, type Shape } from './response-format.ts'
+import { plainShape } from './response-format.ts'
 import { World } from './world.ts'
 
 export type Account = ReturnType<typeof createAccount>
@@ -16,10 +16,10 @@ export function createAccount(user: string, now: () => number, changed: () => vo
     user,
     world,
     customers,
-    shape: { ...plainShape } as Shape, // a copy, and as wide as the type
+    shape: plainShape,
 
     reset: () => {
-      account.shape = { ...plainShape }
+      account.shape = plainShape
       world.reset()
       customers.reset()
     },

@@ -4,7 +4,6 @@ import { fakeClientSecret, OAuth } from './oauth.ts'
 import { createRedactor, fakePassword } from './redaction.ts'
 import type { Param, Transport } from './request.ts'
 import { assertHeaders, type ScriptedResponse } from './scripted-responses.ts'
-import { createWatchers } from './watchers.ts'
 
 /** One call as it arrived, byte for byte but for passwords. */
 export type Call = {
@@ -81,9 +80,8 @@ export function createState(options: StateOptions = {}) {
     },
 
     /** The first queued answer that is meant for this call, used up. */
-    queued: (method: string | undefined, destination: string | undefined): ScriptedResponse | undefined => {
-      return take(answer => (answer.method ?? method) === method && (answer.destination ?? destination) === destination)
-    },
+    queued: (method: string | undefined, destination: string | undefined): ScriptedResponse | undefined =>
+      take(answer => (answer.method ?? method) === method && (answer.destination ?? destination) === destination),
 
     /** The account of that user, made if it is new: with the same password, and a world of its own. */
     openAccount: (user: string): Account => {
@@ -109,4 +107,29 @@ export function createState(options: StateOptions = {}) {
     },
   }
   return state
+}
+
+/** Lets tests and the control port wait for what happens. */
+function createWatchers() {
+  const watchers = new Set<() => void>()
+  return {
+    /** Checks every condition that is waited for. */
+    changed: () => {
+      for (const watcher of watchers) watcher()
+    },
+
+    /** Resolves as soon as `condition` holds after a change; rejects with `what` when it takes too long. */
+    until: (condition: () => boolean, what: () => string, timeoutMs = 5000) =>
+      new Promise<void>((resolve, reject) => {
+        const settle = (end: () => void) => {
+          clearTimeout(timer)
+          watchers.delete(watcher)
+          end()
+        }
+        const watcher = () => condition() && settle(resolve)
+        const timer = setTimeout(() => settle(() => reject(new Error(`${what()} within ${timeoutMs} ms`))), timeoutMs)
+        watchers.add(watcher)
+        watcher()
+      }),
+  }
 }

@@ -45,7 +45,7 @@ export class World {
   #lastId = 0
   #lastBulk = 0
 
-  constructor(now: () => number, onTaken: (sent: Sent) => void = () => {}, lateMs = () => 0) {
+  constructor(now: () => number, onTaken: (sent: Sent) => void, lateMs: () => number) {
     this.#now = now
     this.#onTaken = onTaken
     this.#lateMs = lateMs
