@@ -151,14 +151,14 @@ async function assemble(
   const hooks: PollerHooks = { ...readBack.hooks, remember: read => live.current()?.remember(read) }
   const pollers = connectPollers({ ...config, store: opened, secret: store.secret, upstream, hooks, observe, timeoutMs: storeMs })
   ledger.whenLost(() => {
-    sends.storeLost()
+    sends.secret.replaced()
     pollers.storeLost()
   })
   const keys = config.queueKeys
   const queue: Queue | undefined = keys && (await connectQueue({ ...config, keys, store, sends, upstream, observe, timeoutMs: storeMs }))
   queue?.start()
   if (!queue) void endQueueWithoutKey({ store, sends, observe, timeoutMs: storeMs }).catch(() => {}) // the next start tries again
-  const tokens = lazyTokens(() => sends.lastSecret(ledger.isAway))
+  const tokens = lazyTokens(() => sends.secret.readOrLast(ledger.isAway))
   if (config.readBack) readBack.start()
   const parts = {
     config,

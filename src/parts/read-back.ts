@@ -38,7 +38,7 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
       endedAt,
       date,
     } = await upstream.open(account).background(getMessages, { platform, platformid: platformId, destination })
-    const names = namesOf(items, (await sends.secret()).export())
+    const names = namesOf(items, (await sends.secret.read()).export())
     const rows = items.map(({ message, direction, status, timestamp }, n) => ({
       messageId: names[n] ?? '',
       out: isOut(direction),
@@ -50,7 +50,7 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
   }
   const readBack = new ReadBack({
     store,
-    secret: sends.secret,
+    secret: () => sends.secret.read(),
     accounts: () =>
       Object.entries(accounts).flatMap(([name, account]) =>
         canReadBack(account) && (account.timezone !== undefined || holds(name)) ? [name] : [],

@@ -41,7 +41,7 @@ export class StoreSecret {
     this.#reading = undefined
   }
 
-  /** Another store may be in the place of this one. */
+  /** To call when the store was lost: another one, with another secret, may be in its place when it is back. */
   replaced() {
     this.version++
     this.forget()

@@ -55,7 +55,7 @@ export class Sends {
   readonly #now: () => number
   readonly #lease: Lease
   readonly #claimMs: number
-  readonly #secret: StoreSecret
+  readonly secret: StoreSecret
   readonly find: SendReads['find']
   readonly list: SendReads['list']
   readonly settle: Settlements['settle']
@@ -70,7 +70,7 @@ export class Sends {
     this.#timeoutMs = timeoutMs
     this.#claimMs = Math.min(timeoutMs, maxClaimMs)
     this.#now = now
-    this.#secret = new StoreSecret(store, this.#claimMs)
+    this.secret = new StoreSecret(store, this.#claimMs)
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
     ;({ settle: this.settle, cancel: this.cancel } = createSettlements({ store, base, timeoutMs, now, observe }))
     this.#lease = holdLease(store, { timeoutMs, heartbeatMs, now, onExpired: count => observe('sendsInterrupted', { count }) })
@@ -91,11 +91,11 @@ export class Sends {
       if (refusal !== undefined) return await this.#replayHeld(request, refusal)
 
       const startedAt = performance.now()
-      const { version } = this.#secret
-      const secret = await this.#secret.read()
+      const { version } = this.secret
+      const secret = await this.secret.read()
       const row = newSend(request, { secret, owner: this.#lease.owner, now: this.#now })
       const existing = await this.#claim(row, request, Math.max(1, this.#claimMs - (performance.now() - startedAt)))
-      if (version !== this.#secret.version) throw this.#unclaim(row, request, existing)
+      if (version !== this.secret.version) throw this.#unclaim(row, request, existing)
       if (existing) return this.#replay(existing, request, secret)
       return request.queue ? this.#queued(row) : await this.#send(row, request)
     } finally {
@@ -113,19 +113,6 @@ export class Sends {
     refuse: (row: SendRow, code: ProblemCode) => this.#refuseQueued(row, code),
     /** Called when a send was queued. */
     onQueued: () => {},
-  }
-
-  /** The secret of the ledger, which keys every digest. */
-  readonly secret = (): Promise<KeyObject> => this.#secret.read()
-
-  /** To call when the store was lost: another one, with another secret, may be in its place when it is back. */
-  storeLost(): void {
-    this.#secret.replaced()
-  }
-
-  /** The secret of the ledger; the last one that was read while the ledger is away. Throws `store-unavailable`. */
-  lastSecret(isAway: boolean): Promise<KeyObject> {
-    return this.#secret.readOrLast(isAway)
   }
 
   /** Resolves once no send runs, those of callers that have hung up included. */
@@ -158,7 +145,7 @@ export class Sends {
       if (claim.existing) return claim.existing
     } catch (error) {
       if (error instanceof StoreUnavailableError && (error.cause === 'limit' || error.cause === 'changed')) return throwUnavailable(error)
-      this.#secret.forget()
+      this.secret.forget()
       // A claim that was refused may have reached the store, or may still do so; it must not hold its key.
       const release = () =>
         this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId), queue !== undefined)
@@ -248,7 +235,7 @@ export class Sends {
     const rows = await within(this.#timeoutMs, this.#store.list(request, { idempotencyKey, limit: 100 })).catch(throwUnavailable)
     const holder = rows.find(({ state }) => state !== 'not_sent') // others may come first, since clocks of gateways differ
     if (!holder) throw refusal
-    return this.#replay(holder, request, await this.#secret.read())
+    return this.#replay(holder, request, await this.secret.read())
   }
 
   /** The answer to a key that is taken. */

@@ -140,7 +140,7 @@ describe('A number that an earlier release stored as the caller wrote it', () =>
 describe('The secret', () => {
   test('is read again once the store was lost, since another store may be in its place', async ({ sends, asked }) => {
     await sends.run(request())
-    sends.storeLost()
+    sends.secret.replaced()
     await sends.run(request()).catch(() => {})
 
     expect(asked.filter(verb => verb === 'secret')).toHaveLength(2)
@@ -150,7 +150,7 @@ describe('The secret', () => {
 describe('A claim', () => {
   test('is given back if the ledger was replaced since its secret was read', async ({ sends, store, trouble }) => {
     trouble.claim = row => {
-      sends.storeLost()
+      sends.secret.replaced()
       return store.claim(row)
     }
     let calls = 0
