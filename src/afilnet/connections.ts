@@ -16,7 +16,7 @@ type ConnectionsOptions = {
 }
 
 /** How long a connection must have been silent before a send may use it again. */
-export const quietMs = 250
+const quietMs = 250
 
 /**
  * The connections of one account, the one used last first.

@@ -7,7 +7,7 @@ import { TransportError } from './transport-error.ts'
 import type { TransportName } from './transports.ts'
 
 /** What an account says of its transport. */
-export type TransportSettings = {
+type TransportSettings = {
   transport: TransportName
   url: URL
   user: string
@@ -100,17 +100,7 @@ export class PreparedTransports {
 }
 
 /** The configuration has these, or does not load. */
-function complete({ url, user, password, tokenUrl, clientId, clientSecret, scope, grant, jsonStyle }: TransportSettings) {
+function complete({ tokenUrl, clientId, clientSecret, grant = 'client_credentials', jsonStyle = 'body', ...account }: TransportSettings) {
   if (!tokenUrl || clientId === undefined || clientSecret === undefined) throw new TransportError('OAuth 2.0 is not configured')
-  return {
-    url,
-    user,
-    password,
-    tokenUrl,
-    clientId,
-    clientSecret,
-    scope,
-    grant: grant ?? 'client_credentials',
-    jsonStyle: jsonStyle ?? 'body',
-  }
+  return { ...account, tokenUrl, clientId, clientSecret, grant, jsonStyle }
 }

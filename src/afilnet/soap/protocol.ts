@@ -1,5 +1,4 @@
-import type { ClientState, ExchangeListener, ExchangeOptions } from '../exchange.ts'
-import { Exchange } from '../exchange.ts'
+import { Exchange, type ExchangeListener } from '../exchange.ts'
 import { failures, UpstreamError } from '../faults.ts'
 import type { Operation } from '../operations.ts'
 import type { Protocol } from '../protocol.ts'
@@ -19,8 +18,7 @@ export function createSoapProtocol(service: SoapService, credentials: Credential
     write: createWriter(service, credentials),
     readsFaults: true,
     unwrap: (operation, bytes) => readAnswer(operation, bytes, undefined),
-    attempt: (state: ClientState, options: ExchangeOptions, listener: ExchangeListener) =>
-      new Exchange(state, options, listenFor(options.operation, listener)),
+    attempt: (state, options, listener) => new Exchange(state, options, listenFor(options.operation, listener)),
   }
 }
 
