@@ -1,56 +1,43 @@
 import type { Account } from './account.ts'
-import type { Script } from './customers.ts'
 import type { Shape } from './response-format.ts'
-import type { Address, Bulk, Channel, Message, Sent, Written } from './world.ts'
+import type { Address, Bulk, Channel, Written } from './world.ts'
+
+export type AccountHandle = ReturnType<typeof createHandle>
 
 /** One account, in the hands of a test or of the demo. */
-export type AccountHandle = {
-  user: string
-  sent: Sent[]
-  /** Changes how regular answers look from now on, and what lists show. */
-  shape(partial: Partial<Shape>): void
-  /** A customer writes in (or with `sent`, the account answers from elsewhere); gives the id of the message. */
-  receive(message: Written): string
-  /** Every message that there is, those included that no list shows yet. */
-  messages(): Message[]
-  /** The message takes another status. */
-  mark(address: Address, messageid: string, status: string): void
-  /** Afilnet forgets the conversation, or one message of it. */
-  remove(address: Address, messageid?: string): void
-  /** New conversations with numbers that begin with 347. */
-  fill(bulk: Bulk): void
-  /** Changes what everybody does unasked, or the customer of one conversation. */
-  script(script: Partial<Script>, address?: Address): void
-  addChannel(channel: Channel): void
-  removeChannel(platform: string, platformid: string): void
-}
-
-export function createHandle(account: Account, changed: () => void): AccountHandle {
+export function createHandle(account: Account, changed: () => void) {
   const { user, world, customers } = account
   const noChannel = ({ platform, platformid }: Pick<Address, 'platform' | 'platformid'>) =>
     new Error(`The sandbox has no channel ${platform}/${platformid}`)
   return {
     user,
     sent: world.sent,
-    shape: partial => {
+    /** Changes how regular answers look from now on, and what lists show. */
+    shape: (partial: Partial<Shape>) => {
       account.shape = { ...account.shape, ...partial }
     },
-    receive: message => {
+    /** A customer writes in (or with `sent`, the account answers from elsewhere); gives the id of the message. */
+    receive: (message: Written): string => {
       const messageid = world.receive(message)
       if (messageid === undefined) throw noChannel(message)
       changed()
       return messageid
     },
+    /** Every message that there is, those included that no list shows yet. */
     messages: () => world.all(),
-    mark: (address, messageid, status) => {
+    /** The message takes another status. */
+    mark: (address: Address, messageid: string, status: string) => {
       if (!world.mark(address, messageid, status)) throw new Error('The sandbox has no such message')
     },
-    remove: (address, messageid) => world.remove(address, messageid),
-    fill: bulk => {
+    /** Afilnet forgets the conversation, or one message of it. */
+    remove: (address: Address, messageid?: string) => world.remove(address, messageid),
+    /** New conversations with numbers that begin with 347. */
+    fill: (bulk: Bulk) => {
       if (!world.fill(bulk)) throw noChannel(bulk)
     },
+    /** Changes what everybody does unasked, or the customer of one conversation. */
     script: customers.script,
-    addChannel: channel => world.addChannel(channel),
-    removeChannel: (platform, platformid) => world.removeChannel(platform, platformid),
+    addChannel: (channel: Channel) => world.addChannel(channel),
+    removeChannel: (platform: string, platformid: string) => world.removeChannel(platform, platformid),
   }
 }

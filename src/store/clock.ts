@@ -1,18 +1,5 @@
 /** The time of the ledger. */
-export type LedgerClock = {
-  /** The wall clock, as it is. */
-  now(): number
-  /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
-  trusted(): number
-  /** Whether wall clock and monotonic clock agree now, which is enough to expire leases. */
-  agrees(): boolean
-  /** Whether they have agreed for ten minutes, which is enough to delete rows. */
-  steady(): boolean
-  /** The three from one reading of the clocks. */
-  read(): { trusted: number; agrees: boolean; steady: boolean }
-  /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
-  anchor(lastSeen: number): void
-}
+export type LedgerClock = ReturnType<typeof createClock>
 
 const toleranceMs = 2_000
 const settleMs = 600_000
@@ -24,7 +11,7 @@ const settleMs = 600_000
  * therefore counts only after ten minutes. A process that starts while the clock is wrong has nothing to compare it with: so the first ten
  * minutes delete nothing, and count from the time that the ledger remembers.
  */
-export function createClock(now: () => number, monotonic: () => number): LedgerClock {
+export function createClock(now: () => number, monotonic: () => number) {
   let offset = now() - monotonic()
   let steadyAt = monotonic() + settleMs
   let ceiling = Number.POSITIVE_INFINITY
@@ -52,12 +39,18 @@ export function createClock(now: () => number, monotonic: () => number): LedgerC
   }
 
   return {
+    /** The wall clock, as it is. */
     now,
+    /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
     trusted: () => read().trusted,
+    /** Whether wall clock and monotonic clock agree now, which is enough to expire leases. */
     agrees: () => read().agrees,
+    /** Whether they have agreed for ten minutes, which is enough to delete rows. */
     steady: () => read().steady,
+    /** The three from one reading of the clocks. */
     read,
-    anchor(lastSeen) {
+    /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
+    anchor(lastSeen: number) {
       const at = update()
       if (at < steadyAt && ceiling === Number.POSITIVE_INFINITY) ceiling = lastSeen - at
     },

@@ -1,13 +1,11 @@
 type Listener = { accounts: ReadonlySet<string>; onNews: (account: string) => void }
 
-/** Listeners of the event logs of accounts; `notify` calls those of one account. */
-export type Listeners = {
-  add(accounts: readonly string[], onNews: (account: string) => void): () => void
-  notify(account: string): void
-}
-
-/** `watch` reports what other processes append; it runs while there are listeners, and starts again when their accounts change. */
-export function createListeners(watch: (accounts: readonly string[]) => () => void): Listeners {
+/**
+ * Listeners of the event logs of accounts; `notify` calls those of one account.
+ *
+ * `watch` reports what other processes append; it runs while there are listeners, and starts again when their accounts change.
+ */
+export function createListeners(watch: (accounts: readonly string[]) => () => void) {
   const all = new Set<Listener>()
   let stop = () => {}
 
@@ -17,7 +15,7 @@ export function createListeners(watch: (accounts: readonly string[]) => () => vo
     stop = accounts.length > 0 ? watch(accounts) : () => {}
   }
   return {
-    add(accounts, onNews) {
+    add(accounts: readonly string[], onNews: (account: string) => void) {
       const listener = { accounts: new Set(accounts), onNews }
       all.add(listener)
       restart()
@@ -25,7 +23,7 @@ export function createListeners(watch: (accounts: readonly string[]) => () => vo
         if (all.delete(listener)) restart()
       }
     },
-    notify(account) {
+    notify(account: string) {
       for (const { accounts, onNews } of all) if (accounts.has(account)) onNews(account)
     },
   }

@@ -1,24 +1,9 @@
 import { type EventLog, gapEvent, type LoggedEvent, type LogMark } from '../store/event-log.ts'
 import type { Clock } from './ports.ts'
 import type { WebhookState } from './saved-state.ts'
-import { createWindow, type Entry, entryOf, type Window } from './window.ts'
+import { createWindow, type Entry, entryOf } from './window.ts'
 
-/** What a webhook reads of the log of its account. */
-export type Feed = {
-  window(): Window
-  /** The log that the positions belong to. */
-  identity(): string
-  /** Whether there is more to read, and room for it; `idle` says that nothing is in flight. */
-  needs(idle: boolean): boolean
-  /** Reads a page. */
-  fill(idle: boolean): Promise<void>
-  /** There are new events. */
-  news(): void
-  /** Begins again after a position. */
-  rewind(position: number): void
-  /** Puts these events back among those that wait; returns those that the log still has and the webhook still wants. */
-  restore(positions: readonly number[]): Promise<number[]>
-}
+export type Feed = ReturnType<typeof createFeed>
 
 const pageEvents = 200
 /** So many that wait are enough to choose from. */
@@ -33,11 +18,11 @@ export async function startNow(log: EventLog, account: string): Promise<WebhookS
 /** Where one begins whose state was lost with a log: before all that the next log has, after a gap. */
 export const startAfterLoss = (identity: string): WebhookState => ({ identity, position: 0, done: [], again: [], tried: [] })
 
-/** Reads the log from where the webhook was. */
+/** What a webhook reads of the log of its account, from where it was. */
 export function createFeed(
   { log, account, clock, wants }: { log: EventLog; account: string; clock: Clock; wants: (event: LoggedEvent) => boolean },
   state: WebhookState,
-): Feed {
+) {
   let window = createWindow(state.position, state.done)
   let { identity } = state
   let [news, seen] = [1, 0]
@@ -52,13 +37,16 @@ export function createFeed(
     tried.delete(entry.event.position)
   }
 
-  const feed: Feed = {
+  return {
     window: () => window,
+    /** The log that the positions belong to. */
     identity: () => identity,
 
-    needs: idle => news > seen && window.room() > 0 && window.entries.length < enough && (idle || !replaced),
+    /** Whether there is more to read, and room for it; `idle` says that nothing is in flight. */
+    needs: (idle: boolean) => news > seen && window.room() > 0 && window.entries.length < enough && (idle || !replaced),
 
-    async fill(idle) {
+    /** Reads a page. */
+    async fill(idle: boolean) {
       const upTo = news
       const learntAt = clock.monotonic()
       const { mark, events } = await log.read(account, window.read(), Math.min(pageEvents, window.room()))
@@ -77,16 +65,19 @@ export function createFeed(
       if (!gap && (events.length === 0 || window.read() >= mark.last)) seen = upTo
     },
 
+    /** There are new events. */
     news() {
       news++
     },
 
-    rewind(position) {
+    /** Begins again after a position. */
+    rewind(position: number) {
       window = createWindow(position)
       news++
     },
 
-    async restore(positions) {
+    /** Puts these events back among those that wait; returns those that the log still has and the webhook still wants. */
+    async restore(positions: readonly number[]): Promise<number[]> {
       const found: number[] = []
       for (const position of positions) {
         const [event] = (await log.read(account, position - 1, 1)).events
@@ -99,7 +90,6 @@ export function createFeed(
       return found
     },
   }
-  return feed
 }
 
 /** Whether something is missing between what was read and what the log has now. */

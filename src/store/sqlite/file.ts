@@ -5,40 +5,13 @@ import { StoreUnavailableError, StoreVersionError } from '../store.ts'
 import { migrate, migrations, recognise } from './schema.ts'
 
 /** An open ledger file; statements are prepared once each. */
-export type SqliteFile = {
-  /** The values of the first row. */
-  row(sql: string, ...values: SQLInputValue[]): SQLOutputValue[] | undefined
-  /** The values of every row. */
-  rows(sql: string, ...values: SQLInputValue[]): SQLOutputValue[][]
-  /** Returns how many rows changed. */
-  run(sql: string, ...values: SQLInputValue[]): number
-  /** Runs the work as one durable transaction, or not at all. */
-  transaction<T>(work: () => T): T
-  /** Bytes in use: free pages do not count, they are filled before the file grows; of the log only what a long reader has piled up. */
-  bytes(): number
-  /**
-   * Writes the whole file anew without what was deleted, and empties the log; keeps other writers waiting for the while.
-   *
-   * What is deleted is overwritten at once, but not what a row left behind where it lay before its page was split.
-   */
-  rewrite(): void
-  /**
-   * `file` once the path names another file: SQLite would go on writing to the one that was deleted. `log` once that of its log does, which
-   * no connection removes while another one is open.
-   */
-  moved(): 'file' | 'log' | undefined
-  /** Tells this file from another one of the same path. */
-  inode: string
-  /** Whether the file could be written when it was opened. A file that could not must not be kept open: it would stay so for this process. */
-  writable: boolean
-  close(): void
-}
+export type SqliteFile = ReturnType<typeof openFile>
 
 const logBytes = 2 ** 24 // what the log is cut back to, and what it may have in peace
 const checkpointPages = logBytes / 2 / 4_096 // the other half is for a large transaction, and for writes while a reader holds the log
 
 /** Opens or creates the file, never readable by others, and brings its schema up to date. */
-export function openFile(path: string, busyMs: number): SqliteFile {
+export function openFile(path: string, busyMs: number) {
   const memory = path === ':memory:'
   if (!memory) create(path)
   const writable = memory || mayWrite(path)
@@ -69,14 +42,19 @@ export function openFile(path: string, busyMs: number): SqliteFile {
     }
     return statement
   }
-  const file: SqliteFile = {
-    row: (sql, ...values) => prepared(sql).get(...values) as unknown as SQLOutputValue[] | undefined, // see setReturnArrays
-    rows: (sql, ...values) => prepared(sql).all(...values) as unknown as SQLOutputValue[][], // as above
-    run: (sql, ...values) => Number(prepared(sql).run(...values).changes),
-    transaction(work) {
+  /** The values of the first row. */
+  const row = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as unknown as SQLOutputValue[] | undefined // see setReturnArrays
+  return {
+    row,
+    /** The values of every row. */
+    rows: (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as unknown as SQLOutputValue[][], // as above
+    /** Returns how many rows changed. */
+    run: (sql: string, ...values: SQLInputValue[]) => Number(prepared(sql).run(...values).changes),
+    /** Runs the work as one durable transaction, or not at all. */
+    transaction<T>(work: () => T): T {
       prepared('BEGIN IMMEDIATE').run()
       try {
-        if (Number(file.row('PRAGMA user_version')?.[0]) !== migrations.length)
+        if (Number(row('PRAGMA user_version')?.[0]) !== migrations.length)
           throw new StoreVersionError('A newer release has migrated the store')
         const result = work()
         prepared('COMMIT').run()
@@ -86,26 +64,37 @@ export function openFile(path: string, busyMs: number): SqliteFile {
         throw error
       }
     },
+    /** Bytes in use: free pages do not count, they are filled before the file grows; of the log only what a long reader has piled up. */
     bytes() {
       const pages =
         'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size'
       const log = memory ? 0 : (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0)
-      return Number(file.row(pages)?.[0]) + Math.max(0, log - logBytes)
+      return Number(row(pages)?.[0]) + Math.max(0, log - logBytes)
     },
+    /**
+     * Writes the whole file anew without what was deleted, and empties the log; keeps other writers waiting for the while.
+     *
+     * What is deleted is overwritten at once, but not what a row left behind where it lay before its page was split.
+     */
     rewrite() {
       db.exec('VACUUM')
       if (db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy) throw new StoreUnavailableError('busy')
     },
-    moved() {
+    /**
+     * `file` once the path names another file: SQLite would go on writing to the one that was deleted. `log` once that of its log does,
+     * which no connection removes while another one is open.
+     */
+    moved(): 'file' | 'log' | undefined {
       if (memory) return undefined
       if (inodeOf(path) !== inode) return 'file'
       return log !== undefined && inodeOf(`${path}-wal`) !== log ? 'log' : undefined
     },
+    /** Tells this file from another one of the same path. */
     inode: String(inode),
+    /** Whether the file could be written when it was opened. A file that could not must not be kept open: it would stay so for this process. */
     writable,
     close: () => db.close(),
   }
-  return file
 }
 
 /** A large change spills to a file without a name; where the root file system is read-only, beside the ledger is the only place for it. */

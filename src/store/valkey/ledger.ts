@@ -2,24 +2,10 @@ import { compareLedger, type LedgerMark, type LedgerMemory } from '../identity.t
 import { LedgerChangedError, type LedgerListener } from '../store.ts'
 import type { Evictions } from './server-report.ts'
 
-/** What this process knows of its ledger: who it is, and whether it is still the same. */
-export type LedgerWatch = {
-  /** The identity and the number of claims that a script is to compare; empty until the ledger has been seen. */
-  known(): [identity: string, claims: number]
-  /** Whether the ledger has been seen. */
-  isKnown(): boolean
-  /** Whether a key without its row is no surprise. */
-  tolerant(): boolean
-  /** Throws `LedgerChangedError` while the ledger is not the one that this process worked with. */
-  check(): void
-  seen(mark: LedgerMark): void
-  claimed(claims: number): void
-  /** Keys of the ledger are gone. */
-  lostRows(): void
-  evictions(found: Evictions): void
-}
+export type LedgerWatch = ReturnType<typeof createLedgerWatch>
 
-export function createLedgerWatch(now: () => number, onLedger: LedgerListener): LedgerWatch {
+/** What this process knows of its ledger: who it is, and whether it is still the same. */
+export function createLedgerWatch(now: () => number, onLedger: LedgerListener) {
   let memory: LedgerMemory | undefined
   let evicted: number | undefined
   let tolerant = false
@@ -31,22 +17,27 @@ export function createLedgerWatch(now: () => number, onLedger: LedgerListener): 
     if (was && !is) tolerant = true // rows that were lost have been accepted as lost
     if (was !== is) onLedger(is)
   }
-  const watch: LedgerWatch = {
-    known: () => (memory ? [memory.identity, memory.claims] : ['', 0]),
+  const watch = {
+    /** The identity and the number of claims that a script is to compare; empty until the ledger has been seen. */
+    known: () => [memory?.identity ?? '', memory?.claims ?? 0] as const,
+    /** Whether the ledger has been seen. */
     isKnown: () => memory !== undefined,
+    /** Whether a key without its row is no surprise. */
     tolerant: () => tolerant,
+    /** Throws `LedgerChangedError` while the ledger is not the one that this process worked with. */
     check() {
       if (memory?.refused !== undefined) throw new LedgerChangedError()
     },
-    seen: mark => remember(compareLedger(memory, mark, now())),
-    claimed(claims) {
+    seen: (mark: LedgerMark) => remember(compareLedger(memory, mark, now())),
+    claimed(claims: number) {
       if (memory && memory.refused === undefined) memory.claims = Math.max(memory.claims, claims)
     },
+    /** Keys of the ledger are gone. */
     lostRows() {
       // No identity is like the one of a ledger that was whole: only an operator ends this.
       if (memory && memory.refused === undefined) remember({ ...memory, identity: '-', refused: memory.acceptance })
     },
-    evictions(found) {
+    evictions(found: Evictions) {
       const before = evicted
       evicted = found.evicted
       if (before === undefined) tolerant ||= found.evicted > 0

@@ -7,30 +7,9 @@ import type { Script } from './lua.ts'
 
 type Args = (string | number)[]
 
-/** How scripts are run on the two connections of a store, and how its state follows from their answers. */
-export type Session = {
-  /** What a script that reads answers. */
-  read(script: Script, ...args: Args): Promise<Reply>
-  /** The same on the connection that writes. During a failover, the two connections may lead to different servers. */
-  readToWrite(script: Script, ...args: Args): Promise<Reply>
-  /** What a script that writes answers; confirmed writes reject unless a replica has them, where there is one. */
-  write(script: Script, ...args: Args): Promise<Reply[]>
-  confirmedWrite(script: Script, ...args: Args): Promise<Reply[]>
-  /** Waits for a replica, but takes the write for done without it. */
-  bestEffortWrite(script: Script, ...args: Args): Promise<Reply[]>
-  /** A confirmed write whose refusal stops claims until another one succeeds. */
-  claimWrite(script: Script, ...args: Args): Promise<Reply[]>
-  /** A write whose failure says nothing of the ledger; waits for a replica, but takes the write for done without it. */
-  writeBeside(script: Script, ...args: Args): Promise<Reply[]>
-  /** Whether claims are refused while everything else may get through: a full server, a replica that hangs. */
-  claimsRefused(): boolean
-  /** Runs work that `end` waits for; refused afterwards. */
-  track<T>(work: () => Promise<T>): Promise<T>
-  /** Refuses further work; resolves once what runs has ended. */
-  end(): Promise<unknown>
-}
+export type Session = ReturnType<typeof createSession>
 
-export type SessionOptions = {
+type SessionOptions = {
   writer: Connection
   reader: Connection
   clock: LedgerClock
@@ -41,11 +20,13 @@ export type SessionOptions = {
   report: (fault?: StoreFault) => void
 }
 
-export function createSession({ writer, reader, clock, ledger, policy, identity, report }: SessionOptions): Session {
+/** How scripts are run on the two connections of a store, and how its state follows from their answers. */
+export function createSession({ writer, reader, clock, ledger, policy, identity, report }: SessionOptions) {
   const running = new Set<Promise<unknown>>()
   let refused: StoreFault | undefined
   let ended = false
 
+  /** Runs work that `end` waits for; refused afterwards. */
   function track<T>(work: () => Promise<T>): Promise<T> {
     if (ended) return Promise.reject(new StoreUnavailableError('closed'))
     const verb = work()
@@ -68,16 +49,18 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
     ]
   }
 
-  async function write(ask: Connection['ask'], script: Script, args: Args): Promise<Reply[]> {
-    try {
-      const [over, ...answer] = (await track(() => ask(script, [...common(), ...args]))) as Reply[] // they answer lists
-      report(over === 1 ? 'limit' : refused)
-      return answer
-    } catch (error) {
-      report(error instanceof StoreUnavailableError ? error.cause : 'io')
-      throw error
+  const writeWith =
+    (ask: Connection['ask']) =>
+    async (script: Script, ...args: Args): Promise<Reply[]> => {
+      try {
+        const [over, ...answer] = (await track(() => ask(script, [...common(), ...args]))) as Reply[] // they answer lists
+        report(over === 1 ? 'limit' : refused)
+        return answer
+      } catch (error) {
+        report(error instanceof StoreUnavailableError ? error.cause : 'io')
+        throw error
+      }
     }
-  }
 
   /** A write that a failover could take back is not taken for done: a replica has to have it. */
   const confirmed: Connection['ask'] = async (script, args) => {
@@ -104,17 +87,25 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
 
   return {
     track,
-    read: (script, ...args) => track(() => reader.ask(script, [...common(), ...args])),
-    readToWrite: (script, ...args) => track(() => writer.ask(script, [...common(), ...args])),
-    write: (script, ...args) => write(writer.ask, script, args),
-    confirmedWrite: (script, ...args) => write(confirmed, script, args),
-    bestEffortWrite: (script, ...args) => write(bestEffortConfirm, script, args),
-    claimWrite: (script, ...args) => write(claiming, script, args),
-    async writeBeside(script, ...args) {
+    /** What a script that reads answers. */
+    read: (script: Script, ...args: Args) => track(() => reader.ask(script, [...common(), ...args])),
+    /** The same on the connection that writes. During a failover, the two connections may lead to different servers. */
+    readToWrite: (script: Script, ...args: Args) => track(() => writer.ask(script, [...common(), ...args])),
+    /** What a script that writes answers; confirmed writes reject unless a replica has them, where there is one. */
+    write: writeWith(writer.ask),
+    confirmedWrite: writeWith(confirmed),
+    /** Waits for a replica, but takes the write for done without it. */
+    bestEffortWrite: writeWith(bestEffortConfirm),
+    /** A confirmed write whose refusal stops claims until another one succeeds. */
+    claimWrite: writeWith(claiming),
+    /** A write whose failure says nothing of the ledger; waits for a replica, but takes the write for done without it. */
+    async writeBeside(script: Script, ...args: Args) {
       const [, ...answer] = (await track(() => bestEffortConfirm(script, [...common(), ...args]))) as Reply[] // as above
       return answer
     },
+    /** Whether claims are refused while everything else may get through: a full server, a replica that hangs. */
     claimsRefused: () => refused !== undefined,
+    /** Refuses further work; resolves once what runs has ended. */
     end() {
       ended = true
       return Promise.allSettled(running)

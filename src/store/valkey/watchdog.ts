@@ -1,12 +1,9 @@
-/** Watches whether a server from which answers are due sends anything at all. */
-export type Watchdog = {
-  /** Waits for an answer, but rejects with `onSilent`'s error once the server is silent for too long, however many answers are due. */
-  listen<T>(answer: Promise<T>): Promise<T>
-  markAlive(): void
-}
-
-/** A busy server is not a lost one: as long as any answer comes, all of them are waited for. `onSilent` is called once per silence. */
-export function createWatchdog(silentMs: number, onSilent: () => Error): Watchdog {
+/**
+ * Watches whether a server from which answers are due sends anything at all.
+ *
+ * A busy server is not a lost one: as long as any answer comes, all of them are waited for. `onSilent` is called once per silence.
+ */
+export function createWatchdog(silentMs: number, onSilent: () => Error) {
   const waiting = new Set<(error: Error) => void>()
   let aliveAt = 0
   let armed = false
@@ -30,8 +27,9 @@ export function createWatchdog(silentMs: number, onSilent: () => Error): Watchdo
 
   return {
     markAlive,
-    listen: answer =>
-      new Promise((resolve, reject) => {
+    /** Waits for an answer, but rejects with `onSilent`'s error once the server is silent for too long, however many answers are due. */
+    listen: <T>(answer: Promise<T>) =>
+      new Promise<T>((resolve, reject) => {
         if (waiting.size === 0) markAlive()
         waiting.add(reject)
         armWatchdog()
