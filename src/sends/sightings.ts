@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Conversation } from '../store/store.ts'
+import { type Conversation, chatKeyOf } from '../store/store.ts'
 import type { Sighting } from './match.ts'
 
 /** A row with its text's digest, and Afilnet's word for its delivery. */
@@ -22,14 +22,14 @@ export class Sightings {
   }
 
   add(conversation: Conversation, rows: readonly Seen[]) {
-    const key = keyOf(conversation)
+    const key = chatKeyOf(conversation)
     const known = new Map((this.#seen.get(key) ?? []).map(row => [row.messageId, row]))
     for (const row of rows) known.set(row.messageId, both(row, known.get(row.messageId)))
     this.#seen.set(key, [...known.values()].slice(-maxRows))
   }
 
   of(conversation: Conversation): readonly Seen[] {
-    return this.#seen.get(keyOf(conversation)) ?? []
+    return this.#seen.get(chatKeyOf(conversation)) ?? []
   }
 }
 
@@ -40,5 +40,3 @@ const both = (row: Seen, first: Seen = row): Seen => ({
   newTo: Math.min(row.newTo, first.newTo),
   seenAt: Math.min(row.seenAt, first.seenAt),
 })
-
-const keyOf = ({ user, platform, platformId, destination }: Conversation) => JSON.stringify([user, platform, platformId, destination])

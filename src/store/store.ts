@@ -66,6 +66,10 @@ export type Backlog = { waiting: number; held: number; dueAt?: number }
 /** A conversation at Afilnet, with all its senders. */
 export type Conversation = Pick<NewSend, 'user' | 'platform' | 'platformId' | 'destination'>
 
+/** Names a conversation. */
+export const chatKeyOf = ({ user, platform, platformId, destination }: Conversation) =>
+  JSON.stringify([user, platform, platformId, destination])
+
 /** `false` means that a send which still holds the key got there first, or that the caller's quota of the day is used up. */
 export type Claim = { claimed: true } | { claimed: false; existing: SendRow } | { claimed: false; existing?: undefined }
 

@@ -1,5 +1,4 @@
-import { chatKeyOf } from '../chats.ts'
-import type { Backlog, Conversation, Outcome } from '../store.ts'
+import { type Backlog, type Conversation, chatKeyOf, type Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { at, columns, type FlatRow } from './rows.ts'
