@@ -5,8 +5,8 @@ import { type Conversation, maxConversationRows, type SendRow, type Store, withi
 import { type ConversationRow, datedRows, type Listed, merge } from './dated-rows.ts'
 import { type Candidate, rowOf } from './match.ts'
 import { accepted } from './outcome.ts'
+import { textDigest } from './request.ts'
 import { type Seen, Sightings } from './sightings.ts'
-import { textDigest } from './text-digest.ts'
 
 /** What the poller has read of a conversation: `isNew` rows were not there at `absentAt`, when an earlier call began, and were there at `at`. */
 export type ConversationRead = Omit<Conversation, 'user'> & {

@@ -2,7 +2,7 @@ import { allows, namesOf, type TokenGrant } from '../access.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { type ReadCancellation, type Sender, type SendFilter, type SendRow, type Store, within } from '../store/store.ts'
-import { type DescribedSend, describeSend } from './outcome.ts'
+import { describeSend } from './outcome.ts'
 import { throwUnavailable } from './refusals.ts'
 import { ledgerKey } from './request.ts'
 
@@ -11,22 +11,18 @@ type SendFilters = Omit<SendFilter, 'before' | 'actor'> & { cursor?: string }
 /** Who asks: with a token, it sees what was made by its actor in its chat. */
 export type SendReader = Sender & { token?: Pick<TokenGrant, 'actor' | 'chat'> | undefined }
 
-/** What callers may look up in the ledger. */
-export type SendReads = {
-  /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
-  find(reader: SendReader, id: string, cancellation?: ReadCancellation): Promise<DescribedSend>
-  /** A page of the caller's sends, newest first; the query stops if the caller leaves. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
-  list(reader: SendReader, filters: SendFilters, cancellation?: ReadCancellation): Promise<{ items: DescribedSend[]; nextCursor?: string }>
-}
+export type SendReads = ReturnType<typeof createSendReads>
 
-/** Reads sends from the ledger; `timeoutMs` bounds each query. */
-export function createSendReads({ store, base, timeoutMs }: { store: Store; base: string; timeoutMs: number }): SendReads {
+/** What callers may look up in the ledger; `timeoutMs` bounds each query. */
+export function createSendReads({ store, base, timeoutMs }: { store: Store; base: string; timeoutMs: number }) {
   return {
-    async find(reader, id, cancellation) {
+    /** A send of the caller. Throws `send-not-found` and `store-unavailable`. */
+    async find(reader: SendReader, id: string, cancellation?: ReadCancellation) {
       return describeSend(await findVisible(store, timeoutMs, reader, id, cancellation), base)
     },
 
-    async list(reader, { cursor, limit, ...given }, cancellation) {
+    /** A page of the caller's sends, newest first; the query stops if the caller leaves. Throws `invalid-request` for a cursor that no page has, and `store-unavailable`. */
+    async list(reader: SendReader, { cursor, limit, ...given }: SendFilters, cancellation?: ReadCancellation) {
       const before = cursor === undefined ? undefined : idOf(cursor)
       const pages = namedIn(given).map(async named => {
         const filters = filtersOf(reader, named)

@@ -3,7 +3,6 @@ import { v7 as uuid } from 'uuid'
 import { type Chat, normalizeDestination, scopeOf } from '../access.ts'
 import type { NewSend, SendRow } from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
-import { textDigest } from './text-digest.ts'
 
 /** A send that a caller asks for, and the attempt that takes it to Afilnet. */
 export type SendRequest = Pick<NewSend, 'caller' | 'account' | 'user' | 'kind' | 'platform' | 'platformId' | 'destination'> & {
@@ -58,6 +57,17 @@ export function isRepeated({ destination, fingerprint }: SendRow, request: SendR
   if (destination === request.destination || normalizeDestination(request.platform, destination) !== request.destination) return false
   return fingerprint === fingerprintOf({ ...request, destination }, secret)
 }
+
+/**
+ * What the ledger keeps of a text: enough to find the message in its conversation, and nothing that anyone without the secret could read.
+ *
+ * Afilnet may normalize line breaks, accents and blanks at the ends.
+ */
+export const textDigest = (text: string, secret: KeyObject): string =>
+  createHmac('sha256', secret)
+    .update(`text ${text.normalize('NFC').replaceAll('\r\n', '\n').trim()}`)
+    .digest('base64url')
+    .slice(0, 22)
 
 /** The HMAC of what must be the same when a key is used again: the route, the decoded path and the body, in any order of its properties. */
 function fingerprintOf({ kind, platform, platformId, destination, body }: SendRequest, secret: KeyObject): string {

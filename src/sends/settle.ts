@@ -14,23 +14,10 @@ export type Settler = SendReader & { scopes: ReadonlySet<Scope> }
 
 type SettleOptions = { store: Store; base: string; timeoutMs: number; now: () => number; observe: Observe }
 
-export type Settlements = {
-  /**
-   * Records what a person found out about an `unknown` send of the caller: `not_sent` frees its key, else the key replays the verdict.
-   *
-   * Throws `send-not-found`, `insufficient-scope`, `send-already-settled` and `store-unavailable`.
-   */
-  settle(settler: Settler, id: string, verdict: Verdict): Promise<DescribedSend>
-  /**
-   * Cancels a queued send of the caller; it is canceled or it goes, never both.
-   *
-   * Throws `send-not-found`, `insufficient-scope`, `send-already-started` and `store-unavailable`.
-   */
-  cancel(settler: Settler, id: string): Promise<DescribedSend>
-}
+export type Settlements = ReturnType<typeof createSettlements>
 
 /** The ends that callers give their own sends. */
-export function createSettlements({ store, base, timeoutMs, now, observe }: SettleOptions): Settlements {
+export function createSettlements({ store, base, timeoutMs, now, observe }: SettleOptions) {
   /** A caller that changes a send needs the scope that the send needs. */
   async function find(settler: Settler, id: string): Promise<SendRow> {
     const row = await findVisible(store, timeoutMs, settler, id)
@@ -45,7 +32,12 @@ export function createSettlements({ store, base, timeoutMs, now, observe }: Sett
   }
 
   return {
-    async settle(settler, id, verdict) {
+    /**
+     * Records what a person found out about an `unknown` send of the caller: `not_sent` frees its key, else the key replays the verdict.
+     *
+     * Throws `send-not-found`, `insufficient-scope`, `send-already-settled` and `store-unavailable`.
+     */
+    async settle(settler: Settler, id: string, verdict: Verdict) {
       const row = await find(settler, id)
       if (row.state !== 'unknown') throw new Problem('send-already-settled', { sendId: id })
       const outcome = outcomeBy(row, verdict, { base, settledAt: Math.max(row.createdAt, now()) })
@@ -53,7 +45,12 @@ export function createSettlements({ store, base, timeoutMs, now, observe }: Sett
       if (!settled) throw new Problem('send-already-settled', { sendId: id })
       return ended(row, outcome)
     },
-    async cancel(settler, id) {
+    /**
+     * Cancels a queued send of the caller; it is canceled or it goes, never both.
+     *
+     * Throws `send-not-found`, `insufficient-scope`, `send-already-started` and `store-unavailable`.
+     */
+    async cancel(settler: Settler, id: string) {
       const found = await find(settler, id)
       const outcome: Outcome = { state: 'canceled', settledAt: Math.max(found.createdAt, now()), answer: '', settledBy: 'caller' }
       const { settled, row } = await within(timeoutMs, store.unqueue(found, outcome)).catch(throwUnavailable)
