@@ -42,7 +42,7 @@ export type SendRef = Sender & Pick<NewSend, 'id'> & { kind?: NewSend['kind'] | 
 export type SettledBy = 'answer' | 'late-answer' | 'read-back' | 'caller'
 
 /** Where the message of a send was found, and Afilnet's own word for what became of it. */
-type Finding = { messageId: string; deliveryStatus?: string; deliveryAt: number }
+export type Finding = { messageId: string; deliveryStatus?: string; deliveryAt: number }
 
 /** One line of the ledger; times are epoch milliseconds, `answer` is opaque text to replay. */
 export type SendRow = NewSend &

@@ -1,4 +1,4 @@
-import { lookAfterMs } from '../store.ts'
+import { type Finding, lookAfterMs, type SendRef } from '../store.ts'
 import { announce } from './event-log.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import type { VerbContext } from './verb-context.ts'
@@ -11,18 +11,11 @@ const nextLook = `CASE ${lookAfterMs.map(ms => `WHEN settledAt + ${ms} > ?1 THEN
 
 /** Verbs that write what the conversations say of sends. */
 export const findings = {
-  note(
-    context: VerbContext,
-    caller: string,
-    account: string,
-    id: string,
-    messageId: string,
-    status: string | null,
-    noticedAt: number,
-  ): boolean {
+  note(context: VerbContext, { caller, account, id }: SendRef, { messageId, deliveryStatus, deliveryAt }: Finding): boolean {
+    const status = deliveryStatus ?? null
     const news = '(messageId IS NULL OR (messageId = ? AND deliveryStatus IS NOT ?))'
     const sql = `UPDATE sends SET messageId = ?, deliveryStatus = ?, deliveryAt = ? WHERE ${named} AND ${news} RETURNING ${all}`
-    const row = context.file.row(sql, messageId, status, noticedAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
+    const row = context.file.row(sql, messageId, status, deliveryAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
     if (row && row[at.state] !== 'pending') announce(context, row) // the answer to the POST will have it
     return row !== undefined
   },

@@ -90,8 +90,7 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedSt
     backlog: () => writer.call('backlog', []), // every gateway asks at its start, which should not start the other thread
     holdQueue: () => writer.call('holdQueue', []),
     releaseQueue: () => writer.call('releaseQueue', []),
-    note: ({ caller, account, id }, { messageId, deliveryStatus, deliveryAt }) =>
-      writer.call('note', [caller, account, id, messageId, deliveryStatus ?? null, deliveryAt]),
+    note: ({ caller, account, id }, finding) => writer.call('note', [{ caller, account, id }, finding]),
     takeLookups: async (accounts, limit) => (await writer.call('takeLookups', [accounts, limit])).map(toRow),
     conversation: async (of, since) => (await reader.call('conversation', [of, since])).map(toRow),
     recent: async (account, since) => (await reader.call('recent', [account, since])).map(toRow),
