@@ -4,6 +4,7 @@ import { address, operations, type Params } from './operations.ts'
 import type { ReceivedRequest } from './request.ts'
 import { errorBody, type Shape, successBody } from './response-format.ts'
 import type { ScriptedResponse } from './scripted-responses.ts'
+import type { State } from './state.ts'
 
 /** What a call leads to: the regular answer, worked out before `take` changes the world. */
 export type Plan = {
@@ -17,12 +18,7 @@ export type Plan = {
 }
 
 /** Who may call, and whose shape an error has that belongs to no account. */
-export type Accounts = {
-  password: string
-  main: Account
-  account: (user: string) => Account | undefined
-  oauth: { userOfToken(authorization: string): string | undefined }
-}
+type Accounts = Pick<State, 'password' | 'main' | 'account' | 'oauth'>
 
 const credentials = ['class', 'method', 'user', 'password']
 const kinds = ['image', 'video', 'audio', 'voice', 'document', 'contact']
