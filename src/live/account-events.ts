@@ -1,3 +1,4 @@
+import { pause } from '../lib/pause.ts'
 import type { Cursor } from './cursor.ts'
 import { type Entry, type Feed, type FeedOptions, LogReplacedError } from './feed.ts'
 import { Groups } from './groups.ts'
@@ -24,7 +25,7 @@ const mostScanned = 5_000 // of one list that does not wait: a filter with few m
 export class AccountEvents {
   readonly #options: AccountEventsOptions
   readonly #groups: Groups
-  readonly #waiters = new Set<() => void>()
+  readonly #waiters = new Set<AbortController>()
   readonly #closing = new AbortController()
   readonly #feed: OpenFeed
 
@@ -147,26 +148,21 @@ export class AccountEvents {
 
   async #news(ms: number, ended: AbortSignal, isThere: () => boolean) {
     if (isThere()) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const wake = () => resolve()
-    const timer = setTimeout(wake, ms)
-    this.#waiters.add(wake)
-    ended.addEventListener('abort', wake)
-    await promise
-    clearTimeout(timer)
-    this.#waiters.delete(wake)
-    ended.removeEventListener('abort', wake)
+    const waiter = new AbortController()
+    this.#waiters.add(waiter)
+    await pause(ms, AbortSignal.any([waiter.signal, ended]))
+    this.#waiters.delete(waiter)
   }
 
   #onNews() {
     this.#groups.flush()
-    for (const wake of this.#waiters) wake()
+    for (const waiter of this.#waiters) waiter.abort()
   }
 
   /** Consumers begin anew with another log: their cursors get them a `gap`. */
   #replaced() {
     this.#feed.close()
     this.#groups.close()
-    for (const wake of this.#waiters) wake()
+    for (const waiter of this.#waiters) waiter.abort()
   }
 }
