@@ -18,7 +18,7 @@ export type ConversationRead = Omit<Conversation, 'user'> & {
   at: number
 }
 
-export type ReadBackOptions = {
+type ReadBackOptions = {
   store: Store
   secret: () => Promise<KeyObject>
   /** The accounts whose sends this process looks for now. */
@@ -41,18 +41,13 @@ const shownLateMs = 60_000
 
 /** Finds out what became of sends by reading their conversations. What is not certain stays as it is. */
 export class ReadBack {
-  readonly #options: ReadBackOptions
-  readonly #now: () => number
-  readonly #timeoutMs: number
+  readonly #options: Required<ReadBackOptions>
   readonly #sightings: Sightings
   #stop = () => {}
 
   constructor(options: ReadBackOptions) {
-    this.#options = options
-    const { now = Date.now, timeoutMs = 10_000 } = options
-    this.#now = now
-    this.#timeoutMs = timeoutMs
-    this.#sightings = new Sightings(now)
+    this.#options = { settles: true, now: Date.now, observe: unobserved, timeoutMs: 10_000, ...options }
+    this.#sightings = new Sightings(this.#options.now)
   }
 
   /** Looks for sends that are due, until `stop`. */
@@ -68,7 +63,7 @@ export class ReadBack {
   async lookUp(): Promise<void> {
     const accounts = this.#options.accounts()
     if (accounts.length === 0) return
-    const due = await within(this.#timeoutMs, this.#options.store.takeLookups(accounts, lookups))
+    const due = await within(this.#options.timeoutMs, this.#options.store.takeLookups(accounts, lookups))
     const conversations = Map.groupBy(due, ({ account, user, platform, platformId, destination }) =>
       JSON.stringify([account, user, platform, platformId, destination]),
     )
@@ -96,7 +91,7 @@ export class ReadBack {
 
   /** The conversations of an account in which a send of the last hour waits for the end of its delivery. */
   async undelivered(account: string): Promise<Omit<Conversation, 'user'>[]> {
-    const sends = await within(this.#timeoutMs, this.#options.store.recent(account, this.#now() - hourMs))
+    const sends = await within(this.#options.timeoutMs, this.#options.store.recent(account, this.#options.now() - hourMs))
     const open = sends.filter(({ deliveryStatus }) => !isFinal(deliveryStatus))
     const chats = open.map(({ platform, platformId, destination }) => ({ platform, platformId, destination }))
     return [...new Map(chats.map(chat => [JSON.stringify(chat), chat])).values()]
@@ -108,7 +103,7 @@ export class ReadBack {
     const secret = await this.#options.secret()
     const wanted = new Set(rows.flatMap(({ textDigest: digest }) => digest ?? []))
     const listed = await this.#options.read(first.account, first).catch(() => undefined)
-    const dated = listed ? datedRows(listed, this.#now(), text => textDigest(text, secret)) : []
+    const dated = listed ? datedRows(listed, this.#options.now(), text => textDigest(text, secret)) : []
     await this.#match(await this.#sendsTo(first), wanted, merge(this.#sightings.of(first), dated), rows)
   }
 
@@ -136,20 +131,20 @@ export class ReadBack {
   }
 
   async #accept(send: SendRow) {
-    if (this.#options.settles === false) return
-    const outcome = { ...accepted(Math.max(send.createdAt, this.#now()), 'read-back'), late: true } as const
-    const { settled } = await within(this.#timeoutMs, this.#options.store.settle(send, outcome))
-    if (settled) (this.#options.observe ?? unobserved)('sendSettled', { account: send.account, kind: send.kind, state: 'accepted' })
+    if (!this.#options.settles) return
+    const outcome = { ...accepted(Math.max(send.createdAt, this.#options.now()), 'read-back'), late: true } as const
+    const { settled } = await within(this.#options.timeoutMs, this.#options.store.settle(send, outcome))
+    if (settled) this.#options.observe('sendSettled', { account: send.account, kind: send.kind, state: 'accepted' })
   }
 
   #note(send: SendRow, messageId: string, status: string | null) {
-    const finding = { messageId, deliveryAt: this.#now(), ...(status !== null && { deliveryStatus: status }) }
-    return within(this.#timeoutMs, this.#options.store.note(send, finding))
+    const finding = { messageId, deliveryAt: this.#options.now(), ...(status !== null && { deliveryStatus: status }) }
+    return within(this.#options.timeoutMs, this.#options.store.note(send, finding))
   }
 
   /** The sends to a conversation of the last day; of very many, only as far back as all of them are known. */
   async #sendsTo(conversation: Conversation): Promise<SendRow[]> {
-    const sends = await within(this.#timeoutMs, this.#options.store.conversation(conversation, this.#now() - dayMs))
+    const sends = await within(this.#options.timeoutMs, this.#options.store.conversation(conversation, this.#options.now() - dayMs))
     return sends.length < maxConversationRows ? sends : []
   }
 }
