@@ -93,7 +93,7 @@ export class UpstreamError extends Error {
   readonly retryAfterS: number | undefined
   /** Why the answer is not a result. */
   readonly unreadable: Unreadable | undefined
-  /** The field of a row that belongs to another chat than the one asked for: the answer may be another request's. */
+  /** The field of a row that belongs to another chat than the one asked for: this answer, and what else comes on its connection, may be another request's. */
   readonly foreignField: ForeignField | undefined
   /** The code of Node.js or undici for what went wrong with the connection. */
   readonly networkError: string | undefined
@@ -109,10 +109,5 @@ export class UpstreamError extends Error {
     this.unreadable = unreadable
     this.foreignField = foreignField
     this.networkError = networkError
-  }
-
-  /** What else comes on this connection may be another request's answer too. */
-  get destroyConnection(): boolean {
-    return this.foreignField !== undefined
   }
 }

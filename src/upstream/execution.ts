@@ -79,7 +79,7 @@ export class Execution implements ExchangeListener {
     try {
       this.#task.parse(bytes, exchange.date)
     } catch (error) {
-      if (error instanceof UpstreamError && error.destroyConnection) exchange.distrustConnection()
+      if (error instanceof UpstreamError && error.foreignField) exchange.distrustConnection()
       return this.onFailure(error, exchange)
     }
     this.#observe(exchange)

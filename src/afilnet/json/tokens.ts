@@ -91,14 +91,14 @@ export class Tokens {
       if (!/^[ -~]+$/.test(token.access_token)) throw new Error('no header can carry the token') // kept, it would fail every call
       const lifetimeMs = token.expires_in === undefined ? Number.POSITIVE_INFINITY : token.expires_in * 1_000
       this.#token = { value: token.access_token, freshUntil: startedAt + lifetimeMs - Math.min(marginMs, lifetimeMs / 4) }
-      this.#report({ ms: performance.now() - startedAt, lifetimeS: token.expires_in })
+      this.#options.onToken?.({ ms: performance.now() - startedAt, lifetimeS: token.expires_in })
       return token.access_token
     } catch (error) {
       const oauthError = error instanceof oauth.ResponseBodyError ? error.error : undefined
       const fault = faultOf(status, oauthError)
       const known = oauthError !== undefined && /^[a-z_]{1,40}$/.test(oauthError) ? oauthError : undefined
       const networkError = status === undefined ? networkErrorOf(error) : undefined
-      this.#report({ ms: performance.now() - startedAt, fault, status, oauthError: known, networkError })
+      this.#options.onToken?.({ ms: performance.now() - startedAt, fault, status, oauthError: known, networkError })
       throw new UpstreamError(fault, { safe: true, retryAfterS: fault === failures.rateLimited ? retryAfterS : undefined })
     }
   }
@@ -119,10 +119,6 @@ export class Tokens {
     const { clientId, clientSecret } = this.#options
     const [id, secret] = [clientId, clientSecret].map(text => new URLSearchParams({ '': text }).toString().slice(1))
     headers.set('authorization', `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`)
-  }
-
-  #report(report: TokenReport) {
-    this.#options.onToken?.(report)
   }
 }
 
