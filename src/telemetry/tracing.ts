@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { type Context, ROOT_CONTEXT, type SpanContext, SpanKind, SpanStatusCode, type Tracer } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
@@ -12,25 +11,18 @@ import {
   type SpanExporter,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-node'
-import type { FastifyBaseLogger, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { UpstreamError } from '../afilnet/faults.ts'
 import type { TracingConfig } from '../config/tracing.ts'
 import { membershipOf } from '../lib/addresses.ts'
 import { createSteadyState } from '../lib/steady-state.ts'
+import { withTimeout } from '../lib/timeout.ts'
 import type { Call, TraceAttempt } from '../upstream/call.ts'
 import { version } from '../version.ts'
 import { describeSpan, endOpenSpan } from './request-span.ts'
 
-/** Exports spans of requests and of their calls to Afilnet to a collector. */
-export type Tracing = {
-  /** Register it before every plugin that may answer a request. */
-  plugin: FastifyPluginAsync
-  traceAttempt: TraceAttempt
-  useHeaders(headers: TracingConfig['headers']): void
-  /** Exports the remaining spans, within that time. */
-  stop(withinMs: number): Promise<void>
-}
+export type Tracing = ReturnType<typeof startTracing>
 
 /** Every attribute that is exported. The plugin's own attributes contain the URL. */
 const exported = [
@@ -51,8 +43,12 @@ const samplers = {
   traceidratio: (ratio: number) => new TraceIdRatioBasedSampler(ratio),
 }
 
-/** Starts tracing. A caller's `traceparent` counts only if the connection comes from an address in `trusted`. */
-export function startTracing(config: TracingConfig, trusted: readonly string[], logger: FastifyBaseLogger): Tracing {
+/**
+ * Exports spans of requests and of their calls to Afilnet to a collector.
+ *
+ * A caller's `traceparent` counts only if the connection comes from an address in `trusted`.
+ */
+export function startTracing(config: TracingConfig, trusted: readonly string[], logger: FastifyBaseLogger) {
   let { headers } = config
   const exporter = new OTLPTraceExporter({
     url: `${config.endpoint.href.replace(/\/$/, '')}/v1/traces`,
@@ -106,16 +102,15 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
   })
 
   return {
+    /** Register it before every plugin that may answer a request. */
     plugin,
     traceAttempt: attemptTracer(tracer, contexts),
-    useHeaders(next) {
+    useHeaders(next: TracingConfig['headers']) {
       headers = next
     },
-    async stop(withinMs) {
-      const waited = new AbortController()
-      const flushed = provider.shutdown().catch(() => {}) // the log has it
-      await Promise.race([flushed, sleep(withinMs, undefined, waited).catch(() => {})])
-      waited.abort()
+    /** Exports the remaining spans, within that time. */
+    async stop(withinMs: number) {
+      await withTimeout(withinMs, provider.shutdown(), () => new Error('timeout')).catch(() => {}) // the log has it
     },
   }
 }

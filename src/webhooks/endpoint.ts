@@ -7,13 +7,7 @@ import type { Clock, WebhookConfig } from './ports.ts'
 /** How an endpoint answered; without a status it did not. */
 export type Reply = { status: number; retryAfter?: string; error?: never } | { status?: never; retryAfter?: never; error: string }
 
-export type Endpoint = {
-  /** Differs where the URL or the secret does, and reveals neither. */
-  fingerprint: string
-  /** Posts a signed body; never rejects. */
-  post(id: string, body: string, signal?: AbortSignal): Promise<Reply>
-  close(): Promise<void>
-}
+export type Endpoint = ReturnType<typeof createEndpoint>
 
 export const deliveriesAtOnce = 8
 const connectMs = 5_000
@@ -21,7 +15,7 @@ const idleMs = 2_000 // shorter than most servers keep an idle connection: the n
 const answerBytes = 16_384
 
 /** Where a webhook posts to. Redirects are not followed, and of an answer only the status counts. */
-export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, { now }: Pick<Clock, 'now'>, timeoutMs = 10_000): Endpoint {
+export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, { now }: Pick<Clock, 'now'>, timeoutMs = 10_000) {
   const webhook = new Webhook(secret)
   const pool = new Pool(url.origin, {
     connections: deliveriesAtOnce + 1, // one for a test
@@ -35,8 +29,10 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
   })
 
   return {
+    /** Differs where the URL or the secret does, and reveals neither. */
     fingerprint: createHmac('sha256', secret).update(url.href).digest('base64url').slice(0, 12),
-    async post(id, body, signal) {
+    /** Posts a signed body; never rejects. */
+    async post(id: string, body: string, signal?: AbortSignal): Promise<Reply> {
       const timestamp = new Date(now())
       const deadline = new AbortController()
       const timer = setTimeout(() => deadline.abort(), timeoutMs)
