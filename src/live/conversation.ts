@@ -7,7 +7,6 @@ export type ListedRow = {
   /** Keyed digest of datetime, `sent` and text: it names a row without an id. */
   digest: string
   datetime: string | null
-  sent: boolean | null
   status: string | null
 }
 
@@ -34,7 +33,7 @@ export type Conversation = {
 }
 
 /** A message that is new, or whose status changed; `row` is its place in Afilnet's list. */
-export type Change = { type: 'message.created' | 'message.updated'; messageId: string; sent: boolean | null; row: number }
+export type Change = { type: 'message.created' | 'message.updated'; messageId: string; row: number }
 
 export type Advance = {
   conversation: Conversation
@@ -91,7 +90,7 @@ export function advance(known: Conversation, list: readonly ListedRow[], { now, 
     const message = before ? update(before, row) : newMessage(row, nextNumber(numbers, row))
     const messageId = messageIdOf(message)
     const change = before ? message.status !== before.status && 'message.updated' : !old && 'message.created'
-    if (change) changes.push({ type: change, messageId, sent: row.sent, row: places[0] ?? 0 })
+    if (change) changes.push({ type: change, messageId, row: places[0] ?? 0 })
     for (const place of places) messageIds[place] = messageId
     if (before || old) isConnected = true
     if (message !== before) hasChanged = true

@@ -23,8 +23,8 @@ const noIds = new Set<string | null>([null, '', '0'])
 
 /** A listed message as a row that `advance` takes. */
 export function rowOf(listed: ListedMessage, secret: Uint8Array): ListedRow {
-  const { messageId, datetime, sent, status } = listed
-  return { id: noIds.has(messageId) ? null : messageId, digest: digestOf(listed, secret), datetime, sent, status }
+  const { messageId, datetime, status } = listed
+  return { id: noIds.has(messageId) ? null : messageId, digest: digestOf(listed, secret), datetime, status }
 }
 
 /** Finds the message of an event in a list that was read later; equal rows without an id are as good as each other. */

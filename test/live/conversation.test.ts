@@ -60,7 +60,7 @@ function play(scenario: Scenario) {
 
 const row = (id: string | null, at: number | null, more: Partial<ListedRow> = {}): ListedRow => {
   const datetime = at === null ? null : `2026-01-01 10:00:${String(at).padStart(2, '0')}`
-  return { id, digest: `digest of ${id ?? 'none'} ${at}`, datetime, sent: false, status: 'unread', ...more }
+  return { id, digest: `digest of ${id ?? 'none'} ${at}`, datetime, status: 'unread', ...more }
 }
 
 const created = (known: Conversation, list: ListedRow[], options = {}) => {

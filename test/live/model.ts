@@ -148,7 +148,7 @@ export class Model {
       .map(({ uid, datetime, sent, text, status }) => {
         const digest = JSON.stringify([datetime, sent, text])
         const id = ids === 'never' || withoutIds ? null : `m${uid}`
-        return { uid, key: ids === 'never' ? digest : `m${uid}`, id, digest, datetime, sent, status }
+        return { uid, key: ids === 'never' ? digest : `m${uid}`, id, digest, datetime, status }
       })
   }
 }
