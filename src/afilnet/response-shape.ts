@@ -99,13 +99,11 @@ function kindOfObject(names: string[]) {
   return names.every(name => /^\d+$/.test(name)) ? 'object keyed by numbers' : 'object'
 }
 
-/** Beginnings that tell what a body is that is not JSON. */
-const forms: readonly (readonly [RegExp, string])[] = [
-  [/^\s*$/, 'nothing'],
-  [/^\s*</, 'not JSON, looks like HTML or XML'],
-]
-
-const formOf = (text: string) => forms.find(([form]) => form.test(text))?.[1] ?? 'not JSON'
+/** What a body is that is not JSON. */
+function formOf(text: string) {
+  if (text.trim() === '') return 'nothing'
+  return /^\s*</.test(text) ? 'not JSON, looks like HTML or XML' : 'not JSON'
+}
 
 const cases: readonly (readonly [RegExp, string])[] = [
   [/^(SUCCESS|ERROR)$/, 'upper case'],

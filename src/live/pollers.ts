@@ -44,14 +44,10 @@ export class Pollers {
 
   /** The accounts that this process polls, with the numbers of their channels. */
   report(): PollingReport[] {
-    return [...this.#pollers].flatMap(
-      ([
-        account,
-        {
-          poller: { channels },
-        },
-      ]) => (channels ? [{ account, ...channels }] : []),
-    )
+    return [...this.#pollers].flatMap(([account, { poller }]) => {
+      const { channels } = poller
+      return channels ? [{ account, ...channels }] : []
+    })
   }
 
   /** Ends polling and frees the leases, within a second. */

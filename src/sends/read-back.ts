@@ -149,13 +149,7 @@ export class ReadBack {
   }
 }
 
-const candidateOf = ({ id, state, settledAt, messageId, createdAt, startedAt }: SendRow): Candidate => ({
-  id,
-  state,
-  beganAt: startedAt ?? createdAt,
-  ...(settledAt !== undefined && { settledAt }),
-  ...(messageId !== undefined && { messageId }),
-})
+const candidateOf = (row: SendRow): Candidate => ({ ...row, beganAt: row.startedAt ?? row.createdAt })
 
 const finalWords = /^(read|seen|played|failed|failure|error|rejected|undeliver\w*|expired|deleted)$/i
 

@@ -86,14 +86,8 @@ function isCanonical(token: string) {
 }
 
 /** The signature has proved that the gateway wrote it. */
-function claimsOf({
-  jti = '',
-  exp = 0,
-  account,
-  chat: [platform, platformId, destination],
-  scope,
-  actor,
-}: Payload & { jti?: string; exp?: number }): TokenClaims {
+function claimsOf({ jti = '', exp = 0, account, chat, scope, actor }: Payload & { jti?: string; exp?: number }): TokenClaims {
+  const [platform, platformId, destination] = chat
   const scopes = scope.split(' ') as Scope[]
   return { id: jti, expiresAt: exp * 1_000, account, chat: { platform, platformId, destination }, scopes, actor }
 }

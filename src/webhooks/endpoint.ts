@@ -37,11 +37,7 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
       const deadline = new AbortController()
       const timer = setTimeout(() => deadline.abort(), timeoutMs)
       try {
-        const {
-          statusCode,
-          headers,
-          body: answer,
-        } = await pool.request({
+        const answer = await pool.request({
           path: url.pathname + url.search,
           method: 'POST',
           headers: {
@@ -55,9 +51,9 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
           signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal,
         })
         // Nothing of it is kept; the connection is closed when there is more.
-        await answer.dump({ limit: answerBytes }).catch(() => {})
-        const retryAfter = headers['retry-after']
-        return { status: statusCode, ...(typeof retryAfter === 'string' && { retryAfter }) }
+        await answer.body.dump({ limit: answerBytes }).catch(() => {})
+        const retryAfter = answer.headers['retry-after']
+        return { status: answer.statusCode, ...(typeof retryAfter === 'string' && { retryAfter }) }
       } catch (error) {
         return { error: deadline.signal.aborted ? `no answer within ${timeoutMs / 1_000} s` : reasonOf(error) }
       } finally {
