@@ -1,6 +1,7 @@
 import type { LedgerClock } from '../clock.ts'
 import { archiveOf, type Deliveries, type FailedDelivery } from '../deliveries.ts'
 import { deliveryScripts as scripts } from './delivery-scripts.ts'
+import { pairsOf } from './rows.ts'
 import type { Session } from './session.ts'
 
 const slice = 200
@@ -12,9 +13,8 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
   const deliveries: Deliveries = {
     async webhook(name) {
       const [account, state, flat] = (await read(scripts.webhook, name)) as [string | null, string | null, string[]]
-      const requests = []
-      for (let n = 0; n < flat.length; n += 2) if (flat[n] !== 'last') requests.push({ id: Number(flat[n]), request: String(flat[n + 1]) })
-      requests.sort((a, b) => a.id - b.id)
+      const left = pairsOf(flat).filter(([id]) => id !== 'last')
+      const requests = left.map(([id, request]) => ({ id: Number(id), request })).sort((a, b) => a.id - b.id)
       return { ...(account !== null && state !== null && { saved: { account, state } }), requests }
     },
     async save(name, lease, { saved, failed, cleared, clearedAfter = '', handled }) {

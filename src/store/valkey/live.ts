@@ -7,6 +7,7 @@ import type { Reply } from './connection.ts'
 import { createDeliveries } from './deliveries.ts'
 import { eventScripts as scripts } from './event-scripts.ts'
 import { watchStreams } from './news.ts'
+import { pairsOf } from './rows.ts'
 import type { Session } from './session.ts'
 
 const pageStates = 500
@@ -52,8 +53,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     },
     async states(account, after = '0') {
       const [cursor, flat] = (await readToWrite(scripts.states, account, after, pageStates)) as [string, string[]]
-      const states = []
-      for (let n = 0; n < flat.length; n += 2) states.push({ key: flat[n] ?? '', ...stateOf(flat[n + 1] ?? '') })
+      const states = pairsOf(flat).map(([key, value]) => ({ key, ...stateOf(value) }))
       return { states, ...(cursor !== '0' && { next: cursor }) }
     },
     async find(account, keys) {
@@ -63,9 +63,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     async read(account, after, limit) {
       const [mark, ...flat] = (await read(scripts.read, account, after, limit)) as [Reply[]?, ...string[]]
       if (!mark) return { events: [] }
-      const events: LoggedEvent[] = []
-      for (let n = 0; n < flat.length; n += 2) events.push(eventOf(flat[n] ?? '', flat[n + 1] ?? ''))
-      return { mark: markOf(mark), events }
+      return { mark: markOf(mark), events: pairsOf(flat).map(([id, body]) => eventOf(id, body)) }
     },
     async trim(keepMs, what) {
       if (!clock.steady()) return 0
