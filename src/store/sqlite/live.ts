@@ -1,6 +1,6 @@
+import { archiveOf, type Deliveries } from '../deliveries.ts'
 import type { EventLog, EventStore, Leases, LoggedEvent, NewEvent } from '../event-log.ts'
 import { createListeners } from '../listeners.ts'
-import { createDeliveries } from './deliveries.ts'
 import type { Thread } from './thread.ts'
 
 const watchMs = 1_000
@@ -57,3 +57,17 @@ export function createLive(writer: Thread, reader: Thread): EventStore & { logge
 }
 
 const eventOf = (position: number, body: string): LoggedEvent => ({ ...(JSON.parse(body) as NewEvent), position }) // as `append` wrote it
+
+/** Webhooks in a SQLite file. */
+function createDeliveries(writer: Thread, reader: Thread): Deliveries {
+  const deliveries: Deliveries = {
+    webhook: name => reader.call('webhook', [name]),
+    save: (name, lease, change) => writer.call('saveWebhook', [name, lease, change]),
+    request: (name, request) => writer.call('requestOfWebhook', [name, request]),
+    failed: (name, after, limit) => reader.call('failedOf', [name, after, limit]),
+    deleteFailed: keepMs => writer.call('deleteFailed', [keepMs]),
+    dumpWebhooks: async () => archiveOf(await reader.call('webhookNames', []), deliveries),
+    loadWebhook: webhook => writer.call('loadWebhook', [webhook]),
+  }
+  return deliveries
+}
