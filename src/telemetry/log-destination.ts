@@ -9,17 +9,7 @@ export type Sink = {
 }
 
 /** Where pino's lines go: never blocks, never fails, and drops lines rather than memory. */
-export type LogDestination = {
-  write(line: string): void
-  /** How many lines were dropped since the start. */
-  readonly dropped: number
-  /** Called with the number of dropped lines when the sink takes lines again. */
-  onResumed: (dropped: number) => void
-  /** Resolves once the sink has every line, or after `withinMs`; `false` if a write is still under way, which holds up the end of the process. */
-  flush(withinMs: number): Promise<boolean>
-  /** Writes what is left without waiting, for the `exit` event. */
-  flushNow(): void
-}
+export type LogDestination = ReturnType<typeof createLogDestination>
 
 /** A write that takes longer than this at the end of the process counts as stuck. */
 const stuckMs = 1_000
@@ -32,30 +22,33 @@ type Limits = { flushMs?: number; maxBytes?: number; retryMs?: number }
  *
  * A sink that stalls or fails is retried endlessly. Meanwhile at most `maxBytes` wait; lines beyond that are dropped and counted.
  */
-export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_194_304, retryMs = 250 }: Limits = {}): LogDestination {
+export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_194_304, retryMs = 250 }: Limits = {}) {
   let lines: string[] = []
   let length = 0 // of `lines`, in UTF-16 units: the bound is on memory
   let chunk: Buffer | undefined // what the sink has not taken yet of the lines before
   let writing = false
   let delayMs = 0 // before the next try; 0 while the sink takes lines
   let timer: NodeJS.Timeout | undefined
+  let dropped = 0
   let reported = 0
   const waiters: (() => void)[] = []
 
-  const destination: LogDestination = {
-    dropped: 0,
-    onResumed: () => {},
-    write(line) {
-      if (length + (chunk?.length ?? 0) + line.length > maxBytes) {
-        count.dropped++
-        return
-      }
+  const destination = {
+    /** How many lines were dropped since the start. */
+    get dropped() {
+      return dropped
+    },
+    /** Called with the number of dropped lines when the sink takes lines again. */
+    onResumed: (_dropped: number) => {},
+    write(line: string) {
+      if (length + (chunk?.length ?? 0) + line.length > maxBytes) return void dropped++
       lines.push(line)
       length += line.length
       if (length >= flushBytes && delayMs === 0) flush()
       else timer ??= setTimeout(flush, flushMs).unref()
     },
-    async flush(withinMs) {
+    /** Resolves once the sink has every line, or after `withinMs`; `false` if a write is still under way, which holds up the end of the process. */
+    async flush(withinMs: number): Promise<boolean> {
       const end = performance.now() + withinMs
       while ((chunk || lines.length > 0) && performance.now() < end) {
         flush()
@@ -68,6 +61,7 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
       if (writing) await Promise.race([new Promise<void>(resolve => waiters.push(resolve)), sleep(stuckMs, undefined, { ref: false })])
       return !writing
     },
+    /** Writes what is left without waiting, for the `exit` event. */
     flushNow() {
       take()
       if (writing || !chunk || !sink.writeNow) return
@@ -76,7 +70,6 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
       } catch {} // the process ends, and there is no other place to report it
     },
   }
-  const count = destination as { dropped: number } // read-only for others
 
   /** Moves the lines into the chunk for the sink. */
   function take() {
@@ -102,10 +95,10 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
     if (!error && chunk) chunk = bytes < chunk.length ? chunk.subarray(bytes) : undefined
     if (error) timer ??= setTimeout(flush, delayMs).unref()
     else if (chunk || length >= flushBytes) flush()
-    else if (destination.dropped > reported) {
-      const dropped = destination.dropped - reported
-      reported = destination.dropped
-      destination.onResumed(dropped)
+    else if (dropped > reported) {
+      const unreported = dropped - reported
+      reported = dropped
+      destination.onResumed(unreported)
     }
     for (const resolve of waiters.splice(0)) resolve()
   }
