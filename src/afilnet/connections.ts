@@ -11,7 +11,6 @@ type ConnectionsOptions = {
   /** Calls at one time; up to eight times as many connections may be open, since those of sends rest. */
   calls: number
   maxResponseBytes: number
-  /** Sees every exchange as it is on the wire. */
   watch?: Dispatcher.DispatcherComposeInterceptor | undefined
 }
 
@@ -87,13 +86,11 @@ export class Connections {
     if (this.#all.delete(connection)) void connection.destroy()
   }
 
-  /** Lets calls under way end. */
   async close() {
     this.#closed = true
     await Promise.all([...this.#all].map(connection => connection.close()))
   }
 
-  /** Ends all calls at once. */
   async destroy() {
     this.#closed = true
     await Promise.all([...this.#all].map(connection => connection.destroy()))

@@ -17,10 +17,8 @@ export type ClientState = {
   admission: Admission
   connections: Connections
   largeResponseSlots: LargeResponseSlots
-  /** What every response may have without waiting for room. */
   evenShare: { readonly bytes: number }
   maxResponseBytes: number
-  /** How much longer a call may live whose result is still of use after its deadline. */
   lateMs: number
   /** The body of an error may say more than its HTTP status. */
   readsFaults?: boolean
@@ -196,7 +194,6 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     this.release()
   }
 
-  /** The deadline has passed. */
   expire() {
     const { admission, lateMs } = this.#state
     const listener = this.#controller && !this.#settled && !this.#late ? this.#listener.continueLate?.() : undefined
@@ -213,7 +210,6 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     this.#stop()
   }
 
-  /** Gives everything back. */
   release() {
     const { admission, connections } = this.#state
     if (this.#connection && this.#distrusted) connections.retire(this.#connection)

@@ -16,7 +16,6 @@ export class LargeResponse {
   readonly #caller: string
   readonly #flow: Dispatcher.DispatchController
   readonly #held: Waiter[] = []
-  /** It has all its slots. */
   mayFlow = false
 
   constructor(slots: LargeResponseSlots, caller: string, flow: Dispatcher.DispatchController) {

@@ -7,7 +7,6 @@ export type ExchangeHandle = Pick<Exchange, 'start' | 'cancel'>
 
 /** A transport that needs more than a way of writing requests. */
 export type Protocol = {
-  /** Where calls go. */
   url: URL
   write: RequestWriter
   /** A fault that an HTTP status names may be said more precisely by the body. */

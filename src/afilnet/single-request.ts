@@ -14,7 +14,6 @@ export type SingleRequest = {
 
 export type SingleResponse = { status: number; headers: Record<string, string | string[] | undefined>; bytes: Buffer }
 
-/** A response without content that can be used. */
 class UnusableResponse extends Error {}
 
 /**

@@ -6,7 +6,6 @@ export type Sink = {
   write(bytes: Buffer): void
   /** Ends the stream after what was written. */
   end(): void
-  /** Ends it at once. */
   destroy(): void
   /** Bytes that the caller has not taken yet. */
   readonly unsentBytes: number

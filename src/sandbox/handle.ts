@@ -23,19 +23,14 @@ export function createHandle(account: Account, changed: () => void) {
       changed()
       return messageid
     },
-    /** Every message that there is, those included that no list shows yet. */
     messages: () => world.all(),
-    /** The message takes another status. */
     mark: (address: Address, messageid: string, status: string) => {
       if (!world.mark(address, messageid, status)) throw new Error('The sandbox has no such message')
     },
-    /** Afilnet forgets the conversation, or one message of it. */
     remove: (address: Address, messageid?: string) => world.remove(address, messageid),
-    /** New conversations with numbers that begin with 347. */
     fill: (bulk: Bulk) => {
       if (!world.fill(bulk)) throw noChannel(bulk)
     },
-    /** Changes what everybody does unasked, or the customer of one conversation. */
     script: customers.script,
     addChannel: (channel: Channel) => world.addChannel(channel),
     removeChannel: (platform: string, platformid: string) => world.removeChannel(platform, platformid),

@@ -55,7 +55,6 @@ export class OAuth {
     return token && token.expiresAt > this.#options.now() ? token.user : undefined
   }
 
-  /** Forgets every token that was given. */
   revoke(): void {
     this.#tokens.clear()
   }

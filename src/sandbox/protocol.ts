@@ -10,7 +10,6 @@ import type { State } from './state.ts'
 export type Plan = {
   status: number
   body: string
-  /** How the answer looks. */
   shape: Shape
   take(): void
   /** How a magic destination answers; empty for one that is an error code. */

@@ -81,7 +81,6 @@ export function soapBody(json: string, method: string, { soap, soapErrors }: Sha
 const inEnvelope = (content: string) =>
   `<?xml version="1.0" encoding="UTF-8"?>\n<SOAP-ENV:Envelope xmlns:SOAP-ENV="${soapNamespace}" xmlns:SOAP-ENC="http://schemas.xmlsoap.org/soap/encoding/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:ns1="${namespace}" xmlns:ns2="http://xml.apache.org/xml-soap"><SOAP-ENV:Body>${content}</SOAP-ENV:Body></SOAP-ENV:Envelope>\n`
 
-/** A value as elements with its names. */
 function asElement(name: string, value: Json): string {
   if (value === null) return `<${name} xsi:nil="true"/>`
   if (typeof value !== 'object') return `<${name}>${escapeXml(String(value))}</${name}>`
@@ -90,7 +89,7 @@ function asElement(name: string, value: Json): string {
   return `<${name}>${entries.map(([key, item]) => asElement(/^\d/.test(key) ? 'item' : key, item)).join('')}</${name}>`
 }
 
-/** The same as PHP's encoder writes it. */
+/** A value as PHP's encoder writes it. */
 function asMap(name: string, value: Json): string {
   if (value === null) return `<${name} xsi:nil="true"/>`
   if (typeof value !== 'object') {

@@ -39,7 +39,6 @@ export function createClock(now: () => number, monotonic: () => number) {
   }
 
   return {
-    /** The wall clock, as it is. */
     now,
     /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
     trusted: () => read().trusted,

@@ -49,7 +49,6 @@ export type Deliveries = {
   failed(name: string, after: number, limit: number): Promise<FailedDelivery[]>
   /** Deletes failed deliveries of events older than `keepMs`; returns how many. Nothing until the clock has been steady for ten minutes. */
   deleteFailed(keepMs: number): Promise<number>
-  /** Every webhook, with its failed deliveries. */
   dumpWebhooks(): Promise<ArchivedWebhook[]>
   /** Takes a webhook over as it is, unless it is known; returns whether it did. */
   loadWebhook(webhook: ArchivedWebhook): Promise<boolean>

@@ -90,7 +90,6 @@ export type Append = {
 export type EventLog = {
   /** Makes the log of an account if there is none. While it is there, ends of the account's sends are appended too; to be repeated at least every hour. */
   open(account: string): Promise<LogMark>
-  /** The accounts that have a log. */
   accounts(): Promise<string[]>
   /** Appends to the log of an account; gives the positions, or nothing where the fence is old: then nothing was applied. */
   append(account: string, append: Append): Promise<number[] | undefined>

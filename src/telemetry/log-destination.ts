@@ -34,7 +34,6 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
   const waiters: (() => void)[] = []
 
   const destination = {
-    /** How many lines were dropped since the start. */
     get dropped() {
       return dropped
     },
@@ -71,7 +70,6 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
     },
   }
 
-  /** Moves the lines into the chunk for the sink. */
   function take() {
     if (chunk || lines.length === 0) return
     chunk = Buffer.from(lines.join(''))

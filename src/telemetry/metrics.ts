@@ -8,7 +8,6 @@ import { createMetric } from './series.ts'
 
 /** What Prometheus reads: labels are bounded and name no chat, number or key, and every series exists from the start. */
 export type Metrics = {
-  /** What each event counts for. */
   counts: Counts
   /** Creates the series of all accounts and of these routes. */
   begin(routes: readonly { method: string; url: string }[]): void

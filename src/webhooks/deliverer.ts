@@ -82,11 +82,9 @@ export function createDeliverer({ holder, after, ...options }: Options) {
   })
 
   return {
-    /** There are new events in the log. */
     news: () => tenure?.news(),
     /** An operator has asked for something. */
     check: async () => tenure?.check(),
-    /** How the webhook is, if this process delivers. */
     report: () => tenure?.report(),
     async stop() {
       stopped = true

@@ -14,12 +14,10 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
   let disabledAt = saved.disabledAt !== undefined && saved.disabledAt >= startedAt ? saved.disabledAt : undefined
   /** Different events that were refused since the last delivery. */
   let run: Entry[] = []
-  /** How often the endpoint has accepted something. */
   let accepted = 0
 
   const health = {
     state: (): WebhookStateName => (disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'),
-    /** For the saved state. */
     saved: () => ({ ...(paused && { paused }), ...(disabledAt !== undefined && { disabledAt }) }),
     pausedUntil: () => paused?.until ?? 0,
 

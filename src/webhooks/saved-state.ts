@@ -9,14 +9,12 @@ export type WebhookState = {
   position: number
   done: number[]
   again: number[]
-  /** Attempts of what is not settled. */
   tried: Tried[]
   /** The endpoint that the rest is about; a release before this field saved none. */
   endpoint?: string
   paused?: { until: number; pauses: number }
   disabledAt?: number
   lastError?: string | undefined
-  /** The time of the oldest event that waits. */
   oldestAt?: number
   /** Where it was in the logs of its earlier accounts. */
   formerAccounts?: Record<string, WebhookState>

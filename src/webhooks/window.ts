@@ -11,7 +11,6 @@ export type Entry = {
   suspectedAt?: number
   /** How often it was refused while the endpoint was taken to refuse everything. */
   probes: number
-  /** When it may be attempted next. */
   notBefore: number
   inFlight: boolean
   lastStatus: number | null

@@ -46,7 +46,6 @@ export function openFile(path: string, busyMs: number) {
   const row = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as unknown as SQLOutputValue[] | undefined // see setReturnArrays
   return {
     row,
-    /** The values of every row. */
     rows: (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as unknown as SQLOutputValue[][], // as above
     /** Returns how many rows changed. */
     run: (sql: string, ...values: SQLInputValue[]) => Number(prepared(sql).run(...values).changes),

@@ -58,7 +58,6 @@ export function createLive(writer: Thread, reader: Thread): EventStore & { logge
 
 const eventOf = (position: number, body: string): LoggedEvent => ({ ...(JSON.parse(body) as NewEvent), position }) // as `append` wrote it
 
-/** Webhooks in a SQLite file. */
 function createDeliveries(writer: Thread, reader: Thread): Deliveries {
   const deliveries: Deliveries = {
     webhook: name => reader.call('webhook', [name]),

@@ -4,7 +4,6 @@ import type { SqliteFile } from './file.ts'
 /** What a verb works with: the file, the clock of the process that asked, and what follows from both. */
 export type VerbContext = {
   file: SqliteFile
-  /** The wall clock. */
   now: number
   /** The time by which rows expire. */
   trusted: number
@@ -19,7 +18,6 @@ export type VerbContext = {
   process: string
   /** Over its size limit: claims are refused, everything else may still use the room that is left. */
   over: boolean
-  /** Whether this transaction has tried to make room. */
   madeRoom: boolean
   /** Whether the ledger is another one, or an older one, than this process worked with. */
   changed: boolean

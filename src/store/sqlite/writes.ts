@@ -193,7 +193,6 @@ function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): readonly 
   return state === 'accepted' || state === 'rejected' ? ['pending', 'unknown'] : ['pending']
 }
 
-/** When this thread last renewed a lease. */
 const leaseRenewedAt = new Map<string, number>()
 
 /** A claim renews the lease of its owner if that is due: the first claim may come before the first heartbeat. */

@@ -20,7 +20,6 @@ export function createLedgerWatch(now: () => number, onLedger: LedgerListener) {
   const watch = {
     /** The identity and the number of claims that a script is to compare; empty until the ledger has been seen. */
     known: () => [memory?.identity ?? '', memory?.claims ?? 0] as const,
-    /** Whether the ledger has been seen. */
     isKnown: () => memory !== undefined,
     /** Whether a key without its row is no surprise. */
     tolerant: () => tolerant,
