@@ -84,15 +84,7 @@ export class Feed {
   /** The events after a position that are in memory; `undefined` if it is older. */
   after(position: number): Entry[] | undefined {
     if (position < this.#tailFrom) return undefined
-    const tail = this.#tail
-    let [low, high] = [0, tail.length]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((tail[middle] as Entry).event.position <= position)
-        low = middle + 1 // within the list
-      else high = middle
-    }
-    return tail.slice(low)
+    return this.#tail.slice(this.#tail.findLastIndex(({ event }) => event.position <= position) + 1) // most want the last ones
   }
 
   /**

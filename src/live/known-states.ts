@@ -23,17 +23,13 @@ export type Known = { channel?: ChannelState; marks: Map<string, string> }
 /** Reads what the last poller knew, by the keys of channels; of conversations only the marks, because there may be many. */
 export async function readKnown(log: EventLog, account: string, timeoutMs: number): Promise<Map<string, Known>> {
   const channels = new Map<string, Known>()
-  const knownOf = (platform: string, platformId: string) => {
-    const key = channelKey({ platform, platformId })
-    const known: Known = channels.get(key) ?? { marks: new Map() }
-    channels.set(key, known)
-    return known
-  }
   for (let after: string | undefined; ; ) {
     const page = await within(timeoutMs, log.states(account, after))
     for (const { key, state } of page.states) {
       const [platform = '', platformId = '', destination] = JSON.parse(key) as string[]
-      const known = knownOf(platform, platformId)
+      const channel = channelKey({ platform, platformId })
+      const known: Known = channels.get(channel) ?? { marks: new Map() }
+      channels.set(channel, known)
       if (destination === undefined) known.channel = JSON.parse(state) as ChannelState
       else known.marks.set(destination, markOf(state))
     }
