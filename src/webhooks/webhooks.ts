@@ -9,7 +9,6 @@ import type { WebhookStateName } from './health.ts'
 import { createListing, type DeliveryPage, type Listing } from './listing.ts'
 import { type Clock, type EventReader, realClock, type WebhookConfig } from './ports.ts'
 import { readState, type WebhookState } from './saved-state.ts'
-import { testEvent } from './test-event.ts'
 import { verdictOf } from './verdict.ts'
 import type { Wish } from './wishes.ts'
 
@@ -154,6 +153,18 @@ export class Webhooks {
     return oldestAt === undefined ? 0 : Math.max(0, Math.round((this.#options.clock.now() - oldestAt) / 1_000))
   }
 }
+
+/** An event that is in no log, to try an endpoint. */
+const testEvent = (now: number) => ({
+  id: `test-${randomUUID()}`,
+  type: 'test',
+  at: new Date(now).toISOString(),
+  platform: null,
+  platformId: null,
+  destination: null,
+  messageId: null,
+  direction: null,
+})
 
 async function end({ deliverer, endpoint, unwatch }: Running) {
   unwatch()
