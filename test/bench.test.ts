@@ -7,7 +7,7 @@ import { collectionsIn } from '../bench/garbage.ts'
 import { meets, mistakesIn, notesOn, ratioOf, table, tables, valuesOf } from '../bench/report.ts'
 import type { CaseResult } from '../bench/run.ts'
 import { median, percentile, spread } from '../bench/statistics.ts'
-import { readEnvelope } from '../src/afilnet/envelope.ts'
+import { readRows } from '../src/afilnet/envelope.ts'
 import { getChats, getMessages } from '../src/afilnet/operations.ts'
 
 const perSecond = (...values: number[]) => ({ rounds: values.map(perSecond => ({ perSecond, busy: 1 })), mistakes: [] })
@@ -154,7 +154,7 @@ describe("The stub's answers", () => {
     const [destination = ''] = destinations('steady', 1)
     const bytes = Buffer.from(listAround(destination).join(stampOf(4711)), 'latin1')
 
-    const { rows } = readEnvelope(getMessages, bytes)
+    const rows = readRows(getMessages, bytes)
 
     expect(bytes.byteLength).toBeGreaterThan(4000)
     expect(bytes.every(byte => byte < 0x80)).toBe(true)
@@ -171,12 +171,12 @@ describe("The stub's answers", () => {
   test('list a watched channel whose newest rows its conversations hold', () => {
     const [channel = ''] = channels.busy
 
-    const { rows } = readEnvelope(getChats, Buffer.from(chatsOf(channel)))
+    const rows = readRows(getChats, Buffer.from(chatsOf(channel)))
 
     expect(rows).toHaveLength(100)
     for (const row of rows) {
       const chat = chatOf(row.destination ?? '') ?? expect.fail()
-      const messages = readEnvelope(getMessages, Buffer.from(messagesOfChat(chat))).rows
+      const messages = readRows(getMessages, Buffer.from(messagesOfChat(chat)))
       expect(messages).toHaveLength(20)
       expect(messages.map(({ messageid }) => messageid)).toContain(row.messageid)
     }

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici'
 import { Admission } from './admission.ts'
 import { Connections } from './connections.ts'
 import { createConnector } from './connector.ts'
-import { readEnvelope } from './envelope.ts'
+import { readRows } from './envelope.ts'
 import { type ClientState, Exchange, type ExchangeListener } from './exchange.ts'
 import { failures, UpstreamError } from './faults.ts'
 import type { LargeResponseSlots } from './large-responses.ts'
@@ -100,7 +100,7 @@ export class Client {
     const request = this.write(operation, params)
     return new Promise<Uint8Array>((resolve, reject) =>
       this.exchange(operation, request, caller, timeoutMs, { onAnswer: resolve, onFailure: reject }).start(),
-    ).then(bytes => readEnvelope(operation, bytes).rows)
+    ).then(bytes => readRows(operation, bytes))
   }
 
   /** Lets calls under way end. */

@@ -31,10 +31,8 @@ export function openEnvelope(operation: Operation, bytes: Uint8Array): Opened {
 }
 
 /** The same, as rows in Afilnet's words. */
-export function readEnvelope<O extends Operation>(operation: O, bytes: Uint8Array): { rows: Row<O>[]; skipped: number } {
-  const { items, skipped } = openEnvelope(operation, bytes)
-  return { rows: items.map(item => readRow(operation, item)) as Row<O>[], skipped } // readRow follows `row` by name
-}
+export const readRows = <O extends Operation>(operation: O, bytes: Uint8Array) =>
+  openEnvelope(operation, bytes).items.map(item => readRow(operation, item)) as Row<O>[] // readRow follows `row` by name
 
 function open(answer: RawResponse): Opened {
   const items = plainItems(answer) ?? itemsOf(answer)

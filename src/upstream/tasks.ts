@@ -1,4 +1,4 @@
-import { readEnvelope } from '../afilnet/envelope.ts'
+import { openEnvelope } from '../afilnet/envelope.ts'
 import { UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
 import type { WireRequest } from '../afilnet/transports.ts'
@@ -151,7 +151,7 @@ export class Sending implements Task, SendAttempt {
   }
 
   parse(bytes: Buffer) {
-    readEnvelope(this.operation, bytes)
+    openEnvelope(this.operation, bytes)
   }
 
   done(error?: unknown) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readEnvelope } from '../../src/afilnet/envelope.ts'
+import { readRows } from '../../src/afilnet/envelope.ts'
 import { failures, faults, UpstreamError } from '../../src/afilnet/faults.ts'
 import { getMessages, sendMessage } from '../../src/afilnet/operations.ts'
 import { readAnswer } from '../../src/afilnet/soap/answer.ts'
@@ -14,14 +14,14 @@ const item = (key: string, value: string) => `<item><key xsi:type="xsd:string">$
 const rowMap =
   item('destination', '34600000000') + item('message', 'Hola &amp; &lt;b&gt;') + item('messageid', '9007199254740993') + item('sent', '1')
 
-const rowsOf = (xml: string | Buffer) => readEnvelope(getMessages, readAnswer(getMessages, Buffer.from(xml), undefined)).rows
+const rowsOf = (xml: string | Buffer) => readRows(getMessages, readAnswer(getMessages, Buffer.from(xml), undefined))
 function errorOf(
   xml: string | Buffer,
   statusFault: Parameters<typeof readAnswer>[2] = undefined,
   operation: typeof getMessages | typeof sendMessage = sendMessage,
 ) {
   try {
-    readEnvelope(operation, readAnswer(operation, Buffer.from(xml), statusFault))
+    readRows(operation, readAnswer(operation, Buffer.from(xml), statusFault))
   } catch (error) {
     if (error instanceof UpstreamError) return error
     throw error
