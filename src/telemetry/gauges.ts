@@ -17,24 +17,6 @@ export type States = {
 /** A webhook that this process delivers for. */
 type WebhookGauges = { webhook: string; state: string; lag: number }
 
-/** One number for each account. An account without a value shows NaN, and one that was removed disappears. */
-const ofAccounts: Record<string, { help: string; value: (report: AccountReport) => number | undefined }> = {
-  gateway_calls_in_flight: { help: 'Calls to Afilnet that are running', value: ({ inFlight }) => inFlight },
-  gateway_calls_queued: { help: 'Calls to Afilnet that wait in the queue', value: ({ queued }) => queued },
-  gateway_calls_capacity: {
-    help: 'Most calls to Afilnet at a time; the queue has room for as many again',
-    value: ({ capacity }) => capacity,
-  },
-  gateway_credentials_accepted: {
-    help: '0 while Afilnet rejects the credentials',
-    value: ({ credentials }) => Number(credentials.accepted !== false),
-  },
-  gateway_last_answer_timestamp_seconds: {
-    help: 'Time of the last answer of Afilnet; NaN before the first',
-    value: ({ lastAnswer }) => lastAnswer && Date.parse(lastAnswer.at) / 1_000,
-  },
-}
-
 /** Registers every gauge; returns the one that follows the configuration. */
 export function createGauges(
   registry: Registry,
@@ -56,9 +38,18 @@ export function createGauges(
     return dueAt === undefined ? 0 : Math.max(0, Date.now() - dueAt) / 1_000
   })
   gauge('gateway_info', 'Always 1', () => [{ labels: { version, node: process.version }, value: 1 }])
-  for (const [name, { help, value }] of Object.entries(ofAccounts)) {
-    gauge(name, help, () => accounts().map(report => ({ labels: { account: report.account }, value: value(report) ?? Number.NaN })))
-  }
+  const ofAccounts = (name: string, help: string, value: (report: AccountReport) => number) =>
+    gauge(name, help, () => accounts().map(report => ({ labels: { account: report.account }, value: value(report) })))
+  ofAccounts('gateway_calls_in_flight', 'Calls to Afilnet that are running', ({ inFlight }) => inFlight)
+  ofAccounts('gateway_calls_queued', 'Calls to Afilnet that wait in the queue', ({ queued }) => queued)
+  const capacityHelp = 'Most calls to Afilnet at a time; the queue has room for as many again'
+  ofAccounts('gateway_calls_capacity', capacityHelp, ({ capacity }) => capacity)
+  const acceptedHelp = '0 while Afilnet rejects the credentials'
+  ofAccounts('gateway_credentials_accepted', acceptedHelp, ({ credentials }) => Number(credentials.accepted !== false))
+  const answerHelp = 'Time of the last answer of Afilnet; NaN before the first'
+  ofAccounts('gateway_last_answer_timestamp_seconds', answerHelp, ({ lastAnswer }) =>
+    lastAnswer ? Date.parse(lastAnswer.at) / 1_000 : Number.NaN,
+  )
   gauge('gateway_breaker_open', '1 while the circuit breaker of an operation is open', () =>
     accounts().flatMap(({ account, breakers }) =>
       breakers.map(({ operation, open }) => ({ labels: { account, operation }, value: Number(open) })),
