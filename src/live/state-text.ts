@@ -16,22 +16,13 @@ type Text = { mark: string; at: number; old: string | null; down?: boolean; base
 export function writeState({ mark, readAt: at, conversation }: StoredState): string {
   const { oldBefore: old, isDescending, isBaseline, messages } = conversation
   const status = [...new Set(messages.map(message => message.status))]
-  const numbers = new Map(status.map((word, i) => [word, i]))
   const known = messages.map((message): Entry => {
     const { id, digest, number = 0, unlistedAt } = message
-    const entry = [id ?? 0, digest, number, numbers.get(message.status) ?? 0] as const
+    const entry = [id ?? 0, digest, number, status.indexOf(message.status)] as const
     return unlistedAt === undefined ? [...entry] : [...entry, unlistedAt]
   })
-  const text: Text = {
-    mark,
-    at,
-    old,
-    ...(isDescending !== undefined && { down: isDescending }),
-    ...(isBaseline && { base: true }),
-    status,
-    known,
-  }
-  return JSON.stringify(text)
+  const direction = isDescending !== undefined && { down: isDescending }
+  return JSON.stringify({ mark, at, old, ...direction, ...(isBaseline && { base: true }), status, known } satisfies Text)
 }
 
 /** Reads what `writeState` wrote. */

@@ -49,21 +49,16 @@ export const reads = {
   },
 
   conversation({ file }: VerbContext, { user, platform, platformId, destination }: Conversation, since: number): FlatRow[] {
-    const sql = (index: string, from: string) => `SELECT ${all} FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ?
-      AND destination = ? AND ${from} AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
-    const rest = [user, platform, platformId]
-    return sendersOf(file).flatMap(sender => [
-      ...(file.rows(sql('sendsByDestination', 'id >= ?'), ...sender, destination, firstIdOf(since), ...rest) as FlatRow[]), // as the columns are
+    return sendersOf(file).flatMap(sender => {
+      const find = (index: string, from: string, ...values: SQLInputValue[]) => {
+        const sql = `SELECT ${all} FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ? AND destination = ? AND ${from}
+          AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
+        return file.rows(sql, ...sender, destination, ...values, user, platform, platformId) as FlatRow[] // as the columns are
+      }
       // A queued one may be much older than its attempt.
-      ...(file.rows(
-        sql('sendsStarted', 'startedAt >= ? AND id < ?'),
-        ...sender,
-        destination,
-        since,
-        firstIdOf(since),
-        ...rest,
-      ) as FlatRow[]),
-    ])
+      const started = find('sendsStarted', 'startedAt >= ? AND id < ?', since, firstIdOf(since))
+      return [...find('sendsByDestination', 'id >= ?', firstIdOf(since)), ...started]
+    })
   },
 
   recent({ file }: VerbContext, account: string, since: number): FlatRow[] {
