@@ -16,10 +16,7 @@ type TransportSettings = {
   wsdlDigest?: string
 } & Partial<Pick<JsonOptions, 'tokenUrl' | 'clientId' | 'clientSecret' | 'scope' | 'grant' | 'jsonStyle'>>
 
-type Modules = {
-  json?: typeof import('./json/protocol.ts')
-  soap?: typeof import('./soap/protocol.ts')
-}
+type Modules = { json?: typeof import('./json/protocol.ts'); soap?: typeof import('./soap/protocol.ts') }
 
 /** Descriptions that no account needs any more, or not yet. */
 const maxUnused = 8

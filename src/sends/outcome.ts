@@ -4,28 +4,15 @@ import type { NewSend, Outcome, SendRow, SettledBy } from '../store/store.ts'
 import { writtenKey } from './request.ts'
 
 /** A send as its caller sees it. */
-export type DescribedSend = Pick<
-  SendRow,
-  | 'id'
-  | 'kind'
-  | 'platform'
-  | 'platformId'
-  | 'destination'
-  | 'state'
-  | 'idempotencyKey'
-  | 'reference'
-  | 'actor'
-  | 'messageId'
-  | 'settledBy'
-  | 'note'
-> & {
-  createdAt: string
-  settledAt?: string
-  sendAt?: string
-  expiresAt?: string
-  delivery?: { status: string; at: string }
-  problem?: ProblemBody
-}
+export type DescribedSend = Pick<SendRow, 'id' | 'kind' | 'platform' | 'platformId' | 'destination' | 'state'> &
+  Pick<SendRow, 'idempotencyKey' | 'reference' | 'actor' | 'messageId' | 'settledBy' | 'note'> & {
+    createdAt: string
+    settledAt?: string
+    sendAt?: string
+    expiresAt?: string
+    delivery?: { status: string; at: string }
+    problem?: ProblemBody
+  }
 
 /** A row of the ledger as its caller sees it. */
 export function describeSend(row: SendRow, base: string): DescribedSend {

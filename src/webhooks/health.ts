@@ -16,7 +16,7 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
   let run: Entry[] = []
   let accepted = 0
 
-  const health = {
+  return {
     state: (): WebhookStateName => (disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'),
     saved: () => ({ ...(paused && { paused }), ...(disabledAt !== undefined && { disabledAt }) }),
     pausedUntil: () => paused?.until ?? 0,
@@ -67,5 +67,4 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
       run = []
     },
   }
-  return health
 }

@@ -89,11 +89,8 @@ export class Tenure {
   }
 
   report() {
-    return {
-      state: this.#health.state(),
-      lastError: this.#attempts.lastError,
-      oldestAt: this.#feed.window().entries[0]?.event.at,
-    }
+    const { lastError } = this.#attempts
+    return { state: this.#health.state(), lastError, oldestAt: this.#feed.window().entries[0]?.event.at }
   }
 
   save(): Promise<void> {

@@ -67,7 +67,7 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
     for (const position of done) if (position <= settled) done.delete(position)
   }
 
-  const window = {
+  return {
     entries: entries as readonly Entry[],
     /** How far the log has been read. */
     read: () => read,
@@ -125,5 +125,4 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
       }
     },
   }
-  return window
 }

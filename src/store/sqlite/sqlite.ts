@@ -35,12 +35,8 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
     if (fault !== known) onState(!fault, fault)
     known = fault
   }
-  const common = {
-    settings: { path, maxBytes, busyMs, process: thisProcess, keepMs, keepUnknownMs, leaseMs },
-    clock,
-    hungMs,
-    report,
-  }
+  const settings = { path, maxBytes, busyMs, process: thisProcess, keepMs, keepUnknownMs, leaseMs }
+  const common = { settings, clock, hungMs, report }
   const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
   const { logged, ...live } = createLive(writer, reader)
