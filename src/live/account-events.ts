@@ -18,7 +18,6 @@ export type Begin = { feed: Feed; position: number; oldUpTo: number; gap?: Entry
 export type Page = { items: string[]; nextCursor: string }
 
 const firstBlock = 'retry: 3000\n'
-const lastBlock = 'retry: 1000\n\n'
 const mostScanned = 5_000 // of one list that does not wait: a filter with few matches answers with a cursor to go on from
 
 /** The consumers of one account's events. */
@@ -112,17 +111,6 @@ export class AccountEvents {
   leave(stream: Stream) {
     this.#groups.leave(stream)
     this.#feed.closeIfIdle()
-  }
-
-  /** A comment and the current id: a quiet stream is seen to live, and resumes where it was. */
-  heartbeat(stream: Stream) {
-    stream.write(Buffer.from(`:\nid: ${stream.cursor}\n\n`))
-  }
-
-  /** Ends a stream; its consumer comes back after a second. */
-  end(stream: Stream) {
-    stream.write(Buffer.from(lastBlock))
-    stream.sink.end()
   }
 
   /** Answers every long poll. */

@@ -1,4 +1,3 @@
-import type { AccountEvents } from './account-events.ts'
 import { Slots } from './slots.ts'
 import type { Stream } from './stream.ts'
 import type { Viewer } from './view.ts'
@@ -7,7 +6,7 @@ import type { Viewer } from './view.ts'
 export type Reader = Viewer & { rateLimit?: { streams?: number } | undefined; expires?: string | undefined }
 
 /** A stream or a long poll. */
-export type Consumer = { reader: Reader; events: AccountEvents; end: () => void; stream?: Stream }
+export type Consumer = { reader: Reader; end: () => void; stream?: Stream }
 
 export type ConsumersOptions = {
   maxStreams?: number
@@ -53,12 +52,12 @@ export class Consumers {
   /** Ends every stream, one after the other, within that time. */
   async drain(ms: number) {
     this.isDraining = true
-    const streams = [...this.#open.keys()].flatMap(({ stream, events }) => (stream ? [{ stream, events }] : []))
+    const streams = [...this.#open.keys()].flatMap(({ stream }) => stream ?? [])
     const eachMs = Math.min(20, ms / Math.max(1, streams.length))
     await Promise.all(
-      streams.map(async ({ stream, events }, n) => {
+      streams.map(async (stream, n) => {
         await new Promise(resolve => setTimeout(resolve, n * eachMs))
-        events.end(stream)
+        stream.end()
       }),
     )
   }
@@ -69,16 +68,16 @@ export class Consumers {
 
   #tick() {
     const now = performance.now()
-    for (const [{ stream, events, end }, endsAt] of this.#open) {
+    for (const [{ stream, end }, endsAt] of this.#open) {
       if (Date.now() >= endsAt) end()
-      else if (stream) this.#watch(stream, events, now)
+      else if (stream) this.#watch(stream, now)
     }
   }
 
-  #watch(stream: Stream, events: AccountEvents, now: number) {
+  #watch(stream: Stream, now: number) {
     if (now - stream.heartbeatAt >= this.#heartbeatMs) {
       stream.heartbeatAt = now
-      events.heartbeat(stream)
+      stream.heartbeat()
     }
     stream.stalledSince = stream.sink.unsentBytes < stalledBytes ? undefined : (stream.stalledSince ?? now)
     if (stream.stalledSince !== undefined && now - stream.stalledSince > stalledMs) stream.sink.destroy()

@@ -49,7 +49,7 @@ export class Live {
   async list(reader: Reader, { after, limit, waitMs, ...filters }: ListQuery, cancelled: AbortSignal): Promise<Page> {
     const events = this.#eventsOf(reader.account)
     const ended = new AbortController()
-    const release = waitMs > 0 ? this.#consumers.hold({ reader, events, end: () => ended.abort() }) : undefined
+    const release = waitMs > 0 ? this.#consumers.hold({ reader, end: () => ended.abort() }) : undefined
     try {
       const view = createView(reader, filters)
       const signal = AbortSignal.any([cancelled, ended.signal])
@@ -65,7 +65,6 @@ export class Live {
     let isEnded = false
     const consumer: Consumer = {
       reader,
-      events,
       end() {
         isEnded = true
         consumer.stream?.sink.end()
@@ -75,7 +74,7 @@ export class Live {
     try {
       const begin = await events.begin(after).catch(asProblem)
       const stream = events.stream(begin, createView(reader, filters), makeSink())
-      if (this.#consumers.isDraining) events.end(stream)
+      if (this.#consumers.isDraining) stream.end()
       else if (isEnded) stream.sink.end()
       consumer.stream = stream
       return () => {

@@ -15,6 +15,7 @@ export type Sink = {
 
 const maxUnsentBytes = 1_048_576
 const catchUpBytes = 65_536
+const lastBlock = 'retry: 1000\n\n'
 
 /** One consumer of server-sent events. */
 export class Stream {
@@ -48,6 +49,17 @@ export class Stream {
     const isWaiting = this.sink.unsentBytes > 0
     this.sink.write(bytes)
     if (isWaiting && this.sink.unsentBytes > maxUnsentBytes) this.sink.destroy()
+  }
+
+  /** A comment and the current id: a quiet stream is seen to live, and resumes where it was. */
+  heartbeat() {
+    this.write(Buffer.from(`:\nid: ${this.cursor}\n\n`))
+  }
+
+  /** Its consumer comes back after a second. */
+  end() {
+    this.write(Buffer.from(lastBlock))
+    this.sink.end()
   }
 }
 
