@@ -44,13 +44,9 @@ function placeOf(parts: Record<string, string | undefined>): ServerPlace | undef
   const query = new URLSearchParams(parts.query)
   const known = sentinel ? ['sentinel_username', 'sentinel_password'] : []
   const names = [...query.keys()]
-  const isValid = hosts.every(({ host, port }) => host !== '' && port > 0 && port < 65_536) && more.length === 0 && /^\d{0,4}$/.test(db)
-  if (
-    !isValid ||
-    (sentinel ? master === '' : hosts.length > 1) ||
-    !names.every((name, i) => known.includes(name) && names.indexOf(name) === i)
-  )
-    return undefined
+  const areHosts = hosts.every(({ host, port }) => host !== '' && port > 0 && port < 65_536) && (sentinel || hosts.length === 1)
+  const areNames = names.every((name, i) => known.includes(name) && names.indexOf(name) === i)
+  if (!areHosts || !areNames || master === '' || more.length > 0 || !/^\d{0,4}$/.test(db)) return undefined
   return {
     kind: 'server',
     tls: parts.tls === 's',
