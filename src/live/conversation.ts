@@ -134,7 +134,8 @@ function match({ rows }: Ordered<ListedRow>, messages: readonly KnownMessage[]):
   return matched
 }
 
-function newMessage({ id, digest, status }: ListedRow, number: number): KnownMessage {
+/** A row that was not known before; without an id, `number` tells it from its equals. */
+export function newMessage({ id, digest, status }: ListedRow, number: number): KnownMessage {
   return { id, digest, ...(id === null && { number }), status }
 }
 
@@ -154,7 +155,8 @@ function numberByDigest(messages: readonly KnownMessage[]): Map<string, number> 
   return numbers
 }
 
-function nextNumber(numbers: Map<string, number>, { id, digest }: ListedRow): number {
+/** Counts rows without an id, by their digests. */
+export function nextNumber(numbers: Map<string, number>, { id, digest }: ListedRow): number {
   if (id !== null) return 0
   const number = (numbers.get(digest) ?? 0) + 1
   numbers.set(digest, number)

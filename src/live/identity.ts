@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import type { ListedRow } from './conversation.ts'
+import { type ListedRow, messageIdOf, newMessage, nextNumber } from './conversation.ts'
 
 /** A row of a list as it identifies a message. */
 export type ListedMessage = {
@@ -39,10 +39,7 @@ export function findMessage<M extends ListedMessage>(messageId: string, list: re
 export function namesOf(list: readonly ListedMessage[], secret: Uint8Array): string[] {
   const numbers = new Map<string, number>()
   return list.map(listed => {
-    const { id, digest } = rowOf(listed, secret)
-    if (id !== null) return id
-    const number = (numbers.get(digest) ?? 0) + 1
-    numbers.set(digest, number)
-    return `row-${digest}-${number}`
+    const row = rowOf(listed, secret)
+    return messageIdOf(newMessage(row, nextNumber(numbers, row)))
   })
 }
