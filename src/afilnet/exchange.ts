@@ -108,7 +108,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
 
   onAcquired() {
     const { admission, connections } = this.#state
-    if (this.#settled) return // given up in the same breath in which a slot became free
+    if (this.#settled) return // given up just as a slot became free
     if (this.#waits) {
       const leftMs = this.#deadline - performance.now()
       if (leftMs < admission.minBudgetMs(this.#operation, this.caller)) return this.onEvicted()

@@ -150,7 +150,7 @@ export class ChannelPoll {
       const waiting = this.#queue.causeOf(destination)
       if ((waiting ?? { mark: this.#marks.get(destination) }).mark === mark) continue
       const absentAt = waiting ? waiting.absentAt : this.#polledAt
-      // A state that is gone although the conversation was known has been forgotten on purpose, and is not to be told again.
+      // A state that is gone although the conversation was known has been forgotten on purpose, and must not be announced again.
       const oldBefore = this.#marks.has(destination) ? item.datetime : (this.#state?.newest ?? null)
       this.#queue.add(destination, { shown: rowOf(item, secret), mark, oldBefore, absentAt })
     }

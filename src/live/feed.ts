@@ -127,7 +127,7 @@ export class Feed {
     return { event, id, learntAt: performance.now() }
   }
 
-  /** Reads what is new; what is told meanwhile is read in another round. */
+  /** Reads what is new; news that arrive meanwhile are read in another round. */
   async #advance() {
     this.#isBehind = true
     if (this.#reading) return

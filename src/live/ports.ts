@@ -49,7 +49,7 @@ export type PollerHooks = {
   /** Called before the events of the read are appended: their text is at hand then. */
   remember?(read: ConversationRead): void
   /**
-   * Awaited before they are appended: what is known then is read and told again if the process dies in between, so it may be told twice.
+   * Awaited before they are appended: what is known then is read and reported again if the process dies in between.
    *
    * Rejects while the store is away, which ends the term.
    */

@@ -5,7 +5,7 @@ import type { Address, Sent, World } from './world.ts'
 export type Script = {
   /** How long after a message to them they answer it. */
   replyAfterMs: number
-  /** How often they write by themselves. */
+  /** How often they write unasked. */
   writeEveryMs: number
   /** What they say, in turn; `{n}` becomes a number that counts. */
   texts: string[]

@@ -23,7 +23,7 @@ export type TokenRequest = {
 export type OAuthOptions = {
   /** The user of an account, if the password is the right one. */
   userOf: (user: string, password: string) => string | undefined
-  /** Whose tokens a client gets by itself. */
+  /** Whose tokens the grant `client_credentials` gives. */
   mainUser: string
   clientSecret: string
   now: () => number

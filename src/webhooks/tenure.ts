@@ -18,7 +18,7 @@ export type TenureOptions = {
   store: EventStore
   reader: EventReader
   endpoint: Endpoint
-  /** When this process started, or was told of this webhook last: what was disabled before is tried again. */
+  /** When this process started, or last loaded this webhook: what was disabled before is tried again. */
   startedAt: number
   clock: Clock
   observe: Observe

@@ -132,7 +132,7 @@ export class Webhooks {
 
   async #wish(name: string, wish: Wish, { deliverer }: Running) {
     await this.#options.store.deliveries.request(name, JSON.stringify(wish)).catch(asProblem)
-    await deliverer.check().catch(() => {}) // it looks again by itself, and so does any other process
+    await deliverer.check().catch(() => {}) // whichever process delivers looks again when it renews its lease
   }
 
   async #describe(name: string, { config, deliverer }: Running): Promise<WebhookReport> {

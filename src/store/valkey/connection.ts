@@ -26,7 +26,7 @@ export type Connection = {
 }
 
 type ConnectionOptions = {
-  /** Called whenever it is up, and whenever it is so no more. */
+  /** Called when the connection is up, and when it is lost. */
   onReady?: (report: ServerReport) => void
   onLost?: (fault: StoreFault) => void
 }
