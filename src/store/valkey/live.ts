@@ -20,14 +20,10 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
   const { read, readToWrite, writeBeside: write } = session
   const marksOf = async (accounts: readonly string[]) => ((await read(scripts.marks, ...accounts)) as Reply[][]).map(markOf)
   const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
-  const stops = new Set<() => void>()
+  let stop = () => {}
   const listeners = createListeners(watched => {
-    const stop = watchStreams({ place, accounts: watched, marksOf, onNews: account => listeners.notify(account) })
-    stops.add(stop)
-    return () => {
-      stops.delete(stop)
-      stop()
-    }
+    stop = watchStreams({ place, accounts: watched, marksOf, onNews: account => listeners.notify(account) })
+    return stop
   })
 
   const leases: Leases = {
@@ -77,12 +73,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     },
     watch: listeners.add,
   }
-  return {
-    live: { leases, log, deliveries: createDeliveries(session, clock) },
-    stop() {
-      for (const stop of stops) stop()
-    },
-  }
+  return { live: { leases, log, deliveries: createDeliveries(session, clock) }, stop: () => stop() }
 }
 
 const markOf = ([identity, trimmed, last]: Reply[]): LogMark => ({
