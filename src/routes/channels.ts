@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import { getChatChannels } from '../afilnet/operations.ts'
 import { sendList } from './lists.ts'
-import { AnsweredPlatform, Nullable } from './params.ts'
+import { AnsweredPlatform, Nullable, ref } from './params.ts'
 
 /** One of the account's numbers, bots or widgets. */
-export type Channel = Static<typeof Channel>
 export const Channel = Type.Object(
   {
     platform: AnsweredPlatform,
@@ -16,7 +15,7 @@ export const Channel = Type.Object(
 )
 
 /** The channels of an account. */
-export const ChannelList = Type.Object({ items: Type.Array(Type.Unsafe<Channel>(Type.Ref('Channel'))) }, { $id: 'ChannelList' })
+export const ChannelList = Type.Object({ items: Type.Array(ref(Channel)) }, { $id: 'ChannelList' })
 
 export const channels: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -29,7 +28,7 @@ export const channels: FastifyPluginAsyncTypebox = async app => {
         description:
           'Lists the numbers, bots and widgets of the Afilnet account behind your key. Start here: `platform` and `platformId` of a channel are the path of its conversations.',
         tags: ['Chats'],
-        response: { 200: Type.Unsafe<Static<typeof ChannelList>>(Type.Ref('ChannelList')) },
+        response: { 200: ref(ChannelList) },
       },
     },
     async ({ call, caller }, reply) => sendList(reply, await call.account.read(getChatChannels, {}, call, caller?.chats)),

@@ -12,9 +12,9 @@ import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { EventType } from '../store/event-log.ts'
 import { readNumbers } from './lists.ts'
-import type { Message } from './messages.ts'
-import { Nullable } from './params.ts'
-import type { Send } from './send-schemas.ts'
+import { Message } from './messages.ts'
+import { Nullable, Platform, ref } from './params.ts'
+import { Send } from './send-schemas.ts'
 
 const types = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
 
@@ -31,7 +31,6 @@ const eventExample = {
 }
 
 /** Something that happened in a conversation, or became of a send. */
-export type Event = Static<typeof Event>
 export const Event = Type.Object(
   {
     id: Type.String({ description: 'Also the cursor: pass it as `after` or `Last-Event-ID` to go on behind it' }),
@@ -44,11 +43,11 @@ export const Event = Type.Object(
     direction: Nullable({ description: '`in` or `out`' }),
     message: Type.Optional(
       Type.Unsafe<Static<typeof Message> | null>({
-        anyOf: [Type.Ref('Message'), { type: 'null' }],
+        anyOf: [ref(Message), { type: 'null' }],
         description: 'The message as it is now; null if Afilnet no longer lists it',
       }),
     ),
-    send: Type.Optional(Type.Unsafe<Send>(Type.Ref('Send'))),
+    send: Type.Optional(ref(Send)),
     reason: Type.Optional(Type.String({ description: 'Of a `gap`', examples: ['retention'] })),
   },
   { $id: 'Event', examples: [eventExample] },
@@ -57,7 +56,7 @@ export const Event = Type.Object(
 /** A page of events. */
 export const EventList = Type.Object(
   {
-    items: Type.Array(Type.Unsafe<Event>(Type.Ref('Event'))),
+    items: Type.Array(ref(Event)),
     nextCursor: Type.String({ description: 'For `after`: it has also passed what your filters left out' }),
   },
   { $id: 'EventList', examples: [{ items: [eventExample], nextCursor: eventExample.id }] },
@@ -72,7 +71,7 @@ const Query = Type.Object(
     type: Type.Optional(
       Type.String({ pattern: `^${type}(,${type})*$`, description: 'Only these, comma-separated; a `gap` always passes' }),
     ),
-    platform: Type.Optional(Type.Unsafe<string>(Type.Ref('Platform'))),
+    platform: Type.Optional(ref(Platform)),
     platformId: Type.Optional(Type.String({ maxLength: 128, description: 'Only of this channel' })),
     destination: Type.Optional(Type.String({ maxLength: 128, description: 'Only of this conversation' })),
   },
@@ -109,7 +108,7 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { li
         response: {
           200: {
             content: {
-              'application/json': { schema: Type.Unsafe<Static<typeof EventList>>(Type.Ref('EventList')) },
+              'application/json': { schema: ref(EventList) },
               'text/event-stream': {
                 schema: Type.String({ examples: ['id: k3f9Qz1x8bAAgq3k9x2m1c\nevent: message.created\ndata: {…}\n\n'] }),
               },

@@ -17,7 +17,7 @@ import { requireCaller } from './caller.ts'
 import { acceptForms } from './forms.ts'
 import { filePart, typeFor } from './media.ts'
 import { chatOf } from './messages.ts'
-import { ChatParams, text } from './params.ts'
+import { ChatParams, ref, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
 import { queueFields } from './queueing.ts'
 import { sendExample } from './send-schemas.ts'
@@ -81,8 +81,8 @@ export const files: FastifyPluginAsyncTypebox<FilesOptions> = async (app, option
         headers: SendHeaders,
         body: {
           content: {
-            'application/json': { schema: Type.Unsafe<NewFile>(Type.Ref('NewFile')) },
-            'multipart/form-data': { schema: Type.Unsafe<NewFileForm>(Type.Ref('NewFileForm')) },
+            'application/json': { schema: ref(NewFile) },
+            'multipart/form-data': { schema: ref(NewFileForm) },
           },
         },
         response: sendAnswers({ ...sendExample, kind: 'file' }),

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { Lifecycle } from '../lib/lifecycle.ts'
 import { oneOf } from '../lib/string-enum.ts'
+import { ref } from './params.ts'
 
 type HealthOptions = { lifecycle: Lifecycle; state: () => State }
 
@@ -24,7 +25,7 @@ export const Readiness = Type.Object(
   { $id: 'Readiness', examples: [{ status: 'ready', store: 'ok', credentials: 'ok' }] },
 )
 
-const readiness = Type.Unsafe<Static<typeof Readiness>>(Type.Ref('Readiness'))
+const readiness = ref(Readiness)
 
 /** Says whether the process lives and takes requests. */
 export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { lifecycle, state }) => {
@@ -36,7 +37,7 @@ export const health: FastifyPluginAsyncTypebox<HealthOptions> = async (app, { li
         operationId: 'getLiveness',
         summary: 'Whether the process lives',
         tags: ['Gateway'],
-        response: { 200: Type.Unsafe<Static<typeof Liveness>>(Type.Ref('Liveness')) },
+        response: { 200: ref(Liveness) },
       },
     },
     async (_, reply): Promise<Static<typeof Liveness>> => {

@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { Problem } from '../problem/problem.ts'
 import { AcceptHeader, htmlResponse, isBrowser, sendPage } from './page.ts'
+import { ref } from './params.ts'
 
 /** Where to go from here. */
 export const GatewayLinks = Type.Object(
@@ -42,7 +43,7 @@ export const landing: FastifyPluginAsyncTypebox<LandingOptions> = async (app, { 
           200: {
             description: 'The links; HTML for a browser',
             content: {
-              'application/json': { schema: Type.Unsafe<Links>(Type.Ref('GatewayLinks')) },
+              'application/json': { schema: ref(GatewayLinks) },
               'text/html': htmlResponse,
             },
           },

@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { type ChatLimit, scopes, tokenRequestsPerMinute } from '../access.ts'
 import { openWord } from '../lib/string-enum.ts'
 import { requireCaller } from './caller.ts'
-import { AnsweredPlatform } from './params.ts'
+import { AnsweredPlatform, ref } from './params.ts'
 
 const AnsweredChat = { platform: AnsweredPlatform, platformId: Type.String(), destination: Type.String() }
 
@@ -51,7 +51,7 @@ export const me: FastifyPluginAsyncTypebox = async app => {
         summary: 'What this key may do',
         description: 'Says to which caller and account your key belongs, and what it may do. Use it to test a key.',
         tags: ['Gateway'],
-        response: { 200: Type.Unsafe<Me>(Type.Ref('Me')) },
+        response: { 200: ref(Me) },
       },
     },
     async (request, reply) => {

@@ -11,6 +11,7 @@ import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
 import { requireCaller } from './caller.ts'
 import { acceptForms } from './forms.ts'
+import { ref } from './params.ts'
 
 /** A stored file. */
 export type MediaFile = Static<typeof MediaFile>
@@ -77,7 +78,7 @@ const describe = (row: MediaRow, base: string): MediaFile => ({
   expiresAt: new Date(row.expiresAt).toISOString(),
 })
 
-const File = Type.Unsafe<MediaFile>(Type.Ref('MediaFile'))
+const File = ref(MediaFile)
 const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e…'] }) })
 const ofOwner = { scope: 'media:write', errors: ['media-not-found', 'store-unavailable'] } as const
 
@@ -100,7 +101,7 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
         summary: 'Store a file for sends',
         description: 'Stores a file for any number of sends.',
         tags: ['Files'],
-        body: { content: { 'multipart/form-data': { schema: Type.Unsafe<NewMedia>(Type.Ref('NewMedia')) } } },
+        body: { content: { 'multipart/form-data': { schema: ref(NewMedia) } } },
         response: {
           201: {
             description: 'It is stored',

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operations.ts'
 import { asksForPage, PageQuery, pageOf, readLimit, sendList } from './lists.ts'
-import { ChatParams, Nullable, text } from './params.ts'
+import { ChatParams, Nullable, ref, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
 import { queueFields } from './queueing.ts'
 import { sendExample } from './send-schemas.ts'
@@ -53,25 +53,21 @@ export const Message = Type.Object(
       }),
     ),
   },
-  {
-    $id: 'Message',
-    examples: [messageExample],
-  },
+  { $id: 'Message', examples: [messageExample] },
 )
 
 /** Messages in Afilnet's order, or a page of them with the oldest first. */
 export const MessageList = Type.Object(
   {
-    items: Type.Array(Type.Unsafe<Message>(Type.Ref('Message'))),
+    items: Type.Array(ref(Message)),
     nextCursor: Type.Optional(Type.String({ description: 'Of a page that has newer ones after it: for `after`' })),
     previousCursor: Type.Optional(Type.String({ description: 'Of a page that has older ones before it: for `before`' })),
   },
   { $id: 'MessageList', examples: [{ items: [messageExample] }] },
 )
-export const Messages = Type.Unsafe<Static<typeof MessageList>>(Type.Ref('MessageList'))
+export const Messages = ref(MessageList)
 
 /** The body of a message to send. */
-export type NewMessage = Static<typeof NewMessage>
 export const NewMessage = Type.Object(
   { message: text({ minLength: 1, description: 'The text', examples: ['Hello'] }), reference, ...queueFields },
   { $id: 'NewMessage', additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
@@ -136,7 +132,7 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
         tags: ['Sends'],
         params: ChatParams,
         headers: SendHeaders,
-        body: Type.Unsafe<NewMessage>(Type.Ref('NewMessage')),
+        body: ref(NewMessage),
         response: sendAnswers(sendExample),
       },
     },

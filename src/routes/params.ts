@@ -1,6 +1,9 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { platforms } from '../access.ts'
 import { openWord } from '../lib/string-enum.ts'
+
+/** A schema by its name, under which the API document has it once. */
+export const ref = <T extends TSchema>({ $id }: T) => Type.Unsafe<Static<T>>(Type.Ref(String($id)))
 
 /** A platform in a request; a string, so that a value from an answer can be passed on as it is. */
 export const Platform = Type.String({
@@ -10,7 +13,7 @@ export const Platform = Type.String({
   examples: ['whatsapp'],
 })
 
-const platform = Type.Unsafe<string>(Type.Ref('Platform'))
+const platform = ref(Platform)
 
 const id = (pattern: string, description: string, example: string) =>
   Type.String({ minLength: 1, maxLength: 128, pattern, description, examples: [example] })

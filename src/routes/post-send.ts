@@ -5,9 +5,9 @@ import { Problem } from '../problem/problem.ts'
 import type { SendAttempt } from '../sends/attempt.ts'
 import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
-import { type ChatParams, text } from './params.ts'
+import { type ChatParams, ref, text } from './params.ts'
 import { prefer, queueOf, type Seal } from './queueing.ts'
-import { canceledExample, queuedExample, type Send } from './send-schemas.ts'
+import { canceledExample, queuedExample, Send } from './send-schemas.ts'
 
 /** The caller's own label of a send. */
 export const reference = Type.Optional(
@@ -44,7 +44,7 @@ type PostRequest = {
   caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant } | undefined
 }
 
-const answer = Type.Unsafe<Send>(Type.Ref('Send'))
+const answer = ref(Send)
 
 /** What both POST routes answer; `example` is a send. */
 export const sendAnswers = (example: object) => ({

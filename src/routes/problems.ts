@@ -3,6 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import { AcceptHeader, htmlResponse, isBrowser, markup, sendPage } from './page.ts'
+import { ref } from './params.ts'
 
 /** What an error means, in words. */
 export const ProblemExplanation = Type.Object(
@@ -41,7 +42,7 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
           200: {
             description: 'The errors; HTML for a browser',
             content: {
-              'application/json': { schema: Type.Unsafe<{ items: ListedProblem[] }>(Type.Ref('ProblemList')) },
+              'application/json': { schema: ref(ProblemList) },
               'text/html': htmlResponse,
             },
           },
@@ -67,7 +68,7 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
           200: {
             description: 'The explanation; HTML for a browser',
             content: {
-              'application/json': { schema: Type.Unsafe<Explanation>(Type.Ref('ProblemExplanation')), example: explain('chat-not-found') },
+              'application/json': { schema: ref(ProblemExplanation), example: explain('chat-not-found') },
               'text/html': htmlResponse,
             },
           },

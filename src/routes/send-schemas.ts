@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { oneOf, openWord } from '../lib/string-enum.ts'
-import type { ProblemBody } from '../problem/problem.ts'
-import { AnsweredPlatform, text } from './params.ts'
+import { ProblemBody } from '../problem/problem.ts'
+import { AnsweredPlatform, ref, text } from './params.ts'
 
 /** Every state of a send. */
 export const sendStates = ['queued', 'pending', 'accepted', 'rejected', 'not_sent', 'unknown', 'expired', 'canceled'] as const
@@ -60,12 +60,9 @@ export const Send = Type.Object(
         { description: "Afilnet's own word, and when the gateway first saw it" },
       ),
     ),
-    problem: Type.Optional(Type.Unsafe<ProblemBody>(Type.Ref('Problem'))),
+    problem: Type.Optional(ref(ProblemBody)),
   },
-  {
-    $id: 'Send',
-    examples: [sendExample],
-  },
+  { $id: 'Send', examples: [sendExample] },
 )
 
 const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
@@ -73,7 +70,7 @@ const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
 /** A page of sends. */
 export const SendPage = Type.Object(
   {
-    items: Type.Array(Type.Unsafe<Send>(Type.Ref('Send'))),
+    items: Type.Array(ref(Send)),
     nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursorExample] })),
   },
   { $id: 'SendPage' },

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import type { TokenGrant } from '../access.ts'
 import { oneOf } from '../lib/string-enum.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
@@ -8,14 +8,15 @@ import type { Sends } from '../sends/sends.ts'
 import type { Call } from '../upstream/call.ts'
 import { requireCaller } from './caller.ts'
 import { cursorPage, readLimit } from './lists.ts'
-import { canceledExample, type Send, type SendPage, type SendVerdict, sendExample, sendStates } from './send-schemas.ts'
+import { Platform, ref } from './params.ts'
+import { canceledExample, Send, SendPage, SendVerdict, sendExample, sendStates } from './send-schemas.ts'
 
 const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })
 
 const Filters = Type.Object(
   {
     state: Type.Optional(oneOf(sendStates, { description: 'Only sends in this state' })),
-    platform: Type.Optional(Type.Unsafe<string>(Type.Ref('Platform'))),
+    platform: Type.Optional(ref(Platform)),
     platformId: Type.Optional(Type.String({ description: 'Only those from this channel' })),
     destination: Type.Optional(Type.String({ description: 'Only those to this destination' })),
     reference: Type.Optional(Type.String({ description: 'Only those with this label' })),
@@ -35,12 +36,11 @@ const readerOf = ({ call, caller }: Asker): SendReader => ({
 })
 
 const tags = ['Sends']
-const send = Type.Unsafe<Send>(Type.Ref('Send'))
-const oneSend = { params: SendParams, response: { 200: send } }
+const oneSend = { params: SendParams, response: { 200: ref(Send) } }
 
 const cancelSend = {
   params: SendParams,
-  response: { 200: { description: 'It is canceled', content: { 'application/json': { schema: send, example: canceledExample } } } },
+  response: { 200: { description: 'It is canceled', content: { 'application/json': { schema: ref(Send), example: canceledExample } } } },
   operationId: 'cancelSend',
   summary: 'Cancel a send that is queued',
   description: 'Needs the scope of the send itself. A send is canceled or it goes, never both.',
@@ -53,7 +53,7 @@ const settleSend = {
   summary: 'Record what you found out about a send that is unknown',
   description: 'Needs the scope of the send itself.',
   tags,
-  body: Type.Unsafe<Static<typeof SendVerdict>>(Type.Ref('SendVerdict')),
+  body: ref(SendVerdict),
 }
 
 const getSend = {
@@ -70,7 +70,7 @@ const listSends = {
   description: 'Lists what you sent, page by page. After a crash of your own, find a send by its `idempotencyKey` or `reference`.',
   tags,
   querystring: Filters,
-  response: { 200: Type.Unsafe<Static<typeof SendPage>>(Type.Ref('SendPage')) },
+  response: { 200: ref(SendPage) },
 }
 
 const anyKey = (...errors: ProblemCode[]) => ({ scope: 'any-key', errors: [...errors, 'store-unavailable'] }) as const

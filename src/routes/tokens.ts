@@ -5,7 +5,7 @@ import { oneOf } from '../lib/string-enum.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Tokens } from '../tokens/tokens.ts'
-import { ChatParams, text } from './params.ts'
+import { ChatParams, ref, text } from './params.ts'
 
 const usualTtlS = 900
 
@@ -35,7 +35,6 @@ export const NewToken = Type.Object(
 )
 
 /** A token for one conversation. */
-export type Token = Static<typeof Token>
 export const Token = Type.Object(
   { token: Type.String({ description: 'Use it like a key' }), expiresAt: Type.String({ format: 'date-time' }) },
   { $id: 'Token', examples: [{ token: 'eyJhbGciOiJIUzI1NiJ9.e30.fake', expiresAt: '2026-01-31T09:45:00.000Z' }] },
@@ -52,8 +51,8 @@ export const tokens: FastifyPluginAsyncTypebox<{ tokens: Pick<Tokens, 'issue'> }
         description:
           'Makes a token that reaches one conversation with some scopes of your key, for a short time. Your backend asks for it and gives it to a page, which never sees the key.',
         tags: ['Gateway'],
-        body: Type.Unsafe<NewToken>(Type.Ref('NewToken')),
-        response: { 201: { description: 'The token', content: { 'application/json': { schema: Type.Unsafe<Token>(Type.Ref('Token')) } } } },
+        body: ref(NewToken),
+        response: { 201: { description: 'The token', content: { 'application/json': { schema: ref(Token) } } } },
       },
     },
     async ({ body, caller, headers }, reply) => {

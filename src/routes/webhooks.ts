@@ -1,14 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { type Static, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import type { FastifyRequest, preParsingHookHandler } from 'fastify'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
 import { cursorPage, readLimit } from './lists.ts'
-import { Nullable } from './params.ts'
+import { Nullable, ref } from './params.ts'
 
 /** An endpoint that gets the events of an account. */
-export type Webhook = Static<typeof Webhook>
 export const Webhook = Type.Object(
   {
     name: Type.String(),
@@ -23,10 +22,9 @@ export const Webhook = Type.Object(
   { $id: 'Webhook', examples: [{ name: 'crm', url: 'https://crm.example.com/events', state: 'ok', lag: 0 }] },
 )
 
-export const WebhookList = Type.Object({ items: Type.Array(Type.Unsafe<Webhook>(Type.Ref('Webhook'))) }, { $id: 'WebhookList' })
+export const WebhookList = Type.Object({ items: Type.Array(ref(Webhook)) }, { $id: 'WebhookList' })
 
 /** An event that a webhook has not delivered. */
-export type Delivery = Static<typeof Delivery>
 export const Delivery = Type.Object(
   {
     eventId: Type.String(),
@@ -58,7 +56,7 @@ export const Delivery = Type.Object(
 
 export const DeliveryPage = Type.Object(
   {
-    items: Type.Array(Type.Unsafe<Delivery>(Type.Ref('Delivery'))),
+    items: Type.Array(ref(Delivery)),
     nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: ['MTc5NTY2NjMz'] })),
   },
   { $id: 'DeliveryPage' },
@@ -90,7 +88,7 @@ const listWebhooks = {
   summary: 'Webhooks of your account',
   description: 'Lists the endpoints that the operator has configured, and how they are.',
   tags,
-  response: { 200: Type.Unsafe<Static<typeof WebhookList>>(Type.Ref('WebhookList')) },
+  response: { 200: ref(WebhookList) },
 }
 
 const listDeliveries = {
@@ -106,7 +104,7 @@ const listDeliveries = {
     },
     { additionalProperties: false },
   ),
-  response: { 200: Type.Unsafe<Static<typeof DeliveryPage>>(Type.Ref('DeliveryPage')) },
+  response: { 200: ref(DeliveryPage) },
 }
 
 const redriveWebhook = {
@@ -115,7 +113,7 @@ const redriveWebhook = {
   description: 'Takes either `after` or `failed`. Deliveries begin within seconds.',
   tags,
   params: named,
-  body: Type.Unsafe<Static<typeof Redrive>>(Type.Ref('Redrive')),
+  body: ref(Redrive),
   response: { 202: { type: 'null', description: 'The events will be delivered again' } },
 } as const
 
@@ -125,7 +123,7 @@ const testWebhook = {
   description: 'The signed event has the type `test` and is in no log. A 2xx ends a pause.',
   tags,
   params: named,
-  response: { 200: Type.Unsafe<Static<typeof WebhookTest>>(Type.Ref('WebhookTest')) },
+  response: { 200: ref(WebhookTest) },
 }
 
 /** A POST without a body has a content type from many clients (axios: a form's), which nothing could parse. */
