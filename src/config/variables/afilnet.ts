@@ -1,9 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import { transportNames } from '../../afilnet/transports.ts'
-import { count, type Field, type Group, milliseconds, text } from './fields.ts'
+import { choice, count, type Field, type Group, milliseconds, text } from './fields.ts'
 import { oauthAndSoap } from './oauth-and-soap.ts'
 
-const expectedTimezone = 'an IANA time zone such as Europe/Madrid'
+/** A variable of the one account with one possible value. */
+const only = <const T extends string>(word: T, description: string) =>
+  Type.Optional(Type.Literal(word, { description, single: true, expected: word, example: word } satisfies Field))
 
 /** The connection to Afilnet. */
 export const afilnet = {
@@ -26,18 +28,11 @@ export const afilnet = {
       description: 'The password of the Afilnet account. Required where AFILNET_USER is. It stays on the server: no caller sees it.',
       example: '',
     } satisfies Field),
-    AFILNET_TRANSPORT: Type.Optional(
-      Type.Union(
-        transportNames.map(name => Type.Literal(name)),
-        {
-          single: true,
-          expected: `one of ${transportNames.join(', ')}`,
-          description:
-            'The way into Afilnet: post (form body), basic (Authorization header), get (query string, where proxies log the password; the gateway warns at start), json (JSON with OAuth 2.0) or soap. Default: post. docs/transports.md says how well each is known.',
-          example: 'post',
-        } satisfies Field,
-      ),
-    ),
+    AFILNET_TRANSPORT: choice(transportNames, {
+      description:
+        'The way into Afilnet: post (form body), basic (Authorization header), get (query string, where proxies log the password; the gateway warns at start), json (JSON with OAuth 2.0) or soap. Default: post. docs/transports.md says how well each is known.',
+      example: 'post',
+    }),
     AFILNET_URL: text({
       single: true,
       expected: 'an absolute https URL without credentials, query or fragment; plain http only for a loopback host or "sandbox"',
@@ -77,7 +72,7 @@ export const afilnet = {
     ),
     AFILNET_TIMEZONE: text({
       single: true,
-      expected: expectedTimezone,
+      expected: 'an IANA time zone such as Europe/Madrid',
       description:
         'The IANA time zone of Afilnet’s datetimes. Afilnet does not document it, so there is no default. With it, messages carry a `timestamp` in RFC 3339 beside Afilnet’s own `datetime`.',
       example: 'Europe/Madrid',
@@ -90,23 +85,13 @@ export const afilnet = {
         'The egress proxy for calls to Afilnet. The gateway does not read HTTPS_PROXY and warns if only that is set; the value direct says that you want no proxy.',
       example: 'http://user:password@proxy.internal:3128',
     }),
-    AFILNET_ROWS: Type.Optional(
-      Type.Literal('destination-open', {
-        single: true,
-        expected: 'destination-open',
-        description:
-          'The gateway compares each row of a list with the platform, channel and destination of the request, and answers 502 if one differs. If Afilnet writes destinations in a form of its own (npm run doctor reports that), destination-open skips the destination, except for callers that are limited to certain chats.',
-        example: 'destination-open',
-      } satisfies Field),
+    AFILNET_ROWS: only(
+      'destination-open',
+      'The gateway compares each row of a list with the platform, channel and destination of the request, and answers 502 if one differs. If Afilnet writes destinations in a form of its own (npm run doctor reports that), destination-open skips the destination, except for callers that are limited to certain chats.',
     ),
-    AFILNET_SENT: Type.Optional(
-      Type.Literal('ignore', {
-        single: true,
-        expected: 'ignore',
-        description:
-          'The manual does not say what `sent` of a message means; the gateway reads true as written by you (`direction` is out) and false as written by the other side (in). With ignore, `direction` is null, and no send is looked for in its conversation.',
-        example: 'ignore',
-      } satisfies Field),
+    AFILNET_SENT: only(
+      'ignore',
+      'The manual does not say what `sent` of a message means; the gateway reads true as written by you (`direction` is out) and false as written by the other side (in). With ignore, `direction` is null, and no send is looked for in its conversation.',
     ),
   },
 } satisfies Group

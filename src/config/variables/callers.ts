@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { type Field, type Group, text } from './fields.ts'
+import { type Field, type Group, integer, text } from './fields.ts'
 
 /** Several accounts and callers in a file. */
 export const several = {
@@ -27,15 +27,13 @@ export const callers = {
         'SHA-256 of the caller’s API key in lower-case hex. Required without GATEWAY_CONFIG. `npm run key` makes both. During a rotation: two digests separated by a comma.',
       example: '',
     } satisfies Field),
-    RATE_LIMIT_PER_MINUTE: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 1_000_000_000,
-        single: true,
-        expected: 'a number of requests (1 to 1000000000)',
-        description: 'Requests per minute of the one caller. Further requests get 429. No limit by default.',
-        example: '600',
-      } satisfies Field),
-    ),
+    RATE_LIMIT_PER_MINUTE: integer({
+      minimum: 1,
+      maximum: 1_000_000_000,
+      single: true,
+      expected: 'a number of requests (1 to 1000000000)',
+      description: 'Requests per minute of the one caller. Further requests get 429. No limit by default.',
+      example: '600',
+    }),
   },
 } satisfies Group

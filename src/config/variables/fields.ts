@@ -20,24 +20,37 @@ export type Field = SchemaOptions & {
 export type Group = { title: string; intro?: string; variables: object }
 
 export const text = (field: Field) => Type.Optional(Type.String(field))
+export const integer = (field: Field) => Type.Optional(Type.Integer(field))
+
+/** One of a few words, for the one account. */
+export const choice = <const T extends string>(words: readonly T[], field: Omit<Field, 'expected' | 'single'>) =>
+  Type.Optional(
+    Type.Union(
+      words.map(word => Type.Literal(word)),
+      { ...field, single: true, expected: `one of ${words.join(', ')}` } as Field,
+    ),
+  )
 
 /** `true` or `false`. */
 export const flag = (fallback: boolean, description: string) =>
   Type.Boolean({ default: fallback, description, expected: 'true or false' } satisfies Field)
 
-export const milliseconds = (fallback: number, minimum: number, description: string, maximum = 3_600_000) =>
+/** A whole number of something. */
+export const count = (fallback: number, minimum: number, maximum: number, what: string, description: string, unit?: { unitMs: number }) =>
   Type.Integer({
     default: fallback,
     minimum,
     maximum,
     description,
-    expected: `a number of milliseconds (${minimum} to ${maximum})`,
-    unitMs: 1,
+    expected: `${what} (${minimum} to ${maximum})`,
+    ...unit,
   } satisfies Field)
 
-/** A whole number of something. */
-export const count = (fallback: number, minimum: number, maximum: number, what: string, description: string) =>
-  Type.Integer({ default: fallback, minimum, maximum, description, expected: `${what} (${minimum} to ${maximum})` } satisfies Field)
+export const milliseconds = (fallback: number, minimum: number, description: string, maximum = 3_600_000) =>
+  count(fallback, minimum, maximum, 'a number of milliseconds', description, { unitMs: 1 })
+
+export const hours = (fallback: number, maximum: number, description: string) =>
+  count(fallback, 1, maximum, 'a number of hours', description, { unitMs: 3_600_000 })
 
 export const port = { minimum: 0, maximum: 65_535, expected: 'a port (0 to 65535)' }
 export const expectedHost = 'an IP address or a host name to listen on'

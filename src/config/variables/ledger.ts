@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { expectedStoreUrl } from '../../store/url.ts'
-import { count, type Field, flag, type Group, text } from './fields.ts'
+import { count, type Field, flag, type Group, hours, text } from './fields.ts'
 
 /** The ledger of sends. */
 export const ledger = {
@@ -18,14 +18,11 @@ appendfsync always and maxmemory-policy noeviction; at start the log says what o
       description:
         'Where each send is recorded before it leaves: sqlite:<path>, sqlite::memory: (lost at the end of the process), or the URL of a Valkey or Redis server. Put a URL with a password into a file.',
     } satisfies Field),
-    SENDS_KEEP_HOURS: Type.Integer({
-      default: 168,
-      minimum: 1,
-      maximum: 87_600,
-      unitMs: 3_600_000,
-      expected: 'a number of hours (1 to 87600)',
-      description: 'How long sends and their Idempotency-Keys are kept after they are settled; `unknown` ones at least 720 hours.',
-    } satisfies Field),
+    SENDS_KEEP_HOURS: hours(
+      168,
+      87_600,
+      'How long sends and their Idempotency-Keys are kept after they are settled; `unknown` ones at least 720 hours.',
+    ),
     STORE_MAX_MB: count(
       1_024,
       1,

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { expectedMediaStore } from '../../media/place.ts'
-import { count, expectedUrl, type Field, type Group, text } from './fields.ts'
+import { count, expectedUrl, type Field, type Group, hours, text } from './fields.ts'
 
 /** Files that callers upload. */
 export const media = {
@@ -19,14 +19,7 @@ export const media = {
         'Where the bytes of uploaded files are kept: file:<folder>, or s3://<bucket>/<prefix>?endpoint=<URL>&region=<region> with the usual AWS credentials. Several gateways need S3.',
     } satisfies Field),
     MEDIA_MAX_BYTES: count(16_777_216, 1, 1_073_741_824, 'a number of bytes', 'The size of one uploaded file; larger ones get 413.'),
-    MEDIA_KEEP_HOURS: Type.Integer({
-      default: 72,
-      minimum: 1,
-      maximum: 8_760,
-      unitMs: 3_600_000,
-      expected: 'a number of hours (1 to 8760)',
-      description: 'How long uploaded files are kept; one that a queued send needs is kept longer.',
-    } satisfies Field),
+    MEDIA_KEEP_HOURS: hours(72, 8_760, 'How long uploaded files are kept; one that a queued send needs is kept longer.'),
     MEDIA_MAX_MB: count(
       1_024,
       1,

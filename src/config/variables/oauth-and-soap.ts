@@ -1,14 +1,5 @@
-import { Type } from '@sinclair/typebox'
 import { grants, jsonStyles } from '../../afilnet/transports.ts'
-import { type Field, text } from './fields.ts'
-
-const choice = <const T extends string>(words: readonly T[], field: Omit<Field, 'expected' | 'single'>) =>
-  Type.Optional(
-    Type.Union(
-      words.map(word => Type.Literal(word)),
-      { ...field, single: true, expected: `one of ${words.join(', ')}` } as Field,
-    ),
-  )
+import { choice, text } from './fields.ts'
 
 /** What the transports json and soap need beyond the others. */
 export const oauthAndSoap = {

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { expectedHost, expectedUrl, type Field, flag, type Group, milliseconds, port, text } from './fields.ts'
+import { expectedHost, expectedUrl, type Field, flag, type Group, integer, milliseconds, port, text } from './fields.ts'
 
 /** The two listeners and what they serve. */
 export const server = {
@@ -22,14 +22,12 @@ export const server = {
       description:
         'The address of the admin listener: /metrics for Prometheus, /health/upstream and /callers. It needs no key, so keep it on loopback or inside the cluster.',
     } satisfies Field),
-    ADMIN_PORT: Type.Optional(
-      Type.Integer({
-        ...port,
-        description:
-          'The port of the admin listener. Default: 3001; if that port is taken and this variable is not set, there is no admin listener.',
-        example: '3001',
-      } satisfies Field),
-    ),
+    ADMIN_PORT: integer({
+      ...port,
+      description:
+        'The port of the admin listener. Default: 3001; if that port is taken and this variable is not set, there is no admin listener.',
+      example: '3001',
+    }),
     TRUST_PROXY: text({
       expected: 'addresses or CIDR blocks separated by commas, such as 10.0.0.0/8,fd00::/8',
       description: 'Proxies in front whose X-Forwarded-For counts: addresses or CIDR blocks separated by commas.',
@@ -75,17 +73,15 @@ export const server = {
 export const shutdown = {
   title: 'Shutdown',
   variables: {
-    DRAIN_MS: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 3_600_000,
-        unitMs: 1,
-        expected: 'a number of milliseconds (AFILNET_TIMEOUT_MS + 1000 to 3600000)',
-        description:
-          'How long a shutdown may take, in milliseconds: at least AFILNET_TIMEOUT_MS + 1000. Default: the larger of 15000 and AFILNET_TIMEOUT_MS + 5000, and more if DRAIN_DELAY_MS needs it. The stop timeout of your platform (stop_grace_period of Compose, terminationGracePeriodSeconds of Kubernetes) must be longer.',
-        example: '15000',
-      } satisfies Field),
-    ),
+    DRAIN_MS: integer({
+      minimum: 1,
+      maximum: 3_600_000,
+      unitMs: 1,
+      expected: 'a number of milliseconds (AFILNET_TIMEOUT_MS + 1000 to 3600000)',
+      description:
+        'How long a shutdown may take, in milliseconds: at least AFILNET_TIMEOUT_MS + 1000. Default: the larger of 15000 and AFILNET_TIMEOUT_MS + 5000, and more if DRAIN_DELAY_MS needs it. The stop timeout of your platform (stop_grace_period of Compose, terminationGracePeriodSeconds of Kubernetes) must be longer.',
+      example: '15000',
+    }),
     DRAIN_DELAY_MS: milliseconds(
       0,
       0,
