@@ -5,7 +5,7 @@ import type { AccountConfig } from './account.ts'
 import { type CallerConfig, readMany, readSingle } from './accounts.ts'
 import { readVariables } from './environment.ts'
 import { type ReadFile, readIssue, textOf } from './secrets.ts'
-import { readMediaStore, readSettings, storeUrlIssue } from './settings.ts'
+import { checkStoreUrl, readMediaStore, readSettings } from './settings.ts'
 import { readTracing, type TracingConfig } from './tracing.ts'
 import { warningsOfEnvironment } from './unknown-variables.ts'
 import { type Environment, type Report, type Values, Variables } from './variables.ts'
@@ -149,8 +149,7 @@ export function readStoreConfig(
   const report: Report = (path, message) => void issues.set(path, issues.get(path) ?? message)
   const { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB, MEDIA_STORE } = Variables.properties
   const values = readVariables(environment, createReader({}), report, { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB, MEDIA_STORE })
-  const issue = values.STORE_URL === undefined ? undefined : storeUrlIssue(values.STORE_URL)
-  if (issue) report('STORE_URL', issue)
+  checkStoreUrl(values, report)
   const mediaPlace = readMediaStore(values, report)
   if (issues.size > 0 || !mediaPlace) throw new ConfigError(listOf(issues), {})
   const complete = values as Values // of these, none is missing now

@@ -5,7 +5,7 @@ import { type MediaPlace, readMediaPlace } from '../media/place.ts'
 import { readStoreUrl } from '../store/url.ts'
 import { isNot, quoted } from './quote.ts'
 import { hasDuplicate } from './secrets.ts'
-import { readProxyUrl, readUrl, urlIssue } from './url.ts'
+import { readProxyUrl, readUrl } from './url.ts'
 import { type Report, type Values, type VariableName, Variables } from './variables.ts'
 
 /** The settings that mean more than the form of their variable says. */
@@ -15,13 +15,13 @@ export function readSettings(values: Partial<Values>, report: Report) {
   const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 1_000)
   if (drainMs < timeoutMs + 1_000) report('DRAIN_MS', `${drainMs} is less than AFILNET_TIMEOUT_MS + 1000 (${timeoutMs + 1_000})`)
 
-  const storeIssue = values.STORE_URL === undefined ? undefined : storeUrlIssue(values.STORE_URL)
-  if (storeIssue) report('STORE_URL', storeIssue)
-  const publicIssue = values.PUBLIC_URL === undefined ? undefined : urlIssue(values.PUBLIC_URL)
-  if (publicIssue) report('PUBLIC_URL', publicIssue)
-
-  const mediaIssue = values.MEDIA_URL === undefined ? undefined : urlIssue(values.MEDIA_URL)
-  if (mediaIssue) report('MEDIA_URL', mediaIssue)
+  checkStoreUrl(values, report)
+  const urlIn = (name: 'PUBLIC_URL' | 'MEDIA_URL') => {
+    const value = values[name]
+    return value === undefined ? undefined : readUrl(value, issue => report(name, issue))
+  }
+  const publicUrl = urlIn('PUBLIC_URL')
+  const mediaUrl = urlIn('MEDIA_URL') ?? publicUrl
   const place = readMediaStore(values, report)
 
   if (hasDuplicate(values.QUEUE_KEY?.split(',').map(key => Buffer.from(key, 'base64').toString('base64')) ?? []))
@@ -32,7 +32,7 @@ export function readSettings(values: Partial<Values>, report: Report) {
   if (block !== undefined)
     report('TRUST_PROXY', /\/0$/.test(block) ? `${quoted(block)} would trust every address` : isNot(block, 'an address or a CIDR block'))
   const corsOrigins = splitList(values.CORS_ORIGINS)
-  const origin = corsOrigins.find(item => item.includes('*') || readUrl(item)?.origin !== item)
+  const origin = corsOrigins.find(item => item.includes('*') || readUrl(item, () => {})?.origin !== item)
   if (origin !== undefined) report('CORS_ORIGINS', isNot(origin, 'an exact origin such as https://app.example.com'))
 
   const proxy = values.AFILNET_PROXY === 'direct' ? undefined : values.AFILNET_PROXY
@@ -46,8 +46,6 @@ export function readSettings(values: Partial<Values>, report: Report) {
   const isShared = host === adminHost || isEverywhere(host) || isEverywhere(adminHost)
   if (port && port === adminPort && isShared) report('ADMIN_PORT', `${port} is the port of PORT too; use another one`)
 
-  const publicUrl = values.PUBLIC_URL === undefined ? undefined : readUrl(values.PUBLIC_URL)
-  const mediaUrl = values.MEDIA_URL === undefined ? publicUrl : readUrl(values.MEDIA_URL)
   const media = {
     place: place ?? { kind: 'folder' as const, path: '' }, // reported, and never used
     maxBytes: values.MEDIA_MAX_BYTES ?? 0,
@@ -80,14 +78,14 @@ export function readMediaStore(values: Partial<Values>, report: Report): MediaPl
 // With them, it is the name of another file: an empty ledger would know no idempotency key.
 const blanks = 'has blanks at the start or end of its path; remove them'
 
-/** What is wrong with the URL of a store, which must not be quoted: it may hold a password. */
-export function storeUrlIssue(url: string): string | undefined {
-  const location = readStoreUrl(url)
-  if (!location) return `the value is not ${Variables.properties.STORE_URL.expected}`
-  if (location.kind !== 'sqlite' || location.path === ':memory:') return undefined
-  if (location.path !== location.path.trim()) return blanks
+/** Reports what is wrong with the URL of a store, which must not be quoted: it may hold a password. */
+export function checkStoreUrl({ STORE_URL: url }: Partial<Values>, report: Report) {
+  const location = url === undefined ? undefined : readStoreUrl(url)
+  if (url !== undefined && !location) report('STORE_URL', `the value is not ${Variables.properties.STORE_URL.expected}`)
+  if (location?.kind !== 'sqlite' || location.path === ':memory:') return
+  if (location.path !== location.path.trim()) return report('STORE_URL', blanks)
   const isDirectory = location.path.endsWith('/') || statSync(location.path, { throwIfNoEntry: false })?.isDirectory()
-  return isDirectory ? 'names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite' : undefined
+  if (isDirectory) report('STORE_URL', 'names a directory; add the name of a file, as in sqlite:./data/gateway.sqlite')
 }
 
 /** An address or name to listen on, without the brackets of a URL. */

@@ -1,5 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from '../lib/node-http.ts'
-import { readUrl, urlIssue } from './url.ts'
+import { readUrl } from './url.ts'
 import { type Report, type Values, Variables } from './variables.ts'
 
 /** Where traces go, and how many of them. */
@@ -17,10 +17,8 @@ export function readTracing(values: Partial<Values>, report: Report): TracingCon
   const headers = readHeaders(values.OTEL_EXPORTER_OTLP_HEADERS ?? '')
   if (!headers) report('OTEL_EXPORTER_OTLP_HEADERS', `the value is not ${Variables.properties.OTEL_EXPORTER_OTLP_HEADERS.expected}`)
   if (values.OTEL_EXPORTER_OTLP_ENDPOINT === undefined) return undefined
-  const endpoint = readUrl(values.OTEL_EXPORTER_OTLP_ENDPOINT)
-  if (!endpoint) report('OTEL_EXPORTER_OTLP_ENDPOINT', String(urlIssue(values.OTEL_EXPORTER_OTLP_ENDPOINT)))
   const tracing = {
-    endpoint,
+    endpoint: readUrl(values.OTEL_EXPORTER_OTLP_ENDPOINT, issue => report('OTEL_EXPORTER_OTLP_ENDPOINT', issue)),
     headers,
     serviceName: values.OTEL_SERVICE_NAME,
     sampler: values.OTEL_TRACES_SAMPLER,

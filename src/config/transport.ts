@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { documentedUrl, type grants, type jsonStyles, type TransportName } from '../afilnet/transports.ts'
 import { isLocal } from '../lib/addresses.ts'
 import { passwordIssue, type ReadFile, sandboxClientSecret } from './secrets.ts'
-import { urlIssue } from './url.ts'
+import { readUrl } from './url.ts'
 import type { Report } from './variables.ts'
 
 /** How the calls of an account travel. */
@@ -99,10 +99,8 @@ function readWsdl(value: string | undefined, read: ReadFile, report: Report): Pi
 
 /** A URL to which credentials may go. */
 function secureUrl(property: string, value: string, report: Report): URL | undefined {
-  const issue = urlIssue(value)
-  if (issue) return void report(property, issue)
-  const url = new URL(value)
-  if (url.protocol === 'http:' && !isLocal(url))
+  const url = readUrl(value, issue => report(property, issue))
+  if (url?.protocol === 'http:' && !isLocal(url))
     report(property, 'is plain http; write https (http is for a loopback host or one named sandbox)')
   return url
 }
