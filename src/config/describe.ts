@@ -1,9 +1,7 @@
 import { isLoopback } from '../lib/addresses.ts'
 import { showMediaPlace } from '../media/place.ts'
 import { maskStoreUrl, readStoreUrl } from '../store/url.ts'
-import type { AccountConfig } from './account.ts'
-import { canReadBack } from './account.ts'
-import type { CallerConfig } from './accounts.ts'
+import { type AccountConfig, canReadBack } from './account.ts'
 import type { Config } from './config.ts'
 import type { VariableName } from './variables.ts'
 
@@ -128,23 +126,26 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
   const inTheClear = tracing?.endpoint.protocol === 'http:' && !isLoopback(tracing.endpoint) && Object.keys(tracing.headers).length > 0
   const isPublicInTheClear = publicUrl?.protocol === 'http:' && !isLoopback(publicUrl)
   const wide = trustProxy.filter(block => Number(block.split('/')[1] ?? 128) < (block.includes(':') ? 7 : 8))
-  return [
+  return applicable(
     ...config.warnings,
-    ...(inTheClear ? ['OTEL_EXPORTER_OTLP_HEADERS go to the collector over plain http'] : []),
-    ...(isPublicInTheClear ? ['PUBLIC_URL is plain http: callers send their API keys unencrypted'] : []),
+    inTheClear && 'OTEL_EXPORTER_OTLP_HEADERS go to the collector over plain http',
+    isPublicInTheClear && 'PUBLIC_URL is plain http: callers send their API keys unencrypted',
     ...wide.map(block => `TRUST_PROXY: ${block} lets many addresses of the internet choose the address that the gateway sees`),
-    ...(trustProxy.length > 0 && keepAliveMs < 60_000
-      ? [`KEEP_ALIVE_MS is ${keepAliveMs}: it must exceed the idle timeout of the proxy in front, which is often 60 seconds`]
-      : []),
+    trustProxy.length > 0 &&
+      keepAliveMs < 60_000 &&
+      `KEEP_ALIVE_MS is ${keepAliveMs}: it must exceed the idle timeout of the proxy in front, which is often 60 seconds`,
     ...Object.entries(accounts).flatMap(warningsOfAccount),
-    ...Object.entries(callers).flatMap(([name, { expires }]: [string, CallerConfig]) =>
-      expires !== undefined && Date.parse(expires) <= now ? [`caller ${name}: its keys have expired`] : [],
+    ...Object.entries(callers).map(
+      ([name, { expires }]) => expires !== undefined && Date.parse(expires) <= now && `caller ${name}: its keys have expired`,
     ),
-    ...Object.entries(webhooks).flatMap(([name, { account }]) =>
-      accounts[account]?.events ? [] : [`webhook ${name}: account ${account} watches no channels, so the webhook gets no events`],
+    ...Object.entries(webhooks).map(
+      ([name, { account }]) =>
+        !accounts[account]?.events && `webhook ${name}: account ${account} watches no channels, so the webhook gets no events`,
     ),
-  ]
+  )
 }
+
+const applicable = (...sentences: (string | false)[]) => sentences.filter(sentence => sentence !== false)
 
 /** The secrets of the process, which a reload reads and does not apply. */
 const untilRestart = {
@@ -155,9 +156,9 @@ const untilRestart = {
 
 /** What has changed since the start and is not in use. */
 export const warningsOfChange = (used: Config, next: Config): string[] =>
-  Object.entries(untilRestart).flatMap(([name, of]) =>
-    of(used) === of(next) ? [] : [`${name} has changed, and the gateway still uses the former value: restart it`],
-  )
+  Object.entries(untilRestart)
+    .filter(([, of]) => of(used) !== of(next))
+    .map(([name]) => `${name} has changed, and the gateway still uses the former value: restart it`)
 
 /** Whether Afilnet can fetch files from here. */
 export const isMediaPublic = ({ media, accounts }: Config) =>
@@ -167,27 +168,23 @@ export const isMediaPublic = ({ media, accounts }: Config) =>
 export function mediaWarningsOf(config: Config): string[] {
   const { media, storeUrl } = config
   const isShared = media.url !== undefined && readStoreUrl(storeUrl)?.kind === 'server' && media.place.kind === 'folder'
-  return [
-    ...(isMediaPublic(config)
-      ? []
-      : ['MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public']),
-    ...(isShared ? ['MEDIA_STORE is a folder: several gateways on one ledger need s3://…, since each serves the files of all'] : []),
-  ]
+  return applicable(
+    !isMediaPublic(config) &&
+      'MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public',
+    isShared && 'MEDIA_STORE is a folder: several gateways on one ledger need s3://…, since each serves the files of all',
+  )
 }
 
 function warningsOfAccount([name, { transport, user, password, clientSecret = '' }]: [string, AccountConfig]): string[] {
   const blank = (text: string) => text !== text.trim() || /[\r\n]/.test(text)
-  return [
-    ...(transport === 'get'
-      ? [`account ${name}: the get transport puts the password into the URL of every call, where proxies log it`]
-      : []),
-    ...(blank(user) ? [`account ${name}: the user has blanks or line breaks that are probably not part of it`] : []),
-    ...(transport === 'json' || transport === 'soap'
-      ? [`account ${name}: the transport ${transport} was never tested against the real Afilnet; run npm run doctor first`]
-      : []),
-    ...(blank(clientSecret) ? [`account ${name}: the client secret has blanks or line breaks that are probably not part of it`] : []),
-    ...(blank(password) ? [`account ${name}: the password has blanks or line breaks that are probably not part of it`] : []),
-  ]
+  const isUntested = transport === 'json' || transport === 'soap'
+  return applicable(
+    transport === 'get' && 'the get transport puts the password into the URL of every call, where proxies log it',
+    blank(user) && 'the user has blanks or line breaks that are probably not part of it',
+    isUntested && `the transport ${transport} was never tested against the real Afilnet; run npm run doctor first`,
+    blank(clientSecret) && 'the client secret has blanks or line breaks that are probably not part of it',
+    blank(password) && 'the password has blanks or line breaks that are probably not part of it',
+  ).map(warning => `account ${name}: ${warning}`)
 }
 
 function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T) => U): Record<string, U> {
