@@ -2,13 +2,12 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type readStoreConfig, storePolicyOf } from '../../config/config.ts'
 import { withoutNewline } from '../../config/secrets.ts'
-import { accept } from './accept.ts'
 import { check } from './check.ts'
 import { copy } from './copy.ts'
 import { exportRows } from './export.ts'
 import { forget } from './forget.ts'
-import { holdQueue, releaseQueue } from './hold-queue.ts'
 import { CommandError, describeError, exitCodeOf, type Ledger, openLedger, type Print } from './ledger.ts'
+import { accept, holdQueue, releaseQueue } from './marks.ts'
 
 const usage = `npm run -s store -- copy FROM TO               copies every send, key and row of a file of one ledger into another, but no events; can be run again
 npm run -s store -- check                      looks for damage, counts what is in the ledger, and compares its files with MEDIA_STORE
@@ -28,53 +27,50 @@ Exit code 0: done. 1: failed, or not complete. 78: the arguments or the configur
 type StoreConfig = ReturnType<typeof readStoreConfig>
 
 /** What the command needs of its process. */
-export type Terminal = {
+type Terminal = {
   readConfig(): StoreConfig
   readInput(): Promise<string>
   print: Print
 }
 
 /** The end of a command: `error` is what to print on standard error. */
-export type CommandResult = { exitCode: number; error?: string }
+type CommandResult = { exitCode: number; error?: string }
 
 type Arguments = { verb: string; operands: string[]; destination: string | undefined }
-type Context = Arguments & { config: StoreConfig; terminal: Terminal; open: (name: string, url: string, more?: Opening) => Promise<Ledger> }
 type Opening = { create?: boolean; migrate?: boolean }
+type Context = Arguments &
+  Terminal & {
+    config: StoreConfig
+    open: (name: string, url: string, more?: Opening) => Promise<Ledger>
+    /** Opens that of `STORE_URL`. */
+    openOwn: () => Promise<Ledger>
+  }
 
 /** Each command, with the number of its operands; it resolves with whether its work is complete. */
 const commands: Record<string, { operands: number; run: (context: Context) => Promise<boolean> }> = {
   copy: {
     operands: 2,
-    async run({ operands: [from = '', to = ''], open, config, terminal }) {
+    async run({ operands: [from = '', to = ''], open, config, print }) {
       const source = await open('FROM', urlOf(from), { migrate: true })
-      return copy(source, await open('TO', urlOf(to), { migrate: true, create: true }), storePolicyOf(config), terminal.print)
+      return copy(source, await open('TO', urlOf(to), { migrate: true, create: true }), storePolicyOf(config), print)
     },
   },
-  check: {
-    operands: 0,
-    run: async ({ open, config, terminal }) => check(await open('STORE_URL', config.storeUrl), config.mediaPlace, terminal.print),
-  },
+  check: { operands: 0, run: async ({ openOwn, config, print }) => check(await openOwn(), config.mediaPlace, print) },
   forget: {
     operands: 1,
-    async run({ operands: [operand = ''], open, config, terminal }) {
-      const destination = await destinationOf(operand, terminal)
-      return forget(await open('STORE_URL', config.storeUrl), destination, config.mediaPlace, terminal.print)
+    async run({ operands: [operand = ''], openOwn, config, readInput, print }) {
+      const destination = await destinationOf(operand, readInput)
+      return forget(await openOwn(), destination, config.mediaPlace, print)
     },
   },
-  'hold-queue': {
-    operands: 0,
-    run: async ({ open, config, terminal }) => holdQueue(await open('STORE_URL', config.storeUrl), terminal.print),
-  },
-  'release-queue': {
-    operands: 0,
-    run: async ({ open, config, terminal }) => releaseQueue(await open('STORE_URL', config.storeUrl), terminal.print),
-  },
-  accept: { operands: 0, run: async ({ open, config, terminal }) => accept(await open('STORE_URL', config.storeUrl), terminal.print) },
+  'hold-queue': { operands: 0, run: async ({ openOwn, print }) => holdQueue(await openOwn(), print) },
+  'release-queue': { operands: 0, run: async ({ openOwn, print }) => releaseQueue(await openOwn(), print) },
+  accept: { operands: 0, run: async ({ openOwn, print }) => accept(await openOwn(), print) },
   export: {
     operands: 0,
-    async run({ destination: option, open, config, terminal }) {
-      const destination = option === undefined ? undefined : await destinationOf(option, terminal)
-      return exportRows(await open('STORE_URL', config.storeUrl), destination, terminal.print)
+    async run({ destination: option, openOwn, readInput, print }) {
+      const destination = option === undefined ? undefined : await destinationOf(option, readInput)
+      return exportRows(await openOwn(), destination, print)
     },
   },
 }
@@ -94,7 +90,8 @@ export async function runStoreCommand(args: readonly string[], terminal: Termina
       opened.push(ledger)
       return ledger
     }
-    const complete = await commands[parsed.verb]?.run({ ...parsed, config, terminal, open })
+    const openOwn = () => open('STORE_URL', config.storeUrl)
+    const complete = await commands[parsed.verb]?.run({ ...parsed, ...terminal, config, open, openOwn })
     return { exitCode: complete ? 0 : 1 }
   } catch (error) {
     return { exitCode: exitCodeOf(error), error: describeError(error) }
@@ -122,7 +119,7 @@ function parsed(args: readonly string[]) {
   }
 }
 
-async function destinationOf(operand: string, { readInput }: Terminal): Promise<string> {
+async function destinationOf(operand: string, readInput: Terminal['readInput']): Promise<string> {
   const destination = operand === '-' ? withoutNewline(await readInput()) : operand
   if (!destination) throw new CommandError('The destination is empty', 78)
   return destination
@@ -131,7 +128,7 @@ async function destinationOf(operand: string, { readInput }: Terminal): Promise<
 function urlOf(operand: string): string {
   if (!operand.startsWith('@')) return operand
   try {
-    return withoutNewline(readFileSync(operand.slice(1), 'utf8')) ?? ''
+    return withoutNewline(readFileSync(operand.slice(1), 'utf8'))
   } catch {
     throw new CommandError('The file after @ cannot be read', 78)
   }

@@ -12,3 +12,10 @@ export async function releaseQueue(ledger: Ledger, print: Print): Promise<boolea
   await print(`released  ${await ledger.releaseQueue().catch(ledger.fail)}\n`)
   return true
 }
+
+/** Accepts the ledger as it is, so that gateways that refuse sends with a key because it was replaced take them again. */
+export async function accept(ledger: Ledger, print: Print): Promise<boolean> {
+  await ledger.accept().catch(ledger.fail)
+  await print('accepted. Running gateways take sends with an Idempotency-Key again within 5 seconds\n')
+  return true
+}
