@@ -66,7 +66,7 @@ export type Timeouts = {
   checkEveryMs: number
 }
 
-const usualTimeouts: Timeouts = {
+export const usualTimeouts: Timeouts = {
   headersMs: 10_000,
   requestMs: 15_000,
   uploadMs: 300_000,
@@ -102,15 +102,14 @@ export type AppOptions = {
   logger: FastifyBaseLogger
   observe: Observe
   lifecycle: Lifecycle
-  timeouts?: Partial<Timeouts> | undefined
+  timeouts?: Timeouts
   /** Sees every request, if requests are traced. */
   tracing?: FastifyPluginAsync | undefined
 }
 
 /** The whole public server, in the order in which a request meets it. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, upstream, tokens, count, observe, lifecycle, tracing } = options
-  const timeouts = { ...usualTimeouts, ...options.timeouts }
+  const { config, upstream, tokens, count, observe, lifecycle, tracing, timeouts = usualTimeouts } = options
   const base = baseOf(config)
   const mistakes = createMistakeCounter(count)
   const rawAnswers = createRawAnswers({ base, observe, mistakes })

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { createAdmin, listenForAdmin } from './admin.ts'
 import { PreparedTransports } from './afilnet/prepared-transports.ts'
-import { type AppOptions, baseOf, createApp, type Timeouts } from './app.ts'
+import { type AppOptions, baseOf, createApp, type Timeouts, usualTimeouts } from './app.ts'
 import { type Config, storePolicyOf } from './config/config.ts'
 import { warningsOf, warningsOfChange } from './config/describe.ts'
 import { watchConfig } from './config/watch.ts'
@@ -89,7 +89,7 @@ export async function startGateway(
   timeouts?: Partial<Timeouts>,
   droppedLines: () => number = () => 0,
 ): Promise<Gateway> {
-  const parts = await assemble(config, logger, timeouts, droppedLines)
+  const parts = await assemble(config, logger, { ...usualTimeouts, ...timeouts }, droppedLines)
   const { app, admin } = parts
   const adminListens = await listenOnBoth(parts)
   await parts.pollers.start()
@@ -110,12 +110,7 @@ export async function startGateway(
 }
 
 /** Makes every part and connects it with those that it needs; none listens yet. */
-async function assemble(
-  config: Config,
-  logger: FastifyBaseLogger,
-  timeouts: Partial<Timeouts> | undefined,
-  droppedLines: () => number,
-): Promise<Parts> {
+async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Timeouts, droppedLines: () => number): Promise<Parts> {
   const lifecycle = createLifecycle()
   const transports = new PreparedTransports(config)
   await transports.prepare(config.accounts)
@@ -182,7 +177,7 @@ async function assemble(
   return { ...parts, app, admin, reloading: Promise.resolve() }
 }
 
-type ServerParts = Pick<AppOptions, 'tokens' | 'media' | 'timeouts'> & { ledger: LedgerHealth; metrics: Metrics }
+type ServerParts = Required<Pick<AppOptions, 'tokens' | 'media' | 'timeouts'>> & { ledger: LedgerHealth; metrics: Metrics }
 
 /** Makes the public server and the operator's. */
 async function createServers(parts: Omit<Parts, 'app' | 'admin' | 'reloading'>, { ledger, metrics, ...own }: ServerParts) {

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
+import { Problem } from '../problem/problem.ts'
 
 /** Bytes that have arrived and cannot be fetched yet. */
 export type Draft = {
@@ -43,6 +44,13 @@ export function mediaStoreError(error: unknown): MediaStoreError {
   const { code, name } = error as { code?: unknown; name?: unknown } // a system error has a code, one of S3 a name
   const word = [code, name].find((value): value is string => typeof value === 'string' && /^\w{1,40}$/.test(value))
   return new MediaStoreError(full.has(String(word)) ? 'full' : 'failed', word)
+}
+
+/** What a caller may know of an error of the media store; any other error stays what it is. */
+export function asProblem(error: unknown): unknown {
+  if (!(error instanceof MediaStoreError)) return error
+  if (error.cause === 'full') return new Problem('media-full', { detail: 'The disk of the media store is full.', cause: error })
+  return new Problem('store-unavailable', { detail: 'The media store does not take or give files now.', cause: error })
 }
 
 /** Work on a disk or in S3, which rejects with a `MediaStoreError`. */

@@ -4,7 +4,7 @@ import { type Readable, Transform } from 'node:stream'
 import { Busboy, type BusboyFileStream } from '@fastify/busboy'
 import { escaped, invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
-import { type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
+import { asProblem, type Draft, type MediaBytes } from './bytes.ts'
 import { contentTypeOf } from './content.ts'
 
 /** A file that has arrived, and what it is. */
@@ -13,11 +13,11 @@ export type Upload = Draft & { bytes: number; sha256: string; contentType: strin
 /** A form that has arrived as a whole; `discard` deletes what was not committed. */
 export type Form = { fields: Record<string, string>; files: Record<string, Upload>; discard(): Promise<void> }
 
-export type FormOptions = {
+/** The names of its texts and of its files: any other is refused. */
+export type FormParts = { fields: readonly string[]; files: readonly string[] }
+
+type FormOptions = FormParts & {
   store: MediaBytes
-  /** The names of its texts and of its files: any other is refused. */
-  fields: readonly string[]
-  files: readonly string[]
   maxBytes: number
   /** How long it may take in all, and how long no byte may come. */
   totalMs: number
@@ -186,10 +186,3 @@ async function discardAll({ files }: Form) {
 
 const tooLarge = (name: string, maxBytes: number) =>
   new Problem('payload-too-large', { detail: `The part ${name} has more than ${maxBytes.toLocaleString('en')} bytes (MEDIA_MAX_BYTES).` })
-
-/** What a caller may know of an error of the media store; any other error stays what it is. */
-export function asProblem(error: unknown): unknown {
-  if (!(error instanceof MediaStoreError)) return error
-  if (error.cause === 'full') return new Problem('media-full', { detail: 'The disk of the media store is full.', cause: error })
-  return new Problem('store-unavailable', { detail: 'The media store does not take or give files now.', cause: error })
-}

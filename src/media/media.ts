@@ -1,22 +1,33 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
-import { type Observe, unobserved } from '../events.ts'
+import type { Observe } from '../events.ts'
 import { loadOnce } from '../lib/load-once.ts'
 import { ignoreErrors } from '../lib/repeat.ts'
 import { Problem } from '../problem/problem.ts'
-import type { MediaRow } from '../store/media.ts'
+import type { MediaLedger, MediaRow } from '../store/media.ts'
 import { checkLength } from './announced.ts'
-import type { MediaBytes } from './bytes.ts'
+import { asProblem, type MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
-import type { Form, Upload } from './form.ts'
+import type { Form, FormParts, Upload } from './form.ts'
 import { known } from './known.ts'
-import type { MediaOptions } from './options.ts'
+import type { MediaPlace } from './place.ts'
 import { reportingFailures } from './reporting.ts'
 import { createSweeper } from './sweeper.ts'
 import { resultOf } from './upload-result.ts'
 import { createUploadSlots } from './upload-slots.ts'
 import { tokenIn } from './url.ts'
+
+type MediaOptions = { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL } & {
+  ledger: MediaLedger
+  /** Where this process listens: good enough for an Afilnet on the same machine. */
+  ownUrl: () => string | undefined
+  /** How long an upload may take in all, and without a byte. */
+  uploadMs: number
+  stallMs: number
+  observe: Observe
+  now?: () => number
+}
 
 /** The conversation and the send that files are made for. */
 type Purpose = Pick<MediaRow, 'platform' | 'platformId' | 'destination' | 'sendId'>
@@ -26,20 +37,20 @@ const fetchMs = 3_600_000 // as long as MEDIA_KEEP_HOURS is at least
 
 /** Files of callers: their rows are in the ledger, their bytes in the media store, which is opened with the first of them. */
 export class Media {
-  readonly maxBytes: number
   readonly #options: MediaOptions
   readonly #observe: Observe
   readonly #now: () => number
   readonly #enter = createUploadSlots()
   readonly #usage = { files: 0, bytes: 0 }
   readonly #open: () => Promise<MediaBytes>
+  readonly #publicUrl: string | undefined
   readonly sweep: (isStart?: boolean) => Promise<void>
 
   constructor(options: MediaOptions) {
     this.#options = options
-    this.maxBytes = options.maxBytes
-    this.#observe = options.observe ?? unobserved
+    this.#observe = options.observe
     this.#now = options.now ?? Date.now
+    this.#publicUrl = options.url?.href.replace(/\/$/, '')
     const { ledger, place } = options
     const open = loadOnce(async () => (await import('./open.ts')).openBytes(place))
     this.#open = reportingFailures(open, this.#observe)
@@ -54,7 +65,7 @@ export class Media {
 
   /** Where Afilnet can fetch files; throws `media-not-public`. */
   baseFor(isLocal: boolean): string {
-    const base = this.#bases().at(0) ?? (isLocal ? this.#options.ownUrl() : undefined)
+    const base = this.#publicUrl ?? (isLocal ? this.#options.ownUrl() : undefined)
     if (base === undefined) throw new Problem('media-not-public')
     return base
   }
@@ -63,21 +74,16 @@ export class Media {
    * Reads a form as it arrives; it counts as one that arrives until it is discarded. Throws `media-full`, `payload-too-large`,
    * `request-timeout`, `invalid-request` and `overloaded`.
    */
-  async readForm(
-    source: Readable,
-    headers: IncomingHttpHeaders,
-    caller: string,
-    parts: Record<'fields' | 'files', readonly string[]>,
-  ): Promise<Form> {
-    const { maxBytes, uploadMs = 300_000, stallMs = 15_000 } = this.#options
+  async readForm(source: Readable, headers: IncomingHttpHeaders, caller: string, parts: FormParts): Promise<Form> {
+    const { maxBytes, uploadMs: totalMs, stallMs } = this.#options
     const leave = this.#enter(caller)
     try {
       await checkLength(headers, parts.files.length, this.#options)
-      const { readForm, asProblem } = await import('./form.ts')
+      const { readForm } = await import('./form.ts')
       const store = await this.#open().catch(error => {
         throw asProblem(error)
       })
-      const form = await readForm(source, headers, { store, ...parts, maxBytes, totalMs: uploadMs, stallMs })
+      const form = await readForm(source, headers, { store, ...parts, maxBytes, totalMs, stallMs })
       return { ...form, discard: () => form.discard().finally(leave) }
     } catch (error) {
       leave()
@@ -104,7 +110,7 @@ export class Media {
       return rows
     } catch (error) {
       await this.discard(rows)
-      throw (await import('./form.ts')).asProblem(error)
+      throw asProblem(error)
     }
   }
 
@@ -137,7 +143,7 @@ export class Media {
 
   /** The file behind a URL of this gateway, for any send; `undefined` if the URL is not one. Throws `media-not-found` where its owner has no such file. */
   async fileAt(url: string, owner: string): Promise<MediaRow | undefined> {
-    const bases = [...this.#bases(), this.#options.ownUrl()].filter(base => base !== undefined)
+    const bases = [this.#publicUrl, this.#options.ownUrl()].filter(base => base !== undefined)
     const token = tokenIn(url, bases)
     if (token === undefined) return undefined
     const row = token === '' ? undefined : await known(this.#options.ledger.findByToken(token))
@@ -154,7 +160,6 @@ export class Media {
   }
 
   async read({ id }: MediaRow, range: { start: number; end: number }): Promise<Readable> {
-    const { asProblem } = await import('./form.ts')
     try {
       const bytes = await (await this.#open()).read(id, range)
       if (bytes) return bytes
@@ -186,12 +191,6 @@ export class Media {
   report(): { files: number; bytes: number; maxBytes: number } {
     void ignoreErrors(this.#options.ledger.usage().then(usage => Object.assign(this.#usage, usage)))
     return { ...this.#usage, maxBytes: this.#options.maxTotalBytes }
-  }
-
-  /** The longest-lived name first. */
-  #bases(): string[] {
-    const { url } = this.#options
-    return url ? [url.href.replace(/\/$/, '')] : []
   }
 
   async #removeBytes(rows: readonly Pick<MediaRow, 'id'>[]) {

@@ -11,13 +11,12 @@ type MediaParts = {
   ledger: MediaLedger
   observe: Observe
   ownUrl: () => string | undefined
-  timeouts: { uploadMs?: number | undefined; stallMs?: number | undefined } | undefined
+  timeouts: { uploadMs: number; stallMs: number }
 }
 
 /** Files of callers, swept at the start and every ten minutes from then on, one sweep at a time. */
 export function startMedia({ config, ledger, observe, ownUrl, timeouts }: MediaParts): { media: Media; begin(): void; stop(): void } {
-  const { uploadMs, stallMs } = timeouts ?? {}
-  const media = new Media({ ...config.media, ledger, observe, ownUrl, uploadMs, stallMs })
+  const media = new Media({ ...config.media, ...timeouts, ledger, observe, ownUrl })
   let isStart = true
   let stop = () => {}
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Form, Upload } from '../media/form.ts'
+import type { Form, FormParts, Upload } from '../media/form.ts'
 import type { Media } from '../media/media.ts'
 import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
@@ -11,10 +11,10 @@ declare module 'fastify' {
 }
 
 /** A form's texts and files, as its body. */
-export type FormBody = Record<string, string | Upload>
+type FormBody = Record<string, string | Upload>
 
 /** Has the routes of a scope also take forms, of these texts and files; what no route has stored is deleted with the first error. Each needs a body. */
-export function acceptForms(app: FastifyInstance, media: Media, parts: Record<'fields' | 'files', readonly string[]>) {
+export function acceptForms(app: FastifyInstance, media: Media, parts: FormParts) {
   app.addContentTypeParser('multipart/form-data', async (request: FastifyRequest, payload: FastifyRequest['raw']): Promise<FormBody> => {
     const { call, headers } = request
     if (headers['content-encoding'] !== undefined)

@@ -35,7 +35,7 @@ async function open() {
   const events: Swept[] = []
   const observe: Observe = (event, details) => void (/^mediaSw/.test(event) && events.push(details as Swept)) // of these two events
   const place = { kind: 'folder', path } as const
-  const limits = { maxBytes: 1_000, maxTotalBytes: 10_000, keepMs: hour }
+  const limits = { maxBytes: 1_000, maxTotalBytes: 10_000, keepMs: hour, uploadMs: hour, stallMs: hour }
   const media = new Media({ ...limits, place, ledger: store.media, ownUrl: () => 'http://localhost', observe, now: () => clock.ms })
   return {
     path,
