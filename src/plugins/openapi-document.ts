@@ -6,10 +6,8 @@ import { description } from './openapi-description.ts'
 import { type DocumentedRoute, errorTable } from './openapi-errors.ts'
 import { type Parameter, parametersOf, type Schema, shareParameters } from './openapi-parameters.ts'
 import { createErrorResponses, headers, headersOf } from './openapi-responses.ts'
-import { inlineExamples, shareAnswers } from './openapi-sharing.ts'
+import { type Examples, inlineExamples, type Media, shareAnswers } from './openapi-sharing.ts'
 
-type Media = { schema?: Schema; example?: unknown; examples?: unknown }
-type Examples = Record<string, { value: unknown }>
 type ResponseObject = { $ref?: string; description?: string; headers?: object; content?: Record<string, Media> }
 type OpenApiOperation = {
   operationId: string
@@ -77,10 +75,9 @@ function createTransforms(base: string, links: string) {
   const errors = createErrorResponses(base)
 
   function transform({ schema, url, route }: { schema: FastifySchema; url: string; route: RouteOptions }) {
-    const { scope = 'public', operation, callsAfilnet, errors: own, revalidate, whileDraining } = route.config ?? {}
+    const { scope = 'public' } = route.config ?? {}
     const { operationId } = (schema ?? {}) as { operationId?: string }
-    const documented = { method: String(route.method), url, scope, operation, callsAfilnet, errors: own, revalidate, whileDraining }
-    if (operationId !== undefined) routes.set(operationId, documented)
+    if (operationId !== undefined) routes.set(operationId, { ...route.config, scope, method: String(route.method), url })
     return { schema: { ...schema, ...(scope === 'public' && { security: [] }) }, url }
   }
 
@@ -170,6 +167,9 @@ function exampleOf(schema: Schema | undefined, schemas: Record<string, Schema>):
   return Object.fromEntries(Object.entries(schema?.properties ?? {}).map(([name, part]) => [name, exampleOf(part, schemas)]))
 }
 
+/** What stands for the keyword `upload`. */
+const binary = Object.entries({ type: 'string', format: 'binary' })
+
 /** Leaves out the keywords of the gateway, which no other tool knows, an enum of `true`, which does not compile in generated Java, and `required: false`. */
 function published(part: unknown): unknown {
   if (Array.isArray(part)) return part.map(published)
@@ -177,13 +177,6 @@ function published(part: unknown): unknown {
   return Object.fromEntries(
     Object.entries(part)
       .filter(([name, value]) => name !== 'wellFormed' && !(name === 'enum' && value[0] === true) && !(name === 'required' && !value))
-      .flatMap(([name, value]) =>
-        name === 'upload'
-          ? [
-              ['type', 'string'],
-              ['format', 'binary'],
-            ]
-          : [[name, published(value)]],
-      ),
+      .flatMap(([name, value]) => (name === 'upload' ? binary : [[name, published(value)]])),
   )
 }

@@ -1,18 +1,10 @@
+import type { FastifyContextConfig } from 'fastify'
 import { failures, faults } from '../afilnet/faults.ts'
-import { everyOperation, type Operation } from '../afilnet/operations.ts'
+import { everyOperation } from '../afilnet/operations.ts'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 
-/** What the tables need to know of a route. */
-export type DocumentedRoute = {
-  method: string
-  url: string
-  scope: string
-  operation?: Operation | undefined
-  callsAfilnet?: true | undefined
-  errors?: readonly ProblemCode[] | undefined
-  revalidate?: true | undefined
-  whileDraining?: true | undefined
-}
+/** A route with what it declares. */
+export type DocumentedRoute = FastifyContextConfig & { method: string; url: string; scope: string }
 
 /** What a problem looks like depends on what was asked: a read, `unread`, or a send, whose examples all have a key. */
 export type Kind = 'public' | 'read' | 'unread' | 'send'

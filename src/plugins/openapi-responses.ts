@@ -2,6 +2,7 @@ import type { ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
 import { codesOf, type DocumentedRoute, type Kind, kindOf, statusOf, undeclared } from './openapi-errors.ts'
 import { exampleOf } from './openapi-examples.ts'
+import { type Examples, nextName } from './openapi-sharing.ts'
 
 const text = (description: string) => ({ schema: { type: 'string' }, description })
 const ref = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
@@ -44,7 +45,7 @@ export function createErrorResponses(base: string) {
       content: { 'application/problem+json': { schema: ref('schemas', 'Problem') } },
     },
   }
-  const examples: Record<string, { value: unknown }> = {}
+  const examples: Examples = {}
   const names = new Map<string, string>()
 
   /** The error responses of a route, by status. */
@@ -78,8 +79,7 @@ export function createErrorResponses(base: string) {
     const key = JSON.stringify(response)
     let name = names.get(key)
     if (name === undefined) {
-      const variant = [...names.values()].filter(other => other.startsWith(`E${status}`)).length
-      name = `E${status}${variant === 0 ? '' : String.fromCharCode(65 + variant)}`
+      name = nextName(`E${status}`, [...names.values()])
       names.set(key, name)
       responses[name] = response
     }

@@ -1,5 +1,7 @@
+import type { Schema } from './openapi-parameters.ts'
+
 type ResponseObject = { $ref?: string }
-type Examples = Record<string, { value: unknown }>
+export type Examples = Record<string, { value: unknown }>
 
 /** Makes a component of each answer that several operations have, such as `R200`. */
 export function shareAnswers(operations: { responses: Record<string, ResponseObject> }[]): Record<string, ResponseObject> {
@@ -8,12 +10,17 @@ export function shareAnswers(operations: { responses: Record<string, ResponseObj
   const own = all.filter(({ answer }) => answer.$ref === undefined)
   for (const [, [first, ...others]] of Map.groupBy(own, ({ status, answer }) => status + JSON.stringify(answer))) {
     if (!first || others.length === 0) continue
-    const variants = Object.keys(components).filter(name => name.startsWith(`R${first.status}`)).length
-    const name = `R${first.status}${variants === 0 ? '' : String.fromCharCode(65 + variants)}`
+    const name = nextName(`R${first.status}`, Object.keys(components))
     components[name] = first.answer
     for (const { responses, status } of [first, ...others]) responses[status] = { $ref: `#/components/responses/${name}` }
   }
   return components
+}
+
+/** `R200`, then `R200B` and so on. */
+export function nextName(name: string, taken: readonly string[]) {
+  const variants = taken.filter(other => other.startsWith(name)).length
+  return variants === 0 ? name : name + String.fromCharCode(65 + variants)
 }
 
 /** Moves each example that only one body has to that body, and returns the others. */
@@ -30,12 +37,12 @@ export function inlineExamples(parts: unknown, examples: Examples): Examples {
   )
 }
 
-type Media = { example?: unknown; examples?: Record<string, { $ref: string }> }
+export type Media = { schema?: Schema; example?: unknown; examples?: Record<string, { $ref: string }> }
 
 /** The bodies whose example is a component, with its name. */
 function bodiesIn(part: unknown): { media: Media; name: string }[] {
   if (typeof part !== 'object' || part === null) return []
   const media = part as Media
-  const [ref] = 'schema' in part && media.examples ? Object.values(media.examples) : []
+  const [ref] = media.schema && media.examples ? Object.values(media.examples) : []
   return ref ? [{ media, name: ref.$ref.split('/').at(-1) ?? '' }] : Object.values(part).flatMap(bodiesIn)
 }
