@@ -178,7 +178,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   if (tracing) await app.register(tracing)
   await app.register(requestSteps, steps)
-  await app.register(streams, { lifecycle, onSend: steps.onSend })
+  await app.register(streams, { leaveDrain: draining.release, onSend: steps.onSend })
   await app.register(jsonBody)
   await app.register(pipelining, { recheck: [authenticate, authorize] })
   await app.register(strictRoutes)

@@ -56,9 +56,9 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
     if (!socket.writable) return void socket.destroy()
     const status = refusal.row.status === 400 ? mistakes.countHere(networkOf(socket.remoteAddress ?? '')) : undefined
     const problem = status?.isExceeded ? tooManyRequests('mistakes', status) : refusal
-    const { code, row, headers } = problem
+    const { code, row } = problem
     observe('connectionRefused', { status: row.status, code, requestId, ...(status?.isExceeded ? { sampled: false } : sample()) })
-    socket.write(bytesOf(problem, headers, { base, requestId }))
+    socket.write(bytesOf(problem, { base, requestId }))
     lingeringClose(socket)
   }
 
@@ -102,7 +102,7 @@ function problemOf({ code, reason, rawPacket }: ConnectionError & { reason?: str
   return new Problem('invalid-request', { detail: `The request is not valid HTTP/1.1${reason ? `: ${reason}` : ''}.` })
 }
 
-function bytesOf(problem: Problem, own: Record<string, string>, { base, requestId }: { base: string; requestId: string }) {
+function bytesOf(problem: Problem, { base, requestId }: { base: string; requestId: string }) {
   const body = problemBody(problem, { base, requestId, instance: randomUUID() })
   const payload = JSON.stringify(body)
   const headers = {
@@ -112,7 +112,7 @@ function bytesOf(problem: Problem, own: Record<string, string>, { base, requestI
     'content-type': 'application/problem+json; charset=utf-8',
     'content-length': String(Buffer.byteLength(payload)),
     connection: 'close',
-    ...own,
+    ...problem.headers,
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${body.status} ${STATUS_CODES[body.status]}\r\n${lines.join('')}\r\n${payload}`

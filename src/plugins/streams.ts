@@ -1,8 +1,7 @@
 import type { ServerResponse } from 'node:http'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Lifecycle } from '../lib/lifecycle.ts'
-import type { Completion } from './request-steps.ts'
+import type { Cleanup, Completion } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -24,12 +23,12 @@ declare module 'fastify' {
  *
  * They write to the socket by themselves: a stream of Node for each one would cost more memory than the connection.
  */
-export const streams = fp<{ lifecycle: Lifecycle; onSend: readonly Completion[] }>(async function streams(app, { lifecycle, onSend }) {
+export const streams = fp<{ leaveDrain: Cleanup; onSend: readonly Completion[] }>(async function streams(app, { leaveDrain, onSend }) {
   app.decorateReply('beginStream', function beginStream(this: FastifyReply) {
     const { request, raw } = this
     for (const complete of onSend) complete(request, this, undefined)
     delete this.sentAt
-    leaveDrain(request, lifecycle)
+    leaveDrain(request, this, false)
     this.hijack()
     raw.writeHead(200, this.getHeaders() as Record<string, string>) // set by this gateway, as texts
     raw.flushHeaders()
@@ -56,9 +55,4 @@ function chunkOf(bytes: Buffer): Buffer {
   const chunk = Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')])
   chunks.set(bytes, chunk)
   return chunk
-}
-
-function leaveDrain(request: FastifyRequest, lifecycle: Lifecycle) {
-  if (request.accepted) lifecycle.unanswered--
-  request.accepted = false
 }

@@ -1,10 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { getChats } from '../afilnet/operations.ts'
-import { asksForPage, ChatPageQuery, pageOf, readLimit, sendList } from './lists.ts'
+import { askedPage, ChatPageQuery, pageOf, readLimit, sendList } from './lists.ts'
 import { Messages } from './messages.ts'
 import { ChannelParams } from './params.ts'
-
-const cursorsOnly = { messageIds: false }
 
 export const chats: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -25,9 +23,9 @@ export const chats: FastifyPluginAsyncTypebox = async app => {
     },
     async ({ params, query, call, caller }, reply) => {
       const { platform, platformId } = params
-      const isPage = asksForPage(query, cursorsOnly)
+      const page = askedPage(query, { messageIds: false })
       const list = await call.account.read(getChats, { platform, platformid: platformId }, call, caller?.chats)
-      return sendList(reply, isPage ? { body: pageOf(list.body, query, cursorsOnly) } : list)
+      return sendList(reply, page ? { body: pageOf(list.body, page) } : list)
     },
   )
 }

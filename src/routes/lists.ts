@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Body } from '../upstream/list-body.ts'
-import { cutPage, type PageRow, type Position } from '../upstream/page.ts'
+import { cutPage, type PageOptions, type PageRow, type Position } from '../upstream/page.ts'
 
 const position = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 2_048, description: what }))
 
@@ -51,10 +51,10 @@ export function sendList(reply: FastifyReply, { body, etag }: Pick<Body, 'body'>
   return reply.type('application/json; charset=utf-8').send(body)
 }
 
-/** A page of a finished list. Throws if the query names two positions, one that cannot be read, or a `messageId` that has gone. */
-export function pageOf(body: Uint8Array, { limit = 50, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): Buffer {
+/** A page of a finished list. Throws if the `messageId` that it begins at has gone. */
+export function pageOf(body: Uint8Array, place: PageOptions): Buffer {
   const { items } = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString()) as { items: PageRow[] } // as list-body.ts writes it
-  const page = cutPage(items, { limit, before: positionOf('before', before, messageIds), after: positionOf('after', after, messageIds) })
+  const page = cutPage(items, place)
   if (!page) throw new Problem('cursor-gone')
   const { next, previous } = page
   return Buffer.from(
@@ -66,13 +66,11 @@ export function pageOf(body: Uint8Array, { limit = 50, before, after }: PageQuer
   )
 }
 
-/** Refuses a query that cannot be served, before Afilnet is asked. Whether it asks for a page at all. */
-export function asksForPage({ limit, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): boolean {
-  if (limit === undefined && before === undefined && after === undefined) return false
+/** The page that a query asks for, if it asks for one. Throws if it names two positions, or one that cannot be read. */
+export function askedPage({ limit, before, after }: PageQuery, { messageIds }: { messageIds: boolean }): PageOptions | undefined {
+  if (limit === undefined && before === undefined && after === undefined) return undefined
   if (before !== undefined && after !== undefined) throw invalidParameter('query', 'before', 'cannot be used together with after')
-  positionOf('before', before, messageIds)
-  positionOf('after', after, messageIds)
-  return true
+  return { limit: limit ?? 50, before: positionOf('before', before, messageIds), after: positionOf('after', after, messageIds) }
 }
 
 function positionOf(name: string, value: string | undefined, messageIds: boolean): Position | string | undefined {

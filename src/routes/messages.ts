@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { getMessages, getUnreadMessages, sendMessage } from '../afilnet/operations.ts'
-import { asksForPage, PageQuery, pageOf, readLimit, sendList } from './lists.ts'
+import { askedPage, PageQuery, pageOf, readLimit, sendList } from './lists.ts'
 import { ChatParams, Nullable, ref, text } from './params.ts'
 import { ledgerErrors, postSend, reference, SendHeaders, type SendRoute, sendAnswers, sendDescription } from './post-send.ts'
 import { queueFields } from './queueing.ts'
@@ -73,8 +73,6 @@ export const NewMessage = Type.Object(
   { $id: 'NewMessage', additionalProperties: false, examples: [{ message: 'Hello', reference: 'order-4711' }] },
 )
 
-const withMessageIds = { messageIds: true }
-
 export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (app, { route }) => {
   app.get(
     '/chats/:platform/:platformId/:destination/messages',
@@ -93,9 +91,9 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
       preValidation: readLimit,
     },
     async ({ params, query, call, caller }, reply) => {
-      const isPage = asksForPage(query, withMessageIds)
+      const page = askedPage(query, { messageIds: true })
       const list = await call.account.read(getMessages, chatOf(params), call, caller?.chats)
-      return sendList(reply, isPage ? { body: pageOf(list.body, query, withMessageIds) } : list)
+      return sendList(reply, page ? { body: pageOf(list.body, page) } : list)
     },
   )
 

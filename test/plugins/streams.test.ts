@@ -2,13 +2,12 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import Fastify from 'fastify'
 import { expect, onTestFinished, test } from 'vitest'
-import { createLifecycle } from '../../src/lib/lifecycle.ts'
 import { streams } from '../../src/plugins/streams.ts'
 
 test('A stream says nothing after its end, when its connection may be used for the next answer', async () => {
   const app = Fastify()
   onTestFinished(() => app.close())
-  await app.register(streams, { lifecycle: createLifecycle(), onSend: [] })
+  await app.register(streams, { leaveDrain() {}, onSend: [] })
   app.get('/', (_, reply) => {
     reply.beginStream()
     reply.writeStream(Buffer.from('before'))
