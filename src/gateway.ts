@@ -9,9 +9,8 @@ import { type AppOptions, baseOf, createApp, type Timeouts, usualTimeouts } from
 import { type Config, storePolicyOf } from './config/config.ts'
 import { warningsOf, warningsOfChange } from './config/describe.ts'
 import { watchConfig } from './config/watch.ts'
-import type { Observe } from './events.ts'
 import { createDeadline } from './lib/deadline.ts'
-import { createLifecycle, type Lifecycle } from './lib/lifecycle.ts'
+import { createLifecycle } from './lib/lifecycle.ts'
 import { loadOnce } from './lib/load-once.ts'
 import type { PollerHooks } from './live/ports.ts'
 import { reportingUndelivered } from './media/undelivered.ts'
@@ -61,26 +60,7 @@ const maxSpreadMs = 2_000
 /** What remains of `DRAIN_MS` for the last log lines, after everything is closed. */
 const lastLinesMs = 250
 
-type Parts = {
-  config: Config
-  logger: FastifyBaseLogger
-  observe: Observe
-  lifecycle: Lifecycle
-  store: Store
-  transports: PreparedTransports
-  upstream: Upstream
-  sends: Sends
-  live: LivePart
-  pollers: ReturnType<typeof connectPollers>
-  webhooks: ReturnType<typeof connectWebhooks>
-  readBack: ReturnType<typeof connectReadBack>
-  queue: Queue | undefined
-  app: FastifyInstance
-  admin: FastifyInstance
-  tracing: Tracing | undefined
-  /** The reload of events and webhooks that is under way. */
-  reloading: Promise<void>
-}
+type Parts = Awaited<ReturnType<typeof assemble>>
 
 /** Opens the ledger, the connections to Afilnet and both listeners of a configuration. `droppedLines` counts what the log has lost. */
 export async function startGateway(
@@ -110,7 +90,7 @@ export async function startGateway(
 }
 
 /** Makes every part and connects it with those that it needs; none listens yet. */
-async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Timeouts, droppedLines: () => number): Promise<Parts> {
+async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Timeouts, droppedLines: () => number) {
   const lifecycle = createLifecycle()
   const transports = new PreparedTransports(config)
   await transports.prepare(config.accounts)
@@ -171,20 +151,30 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
     webhooks,
     tracing,
   }
-  const { app, admin } = await createServers(parts, { tokens, media, ledger, metrics, timeouts })
+  const { app, admin }: Servers = await createServers({ ...parts, tokens, media, ledger, metrics, timeouts })
   app.addHook('onListen', async () => begin())
   app.addHook('onClose', async () => stop())
-  return { ...parts, app, admin, reloading: Promise.resolve() }
+  /** The reload of events and webhooks that is under way. */
+  const reloading: Promise<void> = Promise.resolve()
+  return { ...parts, app, admin, reloading }
 }
 
-type ServerParts = Required<Pick<AppOptions, 'tokens' | 'media' | 'timeouts'>> & { ledger: LedgerHealth; metrics: Metrics }
+type Servers = { app: FastifyInstance; admin: FastifyInstance }
+type ServerParts = Omit<AppOptions, 'live' | 'webhooks' | 'seal' | 'state' | 'count' | 'tracing'> & {
+  store: Store
+  queue: Queue | undefined
+  live: LivePart
+  webhooks: ReturnType<typeof connectWebhooks>
+  ledger: LedgerHealth
+  metrics: Metrics
+  tracing: Tracing | undefined
+}
 
 /** Makes the public server and the operator's. */
-async function createServers(parts: Omit<Parts, 'app' | 'admin' | 'reloading'>, { ledger, metrics, ...own }: ServerParts) {
-  const { config, logger, observe, store, upstream, queue, live, webhooks, tracing } = parts
+async function createServers(parts: ServerParts): Promise<Servers> {
+  const { config, logger, observe, store, upstream, queue, live, webhooks, ledger, metrics, tracing } = parts
   const app = await createApp({
     ...parts,
-    ...own,
     live: live.current,
     seal: queue?.seal,
     webhooks: webhooks.current,
