@@ -25,14 +25,7 @@ type AdminOptions = {
 }
 
 /** What only the operator may see, on a listener of its own; it asks for no key and changes nothing. */
-export async function createAdmin({
-  metrics,
-  reportCallers,
-  reportAccounts,
-  host,
-  logger,
-  observe,
-}: AdminOptions): Promise<FastifyInstance> {
+export async function createAdmin({ metrics, reportCallers, reportAccounts, host, logger, observe }: AdminOptions) {
   const rawAnswers = createRawAnswers({ base: '', observe: unobserved, mistakes: createMistakeCounter() })
   const app = Fastify({
     loggerInstance: logger.child({}, { level: 'warn' }), // the start line says where it listens
@@ -80,11 +73,7 @@ function createHostCheck(host: string): Check {
 const usualAdminPort = 3001
 
 /** The default admin port in use must not keep the gateway from starting: it was not chosen. */
-export async function listenForAdmin(
-  admin: FastifyInstance,
-  { adminHost: host, adminPort }: Config,
-  logger: FastifyBaseLogger,
-): Promise<boolean> {
+export async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger) {
   try {
     await admin.listen({ host, port: adminPort ?? usualAdminPort })
   } catch (error) {

@@ -58,13 +58,8 @@ process.on('uncaughtException', error => {
 const gateway = await startGateway(config, log, undefined, () => output.dropped).catch(async (error: NodeJS.ErrnoException) => {
   const newerStore = error instanceof StoreVersionError
   const badTransport = error instanceof TransportError
-  // As node:net and node:dns have it.
-  const {
-    code,
-    address,
-    hostname: host = address,
-    port,
-  } = error as NodeJS.ErrnoException & { address?: string; hostname?: string; port?: number }
+  type NetworkError = NodeJS.ErrnoException & { address?: string; hostname?: string; port?: number } // of node:net and node:dns
+  const { code, address, hostname: host = address, port } = error as NetworkError
   const reason = newerStore ? { store: error.message } : badTransport ? { transport: error.message } : { code, host, port }
   log.fatal(reason, 'cannot start')
   return end(newerStore || (badTransport && !error.isTemporary) ? 78 : 1)

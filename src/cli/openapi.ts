@@ -16,11 +16,7 @@ import { createUpstream } from '../upstream/upstream.ts'
 
 /** Makes the OpenAPI document of a gateway without a public URL, as the repository keeps it. */
 export async function generate(): Promise<string> {
-  const config = readConfig({
-    AFILNET_USER: 'nobody',
-    AFILNET_PASSWORD: 'not needed to read the routes',
-    GATEWAY_KEY_SHA256: '01'.repeat(32),
-  })
+  const config = readConfig({ AFILNET_USER: 'nobody', AFILNET_PASSWORD: 'is not needed', GATEWAY_KEY_SHA256: '01'.repeat(32) })
   const [sends, tokens, media] = [{} as Sends, {} as Tokens, {} as Media] // routes are declared, none is called
   const state = () => ({ store: 'ok', credentials: 'ok' }) as const
   const app = await createApp({

@@ -1,8 +1,8 @@
+import { setFlagsFromString } from 'node:v8'
 import { failures, faults, UpstreamError } from '../afilnet/faults.ts'
 import { getChatChannels, getChats, getMessages } from '../afilnet/operations.ts'
 import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
-import { letHeapDouble } from '../lib/heap-growth.ts'
 import { loadOnce } from '../lib/load-once.ts'
 import type { Pollers, PollingReport } from '../live/pollers.ts'
 import { type AfilnetReads, type List, type PollerHooks, ReadError } from '../live/ports.ts'
@@ -24,24 +24,17 @@ type PollersParts = {
 }
 
 /** Connects the pollers with Afilnet and the event log; nothing is loaded before an account watches channels. */
-export function connectPollers({
-  store: { leases, log },
-  secret,
-  upstream,
-  accounts,
-  eventsKeepMs: keepMs,
-  hooks,
-  observe,
-  timeoutMs,
-}: PollersParts) {
+export function connectPollers({ accounts, upstream, store, secret, eventsKeepMs, hooks, observe, timeoutMs }: PollersParts) {
   let pollers: Pollers | undefined
   let isStopped = false
 
   const load = loadOnce(async () => {
     const { Pollers } = await import('../live/pollers.ts')
-    letHeapDouble()
+    // V8 gives less to a process that is idle most of the time. A Node.js without the flag writes a line to standard error, and goes on.
+    setFlagsFromString('--heap-growing-percent=100')
+    const { leases, log } = store
     const reads = (account: string) => readsOf(upstream, account)
-    pollers = new Pollers({ leases, log, secret, keepMs, hooks, observe, reads, storeTimeoutMs: timeoutMs })
+    pollers = new Pollers({ leases, log, secret, keepMs: eventsKeepMs, hooks, observe, reads, storeTimeoutMs: timeoutMs })
     return pollers
   })
 

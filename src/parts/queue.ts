@@ -87,12 +87,7 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
 }
 
 /** A gateway without any key cannot send what another one has queued: it says so instead of leaving it there for ever. */
-export async function endQueueWithoutKey({
-  store,
-  sends,
-  observe,
-  timeoutMs,
-}: Pick<QueueParts, 'store' | 'sends' | 'observe' | 'timeoutMs'>) {
+export async function endQueueWithoutKey({ store, sends, observe, timeoutMs }: Omit<QueueParts, 'keys' | 'upstream' | 'callers'>) {
   const { waiting, held } = await store.backlog()
   if (waiting + held === 0) return
   const { endLostSends } = await import('../queue/worker.ts')

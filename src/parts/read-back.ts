@@ -32,20 +32,12 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
   async function read(account: string, { user, platform, platformId, destination }: Conversation): Promise<Listed | undefined> {
     // Another user at Afilnet has other conversations.
     if (accounts[account]?.timezone === undefined || accounts[account].user !== user) return undefined
-    const {
-      items = [],
-      beganAt,
-      endedAt,
-      date,
-    } = await upstream.open(account).background(getMessages, { platform, platformid: platformId, destination })
+    const chat = { platform, platformid: platformId, destination }
+    const { items = [], beganAt, endedAt, date } = await upstream.open(account).background(getMessages, chat)
     const names = namesOf(items, (await sends.secret.read()).export())
-    const rows = items.map(({ message, direction, status, timestamp }, n) => ({
-      messageId: names[n] ?? '',
-      out: isOut(direction),
-      text: message,
-      status,
-      timestamp,
-    }))
+    const rows = items.map(({ message: text, direction, status, timestamp }, n) => {
+      return { messageId: names[n] ?? '', out: isOut(direction), text, status, timestamp }
+    })
     return { rows, beganAt, endedAt, date }
   }
   const readBack = new ReadBack({

@@ -63,14 +63,10 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
 /** Whether the whole answer was written; that to a call of an agent has no socket, which could say so. */
 const isWhole = (raw: ServerResponse) => raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
 
+type Done = (problem?: Error) => void
+
 /** Waits only for a check that returns a promise. */
-export function runChecks(
-  checks: readonly Check[],
-  from: number,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  done: (problem?: Error) => void,
-) {
+export function runChecks(checks: readonly Check[], from: number, request: FastifyRequest, reply: FastifyReply, done: Done) {
   for (let i = from; i < checks.length; i++) {
     const result = checks[i]?.(request, reply)
     if (result === undefined) continue

@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { TokenGrant } from '../access.ts'
+import type { FastifyRequest } from 'fastify'
 import { oneOf } from '../lib/string-enum.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
-import type { Call } from '../upstream/call.ts'
 import { requireCaller } from './caller.ts'
 import { cursorPage, readLimit } from './lists.ts'
 import { Platform, ref } from './params.ts'
@@ -26,14 +25,10 @@ const Filters = Type.Object(
   { additionalProperties: false },
 )
 
-type Asker = { call: Call; caller: { token?: TokenGrant } | undefined }
-
 /** Whose sends a request may see. */
-const readerOf = ({ call, caller }: Asker): SendReader => ({
-  caller: call.caller,
-  account: call.account.name,
-  token: caller?.token,
-})
+const readerOf = ({ call: { caller: name, account }, caller }: FastifyRequest): SendReader => {
+  return { caller: name, account: account.name, token: caller?.token }
+}
 
 const tags = ['Sends']
 const oneSend = { params: SendParams, response: { 200: ref(Send) } }
