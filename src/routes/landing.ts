@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { Problem } from '../problem/problem.ts'
-import { AcceptHeader, htmlResponse, isBrowser, sendPage } from './page.ts'
+import { AcceptHeader, isBrowser, jsonOrPage, sendPage } from './page.ts'
 import { ref } from './params.ts'
 
 /** Where to go from here. */
@@ -39,15 +39,7 @@ export const landing: FastifyPluginAsyncTypebox<LandingOptions> = async (app, { 
         summary: 'What this is, and where its documents are',
         tags: ['Gateway'],
         headers: AcceptHeader,
-        response: {
-          200: {
-            description: 'The links; HTML for a browser',
-            content: {
-              'application/json': { schema: ref(GatewayLinks) },
-              'text/html': htmlResponse,
-            },
-          },
-        },
+        response: { 200: jsonOrPage('The links', ref(GatewayLinks)) },
       },
     },
     async ({ headers, raw }, reply) => {

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { Type } from '@sinclair/typebox'
+import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { prefers } from '../lib/prefers.ts'
 
@@ -17,8 +17,14 @@ const policy = `default-src 'none'; style-src 'sha256-${hash('sha256', style, 'b
 /** The header that asks for a page, for the API document. */
 export const AcceptHeader = Type.Object({ accept: Type.Optional(Type.String({ description: 'With `text/html`: a page' })) })
 
-/** A page as a response, for the API document. */
-export const htmlResponse = { schema: Type.String(), example: '<!doctype html>…' }
+/** An answer to programs that is a page for browsers, for the API document. */
+export const jsonOrPage = <T extends TSchema>(what: string, schema: T, example?: unknown) => ({
+  description: `${what}; HTML for a browser`,
+  content: {
+    'application/json': { schema, ...(example !== undefined && { example }) },
+    'text/html': { schema: Type.String(), example: '<!doctype html>…' },
+  },
+})
 
 /** Whether the request comes from a browser. */
 export const isBrowser = ({ accept }: { accept?: string | undefined }) => prefers(accept, 'text/html', 'application/json')

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
-import { AcceptHeader, htmlResponse, isBrowser, markup, sendPage } from './page.ts'
+import { AcceptHeader, isBrowser, jsonOrPage, markup, sendPage } from './page.ts'
 import { ref } from './params.ts'
 
 /** What an error means, in words. */
@@ -25,7 +25,7 @@ export const ProblemList = Type.Object(
 )
 type ListedProblem = Static<typeof ProblemList>['items'][number]
 
-const rows = (Object.keys(catalogue) as ProblemCode[]).map(code => ({ code, status: catalogue[code].status, title: catalogue[code].title }))
+const rows = Object.entries(catalogue).map(([code, { status, title }]) => ({ code, status, title }))
 
 /** Public pages that explain each error: what it means, who must act, whether a retry is safe. */
 export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (app, { base }) => {
@@ -38,15 +38,7 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
         summary: 'Every error, with its status and title',
         tags: ['Gateway'],
         headers: AcceptHeader,
-        response: {
-          200: {
-            description: 'The errors; HTML for a browser',
-            content: {
-              'application/json': { schema: ref(ProblemList) },
-              'text/html': htmlResponse,
-            },
-          },
-        },
+        response: { 200: jsonOrPage('The errors', ref(ProblemList)) },
       },
     },
     async ({ headers }, reply) => {
@@ -64,15 +56,7 @@ export const problemPages: FastifyPluginAsyncTypebox<{ base: string }> = async (
         tags: ['Gateway'],
         params: Type.Object({ code: Type.String({ description: 'The `code` of an error', examples: ['chat-not-found'] }) }),
         headers: AcceptHeader,
-        response: {
-          200: {
-            description: 'The explanation; HTML for a browser',
-            content: {
-              'application/json': { schema: ref(ProblemExplanation), example: explain('chat-not-found') },
-              'text/html': htmlResponse,
-            },
-          },
-        },
+        response: { 200: jsonOrPage('The explanation', ref(ProblemExplanation), explain('chat-not-found')) },
       },
     },
     async ({ params, headers }, reply) => {
