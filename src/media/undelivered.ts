@@ -1,25 +1,22 @@
-import type { SendRef, SendState, Settlement, Store } from '../store/store.ts'
+import type { SendState, Store } from '../store/store.ts'
 
 const undelivered: readonly (SendState | undefined)[] = ['rejected', 'not_sent', 'expired', 'canceled']
 
 /** Wraps a store so that it reports each file send that ends undelivered: Afilnet does not fetch its files any more. */
 export function reportingUndelivered(store: Store, report: (sendId: string) => void): Store {
-  /** If the answer of the store was lost, the row has the end already when the outcome is offered again. */
-  const reportUndelivered = ({ id, kind }: SendRef, state: SendState, { settled, row }: Settlement) => {
-    if (kind !== 'message' && undelivered.includes(settled ? state : row?.state)) report(id)
-  }
+  const reporting =
+    (end: Store['settle']): Store['settle'] =>
+    async (send, outcome) => {
+      const settlement = await end(send, outcome)
+      const { settled, row } = settlement
+      // If the answer of the store was lost, the row has the end already when the outcome is offered again.
+      if (send.kind !== 'message' && undelivered.includes(settled ? outcome.state : row?.state)) report(send.id)
+      return settlement
+    }
   return {
     ...store,
-    async settle(send, outcome) {
-      const settlement = await store.settle(send, outcome)
-      reportUndelivered(send, outcome.state, settlement)
-      return settlement
-    },
-    async unqueue(send, outcome) {
-      const settlement = await store.unqueue(send, outcome)
-      reportUndelivered(send, outcome.state, settlement)
-      return settlement
-    },
+    settle: reporting(store.settle),
+    unqueue: reporting(store.unqueue),
     async takeDue(...args) {
       const taken = await store.takeDue(...args)
       for (const { id, kind } of taken.expired) if (kind === 'file') report(id)
