@@ -15,16 +15,16 @@ export type ViewOptions = {
   /** The chats of the caller, if it is limited to some. */
   chats?: readonly ChatLimit[] | undefined
   /** The parameters of the call, by Afilnet's names: every row is compared with them. */
-  asked?: Asked
+  asked: Asked
   /** Rows may name another destination than the one asked for, where the caller is not limited to certain chats. */
   rows?: 'destination-open' | undefined
   /** Afilnet's `sent` is not taken to say who wrote a message. */
   sent?: 'ignore' | undefined
   /** A list may be small on the wire and large as a body. */
-  maxBodyBytes?: number
+  maxBodyBytes: number
 }
 
-type Asked = { platform?: string; platformid?: string; destination?: string }
+type Asked = { [K in 'platform' | 'platformid' | 'destination']?: string | undefined }
 
 /** The finished body of a list, its ETag, and how many items of Afilnet's list it leaves out because they are no rows. */
 export type Body = { body: Uint8Array; etag: string; skipped: number }
@@ -36,20 +36,19 @@ export type Body = { body: Uint8Array; etag: string; skipped: number }
  * another request's.
  */
 export function render(operation: Operation, bytes: Uint8Array, view: ViewOptions): Omit<Body, 'etag'> {
-  const { maxBodyBytes = Number.POSITIVE_INFINITY } = view
-  const { items, skipped } = open(operation, bytes, maxBodyBytes)
-  const list = write(operation, items, view, maxBodyBytes)
+  const { items, skipped } = open(operation, bytes, view)
+  const list = write(operation, items, view)
   return { body: list.body, skipped: skipped + list.skipped }
 }
 
 /** Reads Afilnet's bytes as the items that callers get; throws like `render`. */
 export function readList(operation: Operation, bytes: Uint8Array, view: ViewOptions) {
-  const { items, skipped } = open(operation, bytes, view.maxBodyBytes ?? Number.POSITIVE_INFINITY)
+  const { items, skipped } = open(operation, bytes, view)
   const list = operation.kind === 'channels' ? channels(items, view) : messages(items, view, operation)
   return { items: list.items, skipped: skipped + list.skipped }
 }
 
-function open(operation: Operation, bytes: Uint8Array, maxBodyBytes: number): Opened {
+function open(operation: Operation, bytes: Uint8Array, { maxBodyBytes }: ViewOptions): Opened {
   const maxItems = maxBodyBytes / minItemBytes[operation.kind]
   if (bytes.length > alwaysParsedBytes) checkShape(operation, bytes, maxItems)
   const opened = openEnvelope(operation, bytes)
@@ -58,12 +57,13 @@ function open(operation: Operation, bytes: Uint8Array, maxBodyBytes: number): Op
 }
 
 /** Writes a long list in slices: all of its rows and its text would otherwise lie in memory beside its body. */
-function write(operation: Operation, items: readonly Item[], view: ViewOptions, maxBytes: number) {
+function write(operation: Operation, items: readonly Item[], view: ViewOptions) {
+  const { maxBodyBytes } = view
   const select = operation.kind === 'channels' ? channels : messages
   if (items.length <= sliceItems) {
     const list = select(items, view, operation)
     const body = Buffer.from(JSON.stringify({ items: list.items }))
-    if (body.length > maxBytes) throw new UpstreamError(failures.responseTooLarge, operation)
+    if (body.length > maxBodyBytes) throw new UpstreamError(failures.responseTooLarge, operation)
     return { body, skipped: list.skipped }
   }
   const parts: Buffer[] = []
@@ -76,7 +76,7 @@ function write(operation: Operation, items: readonly Item[], view: ViewOptions, 
     const part = Buffer.from(`${size === 0 ? '' : ','}${JSON.stringify(list.items).slice(1, -1)}`)
     parts.push(part)
     size += part.length
-    if (size + around > maxBytes) throw new UpstreamError(failures.responseTooLarge, operation)
+    if (size + around > maxBodyBytes) throw new UpstreamError(failures.responseTooLarge, operation)
   }
   return { body: Buffer.concat([Buffer.from(opening), ...parts, Buffer.from(closing)], size + around), skipped }
 }
@@ -132,10 +132,10 @@ function channels(rows: readonly Item[], { chats }: ViewOptions) {
 }
 
 function messages(rows: readonly Item[], { timezone, chats, asked, rows: compareRows, sent }: ViewOptions, operation: Operation) {
-  const compared = asked && (compareRows === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked)
+  const compared = compareRows === 'destination-open' && chats === undefined ? { ...asked, destination: undefined } : asked
   const items = []
   for (const row of rows) {
-    const foreignField = compared && foreignFieldOf(row, compared)
+    const foreignField = foreignFieldOf(row, compared)
     if (foreignField) throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, foreignField })
     items.push(message(row, timezone, sent))
   }
@@ -178,10 +178,8 @@ function message(row: Item, timezone: string | undefined, ignored: ViewOptions['
   return body
 }
 
-type Compared = { [K in keyof Asked]: string | undefined }
-
 /** The first field by which a row belongs to another chat; what is absent or written in another way is not foreign. */
-function foreignFieldOf({ platform, platformid, destination }: Item, asked: Compared): ForeignField | undefined {
+function foreignFieldOf({ platform, platformid, destination }: Item, asked: Asked): ForeignField | undefined {
   if (differs(platform, asked.platform, fold)) return 'platform'
   if (differs(platformid, asked.platformid, trim)) return 'platformId'
   if (differs(destination, asked.destination, asked.platform === 'whatsapp' ? number : trim)) return 'destination'

@@ -9,7 +9,7 @@ function answers(freshMs: number, count: number) {
   const entry = cache.entryOf('key')
   return Array.from({ length: count }, () => {
     const answer = cache.reuseIfEqual(entry, bytes)
-    const { body } = answer.bodyFor(getMessages, {})
+    const { body } = answer.bodyFor(getMessages, { asked: {}, maxBodyBytes: 1_000_000 })
     cache.keep('key', entry, answer, 0)
     return body
   })
