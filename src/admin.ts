@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config/config.ts'
 import { type Observe, unobserved } from './events.ts'
@@ -42,8 +41,7 @@ export async function createAdmin({ metrics, reportCallers, reportAccounts, host
       app.sendProblem(error, request, reply)
     },
   })
-  app.server.on('connect', (request, socket) => rawAnswers.onConnect(app, request, socket as Socket)) // of a TCP listener
-  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  rawAnswers.listen(app)
   await app.register(errorHandler, { base: '', observe })
   await app.register(requestSteps, {
     onRequest: [setCommonHeaders, noStore, refuseMalformed, createHostCheck(host), createRouteCheck(app)],

@@ -1,5 +1,4 @@
 // Longer than 200 lines, because it shows the whole public server, in the order in which a request meets it.
-import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
 import type { Config } from './config/config.ts'
@@ -161,9 +160,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   }
 
   app.server.on('connection', connections.accept)
-  app.server.on('connect', (request, socket) => rawAnswers.onConnect(app, request, socket as Socket)) // of a TCP listener
-  // Node answers an unknown Expect with a bare 417; here it goes the way of every request.
-  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  rawAnswers.listen(app)
   repeatUntilClose(app, timeouts.checkEveryMs, () => {
     slowReaders.closeSlowConnections()
     endSlowRequests(app, connections, timeouts.requestMs)

@@ -62,7 +62,13 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
     lingeringClose(socket)
   }
 
-  return { onClientError, onConnect }
+  /** Takes from Node what it would answer itself: CONNECT, and an unknown Expect, which gets a bare 417 and goes the way of every request here. */
+  function listen(app: FastifyInstance) {
+    app.server.on('connect', (request, socket) => onConnect(app, request, socket as Socket)) // of a TCP listener
+    app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  }
+
+  return { onClientError, listen }
 }
 
 /** Says of each of many events whether to log it; the next logged one says how many were not. */
