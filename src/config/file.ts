@@ -9,7 +9,7 @@ import { digestIssue } from './secrets.ts'
 import type { Report } from './variables.ts'
 
 /** A row of the file; properties whose form is wrong are left out, since they have been reported already. */
-export type Valid<T> = { name: string; path: string; row: Partial<T> }
+type Valid<T> = { name: string; path: string; row: Partial<T> }
 
 /** The rows of the file without the properties that were reported. */
 export type GatewayRows = { accounts: Valid<AccountRow>[]; callers: Valid<CallerRow>[]; webhooks: Valid<WebhookRow>[] }

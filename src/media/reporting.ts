@@ -1,4 +1,6 @@
 import type { Events, Observe } from '../events.ts'
+import type { ProblemCode } from '../problem/catalogue.ts'
+import { Problem } from '../problem/problem.ts'
 import { type MediaBytes, MediaStoreError, mediaStoreError } from './bytes.ts'
 
 /** Wraps the way to a media store so that each of its failures is reported. */
@@ -26,4 +28,22 @@ export function reportingFailures(open: () => Promise<MediaBytes>, observe: Obse
       remove: id => bytes.remove(id).catch(report('delete')),
     }
   }
+}
+
+type Result = Events['uploadEnded']['result']
+
+const results: { [C in ProblemCode]?: Result } = {
+  'media-full': 'full',
+  'payload-too-large': 'too-large',
+  'request-timeout': 'aborted',
+  'store-unavailable': 'failed',
+  'internal-error': 'failed',
+  overloaded: 'failed',
+}
+
+/** How an upload ended that has met this error. */
+export function resultOf(error: unknown): Result {
+  if (error instanceof Problem) return results[error.code] ?? 'refused'
+  const { statusCode = 500 } = error as { statusCode?: number } // Fastify's refusals have one
+  return statusCode < 500 ? 'refused' : 'failed'
 }

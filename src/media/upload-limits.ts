@@ -3,6 +3,8 @@ import { Problem } from '../problem/problem.ts'
 import type { MediaLedger } from '../store/media.ts'
 import { known } from './known.ts'
 
+const maxUploads = 64
+
 /** What a form has beside its files, at most. */
 const formBytes = 131_072
 
@@ -20,4 +22,25 @@ export async function checkLength(headers: IncomingHttpHeaders, files: number, {
   }
   const { bytes } = await known(ledger.usage())
   if (announced <= maxBytes && bytes + announced - formBytes > maxTotalBytes) throw new Problem('media-full')
+}
+
+/** Bounds the uploads at a time, and gives no caller more than half of them. The returned function throws `overloaded`, or returns what frees the slot, once. */
+export function createUploadSlots(): (caller: string) => () => void {
+  const taken = new Map<string, number>()
+  let all = 0
+  return caller => {
+    const own = taken.get(caller) ?? 0
+    if (all >= maxUploads || own >= maxUploads / 2) throw new Problem('overloaded', { detail: 'Too many files arrive at this time.' })
+    taken.set(caller, own + 1)
+    all++
+    let isTaken = true
+    return () => {
+      if (!isTaken) return
+      isTaken = false
+      all--
+      const left = (taken.get(caller) ?? 1) - 1
+      if (left > 0) taken.set(caller, left)
+      else taken.delete(caller)
+    }
+  }
 }
