@@ -24,11 +24,7 @@ export function checkClock(readings: readonly Reading[]): Check {
   const facts = { differenceMs: leastMs }
   if (Math.abs(leastMs) <= warnMs)
     return { ...named, verdict: 'ok', detail: `differs from Afilnet's clock by ${warnMs / 1000} s at most`, facts }
-  return {
-    ...named,
-    verdict: Math.abs(leastMs) > brokenMs ? 'broken' : 'warning',
-    detail: `the clock of this machine is ${apartS} s ${leastMs > 0 ? 'ahead of' : 'behind'} Afilnet's`,
-    todo: 'Synchronise the clock (NTP): ids, daily quotas and the time that sends are kept depend on it',
-    facts,
-  }
+  const detail = `the clock of this machine is ${apartS} s ${leastMs > 0 ? 'ahead of' : 'behind'} Afilnet's`
+  const todo = 'Synchronise the clock (NTP): ids, daily quotas and the time that sends are kept depend on it'
+  return { ...named, verdict: Math.abs(leastMs) > brokenMs ? 'broken' : 'warning', detail, todo, facts }
 }

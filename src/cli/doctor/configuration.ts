@@ -5,24 +5,18 @@ import { type Config, ConfigError, readConfig } from '../../config/config.ts'
 import { type Environment, Variables } from '../../config/variables.ts'
 import type { Check } from './report.ts'
 
+const section = 'configuration'
+
 /** Reads the configuration and reports every issue in it. */
 export function checkConfiguration(environment: Environment): { config?: Config; checks: Check[] } {
-  const section = 'configuration'
   try {
     const config = readConfig(environment)
-    const accounts = Object.keys(config.accounts).length
-    const callers = Object.keys(config.callers).length
-    const valid: Check = {
-      section,
-      check: 'values',
-      verdict: 'ok',
-      detail: `complete and valid; accounts: ${accounts}, callers: ${callers}`,
-      facts: { accounts, callers },
-    }
+    const facts = { accounts: Object.keys(config.accounts).length, callers: Object.keys(config.callers).length }
+    const detail = `complete and valid; accounts: ${facts.accounts}, callers: ${facts.callers}`
     return {
       config,
       checks: [
-        valid,
+        { section, check: 'values', verdict: 'ok', detail, facts },
         ...Object.entries(config.accounts).flatMap(checkTransport),
         ...Object.entries(config.accounts).map(([account, own]) => checkReadBack(account, own, config)),
         ...Object.entries(config.callers).flatMap(checkExpiry),
@@ -30,49 +24,31 @@ export function checkConfiguration(environment: Environment): { config?: Config;
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const checks = error.issues.map(
-      ({ path, message }): Check => ({
-        section,
-        check: path,
-        verdict: 'broken',
-        detail: message,
-        todo: 'Correct it: the gateway does not start with it. .env.example explains every variable',
-      }),
-    )
-    return { checks }
+    const todo = 'Correct it: the gateway does not start with it. .env.example explains every variable'
+    return { checks: error.issues.map(({ path, message }) => ({ section, check: path, verdict: 'broken', detail: message, todo })) }
   }
 }
 
 function checkTransport([account, { transport }]: [string, Config['accounts'][string]]): Check[] {
+  const named = { section, account, check: 'transport' }
   if (transport === 'json' || transport === 'soap') {
     const detail = `the transport ${transport} was built on its standard and never tested against the real Afilnet`
-    return [{ section: 'configuration', account, check: 'transport', verdict: 'note', detail }]
+    return [{ ...named, verdict: 'note', detail }]
   }
   if (transport !== 'get') return []
-  return [
-    {
-      section: 'configuration',
-      account,
-      check: 'transport',
-      verdict: 'warning',
-      detail: 'the transport get puts the password into the URL of every call, where proxies log it',
-      todo: 'Use post or basic',
-    },
-  ]
+  const detail = 'the transport get puts the password into the URL of every call, where proxies log it'
+  return [{ ...named, verdict: 'warning', detail, todo: 'Use post or basic' }]
 }
 
 function checkReadBack(account: string, own: Config['accounts'][string], { readBack }: Config): Check {
-  const named = { section: 'configuration', account, check: 'read-back', facts: { configured: readBack, possible: canReadBack(own) } }
+  const named = { section, account, check: 'read-back', facts: { configured: readBack, possible: canReadBack(own) } }
   if (!readBack) return { ...named, verdict: 'note', detail: 'off by READ_BACK: an unknown send stays unknown until a person settles it' }
   if (own.sent === 'ignore')
     return { ...named, verdict: 'note', detail: 'off by AFILNET_SENT=ignore (account: sent): no row is known to be yours' }
   if (canReadBack(own)) return { ...named, verdict: 'ok', detail: 'an unknown send is looked for in its conversation' }
-  return {
-    ...named,
-    verdict: 'note',
-    detail: 'off: without a time zone or events, no row of a conversation proves that it came after a send',
-    todo: 'Set AFILNET_TIMEZONE (account: timezone) once you know it, or watch the channels (events)',
-  }
+  const detail = 'off: without a time zone or events, no row of a conversation proves that it came after a send'
+  const todo = 'Set AFILNET_TIMEZONE (account: timezone) once you know it, or watch the channels (events)'
+  return { ...named, verdict: 'note', detail, todo }
 }
 
 const dayMs = 86_400_000
@@ -83,16 +59,9 @@ function checkExpiry([caller, { expires, disabled }]: [string, Config['callers']
   if (expires === undefined || disabled) return []
   const daysLeft = Math.floor((Date.parse(expires) - Date.now()) / dayMs)
   if (daysLeft >= soonDays) return []
-  return [
-    {
-      section: 'configuration',
-      check: 'expiry',
-      verdict: 'warning',
-      detail: daysLeft < 0 ? `the keys of caller ${caller} have expired` : `the keys of caller ${caller} expire in ${daysLeft} days`,
-      todo: 'Set a later `expires`, or give the caller new keys. Set `disabled` if it should stay refused',
-      facts: { caller, daysLeft },
-    },
-  ]
+  const detail = `the keys of caller ${caller} ${daysLeft < 0 ? 'have expired' : `expire in ${daysLeft} days`}`
+  const todo = 'Set a later `expires`, or give the caller new keys. Set `disabled` if it should stay refused'
+  return [{ section, check: 'expiry', verdict: 'warning', detail, todo, facts: { caller, daysLeft } }]
 }
 
 /** The files with secrets: those that the configuration read, or, if it is not valid, those that the environment names. */
@@ -117,14 +86,8 @@ export function checkModes(paths: readonly string[]): Check[] {
     const shown = mode.toString(8).padStart(4, '0')
     const found = { section: 'secrets', check: 'file mode', facts: { path, mode: shown } }
     if ((mode & 0o007) === 0) return [{ ...found, verdict: 'ok', detail: `${path} has ${shown}` }]
-    return [
-      {
-        ...found,
-        verdict: 'warning',
-        detail: `${path} has ${shown}: every user of this machine can read or change it`,
-        todo: `chmod o-rwx ${quoted(path)} (Kubernetes: defaultMode 0440 with an fsGroup)`,
-      },
-    ]
+    const todo = `chmod o-rwx ${quoted(path)} (Kubernetes: defaultMode 0440 with an fsGroup)`
+    return [{ ...found, verdict: 'warning', detail: `${path} has ${shown}: every user of this machine can read or change it`, todo }]
   })
   return checks.length > 0 ? checks : [{ section: 'secrets', check: 'file mode', verdict: 'ok', detail: 'no secret comes from a file' }]
 }

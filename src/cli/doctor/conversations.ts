@@ -41,11 +41,8 @@ function idLine(lists: readonly (readonly Row[])[]): Line {
   )
   const found = { check: 'ids of messages', detail: describeCounts(seen), facts: { seen } }
   if (seen.missing === undefined) return { ...found, verdict: seen.repeated === undefined ? 'ok' : 'note' }
-  return {
-    ...found,
-    verdict: 'note',
-    detail: `${found.detail}; equal messages of one second are told apart only while they are listed together`,
-  }
+  const detail = `${found.detail}; equal messages of one second are told apart only while they are listed together`
+  return { ...found, verdict: 'note', detail }
 }
 
 /** The real length of a conversation is not known: a limit shows as equal lengths, or as a round one. */

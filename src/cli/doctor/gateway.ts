@@ -12,12 +12,8 @@ export async function checkGateway({ adminHost, adminPort = defaultAdminPort }: 
   const changed = /^gateway_ledger_changed (\d)$/m.exec(metrics ?? '')?.[1]
   if (changed === undefined) return { ...named, verdict: 'skipped', detail: 'not checked: no gateway answers on the admin port' }
   if (changed === '0') return { ...named, verdict: 'ok', detail: 'it uses the ledger that it started with' }
-  return {
-    ...named,
-    verdict: 'broken',
-    detail: 'its ledger was replaced or went back, so sends with an Idempotency-Key get 503 ledger-changed',
-    todo: 'Put the right ledger back. If there is none, run npm run -s store -- accept',
-  }
+  const detail = 'its ledger was replaced or went back, so sends with an Idempotency-Key get 503 ledger-changed'
+  return { ...named, verdict: 'broken', detail, todo: 'Put the right ledger back. If there is none, run npm run -s store -- accept' }
 }
 
 async function metricsOf(url: string): Promise<string | undefined> {

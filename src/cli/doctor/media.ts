@@ -19,15 +19,9 @@ const fetchMs = 10_000
 /** What uploads would meet first of all. */
 export function checkMediaUrl(config: Config): Check[] {
   if (isMediaPublic(config)) return []
-  return [
-    {
-      section,
-      check: 'media-not-public',
-      verdict: 'warning',
-      detail: 'MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public',
-      todo: 'Set MEDIA_URL to where Afilnet reaches this gateway, if callers upload files',
-    },
-  ]
+  const detail = 'MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public'
+  const todo = 'Set MEDIA_URL to where Afilnet reaches this gateway, if callers upload files'
+  return [{ section, check: 'media-not-public', verdict: 'warning', detail, todo }]
 }
 
 /** Stores a probe file, fetches it through `MEDIA_URL` as Afilnet would, and deletes it again. */

@@ -19,10 +19,8 @@ export async function checkNetwork(urls: readonly URL[], timeoutMs: number): Pro
 async function checkServer(url: URL, withinMs: number): Promise<Check[]> {
   const name = await checkName(url.hostname, withinMs)
   if (url.protocol === 'http:') {
-    return [
-      name,
-      { section, check: 'TLS', verdict: 'ok', detail: `${url.host}: not used, which is allowed for this machine and the sandbox` },
-    ]
+    const detail = `${url.host}: not used, which is allowed for this machine and the sandbox`
+    return [name, { section, check: 'TLS', verdict: 'ok', detail }]
   }
   if (name.verdict === 'broken')
     return [name, { section, check: 'TLS', verdict: 'skipped', detail: `${url.host}: not checked, since DNS has no address` }]
@@ -80,11 +78,8 @@ async function checkCertificate({ hostname, port, host }: URL, withinMs: number)
     await once(socket, 'secureConnect', { signal: AbortSignal.timeout(withinMs) })
     const protocol = socket.getProtocol()
     const daysLeft = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / dayMs)
-    const found = {
-      ...named,
-      detail: `${host}: ${protocol}, trusted, ${daysLeft} days left on the certificate`,
-      facts: { protocol, daysLeft },
-    }
+    const detail = `${host}: ${protocol}, trusted, ${daysLeft} days left on the certificate`
+    const found = { ...named, detail, facts: { protocol, daysLeft } }
     if (daysLeft >= soonDays) return { ...found, verdict: 'ok' }
     return { ...found, verdict: 'warning', todo: 'Ask the operator of that server to renew it: once it has expired, every call fails' }
   } catch (error) {

@@ -49,13 +49,8 @@ async function checkSurroundings(config: Config): Promise<Check[]> {
 /** An error of the doctor itself, without its message, which may contain anything. */
 const internalFault =
   (section: string, account?: string) =>
-  (error: unknown): Check[] => [
-    {
-      section,
-      ...(account !== undefined && { account }),
-      check: section,
-      verdict: 'broken',
-      detail: `could not be checked: internal error of the doctor (${error instanceof Error ? error.name : typeof error})`,
-      todo: 'Report this with the output of --json',
-    },
-  ]
+  (error: unknown): Check[] => {
+    const detail = `could not be checked: internal error of the doctor (${error instanceof Error ? error.name : typeof error})`
+    const named = { section, ...(account !== undefined && { account }), check: section }
+    return [{ ...named, verdict: 'broken', detail, todo: 'Report this with the output of --json' }]
+  }

@@ -63,14 +63,8 @@ async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usabl
   const memory = `${megabytes(usedBytes)} MB used${maxBytes > 0 ? ` of ${megabytes(maxBytes)}` : ''}`
   const facts = { server, usedBytes, maxBytes, replicas, ...(schema !== undefined && { schema }) }
   const checks: Check[] = [{ section, check: 'server', verdict: 'ok', detail: `${server}, ${memory}, replicas: ${replicas}`, facts }]
-  for (const detail of warnings)
-    checks.push({
-      section,
-      check: 'durability',
-      verdict: 'warning',
-      detail,
-      todo: 'Change it with CONFIG SET and in the configuration file of the server',
-    })
+  const todo = 'Change it with CONFIG SET and in the configuration file of the server'
+  for (const detail of warnings) checks.push({ section, check: 'durability', verdict: 'warning', detail, todo })
   if (maxBytes > 0 && usedBytes >= maxBytes) checks.push(broken(serverAdvice, 'memory', 'full'))
   if (schema === undefined)
     checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway creates one when it starts' })

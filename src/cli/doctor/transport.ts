@@ -3,9 +3,8 @@ import type { SoapService } from '../../afilnet/soap/service.ts'
 import { TransportError } from '../../afilnet/transport-error.ts'
 import type { AccountConfig } from '../../config/account.ts'
 import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
-import type { Check } from './report.ts'
+import type { Line } from './wire-line.ts'
 
-type Line = Omit<Check, 'section' | 'account'>
 type TokenReport = Parameters<NonNullable<Parameters<PreparedTransports['open']>[1]>>[0]
 
 /** Reads the WSDL of an account, where its transport has one, and says what it offers. */

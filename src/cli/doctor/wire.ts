@@ -143,11 +143,8 @@ function datetimes(observations: readonly Observation[], responses: readonly Res
     return { ...found, verdict: 'warning', detail: late, todo: 'Correct AFILNET_TIMEZONE, or the clock of this machine' }
   }
   if (instants.length > 0 || texts.length === 0) return { ...found, verdict }
-  return {
-    ...found,
-    verdict: 'warning',
-    todo: 'Callers get no `timestamp`. Check AFILNET_TIMEZONE, and report this with the output of --json',
-  }
+  const todo = 'Callers get no `timestamp`. Check AFILNET_TIMEZONE, and report this with the output of --json'
+  return { ...found, verdict: 'warning', todo }
 }
 
 /** What the gateway cannot read: a `sent` that is not a boolean, and structures where the manual has a text. */
