@@ -69,11 +69,8 @@ function fits(pattern: ChatLimit, values: readonly (string | null)[]) {
 
 /** Whether the patterns allow every conversation of a channel. */
 export function allowsChannel(patterns: readonly ChatLimit[] | undefined, platform: string, platformId: string): boolean {
-  return allows(
-    patterns?.filter(pattern => typeof pattern === 'string' && pattern.endsWith('/*')),
-    platform,
-    platformId,
-  )
+  const ofChannels = patterns?.filter(pattern => typeof pattern === 'string' && pattern.endsWith('/*'))
+  return allows(ofChannels, platform, platformId)
 }
 
 function matches(part: string, value: string | null) {

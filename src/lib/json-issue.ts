@@ -38,11 +38,8 @@ export function findJsonIssue(text: string): JsonIssue | undefined {
       if (found === '{' || found === '[') open.push(found === '{' ? new Set() : undefined)
       expected = found === '{' ? 'key or }' : found === '[' ? 'value or ]' : ', or end'
     } else {
-      return issueAt(
-        text,
-        at,
-        open.length === 0 ? 'there is more text after the value' : `expected ${expected === ':' ? 'a colon' : 'a comma'}`,
-      )
+      const missing = expected === ':' ? 'a colon' : 'a comma'
+      return issueAt(text, at, open.length === 0 ? 'there is more text after the value' : `expected ${missing}`)
     }
     at += found.length
   }
@@ -54,15 +51,9 @@ function broken(text: string, at: number): JsonIssue {
   unclosed.lastIndex = at
   const end = at + (unclosed.exec(text)?.[0].length ?? 0)
   if (end >= text.length) return issueAt(text, at, 'a string is not closed')
-  const found = text[end]
-  if (found === '\\') return issueAt(text, end, 'unknown escape in a string')
-  return issueAt(
-    text,
-    end,
-    found === '\n' || found === '\r'
-      ? 'a string contains a raw line break; write \\n'
-      : 'a string contains a raw control character; escape it',
-  )
+  if (text[end] === '\\') return issueAt(text, end, 'unknown escape in a string')
+  const isLineBreak = text[end] === '\n' || text[end] === '\r'
+  return issueAt(text, end, `a string contains a raw ${isLineBreak ? 'line break; write \\n' : 'control character; escape it'}`)
 }
 
 function issueAt(text: string, at: number, issue: string): JsonIssue {

@@ -1,9 +1,10 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Body } from '../upstream/list-body.ts'
 import { cutPage, type PageOptions, type PageRow, type Position } from '../upstream/page.ts'
+import { ref } from './params.ts'
 
 const position = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 2_048, description: what }))
 
@@ -11,28 +12,31 @@ const limit = Type.Optional(
   Type.Integer({ minimum: 1, maximum: 200, description: 'A page of at most so many, oldest first; 50 with `before` or `after`' }),
 )
 
+const pageQuery = (before: string, after: string) =>
+  Type.Object({ limit, before: position(before), after: position(after) }, { additionalProperties: false })
+
 /** The query of a list that can be read by pages. */
 export type PageQuery = Static<typeof PageQuery>
-export const PageQuery = Type.Object(
-  {
-    limit,
-    before: position('The newest before this: a cursor, or the `messageId` of a message'),
-    after: position('The oldest after this'),
-  },
-  { additionalProperties: false },
-)
+export const PageQuery = pageQuery('The newest before this: a cursor, or the `messageId` of a message', 'The oldest after this')
 
 /** The same for conversations, which have cursors only. */
-export const ChatPageQuery = Type.Object(
-  { limit, before: position('The newest before this cursor'), after: position('The oldest after this cursor') },
-  { additionalProperties: false },
-)
+export const ChatPageQuery = pageQuery('The newest before this cursor', 'The oldest after this cursor')
 
 /** The query of a list that is paged by the ledger. */
 export const cursorPage = {
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20, description: 'How many to a page' })),
   cursor: Type.Optional(Type.String({ description: '`nextCursor` of the page before' })),
 }
+
+/** A page of such a list. */
+export const cursorList = <T extends TSchema>($id: string, row: T, cursor: string) =>
+  Type.Object(
+    {
+      items: Type.Array(ref(row)),
+      nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursor] })),
+    },
+    { $id },
+  )
 
 /** Returns a hook that reads these numbers of a query, where everything is text; bodies are never coerced. */
 export const readNumbers =
@@ -56,14 +60,9 @@ export function pageOf(body: Uint8Array, place: PageOptions): Buffer {
   const { items } = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString()) as { items: PageRow[] } // as list-body.ts writes it
   const page = cutPage(items, place)
   if (!page) throw new Problem('cursor-gone')
-  const { next, previous } = page
-  return Buffer.from(
-    JSON.stringify({
-      items: page.items,
-      ...(next && { nextCursor: cursorOf(next) }),
-      ...(previous && { previousCursor: cursorOf(previous) }),
-    }),
-  )
+  const { items: rows, next, previous } = page
+  const cursors = { ...(next && { nextCursor: cursorOf(next) }), ...(previous && { previousCursor: cursorOf(previous) }) }
+  return Buffer.from(JSON.stringify({ items: rows, ...cursors }))
 }
 
 /** The page that a query asks for, if it asks for one. Throws if it names two positions, or one that cannot be read. */

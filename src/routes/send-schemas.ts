@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { ProblemBody } from '../problem/problem.ts'
+import { cursorList } from './lists.ts'
 import { AnsweredPlatform, ref, text } from './params.ts'
 
 /** Every state of a send. */
@@ -65,16 +66,8 @@ export const Send = Type.Object(
   { $id: 'Send', examples: [sendExample] },
 )
 
-const cursorExample = 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi'
-
 /** A page of sends. */
-export const SendPage = Type.Object(
-  {
-    items: Type.Array(ref(Send)),
-    nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: [cursorExample] })),
-  },
-  { $id: 'SendPage' },
-)
+export const SendPage = cursorList('SendPage', Send, 'MDE5YTBiMWMtMmQzZS03ZjQwLThhNWItNmM3ZDhlOWYwYTFi')
 
 /** What a person found out about an unknown send. */
 export const SendVerdict = Type.Object(

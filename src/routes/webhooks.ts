@@ -4,7 +4,7 @@ import type { FastifyRequest, preParsingHookHandler } from 'fastify'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Webhooks } from '../webhooks/webhooks.ts'
-import { cursorPage, readLimit } from './lists.ts'
+import { cursorList, cursorPage, readLimit } from './lists.ts'
 import { Nullable, ref } from './params.ts'
 
 /** An endpoint that gets the events of an account. */
@@ -54,13 +54,7 @@ export const Delivery = Type.Object(
   },
 )
 
-export const DeliveryPage = Type.Object(
-  {
-    items: Type.Array(ref(Delivery)),
-    nextCursor: Type.Optional(Type.String({ description: 'For the next page; absent on the last one', examples: ['MTc5NTY2NjMz'] })),
-  },
-  { $id: 'DeliveryPage' },
-)
+export const DeliveryPage = cursorList('DeliveryPage', Delivery, 'MTc5NTY2NjMz')
 
 export const WebhookTest = Type.Object(
   {

@@ -84,15 +84,8 @@ async function* rowsOf(target: Ledger): AsyncGenerator<SendRow, undefined> {
 async function update(target: Ledger, row: SendRow, there: SendRow) {
   const { state, settledAt, answer = '', settledBy, note } = row
   if (state === 'pending' || state === 'queued' || state === there.state || settledAt === undefined) return 0
-  const { settled } = await target
-    .settle(row, {
-      state,
-      settledAt,
-      answer,
-      ...(settledBy !== undefined && { settledBy }),
-      ...(note !== undefined && { note }),
-    })
-    .catch(target.fail)
+  const outcome = { state, settledAt, answer, ...(settledBy !== undefined && { settledBy }), ...(note !== undefined && { note }) }
+  const { settled } = await target.settle(row, outcome).catch(target.fail)
   return Number(settled)
 }
 
