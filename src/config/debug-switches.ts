@@ -17,14 +17,14 @@ export function debugSwitches(environment: Environment, execArgv: readonly strin
   const parts = (environment.NODE_DEBUG ?? '').split(',').map(part => part.trim())
   const named = parts.filter(part => part !== '' && printing.some(name => wildcard(part).test(name)))
   const advice = 'remove it, or set ALLOW_DEBUG=true to start all the same'
-  const found = (words: readonly string[]) => words.map(optionOf).filter(word => options.test(word))
+  const found = (path: string, words: readonly string[]) => {
+    const open = words.map(optionOf).filter(word => options.test(word))
+    return open.map(option => ({ path, message: `${option} opens the process or turns off checks; ${advice}` }))
+  }
   return [
     ...named.map(part => ({ path: 'NODE_DEBUG', message: `"${part}" prints credentials and messages; ${advice}` })),
-    ...found(wordsOf(environment.NODE_OPTIONS ?? '')).map(option => ({
-      path: 'NODE_OPTIONS',
-      message: `${option} opens the process or turns off checks; ${advice}`,
-    })),
-    ...found(execArgv).map(option => ({ path: 'command line', message: `${option} opens the process or turns off checks; ${advice}` })),
+    ...found('NODE_OPTIONS', wordsOf(environment.NODE_OPTIONS ?? '')),
+    ...found('command line', execArgv),
   ]
 }
 

@@ -1,4 +1,4 @@
-import type { Static, TSchema } from '@sinclair/typebox'
+import type { Static } from '@sinclair/typebox'
 import { Errors, type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { closestWord } from '../lib/closest-word.ts'
 import { isObject } from '../lib/is-object.ts'
@@ -12,25 +12,24 @@ import type { Report } from './variables.ts'
 type Valid<T> = { name: string; path: string; row: Partial<T> }
 
 /** The rows of the file without the properties that were reported. */
-export type GatewayRows = { accounts: Valid<AccountRow>[]; callers: Valid<CallerRow>[]; webhooks: Valid<WebhookRow>[] }
+type GatewayRows = { accounts: Valid<AccountRow>[]; callers: Valid<CallerRow>[]; webhooks: Valid<WebhookRow>[] }
 
 /** Reads the form of the file and reports each issue with its path. */
 export function readRows(text: string, report: Report): GatewayRows {
   const document = parse(text, report)
   if (document === undefined) return { accounts: [], callers: [], webhooks: [] }
   for (const error of Errors(GatewayFile, document)) if (error.path.split('/').length <= 2) reportError('', error, document, report)
-  const section = (name: 'accounts' | 'callers' | 'webhooks') =>
-    Object.entries(isObject(document) && isObject(document[name]) ? document[name] : {})
+  const section = (name: Section) => Object.entries(isObject(document) && isObject(document[name]) ? document[name] : {})
   return {
-    accounts: section('accounts').map(([name, row], i) => readRow('accounts', accountName, AccountRow, name, row, report, i + 1)),
+    accounts: section('accounts').map(([name, row], i) => readRow('accounts', name, row, report, i + 1)),
     callers: section('callers').map(([name, row], i) => readCaller(name, row, report, i + 1)),
-    webhooks: section('webhooks').map(([name, row], i) => readRow('webhooks', callerName, WebhookRow, name, row, report, i + 1)),
+    webhooks: section('webhooks').map(([name, row], i) => readRow('webhooks', name, row, report, i + 1)),
   }
 }
 
 /** Reads one caller, without looking at the other rows. */
 export function readCaller(name: string, row: unknown, report: Report, nth = 1): Valid<CallerRow> {
-  const valid = readRow('callers', callerName, CallerRow, name, row, report, nth)
+  const valid = readRow('callers', name, row, report, nth)
   if (valid.row.expires !== undefined && !isInstant(valid.row.expires))
     report(`${valid.path}.expires`, isNot(valid.row.expires, 'a day and time that exist'))
   return valid
@@ -43,15 +42,12 @@ function isInstant(value: string) {
   return !Number.isNaN(Date.parse(value)) && new Date(day).toISOString().startsWith(date)
 }
 
-function readRow<S extends TSchema>(
-  section: string,
-  pattern: string,
-  schema: S,
-  name: string,
-  row: unknown,
-  report: Report,
-  nth: number,
-): Valid<Static<S>> {
+type Section = keyof typeof sections
+const sections = { accounts: [accountName, AccountRow], callers: [callerName, CallerRow], webhooks: [callerName, WebhookRow] } as const
+type RowOf<S extends Section> = Static<(typeof sections)[S][1]>
+
+function readRow<S extends Section>(section: S, name: string, row: unknown, report: Report, nth: number): Valid<RowOf<S>> {
+  const [pattern, schema] = sections[section]
   const formed = new RegExp(pattern).test(name)
   const path = formed ? `${section}.${name}` : section + shown(name, nth)
   if (!formed) report(path, `is not a name of the form ${pattern}`)
@@ -59,7 +55,7 @@ function readRow<S extends TSchema>(
   for (const error of errors) reportError(path, error, row, report)
   const wrong = new Set(errors.map(({ path }) => path.split('/')[1]))
   const valid = isObject(row) ? Object.entries(row).filter(([property]) => !wrong.has(property)) : []
-  return { name, path, row: Object.fromEntries(valid) as Partial<Static<S>> } // what is left fits the schema
+  return { name, path, row: Object.fromEntries(valid) as Partial<RowOf<S>> } // what is left fits the schema
 }
 
 function reportError(start: string, error: ValueError, root: unknown, report: Report) {

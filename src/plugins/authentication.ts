@@ -136,8 +136,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     return digest === undefined ? undefined : keys.get(digest)
   }
 
-  function report(name: string, { keySha256, disabled = false, ...rest }: CallerConfig): CallerReport {
-    const { account, scopes, expires, rateLimit } = rest
+  function report(name: string, { keySha256, account, scopes, expires, rateLimit, disabled = false }: CallerConfig): CallerReport {
     return {
       caller: name,
       account,

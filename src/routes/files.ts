@@ -166,16 +166,12 @@ async function requireFile(pointer: string, url: string, type: MediaType, reques
     return new Problem('media-not-found', { status: 422, detail: `In the body, ${pointer} ${detail}.`, errors: [{ pointer, detail }] })
   }
   if (row) typeFor(pointer, type, row.contentType)
-  else requirePublicUrl(pointer, url)
+  const issue = row ? undefined : urlIssue(url)
+  if (issue !== undefined) throw invalidBody(pointer, issue)
   return row
 }
 
-/** Afilnet fetches the URL, byte for byte as given; what only a lenient parser would read is refused. */
-function requirePublicUrl(pointer: string, value: string) {
-  const issue = urlIssue(value)
-  if (issue !== undefined) throw invalidBody(pointer, issue)
-}
-
+/** Why Afilnet cannot fetch a URL, byte for byte as given; what only a lenient parser would read is refused. */
 function urlIssue(value: string): string | undefined {
   const odd = /[\s\p{Cc}\\]/u.exec(value)
   if (odd) {

@@ -67,16 +67,10 @@ export function typeFor(pointer: string, wanted: MediaType | undefined, contentT
   throw new Problem('file-type-mismatch', { detail: `The file ${pointer} ${detail}.`, errors: [{ pointer, detail }] })
 }
 
-const describe = (row: MediaRow, base: string): MediaFile => ({
-  id: row.id,
-  url: urlOf(base, row),
-  type: row.type,
-  contentType: row.contentType,
-  bytes: row.bytes,
-  sha256: row.sha256,
-  name: row.name,
-  expiresAt: new Date(row.expiresAt).toISOString(),
-})
+function describe(row: MediaRow, base: string): MediaFile {
+  const { id, type, contentType, bytes, sha256, name, expiresAt } = row
+  return { id, url: urlOf(base, row), type, contentType, bytes, sha256, name, expiresAt: new Date(expiresAt).toISOString() }
+}
 
 const File = ref(MediaFile)
 const ById = Type.Object({ id: Type.String({ description: 'The id of the file', examples: ['7d9f1f6e…'] }) })
