@@ -53,17 +53,8 @@ export function readSettings(values: Partial<Values>, report: Report) {
     keepMs: (values.MEDIA_KEEP_HOURS ?? 0) * 3_600_000,
     ...(mediaUrl && { url: mediaUrl }),
   }
-  return {
-    media,
-    host,
-    adminHost,
-    timeoutMs,
-    drainMs,
-    trustProxy,
-    corsOrigins,
-    ...(publicUrl && { publicUrl }),
-    ...(proxyUrl && { proxyUrl }),
-  }
+  const urls = { ...(publicUrl && { publicUrl }), ...(proxyUrl && { proxyUrl }) }
+  return { media, host, adminHost, timeoutMs, drainMs, trustProxy, corsOrigins, ...urls }
 }
 
 /** The media store; `undefined` if the value names none, which is then reported. */

@@ -40,11 +40,11 @@ const longestArrivalMs = 360_000
 /** Opens all accounts; nothing connects before the first call. */
 export function createUpstream({ accounts: configured, observe = unobserved, traceAttempt, ...options }: UpstreamOptions): Upstream {
   const { timeoutMs, lateMs } = options
-  const largeResponseSlots = createLargeResponseSlots()
+  const slots = createLargeResponseSlots()
   const clients = new Set<Client>()
   const accounts = new Map<string, OpenAccount>()
   const evenShare = { bytes: 0 }
-  const writeVersions = new Map<string, Uint32Array>() // by user; a reload keeps them, since sends under way go on
+  const versions = new Map<string, Uint32Array>() // by user; a reload keeps them, since sends under way go on
 
   function configure(next: Record<string, AccountConfig>) {
     const several = Object.keys(next).length > 1
@@ -53,16 +53,11 @@ export function createUpstream({ accounts: configured, observe = unobserved, tra
     for (const [name, config] of Object.entries(next)) {
       const old = accounts.get(name)
       if (old && JSON.stringify(old.config) === JSON.stringify(config)) continue
-      const versions = writeVersions.get(config.user) ?? createWriteVersions()
-      writeVersions.set(config.user, versions)
-      const account = new OpenAccount(name, config, {
-        ...options,
-        observe,
-        traceAttempt,
-        evenShare,
-        writeVersions: versions,
-        largeResponseSlots: several ? shareLargeResponseSlots(largeResponseSlots) : largeResponseSlots,
-      })
+      const writeVersions = versions.get(config.user) ?? createWriteVersions()
+      versions.set(config.user, writeVersions)
+      const largeResponseSlots = several ? shareLargeResponseSlots(slots) : slots
+      const own = { observe, traceAttempt, evenShare, writeVersions, largeResponseSlots }
+      const account = new OpenAccount(name, config, { ...options, ...own })
       clients.add(account.client)
       accounts.set(name, account)
       if (old) retire(old)

@@ -22,22 +22,14 @@ const maxChannels = 4
 const maxMs = 30_000
 
 /** After these faults, further calls would show nothing new, or lock the account. */
-const finalFaults = new Set<unknown>([
-  faults.INCORRECT_USER_PASSWORD,
-  failures.unreachable,
-  failures.timeout,
-  failures.connectionLost,
-  failures.rateLimited,
-])
+const { unreachable, timeout, connectionLost, rateLimited } = failures
+const finalFaults = new Set<unknown>([faults.INCORRECT_USER_PASSWORD, unreachable, timeout, connectionLost, rateLimited])
 
+type AccountChecks = { checks: Check[]; readings: Reading[] }
 type Limits = Pick<Config, 'timeoutMs' | 'maxResponseBytes' | 'proxyUrl'>
 
 /** Reads the channels of an account, some conversations and the messages of one, and describes the responses. */
-export async function checkAccount(
-  account: string,
-  config: AccountConfig,
-  limits: Limits,
-): Promise<{ checks: Check[]; readings: Reading[] }> {
+export async function checkAccount(account: string, config: AccountConfig, limits: Limits): Promise<AccountChecks> {
   const transports = new PreparedTransports(limits)
   const prepared = (await prepareTransport(transports, account, config)).map(line => ({ section, account, ...line }))
   if (prepared.some(({ verdict }) => verdict === 'broken')) return { checks: prepared, readings: [] }
@@ -80,17 +72,8 @@ function openAccount(config: AccountConfig, limits: Limits, transports: Prepared
   const recorder = createRecorder()
   const tokens: ReturnType<typeof describeToken>[] = []
   const protocol = transports.open(config, report => tokens.push(describeToken(report)))
-  const client = new Client({
-    ...config,
-    protocol,
-    connections: 1,
-    timeoutMs,
-    lateMs: 0,
-    maxResponseBytes,
-    largeResponseSlots: createLargeResponseSlots(),
-    proxyUrl,
-    watch: recorder.watch,
-  })
+  const own = { connections: 1, lateMs: 0, largeResponseSlots: createLargeResponseSlots() }
+  const client = new Client({ ...config, ...own, protocol, timeoutMs, maxResponseBytes, proxyUrl, watch: recorder.watch })
   const calls: RecordedCall[] = []
   const readings: Reading[] = []
 
@@ -133,7 +116,7 @@ function resultOf({ check, ms, response, rows, error }: RecordedCall): Omit<Chec
   const parts = [http === undefined ? undefined : `HTTP ${http}`, upstreamCode].filter(Boolean).join(', ')
   return {
     check,
-    verdict: contradicts || fault === failures.rateLimited ? 'warning' : 'broken',
+    verdict: contradicts || fault === rateLimited ? 'warning' : 'broken',
     detail: `${title}${parts && ` (${parts})`}, after ${ms} ms`,
     todo: contradicts ? contradiction : adviceFor(fault.code),
     facts: { ms, http, fault: fault.code, code: upstreamCode },

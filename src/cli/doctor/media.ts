@@ -78,11 +78,10 @@ async function fetchProbe(url: string, expected: Buffer): Promise<Pick<Check, 'v
     bytes = Buffer.from(await response.arrayBuffer())
   } catch (error) {
     const { code = 'timeout' } = ((error as Error).cause ?? {}) as { code?: string } // fetch throws errors only
-    return {
-      verdict: 'warning',
-      detail: `a probe file could not be fetched through MEDIA_URL from this machine (${/^\w+$/.test(code) ? code : 'error'})`,
-      todo: 'Start the gateway. If it runs, check MEDIA_URL, its certificate and the firewall: Afilnet fetches GET /media/… from outside, without a key',
-    }
+    const detail = `a probe file could not be fetched through MEDIA_URL from this machine (${/^\w+$/.test(code) ? code : 'error'})`
+    const todo =
+      'Start the gateway. If it runs, check MEDIA_URL, its certificate and the firewall: Afilnet fetches GET /media/… from outside, without a key'
+    return { verdict: 'warning', detail, todo }
   }
   const ms = Math.round(performance.now() - startedAt)
   if (status === 200 && bytes.equals(expected))

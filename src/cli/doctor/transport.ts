@@ -25,12 +25,9 @@ export async function prepareTransport(transports: PreparedTransports, account: 
 function describeService({ url, operations, hasCredentials }: SoapService): Line {
   const offered = [...operations.values()].map(({ name, parts }) => `${name}(${parts.join(', ')})`)
   const credentials = hasCredentials ? 'user and password are parameters' : 'user and password travel by HTTP Basic'
-  return {
-    check: 'WSDL',
-    verdict: 'ok',
-    detail: `${offered.join(', ')}; address ${url.origin}${url.pathname}; ${credentials}`,
-    facts: { operations: Object.fromEntries([...operations].map(([method, { name, parts }]) => [method, { name, parts }])) },
-  }
+  const detail = `${offered.join(', ')}; address ${url.origin}${url.pathname}; ${credentials}`
+  const facts = { operations: Object.fromEntries([...operations].map(([method, { name, parts }]) => [method, { name, parts }])) }
+  return { check: 'WSDL', verdict: 'ok', detail, facts }
 }
 
 /** How a request for a token ended; never the token. */

@@ -101,15 +101,12 @@ function perOperation(method: string, responses: readonly Response[]): Line[] {
   const fields = byField(observations, 'field')
   const orders = byField(observations, 'order')
   const rows = seenIn(observations, 'rows').map(Number)
+  const order = orders.length > 0 ? [describeFields(orders)] : []
+  const detail = rows.length === 0 ? '' : [rows.join(', '), ...order].join('; ')
   const plainly = fields.every(([, seen]) => Object.keys(seen).every(one => texts.includes(one)))
   return [
     { check: `${method} fields`, verdict: plainly ? 'ok' : 'note', detail: describeFields(fields), facts: Object.fromEntries(fields) },
-    {
-      check: `${method} rows`,
-      verdict: 'note',
-      detail: rows.length === 0 ? '' : [rows.join(', '), ...(orders.length > 0 ? [describeFields(orders)] : [])].join('; '),
-      facts: { rows, order: Object.fromEntries(orders) },
-    },
+    { check: `${method} rows`, verdict: 'note', detail, facts: { rows, order: Object.fromEntries(orders) } },
   ]
 }
 
@@ -117,11 +114,8 @@ function extras(observations: readonly Observation[]): Line {
   const fields = byField(observations, 'extra')
   const found = fields.length > 0
   const rows = seenIn(observations, 'rows').some(count => count !== '0')
-  const detail = found
-    ? `not in the manual, passed on in \`extra\`: ${describeFields(fields)}`
-    : rows
-      ? 'none: every field is in the manual'
-      : ''
+  const none = rows ? 'none: every field is in the manual' : ''
+  const detail = found ? `not in the manual, passed on in \`extra\`: ${describeFields(fields)}` : none
   return { check: 'extra fields', verdict: found ? 'note' : 'ok', detail, facts: Object.fromEntries(fields) }
 }
 
