@@ -42,17 +42,12 @@ async function main(name: string) {
 
   say(`${profiled.title}: ${requests} requests in ${seconds.toFixed(1)} s. Open in a browser:`)
   for (const file of readdirSync(recorded)) {
-    const thread = threadOf(file)
+    const thread = Number(file.split('.')[4]) // CPU.<date>.<time>.<process>.<thread>.<number>.cpuprofile; 0 is the main one, the ledger has another
     const page = join(folder, `${name}${thread === 0 ? '' : `-thread-${thread}`}.html`)
     writeFileSync(page, pageOf(`${name}.cpuprofile`, readFileSync(join(recorded, file))))
     process.stdout.write(`${page}\n`)
   }
   return 0
-}
-
-/** The thread of a file that Node calls CPU.<date>.<time>.<process>.<thread>.<number>.cpuprofile; 0 is the main one, the ledger has another. */
-function threadOf(file: string) {
-  return Number(file.split('.')[4])
 }
 
 /** speedscope's own release with the profile in it, all in one page. */

@@ -115,10 +115,6 @@ function writeNginx({ port, upstream, folder }: Start) {
   return ['nginx', '-p', folder, '-c', join(folder, 'nginx.conf')]
 }
 
-function startNginx(options: Start) {
-  return start('target', writeNginx(options))
-}
-
 export const targets = {
   gateway: {
     title: 'this gateway',
@@ -136,7 +132,7 @@ export const targets = {
       if (missing) return `nginx's ${missing}`
       return globSync(cjson).length > 0 ? undefined : 'lua-cjson'
     },
-    start: startNginx,
+    start: options => start('target', writeNginx(options)),
   },
   express: { title: 'express + axios', start: startNode('express.ts') },
   'reply-from': { title: '@fastify/reply-from', start: startNode('reply-from.ts') },

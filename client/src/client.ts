@@ -96,12 +96,7 @@ function withKey(request: Request, key: string): Request {
     request.headers.set('authorization', `Bearer ${key}`)
     return request
   } catch {
-    // The error would show the key.
-    throw new GatewayProblem({
-      code: 'unusable-key',
-      title: 'The key has characters that no header can carry',
-      outcome: 'not_applied',
-      retry: 'no',
-    })
+    const title = 'The key has characters that no header can carry' // the error itself would show the key
+    throw new GatewayProblem({ code: 'unusable-key', title, outcome: 'not_applied', retry: 'no' })
   }
 }

@@ -27,10 +27,7 @@ export const canReadBack = ({ timezone, events, sent }: AccountConfig) =>
   sent !== 'ignore' && (timezone !== undefined || events !== undefined)
 
 /** What is written of an account, in the environment or in the file. */
-export type AccountParts = TransportParts & {
-  timezone?: string | undefined
-  rows?: AccountConfig['rows'] | undefined
-  sent?: AccountConfig['sent'] | undefined
+export type AccountParts = TransportParts & { [K in 'timezone' | 'rows' | 'sent']?: AccountConfig[K] | undefined } & {
   events?: { channels: readonly string[]; intervalMs?: number } | undefined
   connections: number
 }

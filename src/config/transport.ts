@@ -25,11 +25,7 @@ export type TransportConfig = {
 /** The same as it was written, with what else an account has to do with it. */
 export type TransportParts = {
   [K in 'user' | 'password' | 'url' | 'tokenUrl' | 'clientId' | 'clientSecret' | 'scope' | 'wsdl']?: string | undefined
-} & {
-  transport?: TransportName | undefined
-  grant?: TransportConfig['grant'] | undefined
-  jsonStyle?: TransportConfig['jsonStyle'] | undefined
-}
+} & { [K in 'transport' | 'grant' | 'jsonStyle']?: TransportConfig[K] | undefined }
 
 const ofJson = ['tokenUrl', 'clientId', 'clientSecret', 'scope', 'grant', 'jsonStyle'] as const
 

@@ -31,26 +31,16 @@ export function parametersOf(parameters: Parameter[], isConditional: boolean, sc
  */
 export function shareParameters(operations: { parameters?: (Parameter | { $ref: string })[] }[]) {
   const components: Record<string, Parameter> = {}
-  const byText = Map.groupBy(
-    operations.flatMap(({ parameters = [] }) => parameters as Parameter[]),
-    parameter => JSON.stringify(parameter),
-  )
-  const names = new Map<string, string>()
-  for (const [text, [parameter, second]] of byText) {
-    if (!parameter || !second) continue
+  const all = operations.flatMap(({ parameters = [] }) => parameters.map((made, at) => ({ parameters, at, parameter: made as Parameter })))
+  for (const [, [first, ...others]] of Map.groupBy(all, ({ parameter }) => JSON.stringify(parameter))) {
+    if (!first || others.length === 0) continue
+    const { parameter } = first
     const word = parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()).replaceAll('-', '')
     const base = `${parameter.in.replace(/^./, letter => letter.toUpperCase())}${word}`
     const name = base in components ? `${base}${Object.keys(components).filter(other => other.startsWith(base)).length + 1}` : base
     components[name] = parameter
-    names.set(text, name)
+    for (const { parameters, at } of [first, ...others]) parameters[at] = { $ref: `#/components/parameters/${name}` }
   }
-  for (const operation of operations) {
-    const { parameters = [] } = operation
-    operation.parameters = parameters.map(parameter => {
-      const name = names.get(JSON.stringify(parameter))
-      return name === undefined ? parameter : { $ref: `#/components/parameters/${name}` }
-    })
-    if (parameters.length === 0) delete operation.parameters
-  }
+  for (const operation of operations) if (operation.parameters?.length === 0) delete operation.parameters
   return components
 }
