@@ -115,7 +115,6 @@ async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFil
 async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFileForm, { route, media }: FilesOptions) {
   const { params, call, form } = request
   const { file, thumb, message, reference } = body
-  if (!file) throw invalidBody('/file', 'is missing')
   const base = media.baseFor(call.account.isLocal)
   const type = typeFor('/file', body.type, file.contentType)
   const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]

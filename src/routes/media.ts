@@ -6,7 +6,6 @@ import { fitsType, type MediaType, mediaTypes, typeOf } from '../media/content.t
 import type { Upload } from '../media/form.ts'
 import type { Media } from '../media/media.ts'
 import { urlOf } from '../media/url.ts'
-import { invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
 import { requireCaller } from './caller.ts'
@@ -109,7 +108,6 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
       const { body, form, call } = request
       const caller = requireCaller(request)
       const { type: wanted, file } = body as NewMedia // as the schema has it
-      if (!file) throw invalidBody('/file', 'is missing')
       const base = media.baseFor(call.account.isLocal)
       const type = typeFor('/file', wanted, file.contentType)
       const [row] = await media.keep(ownerOf(caller), [{ type, upload: file }], caller.token?.chat)
