@@ -257,10 +257,8 @@ function watch(parts: Parts, read: () => Config, pollMs?: number) {
   })
 }
 
-async function drain(
-  { config, lifecycle, app, admin, upstream, sends, readBack, queue, live, pollers, webhooks, store, tracing }: Parts,
-  stopWatching: () => void,
-) {
+async function drain(parts: Parts, stopWatching: () => void) {
+  const { config, lifecycle, app, admin, upstream, sends, readBack, queue, live, pollers, webhooks, store, tracing } = parts
   // The request that was accepted last has its whole budget: the delay gives way where DRAIN_MS has no room for both.
   const delayMs = Math.min(config.drainDelayMs, config.drainMs - config.timeoutMs - 1_000)
   // A request body that never ends holds the drain until `answered`. Closing needs time of its own, since the ledger syncs several times.

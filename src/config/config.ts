@@ -142,9 +142,7 @@ export function readConfig(environment: Environment): Config {
 }
 
 /** Reads the location and the limits of the ledger, and where files are: all that a command on it needs. */
-export function readStoreConfig(
-  environment: Environment,
-): Pick<Config, 'storeUrl' | 'keepHours' | 'storeMaxMb'> & { mediaPlace: MediaPlace } {
+export function readStoreConfig(environment: Environment) {
   const issues = new Map<string, string>()
   const report: Report = (path, message) => void issues.set(path, issues.get(path) ?? message)
   const { STORE_URL, SENDS_KEEP_HOURS, STORE_MAX_MB, MEDIA_STORE } = Variables.properties

@@ -12,10 +12,8 @@ export type WebhookConfig = Pick<WebhookRow, 'account' | 'types'> & {
 }
 
 /** The webhook of the environment, if there is one. */
-export function readSingleWebhook(
-  { WEBHOOK_URL: url, WEBHOOK_SECRET: secret }: Partial<Values>,
-  report: Report,
-): Record<string, WebhookConfig> {
+export function readSingleWebhook(values: Partial<Values>, report: Report): Record<string, WebhookConfig> {
+  const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = values
   if (url === undefined && secret === undefined) return {}
   if (url === undefined) report('WEBHOOK_URL', 'is not set, but WEBHOOK_SECRET is; set both or neither')
   if (secret === undefined) report('WEBHOOK_SECRET', 'is not set, but WEBHOOK_URL is; set both or neither')

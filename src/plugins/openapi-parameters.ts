@@ -8,14 +8,13 @@ const conditional: Parameter = {
   schema: { type: 'string' } as Schema,
 }
 
+const capitalized = (name: string) => name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase())
+
 /** The parameters of an operation as people read them: header names in their usual form, examples only where a value is needed. */
 export function parametersOf(parameters: Parameter[], isConditional: boolean, schemas: Record<string, Schema>): Parameter[] {
   const described = parameters.map(parameter => {
     const shared = schemas[parameter.schema.$ref?.split('/').at(-1) ?? ''] // a parameter says itself what its schema says
-    const name =
-      parameter.in === 'header'
-        ? parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()).replace(/Event-Id$/, 'Event-ID')
-        : parameter.name
+    const name = parameter.in === 'header' ? capitalized(parameter.name).replace(/Event-Id$/, 'Event-ID') : parameter.name
     const own = shared && { description: shared.description ?? '', ...(parameter.in === 'path' && { example: shared.examples?.[0] }) }
     if (parameter.in === 'path') return { ...parameter, ...own, name }
     const { example, ...rest } = parameter // Swagger UI would fill it in, and the second send would only replay the first
@@ -35,8 +34,7 @@ export function shareParameters(operations: { parameters?: (Parameter | { $ref: 
   for (const [, [first, ...others]] of Map.groupBy(all, ({ parameter }) => JSON.stringify(parameter))) {
     if (!first || others.length === 0) continue
     const { parameter } = first
-    const word = parameter.name.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()).replaceAll('-', '')
-    const base = `${parameter.in.replace(/^./, letter => letter.toUpperCase())}${word}`
+    const base = `${capitalized(parameter.in)}${capitalized(parameter.name).replaceAll('-', '')}`
     const name = base in components ? `${base}${Object.keys(components).filter(other => other.startsWith(base)).length + 1}` : base
     components[name] = parameter
     for (const { parameters, at } of [first, ...others]) parameters[at] = { $ref: `#/components/parameters/${name}` }

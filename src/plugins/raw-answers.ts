@@ -47,9 +47,8 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
     connectionOf(socket).unreadable = true
     socket.on('error', () => socket.destroy()) // Node no longer looks after the socket
     const allow = app.allowedMethods(request.url ?? '') ?? 'GET, HEAD, POST'
-    setImmediate(() =>
-      afterOpenRequests(socket, () => answer(socket, new Problem('method-not-allowed', { headers: { allow } }), requestIdOf(request))),
-    )
+    const refusal = new Problem('method-not-allowed', { headers: { allow } })
+    setImmediate(() => afterOpenRequests(socket, () => answer(socket, refusal, requestIdOf(request))))
   }
 
   function answer(socket: Socket, refusal: Problem, requestId: string) {

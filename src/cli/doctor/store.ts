@@ -44,11 +44,8 @@ export async function checkStore(config: Config): Promise<Check[]> {
   if (opened instanceof Error) throw opened
   const store = opened as Store & { media: MediaLedger } // openStore rejects with errors only
   try {
-    const checks = [
-      ...server.checks,
-      ...(await exercise(store, storeMaxMb, advice)),
-      ...(await checkMedia(config, store.media).catch(notTried)),
-    ]
+    const exercised = await exercise(store, storeMaxMb, advice)
+    const checks = [...server.checks, ...exercised, ...(await checkMedia(config, store.media).catch(notTried))]
     return fault === 'limit' ? [broken(advice, 'size', fault), ...checks] : checks
   } finally {
     await store.close()
@@ -119,13 +116,9 @@ function notTried(error: unknown): Check[] {
   return [{ section: 'media', check: 'probe file', verdict: 'skipped', detail: 'not fetched: the ledger does not work' }]
 }
 
-async function attempt<T>(
-  advice: Advice,
-  check: string,
-  withinMs: number,
-  verb: Promise<T>,
-  describe: (ms: number, value: T) => Partial<Check>,
-): Promise<Check> {
+type Describe<T> = (ms: number, value: T) => Partial<Check>
+
+async function attempt<T>(advice: Advice, check: string, withinMs: number, verb: Promise<T>, describe: Describe<T>): Promise<Check> {
   const startedAt = performance.now()
   try {
     const value = await within(withinMs, verb)
