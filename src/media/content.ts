@@ -68,11 +68,8 @@ const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}"*/:<>?\\|]/gu
 
 /** A name without paths, control characters, marks that turn the direction of text, and what file systems refuse. */
 export function cleanName(given: string | undefined): string {
-  const last =
-    given
-      ?.replace(/%22|%0[AD]/gi, '')
-      .split(/[/\\]/)
-      .at(-1) ?? '' // as browsers write quotes and line breaks
+  const name = given?.replace(/%22|%0[AD]/gi, '') ?? '' // as browsers write quotes and line breaks
+  const last = name.split(/[/\\]/).at(-1) ?? ''
   const clean = last.toWellFormed().normalize('NFC').replace(unsafe, '').replace(/\s+/g, ' ').trim().replace(/^\.+/, '')
   const [, stem = '', extension = ''] = /^(.*?)(\.[^.]{1,16})?$/su.exec(clean) ?? []
   return [...stem].slice(0, 80).join('') + extension || 'file'

@@ -33,6 +33,7 @@ export async function readForm(source: Readable, headers: IncomingHttpHeaders, o
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => {}) // it may fail after all has been read
   const parts: Promise<void>[] = []
+  const seen = new Set<string>()
   const streams = new Set<BusboyFileStream>()
   const ended = new Promise<void>(resolve => parser.on('finish', resolve))
   const stop = watch(source, options, fail)
@@ -41,7 +42,7 @@ export async function readForm(source: Readable, headers: IncomingHttpHeaders, o
     streams.add(stream)
     stream.on('error', fail)
     stream.on('limit', () => fail(tooLarge(name ?? '', options.maxBytes)))
-    const part = readPart({ name, fileName, encoding }, stream, form, options)
+    const part = readPart({ name, fileName, encoding, seen }, stream, form, options)
     parts.push(part)
     part.catch(fail)
   })
@@ -84,16 +85,16 @@ function openParser(headers: IncomingHttpHeaders, options: FormOptions) {
 /** All parts, also those that the parser skips without a word since their header does not say what they are: a message would be lost. */
 const partsSeen = (parser: object) => (parser as { _parser: { _nparts: number } })._parser._nparts // it has no event for them
 
-type Part = { name: string | undefined; fileName: string | undefined; encoding: string }
+type Part = { name: string | undefined; fileName: string | undefined; encoding: string; seen: Set<string> }
 
-async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileStream, form: Form, options: FormOptions) {
+async function readPart({ name, fileName, encoding, seen }: Part, stream: BusboyFileStream, form: Form, options: FormOptions) {
   const { fields, files, store } = options
   if (name === undefined) throw invalidBody('', `has a part without a name; the known parts are ${[...fields, ...files].join(', ')}`)
   const pointer = `/${escaped(name.slice(0, 40))}`
   const isFile = files.includes(name)
   if (!isFile && !fields.includes(name)) throw invalidBody(pointer, `is not known; the known parts are ${[...fields, ...files].join(', ')}`)
-  if (seen.get(form)?.has(name)) throw invalidBody(pointer, 'occurs twice')
-  seen.set(form, (seen.get(form) ?? new Set()).add(name))
+  if (seen.has(name)) throw invalidBody(pointer, 'occurs twice')
+  seen.add(name)
   if (!/^(7bit|8bit|binary)$/i.test(encoding)) throw invalidBody(pointer, 'has a Content-Transfer-Encoding; send its bytes as they are')
   if (!isFile) {
     if (fileName !== undefined) throw invalidBody(pointer, 'is a file; expected a text')
@@ -116,8 +117,6 @@ async function readPart({ name, fileName, encoding }: Part, stream: BusboyFileSt
   if (bytes === 0) throw invalidBody(pointer, 'is empty')
   upload.contentType = await contentTypeOf({ ...draft, bytes, isText })
 }
-
-const seen = new WeakMap<Form, Set<string>>()
 
 async function readText(pointer: string, stream: Readable): Promise<string> {
   const chunks: Buffer[] = []

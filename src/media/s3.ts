@@ -93,15 +93,10 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
   }
 }
 
-/** Writes an upload to a file without a name; `discard` deletes the file, and may be called again. */
+/** Writes an upload to a file without a name; `discard` deletes the file, and may be called again, as `close` may. */
 async function spool(source: Readable) {
   const handle = await safely(openNameless())
-  let isOpen = true
-  const discard = async () => {
-    if (!isOpen) return
-    isOpen = false
-    await handle.close().catch(() => {})
-  }
+  const discard = () => handle.close().catch(() => {})
   let size = 0
   try {
     await pipeline(source, async chunks => {
