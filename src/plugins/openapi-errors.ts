@@ -7,12 +7,10 @@ import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 export type DocumentedRoute = FastifyContextConfig & { method: string; url: string; scope: string }
 
 /** What a problem looks like depends on what was asked: a read, `unread`, or a send, whose examples all have a key. */
-export type Kind = 'public' | 'read' | 'unread' | 'send'
+export type Kind = 'read' | 'unread' | 'send'
 
-export function kindOf({ scope, operation }: DocumentedRoute): Kind {
-  if (scope === 'public') return 'public'
-  return operation?.kind === 'send' ? 'send' : operation?.safe === false ? 'unread' : 'read'
-}
+export const kindOf = ({ operation }: DocumentedRoute): Kind =>
+  operation?.kind === 'send' ? 'send' : operation?.safe === false ? 'unread' : 'read'
 
 /** What any request can get, and no operation lists: the response `default` says it. */
 export const undeclared = ['request-timeout', 'uri-too-long', 'expectation-failed', 'headers-too-large', 'internal-error'] as const

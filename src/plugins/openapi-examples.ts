@@ -16,7 +16,7 @@ const unknownParameter = invalidParameter('query', 'limt', 'is not known; this o
 
 /** The body of an error as the gateway sends it to such a request. */
 export function exampleOf(code: ProblemCode, kind: Kind, base: string) {
-  if (code === 'invalid-request' && kind !== 'public') {
+  if (code === 'invalid-request') {
     const invalid = kind === 'send' ? invalidParameter('header', 'idempotency-key', 'occurs 2 times; send it once') : unknownParameter
     return problemBody(invalid, { base, ...ids })
   }

@@ -549,13 +549,7 @@ describe('An example of a problem', () => {
   })
 
   plain.for(operations)('is of the kind of %s', ([name, { responses }]) => {
-    const kind = name.startsWith('POST /chats')
-      ? 'send'
-      : name.endsWith('/unread')
-        ? 'unread'
-        : keyed.some(([other]) => other === name)
-          ? 'read'
-          : 'public'
+    const kind = name.startsWith('POST /chats') ? 'send' : name.endsWith('/unread') ? 'unread' : 'read'
 
     for (const { content } of Object.values(responses)) {
       const [example] = examplesOf(content?.['application/problem+json'] ?? ({} as Media)) as { code: ProblemCode }[]
