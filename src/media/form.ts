@@ -1,11 +1,12 @@
-import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import { type Readable, Transform } from 'node:stream'
+import { PassThrough, type Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import { Busboy, type BusboyFileStream } from '@fastify/busboy'
 import { escaped, invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
-import { asProblem, type Draft, type MediaBytes } from './bytes.ts'
+import { asProblem, type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
 import { contentTypeOf } from './content.ts'
+import { createMeter } from './meter.ts'
 
 /** A file that has arrived, and what it is. */
 export type Upload = Draft & { bytes: number; sha256: string; contentType: string; name: string | undefined; isKept: boolean }
@@ -17,11 +18,13 @@ export type Form = { fields: Record<string, string>; files: Record<string, Uploa
 export type FormParts = { fields: readonly string[]; files: readonly string[] }
 
 type FormOptions = FormParts & {
-  store: MediaBytes
+  store: Pick<MediaBytes, 'draft'>
   maxBytes: number
   /** How long it may take in all, and how long no byte may come. */
   totalMs: number
   stallMs: number
+  /** A send with this form may have been made before: then its files need no store, only their digests. */
+  mayRepeat?: boolean
 }
 
 const maxTextBytes = 65_536
@@ -106,9 +109,16 @@ async function readPart({ name, fileName, encoding, seen }: Part, stream: Busboy
     return // Swagger UI sends an empty text where no file was chosen
   }
   const meter = createMeter()
-  meter.on('error', () => {}) // an upload may be cut before the store listens; an error without a listener would end the process
-  stream.on('error', error => meter.destroy(error))
-  const draft = await store.draft(stream.pipe(meter))
+  stream.on('data', meter.count)
+  const source = stream.pipe(new PassThrough())
+  source.on('error', () => {}) // an upload may be cut before the store listens; an error without a listener would end the process
+  stream.on('error', error => source.destroy(error))
+  const draft = await store.draft(source).catch(async error => {
+    if (!options.mayRepeat || !(error instanceof MediaStoreError)) throw error
+    stream.unpipe(source)
+    await finished(stream.resume())
+    return meter.lostDraft(error)
+  })
   const { bytes, sha256, isText } = meter.result()
   const upload = { ...draft, bytes, sha256, contentType: '', name: fileName, isKept: false }
   if (bytes === 0 && fileName === '') return draft.discard() // a browser sends this where no file was chosen
@@ -131,33 +141,6 @@ async function readText(pointer: string, stream: Readable): Promise<string> {
   } catch {
     throw invalidBody(pointer, 'is not UTF-8; encode it as UTF-8')
   }
-}
-
-/** Counts and hashes what passes, and knows whether it is text. */
-function createMeter() {
-  const sha256 = createHash('sha256')
-  const decoder = new TextDecoder('utf-8', { fatal: true })
-  let [bytes, isText] = [0, true]
-  const decode = (chunk?: Buffer) => {
-    try {
-      if (isText) decoder.decode(chunk, { stream: chunk !== undefined })
-    } catch {
-      isText = false
-    }
-  }
-  const meter = new Transform({
-    transform(chunk: Buffer, _, done) {
-      bytes += chunk.length
-      sha256.update(chunk)
-      decode(chunk)
-      done(null, chunk)
-    },
-    flush(done) {
-      decode()
-      done()
-    },
-  })
-  return Object.assign(meter, { result: () => ({ bytes, sha256: sha256.digest('hex'), isText }) })
 }
 
 /** Ends an upload that takes too long, or of which nothing comes any more. */

@@ -13,7 +13,7 @@ import { known } from './known.ts'
 import type { MediaPlace } from './place.ts'
 import { reportingFailures, resultOf } from './reporting.ts'
 import { createSweeper } from './sweeper.ts'
-import { checkLength, createUploadSlots } from './upload-limits.ts'
+import { checkLength, createUploadSlots, isKeyed } from './upload-limits.ts'
 import { tokenIn } from './url.ts'
 
 type MediaOptions = { place: MediaPlace; maxBytes: number; maxTotalBytes: number; keepMs: number; url?: URL } & {
@@ -78,10 +78,9 @@ export class Media {
     try {
       await checkLength(headers, parts.files.length, this.#options)
       const { readForm } = await import('./form.ts')
-      const store = await this.#open().catch(error => {
-        throw asProblem(error)
-      })
-      const form = await readForm(source, headers, { store, ...parts, maxBytes, totalMs, stallMs })
+      const store = { draft: async (file: Readable) => (await this.#open()).draft(file) }
+      const limits = { maxBytes, totalMs, stallMs, mayRepeat: isKeyed(headers) }
+      const form = await readForm(source, headers, { store, ...parts, ...limits })
       return { ...form, discard: () => form.discard().finally(leave) }
     } catch (error) {
       leave()

@@ -10,9 +10,12 @@ const formBytes = 131_072
 
 type Limits = { maxBytes: number; maxTotalBytes: number; ledger: MediaLedger }
 
+/** Whether a form may be a repetition, which gets its result although the store is full or away. */
+export const isKeyed = (headers: IncomingHttpHeaders) => headers['idempotency-key'] !== undefined
+
 /**
  * Checks the `Content-Length` of a form with up to `files` files: first against the limit per file, then against the room in the store.
- * If one file may exceed its limit, the form is read before the room counts: its error is then 413. Throws `payload-too-large` and `media-full`.
+ * If one file may exceed its limit, the form is read before the room counts: its error is then 413. A form that may be a repetition is read, too. Throws `payload-too-large` and `media-full`.
  */
 export async function checkLength(headers: IncomingHttpHeaders, files: number, { maxBytes, maxTotalBytes, ledger }: Limits) {
   const announced = Number(headers['content-length'] ?? 0)
@@ -20,6 +23,7 @@ export async function checkLength(headers: IncomingHttpHeaders, files: number, {
     const [length, limit] = [announced, maxBytes].map(bytes => bytes.toLocaleString('en'))
     throw new Problem('payload-too-large', { detail: `The form has ${length} bytes; a file may have ${limit} (MEDIA_MAX_BYTES).` })
   }
+  if (isKeyed(headers)) return
   const { bytes } = await known(ledger.usage())
   if (announced <= maxBytes && bytes + announced - formBytes > maxTotalBytes) throw new Problem('media-full')
 }

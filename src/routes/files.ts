@@ -119,15 +119,20 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
   const type = typeFor('/file', body.type, file.contentType)
   const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]
   const id = newSendId()
-  const [main, small] = await media.keep(ownerOf(requireCaller(request)), uploads, { ...params, sendId: id })
+  let refusal: Problem | undefined
+  const rows = await media.keep(ownerOf(requireCaller(request)), uploads, { ...params, sendId: id }).catch((error): MediaRow[] => {
+    if (!(error instanceof Problem)) throw error
+    refusal = error // a repetition needs no file
+    return []
+  })
   await form?.discard()
-  const rows = [main, small].filter(row => row !== undefined)
+  const [main, small] = rows
   let isNeeded = false
   try {
     const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
     const sent = { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }
-    const attempt = call.account.prepareSend(sendFile, sent, call)
-    const prepared = { id, attempt, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
+    const attempt = refusal ? refused(refusal) : call.account.prepareSend(sendFile, sent, call)
+    const prepared = { id, attempt, refusal, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
     // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
     const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }
     const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, prepared, route)

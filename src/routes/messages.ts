@@ -81,8 +81,7 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
       schema: {
         operationId: 'listMessages',
         summary: 'The messages of a conversation',
-        description:
-          'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`.',
+        description: 'Lists what you and the other side wrote, in the order of Afilnet. Poll it with `If-None-Match`.',
         tags: ['Chats'],
         params: ChatParams,
         querystring: PageQuery,

@@ -49,7 +49,11 @@ describe.skipIf(!probe.isMounted)('A full disk (needs the right to mount)', () =
     await expect.poll(() => readdirSync(disk.folder)).toEqual([first.json.id])
     expect(sandbox.calls).toEqual([])
     expect((await gateway.request(`/media/${first.json.id}`, { method: 'DELETE' })).status).toBe(204)
-    expect((await postForm(gateway, files, [['file', Buffer.concat([samples.png, randomBytes(600_000)])]])).status).toBe(201)
+    const photo = Buffer.concat([samples.png, randomBytes(600_000)])
+    const post = () => postForm(gateway, files, [['file', photo]], { 'idempotency-key': 'file-1' })
+    const sent = await post()
+    const again = await post() // the disk has no room for it twice
+    expect([sent, again].map(({ status, json }) => [status, json.id])).toEqual(Array(2).fill([201, sent.json.id]))
     expect(await gateway.get('/health/ready')).toMatchObject({ json: { store: 'ok' } })
   })
 })

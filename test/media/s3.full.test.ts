@@ -119,10 +119,13 @@ describe('A media store in S3', () => {
     bucket.state.isAway = true
     const away = await postForm(gateway, files, [['file', samples.png]])
     bucket.state.isAway = false
-    const back = await postForm(gateway, files, [['file', samples.png]])
+    const back = await postForm(gateway, files, [['file', samples.png]], { 'idempotency-key': 'file-1' })
+    bucket.state.isAway = true
+    const again = await postForm(gateway, files, [['file', samples.png]], { 'idempotency-key': 'file-1' })
 
     expect(away).toMatchObject({ status: 503, json: { code: 'store-unavailable', outcome: 'not_applied', retry: 'yes' } })
     expect(back.status).toBe(201)
+    expect(again).toMatchObject({ status: 201, json: { id: back.json.id } })
     expect(sandbox.sent).toHaveLength(1)
     expect(JSON.stringify(gateway.log)).not.toMatch(/S3RVER|AWS4|127\.0\.0\.1/)
   })

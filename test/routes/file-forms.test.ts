@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect } from 'vitest'
 import { canaries, mediaFolder, type StartOptions, sharedTest, type TestGateway, test } from '../gateway.ts'
-import { fetched, namesIn, postForm, samples } from '../media/forms.ts'
+import { fetched, late, namesIn, postForm, samples } from '../media/forms.ts'
 
 const files = '/chats/whatsapp/100/34600000000/files'
 const run = promisify(execFile)
@@ -189,6 +189,30 @@ describe('POST …/files as a form', () => {
     expect(sandbox.sent).toHaveLength(1)
     await expect.poll(() => namesIn(folder)).toHaveLength(1)
     expect((await fetched(String(sandbox.sent[0]?.fileurl))).bytes).toEqual(samples.png)
+  })
+
+  test.for([
+    ['full', 507],
+    ['away', 503],
+  ] as const)('replays while the media store is %s, and sends nothing new', async ([state, status], { start, sandbox }) => {
+    const { gateway, folder } = await withFolder(start, { MEDIA_MAX_MB: '1' })
+    const post = (key: string, file: Uint8Array) => postForm(gateway, files, [['file', file]], { 'idempotency-key': key })
+    const photo = Buffer.concat([samples.png, randomBytes(200_000)])
+    const first = await post('file-4', photo)
+    if (state === 'full') {
+      expect((await postForm(gateway, '/media', [['file', randomBytes(1_048_576 - photo.length)]])).status).toBe(201)
+    } else {
+      rmSync(folder, { recursive: true })
+      writeFileSync(folder, 'no folder')
+    }
+    const [again, other, next] = [await post('file-4', photo), await post('file-4', samples.gif), await post('file-5', photo)]
+
+    expect([first.status, again.status, other.status, next.status]).toEqual([201, 201, 422, status])
+    expect(again.headers.get('idempotency-replayed')).toBe('true')
+    expect([again.json.id, other.json.code]).toEqual([first.json.id, 'idempotency-key-reused'])
+    // What lies behind the beginning of a file that was not stored could make it another type.
+    expect((await post('file-4', late.tiff)).status).toBe(state === 'full' ? 422 : status)
+    expect(sandbox.sent).toHaveLength(1)
   })
 
   test('that repeats a send whose outcome is unknown keeps the first file only', async ({ start, sandbox }) => {
