@@ -9,7 +9,7 @@ const time = (description: string, example: string) =>
 /** What the bodies of both POST routes have for the queue. */
 export const queueFields = {
   sendAt: time('When to send it (RFC 3339), at most 30 days ahead', '2026-01-31T09:30:00Z'),
-  expiresAt: time('After this it is not attempted any more; default: an hour after `sendAt` or now', '2026-01-31T10:30:00Z'),
+  expiresAt: time('After this it is not attempted; at most 31 days ahead; default: an hour after `sendAt` or now', '2026-01-31T10:30:00Z'),
 }
 
 /** The header that asks for the queue. */
@@ -23,6 +23,7 @@ export type Seal = ((sendId: string, text: string) => string) | undefined
 type Queueable = { headers: { prefer?: string }; body: { sendAt?: string; expiresAt?: string } }
 
 const maxAheadMs = 30 * 86_400_000
+const maxWaitMs = 31 * 86_400_000 // the latest one has a day for its attempts
 const usualMs = 3_600_000
 
 /** Whether and until when a send waits. Throws `invalid-request` and `queue-not-enabled`. */
@@ -38,6 +39,7 @@ export function queueOf({ headers, body }: Queueable, params: object, seal: Seal
   const dueAt = sendAt === undefined ? now : instantOf('/sendAt', sendAt)
   const until = expiresAt === undefined ? Math.max(dueAt, now) + usualMs : instantOf('/expiresAt', expiresAt)
   if (dueAt > now + maxAheadMs) throw invalidBody('/sendAt', 'is more than 30 days ahead')
+  if (until > now + maxWaitMs) throw invalidBody('/expiresAt', 'is more than 31 days ahead')
   if (sendAt !== undefined && until < dueAt) throw invalidBody('/expiresAt', 'is before `sendAt`')
   if (!seal) throw new Problem('queue-not-enabled')
   return { dueAt: Math.max(dueAt, now), expiresAt: until, seal: (id: string) => seal(id, JSON.stringify(params)) }

@@ -86,7 +86,7 @@ describe('sendAt', () => {
     expect(await say(gateway, keyed)).toMatchObject({ status: 422, json: { code: 'idempotency-key-reused' } })
   })
 
-  test('is 400 unless it is a time of the next 30 days and before expiresAt, which only a send that waits has', async ({
+  test('is 400 unless it is a time of the next 30 days and before expiresAt, which only a send that waits has, for 31 days', async ({
     start,
     sandbox,
   }) => {
@@ -104,6 +104,7 @@ describe('sendAt', () => {
       ['/sendAt', { sendAt: null }],
       ['/expiresAt', { sendAt: ahead(60_000), expiresAt: ahead(30_000) }],
       ['/expiresAt', { expiresAt: ahead(30_000) }],
+      ['/expiresAt', { sendAt: ahead(60_000), expiresAt: ahead(31 * 86_400_000 + 60_000) }],
     ]
     for (const [pointer, more] of wrong)
       expect(await say(gateway, keyed, { ...hello, ...more }), JSON.stringify(more)).toMatchObject({
