@@ -52,8 +52,8 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
   function closeSlowConnections() {
     const latest = performance.now() - readerTimeoutMs
     const isLate = ({ sentAt }: FastifyReply) => sentAt !== undefined && sentAt < latest
-    // An answer may have to wait for those before it: while these leave, the caller reads.
-    for (const { socket, open, idleSince } of connections.all) if (idleSince < latest && open.some(isLate)) socket.destroy()
+    // Only the first answer can leave; those after it may have to wait for a large file, for Afilnet or for the end of a stream.
+    for (const { socket, open, idleSince } of connections.all) if (open[0] && idleSince < latest && isLate(open[0])) socket.destroy()
   }
 
   return { complete, release, closeSlowConnections }

@@ -159,6 +159,21 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 200, 401])
   })
 
+  test('are answered at the end of a stream, however long it takes', async ({ start, sandbox }) => {
+    const gateway = await start({ env: watching, alone: true, timeouts: { readerMs: 100, checkEveryMs: 20 } })
+    const socket = gateway.open()
+    let text = ''
+    socket.setEncoding('utf8').on('data', chunk => {
+      text += chunk
+    })
+    socket.write(stream + ask('GET /me', ''))
+    await expect.poll(() => text).toContain('retry: 3000')
+    await gateway.get('/events?wait=1')
+    await reload(gateway, sandbox, { channels: 'telegram/8' })
+
+    await expect.poll(() => text).toMatch(/HTTP\/1.1 200 [\s\S]+HTTP\/1.1 200 [\s\S]+"caller":"default"/)
+  })
+
   test('send nothing with a key that was disabled while they waited', async ({ start, sandbox }) => {
     const gateway = await start({ env: watching, alone: true })
     const socket = gateway.open()
