@@ -118,6 +118,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     frameworkErrors: (error, request, reply) => {
       // No route matches a URL that cannot be decoded, so no hook runs.
       beginRequest(request, reply, steps.onClose)
+      if (slowReaders.admit(request, reply)) return
       setCommonHeaders(request, reply)
       if (cors.onRequest.length > 0) reply.raw.setHeader('vary', 'Origin')
       if (cors.onRequest.some(check => check(request, reply))) return
@@ -145,6 +146,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   const steps: RequestSteps = {
     onRequest: [
+      slowReaders.admit,
       setCommonHeaders,
       ...cors.onRequest,
       draining.refuse,

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { Problem } from '../problem/problem.ts'
-import type { CallerConnections } from './connections.ts'
-import type { Cleanup, Completion } from './request-steps.ts'
+import { type CallerConnections, connectionOf } from './connections.ts'
+import type { Check, Cleanup, Completion } from './request-steps.ts'
 
 type SlowReaderOptions = { connections: CallerConnections; readerTimeoutMs: number; maxWaitingBytes: number }
 
@@ -11,11 +11,16 @@ declare module 'fastify' {
     sentAt?: number
     /** Bytes of the answer, until the caller has taken all of them. */
     waitingBytes?: number
+    /** Other answers of its connection were due before it. */
+    isBehind?: boolean
   }
 }
 
 /** Smaller answers are never refused for want of room. */
 const alwaysSentBytes = 65_536
+
+/** So many requests may stand behind others on all connections together: each takes about 10 kB, and thousands come in one packet. */
+const maxBehind = 8_192
 
 /**
  * Bounds how much memory answers may take while their callers read them, and closes the connections of callers that do not read.
@@ -25,6 +30,18 @@ const alwaysSentBytes = 65_536
 export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingBytes }: SlowReaderOptions) {
   const withoutKey = { bytes: 0 }
   let waitingBytes = 0
+  let behind = 0
+
+  /** Node stops reading from a caller that does not read, but what has come by then is one request after the other. */
+  const admit: Check = (request, reply) => {
+    const { socket, open } = connectionOf(request.raw.socket)
+    if (open.length === 1) return undefined
+    reply.isBehind = true
+    behind++
+    if (open.length <= maxBehind - behind) return undefined
+    socket.destroy()
+    return reply
+  }
 
   const complete: Completion = (request, reply, payload) => {
     // A stream counts as nothing: it is never whole in memory, or it shares its bytes, as the files of the docs page do.
@@ -42,7 +59,8 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
     return payload
   }
 
-  const release: Cleanup = ({ caller }, { waitingBytes: bytes = 0 }) => {
+  const release: Cleanup = ({ caller }, { waitingBytes: bytes = 0, isBehind }) => {
+    if (isBehind) behind--
     const holder = caller?.waiting ?? withoutKey
     holder.bytes -= bytes
     waitingBytes -= bytes
@@ -56,5 +74,5 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
     for (const { socket, open, idleSince } of connections.all) if (open[0] && idleSince < latest && isLate(open[0])) socket.destroy()
   }
 
-  return { complete, release, closeSlowConnections }
+  return { admit, complete, release, closeSlowConnections }
 }

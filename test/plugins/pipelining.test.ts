@@ -126,6 +126,17 @@ describe('Requests that a caller writes one behind the other', () => {
     await expect.poll(() => inFlight(gateway)).toBe(0)
   })
 
+  test('are cut where their answers pile up unread, while others are answered', async ({ start }) => {
+    const gateway = await start({ alone: true, timeouts: { readerMs: 3_600_000 } })
+    const requests = 'GET /problems HTTP/1.1\r\nHost:a\r\n\r\n'.repeat(5_000) // more answers than the kernel keeps for a connection
+    for (let i = 0; i < 8; i++) gateway.open().pause().write(requests)
+    await gateway.logged(({ aborted }) => aborted === true)
+    const answers = readAnswers(await gateway.raw(ask('GET /me', '').repeat(64) + end))
+
+    expect(answers.map(({ status }) => status)).toEqual([...Array(64).fill(200), 401])
+    expect(await inFlight(gateway)).toBeLessThanOrEqual(8_192)
+  })
+
   test('keep no more files than may arrive at one time', async ({ start, folder, sandbox }) => {
     const gateway = await start({ env: { ...watching, MEDIA_STORE: `file:${folder}` }, alone: true })
     const socket = gateway.open().setEncoding('utf8')
