@@ -23,7 +23,7 @@ export function acceptForms(app: FastifyInstance, media: Media, parts: FormParts
     request.isUpload = true
     // Node does not tell a request that has been answered, since its bytes were not HTTP, of the end of its connection.
     const onClose = () => payload.destroy()
-    payload.socket.once('close', onClose)
+    payload.socket.setMaxListeners(0).once('close', onClose) // small forms may come many at a time
     const form = await media
       .readForm(payload, headers, call.caller, parts)
       .catch(error => {

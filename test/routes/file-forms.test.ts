@@ -261,6 +261,20 @@ describe('an upload that is cut', () => {
     },
   )
 
+  test('is told of the end of its connection without a warning, however many come at once', async ({ start, onTestFinished }) => {
+    const gateway = await start()
+    const warnings: string[] = []
+    const note = ({ message }: Error) => void warnings.push(message)
+    process.on('warning', note)
+    onTestFinished(() => void process.off('warning', note))
+    const form = Buffer.concat([Buffer.from(part), samples.png, Buffer.from(`\r\n--${boundary}--\r\n`)])
+    const upload = (extra: string) => Buffer.concat([Buffer.from(request(form.length).replace('connection: close\r\n', extra)), form])
+    const answers = await gateway.raw(Buffer.concat([...Array.from({ length: 12 }, () => upload('')), upload('connection: close\r\n')]))
+
+    expect(answers.split('HTTP/1.1 201 ')).toHaveLength(14)
+    expect(warnings).toEqual([])
+  })
+
   test('and whose length says so is refused', async ({ start, sandbox }) => {
     const { gateway, folder } = await withFolder(start)
     const short = await gateway.raw(Buffer.concat([Buffer.from(request(body.length - 20)), body.subarray(0, -20)]))
