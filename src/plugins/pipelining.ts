@@ -4,6 +4,13 @@ import { Problem } from '../problem/problem.ts'
 import { connectionOf } from './connections.ts'
 import { type Check, runChecks } from './request-steps.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** A read whose answer takes too much to be made before it can leave. */
+    inTurn?: true
+  }
+}
+
 /** So many answers may be due on a connection before one that waits for them. Each waiting request holds its body in memory. */
 const maxBefore = 64
 
@@ -11,7 +18,8 @@ const maxBefore = 64
 const maxWaiting = 1_024
 
 /**
- * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side.
+ * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side. So
+ * does a download, which would hold an open file and a piece of it in memory.
  *
  * It is dropped if one of them closes the connection, since its own answer could not leave. `recheck` runs again after a wait: meanwhile the
  * key may have been disabled.
@@ -20,7 +28,7 @@ export const pipelining = fp<{ recheck: readonly Check[] }>(async function pipel
   const waitForTurn = inTurn(recheck)
   app.addHook('onRoute', route => {
     const isRead = [route.method].flat().every(method => method === 'GET' || method === 'HEAD')
-    if (isRead && route.config?.operation?.safe !== false) return
+    if (isRead && route.config?.operation?.safe !== false && !route.config?.inTurn) return
     route.preHandler = [waitForTurn, ...[route.preHandler ?? []].flat()]
   })
 })

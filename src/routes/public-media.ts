@@ -15,7 +15,7 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
   app.get(
     '/media/:token/:name',
     {
-      config: { scope: 'public' },
+      config: { scope: 'public', inTurn: true },
       schema: {
         hide: true, // for Afilnet and browsers, who have the URL
         params: Type.Object({

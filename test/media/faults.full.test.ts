@@ -77,15 +77,35 @@ describe.skipIf(process.platform !== 'linux')('Readers that leave before the fir
     await expect.poll(() => left().length).toBeGreaterThan(120)
     for (let i = 0; i < 20; i++) expect((await fetched(json.url)).status).toBe(200) // by now the gateway has opened the file for those as well
 
-    const folder = `/proc/${gateway.pid}/fd`
-    const open = () =>
-      readdirSync(folder).filter(fd => {
-        const file = join(folder, fd)
-        return statSync(file, { throwIfNoEntry: false })?.isFile() && readlinkSync(file).endsWith(json.id)
-      })
-    await expect.poll(open, { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => openFiles(gateway.pid, json.id), { timeout: 10_000 }).toEqual([])
     // Those that the garbage collector had to close.
     expect(gateway.log.filter(({ msg }) => msg === 'warning from Node')).toEqual([])
+  })
+})
+
+/** Where a process has this file open. */
+function openFiles(pid: number | undefined, id: string) {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).filter(fd => {
+    const file = join(folder, fd)
+    return statSync(file, { throwIfNoEntry: false })?.isFile() && readlinkSync(file).endsWith(id)
+  })
+}
+
+describe.skipIf(process.platform !== 'linux')('A reader that asks for many files at once and takes none (needs Linux)', () => {
+  test('keeps one of them open', async ({ start }) => {
+    const gateway = await start()
+    const { json } = await postForm(gateway, '/media', [['file', randomBytes(8_000_000)]]) // more than the kernel keeps
+    const inFlight = async () => /^gateway_requests_in_flight (\d+)$/m.exec(await (await fetch(`${gateway.adminUrl}/metrics`)).text())?.[1]
+    gateway
+      .open()
+      .pause()
+      .write(`GET ${new URL(json.url).pathname} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(50))
+    await expect.poll(inFlight).toBe('50')
+    await expect.poll(() => openFiles(process.pid, json.id)).toHaveLength(1)
+    expect((await fetched(json.url)).bytes).toHaveLength(8_000_000) // by then, others would be open as well
+
+    expect(openFiles(process.pid, json.id)).toHaveLength(1)
   })
 })
 
