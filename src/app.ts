@@ -179,7 +179,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(requestSteps, steps)
   await app.register(streams, { leaveDrain: draining.release, onSend: steps.onSend })
   await app.register(jsonBody)
-  await app.register(pipelining, { recheck: [authenticate, authorize] })
+  await app.register(pipelining, { recheck: [authenticate, authorize], formMs: timeouts.uploadMs })
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })

@@ -8,9 +8,9 @@ import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 
 /**
  * An older draft is dead, even if a process has its number: in a container the next process has the number of the last one. An upload ends
- * after five minutes at most, in which a file may wait for the rest of its form.
+ * after five minutes at most, in which a file may wait for the rest of its form, and for five more it may wait for its turn.
  */
-const deadMs = 600_000
+const deadMs = 900_000
 
 /** A file id, as the ledger makes it. */
 const isId = (name: string) => /^[0-9a-f-]{36}$/.test(name)

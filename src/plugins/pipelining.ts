@@ -17,6 +17,12 @@ const maxBefore = 64
 /** So many requests may wait on all connections together, which is 64 MiB of bodies. */
 const maxWaiting = 1_024
 
+type PipeliningOptions = {
+  recheck: readonly Check[]
+  /** How long files that have arrived may wait: few forms may be on their way at one time, and a stream of events has no end. */
+  formMs: number
+}
+
 /**
  * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side. So
  * does a download, which would hold an open file and a piece of it in memory.
@@ -24,8 +30,8 @@ const maxWaiting = 1_024
  * It is dropped if one of them closes the connection, since its own answer could not leave. `recheck` runs again after a wait: meanwhile the
  * key may have been disabled.
  */
-export const pipelining = fp<{ recheck: readonly Check[] }>(async function pipelining(app, { recheck }) {
-  const waitForTurn = inTurn(recheck)
+export const pipelining = fp<PipeliningOptions>(async function pipelining(app, options) {
+  const waitForTurn = inTurn(options)
   app.addHook('onRoute', route => {
     const isRead = [route.method].flat().every(method => method === 'GET' || method === 'HEAD')
     if (isRead && route.config?.operation?.safe !== false && !route.config?.inTurn) return
@@ -37,7 +43,7 @@ export const pipelining = fp<{ recheck: readonly Check[] }>(async function pipel
 const hasReaderLeft = ({ method, raw }: FastifyRequest) => method === 'GET' && raw.socket.destroyed
 
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
-function inTurn(recheck: readonly Check[]): preHandlerHookHandler {
+function inTurn({ recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
   let waiting = 0
   return (request, reply, done) => {
     const connection = connectionOf(request.raw.socket)
@@ -53,10 +59,18 @@ function inTurn(recheck: readonly Check[]): preHandlerHookHandler {
     if (at > maxBefore) return done(tooMany('on this connection'))
     if (waiting >= maxWaiting) return done(tooMany('on all connections'))
     waiting++
-    before.raw.once('close', () => {
+    const onTurn = () => {
+      clearTimeout(timer)
       waiting--
       proceed(recheck)
-    })
+    }
+    const onLate = () => {
+      before.raw.off('close', onTurn)
+      waiting--
+      done(new Problem('overloaded', { detail: 'The answers before it on this connection take too long.' }))
+    }
+    before.raw.once('close', onTurn)
+    const timer = request.form && setTimeout(onLate, formMs)
   }
 }
 

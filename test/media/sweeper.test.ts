@@ -158,10 +158,10 @@ describe('The sweeper', () => {
 
     const minutesAgo = (minutes: number) => (Date.now() - minutes * minute) / 1000
     for (const name of names().filter(name => name.endsWith('.part'))) {
-      utimesSync(join(path, name), 0, minutesAgo(5)) // its form may still arrive
+      utimesSync(join(path, name), 0, minutesAgo(10)) // its form may still arrive, or wait for its turn
       await media.sweep()
       expect(names()).toContain(name)
-      utimesSync(join(path, name), 0, minutesAgo(11))
+      utimesSync(join(path, name), 0, minutesAgo(16))
       await media.sweep()
       expect(names()).not.toContain(name)
     }

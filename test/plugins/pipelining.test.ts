@@ -161,6 +161,23 @@ describe('Requests that a caller writes one behind the other', () => {
     }
   })
 
+  test('keep a file no longer than an upload may take', async ({ start, folder, sandbox }) => {
+    const gateway = await start({ env: { ...watching, MEDIA_STORE: `file:${folder}` }, alone: true, timeouts: { uploadMs: 500 } })
+    const socket = gateway.open().setEncoding('utf8')
+    let text = ''
+    socket.on('data', chunk => {
+      text += chunk
+    })
+    socket.write(stream + upload('/media'))
+    await expect.poll(() => namesIn(folder), { interval: 1 }).toHaveLength(1)
+    await expect.poll(() => namesIn(folder)).toEqual([])
+    expect((await postForm(gateway, '/media', [['file', samples.text]])).status).toBe(201)
+    await reload(gateway, sandbox, { channels: 'telegram/8' })
+
+    await expect.poll(() => text).toMatch(/HTTP\/1.1 503 [\s\S]+"code":"overloaded"/)
+    expect(namesIn(folder)).toHaveLength(1)
+  })
+
   test('leave the caller as long as it takes to answer them, if one is ready sooner', async ({ start, sandbox }) => {
     const gateway = await start({ timeouts: { readerMs: 1_000, checkEveryMs: 20 } })
     sandbox.answer({ method: 'sendmessage', delayMs: 300, times: 5 })
