@@ -44,8 +44,13 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
 
   /** Refuses a tunnel with all methods of its target, after the requests that came before. */
   function onConnect(app: FastifyInstance, request: IncomingMessage, socket: Socket) {
-    connectionOf(socket).unreadable = true
-    socket.on('error', () => socket.destroy()) // Node no longer looks after the socket
+    const connection = connectionOf(socket)
+    connection.unreadable = true
+    // Node no longer looks after the socket.
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      for (const { raw } of [...connection.open]) raw.destroy()
+    })
     const allow = app.allowedMethods(request.url ?? '') ?? 'GET, HEAD, POST'
     const refusal = new Problem('method-not-allowed', { headers: { allow } })
     setImmediate(() => afterOpenRequests(socket, () => answer(socket, refusal, requestIdOf(request))))

@@ -218,6 +218,18 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(sandbox.sent).toEqual([])
   })
 
+  test('are over once a caller has left who asked for a tunnel behind them', async ({ start, sandbox }) => {
+    const gateway = await start({ alone: true })
+    sandbox.answer({ method: 'getmessages', delayMs: 500 })
+    const socket = gateway.open()
+    socket.write(ask(`GET ${chat}/messages`, '') + ask('GET /me', '').repeat(3) + ask('CONNECT a:1', ''))
+    await sandbox.called(1)
+    expect(await inFlight(gateway)).toBe(4)
+    socket.destroy()
+
+    await expect.poll(() => inFlight(gateway)).toBe(0)
+  })
+
   test('ask for no unread messages once the caller has left', async ({ gateway, sandbox }) => {
     sandbox.answer({ delayMs: 1_000 })
     const socket = gateway.open()
