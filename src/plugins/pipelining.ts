@@ -40,7 +40,7 @@ export const pipelining = fp<PipeliningOptions>(async function pipelining(app, o
 })
 
 /** Whether the caller of an unsafe read has left: the messages that it would mark as read would be lost. A send runs all the same. */
-const hasReaderLeft = ({ method, raw }: FastifyRequest) => method === 'GET' && raw.socket.destroyed
+const hasReaderLeft = ({ method, raw }: FastifyRequest) => (method === 'GET' || method === 'HEAD') && raw.socket.destroyed
 
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
 function inTurn({ recheck, formMs }: PipeliningOptions): preHandlerHookHandler {

@@ -35,6 +35,7 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
       if (connection.answeredEarly?.complete === false) return lingeringClose(socket) // these bytes belong to a request that has its answer
       const half = connection.open.find(({ request }) => !request.raw.complete)
       if (half && !half.sent && !half.request.call?.unsafeStarted) {
+        half.request.raw.removeAllListeners('error') // its reader would answer a second time at the end of the connection
         this.sendProblem(new Problem(problem.code, { ...problem.details, headers: { connection: 'close' } }), half.request, half)
         return
       }

@@ -39,15 +39,14 @@ export const publicMedia: FastifyPluginAsyncTypebox<{ media: Media }> = async (a
       if (!range) throw new Problem('range-not-satisfiable', { headers: { 'content-range': `bytes */${row.bytes}` } })
       const { start, end, isPart } = range
       // Fastify's HEAD would read the whole stream.
-      const isHead = method === 'HEAD'
-      const bytes = isHead ? Readable.from([]) : await media.read(row, range)
-      destroyOnClose(reply, bytes)
+      const bytes = method === 'HEAD' ? undefined : await media.read(row, range)
       reply.headers(headersOf(row, etag)) // last: an error is no file
       if (isPart) reply.code(206).header('content-range', `bytes ${start}-${end}/${row.bytes}`)
       const length = end - start + 1
       reply.header('content-length', length).type(row.contentType)
-      const whole = sent(bytes, reply, isHead ? 0 : length, media)
-      return reply.send(Readable.from(whole, { objectMode: false }))
+      if (!bytes) return reply.send(Readable.from([]))
+      destroyOnClose(reply, bytes)
+      return reply.send(Readable.from(sent(bytes, reply, length, media), { objectMode: false }))
     },
   )
 }

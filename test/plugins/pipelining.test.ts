@@ -230,6 +230,33 @@ describe('Requests that a caller writes one behind the other', () => {
     await expect.poll(() => inFlight(gateway)).toBe(0)
   })
 
+  test('log no recipient if the caller leaves in the middle of one', async ({ start, sandbox }) => {
+    const gateway = await start({ alone: true })
+    sandbox.answer({ method: 'getmessages', delayMs: 500 })
+    const socket = gateway.open()
+    socket.write(ask(`GET ${chat}/messages`, '') + ask(`POST ${chat}/messages`, hello).slice(0, -5))
+    await sandbox.called(1)
+    socket.destroy()
+    await gateway.logged(({ method, aborted }) => method === 'POST' && aborted === true)
+    await gateway.get('/me')
+
+    expect(JSON.stringify(gateway.log)).not.toContain('34600000000')
+  })
+
+  test('for a file that was to come leave no error if the caller has left', async ({ start, sandbox }) => {
+    const gateway = await start({ alone: true })
+    const { json } = await postForm(gateway, '/media', [['file', samples.text]])
+    sandbox.answer({ method: 'getmessages', delayMs: 500 })
+    const socket = gateway.open()
+    socket.write(ask(`GET ${chat}/messages`, '') + `HEAD ${new URL(json.url).pathname} HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(3))
+    await sandbox.called(1)
+    socket.destroy()
+    await expect.poll(() => gateway.log.filter(({ aborted }) => aborted === true)).toHaveLength(4)
+    await gateway.get('/me')
+
+    expect(gateway.log.filter(({ level }) => Number(level) >= 40)).toEqual([])
+  })
+
   test('ask for no unread messages once the caller has left', async ({ gateway, sandbox }) => {
     sandbox.answer({ delayMs: 1_000 })
     const socket = gateway.open()
