@@ -25,10 +25,7 @@ export function createSaving({ after }: Pick<Clock, 'after'>, save: () => Promis
       cancel = undefined
       flush().then(
         () => dirty && schedule(gapMs),
-        () => {
-          dirty = true
-          schedule(retryMs)
-        },
+        () => schedule(retryMs),
       )
     })
   }

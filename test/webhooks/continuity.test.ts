@@ -109,6 +109,35 @@ describe('a lease that ran out while a text was read', () => {
   })
 })
 
+describe('a lease that another process took', () => {
+  test('is found out by the next save, which changes nothing; nothing more is posted', async ({
+    append,
+    clock,
+    live,
+    receiver,
+    start,
+    storeTime,
+  }) => {
+    const webhooks = await start()
+    await append('a1')
+    await eventually(() => expect(receiver.taken).toEqual(['a1']))
+    await settled(receiver, live)
+    storeTime.ahead = 20_000
+    const fence = (await live.leases.acquire('webhook:crm', 'another', 60_000)) ?? expect.fail('it is held')
+    const before = await live.deliveries.webhook('crm')
+    clock.advance(100)
+    await eventually(() => expect(webhooks.report()).toEqual([]))
+    await append('a2')
+    await settled(receiver, live)
+
+    expect(receiver.taken).toEqual(['a1'])
+    expect(await live.deliveries.webhook('crm')).toEqual(before)
+    await live.leases.release('webhook:crm', fence)
+    clock.advance(3_000)
+    await eventually(() => expect(receiver.taken).toEqual(['a1', 'a1', 'a2'])) // what the other one did not deliver
+  })
+})
+
 describe('a reload', () => {
   const named = (url: string, over: Partial<WebhookConfig> = {}): WebhookConfig => ({
     url: new URL(url),
