@@ -7,6 +7,7 @@ import { describe, expect, test as plain } from 'vitest'
 import { createClient, GatewayProblem } from '../../client/src/client.ts'
 import { delayMs } from '../../client/src/wait.ts'
 import { canaries, sharedTest as test } from '../gateway.ts'
+import { samples } from '../media/forms.ts'
 import { canGenerate, clientTypes } from '../tools/client-types.ts'
 
 const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
@@ -226,6 +227,26 @@ describe('send()', () => {
       { method: 'sendmessage', message: 'Hello' },
       { method: 'sendfile', fileurl: 'https://example.com/menu.jpg' },
     ])
+  })
+
+  test('uploads a file with what is given, and nothing for what is undefined', async ({ gateway, sandbox }) => {
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key })
+    const nothing = { thumb: undefined, type: undefined, message: undefined } as object // as a program in JavaScript may pass it
+    const file = new File(['Our menu'], 'menu.txt')
+
+    const send = await client.send(chat, { file, reference: 'order-4711', ...nothing })
+    const full = await client.send(chat, { file, thumb: new Blob([samples.png]), type: 'document', message: 'Our menu' })
+
+    expect([send, full].map(({ state, reference }) => [state, reference])).toEqual([
+      ['accepted', 'order-4711'],
+      ['accepted', undefined],
+    ])
+    expect(sandbox.sent).toMatchObject([{ type: 'document', fileurl: expect.stringMatching(/menu\.txt$/) }, { message: 'Our menu' }])
+    expect(sandbox.sent.map(({ message, thumburl }) => [message, thumburl !== undefined])).toEqual([
+      [undefined, false],
+      ['Our menu', true],
+    ])
+    for (const { fileurl } of sandbox.sent) expect(await (await fetch(String(fileurl))).text()).toBe('Our menu')
   })
 
   test('sends once although the answer got lost', async ({ gateway, sandbox }) => {

@@ -173,59 +173,74 @@ describe('POST /media', () => {
 
   const json = { 'content-type': 'application/json' }
   const file = 'Content-Disposition: form-data; name="file"; filename=a\r\n\r\nx\r\n'
-  const form = (bytes: string) => ({ headers: { 'content-type': 'multipart/form-data; boundary=b' }, body: `--b\r\n${bytes}--b--\r\n` })
+  const text = (bytes: string, name = 'message') => `Content-Disposition: form-data; name="${name}"\r\n\r\n${bytes}\r\n`
+  const form = (...parts: string[]) => ({
+    headers: { 'content-type': 'multipart/form-data; boundary=b' },
+    body: Buffer.from(`${parts.map(part => `--b\r\n${part}`).join('')}--b--\r\n`, 'latin1'),
+  })
 
+  const known = 'the known parts are type, message, reference, file, thumb.'
   sharedTest.for([
-    ['/media', { headers: json, body: '{}' }, 415, 'The header Content-Type does not say multipart/form-data.'],
+    ['/media', 'The header Content-Type does not say multipart/form-data.', 415, { headers: json, body: '{}' }],
     [
       '/media',
-      { headers: { 'content-type': 'multipart/mixed; boundary=b' }, body: '--b--' },
-      415,
       'The header Content-Type does not say multipart/form-data.',
+      415,
+      { headers: { 'content-type': 'multipart/mixed; boundary=b' }, body: '--b--' },
     ],
     [
       files,
-      { headers: { 'content-type': 'text/plain' }, body: 'x' },
-      415,
       'The header Content-Type does not say application/json or multipart/form-data.',
+      415,
+      { headers: { 'content-type': 'text/plain' }, body: 'x' },
     ],
-    ['/media', {}, 400, 'The body is missing.'],
-    [files, {}, 400, 'The body is missing.'],
+    [
+      files,
+      'The body has a Content-Encoding; send it without one.',
+      415,
+      { ...form(file), headers: { ...form(file).headers, 'content-encoding': 'gzip' } },
+    ],
+    ['/media', 'The body is missing.', 400, {}],
+    [files, 'The body is missing.', 400, {}],
     [
       '/media',
-      { headers: { 'content-type': 'multipart/form-data' }, body: 'x' },
-      400,
       'The body has no boundary in its Content-Type; let your HTTP client write that header.',
+      400,
+      { headers: { 'content-type': 'multipart/form-data' }, body: 'x' },
     ],
     [
       '/media',
-      form('Content-Disposition: form-data\r\n\r\nx\r\n'),
-      400,
       'The body has a part without a name; the known parts are type, file.',
-    ],
-    [
-      '/media',
-      form('Content-Disposition: form-data; name="a/b~c"\r\n\r\nx\r\n'),
       400,
-      'In the body, /a~1b~0c is not known; the known parts are type, file.',
+      form('Content-Disposition: form-data\r\n\r\nx\r\n'),
     ],
+    ['/media', 'In the body, /a~1b~0c is not known; the known parts are type, file.', 400, form(text('x', 'a/b~c'))],
     ...['', 'Content-Type: text/plain\r\n', 'Content-Disposition: attachment; name="message"\r\n'].map(
       header =>
         [
           files,
-          form(`${header}\r\nlost\r\n--b\r\n${file}`),
-          400,
           'The body has a part without the header Content-Disposition: form-data.',
+          400,
+          form(`${header}\r\nlost\r\n`, file),
         ] as const,
     ),
+    [files, `The body has a part without a name; ${known}`, 400, form('Content-Disposition: form-data; filename=a\r\n\r\nx\r\n')],
+    [files, `In the body, /fileUrl is not known; ${known}`, 400, form(file, text('x', 'fileUrl'))],
+    [files, 'The body has more than 5 parts.', 400, form(...Array(6).fill(text('x')))],
+    [files, 'In the body, /message occurs twice.', 400, form(text('x'), text('y'))],
+    [files, 'In the body, /file is a text; expected a file, as in curl -F file=@photo.jpg.', 400, form(text('x', 'file'))],
+    [files, 'In the body, /message is a file; expected a text.', 400, form(text('x', 'message"; filename="a'))],
+    [files, 'In the body, /message is not UTF-8; encode it as UTF-8.', 400, form(text('\xf1'))],
+    [files, 'The text of /message has more than 65,536 bytes.', 413, form(text('x'.repeat(65_537)))],
     [
       files,
-      form('Content-Disposition: form-data; filename=a\r\n\r\nx\r\n'),
+      'In the body, /file has a Content-Transfer-Encoding; send its bytes as they are.',
       400,
-      'The body has a part without a name; the known parts are type, message, reference, file, thumb.',
+      form(`Content-Transfer-Encoding: base64\r\n${file}`),
     ],
-  ] as const)('refuses a body that is not a form of its parts at %s: %j', async ([path, request, status, detail], { gateway }) => {
+  ] as const)('refuses a body that is not a form of its parts at %s: %s', async ([path, detail, status, request], { gateway, sandbox }) => {
     expect(await gateway.request(path, { method: 'POST', ...request })).toMatchObject({ status, json: { detail } })
+    expect(sandbox.calls).toEqual([])
   })
 
   sharedTest('deletes also for a client that names a content type on every request', async ({ gateway }) => {
