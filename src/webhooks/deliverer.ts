@@ -45,7 +45,7 @@ export function createDeliverer({ holder, after, ...options }: Options) {
       identity = of
     }
     tenure = await beginTenure({ ...options, lease: { name, fence }, lost, onSaved, holds: () => clock.monotonic() < heldUntil }, identity)
-    if (fence === undefined || stopped) await end() // lost or stopped meanwhile
+    if (fence === undefined) await end() // lost meanwhile
   }
 
   /** Another process delivers. */

@@ -112,7 +112,6 @@ export class Tenure {
     const cancel = this.#options.clock.after(graceMs, () => this.#abort.abort())
     await this.#attempts.idle()
     cancel()
-    this.#saving.stop()
     await this.#saving.now().catch(() => {}) // at least once is what was promised
   }
 

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished } from 'vitest'
 import type { EventStore } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { WebhookConfig } from '../../src/webhooks/ports.ts'
-import type { Webhooks } from '../../src/webhooks/webhooks.ts'
+import { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
 import { secret, startReceiver } from './receiver.ts'
 import { test as base, createTestClock, eventually, reader, settled } from './setup.ts'
@@ -135,6 +135,19 @@ describe('a lease that another process took', () => {
     await live.leases.release('webhook:crm', fence)
     clock.advance(3_000)
     await eventually(() => expect(receiver.taken).toEqual(['a1', 'a1', 'a2'])) // what the other one did not deliver
+  })
+})
+
+describe('a webhook that ends while it begins', () => {
+  test('has given its lease back when it has ended', async ({ clock, live, receiver }) => {
+    const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main' }
+    for (let n = 0; n < 5; n++) {
+      const webhooks = new Webhooks({ webhooks: { crm: webhook }, store: live, reader, clock })
+      await new Promise(resolve => setImmediate(resolve)) // it has asked for the lease
+      await webhooks.stop()
+      const fence = (await live.leases.acquire('webhook:crm', `another ${n}`, 60_000)) ?? expect.fail('it is held')
+      await live.leases.release('webhook:crm', fence)
+    }
   })
 })
 

@@ -86,9 +86,13 @@ describe.skipIf(noServer)('A webhook whose store is away (needs redis-server)', 
       expect((await first.deliveries('main', 'crm', page)).items).toMatchObject([{ destination: 'a', state: 'failed', attempts: 5 }])
     })
     await first.stop()
-    await start()
+    const second = start()
     await append('b2')
-    await eventually(() => expect(receiver.taken).toEqual(['b2']))
+    await eventually(() => {
+      clock.advance(3_000) // a busy server may not have heard that the lease is free
+      expect(receiver.taken).toEqual(['b2'])
+    })
+    await second
     expect([attempts('a1'), attempts('b1')]).toEqual([5, 1])
   })
 
@@ -132,15 +136,18 @@ describe.skipIf(noServer)('A webhook whose store is away (needs redis-server)', 
         expect((await webhooks.deliveries('main', 'crm', page)).items).toMatchObject([{ state: 'failed' }])
       })
       receiver.answer = () => 204
+      await append('c1')
+      await eventually(() => expect(receiver.taken).toEqual(['b1', 'c1'])) // which is not saved yet
       await webhooks.redrive('main', 'crm', what === 'failed' ? { failed: true } : { after: receiver.posts[0]?.id ?? '' })
-      await eventually(() => expect(receiver.taken).toEqual(['b1', 'a1']))
+      const again = what === 'failed' ? ['a1'] : ['a1', 'c1']
+      await eventually(() => expect(receiver.taken.slice(2).sort()).toEqual(again))
       await outage(clock, saves, live)
 
       await eventually(async () => {
         clock.advance(100)
         expect((await webhooks.deliveries('main', 'crm', page)).items).toEqual([])
       })
-      expect(receiver.taken).toEqual(['b1', 'a1'])
+      expect(receiver.taken).toHaveLength(2 + again.length)
       expect((await live.deliveries.webhook('crm')).requests).toEqual([])
     },
   )
