@@ -37,7 +37,7 @@ function launch(env: Record<string, string | undefined>, ...args: string[]) {
         expect(found, said.out + said.err).toBeDefined()
         return found as Line // just checked
       },
-      { timeout: 25_000, interval: 20 },
+      { timeout: 40_000, interval: 20 },
     )
   return { child, said, ended, line, lines }
 }

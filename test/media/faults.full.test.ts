@@ -77,7 +77,7 @@ describe.skipIf(process.platform !== 'linux')('Readers that leave before the fir
     await expect.poll(() => left().length).toBeGreaterThan(120)
     for (let i = 0; i < 20; i++) expect((await fetched(json.url)).status).toBe(200) // by now the gateway has opened the file for those as well
 
-    await expect.poll(() => openFiles(gateway.pid, json.id), { timeout: 10_000 }).toEqual([])
+    await expect.poll(() => openFiles(gateway.pid, json.id)).toEqual([])
     // Those that the garbage collector had to close.
     expect(gateway.log.filter(({ msg }) => msg === 'warning from Node')).toEqual([])
   })

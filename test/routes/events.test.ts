@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { environment, readAnswers, test } from '../gateway.ts'
 import { blocksOf } from '../live/delivery.ts'
@@ -179,7 +179,7 @@ describe('GET /events', () => {
 
   test('bounds the streams of a key, and ends them when a reload changes it or when it expires', async ({ start, sandbox }) => {
     const shop = { key: 'fake-key-of-a-shop-0123456', rateLimit: { streams: 1 } }
-    const short = { key: 'fake-key-that-ends-01234567', expires: new Date(Date.now() + 3_000).toISOString() }
+    const short = { key: 'fake-key-that-ends-01234567', expires: new Date(Date.now() + 3_600_000).toISOString() }
     const gateway = await start({ env, callers: { shop, short } })
     const as = ({ key }: { key: string }) => ({ authorization: `Bearer ${key}` })
     const streams = [openStream(gateway, as(shop)), openStream(gateway, as(short)), openStream(gateway)]
@@ -197,6 +197,9 @@ describe('GET /events', () => {
       })
     }
     expect((await gateway.request('/events', { key: shop.key })).status).toBe(200)
+    const { now } = Date
+    vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000)
+    onTestFinished(() => void vi.restoreAllMocks())
     await expect.poll(() => streams.map(({ ended }) => ended), soon).toEqual([false, true, false])
     gateway.reload(readConfig({ ...environment(sandbox), ...env }))
     await expect.poll(() => streams.map(({ ended }) => ended), soon).toEqual([true, true, false])

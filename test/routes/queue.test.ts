@@ -76,9 +76,10 @@ describe('Prefer: respond-async', () => {
 describe('sendAt', () => {
   test('keeps the send until then', async ({ start, sandbox }) => {
     const gateway = await start({ env })
-    const sendAt = ahead(1_500)
+    const [sendAt, later] = [ahead(1_500), ahead(600_000)]
     const { id } = (await say(gateway, keyed, { ...hello, sendAt })).json
-    expect((await gateway.get('/sends?state=queued')).json.items).toMatchObject([{ id, sendAt }])
+    const waits = (await say(gateway, {}, { ...hello, sendAt: later })).json.id
+    expect((await gateway.get('/sends?state=queued')).json.items).toContainEqual(expect.objectContaining({ id: waits, sendAt: later }))
     await settled(gateway, id, 'accepted')
 
     expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(sendAt))

@@ -176,5 +176,5 @@ test('a caller that leaves while its token is read keeps no call to Afilnet', as
   }
 
   const open = () => sandbox.calls.filter(({ closedByPeer }) => !closedByPeer)
-  await expect.poll(open, { timeout: 10_000 }).toEqual([])
+  await expect.poll(open).toEqual([])
 })
