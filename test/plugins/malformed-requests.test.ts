@@ -276,12 +276,13 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     expect(answer?.json.errors).toEqual([{ in: 'header', pointer: `/${name}`, detail }])
   })
 
-  test('passes what is just within the limits', async ({ gateway }) => {
+  test('passes what is just within the limits', async ({ gateway, sandbox }) => {
     const url = await gateway.raw(wire(`GET /problems/not-found?${'a'.repeat(8_170)}`))
     const body = await gateway.raw(json(`{"message":"${'a'.repeat(65_536 - 14)}"}`))
     const http10 = await gateway.raw('GET /health/live HTTP/1.0\r\n\r\n')
 
     expect([url, body, http10].map(bytes => readAnswers(bytes)[0]?.status)).toEqual([200, 201, 200])
+    expect(sandbox.sent).toMatchObject([{ message: 'a'.repeat(65_536 - 14) }])
   })
 
   test('lets a caller who sends all of its 10 MiB before it reads have the answer', async ({ gateway, sandbox }) => {

@@ -72,7 +72,7 @@ describe.for([
   test.for(['a', 'order-4711', '!"#$~', 'x'.repeat(255)])('may be %s', async (key, { gateway }) => {
     const reply = await gateway.post(`${chat}/${resource}`, body, { 'idempotency-key': key })
 
-    expect(reply.status).toBe(201)
+    expect(reply).toMatchObject({ status: 201, json: { idempotencyKey: key } })
   })
 
   test.for([

@@ -70,7 +70,9 @@ describe('POST /sends/{id}/settle', () => {
     const id = await unknown(gateway, sandbox)
     const replies = await Promise.all(['accepted', 'rejected', 'not_sent', 'accepted'].map(state => settle(gateway, id, { state })))
 
-    expect(replies.map(({ status }) => status).sort()).toEqual([200, 409, 409, 409])
+    const [won, ...lost] = replies.sort((a, b) => a.status - b.status)
+    expect(won).toMatchObject({ status: 200, json: (await gateway.get(`/sends/${id}`)).json })
+    expect(lost.map(({ status, json }) => [status, json.code])).toEqual(Array(3).fill([409, 'send-already-settled']))
   })
 
   test.for([
@@ -123,6 +125,7 @@ describe('A key that lost the scope of its send', () => {
 
     const request = { method: 'POST', key: other.key, headers: { 'content-type': 'application/json' }, body: '{"state":"accepted"}' }
     expect(await gateway.request(`/sends/${id}/settle`, request)).toMatchObject({ status: 403, json: { code: 'insufficient-scope' } })
+    expect((await gateway.request(`/sends/${id}`, { key: other.key })).json).toMatchObject({ state: 'unknown' })
   })
 })
 
