@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
@@ -5,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { rolldown } from 'rolldown'
 import { describe, expect, test as plain } from 'vitest'
 import { createClient, GatewayProblem } from '../../client/src/client.ts'
-import { delayMs } from '../../client/src/wait.ts'
+import { delayMs, wait } from '../../client/src/wait.ts'
 import { canaries, sharedTest as test } from '../gateway.ts'
 import { samples } from '../media/forms.ts'
 import { canGenerate, clientTypes } from '../tools/client-types.ts'
@@ -383,6 +384,13 @@ describe('A pause', () => {
     expect(Math.min(...pauses)).toBeGreaterThanOrEqual(leastMs)
     expect(Math.max(...pauses)).toBeLessThan(leastMs * 1.5)
     expect(new Set(pauses).size).toBeGreaterThan(1)
+  })
+
+  plain('leaves nothing with the signal that could end it', async () => {
+    const { signal } = new AbortController()
+    await wait(1, signal)
+
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
 
