@@ -172,7 +172,7 @@ describe('The program', { timeout: 60_000 }, () => {
 
 describe('A process that gets a signal while it is busy', { timeout: 60_000 }, () => {
   test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
-    const env = { ...environment(sandbox), AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '6000', DRAIN_DELAY_MS: '1500' }
+    const env = { ...environment(sandbox), DRAIN_MS: '30000', DRAIN_DELAY_MS: '3000' }
     const { child, ended, line, lines } = launch(env)
     const { url } = await line('gateway is ready')
     const { port } = new URL(String(url))
@@ -238,7 +238,7 @@ describe('A process that gets a signal while it is busy', { timeout: 60_000 }, (
   })
 
   test('does not wait longer than it may for an Afilnet that is silent', async ({ sandbox }) => {
-    const { child, ended, line } = launch({ ...environment(sandbox), AFILNET_TIMEOUT_MS: '500', DRAIN_MS: '1500' })
+    const { child, ended, line } = launch({ ...environment(sandbox), AFILNET_TIMEOUT_MS: '500', DRAIN_MS: '30000' })
     const { url } = await line('gateway is ready')
     const silent = get(`${url}/chats/whatsapp/silent`)
     await sandbox.called(1)

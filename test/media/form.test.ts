@@ -64,10 +64,10 @@ test.for([100, 500_000])('a form of %i bytes does not stall while the store is s
   source.write('--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n')
   source.end(Buffer.concat([Buffer.alloc(size, 'a'), Buffer.from('\r\n--b--\r\n')]))
 
-  await vi.waitUntil(() => source.readableEnded || source.isPaused())
+  await vi.waitUntil(() => source.readableEnded || source.isPaused(), { timeout: 40_000 })
   vi.advanceTimersByTime(20_000)
   opening.resolve()
-  await vi.waitUntil(() => source.readableEnded)
+  await vi.waitUntil(() => source.readableEnded, { timeout: 40_000 })
   vi.advanceTimersByTime(20_000)
   syncing.resolve()
 

@@ -175,7 +175,7 @@ describe('A media store in S3', () => {
 
     bucket.state.isSilent = true
     const readers = Array.from({ length: 60 }, () => fetched(url))
-    await vi.waitFor(() => expect(bucket.held).toHaveLength(60))
+    await vi.waitFor(() => expect(bucket.held).toHaveLength(60), { timeout: 40_000 })
     bucket.state.isSilent = false
     expect((await postForm(gateway, '/media', [['file', samples.gif]])).status).toBe(201)
     expect((await fetched(url)).bytes).toEqual(samples.png)
