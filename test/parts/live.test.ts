@@ -10,6 +10,12 @@ import { withStore } from '../store/with-store.ts'
 const test = withStore(options => openStore('sqlite::memory:', options), 1_000_000)
 const hour = 3_600_000
 
+const env = environment({ url: 'http://127.0.0.1:9', user: 'demo@sandbox.invalid' })
+const open = (store: Pick<Awaited<ReturnType<typeof openStore>>, 'log' | 'deliveries' | 'secret'>) => {
+  const config = readConfig(env)
+  return openLive({ config, store, secret: store.secret, upstream: createUpstream(config), observe: () => {} })
+}
+
 describe('A process without events', () => {
   test('deletes what is left of events and failed deliveries, and nothing that another process uses', async ({ store, clock }) => {
     const { log, leases, deliveries } = store
@@ -27,8 +33,7 @@ describe('A process without events', () => {
     await log.open('used')
 
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
-    const config = readConfig(environment({ url: 'http://127.0.0.1:9', user: 'demo@sandbox.invalid' }))
-    const live = await openLive({ config, store, secret: store.secret, upstream: createUpstream(config), observe: () => {} })
+    const live = await open(store)
     onTestFinished(() => {
       live.close()
       vi.useRealTimers()
@@ -43,5 +48,13 @@ describe('A process without events', () => {
 
     await expect.poll(failed).toEqual([])
     expect(await log.accounts()).toEqual([])
+  })
+  test('opens none after it was closed, though a reload was about to', async ({ store }) => {
+    const live = await open(store)
+    const reloaded = live.reload(readConfig({ ...env, EVENTS_CHANNELS: '*' }))
+    live.close()
+    await reloaded
+
+    expect(live.current()).toBeUndefined()
   })
 })
