@@ -21,6 +21,7 @@ describe('Slots that yield', () => {
     slots.release()
     await vi.advanceTimersByTimeAsync(0)
     expect(state.granted).toEqual([1, 2, 3])
+    expect(vi.getTimerCount(), 'the next slot that comes free asks again').toBe(0)
   })
 
   test('are given once others need nothing any more, or after the patience', async () => {
@@ -36,5 +37,6 @@ describe('Slots that yield', () => {
     await vi.advanceTimersByTimeAsync(1_020)
 
     expect([whileBusy, afterwards, state.granted]).toEqual([[], [1], [1, 2]])
+    expect(vi.getTimerCount(), 'nobody waits').toBe(0)
   })
 })
