@@ -134,7 +134,7 @@ describe('The admin listener', () => {
       socket.write(bytes)
       await ask(gateway.adminUrl, '/callers') // so that the other connection has arrived too
 
-      await gateway.drain()
+      expect(await gateway.drain()).toBe(true)
 
       await expect(ask(gateway.adminUrl, '/metrics')).rejects.toThrow()
     },
@@ -159,7 +159,7 @@ describe('The admin listener', () => {
   test('is closed when the gateway drains', async ({ start }) => {
     const gateway = await start()
 
-    await gateway.drain()
+    expect(await gateway.drain()).toBe(true)
 
     await expect(ask(gateway.adminUrl, '/metrics')).rejects.toThrow()
   })

@@ -33,8 +33,8 @@ describe('GET /health/ready', () => {
 
 describe('A gateway that is leaving', () => {
   test('says so first, then refuses new requests, and answers the accepted ones', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { DRAIN_DELAY_MS: '300' } })
-    sandbox.answer({ method: 'sendmessage', delayMs: 600 })
+    const gateway = await start({ env: { DRAIN_DELAY_MS: '1000' } })
+    sandbox.answer({ method: 'sendmessage', delayMs: 3_000 })
 
     const accepted = gateway.post('/chats/telegram/200/1/messages', { message: 'Hello' })
     await sandbox.called(1)
