@@ -160,6 +160,22 @@ describe('The poller', () => {
     await expect.poll(() => created(polling), { timeout: 40_000 }).toEqual([id])
   })
 
+  test('leaves a channel alone for as long as Afilnet asks, and no other', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling({ channels: ['whatsapp/100', 'telegram/200'] })
+    await quiet(polling, 2)
+    const asked = () => {
+      const lists = sandbox.calls.map(({ params }) => Object.fromEntries(params)).filter(({ method }) => method === 'getchats')
+      return ['whatsapp', 'telegram'].map(name => lists.filter(({ platform }) => platform === name).length)
+    }
+    sandbox.answer({ method: 'getchats', status: 429, headers: { 'retry-after': '3600' } })
+    await expect.poll(() => polls(polling, false)).toBe(1)
+    const before = asked()
+    const since = () => asked().map((count, n) => count - (before[n] ?? 0))
+    await expect.poll(() => Math.max(...since())).toBeGreaterThan(20)
+
+    expect(Math.min(...since())).toBe(0)
+  })
+
   test('backs off while Afilnet fails, and misses nothing', async ({ startPolling, sandbox }) => {
     const polling = await startPolling(watched)
     await quiet(polling)
