@@ -91,7 +91,5 @@ const orReadError = <T>(read: Promise<T>): Promise<T> =>
 function readErrorOf(error: unknown): unknown {
   if (!(error instanceof UpstreamError)) return error
   const { fault, retryAfterS = 0 } = error
-  // Rejected credentials are asked for again by one probe a minute at most: a poll must not be the one that locks the account.
-  const retryAfterMs = fault === faults.INCORRECT_USER_PASSWORD ? 60_000 : retryAfterS * 1_000
-  return new ReadError(fault.code, { isTooLarge: fault === failures.responseTooLarge, retryAfterMs })
+  return new ReadError(fault.code, { isTooLarge: fault === failures.responseTooLarge, retryAfterMs: retryAfterS * 1_000 })
 }

@@ -176,6 +176,17 @@ describe('The poller', () => {
     expect(Math.min(...since())).toBe(0)
   })
 
+  test('asks for nothing more once Afilnet has rejected the password', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling(watched)
+    await quiet(polling)
+    sandbox.answer({ method: 'getchats', body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
+    await expect.poll(() => polls(polling, false)).toBeGreaterThan(0)
+    const asked = sandbox.calls.length
+    await expect.poll(() => polls(polling, false)).toBeGreaterThan(3)
+
+    expect(sandbox.calls).toHaveLength(asked)
+  })
+
   test('backs off while Afilnet fails, and misses nothing', async ({ startPolling, sandbox }) => {
     const polling = await startPolling(watched)
     await quiet(polling)
