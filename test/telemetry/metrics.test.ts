@@ -161,7 +161,8 @@ describe('GET /metrics', () => {
   })
 
   test('shows how sends ended, and which were replays', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500', AFILNET_LATE_MS: '20000' } })
+    const QUEUE_KEY = Buffer.alloc(32, 7).toString('base64')
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '1500', AFILNET_LATE_MS: '20000', QUEUE_KEY } })
     const post = (key: string, kind = 'messages') =>
       gateway.post(`${chat}/${kind}`, kind === 'files' ? { type: 'image', fileUrl: 'https://example.com/a.jpg' } : { message: 'Hello' }, {
         'idempotency-key': key,
@@ -175,6 +176,8 @@ describe('GET /metrics', () => {
     }
     sandbox.answer({ delayMs: 2_500 })
     expect((await post('late')).status).toBe(504)
+    const tooLate = { message: 'Hello', expiresAt: new Date(Date.now() - 1).toISOString() }
+    expect((await gateway.post(`${chat}/messages`, tooLate, { prefer: 'respond-async' })).status).toBe(202)
 
     const sends = (kind: string, state: string) => `gateway_sends_total{account="default",kind="${kind}",state="${state}"}`
     await eventually(gateway, {
@@ -183,8 +186,9 @@ describe('GET /metrics', () => {
       [sends('file', 'accepted')]: 1,
       [sends('message', 'rejected')]: 1,
       [sends('message', 'not_sent')]: 1,
+      [sends('message', 'expired')]: 1,
       'gateway_send_replays_total{account="default"}': 1,
-      'gateway_store_duration_seconds_count{verb="claim"}': 6,
+      'gateway_store_duration_seconds_count{verb="claim"}': 7,
       'gateway_store_duration_seconds_count{verb="settle"}': 6,
       gateway_store_up: 1,
     })
