@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { openLive } from '../../src/parts/live.ts'
+import { connectPollers } from '../../src/parts/pollers.ts'
 import { openStore } from '../../src/store/open.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
 import { environment } from '../gateway.ts'
@@ -57,4 +58,16 @@ describe('A process without events', () => {
 
     expect(live.current()).toBeUndefined()
   })
+})
+
+test('A process that was stopped polls nothing, though it was about to begin', async ({ store }) => {
+  const config = readConfig({ ...env, EVENTS_CHANNELS: '*' })
+  const hooks = { onRead: async () => {} }
+  const more = { secret: store.secret, upstream: createUpstream(config), hooks, observe: () => {}, timeoutMs: 5_000 }
+  const pollers = connectPollers({ ...config, store, ...more })
+  const begun = pollers.start()
+  await pollers.stop()
+  await begun
+
+  expect(await store.leases.acquire('poller default', 'another', 60_000)).toBeDefined()
 })
