@@ -142,6 +142,7 @@ describe('A mistake in the file', () => {
     ['connections as text', { connections: '5' }, 'accounts.main.connections'],
     ['an unknown zone', { timezone: 'Mars/Olympus' }, 'accounts.main.timezone'],
     ['a colon with basic', { user: 'a:b', transport: 'basic' }, 'accounts.main.user'],
+    ['no user with basic', { user: undefined, transport: 'basic' }, 'accounts.main.user'],
     ['a misspelt property', { pasword: 'fake-canary' }, 'accounts.main.pasword'],
   ])('that is %s of an account is named by its path', ([, change, path]) => {
     const issues = issuesIn({ ...valid(), accounts: { main: { ...account(), ...(change as object) } } })
