@@ -182,8 +182,12 @@ describe('The poller', () => {
     sandbox.answer({ method: 'getchats', body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
     await expect.poll(() => polls(polling, false)).toBeGreaterThan(0)
     const asked = sandbox.calls.length
-    await expect.poll(() => polls(polling, false)).toBeGreaterThan(3)
+    await expect.poll(() => polling.pollers.report()).toMatchObject([{ unreadable: 1 }])
 
+    expect(polling.observed).toContainEqual({
+      event: 'channelStateChanged',
+      details: { account: 'default', readable: false, code: 'upstream-credentials-rejected' },
+    })
     expect(sandbox.calls).toHaveLength(asked)
   })
 
