@@ -287,6 +287,8 @@ plain('What is counted is in the unit that its name has, as much as there was, a
   const begun = await read()
   counts.deliveryEnded?.({ webhook: 'crm', result: 'delivered', ms: 1_500 })
   counts.storeAnswered?.({ verb: 'claim', ms: 2_500 })
+  const unknown = { traceId: undefined, code: undefined, actor: undefined, upstreamMs: undefined, upstreamCode: undefined }
+  counts.requestEnded?.({ ...unknown, requestId: 'r', method: 'GET', route: '/channels', status: 200, caller: 'crm', ms: 6_500 })
   counts.eventDelivered?.({ account: 'main', lagMs: 3_500 })
   counts.upstreamAnswered?.({
     account: 'main',
@@ -316,6 +318,7 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     'webhook_delivery_duration_seconds_bucket{webhook="crm",result="delivered",le="1"}': 0,
     'webhook_delivery_duration_seconds_bucket{webhook="crm",result="delivered",le="2.5"}': 1,
     'store_duration_seconds_sum{verb="claim"}': 2.5,
+    'request_duration_seconds_sum{route="/channels",method="GET",status="2xx"}': 6.5,
     'store_duration_seconds_bucket{verb="claim",le="2.5"}': 1, // "less or equal"
     'events_delivery_seconds_sum{account="main"}': 3.5,
     'upstream_duration_seconds_sum{operation="getchats",result="refused"}': 4.5,
