@@ -2,30 +2,56 @@ import { expect, onTestFinished } from 'vitest'
 import { createClient } from '../../client/src/client.ts'
 import { createOutbox } from '../../examples/inbox/page/outbox.ts'
 import { createThread } from '../../examples/inbox/page/thread.ts'
+import type { Sandbox } from '../../src/sandbox/app.ts'
 import { canaries, test } from '../gateway.ts'
 import { watching } from '../live/streaming.ts'
 
 const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
 
-test('A burst of more messages in one second than the first page has keeps its order', async ({ start, sandbox }) => {
-  const gateway = await start({ env: { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' } })
-  await watching(gateway)
-  sandbox.answer({ method: 'getchats', delayMs: 2_000 }) // the events come after the page is read
-  const datetime = new Date(Date.now() + 3_600_000).toISOString().slice(0, 19).replace('T', ' ')
-  const burst = Array.from({ length: 70 }, (_, n) => `Message ${n}.`)
-  for (const message of burst)
-    sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: chat.destination, message, datetime })
-  const client = async () => createClient({ baseUrl: gateway.url, key: canaries.key })
-  const arrived: unknown[] = []
+const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
+const receive = (sandbox: Sandbox, message: string, datetime?: string) =>
+  sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: chat.destination, message, ...(datetime && { datetime }) })
+
+/** An open conversation, what arrived in it, and how often its list was read. */
+function open({ url }: { url: string }) {
+  const seen = { arrived: [] as unknown[], reads: 0 }
+  const count = (request: Request) => {
+    if (request.url.includes('/messages?')) seen.reads++
+    return fetch(request)
+  }
+  const client = async () => createClient({ baseUrl: url, key: canaries.key, fetch: count })
   const thread = createThread(chat, {
     gateway: client,
     outbox: createOutbox(chat, client, () => {}),
     onChange: () => {},
-    onArrival: ({ message }) => arrived.push(message),
+    onArrival: ({ message }) => seen.arrived.push(message),
     onState: () => {},
   })
   onTestFinished(() => thread.close())
+  return { seen, texts: () => thread.lines().map(({ message }) => message?.message) }
+}
 
-  await expect.poll(() => arrived.length).toBeGreaterThan(0)
-  expect(thread.lines().map(({ message }) => message?.message)).toEqual(burst.slice(-50))
+test('A burst of more messages in one second than the first page has keeps its order', async ({ start, sandbox }) => {
+  const gateway = await start({ env })
+  await watching(gateway)
+  sandbox.answer({ method: 'getchats', delayMs: 2_000 }) // the events come after the page is read
+  const datetime = new Date(Date.now() + 3_600_000).toISOString().slice(0, 19).replace('T', ' ')
+  const burst = Array.from({ length: 70 }, (_, n) => `Message ${n}.`)
+  for (const message of burst) receive(sandbox, message, datetime)
+  const { seen, texts } = open(gateway)
+
+  await expect.poll(() => seen.arrived.length).toBeGreaterThan(0)
+  expect(texts()).toEqual(burst.slice(-50))
+})
+
+test('A conversation is read when it opens and when its stream begins, and not for a message that comes', async ({ start, sandbox }) => {
+  const gateway = await start({ env })
+  await watching(gateway)
+  const { seen, texts } = open(gateway)
+  await expect.poll(() => seen.reads).toBe(2)
+  receive(sandbox, 'Hello')
+  await expect.poll(() => seen.arrived).toEqual(['Hello'])
+
+  expect(texts().at(-1)).toBe('Hello')
+  expect(seen.reads).toBe(2)
 })
