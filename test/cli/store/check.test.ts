@@ -15,7 +15,8 @@ describe('npm run store -- check', () => {
     const { code, stdout, stderr } = await run(['check'])
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(figures(stdout)).toMatchObject({ sends: 3, accepted: 2, unknown: 1, pending: 0, rejected: 0, not_sent: 0 })
+    const none = { queued: 0, pending: 0, rejected: 0, not_sent: 0, expired: 0, canceled: 0 }
+    expect(figures(stdout)).toMatchObject({ sends: 3, accepted: 2, unknown: 1, ...none })
     expect(stdout).toMatch(/problems +none\n/)
     expect(stdout).toMatch(/oldest +2026-01-02T03:04:05.678Z\nnewest +2026-01-02T03:04:06.678Z\n/)
   })
