@@ -898,7 +898,7 @@ export interface components {
              */
             sendAt?: string;
             /**
-             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
+             * @description After this it is not attempted; at most 31 days ahead; default: an hour after `sendAt` or now
              * @example 2026-01-31T10:30:00Z
              */
             expiresAt?: string;
@@ -935,7 +935,7 @@ export interface components {
              */
             sendAt?: string;
             /**
-             * @description After this it is not attempted any more; default: an hour after `sendAt` or now
+             * @description After this it is not attempted; at most 31 days ahead; default: an hour after `sendAt` or now
              * @example 2026-01-31T10:30:00Z
              */
             expiresAt?: string;

@@ -1,5 +1,5 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import { allows, allowsChannel, destinationIssue } from '../access.ts'
+import { allows, allowsChannel, destinationIssue, normalizeDestination } from '../access.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Check } from './request-steps.ts'
@@ -17,9 +17,12 @@ export const authorize: Check = ({ method, route: { scope }, caller, params }) =
   const allowed =
     destination === undefined ? allowsChannel(caller.chats, platform, platformId) : allows(caller.chats, platform, platformId, destination)
   if (allowed) return undefined
-  // With 00 before its country code a number is in no pattern: its caller needs another spelling, not another right.
-  const issue = destination === undefined ? undefined : destinationIssue(platform, destination, { sending: method === 'POST' })
-  return issue === undefined ? new Problem('chat-not-allowed') : invalidParameter('path', 'destination', issue)
+  // With 00 before its country code a number is in no pattern: its caller may need another spelling, not another right.
+  const number = destination?.replace(/^\D?00/, '') ?? ''
+  const issue = number !== destination && destinationIssue(platform, destination ?? '', { sending: method === 'POST' })
+  return issue && allows(caller.chats, platform, platformId, normalizeDestination(platform, number))
+    ? invalidParameter('path', 'destination', issue)
+    : new Problem('chat-not-allowed')
 }
 
 /** A route without a scope would be open to every key, so the server does not start. */
