@@ -1,13 +1,14 @@
 // Longer than 200 lines, because the states of one exchange are changed by four parties: queue, undici, timer and caller.
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { CollectedBytes } from '../lib/collected-bytes.ts'
 import type { Waiter } from '../lib/fair-queue.ts'
 import type { Admission } from './admission.ts'
 import type { Connection, Connections } from './connections.ts'
+import { decodeContent } from './content-coding.ts'
 import { type Fault, failures, type Unreadable, UpstreamError } from './faults.ts'
 import { LargeResponse, type LargeResponseSlots } from './large-responses.ts'
 import type { Operation } from './operations.ts'
-import { decodeContent, ResponseBody } from './response-body.ts'
 import { faultOfError, faultOfStatus, networkErrorOf, retryAfter } from './response-faults.ts'
 import type { WireRequest } from './transports.ts'
 import { looksOf } from './unreadable.ts'
@@ -62,7 +63,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   readonly #request: WireRequest
   readonly #deadline: number
   readonly #timeoutMs: number
-  readonly #body = new ResponseBody()
+  readonly #body = new CollectedBytes()
   #listener: ExchangeListener
   #timer: NodeJS.Timeout | undefined = undefined
   #connection: Connection | undefined = undefined

@@ -1,6 +1,6 @@
 import { Client } from '../lib/undici.ts'
 import type { Connector } from './connector.ts'
-import { decodeContent } from './response-body.ts'
+import { decodeContent } from './content-coding.ts'
 
 export type SingleRequest = {
   url: URL

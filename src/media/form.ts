@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { PassThrough, type Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { Busboy, type BusboyFileStream } from '@fastify/busboy'
+import { CollectedBytes } from '../lib/collected-bytes.ts'
 import { escaped, invalidBody } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import { asProblem, type Draft, type MediaBytes, MediaStoreError } from './bytes.ts'
@@ -129,15 +130,13 @@ async function readPart({ name, fileName, encoding, seen }: Part, stream: Busboy
 }
 
 async function readText(pointer: string, stream: Readable): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
+  const text = new CollectedBytes()
   for await (const chunk of stream as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maxTextBytes) throw new Problem('payload-too-large', { detail: `The text of ${pointer} has more than 65,536 bytes.` })
-    chunks.push(chunk)
+    text.append(chunk, maxTextBytes)
+    if (text.size > maxTextBytes) throw new Problem('payload-too-large', { detail: `The text of ${pointer} has more than 65,536 bytes.` })
   }
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks))
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(text.take())
   } catch {
     throw invalidBody(pointer, 'is not UTF-8; encode it as UTF-8')
   }

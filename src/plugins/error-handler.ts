@@ -28,7 +28,6 @@ const bytesOf = ({ headers }: FastifyRequest) => headers['content-length'] ?? 'm
 const fastifyDetails: Record<string, (request: FastifyRequest) => string> = {
   FST_ERR_BAD_URL: () => undecodable('path'),
   FST_ERR_CTP_BODY_TOO_LARGE: request => `The body has ${bytesOf(request)} bytes; the gateway accepts 65,536.`,
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: () => 'The body has another length than the header Content-Length says.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: request =>
     request.headers['content-type'] === undefined
       ? `The body has no header Content-Type; send ${takenBy(request)}.`

@@ -1,18 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { ResponseBody } from '../../src/afilnet/response-body.ts'
+import { CollectedBytes } from '../../src/lib/collected-bytes.ts'
 
 const chunks = ['a', 'b', 'c'].map(letter => Buffer.alloc(10_000, letter))
 
 /** The body of these chunks, and the memory that it takes. */
 function collect(expectedSize: number, maxCapacity: number) {
-  const body = new ResponseBody()
+  const body = new CollectedBytes()
   body.expectedSize = expectedSize
   for (const chunk of chunks) body.append(chunk, maxCapacity)
   const bytes = body.take()
   return { bytes, capacity: bytes.buffer.byteLength }
 }
 
-describe('The body of a response', () => {
+describe('A body', () => {
   test.for([
     ['not announced', 0],
     ['announced too short', 5],
