@@ -2,6 +2,7 @@
 const entryBytes = 700
 
 const adoptedAtOnce = 200
+const lookMs = 1_000 // what an earlier release has dropped may hide as many that it has added
 
 /**
  * The queue, for scripts that write. `queue:<id>` is an entry; `queue:chat:…` has those of a conversation that wait, by due time and id, and
@@ -75,7 +76,8 @@ export const queueTaking = `
   local function adopt() -- what an earlier release has made ready: its account's set lacks it
     local known = 0
     for _, account in ipairs(redis.call('ZRANGE', Q('accounts'), 0, -1)) do known = known + redis.call('ZCARD', Q('ready:' .. account)) end
-    if redis.call('ZCARD', Q('ready')) <= known then return false end
+    local all = redis.call('ZCARD', Q('ready'))
+    if all == 0 or (all <= known and not redis.call('SET', Q('looked'), '', 'PX', ${lookMs}, 'NX')) then return false end
     local cursor = redis.call('GET', Q('cursor')) or 0
     local scanned = redis.call('ZSCAN', Q('ready'), cursor, 'COUNT', ${adoptedAtOnce})
     redis.call('SET', Q('cursor'), scanned[1])
@@ -88,7 +90,7 @@ export const queueTaking = `
         redis.call('ZREM', Q('ready'), id)
       end
     end
-    return true
+    return all > known
   end
   local function advance(line) -- to what is first now; an earlier release may have taken others, or queued them again
     repeat

@@ -314,6 +314,19 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(claims, 'a slice at a time').toBeGreaterThan(2)
     })
 
+    test('does not hide what it adds behind what it cancels', async () => {
+      const { server, store, clock, queue, take } = await openQueue()
+      const canceled = await queue('main', 10_000)
+      await store.unqueue(canceled, { state: 'canceled', settledAt: 1_000, answer: '' })
+      server.cli('ZADD', 'afg:queue:ready:main', '11000', canceled.id) // it cancels in the other set only
+      server.cli('ZADD', 'afg:queue:accounts', '11000', 'main')
+      const added = await queue('shop', 2)
+      server.cli('DEL', 'afg:queue:ready:shop')
+      server.cli('ZREM', 'afg:queue:accounts', 'shop')
+      clock.ms = 3_000
+      expect((await take({})).ids).toEqual([added.id])
+    })
+
     test('loses nothing: what it takes, queues again and adds meanwhile goes in time', async () => {
       const { server, store, clock, queue, take, forgetAccounts } = await openQueue()
       const [taken, again] = [await queue('main', 0), await queue('main', 1)]
