@@ -88,6 +88,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.requeue(first, 5_000, 1)).toBe(true)
       expect(await store.requeue(first, 6_000, 1)).toBe(false)
       expect(await stateOf(store, first)).toBe('queued')
+      expect(await store.backlog(), 'since when it has been due').toEqual({ waiting: 2, held: 0, dueAt: first.dueAt })
       clock.ms = 4_999
       expect(await store.takeDue('first', 10)).toEqual({ due: [], expired: [], nextAt: 5_000 })
       clock.ms = 5_000

@@ -2,6 +2,7 @@ import { read, type Script, voidMs, write } from './lua.ts'
 import { queueTaking } from './queue-lua.ts'
 
 const expiredAtOnce = 200
+const lookedAt = 1_000 // for the earliest: those that are due come first
 
 /** The verbs of the queue, one atomic step each. */
 export const queueScripts = {
@@ -140,8 +141,11 @@ export const queueScripts = {
     end
     return found`),
 
+  /** `ready` has the time of the next attempt, which after a failed one is not when the send was due. */
   backlog: read(`
-    local all, held = redis.call('ZCARD', P .. 'queue:expiry'), redis.call('SCARD', P .. 'queue:held')
-    local first = redis.call('ZRANGE', P .. 'queue:ready', 0, 0, 'WITHSCORES')[2]
-    return {all - held, held, first or ''}`),
+    local all, held, first = redis.call('ZCARD', P .. 'queue:expiry'), redis.call('SCARD', P .. 'queue:held'), math.huge
+    for _, id in ipairs(redis.call('ZRANGE', P .. 'queue:ready', 0, ${lookedAt - 1})) do
+      first = math.min(first, tonumber(redis.call('HGET', at(id), 'dueAt')) or first)
+    end
+    return {all - held, held, first < math.huge and first or ''}`),
 } as const satisfies Record<string, Script>
