@@ -34,6 +34,14 @@ describe('openapi/openapi.json', () => {
   })
 })
 
+describe('The scripts of package.json', () => {
+  test('set no variables, which the shell of Windows cannot', () => {
+    const scripts = Object.values<string>(JSON.parse(read('package.json')).scripts)
+
+    expect(scripts.filter(script => /(^|&& )\w+=/.test(script))).toEqual([])
+  })
+})
+
 describe('docs/errors.md', () => {
   test('is what the catalogue makes (if not: npm run generate)', () => {
     expect(read('docs/errors.md')).toBe(errorsPage())
