@@ -69,10 +69,10 @@ function startGateway({ port, upstream, folder, nodeFlags = [], output, core = '
     ADMIN_PORT: '0',
     STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
     LOG_LEVEL: 'info',
-    NODE_COMPILE_CACHE: join(here, '../node_modules/.cache/compile'), // as `npm start` has it
     ...more,
   }
-  return start(core, [process.execPath, ...heapFlags, ...nodeFlags, join(here, '..', entry)], env, output)
+  const preloads = entry.endsWith('.ts') ? ['--import', join(here, '../src/cli/compile-cache.js')] : []
+  return start(core, [process.execPath, ...heapFlags, ...preloads, ...nodeFlags, join(here, '..', entry)], env, output)
 }
 
 const startNode =
