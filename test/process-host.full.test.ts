@@ -205,6 +205,29 @@ describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { time
     expect(gateway.log.at(-1)).toMatchObject({ level: 50, msg: expect.stringMatching(/^drain incomplete/) })
   })
 
+  test('may keep a queued send that the ledger did not confirm: only what will not be sent is `not_applied`', async ({ sandbox }) => {
+    const env = { QUEUE_KEY: Buffer.alloc(32, 7).toString('base64') }
+    const gateway = await startProgram(sandbox, env)
+    const queue = ({ post }: Pick<typeof gateway, 'post'>, message: string) =>
+      post('/chats/whatsapp/100/34600000000/messages', { message }, { prefer: 'respond-async', 'idempotency-key': message })
+    const sent = () => sandbox.sent.map(({ message }) => message)
+    expect(await queue(gateway, 'before')).toMatchObject({ status: 202 })
+    await expect.poll(sent).toEqual(['before'])
+    const hang = await delaySyncs(gateway.pid, '600s')
+
+    const { status, json } = await queue(gateway, 'meanwhile')
+    gateway.kill('SIGKILL')
+    hang.kill('SIGKILL') // as above
+    await gateway.exited
+    const next = await startProgram(sandbox, { ...env, STORE_URL: `sqlite:${join(gateway.folder, 'ledger.sqlite')}` })
+    await queue(next, 'after') // in the same conversation, so it is sent last
+    await expect.poll(sent, { timeout: 40_000 }).toContain('after')
+
+    // 503 if another write of the gateway hung first: then this one has not begun.
+    if (status === 503) expect([json.outcome, sent()]).toEqual(['not_applied', ['before', 'after']])
+    else expect([status, json.code, json.outcome, json.retry]).toEqual([500, 'internal-error', 'unknown', 'same-key'])
+  })
+
   test('and is only slow leaves time to close the ledger after a body that never came', async ({ sandbox }) => {
     const gateway = await startProgram(sandbox, { AFILNET_TIMEOUT_MS: '1000', DRAIN_MS: '5000' })
     expect(await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Hello' })).toMatchObject({ status: 201 })

@@ -17,7 +17,7 @@ export type WorkerClientOptions = {
   /** The thread has not answered for `silentMs`, or is dead. Called once each time. */
   onLost: (why: 'silent' | 'dead') => void
   /** The error of a call that the worker refused, or that it cannot answer. */
-  errors: { refused: (error: unknown) => Error; lost: (why: 'silent' | 'dead' | 'closed') => Error }
+  errors: { refused: (error: unknown) => Error; lost: (why: 'silent' | 'dead' | 'closed', wasSent: boolean) => Error }
   silentMs: number
   /** The same for the first batch of a thread, which has to start first. */
   startMs: number
@@ -57,8 +57,8 @@ export class WorkerClient {
   /** Rejects with what `errors` makes of the failure. `slow` calls may take as long as they like. */
   call(name: string, args: readonly unknown[], slow = false): Promise<unknown> {
     const { errors } = this.#options
-    if (this.#closing) return Promise.reject(errors.lost('closed'))
-    if (this.#silent) return Promise.reject(errors.lost('silent'))
+    if (this.#closing) return Promise.reject(errors.lost('closed', false))
+    if (this.#silent) return Promise.reject(errors.lost('silent', false))
     return new Promise((resolve, reject) => {
       this.#queued.push({ name, args, slow, resolve, reject })
       if (!this.#sent && !this.#posting) setImmediate(() => this.#post())
@@ -129,9 +129,10 @@ export class WorkerClient {
 
   #refuseAll(why: 'silent' | 'dead') {
     clearTimeout(this.#watchdog)
-    const refused = [...(this.#sent ?? []), ...this.#queued]
+    const [sent = [], queued] = [this.#sent, this.#queued]
     if (this.#sent) this.#sent = [] // still busy: its answer comes, or its end
     this.#queued = []
-    for (const { reject } of refused) reject(this.#options.errors.lost(why))
+    for (const { reject } of sent) reject(this.#options.errors.lost(why, true))
+    for (const { reject } of queued) reject(this.#options.errors.lost(why, false))
   }
 }

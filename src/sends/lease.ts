@@ -9,7 +9,7 @@ export type Lease = {
   retryLater(send: SendRef, outcome: Outcome, queued?: boolean): void
   /** Whether what became of an attempt is not recorded yet. */
   isUnrecorded(id: string): boolean
-  /** Whether a send that the queue may have taken is about to be taken back: the answer to its caller said that nothing is sent. */
+  /** Whether a send that the queue may have taken is about to be taken back: its caller was not told that it is queued. */
   isWithdrawn(id: string): boolean
   /** Queues a send again, now or as soon as the store takes it: until then it is pending, and `unknown` if this process dies. */
   requeue(send: SendRef, nextAt: number, attempts: number): Promise<void>

@@ -151,7 +151,7 @@ export class Sends {
         this.#lease.retryLater(row, this.#outcomeOf(new Problem('store-unavailable'), row, requestId), queue !== undefined)
       release()
       claiming.then(release, () => {})
-      if (queue && error instanceof StoreUnavailableError && error.mayHaveEffect && this.#isShared()) throw this.#mayBeQueued(row, error)
+      if (queue && error instanceof StoreUnavailableError && error.mayHaveEffect) throw this.#mayBeQueued(row, error)
       return throwUnavailable(error)
     }
     throw quotaExceeded(sendsPerDay ?? 0, row.createdAt)
@@ -161,14 +161,10 @@ export class Sends {
   #unclaim(row: NewSend, { requestId, queue }: SendRequest, existing: SendRow | undefined): Problem {
     const problem = new Problem('store-unavailable')
     if (!existing) this.#lease.retryLater(row, this.#outcomeOf(problem, row, requestId), queue !== undefined)
-    return queue && !existing && this.#isShared() ? this.#mayBeQueued(row) : problem
+    return queue && !existing ? this.#mayBeQueued(row) : problem
   }
 
-  /** Whether another process may run a queued send before this one takes it back. */
-  #isShared() {
-    return this.#store.count !== undefined
-  }
-
+  /** Until this process takes it back, another one may run it, or this one after a restart. */
   #mayBeQueued({ id, idempotencyKey }: NewSend, cause?: Error): Problem {
     const detail = 'The ledger did not say whether the send is queued: it may be sent, or be taken back.'
     return new Problem('internal-error', { outcome: 'unknown', detail, sendId: id, keyed: idempotencyKey !== undefined, cause })
@@ -244,9 +240,8 @@ export class Sends {
     if (!isRepeated(existing, request, secret)) throw new Problem('idempotency-key-reused', { sendId })
     const status = statusOf(existing.state)
     const isWithdrawn = status === 202 && this.#lease.isWithdrawn(sendId)
-    if ((existing.state === 'pending' && existing.dueAt === undefined) || (isWithdrawn && this.#isShared()))
+    if ((existing.state === 'pending' && existing.dueAt === undefined) || isWithdrawn)
       throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
-    if (isWithdrawn) throw new Problem('store-unavailable', { sendId }) // it will not be sent
     this.#observe('sendReplayed', { account: existing.account })
     const send = describeSend(existing, this.#base)
     if (send.problem && status === 201)

@@ -47,6 +47,7 @@ const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)
   attempt(() => Promise.reject(new UpstreamError(fault, { safe: false })))
 const never = () => new Promise<never>(() => {})
 const refuse = () => Promise.reject(new StoreUnavailableError('io'))
+const lose = () => Promise.reject(new StoreUnavailableError('io', true))
 
 const request = (attempt: SendAttempt = accepted): SendRequest => {
   const { caller, account, user, kind, platform, platformId, destination } = send()
@@ -187,16 +188,18 @@ describe('A claim', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: false })
   })
 
-  describe('that queued a send although it was refused', () => {
+  describe('that queued a send although its answer was lost', () => {
     const now = Date.now()
+    const unknown = { status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key' }
+    const inUse = { status: 409, code: 'idempotency-key-in-use', outcome: 'unknown' }
     const queued = { ...request(), queue: { dueAt: now + 60_000, expiresAt: now + 120_000, seal: () => 'key.body' } }
 
     test('lets no repetition believe that it waits, and then frees its key', async ({ sends, store, trouble }) => {
-      trouble.claim = (...args) => store.claim(...args).then(refuse)
+      trouble.claim = (...args) => store.claim(...args).then(lose)
       trouble.unqueue = refuse
-      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      expect(await problem(sends.run(queued))).toMatchObject(unknown)
       delete trouble.claim
-      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      expect(await problem(sends.run(queued))).toMatchObject(inUse)
       delete trouble.unqueue
       await becomes(store, 'not_sent')
 
@@ -205,9 +208,9 @@ describe('A claim', () => {
 
     test('lets no repetition believe it that came at the same time as its end', async ({ sends, store, trouble, asked }) => {
       const { promise: repeated, resolve: repeat } = Promise.withResolvers<void>()
-      trouble.claim = (...args) => store.claim(...args).then(refuse)
+      trouble.claim = (...args) => store.claim(...args).then(lose)
       trouble.unqueue = (...args) => repeated.then(() => store.unqueue(...args))
-      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      expect(await problem(sends.run(queued))).toMatchObject(unknown)
       await expect.poll(() => asked).toContain('unqueue')
       trouble.claim = async (...args) => {
         const claiming = store.claim(...args)
@@ -217,7 +220,16 @@ describe('A claim', () => {
         return claim
       }
 
-      expect(await problem(sends.run(queued))).toMatchObject(unavailable)
+      expect(await problem(sends.run(queued))).toMatchObject(inUse)
+    })
+
+    test('because the store hangs may be sent by another process until it is taken back', async ({ sends, store, trouble }) => {
+      const stuck = Promise.withResolvers<void>()
+      trouble.claim = (...args) => stuck.promise.then(() => store.claim(...args))
+
+      expect(await problem(sends.run(queued))).toMatchObject(unknown)
+      stuck.resolve()
+      await becomes(store, 'not_sent')
     })
   })
 

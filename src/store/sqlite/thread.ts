@@ -62,9 +62,9 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
         const { fault, message } = error as Refusal // as worker.ts says it
         if (fault === 'version') return new StoreVersionError(message)
         if (fault === 'changed') return new LedgerChangedError()
-        return fault ? new StoreUnavailableError(fault) : new Error(message)
+        return fault ? new StoreUnavailableError(fault, fault === 'io') : new Error(message) // what a commit failed to write may be read again
       },
-      lost: why => new StoreUnavailableError(why === 'dead' ? 'worker' : why === 'silent' ? 'busy' : 'closed'),
+      lost: (why, wasSent) => new StoreUnavailableError(why === 'dead' ? 'worker' : why === 'silent' ? 'busy' : 'closed', wasSent),
     },
     silentMs: hungMs,
     startMs,
