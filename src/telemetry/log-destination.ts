@@ -32,6 +32,7 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
   let dropped = 0
   let reported = 0
   const waiters: (() => void)[] = []
+  const nextWrite = () => new Promise<void>(resolve => waiters.push(resolve))
 
   const destination = {
     get dropped() {
@@ -51,13 +52,10 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
       const end = performance.now() + withinMs
       while ((chunk || lines.length > 0) && performance.now() < end) {
         flush()
-        await new Promise<void>(resolve => {
-          waiters.push(resolve)
-          setTimeout(resolve, Math.min(retryMs, end - performance.now()))
-        })
+        await Promise.race([nextWrite(), sleep(Math.min(retryMs, end - performance.now()))])
       }
       // On a busy machine a write may take long without being stuck.
-      if (writing) await Promise.race([new Promise<void>(resolve => waiters.push(resolve)), sleep(stuckMs, undefined, { ref: false })])
+      if (writing) await Promise.race([nextWrite(), sleep(stuckMs, undefined, { ref: false })])
       return !writing
     },
     /** Writes what is left without waiting, for the `exit` event. */

@@ -17,20 +17,7 @@ export function openFile(path: string, busyMs: number) {
   const writable = memory || mayWrite(path)
   if (writable && !memory) alignModes(path)
   if (!memory) checkReadable(path)
-  const db = new DatabaseSync(path, { timeout: busyMs })
-  try {
-    recognise(db)
-    if (!memory) spillBeside(db, dirname(resolve(path)))
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON')
-    // With SQLite's own 1,000, a page is copied into the file twice as often, and soon changes again.
-    db.exec(`PRAGMA journal_size_limit = ${logBytes}; PRAGMA wal_autocheckpoint = ${checkpointPages}`)
-    migrate(db)
-    db.prepare('SELECT 1 FROM sends LIMIT 1').get() // opens the log
-  } catch (error) {
-    db.close()
-    throw error
-  }
-
+  const db = openDatabase(path, busyMs, memory)
   const [inode, log] = memory ? [] : [inodeOf(path), inodeOf(`${path}-wal`)]
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string) => {
@@ -94,6 +81,24 @@ export function openFile(path: string, busyMs: number) {
     writable,
     close: () => db.close(),
   }
+}
+
+/** Opens a file as this release needs it. */
+function openDatabase(path: string, busyMs: number, memory: boolean): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: busyMs })
+  try {
+    recognise(db)
+    if (!memory) spillBeside(db, dirname(resolve(path)))
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON')
+    // With SQLite's own 1,000, a page is copied into the file twice as often, and soon changes again.
+    db.exec(`PRAGMA journal_size_limit = ${logBytes}; PRAGMA wal_autocheckpoint = ${checkpointPages}`)
+    migrate(db)
+    db.prepare('SELECT 1 FROM sends LIMIT 1').get() // opens the log
+  } catch (error) {
+    db.close()
+    throw error
+  }
+  return db
 }
 
 /** A large change spills to a file without a name; where the root file system is read-only, beside the ledger is the only place for it. */

@@ -22,19 +22,8 @@ type SessionOptions = {
 
 /** How scripts are run on the two connections of a store, and how its state follows from their answers. */
 export function createSession({ writer, reader, clock, ledger, policy, identity, report }: SessionOptions) {
-  const running = new Set<Promise<unknown>>()
+  const { track, end } = createTracker()
   let refused: StoreFault | undefined
-  let ended = false
-
-  /** Runs work that `end` waits for; refused afterwards. */
-  function track<T>(work: () => Promise<T>): Promise<T> {
-    if (ended) return Promise.reject(new StoreUnavailableError('closed'))
-    const verb = work()
-    running.add(verb)
-    const done = () => void running.delete(verb)
-    verb.then(done, done)
-    return verb
-  }
 
   function common(): Args {
     const trusted = clock.trusted()
@@ -105,6 +94,23 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
     },
     /** Whether claims are refused while everything else may get through: a full server, a replica that hangs. */
     claimsRefused: () => refused !== undefined,
+    end,
+  }
+}
+
+function createTracker() {
+  const running = new Set<Promise<unknown>>()
+  let ended = false
+  return {
+    /** Runs work that `end` waits for; refused afterwards. */
+    track<T>(work: () => Promise<T>): Promise<T> {
+      if (ended) return Promise.reject(new StoreUnavailableError('closed'))
+      const verb = work()
+      running.add(verb)
+      const done = () => void running.delete(verb)
+      verb.then(done, done)
+      return verb
+    },
     /** Refuses further work; resolves once what runs has ended. */
     end() {
       ended = true
