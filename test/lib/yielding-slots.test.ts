@@ -37,6 +37,6 @@ describe('Slots that yield', () => {
     await vi.advanceTimersByTimeAsync(1_020)
 
     expect([whileBusy, afterwards, state.granted]).toEqual([[], [1], [1, 2]])
-    expect(vi.getTimerCount(), 'nobody waits').toBe(0)
+    expect(vi.getTimerCount(), 'no timer is left').toBe(0)
   })
 })

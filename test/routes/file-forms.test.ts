@@ -261,7 +261,7 @@ describe('an upload that is cut', () => {
     },
   )
 
-  test('is told of the end of its connection without a warning, however many come at once', async ({ start, onTestFinished }) => {
+  test('ends with its connection, and logs no warning, however many come at once', async ({ start, onTestFinished }) => {
     const gateway = await start()
     const warnings: string[] = []
     const note = ({ message }: Error) => void warnings.push(message)
