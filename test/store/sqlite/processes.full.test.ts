@@ -113,4 +113,20 @@ describe('several processes on one file', () => {
     expect(await store.claim(send())).toEqual({ claimed: true })
     expect(states).toEqual(['busy', 'ok'])
   })
+
+  test('a claim that hangs may have its effect later; one that waits behind it, or comes after it, has none', async ({ path, open }) => {
+    const store = await open({ busyMs: 60_000 })
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const row = send()
+    const hangs = refused(store.claim(row))
+    await new Promise(resolve => setImmediate(resolve))
+    const waits = refused(store.claim(send()))
+
+    expect(await hangs).toMatchObject({ cause: 'busy', mayHaveEffect: true })
+    expect(await waits).toMatchObject({ cause: 'busy', mayHaveEffect: false })
+    expect(await refused(store.claim(send()))).toMatchObject({ cause: 'busy', mayHaveEffect: false })
+    other.close()
+    await expect.poll(async () => (await store.list(crm, { limit: 9 })).map(({ id }) => id)).toEqual([row.id])
+  })
 })
