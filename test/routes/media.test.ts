@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
-import { canaries, sharedTest, test } from '../gateway.ts'
+import { canaries, readAnswers, sharedTest, test } from '../gateway.ts'
 import { fetched, late, postForm, samples, sha256, word } from '../media/forms.ts'
 import { policy } from '../store/sends.ts'
 
@@ -243,10 +243,19 @@ describe('POST /media', () => {
     expect(sandbox.calls).toEqual([])
   })
 
-  sharedTest('deletes also for a client that names a content type on every request', async ({ gateway }) => {
+  sharedTest.for([
+    ['no body, but a content type', 'Content-Type: application/json\r\nContent-Length: 0\r\n', ''],
+    ['a body of any type', 'Content-Type: text/plain\r\nContent-Length: 3\r\n', 'abc'],
+    ['a body that is no JSON', 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n', '1\r\n{\r\n0\r\n\r\n'],
+  ] as const)('deletes for a client that sends %s', async ([, headers, body], { gateway }) => {
     const { json: stored } = await postForm(gateway, '/media', [['file', samples.png]])
+    const request = (line: string) => `${line} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n`
+    const answers = await gateway.raw(
+      `${request(`DELETE /media/${stored.id}`)}${headers}\r\n${body}${request('GET /me')}Connection: close\r\n\r\n`,
+    )
 
-    expect(await gateway.request(`/media/${stored.id}`, { method: 'DELETE', headers: json })).toMatchObject({ status: 204 })
+    expect(readAnswers(answers)).toMatchObject([{ status: 204 }, { status: 200 }])
+    expect((await gateway.request(`/media/${stored.id}`, { method: 'DELETE' })).status).toBe(404)
   })
 })
 
