@@ -17,8 +17,13 @@ export function openFile(path: string, busyMs: number) {
   const writable = memory || mayWrite(path)
   if (writable && !memory) alignModes(path)
   if (!memory) checkReadable(path)
+  const inode = memory ? undefined : inodeOf(path)
   const db = openDatabase(path, busyMs, memory)
-  const [inode, log] = memory ? [] : [inodeOf(path), inodeOf(`${path}-wal`)]
+  const log = memory ? undefined : inodeOf(`${path}-wal`)
+  if (!memory && inodeOf(path) !== inode) {
+    db.close() // it may be the one that was replaced while it was opened
+    throw new StoreUnavailableError('busy')
+  }
   const statements = new Map<string, StatementSync>()
   const prepared = (sql: string) => {
     let statement = statements.get(sql)

@@ -1,11 +1,21 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
 import { type Archive, type Store, StoreUnavailableError } from '../../../src/store/store.ts'
 import { created } from '../event-contract.ts'
 import { crm, ended, send } from '../sends.ts'
 import { installed, refused, test, unavailable } from '../stores.ts'
+
+/** What a descriptor of this process stands for. */
+function linkOf(fd: string) {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return undefined // closed meanwhile
+  }
+}
 
 describe('faults of the file', () => {
   test('a corrupt file refuses each verb, is left as it is, and is fine once restored', async ({ open, path, states }) => {
@@ -52,6 +62,32 @@ describe('faults of the file', () => {
     expect(await store.claim(row)).toEqual({ claimed: true })
     expect(existsSync(path)).toBe(true)
     expect(await store.list(crm, { limit: 10 })).toMatchObject([{ id: row.id }])
+  })
+
+  test('a file that takes the place of another one while that is opened is the ledger', async ({ open, path }) => {
+    const [first, second] = [send(), send()]
+    for (const row of [first, second]) {
+      if (row === second) renameSync(path, `${path}.away`)
+      const store = await open()
+      await store.claim(row)
+      await store.close()
+    }
+    const other = new DatabaseSync(path)
+    other.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE') // keeps whoever opens it waiting
+    const opened = () => readdirSync('/proc/self/fd').filter(fd => linkOf(fd) === path).length
+    const before = opened()
+    const opening = open()
+    await expect.poll(opened).toBeGreaterThan(before)
+    renameSync(`${path}.away`, path)
+    rmSync(`${path}-wal`)
+    other.exec('COMMIT')
+    other.close()
+    const store = await opening
+    const row = send()
+
+    await expect.poll(() => refused(store.claim(row))).toBe(undefined)
+    const rows = await (await open()).list(crm, { limit: 10 })
+    expect(rows.map(({ id }) => id)).toEqual([row.id, first.id])
   })
 
   test('those who watch a log hear that it is gone, and that an empty one is in its place', async ({ open, path }) => {
