@@ -35,7 +35,7 @@ export function createClock(now: () => number, monotonic: () => number) {
   function read() {
     const at = update()
     const agrees = candidate === undefined
-    return { trusted: at + Math.min(offset, ceiling), agrees, steady: agrees && at >= steadyAt }
+    return { trusted: Math.floor(at + Math.min(offset, ceiling)), agrees, steady: agrees && at >= steadyAt }
   }
 
   return {

@@ -53,7 +53,7 @@ export const logWrites = {
   /** One slice of one account. */
   trimLog({ file, mayDelete, trusted }: VerbContext, keepMs: number, what?: 'unused'): number {
     if (!mayDelete) return 0
-    const before = Math.floor(trusted - keepMs)
+    const before = trusted - keepMs
     for (const table of ['events', 'states', 'logs'])
       file.run(`DELETE FROM ${table} WHERE account IN (SELECT account FROM logs WHERE openedAt < ?)`, before - unusedMs)
     if (what === 'unused') return 0
@@ -134,7 +134,7 @@ function log({ file, trusted, logged }: VerbContext, account: string, events: re
   const last = markOf(file, account)?.last
   if (last === undefined) throw new Error('The account has no event log')
   if (events.length === 0) return []
-  const first = Math.max(last + 1, Math.floor(trusted) * perMs)
+  const first = Math.max(last + 1, trusted * perMs)
   const positions = events.map((_, n) => first + n)
   for (const [n, [destination, body]] of events.entries())
     file.run('INSERT INTO events VALUES (?, ?, ?, ?)', account, first + n, destination, body)

@@ -103,7 +103,7 @@ export const writes = {
     const { file, now, trusted } = context
     renewLease(context, owner)
     leaseRenewedAt.set(owner, now)
-    file.run('UPDATE ledger SET clock = ? WHERE clock < ?', Math.floor(trusted), Math.floor(trusted))
+    file.run('UPDATE ledger SET clock = ? WHERE clock < ?', trusted, trusted)
   },
 
   release(context: VerbContext, owner: string): number {

@@ -31,7 +31,7 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
     },
     async deleteFailed(keepMs) {
       if (!clock.steady()) return 0
-      const before = Math.floor(clock.trusted() - keepMs)
+      const before = clock.trusted() - keepMs
       let gone = 0
       for (const name of await names()) {
         for (let some = slice; some === slice; gone += some) some = Number((await write(scripts.deleteFailed, name, before))[0])

@@ -63,7 +63,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     },
     async trim(keepMs, what) {
       if (!clock.steady()) return 0
-      const before = Math.floor(clock.trusted() - keepMs)
+      const before = clock.trusted() - keepMs
       let trimmed = 0
       for (const account of await accounts()) {
         for (let slice = -1; slice !== 0 && trimmed < trimMax; trimmed += slice)

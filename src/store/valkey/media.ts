@@ -125,7 +125,7 @@ export function createMediaLedger(session: Session, clock: LedgerClock): MediaLe
     async remove(ids) {
       await write(scripts.remove, ...ids)
     },
-    expired: async () => (clock.steady() ? ((await read(scripts.expired, Math.floor(clock.trusted()))) as string[]) : []),
+    expired: async () => (clock.steady() ? ((await read(scripts.expired, clock.trusted())) as string[]) : []),
     async usage() {
       const [files, bytes] = (await read(scripts.usage)) as Reply[]
       return { files: Number(files), bytes: Number(bytes) }

@@ -186,7 +186,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async heartbeat(owner) {
-      const found = await confirmedWrite(scripts.heartbeat, owner, Math.floor(clock.trusted()))
+      const found = await confirmedWrite(scripts.heartbeat, owner, clock.trusted())
       ledger.seen(markOf(found))
       if (session.claimsRefused()) await claimWrite(scripts.room)
       ledger.evictions(await track(writer.refresh))
