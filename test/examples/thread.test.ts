@@ -1,10 +1,12 @@
 import { expect, onTestFinished } from 'vitest'
 import { createClient } from '../../client/src/client.ts'
+import { fileIn } from '../../examples/inbox/page/media-links.ts'
 import { createOutbox } from '../../examples/inbox/page/outbox.ts'
 import { createThread } from '../../examples/inbox/page/thread.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { canaries, test } from '../gateway.ts'
 import { watching } from '../live/streaming.ts'
+import { samples } from '../media/forms.ts'
 
 const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
 
@@ -28,7 +30,7 @@ function open({ url }: { url: string }) {
     onState: () => {},
   })
   onTestFinished(() => thread.close())
-  return { seen, texts: () => thread.lines().map(({ message }) => message?.message) }
+  return { thread, seen, texts: () => thread.lines().map(({ message }) => message?.message) }
 }
 
 test('A burst of more messages in one second than the first page has keeps its order', async ({ start, sandbox }) => {
@@ -54,4 +56,13 @@ test('A conversation is read when it opens and when its stream begins, and not f
 
   expect(texts().at(-1)).toBe('Hello')
   expect(seen.reads).toBe(2)
+})
+
+test('A file whose name the gateway changes is one line of the conversation', async ({ start }) => {
+  const { thread } = open(await start({ env }))
+  const names = ['Screenshot 9.41\u202fAM.png', 'cafe\u0301 "1".png', `${'long '.repeat(30)}.png`]
+  for (const name of names) await thread.send('Our menu', new File([new Uint8Array(samples.png)], name))
+
+  const sent = () => thread.lines().filter(({ message, outgoing }) => outgoing ?? fileIn(message?.message ?? ''))
+  await expect.poll(() => sent().map(({ message, outgoing }) => message && outgoing?.file?.name)).toEqual(names)
 })

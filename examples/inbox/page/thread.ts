@@ -124,6 +124,14 @@ function linesOf(messages: Message[], outgoing: Outgoing[]): Line[] {
 function isRowOf({ state, text, file, before, send }: Outgoing, row: Message) {
   const { messageId, message } = row
   if (send?.messageId !== undefined && messageId !== null) return send.messageId === messageId
-  const isSame = file ? fileIn(message ?? '')?.name === file.name : text === message
+  const listed = fileIn(message ?? '')
+  const isSame = file ? listed !== undefined && lettersOf(listed.name) === lettersOf(file.name) : text === message
   return state === 'accepted' && isSame && !before.has(idOf(row))
 }
+
+/** What the gateway leaves of every name: it drops other characters, and the end of a long one. */
+const lettersOf = (name: string) =>
+  name
+    .normalize()
+    .replace(/[^\p{L}\p{N}]/gu, '')
+    .slice(0, 40)
