@@ -4,6 +4,12 @@ export type LedgerClock = ReturnType<typeof createClock>
 const toleranceMs = 2_000
 const settleMs = 600_000
 
+/** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
+const slackMs = 3_600_000
+
+/** When a send ended: by a clock that is far behind it would expire, and free its key, as soon as the clock is right again. */
+export const endedAt = (settledAt: number, trusted: number) => (settledAt < trusted - slackMs ? trusted : settledAt)
+
 /**
  * Watches the wall clock by the monotonic one.
  *

@@ -241,6 +241,20 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.find(crm, row.id)).toBeUndefined()
     })
 
+    test('counts from the right time where a send ended while the clock was far behind', async () => {
+      const clock = { wall: 10 * policy.keepUnknownMs, monotonic: 5_000.5 } // the one shows whole milliseconds, the other fractions
+      const store = await open({ ...policy, now: () => clock.wall, monotonic: () => clock.monotonic })
+      const row = send({ idempotencyKey: 'k' })
+      await store.claim(row)
+      clock.monotonic += 0.2
+      clock.wall -= policy.keepUnknownMs
+      await store.settle(row, ended('accepted', clock.wall))
+      clock.wall += policy.keepUnknownMs
+
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
+      await store.close()
+    })
+
     test('sweeps what is gone, in slices, and nothing else', async ({ store, clock }) => {
       const rows = []
       for (let n = 0; n < 5; n++) rows.push(...(await Promise.all(Array.from({ length: 500 }, () => put(store, 'accepted')))))

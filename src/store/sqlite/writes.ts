@@ -1,5 +1,6 @@
 // Longer than 200 lines, because it is every statement that writes; a reader must see them side by side to trust a transaction.
 import { randomUUID } from 'node:crypto'
+import { endedAt } from '../clock.ts'
 import { attemptsOf, keepCountsMs, uncounted } from '../counts.ts'
 import { LedgerChangedError, lookAfterMs, type Outcome, type SendState, type SettledBy, StoreUnavailableError } from '../store.ts'
 import { forgetDeliveries } from './delivery-verbs.ts'
@@ -23,9 +24,6 @@ const gone = `settledAt <= iif(state = 'unknown', ?, ?)`
 const lookAt = `iif(? = 'unknown' AND kind = 'message' AND textDigest IS NOT NULL, ? + ${lookAfterMs[0]}, NULL)`
 const orphaned = `UPDATE sends SET state = 'unknown', settledAt = ?, lookAt = ${lookAt} WHERE state = 'pending' AND ${rare}`
 const roomRows = 1_000
-
-/** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
-const slackMs = 3_600_000
 
 /**
  * Verbs that write. Those that arrive together run in one transaction; a wrong call fails alone, since each of its statements is done or not.
@@ -83,7 +81,7 @@ export const writes = {
     late: boolean,
   ): FlatSettlement {
     const { file, trusted } = context
-    const at = settledAt < trusted - slackMs ? trusted : settledAt
+    const at = endedAt(settledAt, trusted)
     const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
     const values = [state, at, answer, settledBy, note, state, at]
     const read = () => file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as the columns are

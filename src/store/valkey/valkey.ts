@@ -1,7 +1,7 @@
 // Longer than 200 lines, because it is the whole port: each verb in a few lines, one after the other.
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { OpenedStore, StoreOptions } from '../adapter.ts'
-import { createClock, type LedgerClock } from '../clock.ts'
+import { createClock, endedAt, type LedgerClock } from '../clock.ts'
 import { attemptsOf, keepCountsMs } from '../counts.ts'
 import { markOf } from '../identity.ts'
 import { firstIdOf } from '../ids.ts'
@@ -171,7 +171,8 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
-      const [settled, row] = await bestEffortWrite(scripts.settle, id, state, settledAt, answer, settledBy, note, late ? 1 : 0)
+      const at = endedAt(settledAt, clock.trusted())
+      const [settled, row] = await bestEffortWrite(scripts.settle, id, state, at, answer, settledBy, note, late ? 1 : 0)
       return { settled: settled === 1, ...(row && { row: toRow(row) }) }
     },
 
