@@ -1,5 +1,4 @@
-import type { ProblemCode } from '../problem/catalogue.ts'
-import { Problem } from '../problem/problem.ts'
+import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { codesOf, type DocumentedRoute, type Kind, kindOf, statusOf, undeclared } from './openapi-errors.ts'
 import { exampleOf } from './openapi-examples.ts'
 import { type Examples, nextName } from './openapi-sharing.ts'
@@ -11,12 +10,12 @@ const ref = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${nam
 export const headers = {
   ETag: text('Names this state of the list; send it back in `If-None-Match`.'),
   Location: text('Where to ask what became of the send.'),
-  'Idempotency-Replayed': text('`true`: this is the stored result of an earlier request with this key. Nothing was sent now.'),
+  'Idempotency-Replayed': text('`true`: the stored result of an earlier request with this key; nothing was sent now.'),
   'Preference-Applied': text('`respond-async`'),
   RateLimit: text('What is left, and the seconds until there is more: `"requests";r=0;t=42` (draft-ietf-httpapi-ratelimit-headers).'),
   'RateLimit-Policy': text('The limit: `"requests";q=600;w=60`. A key with a limit gets both headers with every answer.'),
   'WWW-Authenticate': text('`Bearer`'),
-  'Retry-After': text('Seconds to wait before the next try.'),
+  'Retry-After': text('Seconds to wait.'),
 }
 
 export const headersOf = (names: (keyof typeof headers | false | undefined)[]) =>
@@ -59,7 +58,7 @@ export function createErrorResponses(base: string) {
 
   function nameOf(status: string, codes: ProblemCode[], kind: Kind) {
     const own = headersOf([
-      codes.some(code => 'retry-after' in new Problem(code).headers) && 'Retry-After',
+      codes.some(code => 'retryAfterS' in catalogue[code]) && 'Retry-After',
       kind === 'send' && /404|422|502|504/.test(status) && 'Idempotency-Replayed',
       status === '429' && 'RateLimit',
       status === '429' && 'RateLimit-Policy',

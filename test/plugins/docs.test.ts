@@ -459,6 +459,19 @@ describe('The answers', () => {
     check(await gateway.request(`${chat}/messages`, { method: 'POST', body: 'x' }), `${path}/messages`, 'POST')
   })
 
+  test('of a send that still runs are those of the document', async ({ gateway, sandbox }) => {
+    sandbox.answer({ delayMs: 300 })
+    const send = () => gateway.post(`${chat}/messages`, { message: 'Hello' }, { 'idempotency-key': 'k1' })
+    const first = send()
+    await sandbox.called(1)
+
+    const during = await send()
+
+    expect(during.status).toBe(409)
+    check(during, `${path}/messages`, 'POST')
+    check(await first, `${path}/messages`, 'POST')
+  })
+
   test('of a queued send, a stored file and a redrive are those of the document', async ({ start }) => {
     const env = {
       QUEUE_KEY: randomBytes(32).toString('base64'),
