@@ -245,13 +245,17 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       const clock = { wall: 10 * policy.keepUnknownMs, monotonic: 5_000.5 } // the one shows whole milliseconds, the other fractions
       const store = await open({ ...policy, now: () => clock.wall, monotonic: () => clock.monotonic })
       const row = send({ idempotencyKey: 'k' })
+      const queued = send({ idempotencyKey: 'q', dueAt: clock.wall, expiresAt: 2 * clock.wall })
       await store.claim(row)
+      await store.claim(queued, undefined, 'sealed')
       clock.monotonic += 0.2
       clock.wall -= policy.keepUnknownMs
       await store.settle(row, ended('accepted', clock.wall))
+      await store.unqueue(queued, ended('canceled', clock.wall))
       clock.wall += policy.keepUnknownMs
 
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
+      expect(await store.claim(send({ idempotencyKey: 'q' }))).toMatchObject({ claimed: false, existing: { state: 'canceled' } })
       await store.close()
     })
 

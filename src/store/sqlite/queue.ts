@@ -1,3 +1,4 @@
+import { endedAt } from '../clock.ts'
 import { type Backlog, type Conversation, chatKeyOf, type Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
@@ -160,9 +161,10 @@ function leave(
   [caller, account, id]: [string, string, string],
   { state, settledAt, answer, settledBy }: Outcome,
 ): FlatRow | undefined {
-  const { file } = context
+  const { file, trusted } = context
   const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
-  const row = file.row(end, state, settledAt, answer, settledBy ?? null, caller, account, id) as FlatRow | undefined // as the columns are
+  const values = [state, endedAt(settledAt, trusted), answer, settledBy ?? null]
+  const row = file.row(end, ...values, caller, account, id) as FlatRow | undefined // as the columns are
   if (!row) return undefined
   dequeue(file, id)
   count(context, caller, Number(row[at.createdAt]), -1, 0)

@@ -1,3 +1,4 @@
+import { endedAt, type LedgerClock } from '../clock.ts'
 import { markOf } from '../identity.ts'
 import type { DueSend, SendRow, Store } from '../store.ts'
 import type { Reply } from './connection.ts'
@@ -9,7 +10,7 @@ import type { Session } from './session.ts'
 type QueueVerbs = Pick<Store, 'takeDue' | 'pendingOf' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
 
 /** The verbs of the queue on a server. */
-export function createQueue({ read, readToWrite, write, confirmedWrite }: Session, ledger: LedgerWatch): QueueVerbs {
+export function createQueue({ read, readToWrite, write, confirmedWrite }: Session, ledger: LedgerWatch, clock: LedgerClock): QueueVerbs {
   /** A replica must know what was taken: after a failover it would be queued again, and sent twice. */
   async function confirm(due: readonly DueSend[]) {
     try {
@@ -40,7 +41,7 @@ export function createQueue({ read, readToWrite, write, confirmedWrite }: Sessio
       return requeued === 1
     },
     async unqueue({ id }, { state, settledAt, answer, settledBy = '' }) {
-      const [ended, row] = await confirmedWrite(queueScripts.unqueue, id, state, settledAt, answer, settledBy)
+      const [ended, row] = await confirmedWrite(queueScripts.unqueue, id, state, endedAt(settledAt, clock.trusted()), answer, settledBy)
       if (ended === 1) return { settled: true }
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },

@@ -78,7 +78,7 @@ export async function openValkey(place: ServerPlace, options: StoreOptions): Pro
     media: createMediaLedger(session, clock),
     ...createSends(session, ledger, clock, writer),
     ...createReads(session),
-    ...createQueue(session, ledger),
+    ...createQueue(session, ledger, clock),
     ...createArchive(session),
     async count(name, key, windowMs) {
       const counting = session.track(() => reader.ask(scripts.count, [`${name}:${key}`, windowMs]))
