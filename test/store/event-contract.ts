@@ -87,6 +87,7 @@ export function eventContract(name: string, open: (options: StoreOptions) => Pro
       expect(mark).toEqual({ identity, trimmed: 0, last: third })
       expect((await log.read('main', first, 1)).events.map(({ position }) => position)).toEqual([second])
       expect(await log.read('main', third, 10)).toEqual({ mark, events: [] })
+      expect((await log.read('main', -1, 1)).events.map(({ position }) => position)).toEqual([first]) // a webhook's, before the gap of a new log
     })
 
     test('have positions that rise, however many come at once and although the clock goes back', async ({ log, clock }) => {

@@ -57,7 +57,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
       return found.map(value => (value === '' ? undefined : stateOf(value).state))
     },
     async read(account, after, limit) {
-      const [mark, ...flat] = (await read(scripts.read, account, after, limit)) as [Reply[]?, ...string[]]
+      const [mark, ...flat] = (await read(scripts.read, account, Math.max(after, 0), limit)) as [Reply[]?, ...string[]]
       if (!mark) return { events: [] }
       return { mark: markOf(mark), events: pairsOf(flat).map(([id, body]) => eventOf(id, body)) }
     },
