@@ -6,8 +6,8 @@ import { createWindow, type Entry, entryOf } from './window.ts'
 export type Feed = ReturnType<typeof createFeed>
 
 const pageEvents = 200
-/** So many that wait are enough to choose from. */
-const enough = 64
+/** With fewer that wait, a page of what is left of the room is read too. */
+const few = 64
 
 /** Where a webhook without a past begins: now. */
 export async function startNow(log: EventLog, account: string): Promise<WebhookState> {
@@ -42,8 +42,8 @@ export function createFeed(
     /** The log that the positions belong to. */
     identity: () => identity,
 
-    /** Whether there is more to read, and room for it; `idle` says that nothing is in flight. */
-    needs: (idle: boolean) => news > seen && window.room() > 0 && window.entries.length < enough && (idle || !replaced),
+    /** Whether there is more to read, and room for it; `idle` says that nothing is in flight. All that waits may be of one conversation. */
+    needs: (idle: boolean) => news > seen && window.room() >= (window.entries.length < few ? 1 : pageEvents) && (idle || !replaced),
 
     /** Reads a page. */
     async fill(idle: boolean) {

@@ -87,6 +87,13 @@ describe('an event that waits', () => {
 
     await eventually(() => expect(receiver.taken.length).toBe(1_101))
   })
+
+  test('is overtaken by other conversations, however many of its own wait behind it', async ({ append, receiver, webhooks: _ }) => {
+    receiver.answer = ({ event }) => (event.messageId === 'a1' ? 422 : 204)
+    await append(...Array.from({ length: 500 }, (_, n) => `a${n + 1}`), 'b1')
+
+    await eventually(() => expect(receiver.taken).toEqual(['b1']))
+  })
 })
 
 describe('a lease that ran out while a text was read', () => {
