@@ -71,9 +71,10 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
     entries: entries as readonly Entry[],
     /** How far the log has been read. */
     read: () => read,
+    /** How much may be read: what was settled before and waits again holds up nothing that is new. */
     room() {
       if (entries.length + done.size >= most) advance()
-      return most - entries.length - done.size
+      return most - entries.filter(({ event }) => event.position > settled).length - done.size
     },
 
     /** Takes the next event of the log; one that is not for this webhook is only passed. A gap that was made stands where one was delivered. */

@@ -126,6 +126,21 @@ describe('an operator', () => {
     })
   })
 
+  test('gets new events beside a thousand that wait again and are refused', async ({ append, live, receiver, start }) => {
+    receiver.answer = ({ event }) => (event.messageId === 'b1' ? 204 : 422)
+    const again = await append(...Array.from({ length: 1_000 }, (_, n) => `a${n}`))
+    const { mark } = await live.log.read('main', 0, 1)
+    const fence = (await live.leases.acquire('webhook:crm', 'earlier', 10_000)) ?? 0
+    const state = { identity: mark?.identity, position: mark?.last, done: [], again, tried: [] } // as a redrive of the last process left it
+    const saved = { account: 'main', state: JSON.stringify(state) }
+    await live.deliveries.save('crm', { name: 'webhook:crm', fence }, { saved, failed: [], cleared: [], handled: 0 })
+    await live.leases.release('webhook:crm', fence)
+    await start()
+    await append('b1')
+
+    await eventually(() => expect(receiver.taken).toEqual(['b1']))
+  })
+
   test('has everything after an event delivered again, and not after one of another log', async ({ append, live, receiver, webhooks }) => {
     await append('a1', 'a2', 'b1')
     await eventually(() => expect(receiver.taken.toSorted()).toEqual(['a1', 'a2', 'b1']))
