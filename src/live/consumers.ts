@@ -2,8 +2,8 @@ import { Slots } from './slots.ts'
 import type { Stream } from './stream.ts'
 import type { Viewer } from './view.ts'
 
-/** Who reads events, and how many streams it may have. */
-export type Reader = Viewer & { rateLimit?: { streams?: number } | undefined; expires?: string | undefined }
+/** Who reads events, and how many streams it may have; `config` is all of its configuration. */
+export type Reader = Viewer & { config: string; rateLimit?: { streams?: number } | undefined; expires?: string | undefined }
 
 /** A stream or a long poll. */
 export type Consumer = { reader: Reader; end: () => void; stream?: Stream }

@@ -49,7 +49,7 @@ export class Live {
   async list(reader: Reader, { after, limit, waitMs, ...filters }: ListQuery, cancelled: AbortSignal): Promise<Page> {
     const events = this.#eventsOf(reader.account)
     const ended = new AbortController()
-    const release = waitMs > 0 ? this.#consumers.hold({ reader, end: () => ended.abort() }) : undefined
+    const release = waitMs > 0 ? this.#hold({ reader, end: () => ended.abort() }) : undefined
     try {
       const view = createView(reader, filters)
       const signal = AbortSignal.any([cancelled, ended.signal])
@@ -70,7 +70,7 @@ export class Live {
         consumer.stream?.sink.end()
       },
     }
-    const release = this.#consumers.hold(consumer)
+    const release = this.#hold(consumer)
     try {
       const begin = await events.begin(after).catch(asProblem)
       const stream = events.stream(begin, createView(reader, filters), makeSink())
@@ -129,6 +129,14 @@ export class Live {
   close(): void {
     this.#consumers.close()
     for (const events of this.#accounts.values()) events.close()
+  }
+
+  /** Ends a consumer at once whose caller a reload has changed since it was authenticated: its requests are counted in between. */
+  #hold(consumer: Consumer): () => void {
+    const release = this.#consumers.hold(consumer)
+    const { name, config } = consumer.reader
+    if (this.#watched.callers.get(name) !== config) consumer.end()
+    return release
   }
 
   #eventsOf(account: string): AccountEvents {

@@ -14,6 +14,8 @@ export type Caller = Omit<CallerConfig, 'keySha256' | 'scopes' | 'chats'> & {
   name: string
   scopes: ReadonlySet<Scope>
   chats?: readonly ChatLimit[]
+  /** All that the configuration says of the caller, as text: another one after a reload means that it has changed. */
+  config: string
   /** Bytes of answers that the caller has yet to read, those to its tokens included. */
   waiting: { bytes: number }
   /** Only for a token. Name, account and limits are those of the caller that issued it. */
@@ -69,8 +71,9 @@ const dayMs = 86_400_000
 /** The keys by their digests; one that was there before keeps its last use. */
 function keysOf(callers: Record<string, CallerConfig>, open: AuthenticationOptions['open'], before?: ReadonlyMap<string, Key>) {
   const keys = new Map<string, Key>()
-  for (const [name, { keySha256, scopes, ...rest }] of Object.entries(callers)) {
-    const caller: Caller = { ...rest, name, scopes: new Set(scopes), waiting: { bytes: 0 } }
+  for (const [name, config] of Object.entries(callers)) {
+    const { keySha256, scopes, ...rest } = config
+    const caller: Caller = { ...rest, name, scopes: new Set(scopes), config: JSON.stringify(config), waiting: { bytes: 0 } }
     const expiresAt = rest.expires === undefined ? Number.POSITIVE_INFINITY : Date.parse(rest.expires)
     const account = open(caller.account)
     for (const sha256 of keySha256) keys.set(sha256, { caller, account, expiresAt, lastUsedAt: before?.get(sha256)?.lastUsedAt })

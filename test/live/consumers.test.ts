@@ -78,6 +78,7 @@ describe('A stream under a clock that the test turns', () => {
 
 describe('A process', () => {
   test('holds 5,000 streams, of which one key has half while others wait', async ({ live, openIn }) => {
+    live.reload(watched({ crm: '1', shop: '1', third: '1' }))
     const of = (name: string, count: number) => Promise.all(Array.from({ length: count }, () => openIn(live, { ...crm, name })))
     const first = await of('crm', 2_600)
     await of('shop', 2_400)
@@ -120,6 +121,14 @@ describe('A long poll', () => {
 })
 
 describe('A stream', () => {
+  test('ends at once if a reload has changed its caller since it was authenticated, as does a long poll', async ({ live, openIn }) => {
+    live.reload(watched({ crm: '2', shop: '1' }))
+    const [stream, other] = [await openIn(live), await openIn(live, { ...crm, name: 'shop' })]
+
+    expect([stream.ended, other.ended]).toEqual([true, false])
+    expect((await live.list(crm, { limit: 50, waitMs: 3_600_000 }, never)).items).toEqual([])
+  })
+
   test('that opens while the gateway drains ends at once', async ({ live, open }) => {
     await live.drain(0)
     const stream = await open()

@@ -20,7 +20,7 @@ export const watched = (callers: Record<string, string> = { crm: '1', shop: '1' 
 })
 
 export const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
-export const crm: Reader = { name: 'crm', account: 'main' }
+export const crm: Reader = { name: 'crm', account: 'main', config: '1' }
 
 export const message = (messageId: string, text = `text of ${messageId}`): Message => ({
   ...chat,
