@@ -72,6 +72,7 @@ export async function startGateway(
   const parts = await assemble(config, logger, { ...usualTimeouts, ...timeouts }, droppedLines)
   const { app, admin } = parts
   const adminListens = await listenOnBoth(parts)
+  parts.startWork() // a send that was taken by a process that cannot listen would end as unknown
   await parts.pollers.start()
   await parts.webhooks.reload(config.webhooks)
   let stopWatching = () => {}
@@ -131,10 +132,13 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
   })
   const keys = config.queueKeys
   const queue: Queue | undefined = keys && (await connectQueue({ ...config, keys, store, sends, upstream, observe, timeoutMs: storeMs }))
-  queue?.start()
-  if (!queue) void endQueueWithoutKey({ store, sends, observe, timeoutMs: storeMs }).catch(() => {}) // the next start tries again
   const tokens = lazyTokens(() => sends.secret.readOrLast(ledger.isAway))
-  if (config.readBack) readBack.start()
+  /** Begins with the sends of the ledger that no request asks for. */
+  function startWork() {
+    if (queue) queue.start()
+    else void endQueueWithoutKey({ store, sends, observe, timeoutMs: storeMs }).catch(() => {}) // the next start tries again
+    if (config.readBack) readBack.start()
+  }
   const parts = {
     config,
     logger,
@@ -156,7 +160,7 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
   app.addHook('onClose', async () => stop())
   /** The reload of events and webhooks that is under way. */
   const reloading: Promise<void> = Promise.resolve()
-  return { ...parts, app, admin, reloading }
+  return { ...parts, app, admin, reloading, startWork }
 }
 
 type Servers = { app: FastifyInstance; admin: FastifyInstance }

@@ -57,6 +57,24 @@ describe('A queue', { timeout: 240_000 }, () => {
     expect(Date.parse((await third.get(`/sends/${later.json.id}`)).json.settledAt)).toBeGreaterThanOrEqual(Date.parse(sendAt))
   })
 
+  test.skipIf(noServer)('is left alone by a gateway that cannot listen (needs redis-server)', async ({ gateway, sandbox }) => {
+    const server = await startServer()
+    const STORE_URL = server.fresh()
+    const first = await startProgram(sandbox, { ...env, STORE_URL })
+    const dueAt = Date.now() + 3_000
+    const { json } = await queue(first, 'later', { sendAt: new Date(dueAt).toISOString() })
+    first.kill('SIGKILL')
+    await first.exited
+    await expect.poll(() => Date.now(), { timeout: 10_000 }).toBeGreaterThan(dueAt)
+    const { port: ADMIN_PORT } = new URL(String(gateway.adminUrl))
+
+    await expect(startProgram(sandbox, { ...env, STORE_URL, ADMIN_PORT })).rejects.toThrow('it ended with 1')
+    expect(sandbox.calls).toEqual([])
+    const last = await startProgram(sandbox, { ...env, STORE_URL })
+    await becomes(last, json.id, 'accepted')
+    expect(sandbox.calls).toHaveLength(1)
+  })
+
   test.skipIf(noServer)(
     'of two replicas sends everything once and in order, although one is killed (needs redis-server)',
     async ({ sandbox }) => {
