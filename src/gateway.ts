@@ -21,7 +21,7 @@ import { connectPollers } from './parts/pollers.ts'
 import { connectQueue, endQueueWithoutKey, type Queue } from './parts/queue.ts'
 import { connectReadBack } from './parts/read-back.ts'
 import { connectWebhooks } from './parts/webhooks.ts'
-import { listen } from './plugins/listeners.ts'
+import { freeAddresses, listen } from './plugins/listeners.ts'
 import type { State } from './routes/health.ts'
 import { Sends } from './sends/sends.ts'
 import { openStore } from './store/open.ts'
@@ -69,6 +69,7 @@ export async function startGateway(
   timeouts?: Partial<Timeouts>,
   droppedLines: () => number = () => 0,
 ): Promise<Gateway> {
+  await freeAddresses(config.host, config.port) // before the ledger of a gateway that has the port is brought up to date
   const parts = await assemble(config, logger, { ...usualTimeouts, ...timeouts }, droppedLines)
   const { app, admin } = parts
   const adminListens = await listenOnBoth(parts)

@@ -38,8 +38,8 @@ export async function listen(app: FastifyInstance, host: string, port: number) {
   await Promise.all(others.map(other => once(other, 'listening')))
 }
 
-/** The addresses of a host where the port is free: `localhost` may have two, of which this machine may lack one. */
-async function freeAddresses(host: string, port: number): Promise<string[]> {
+/** The addresses of a host where the port is free, else rejects: `localhost` may have two, of which this machine may lack one. */
+export async function freeAddresses(host: string, port: number): Promise<string[]> {
   const found = host === 'localhost' ? await lookup(host, { all: true }) : [{ address: host }]
   const free: string[] = []
   let lacking: unknown
