@@ -182,7 +182,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(pipelining, { recheck: [authenticate, authorize], formMs: timeouts.uploadMs })
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
-  if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base })
+  if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base, hold: slowReaders.hold })
   await registerResources(app, options, base)
   return app
 }

@@ -1,4 +1,4 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../problem/problem.ts'
 import { type CallerConnections, connectionOf } from './connections.ts'
 import type { Check, Cleanup, Completion } from './request-steps.ts'
@@ -9,7 +9,7 @@ declare module 'fastify' {
   interface FastifyReply {
     /** When the answer began to leave. */
     sentAt?: number
-    /** Bytes of the answer, until the caller has taken all of them. */
+    /** Bytes of the answer, or of the results that it is made of, until the caller has taken all of them. */
     waitingBytes?: number
     /** Other answers of its connection were due before it. */
     isBehind?: boolean
@@ -18,6 +18,9 @@ declare module 'fastify' {
 
 /** Smaller answers are never refused for want of room. */
 const alwaysSentBytes = 65_536
+
+/** About how often the result of an agent's call is in memory, until it has left as text in JSON in an event. */
+const copiesOfResult = 4
 
 /** So many requests may stand behind others on all connections together: each takes about 10 kB, and thousands come in one packet. */
 const maxBehind = 8_192
@@ -44,19 +47,32 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
   }
 
   const complete: Completion = (request, reply, payload) => {
+    reply.sentAt = performance.now()
+    if (reply.waitingBytes !== undefined) return payload // counted as its results came
     // A stream counts as nothing: it is never whole in memory, or it shares its bytes, as the files of the docs page do.
-    const bytes = typeof payload === 'string' || payload instanceof Uint8Array ? Buffer.byteLength(payload) : 0
+    const size = typeof payload === 'string' || payload instanceof Uint8Array ? Buffer.byteLength(payload) : 0
+    const isLarge = size > alwaysSentBytes
+    const bytes = isLarge && 'isLightMyRequest' in request.raw ? size * copiesOfResult : size
     const holder = request.caller?.waiting ?? withoutKey
-    const tooMuch = bytes > alwaysSentBytes && holder.bytes + bytes > maxWaitingBytes - waitingBytes
+    const tooMuch = isLarge && holder.bytes + bytes > maxWaitingBytes - waitingBytes
     // Afilnet may have marked unread messages as read: the caller cannot ask for them again.
     if (tooMuch && !request.call?.unsafeStarted) {
       throw new Problem('overloaded', { detail: 'Too many answers wait for slow readers.' })
     }
-    reply.sentAt = performance.now()
-    reply.waitingBytes = bytes
+    count(request, reply, bytes)
+    return payload
+  }
+
+  function count({ caller }: FastifyRequest, reply: FastifyReply, bytes: number) {
+    const holder = caller?.waiting ?? withoutKey
+    reply.waitingBytes = (reply.waitingBytes ?? 0) + bytes
     holder.bytes += bytes
     waitingBytes += bytes
-    return payload
+  }
+
+  /** Counts the result of an agent's call until the answer with it has left. That answer is not refused any more: some of the calls may have sent. */
+  function hold(request: FastifyRequest, reply: FastifyReply, bytes: number) {
+    if (!reply.raw.closed) count(request, reply, bytes * copiesOfResult)
   }
 
   const release: Cleanup = ({ caller }, { waitingBytes: bytes = 0, isBehind }) => {
@@ -74,5 +90,5 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
     for (const { socket, open, idleSince } of connections.all) if (open[0] && idleSince < latest && isLate(open[0])) socket.destroy()
   }
 
-  return { admit, complete, release, closeSlowConnections }
+  return { admit, complete, hold, release, closeSlowConnections }
 }

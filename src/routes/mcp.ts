@@ -4,13 +4,19 @@ import type { Toolbox } from '../mcp/server.ts'
 import { isTool, requestOf, type Schema, type Tool, toolOf } from '../mcp/tools.ts'
 import { Problem, problemBody } from '../problem/problem.ts'
 
+type McpOptions = {
+  base: string
+  /** Counts the bytes of a result until the answer with it has left. */
+  hold: (request: FastifyRequest, reply: FastifyReply, bytes: number) => void
+}
+
 /**
  * The Model Context Protocol: tools that stand for routes.
  *
  * A call becomes a request to its route with the same key, so that scopes, chats, ledger and problems are those of the route. Each message
  * counts as one request when it arrives. To be registered before the routes.
  */
-export const mcp = fp<{ base: string }>(async function mcp(app: FastifyInstance, { base }) {
+export const mcp = fp<McpOptions>(async function mcp(app: FastifyInstance, options) {
   const declared: RouteOptions[] = []
   app.addHook('onRoute', route => {
     if (route.method !== 'HEAD' && isTool(operationOf(route))) declared.push(route)
@@ -23,12 +29,12 @@ export const mcp = fp<{ base: string }>(async function mcp(app: FastifyInstance,
     if (request.limited && !isCall(body)) throw request.limited
     tools ??= declared.map(route => toolOf(describe(app, route)))
     const { serveMcp } = await import('../mcp/server.ts')
-    const answer = await serveMcp(webRequestOf(request, reply), body, toolboxOf(app, request, reply, tools, base))
+    const answer = await serveMcp(webRequestOf(request, reply), body, toolboxOf(app, request, reply, tools, options))
     reply.code(answer.status).header('cache-control', 'no-store')
     const type = answer.headers.get('content-type')
     return reply.headers(type === null ? {} : { 'content-type': type }).send(await answer.text())
   })
-}) as FastifyPluginAsync<{ base: string }>
+}) as FastifyPluginAsync<McpOptions>
 
 const operationOf = ({ schema }: RouteOptions) => String((schema as { operationId?: string } | undefined)?.operationId)
 
@@ -38,7 +44,14 @@ const lengthOf = (body: unknown) => (Array.isArray(body) ? body.length : 1)
 /** An agent reads the problem of a call as the result of the tool. */
 const isCall = (body: unknown) => (body as { method?: unknown } | null)?.method === 'tools/call'
 
-function toolboxOf(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply, tools: readonly Tool[], base: string): Toolbox {
+function toolboxOf(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  tools: readonly Tool[],
+  options: McpOptions,
+): Toolbox {
+  const { base, hold } = options
   const { id, ip, caller, headers, limited } = request
   return {
     tools: tools.filter(({ scope }) => scope === 'any-key' || caller?.scopes.has(scope)),
@@ -57,6 +70,7 @@ function toolboxOf(app: FastifyInstance, request: FastifyRequest, reply: Fastify
           remoteAddress: ip,
           ...(body !== undefined && { payload: body }),
         })
+        hold(request, reply, answer.rawPayload.length)
         return { isError: answer.statusCode >= 400, body: answer.body }
       } catch (error) {
         if (!(error instanceof Problem)) throw error

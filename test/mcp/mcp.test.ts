@@ -282,6 +282,25 @@ describe('POST /mcp', () => {
     expect(structuredContent).toBeUndefined()
   })
 
+  test('holds few large results at a time, and gives every call of a batch its own', async ({ start, sandbox }) => {
+    sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 5_000 })
+    const gateway = await start({ env: { ...on.env, AFILNET_MAX_RESPONSE_BYTES: '2097152' } })
+    const list = messageOf('tools/call', { name: 'list_conversations', arguments: channel })
+    const calls = [messageOf('tools/call', { name: 'send_message', arguments: hello }), ...Array(20).fill(list)]
+    const batch = `[${calls.map((call, id) => call.replace('"id":1', `"id":${id}`))}]`
+    const options = { method: 'POST', headers: { accept: 'application/json, text/event-stream', 'content-type': 'application/json' } }
+
+    const { status, text } = await gateway.request('/mcp', { ...options, body: batch })
+
+    const results = [...text.matchAll(/^data: (.*)$/gm)].map(([, data = '']) => JSON.parse(data).result as Result)
+    const codes = results.map(({ structuredContent }) => structuredContent?.code ?? structuredContent?.state)
+    expect(status).toBe(200)
+    expect(codes.filter(code => code === 'accepted')).toHaveLength(1)
+    expect(codes.filter(code => code === 'overloaded').length).toBeGreaterThan(15)
+    // The room is free again once the answer has left.
+    expect((await gateway.request('/mcp', { ...options, body: list })).text).toMatch(/"items/)
+  })
+
   test('knows no other tool', async ({ start, connect }) => {
     const { call } = await connect(await start(on))
 
