@@ -1,5 +1,6 @@
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { handleSignals } from './lib/signals.ts'
 
 // First of all: a signal that arrives during the start must not end the process or open the inspector.
@@ -93,9 +94,15 @@ async function drain(signal: string) {
 /** Ends the process after its last log lines have left, if they can; a thread that hangs must not keep it alive. */
 async function end(code: number, clean = true): Promise<never> {
   const written = await output.flush(250)
-  if (clean && written) process.exit(code)
+  for (let tries = 0; tries < 10 && isLookingUp(); tries++) await sleep(100)
+  if (clean && written && !isLookingUp()) process.exit(code)
   process.kill(process.pid, 'SIGKILL')
   process.abort() // the first process of a container cannot kill itself
+}
+
+/** A thread waits for the DNS, for a minute where none of its servers answers; nothing can call it back, and Node would wait for its end. */
+function isLookingUp(): boolean {
+  return process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')
 }
 
 /** The configuration, unless Node was started with a switch that opens the process; every issue is reported at once. */
