@@ -5,6 +5,7 @@ import { isLoopbackHost } from './lib/addresses.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
 import type { CallerReport } from './plugins/authentication.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
+import { connectionOf } from './plugins/connections.ts'
 import { errorHandler } from './plugins/error-handler.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
 import { createMistakeCounter } from './plugins/rate-limit.ts'
@@ -22,6 +23,9 @@ type AdminOptions = {
   logger: FastifyBaseLogger
   observe: Observe
 }
+
+/** Far more than those who look after a gateway need; what else reaches the listener must not take the memory and the files of callers. */
+const maxConnections = 64
 
 /** What only the operator may see, on a listener of its own; it asks for no key and changes nothing. */
 export async function createAdmin({ metrics, reportCallers, reportAccounts, host, logger, observe }: AdminOptions) {
@@ -41,10 +45,11 @@ export async function createAdmin({ metrics, reportCallers, reportAccounts, host
       app.sendProblem(error, request, reply)
     },
   })
+  app.server.maxConnections = maxConnections
   rawAnswers.listen(app)
   await app.register(errorHandler, { base: '', observe })
   await app.register(requestSteps, {
-    onRequest: [setCommonHeaders, noStore, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
+    onRequest: [refuseWaiting, setCommonHeaders, noStore, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
     onSend: [lingerAfterHalfRequest],
     onClose: [],
   })
@@ -52,6 +57,13 @@ export async function createAdmin({ metrics, reportCallers, reportAccounts, host
   app.get('/health/upstream', async () => ({ items: reportAccounts() }))
   app.get('/callers', async () => ({ items: reportCallers() }))
   return app
+}
+
+/** Ends a connection whose next request comes before its answer: thousands fit into one packet, and the metrics are large. */
+const refuseWaiting: Check = ({ raw: { socket } }, reply) => {
+  if (connectionOf(socket).open.length === 1) return undefined
+  socket.destroy()
+  return reply
 }
 
 const noStore: Check = (_, reply) => {

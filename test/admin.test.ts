@@ -49,6 +49,32 @@ describe('GET /callers', () => {
 })
 
 describe('The admin listener', () => {
+  test('answers one request of a connection at a time, and few connections', async ({ gateway }) => {
+    const { hostname, port } = new URL(String(gateway.adminUrl))
+    const open = () => {
+      const socket = connect(Number(port), hostname).on('error', () => {})
+      onTestFinished(() => void socket.destroy())
+      return socket
+    }
+    const request = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    const answersTo = async (bytes: string) => {
+      let text = ''
+      const socket = open().on('data', chunk => (text += chunk))
+      socket.write(bytes)
+      await once(socket, 'close')
+      return text
+        .split('HTTP/1.1 ')
+        .slice(1)
+        .map(answer => answer.slice(0, 3))
+    }
+
+    expect(await answersTo(request.repeat(500))).toEqual([])
+    expect(await answersTo(request.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'))).toEqual(['200'])
+    const ended = Array.from({ length: 80 }, open).map(socket => once(socket.resume(), 'close'))
+    await Promise.any(ended)
+    expect((await gateway.get('/health/live')).status).toBe(200)
+  })
+
   test('serves metrics that a Prometheus can read', async ({ gateway }) => {
     const { status, headers, text } = await ask(gateway.adminUrl, '/metrics')
 
