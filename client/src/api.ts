@@ -1459,6 +1459,7 @@ export interface components {
         /** @description `idempotency-key-in-use` */
         E409: {
             headers: {
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -1946,7 +1947,7 @@ export interface components {
         ETag: string;
         /** @description Where to ask what became of the send. */
         Location: string;
-        /** @description `true`: this is the stored result of an earlier request with this key. Nothing was sent now. */
+        /** @description `true`: the stored result of an earlier request with this key; nothing was sent now. */
         "Idempotency-Replayed": string;
         /** @description `respond-async` */
         "Preference-Applied": string;
@@ -1956,7 +1957,7 @@ export interface components {
         "RateLimit-Policy": string;
         /** @description `Bearer` */
         "WWW-Authenticate": string;
-        /** @description Seconds to wait before the next try. */
+        /** @description Seconds to wait. */
         "Retry-After": string;
     };
     pathItems: never;
