@@ -1,4 +1,3 @@
-import type { FastifyRequest } from 'fastify'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Check } from './request-steps.ts'
@@ -16,31 +15,22 @@ const singleHeaders = new Map([
 const hostPattern = /^(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d{0,5})?$/i
 
 /** Refuses what Node lets pass or answers without a problem document. */
-export const refuseMalformed: Check = request => {
-  const { headers, httpVersion, url = '' } = request.raw
+export const refuseMalformed: Check = ({ raw: { headers, rawHeaders, httpVersion, url = '' } }) => {
+  const { host, expect, 'transfer-encoding': coding } = headers
+  const isOld = httpVersion === '1.0'
   if (url.length * 3 > maxTargetBytes && Buffer.byteLength(url) > maxTargetBytes) return new Problem('uri-too-long')
-  const problem = problemOf(request.raw)
-  if (problem) return problem
-  const { expect } = headers
-  if (expect === undefined || httpVersion === '1.0' || expect.toLowerCase() === '100-continue') return undefined
-  return new Problem('expectation-failed')
-}
-
-function problemOf({ headers, rawHeaders, httpVersion }: FastifyRequest['raw']): Problem | undefined {
-  if (httpVersion !== '1.1' && httpVersion !== '1.0')
+  if (httpVersion !== '1.1' && !isOld)
     return new Problem('invalid-request', { detail: `HTTP/${httpVersion} is not supported: use HTTP/1.1.` })
   const repeated = repeatedHeader(rawHeaders)
   if (repeated !== undefined) return invalidParameter('header', repeated, 'occurs more than once; send it once')
-  const { host } = headers
-  if (host === undefined && httpVersion === '1.1') return invalidParameter('header', 'host', 'is missing; HTTP/1.1 requires it')
+  if (host === undefined && !isOld) return invalidParameter('header', 'host', 'is missing; HTTP/1.1 requires it')
   if (host !== undefined && !hostPattern.test(host))
     return invalidParameter('header', 'host', 'is not a host name or address with an optional port')
-  const coding = headers['transfer-encoding']
-  if (coding === undefined) return undefined
-  if (httpVersion === '1.0') return invalidParameter('header', 'transfer-encoding', 'does not exist in HTTP/1.0')
-  return coding.toLowerCase() === 'chunked'
-    ? undefined
-    : invalidParameter('header', 'transfer-encoding', 'is not chunked, the only coding that is accepted')
+  if (coding !== undefined && isOld) return invalidParameter('header', 'transfer-encoding', 'does not exist in HTTP/1.0')
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked')
+    return invalidParameter('header', 'transfer-encoding', 'is not chunked, the only coding that is accepted')
+  if (expect === undefined || isOld || expect.toLowerCase() === '100-continue') return undefined
+  return new Problem('expectation-failed')
 }
 
 function repeatedHeader(rawHeaders: readonly string[]): string | undefined {
