@@ -16,7 +16,7 @@ export abstract class Flight<T> {
 
   /** The waiter gets the result, unless it leaves before. */
   join(waiter: FlightWaiter<T>) {
-    waiter.cancellation.onCancel(waiter)
+    waiter.cancellation.listener = waiter
     this.#waiters.push(waiter)
   }
 
@@ -24,7 +24,7 @@ export abstract class Flight<T> {
     const at = this.#waiters.indexOf(waiter)
     if (at < 0) return // the flight has ended, and the result comes with the next batch
     this.#waiters.splice(at, 1)
-    waiter.cancellation.unsubscribe()
+    waiter.cancellation.listener = undefined
     waiter.fail(reason)
     if (this.#waiters.length === 0) this.abandon(reason)
   }
@@ -39,7 +39,7 @@ export abstract class Flight<T> {
 
   #end(settle: Settle<T>) {
     const waiters = this.#waiters.splice(0)
-    for (const { cancellation } of waiters) cancellation.unsubscribe()
+    for (const { cancellation } of waiters) cancellation.listener = undefined
     if (waiters.length > batchSize) settleInBatches(waiters, settle)
     else for (const waiter of waiters) settle(waiter)
   }
