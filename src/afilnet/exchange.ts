@@ -148,8 +148,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
       this.#state.isSandbox = true
       this.isMagic = headers['x-sandbox-magic'] === 'true'
     }
+    if (status < 300) return
     const fault = faultOfStatus(status)
-    if (!fault) return
     if (this.#state.readsFaults && fault.code === failures.serverError.code) this.statusFault = fault
     else this.#failAs(fault, { retryAfterS: fault === failures.rateLimited ? retryAfter(headers) : undefined })
   }
@@ -183,7 +183,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
       this.#failAs(failures.connectionLost, { networkError: 'SURPLUS_BYTES' })
     } else if (!this.#settled) {
       const bytes = this.#body.take()
-      const content = decodeContent(bytes, this.#coding, this.#state.maxResponseBytes)
+      const content = this.#coding === undefined ? bytes : decodeContent(bytes, this.#coding, this.#state.maxResponseBytes)
       if (Buffer.isBuffer(content)) {
         this.#settled = true
         this.#listener.onAnswer(content, this)

@@ -3,9 +3,8 @@ import { retryAfterMs } from '../lib/retry-after.ts'
 import { errors } from '../lib/undici.ts'
 import { type Fault, failures, faults } from './faults.ts'
 
-/** What an HTTP status says, whatever the body. */
-export function faultOfStatus(status: number): Fault | undefined {
-  if (status < 300) return undefined
+/** What an HTTP status from 300 on says, whatever the body. */
+export function faultOfStatus(status: number): Fault {
   if (status < 400) return failures.redirect
   if (status === 401) return faults.INCORRECT_USER_PASSWORD
   if (status === 429) return failures.rateLimited

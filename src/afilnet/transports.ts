@@ -37,10 +37,11 @@ function formWriter(credentials = '') {
 
 const credentialFields = ({ user, password }: Credentials) => field('user', user) + field('password', password)
 
-const field = (name: string, value: string | undefined) => (value === undefined ? '' : `&${name}=${encode(value)}`)
-
 /** Most values are plain, and the encoder costs more than all the rest of a form. */
-const encode = (value: string) => (/^[A-Za-z0-9*._-]*$/.test(value) ? value : new URLSearchParams({ '': value }).toString().slice(1))
+function field(name: string, value: string | undefined) {
+  if (value === undefined) return ''
+  return /^[A-Za-z0-9*._-]*$/.test(value) ? `&${name}=${value}` : `&${new URLSearchParams({ [name]: value })}`
+}
 
 /** The transports that the manual describes, each turning an operation into one HTTP request. */
 export const transports = {
