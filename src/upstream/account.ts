@@ -63,9 +63,7 @@ export class OpenAccount implements Account, TaskContext {
     this.#writeVersions = writeVersions
     this.#observe = observe
     this.#maxBodyBytes = rest.maxResponseBytes * 1.25 // a body has names and instants that Afilnet does not send
-    const { connections } = config
-    const load = () => this.client.load()
-    this.#background = new BackgroundReads({ context: this, account: this, connections, load, patienceMs: rest.timeoutMs })
+    this.#background = new BackgroundReads(this, config.connections)
   }
 
   read<O extends Operation>(operation: O, params: Params<O>, call: Call, chats?: readonly ChatLimit[]): Promise<Body> {

@@ -8,63 +8,56 @@ import { Execution, type Task } from './execution.ts'
 import { readList, type ViewOptions } from './list-body.ts'
 import type { TaskContext } from './tasks.ts'
 
-type BackgroundOptions = {
-  context: TaskContext
-  account: Account
-  connections: number
-  load: () => { inFlight: number; queued: number }
-  patienceMs: number
-}
+/** The account that is read. */
+type Context = TaskContext & Account
 
 /** Named like no caller may be; in traces and in the fair queue. */
 const caller = '(background)'
 
 /** Reads that no caller waits for: a quarter of the connections at most, behind callers, never shared and never from the cache. */
 export class BackgroundReads {
-  readonly #context: TaskContext
-  readonly #account: Account
+  readonly #context: Context
   readonly #slots: YieldingSlots
 
-  constructor({ context, account, connections, load, patienceMs }: BackgroundOptions) {
+  constructor(context: Context, connections: number) {
     this.#context = context
-    this.#account = account
     this.#slots = new YieldingSlots({
       limit: Math.max(1, Math.floor(connections / 4)),
       mustYield() {
-        const { inFlight, queued } = load()
+        const { inFlight, queued } = context.client.load()
         return queued > 0 || inFlight >= connections
       },
-      patienceMs,
+      patienceMs: context.policy.timeoutMs,
     })
   }
 
   async read<O extends Operation>(operation: O, request: WireRequest, view: ViewOptions, knownDigest?: string): Promise<Listing<O>> {
     await this.#slots.acquire()
     try {
-      return await new BackgroundRead<O>(this.#context, { operation, request, account: this.#account, view, knownDigest }).run()
+      return await new BackgroundRead<O>(this.#context, { operation, request, view, knownDigest }).run()
     } finally {
       this.#slots.release()
     }
   }
 }
 
-type ReadOptions<O> = { operation: O; request: WireRequest; account: Account; view: ViewOptions; knownDigest: string | undefined }
+type ReadOptions<O> = { operation: O; request: WireRequest; view: ViewOptions; knownDigest: string | undefined }
 
 class BackgroundRead<O extends Operation> implements Task {
   readonly operation: O
   readonly request: WireRequest
   readonly call: Call
-  readonly #context: TaskContext
+  readonly #context: Context
   readonly #view: ViewOptions
   readonly #knownDigest: string | undefined
   readonly #beganAt = Date.now()
   readonly #result = Promise.withResolvers<Listing<O>>()
   #listing: Listing<O> | undefined = undefined
 
-  constructor(context: TaskContext, { operation, request, account, view, knownDigest }: ReadOptions<O>) {
+  constructor(context: Context, { operation, request, view, knownDigest }: ReadOptions<O>) {
     this.operation = operation
     this.request = request
-    this.call = { caller, account, cancellation: new Cancellation() }
+    this.call = { caller, account: context, cancellation: new Cancellation() }
     this.#context = context
     this.#view = view
     this.#knownDigest = knownDigest
