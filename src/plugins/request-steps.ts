@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Problem } from '../problem/problem.ts'
@@ -45,23 +44,22 @@ export const requestSteps = fp<RequestSteps>(async function requestSteps(app, { 
 
 /** Notes the beginning of a request, and its end when that comes. */
 export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClose: readonly Cleanup[]) {
+  const { raw } = reply
   const connection = connectionOf(request.raw.socket)
   const { open } = connection
   request.startedAt = performance.now()
   request.route = request.routeOptions.config
   open.push(reply)
-  reply.raw.on('close', () => {
+  raw.on('close', () => {
     if (open[0] === reply) open.shift()
     else open.splice(open.indexOf(reply), 1)
     connection.idleSince = performance.now()
     connection.answeredEarly = request.raw.complete ? undefined : request.raw
-    const whole = isWhole(reply.raw)
-    for (const cleanUp of onClose) cleanUp(request, reply, whole)
+    // The answer to a call of an agent has no socket, which could say that it was written.
+    const isWhole = raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
+    for (const cleanUp of onClose) cleanUp(request, reply, isWhole)
   })
 }
-
-/** Whether the whole answer was written; that to a call of an agent has no socket, which could say so. */
-const isWhole = (raw: ServerResponse) => raw.writableFinished || ('isLightMyRequest' in raw && raw.writableEnded)
 
 type Done = (problem?: Error) => void
 

@@ -30,7 +30,7 @@ const usualMs = 3_600_000
 export function queueOf({ headers, body }: Queueable, params: object, seal: Seal) {
   const now = Date.now()
   const { sendAt, expiresAt } = body
-  const isAsked = prefersAsync(headers.prefer ?? '')
+  const isAsked = headers.prefer !== undefined && prefersAsync(headers.prefer)
   if (!isAsked && sendAt === undefined) {
     if (expiresAt !== undefined)
       throw invalidBody('/expiresAt', 'is only for queued sends: add `sendAt` or the header `Prefer: respond-async`')

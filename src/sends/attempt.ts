@@ -14,16 +14,6 @@ export type SendAttempt = {
   run(onLateResult: (error?: unknown) => void): Promise<void>
 }
 
-/** What `admit` throws. */
-export function refusalOf(attempt: SendAttempt): unknown {
-  try {
-    attempt.admit()
-    return undefined
-  } catch (error) {
-    return error
-  }
-}
-
 /** An attempt that cannot be made. */
 export function refused(error: unknown): SendAttempt {
   const refuse = () => {

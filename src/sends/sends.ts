@@ -14,7 +14,7 @@ import {
   StoreUnavailableError,
   within,
 } from '../store/store.ts'
-import { refusalOf, type SendAttempt } from './attempt.ts'
+import type { SendAttempt } from './attempt.ts'
 import { holdLease, type Lease } from './lease.ts'
 import { accepted, type DescribedSend, describeSend, outcomeOf } from './outcome.ts'
 import { createSendReads, type SendReads } from './reads.ts'
@@ -87,9 +87,11 @@ export class Sends {
   async run(request: SendRequest): Promise<SendResult> {
     this.#running++
     try {
-      const refusal = request.queue ? undefined : refusalOf(request.attempt)
-      if (refusal !== undefined) return await this.#replayHeld(request, refusal)
-
+      try {
+        if (!request.queue) request.attempt.admit()
+      } catch (refusal) {
+        return await this.#replayHeld(request, refusal)
+      }
       const startedAt = performance.now()
       const { version } = this.secret
       const secret = await this.secret.read()

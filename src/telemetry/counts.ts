@@ -28,7 +28,6 @@ const limits = ['requests', 'mistakes', 'sends'] as const
 const verbs = ['claim', 'settle', 'find', 'list', 'beat', 'release', 'reap', 'sweep', 'secret'] as const
 
 const methodOf = (method: string) => (method === 'HEAD' ? 'GET' : method === 'GET' || method === 'POST' ? method : 'other')
-const statusOf = (status: number | undefined) => (status === undefined ? 'aborted' : `${Math.floor(status / 100)}xx`)
 
 /** Failures of calls that were made, by their codes without the common prefix. */
 const failureOf = ({ code }: { code: string }) => code.replace(/^upstream-/, '')
@@ -130,7 +129,8 @@ function createFamilies(registry: Registry) {
 
 const requestCounts = ({ requests, problems, limited, unreadable, shed }: Families): Counts => ({
   requestEnded({ route = 'none', method, status, code, caller, ms }) {
-    requests(route, methodOf(method), statusOf(status)).observe(ms / 1_000)
+    const kind = status === undefined ? 'aborted' : `${Math.floor(status / 100)}xx`
+    requests(route, methodOf(method), kind).observe(ms / 1_000)
     if (code === undefined) return
     problems(code).value++
     if (code === 'send-quota-exceeded') limited('sends').value++
