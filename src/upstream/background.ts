@@ -3,7 +3,7 @@ import type { Operation } from '../afilnet/operations.ts'
 import type { WireRequest } from '../afilnet/transports.ts'
 import { Cancellation } from '../lib/cancellation.ts'
 import { YieldingSlots } from '../lib/yielding-slots.ts'
-import type { Account, Call, Listing } from './call.ts'
+import type { Account, Listing } from './call.ts'
 import { Execution, type Task } from './execution.ts'
 import { readList, type ViewOptions } from './list-body.ts'
 import type { TaskContext } from './tasks.ts'
@@ -34,7 +34,7 @@ export class BackgroundReads {
   async read<O extends Operation>(operation: O, request: WireRequest, view: ViewOptions, knownDigest?: string): Promise<Listing<O>> {
     await this.#slots.acquire()
     try {
-      return await new BackgroundRead<O>(this.#context, { operation, request, view, knownDigest }).run()
+      return await read(this.#context, { operation, request, view, knownDigest })
     } finally {
       this.#slots.release()
     }
@@ -43,45 +43,27 @@ export class BackgroundReads {
 
 type ReadOptions<O> = { operation: O; request: WireRequest; view: ViewOptions; knownDigest: string | undefined }
 
-class BackgroundRead<O extends Operation> implements Task {
-  readonly operation: O
-  readonly request: WireRequest
-  readonly call: Call
-  readonly #context: Context
-  readonly #view: ViewOptions
-  readonly #knownDigest: string | undefined
-  readonly #beganAt = Date.now()
-  readonly #result = Promise.withResolvers<Listing<O>>()
-  #listing: Listing<O> | undefined = undefined
-
-  constructor(context: Context, { operation, request, view, knownDigest }: ReadOptions<O>) {
-    this.operation = operation
-    this.request = request
-    this.call = { caller, account: context, cancellation: new Cancellation() }
-    this.#context = context
-    this.#view = view
-    this.#knownDigest = knownDigest
+function read<O extends Operation>(context: Context, { operation, request, view, knownDigest }: ReadOptions<O>): Promise<Listing<O>> {
+  const { promise, resolve, reject } = Promise.withResolvers<Listing<O>>()
+  const beganAt = Date.now()
+  let listing: Listing<O> | undefined
+  const task: Task = {
+    operation,
+    request,
+    call: { caller, account: context, cancellation: new Cancellation() },
+    parse(bytes, date) {
+      const digest = hash('sha256', bytes, 'base64url')
+      listing = { digest, beganAt, endedAt: Date.now(), date }
+      if (digest === knownDigest) return
+      const { items, skipped } = readList(operation, bytes, view)
+      if (skipped > 0) context.reportSkipped(operation, skipped)
+      listing.items = items as unknown as readonly never[] // they are those of the operation's kind
+    },
+    done(error) {
+      if (listing && error === undefined) resolve(listing)
+      else reject(error)
+    },
   }
-
-  run(): Promise<Listing<O>> {
-    new Execution(this.#context, this).start()
-    return this.#result.promise
-  }
-
-  parse(bytes: Buffer, date?: string) {
-    const digest = hash('sha256', bytes, 'base64url')
-    const times = { digest, beganAt: this.#beganAt, endedAt: Date.now(), date }
-    if (digest === this.#knownDigest) {
-      this.#listing = times
-      return
-    }
-    const { items, skipped } = readList(this.operation, bytes, this.#view)
-    if (skipped > 0) this.#context.reportSkipped(this.operation, skipped)
-    this.#listing = { ...times, items: items as unknown as readonly never[] } // they are those of the operation's kind
-  }
-
-  done(error?: unknown) {
-    if (this.#listing && error === undefined) this.#result.resolve(this.#listing)
-    else this.#result.reject(error)
-  }
+  new Execution(context, task).start()
+  return promise
 }
