@@ -35,15 +35,16 @@ export class LogReplacedError extends Error {
 /** The log of an account with its newest events in memory, where consumers that keep up find them. */
 export class Feed {
   readonly account: string
+  identity = ''
+  /** The position of the newest event that consumers can be given. */
+  last = 0
+  isClosed = false
   readonly #options: FeedOptions
   readonly #tail: Entry[] = []
   #tailFrom = 0
-  #identity = ''
-  #last = 0
   #stop = () => {}
   #reading = false
   #isBehind = false
-  #isClosed = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: FeedOptions) {
@@ -51,32 +52,19 @@ export class Feed {
     this.#options = options
   }
 
-  get identity(): string {
-    return this.#identity
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed
-  }
-
-  /** The position of the newest event that consumers can be given. */
-  get last(): number {
-    return this.#last
-  }
-
   /** Begins with the events that are appended from now on. */
   async open(): Promise<LogMark> {
     const { log, account } = this.#options
     const mark = await log.open(account)
-    this.#identity = mark.identity
-    this.#last = mark.last
+    this.identity = mark.identity
+    this.last = mark.last
     this.#tailFrom = mark.last
     this.#stop = log.watch([account], () => this.#advance())
     return mark
   }
 
   close() {
-    this.#isClosed = true
+    this.isClosed = true
     this.#stop()
     clearTimeout(this.#timer)
   }
@@ -94,7 +82,7 @@ export class Feed {
    */
   async read(position: number): Promise<Entry[]> {
     const { mark, events } = await this.#options.log.read(this.account, position, pageEntries)
-    if (mark?.identity !== this.#identity) throw new LogReplacedError()
+    if (mark?.identity !== this.identity) throw new LogReplacedError()
     const entries = events.map(event => this.#entryOf(event))
     return mark.trimmed > position ? [this.gap(mark, 'retention'), ...entries] : entries
   }
@@ -113,7 +101,7 @@ export class Feed {
   }
 
   cursorAt(position: number): string {
-    return cursorOf(this.account, { identity: this.#identity, position })
+    return cursorOf(this.account, { identity: this.identity, position })
   }
 
   #write(entry: Entry, message: Parameters<typeof writeEvent>[2]) {
@@ -123,7 +111,7 @@ export class Feed {
   }
 
   #entryOf(event: LoggedEvent, isGap = false): Entry {
-    const id = cursorOf(this.account, { identity: this.#identity, position: event.position }, isGap)
+    const id = cursorOf(this.account, { identity: this.identity, position: event.position }, isGap)
     return { event, id, learntAt: performance.now() }
   }
 
@@ -135,19 +123,19 @@ export class Feed {
     try {
       while (this.#isBehind) {
         this.#isBehind = false
-        const { mark, events } = await this.#options.log.read(this.account, this.#last, pageEntries)
-        if (this.#isClosed) return
-        if (mark?.identity !== this.#identity || mark.last < this.#last) return this.#options.onReplaced()
+        const { mark, events } = await this.#options.log.read(this.account, this.last, pageEntries)
+        if (this.isClosed) return
+        if (mark?.identity !== this.identity || mark.last < this.last) return this.#options.onReplaced()
         if (events.length === 0) continue
         this.#tail.push(...events.map(event => this.#entryOf(event)))
-        this.#last = events.at(-1)?.position ?? this.#last
+        this.last = events.at(-1)?.position ?? this.last
         this.#isBehind ||= events.length === pageEntries
         const dropped = this.#tail.splice(0, Math.max(0, this.#tail.length - tailEntries))
         this.#tailFrom = dropped.at(-1)?.event.position ?? this.#tailFrom
         this.#options.onNews()
       }
     } catch {
-      if (!this.#isClosed) this.#timer = setTimeout(() => this.#advance(), againMs).unref() // the store is away
+      if (!this.isClosed) this.#timer = setTimeout(() => this.#advance(), againMs).unref() // the store is away
     } finally {
       this.#reading = false
     }

@@ -35,8 +35,8 @@ export function findMessage<M extends ListedMessage>(messageId: string, list: re
   return digest === undefined ? undefined : list.find(listed => digestOf(listed, secret) === digest)
 }
 
-/** The names of the messages of a list by itself, as `advance` names those that it has not seen before. */
-export function namesOf(list: readonly ListedMessage[], secret: Uint8Array): string[] {
+/** The stable ids of the messages of a list by itself, as `advance` gives them to those that it has not seen before. */
+export function messageIdsOf(list: readonly ListedMessage[], secret: Uint8Array): string[] {
   const numbers = new Map<string, number>()
   return list.map(listed => {
     const row = rowOf(listed, secret)

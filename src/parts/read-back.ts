@@ -1,7 +1,7 @@
 import { getMessages } from '../afilnet/operations.ts'
 import { type AccountConfig, canReadBack } from '../config/account.ts'
 import type { Observe } from '../events.ts'
-import { namesOf } from '../live/identity.ts'
+import { messageIdsOf } from '../live/identity.ts'
 import type { ConversationRead, PollerHooks } from '../live/ports.ts'
 import type { Listed } from '../sends/dated-rows.ts'
 import { ReadBack } from '../sends/read-back.ts'
@@ -34,9 +34,9 @@ export function connectReadBack({ store, sends, upstream, accounts, holds, readB
     if (accounts[account]?.timezone === undefined || accounts[account].user !== user) return undefined
     const chat = { platform, platformid: platformId, destination }
     const { items = [], beganAt, endedAt, date } = await upstream.open(account).background(getMessages, chat)
-    const names = namesOf(items, (await sends.secret.read()).export())
+    const messageIds = messageIdsOf(items, (await sends.secret.read()).export())
     const rows = items.map(({ message: text, direction, status, timestamp }, n) => {
-      return { messageId: names[n] ?? '', out: isOut(direction), text, status, timestamp }
+      return { messageId: messageIds[n] ?? '', out: isOut(direction), text, status, timestamp }
     })
     return { rows, beganAt, endedAt, date }
   }
