@@ -25,6 +25,9 @@ export type MediaBytes = {
   tidy(): Promise<void>
 }
 
+/** A file id, as the ledger makes it. */
+export const isId = (name: string) => /^[0-9a-f-]{36}$/.test(name)
+
 /** The media store cannot do it now; `cause` is a short code and never a value. */
 export class MediaStoreError extends Error {
   override readonly name = 'MediaStoreError'

@@ -4,16 +4,13 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { isRunning } from '../lib/running-process.ts'
-import { bytesAt, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
+import { bytesAt, isId, type MediaBytes, mediaStoreError, safely } from './bytes.ts'
 
 /**
  * An older draft is dead, even if a process has its number: in a container the next process has the number of the last one. An upload ends
  * after five minutes at most, in which a file may wait for the rest of its form, and for five more it may wait for its turn.
  */
 const deadMs = 900_000
-
-/** A file id, as the ledger makes it. */
-const isId = (name: string) => /^[0-9a-f-]{36}$/.test(name)
 
 let drafts = 0
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DeleteObjectCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
-import { bytesAt, type MediaBytes, MediaStoreError, mediaStoreError, safely } from './bytes.ts'
+import { bytesAt, isId, type MediaBytes, MediaStoreError, mediaStoreError, safely } from './bytes.ts'
 import type { MediaPlace } from './place.ts'
 
 const callMs = 10_000
@@ -83,7 +83,7 @@ export async function openBucket({ bucket, prefix, endpoint, region }: MediaPlac
         if (!isList) throw new MediaStoreError('failed', 'NoList')
         for (const { Key = '', LastModified, Size = 0 } of found.Contents ?? []) {
           const id = Key.slice(prefix.length)
-          if (/^[0-9a-f-]{36}$/.test(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0, bytes: Size }
+          if (isId(id)) yield { id, writtenAt: LastModified?.getTime() ?? 0, bytes: Size }
         }
         token = found.NextContinuationToken
         isMore = found.IsTruncated === true

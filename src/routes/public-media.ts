@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import { isNamed } from '../lib/if-none-match.ts'
-import { MediaStoreError, mediaStoreError } from '../media/bytes.ts'
+import { asProblem, MediaStoreError, mediaStoreError } from '../media/bytes.ts'
 import { isInline } from '../media/content.ts'
 import type { Media } from '../media/media.ts'
 import { rangeOf } from '../media/range.ts'
@@ -77,7 +77,7 @@ async function* sent(bytes: Readable, reply: FastifyReply, length: number, media
   } catch (error) {
     // Before the first byte it can still become a problem, which is no file.
     for (const name of ['accept-ranges', 'content-disposition', 'content-range']) reply.removeHeader(name)
-    throw new Problem('store-unavailable', { detail: 'The media store does not take or give files now.', cause: mediaStoreError(error) })
+    throw asProblem(mediaStoreError(error))
   }
 }
 

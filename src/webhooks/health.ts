@@ -5,6 +5,10 @@ import type { Entry } from './window.ts'
 
 export type WebhookStateName = 'ok' | 'paused' | 'disabled'
 
+/** What is known of an endpoint, as one word. */
+export const stateNameOf = ({ paused, disabledAt }: { paused?: unknown; disabledAt?: number | undefined }): WebhookStateName =>
+  disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'
+
 export type Health = ReturnType<typeof createHealth>
 
 /** What the deliveries say of an endpoint: whether it is up. What was disabled before the process started is tried again. Attempts start by the clock that never jumps. */
@@ -17,7 +21,7 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
   let accepted = 0
 
   return {
-    state: (): WebhookStateName => (disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'),
+    state: () => stateNameOf({ paused, disabledAt }),
     saved: () => ({ ...(paused && { paused }), ...(disabledAt !== undefined && { disabledAt }) }),
     pausedUntil: () => paused?.until ?? 0,
 

@@ -5,10 +5,10 @@ import type { EventStore } from '../store/event-log.ts'
 import { StoreUnavailableError } from '../store/store.ts'
 import { createDeliverer, type Deliverer } from './deliverer.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
-import type { WebhookStateName } from './health.ts'
+import { stateNameOf, type WebhookStateName } from './health.ts'
 import { createListing, type DeliveryPage, type Listing } from './listing.ts'
 import { type Clock, type EventReader, realClock, type WebhookConfig } from './ports.ts'
-import { readState, type WebhookState } from './saved-state.ts'
+import { readState } from './saved-state.ts'
 import { verdictOf } from './verdict.ts'
 import type { Wish } from './wishes.ts'
 
@@ -144,9 +144,8 @@ export class Webhooks {
   /** How a webhook is that another process delivers for. */
   async #elsewhere(name: string, account: string) {
     const { saved } = await this.#options.store.deliveries.webhook(name)
-    const { paused, disabledAt, lastError, oldestAt }: Partial<WebhookState> = readState(saved, account).state ?? {}
-    const state: WebhookStateName = disabledAt !== undefined ? 'disabled' : paused ? 'paused' : 'ok'
-    return { state, lastError, oldestAt }
+    const { state: known } = readState(saved, account)
+    return { state: stateNameOf(known ?? {}), lastError: known?.lastError, oldestAt: known?.oldestAt }
   }
 
   #lagOf(oldestAt: number | undefined) {
