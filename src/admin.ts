@@ -1,5 +1,5 @@
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
-import type { Config } from './config/config.ts'
+import { type Config, usualAdminPort } from './config/config.ts'
 import { type Observe, unobserved } from './events.ts'
 import { isLoopbackHost } from './lib/addresses.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
@@ -79,8 +79,6 @@ function createHostCheck(host: string): Check {
       ? undefined
       : new Problem('invalid-request', { detail: 'This listener answers only to localhost and loopback addresses in the Host header.' })
 }
-
-const usualAdminPort = 3001
 
 /** The default admin port in use must not keep the gateway from starting: it was not chosen. */
 export async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger) {

@@ -13,11 +13,14 @@ import type { WebhookConfig } from './webhooks.ts'
 
 const hourMs = 3_600_000
 
+/** The port of the admin listener where `ADMIN_PORT` names none. */
+export const usualAdminPort = 3001
+
 export type Config = {
   host: string
   port: number
   adminHost: string
-  /** `undefined` where none was asked for: the documented one then, if it is free. */
+  /** `undefined` where none was asked for: `usualAdminPort` then, if it is free. */
   adminPort?: number
   /** The path in `GATEWAY_CONFIG`. */
   configFile?: string

@@ -160,17 +160,18 @@ export const warningsOfChange = (used: Config, next: Config): string[] =>
     .filter(([, of]) => of(used) !== of(next))
     .map(([name]) => `${name} has changed, and the gateway still uses the former value: restart it`)
 
-/** Whether Afilnet can fetch files from here. */
-export const isMediaPublic = ({ media, accounts }: Config) =>
-  media.url !== undefined || Object.values(accounts).every(({ url }) => isLoopback(url))
+/** Why Afilnet could not fetch files from here. */
+export const mediaIssueOf = ({ media, accounts }: Config) =>
+  media.url === undefined &&
+  !Object.values(accounts).every(({ url }) => isLoopback(url)) &&
+  'MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public'
 
 /** What uploads would meet: of interest to those who use them, so only the check of a configuration says it. */
 export function mediaWarningsOf(config: Config): string[] {
   const { media, storeUrl } = config
   const isShared = media.url !== undefined && readStoreUrl(storeUrl)?.kind === 'server' && media.place.kind === 'folder'
   return applicable(
-    !isMediaPublic(config) &&
-      'MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public',
+    mediaIssueOf(config),
     isShared && 'MEDIA_STORE is a folder: several gateways on one ledger need s3://…, since each serves the files of all',
   )
 }

@@ -1,12 +1,11 @@
-import type { Config } from '../../config/config.ts'
+import { type Config, usualAdminPort } from '../../config/config.ts'
 import type { Check } from './report.ts'
 
 const named = { section: 'store', check: 'running gateway' }
-const defaultAdminPort = 3001
 const answerMs = 1_000
 
 /** Asks the gateway that runs on this machine, if there is one, whether its ledger is still the one that it worked with. */
-export async function checkGateway({ adminHost, adminPort = defaultAdminPort }: Pick<Config, 'adminHost' | 'adminPort'>): Promise<Check> {
+export async function checkGateway({ adminHost, adminPort = usualAdminPort }: Pick<Config, 'adminHost' | 'adminPort'>): Promise<Check> {
   const host = adminHost.includes(':') ? `[${adminHost.replace(/^\[|\]$/g, '')}]` : adminHost
   const metrics = adminPort === 0 ? undefined : await metricsOf(`http://${host}:${adminPort}/metrics`)
   const changed = /^gateway_ledger_changed (\d)$/m.exec(metrics ?? '')?.[1]

@@ -3,7 +3,7 @@ import { existsSync, rmdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import type { Config } from '../../config/config.ts'
-import { isMediaPublic } from '../../config/describe.ts'
+import { mediaIssueOf } from '../../config/describe.ts'
 import { MediaStoreError } from '../../media/bytes.ts'
 import { openBytes } from '../../media/open.ts'
 import type { MediaPlace } from '../../media/place.ts'
@@ -18,8 +18,8 @@ const fetchMs = 10_000
 
 /** What uploads would meet first of all. */
 export function checkMediaUrl(config: Config): Check[] {
-  if (isMediaPublic(config)) return []
-  const detail = 'MEDIA_URL and PUBLIC_URL are not set: Afilnet could not fetch uploaded files, so uploads get 503 media-not-public'
+  const detail = mediaIssueOf(config)
+  if (!detail) return []
   const todo = 'Set MEDIA_URL to where Afilnet reaches this gateway, if callers upload files'
   return [{ section, check: 'media-not-public', verdict: 'warning', detail, todo }]
 }
