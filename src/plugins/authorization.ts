@@ -1,4 +1,4 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { allows, allowsChannel, destinationIssue, normalizeDestination } from '../access.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
@@ -27,10 +27,7 @@ export const authorize: Check = ({ method, route: { scope }, caller, params }) =
 
 /** A route without a scope would be open to every key, so the server does not start. */
 export function requireScopes(app: FastifyInstance) {
-  const routes: RouteOptions[] = []
-  app.addHook('onRoute', route => void routes.push(route))
-  app.addHook('onReady', async () => {
-    const unscoped = routes.filter(({ config }) => !config?.scope).map(({ method, url }) => `${method} ${url}`)
-    if (unscoped.length > 0) throw new Error(`routes without a scope: ${unscoped.join(', ')}`)
+  app.addHook('onRoute', ({ config, method, url }) => {
+    if (!config?.scope) throw new Error(`${method} ${url} declares no scope`)
   })
 }

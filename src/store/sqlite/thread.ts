@@ -34,7 +34,7 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
   const compileCache = getCompileCacheDir()
   let memory: LedgerMemory | undefined
 
-  const client = new WorkerClient({
+  return new WorkerClient({
     start: () =>
       new Worker(new URL('./worker.ts', import.meta.url), {
         workerData: { ...settings, memory },
@@ -70,10 +70,5 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
     startMs,
     closeMs,
     batchMax,
-  })
-
-  return {
-    call: (verb, args, slow) => client.call(verb, args, slow) as never, // the worker has the verbs of this type
-    close: () => client.close(),
-  }
+  }) as Thread // the worker has the verbs of this type
 }
