@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { Problem } from '../problem/problem.ts'
-import { AcceptHeader, isBrowser, jsonOrPage, sendPage } from './page.ts'
+import { AcceptHeader, isBrowser, jsonOrPage, sendPage } from './html-page.ts'
 import { ref } from './params.ts'
 
 /** Where to go from here. */

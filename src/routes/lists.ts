@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Body } from '../upstream/list-body.ts'
-import { cutPage, type PageOptions, type PageRow, type Position } from '../upstream/page.ts'
+import { cutPage, type PageOptions, type PageRow, type Position } from './list-page.ts'
 import { ref } from './params.ts'
 
 const position = (what: string) => Type.Optional(Type.String({ minLength: 1, maxLength: 2_048, description: what }))

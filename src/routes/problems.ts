@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { catalogue, type ProblemCode } from '../problem/catalogue.ts'
 import { Problem } from '../problem/problem.ts'
-import { AcceptHeader, isBrowser, jsonOrPage, markup, sendPage } from './page.ts'
+import { AcceptHeader, isBrowser, jsonOrPage, markup, sendPage } from './html-page.ts'
 import { ref } from './params.ts'
 
 /** What an error means, in words. */

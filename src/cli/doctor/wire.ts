@@ -1,10 +1,11 @@
+import { platforms } from '../../access.ts'
 import { instantOf } from '../../afilnet/datetime.ts'
 import type { Operation, Row } from '../../afilnet/operations.ts'
-import { describeShape, type Observation, platforms, type Question } from '../../afilnet/response-shape.ts'
 import type { AccountConfig } from '../../config/account.ts'
 import { describeConversations } from './conversations.ts'
 import type { RecordedCall, RecordedResponse } from './recorder.ts'
 import type { Check } from './report.ts'
+import { describeShape, type Observation, type Question } from './response-shape.ts'
 import { describeChats } from './rows.ts'
 import { type Counts, count, describeCounts, type Line, line } from './wire-line.ts'
 

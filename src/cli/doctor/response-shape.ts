@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { isObject } from '../lib/is-object.ts'
-import type { Operation } from './operations.ts'
+import type { Operation } from '../../afilnet/operations.ts'
+import { isObject } from '../../lib/is-object.ts'
 
 /** What an answer can be asked about its form. */
 export type Question =
@@ -21,9 +21,6 @@ export type Question =
 export type Observation = { question: Question; of?: string; seen: string }
 
 type RawRow = Record<string, unknown>
-
-/** The platforms that the manual names. */
-export const platforms: readonly string[] = ['webchat', 'whatsapp', 'telegram', 'operator']
 
 /** Replaces a name or word that a program would not write, so it may be personal. */
 const unshown = '(not shown)'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cutPage, type PageOptions, type PageRow } from '../../src/upstream/page.ts'
+import { cutPage, type PageOptions, type PageRow } from '../../src/routes/list-page.ts'
 
 type Row = PageRow & { n: number }
 

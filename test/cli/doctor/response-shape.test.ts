@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { getChatChannels, getMessages, type Operation } from '../../src/afilnet/operations.ts'
-import { describeShape, type Question } from '../../src/afilnet/response-shape.ts'
+import { getChatChannels, getMessages, type Operation } from '../../../src/afilnet/operations.ts'
+import { describeShape, type Question } from '../../../src/cli/doctor/response-shape.ts'
 
 const bytesOf = (answer: unknown) => Buffer.from(typeof answer === 'string' ? answer : JSON.stringify(answer))
 
