@@ -1,3 +1,5 @@
+import { withTimeout } from './timeout.ts'
+
 /** A point in time that several steps share. */
 export type Deadline = {
   leftMs(): number
@@ -10,16 +12,10 @@ export function createDeadline(ms: number): Deadline {
   const leftMs = () => Math.max(0, end - performance.now())
   return {
     leftMs,
-    wait(work) {
-      const { promise, resolve } = Promise.withResolvers<boolean>()
-      const timer = setTimeout(() => setImmediate(resolve, false), leftMs())
-      work
-        .then(
-          () => resolve(true),
-          () => resolve(false),
-        )
-        .finally(() => clearTimeout(timer))
-      return promise
-    },
+    wait: work =>
+      withTimeout(leftMs(), work, () => new Error('too late')).then(
+        () => true,
+        () => false,
+      ),
   }
 }

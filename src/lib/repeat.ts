@@ -8,17 +8,10 @@ export function repeat(ms: number, job: () => Promise<unknown>): () => void {
   const run = async () => {
     if (busy) return
     busy = true
-    await ignoreErrors(job())
+    await job().catch(() => {})
     busy = false
   }
   void run()
   const timer = setInterval(run, ms).unref()
   return () => clearInterval(timer)
 }
-
-/** Waits for work whose failure changes nothing. */
-export const ignoreErrors = (work: Promise<unknown>) =>
-  work.then(
-    () => undefined,
-    () => undefined,
-  )

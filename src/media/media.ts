@@ -3,7 +3,6 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { Observe } from '../events.ts'
 import { loadOnce } from '../lib/load-once.ts'
-import { ignoreErrors } from '../lib/repeat.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaLedger, MediaRow } from '../store/media.ts'
 import { asProblem, type MediaBytes } from './bytes.ts'
@@ -186,8 +185,10 @@ export class Media {
 
   /** What was stored when this was last called, for metrics: they do not wait for the ledger. */
   report(): { files: number; bytes: number; maxBytes: number } {
-    void ignoreErrors(this.#options.ledger.usage().then(usage => Object.assign(this.#usage, usage)))
-    return { ...this.#usage, maxBytes: this.#options.maxTotalBytes }
+    const { ledger, maxTotalBytes: maxBytes } = this.#options
+    const noted = ledger.usage().then(usage => Object.assign(this.#usage, usage))
+    noted.catch(() => {})
+    return { ...this.#usage, maxBytes }
   }
 
   async #removeBytes(rows: readonly Pick<MediaRow, 'id'>[]) {

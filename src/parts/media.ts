@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { Observe } from '../events.ts'
-import { ignoreErrors, repeat } from '../lib/repeat.ts'
+import { repeat } from '../lib/repeat.ts'
 import { Media } from '../media/media.ts'
 import type { MediaLedger } from '../store/media.ts'
 
@@ -21,7 +21,7 @@ export function startMedia({ config, ledger, observe, ownUrl, timeouts }: MediaP
   let stop = () => {}
 
   function begin() {
-    void ignoreErrors(media.checkFolder()) // what it finds it reports
+    media.checkFolder().catch(() => {}) // what it finds it reports
     stop = repeat(sweepMs, async () => {
       await media.sweep(isStart)
       isStart = false

@@ -1,4 +1,3 @@
-import { ignoreErrors } from '../lib/repeat.ts'
 import { refused, type SendAttempt } from '../sends/attempt.ts'
 import { type DueSend, type SendRow, type Store, within } from '../store/store.ts'
 import type { Sealer } from './seal.ts'
@@ -117,11 +116,12 @@ export class QueueWorker {
     const { account } = due.row
     this.#count(account, 1)
     this.#given.add(name)
-    void ignoreErrors(this.#run(due)).then(() => {
+    const end = () => {
       this.#given.delete(name)
       this.#count(account, -1)
       this.wake()
-    })
+    }
+    this.#run(due).then(end, end)
   }
 
   #count(account: string, change: number) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { ignoreErrors, repeat } from '../lib/repeat.ts'
+import { repeat } from '../lib/repeat.ts'
 import { type Outcome, type SendRef, type SendRow, type Settlement, type Store, within } from '../store/store.ts'
 
 /** The lease of this process in the store, and the outcomes that the store has not taken yet. */
@@ -124,8 +124,8 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
     async end() {
       for (const stop of jobs) stop()
       for (const entry of waiting.values()) entry.dueAt = 0
-      await ignoreErrors(flush())
-      await ignoreErrors(within(timeoutMs, store.release(owner)))
+      await flush().catch(() => {})
+      await within(timeoutMs, store.release(owner)).catch(() => {})
     },
   }
 }
