@@ -35,22 +35,21 @@ export function describeSend(row: SendRow, base: string): DescribedSend {
   return send
 }
 
-/** The outcome of a send that Afilnet accepted. */
-export const accepted = (settledAt: number, settledBy: SettledBy): Outcome => ({ state: 'accepted', settledAt, answer: '', settledBy })
-
-/** The outcome of a send that failed, with the answer that its caller gets now and with each replay. */
+/** The outcome of a send: accepted without a problem, else with the answer that its caller gets now and with each replay. */
 export function outcomeOf(
-  problem: Problem,
+  problem: Problem | undefined,
   { id, idempotencyKey }: Pick<NewSend, 'id' | 'idempotencyKey'>,
   { base, requestId, settledAt, settledBy }: { base: string; requestId: string; settledAt: number; settledBy?: SettledBy | undefined },
 ): Outcome {
+  const by = settledBy && { settledBy }
+  if (!problem) return { state: 'accepted', settledAt, answer: '', ...by }
   const refused = problem.row.status < 500
   const state = problem.outcome === 'unknown' ? 'unknown' : refused ? 'rejected' : 'not_sent'
   const answer = new Problem(problem.code, { ...problem.details, sendId: id, keyed: idempotencyKey !== undefined })
   return {
     state,
     settledAt,
-    ...(state !== 'unknown' && settledBy && { settledBy }),
+    ...(state !== 'unknown' && by),
     answer: JSON.stringify(problemBody(answer, { base, requestId, instance: randomUUID() })),
   }
 }

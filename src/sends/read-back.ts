@@ -1,10 +1,9 @@
 import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { repeat } from '../lib/repeat.ts'
-import { type Conversation, maxConversationRows, type SendRow, type Store, within } from '../store/store.ts'
+import { type Conversation, maxConversationRows, type Outcome, type SendRow, type Store, within } from '../store/store.ts'
 import { type ConversationRow, datedRows, type Listed, merge } from './dated-rows.ts'
 import { type Candidate, rowOf } from './match.ts'
-import { accepted } from './outcome.ts'
 import { textDigest } from './request.ts'
 import { type Seen, Sightings } from './sightings.ts'
 
@@ -132,7 +131,8 @@ export class ReadBack {
 
   async #accept(send: SendRow) {
     if (!this.#options.settles) return
-    const outcome = { ...accepted(Math.max(send.createdAt, this.#options.now()), 'read-back'), late: true } as const
+    const settledAt = Math.max(send.createdAt, this.#options.now())
+    const outcome: Outcome = { state: 'accepted', settledAt, answer: '', settledBy: 'read-back', late: true }
     const { settled } = await within(this.#options.timeoutMs, this.#options.store.settle(send, outcome))
     if (settled) this.#options.observe('sendSettled', { account: send.account, kind: send.kind, state: 'accepted' })
   }

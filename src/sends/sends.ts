@@ -16,7 +16,7 @@ import {
 } from '../store/store.ts'
 import type { SendAttempt } from './attempt.ts'
 import { holdLease, type Lease } from './lease.ts'
-import { accepted, type DescribedSend, describeSend, outcomeOf } from './outcome.ts'
+import { type DescribedSend, describeSend, outcomeOf } from './outcome.ts'
 import { createSendReads, type SendReads } from './reads.ts'
 import { quotaExceeded, throwUnavailable } from './refusals.ts'
 import { isRepeated, ledgerKey, newSend, type SendRequest } from './request.ts'
@@ -186,7 +186,7 @@ export class Sends {
   /** Calls Afilnet and records the outcome. */
   async #send(row: NewSend, { attempt, requestId }: SendRequest): Promise<SendResult> {
     const problem = await this.#attempt(row, requestId, attempt)
-    const outcome = problem ? this.#outcomeOf(problem, row, requestId, 'answer') : accepted(this.#settledAt(row), 'answer')
+    const outcome = this.#outcomeOf(problem, row, requestId, 'answer')
     let settled: SendRow
     try {
       settled = await this.#settle(row, outcome)
@@ -217,8 +217,7 @@ export class Sends {
 
   /** A late answer settles an `unknown` send, if it proves that Afilnet accepted or refused the message. */
   #settleLate(row: NewSend, requestId: string, error: unknown) {
-    const by = 'late-answer'
-    const outcome = error === undefined ? accepted(this.#settledAt(row), by) : this.#outcomeOf(problemOf(error), row, requestId, by)
+    const outcome = this.#outcomeOf(error === undefined ? undefined : problemOf(error), row, requestId, 'late-answer')
     if (outcome.state !== 'accepted' && outcome.state !== 'rejected') return
     this.#running++
     void this.#settle(row, { ...outcome, late: true })
@@ -265,8 +264,7 @@ export class Sends {
         const waitMs = Math.max(Math.min(longestRetryMs, firstRetryMs * 2 ** (attempts - 1)), 1_000 * (problem.details.retryAfterS ?? 0))
         await this.#lease.requeue(row, this.#now() + waitMs, attempts)
       } else {
-        const outcome = problem ? this.#outcomeOf(problem, row, row.id, 'answer') : accepted(this.#settledAt(row), 'answer')
-        await this.#settle(row, { ...outcome, late: true })
+        await this.#settle(row, { ...this.#outcomeOf(problem, row, row.id, 'answer'), late: true })
       }
     } finally {
       this.#ended()
@@ -281,13 +279,10 @@ export class Sends {
     if (settled) this.#observe('sendSettled', { account: row.account, kind: row.kind, state: outcome.state })
   }
 
-  /** Without `settledBy`, the gateway has ended a send that was not attempted. */
-  #outcomeOf(problem: Problem, row: NewSend, requestId: string, settledBy?: SettledBy): Outcome {
-    return outcomeOf(problem, row, { base: this.#base, requestId, settledAt: this.#settledAt(row), settledBy })
-  }
-
-  /** A clock that was set back meanwhile must not make a send look older than it is. */
-  #settledAt({ createdAt }: NewSend) {
-    return Math.max(createdAt, this.#now())
+  /** Without a problem Afilnet accepted the send; without `settledBy`, the gateway has ended one that was not attempted. */
+  #outcomeOf(problem: Problem | undefined, row: NewSend, requestId: string, settledBy?: SettledBy): Outcome {
+    // A clock that was set back meanwhile must not make a send look older than it is.
+    const settledAt = Math.max(row.createdAt, this.#now())
+    return outcomeOf(problem, row, { base: this.#base, requestId, settledAt, settledBy })
   }
 }
