@@ -27,7 +27,7 @@ export const tokenScopes = scopes.filter(scope =>
 export const tokenRequestsPerMinute = 120
 
 /** The chats that a caller may use: three segments, each a literal, a literal prefix and `*`, or `*`. */
-export type ChatPattern = string
+type ChatPattern = string
 
 /** One conversation, by its literal values. */
 export type Chat = { platform: string; platformId: string; destination: string }

@@ -2,7 +2,7 @@ import { Client } from '../lib/undici.ts'
 import type { Connector } from './connector.ts'
 import { decodeContent } from './content-coding.ts'
 
-export type SingleRequest = {
+type SingleRequest = {
   url: URL
   connect: Connector
   method: 'GET' | 'POST'
@@ -12,7 +12,7 @@ export type SingleRequest = {
   maxBytes: number
 }
 
-export type SingleResponse = { status: number; headers: Record<string, string | string[] | undefined>; bytes: Buffer }
+type SingleResponse = { status: number; headers: Record<string, string | string[] | undefined>; bytes: Buffer }
 
 class UnusableResponse extends Error {}
 

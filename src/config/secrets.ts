@@ -52,7 +52,7 @@ export function digestIssue(digest: string): string | undefined {
 }
 
 /** The text of a file, or what is wrong with it. Other bytes would silently be read as another password. */
-export type TextFile = { text: string; issue?: never } | { text?: never; issue: string }
+type TextFile = { text: string; issue?: never } | { text?: never; issue: string }
 export type ReadFile = (path: string) => TextFile
 
 /** Turns the bytes of a file into text. */

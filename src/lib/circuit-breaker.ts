@@ -2,7 +2,7 @@
 export type Verdict = 'failed' | 'answered' | 'nothing'
 
 /** Decides when a closed circuit opens. */
-export type OpenRule = {
+type OpenRule = {
   /** Counts the end of a call; returns whether the circuit must open. */
   record(failed: boolean): boolean
   reset(): void

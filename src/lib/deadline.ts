@@ -1,7 +1,7 @@
 import { withTimeout } from './timeout.ts'
 
 /** A point in time that several steps share. */
-export type Deadline = {
+type Deadline = {
   leftMs(): number
   /** Waits for the work until the deadline, at least a turn of the event loop; `false` if it has not ended by then, or has failed. */
   wait(work: Promise<unknown>): Promise<boolean>

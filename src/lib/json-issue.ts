@@ -1,5 +1,5 @@
 /** Where a text stops being the JSON that every reader understands alike, and why. Lines and columns begin with 1. */
-export type JsonIssue = { line: number; column: number; issue: string }
+type JsonIssue = { line: number; column: number; issue: string }
 
 const string = String.raw`"(?:[^"\\\p{Cc}]|[\x7f-\x9f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*`
 const number = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])`

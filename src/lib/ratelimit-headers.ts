@@ -1,5 +1,5 @@
 /** A quota for a window of time, and what is left of it. */
-export type Quota = { name: string; quota: number; windowS: number; remaining: number; resetS: number }
+type Quota = { name: string; quota: number; windowS: number; remaining: number; resetS: number }
 
 export type LimitHeaders = Record<'ratelimit-policy' | 'ratelimit', string>
 

@@ -7,7 +7,7 @@ import type { Worker } from 'node:worker_threads'
  */
 export type Batch = unknown[]
 
-export type WorkerClientOptions = {
+type WorkerClientOptions = {
   /** Starts the thread: with the first call, and again with the first call after its death. */
   start: () => Worker
   /** What every batch tells the worker. */

@@ -6,13 +6,13 @@ import { OpenFeed } from './open-feed.ts'
 import { type Sink, Stream } from './stream.ts'
 import type { View } from './view.ts'
 
-export type AccountEventsOptions = Omit<FeedOptions, 'onNews' | 'onReplaced'> & {
+type AccountEventsOptions = Omit<FeedOptions, 'onNews' | 'onReplaced'> & {
   /** Streams that keep up were given an event: how long after Afilnet's answer had arrived. */
   onDelivered: (lagMs: number) => void
 }
 
 /** Where a stream begins, and up to where the events were there before it; the `gap` comes first. */
-export type Begin = { feed: Feed; position: number; oldUpTo: number; gap?: Entry }
+type Begin = { feed: Feed; position: number; oldUpTo: number; gap?: Entry }
 
 /** A page of events for a list; without items the position has still moved. */
 export type Page = { items: string[]; nextCursor: string }

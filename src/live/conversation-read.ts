@@ -19,7 +19,7 @@ export type Cause = {
 }
 
 /** How a read ended. `isSettled`: the list holds the row that getchats showed. */
-export type ReadResult = { isSettled: boolean; beganAt: number }
+type ReadResult = { isSettled: boolean; beganAt: number }
 
 /** Reads a conversation and appends what is new in it; nothing if the term is over. Rejects with `ReadError`. */
 export async function readConversation(term: Term, chat: Chat, cause: Cause): Promise<ReadResult | undefined> {

@@ -49,7 +49,7 @@ export type Advance = {
   isDescending: boolean | undefined
 }
 
-export type AdvanceOptions = {
+type AdvanceOptions = {
   now: number
   /** How long a message that is no longer listed stays known. */
   keepMs: number

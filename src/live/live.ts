@@ -12,7 +12,7 @@ import { type ReadConversation, Texts } from './texts.ts'
 import { createView, type Filters } from './view.ts'
 
 export type ListQuery = Filters & { after?: Cursor | undefined; limit: number; waitMs: number }
-export type StreamQuery = Filters & { after?: Cursor | undefined }
+type StreamQuery = Filters & { after?: Cursor | undefined }
 
 /** By name: what decides of streams. Streams of a caller end when its value changes. */
 export type Watched = { accounts: ReadonlyMap<string, string>; callers: ReadonlyMap<string, string> }

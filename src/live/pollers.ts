@@ -1,7 +1,7 @@
 import { AccountPoller, type AccountPollerOptions, type WatchedChannels } from './account-poller.ts'
 import type { AfilnetReads } from './ports.ts'
 
-export type PollersOptions = Omit<AccountPollerOptions, 'account' | 'channels' | 'intervalMs' | 'after' | 'reads'> & {
+type PollersOptions = Omit<AccountPollerOptions, 'account' | 'channels' | 'intervalMs' | 'after' | 'reads'> & {
   reads: (account: string) => AfilnetReads
 }
 

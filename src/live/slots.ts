@@ -1,7 +1,7 @@
 import { Problem } from '../problem/problem.ts'
 
 /** Who holds a slot; `evict` ends what it is held for, so that another one finds room. */
-export type Holder = { key: string; tokenId: string | undefined; maxOfKey: number | undefined; evict: () => void }
+type Holder = { key: string; tokenId: string | undefined; maxOfKey: number | undefined; evict: () => void }
 
 const maxOfToken = 5
 

@@ -4,7 +4,7 @@ import { Problem } from '../problem/problem.ts'
 export type Schema = { [keyword: string]: unknown; properties?: Record<string, Schema>; required?: readonly string[] }
 
 /** A route as its declaration has it; schemas refer to no others. */
-export type ToolRoute = {
+type ToolRoute = {
   operationId: string
   method: string
   url: string
@@ -17,7 +17,7 @@ export type ToolRoute = {
 export type Tool = ToolRoute & { name: string; description: string; inputSchema: Schema & { type: 'object' } }
 
 /** A request that a tool stands for. */
-export type ToolRequest = { method: string; path: string; headers: Record<string, string>; body?: string }
+type ToolRequest = { method: string; path: string; headers: Record<string, string>; body?: string }
 
 const sending =
   'State `accepted` means that Afilnet took it, not that it was delivered. Give each send an idempotencyKey of its own, and keep it: with that key you can repeat the call, and the recipient gets one message. After outcome `unknown` the recipient may have it: repeat the call with the same idempotencyKey if `retry` is `same-key`, or call get_send with the sendId of the error. If it stays unknown, ask a person. Never send it again with another key.'

@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import { script, style, viewport } from './docs-assets.ts'
 
 /** One file of the docs page. All requests for it share its bytes. */
-export type DocsFile = { type: string; etag: string; body: Buffer }
+type DocsFile = { type: string; etag: string; body: Buffer }
 
 /**
  * Creates Swagger UI for a document. Resolves with a function that returns the file at a path, and rejects if the file cannot be read.

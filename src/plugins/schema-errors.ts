@@ -18,7 +18,7 @@ type Schema = {
 }
 
 /** What Ajv says of a value that its schema refuses, with `verbose`. */
-export type Violation = {
+type Violation = {
   keyword: string
   instancePath: string
   params: Record<string, unknown>

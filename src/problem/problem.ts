@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { oneOf } from '../lib/string-enum.ts'
 import { catalogue, type ProblemCode, type ProblemRow } from './catalogue.ts'
 
-export type ProblemOutcome = 'not_applied' | 'unknown'
+type ProblemOutcome = 'not_applied' | 'unknown'
 export type Retry = 'yes' | 'same-key' | 'no'
 /** Where a parameter of a request is. */
 export type ParameterLocation = 'path' | 'query' | 'header'

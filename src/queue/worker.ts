@@ -19,7 +19,7 @@ type QueuedSends = {
 
 type Prepare = (row: SendRow, params: Record<string, string>) => SendAttempt | 'insufficient-scope' | 'leave'
 
-export type WorkerOptions = {
+type WorkerOptions = {
   store: Store
   sealer: Sealer
   sends: QueuedSends

@@ -85,7 +85,7 @@ const Headers = Type.Object({
 })
 
 /** `live` is absent where no account has events. */
-export type EventsOptions = { live: () => Live | undefined }
+type EventsOptions = { live: () => Live | undefined }
 
 export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { live }) => {
   app.get(

@@ -70,7 +70,7 @@ export const ledgerErrors = [
  * What a POST gives to Afilnet. `id` is the id of the send if files were stored for it; `keepUntil` keeps them until a queued send ends. With a
  * `refusal`, which its attempt throws, it only gets what its key already has.
  */
-export type Prepared = {
+type Prepared = {
   id?: string
   attempt: SendAttempt
   refusal?: Problem | undefined

@@ -10,7 +10,7 @@ export const clientId = 'sandbox-client'
 const usualLifetimeS = 3_600
 
 /** A request for a token, without anything secret in it. */
-export type TokenRequest = {
+type TokenRequest = {
   at: string
   grant: string
   clientId: string
@@ -20,7 +20,7 @@ export type TokenRequest = {
   error?: string
 }
 
-export type OAuthOptions = {
+type OAuthOptions = {
   /** The user of an account, if the password is the right one. */
   userOf: (user: string, password: string) => string | undefined
   /** Whose tokens the grant `client_credentials` gives. */

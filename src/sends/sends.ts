@@ -41,7 +41,7 @@ const firstRetryMs = 1_000
 const longestRetryMs = 60_000
 
 /** What a POST gets: `status` is 202 while the send waits, and 200 if it never went. */
-export type SendResult = { send: DescribedSend; status: 200 | 201 | 202; replayed: boolean }
+type SendResult = { send: DescribedSend; status: 200 | 201 | 202; replayed: boolean }
 
 const statusOf = (state: SendRow['state']): SendResult['status'] =>
   state === 'queued' || state === 'pending' ? 202 : state === 'expired' || state === 'canceled' ? 200 : 201

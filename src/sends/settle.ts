@@ -10,7 +10,7 @@ import { throwUnavailable } from './refusals.ts'
 export type Verdict = { state: 'accepted' | 'rejected' | 'not_sent'; note?: string | undefined; requestId: string }
 
 /** Who settles, and what the key may do. */
-export type Settler = SendReader & { scopes: ReadonlySet<Scope> }
+type Settler = SendReader & { scopes: ReadonlySet<Scope> }
 
 type SettleOptions = { store: Store; base: string; timeoutMs: number; now: () => number; observe: Observe }
 

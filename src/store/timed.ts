@@ -1,7 +1,7 @@
 import type { Store } from './store.ts'
 
 /** Gets how long a verb took, whether it succeeded or not, under the label that dashboards know it by. */
-export type VerbTimer = (label: string, ms: number) => void
+type VerbTimer = (label: string, ms: number) => void
 
 /** The same store, with the duration of each verb reported. Every caller with a limit asks `count`, which is therefore not timed. */
 export function timed(store: Store, report: VerbTimer): Store {

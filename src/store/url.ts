@@ -1,5 +1,5 @@
 /** Where a store is: a file of SQLite (or `:memory:`), or a Valkey or Redis server. */
-export type StorePlace = { kind: 'sqlite'; path: string } | ServerPlace
+type StorePlace = { kind: 'sqlite'; path: string } | ServerPlace
 
 /** Servers speak the same protocol under either name; with `master` the hosts are Sentinels, which know where it is. */
 export type ServerPlace = {

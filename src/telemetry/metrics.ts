@@ -16,7 +16,7 @@ export type Metrics = {
 }
 
 /** `droppedLines` counts what the log has lost since the start. */
-export type MetricsOptions = States & {
+type MetricsOptions = States & {
   droppedLines: () => number
   polling: () => readonly PollingReport[]
   delivery: () => readonly DeliveryReport[]

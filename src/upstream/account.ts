@@ -13,10 +13,7 @@ import type { Body, ViewOptions } from './list-body.ts'
 import { ResponseCache } from './response-cache.ts'
 import { prepareSending, readUnshared, type SharedRead, type TaskContext } from './tasks.ts'
 
-export type AccountOptions = Pick<
-  ClientOptions,
-  'evenShare' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'
-> & {
+type AccountOptions = Pick<ClientOptions, 'evenShare' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'> & {
   readCacheMs: number
   /** For the transports json and soap; what an account needs of it has been prepared. */
   transports?: PreparedTransports | undefined

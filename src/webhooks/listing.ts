@@ -7,7 +7,7 @@ import type { EventReader, WebhookConfig } from './ports.ts'
 import { readState, type WebhookState } from './saved-state.ts'
 
 /** A delivery as the API shows it. */
-export type DeliveryItem = {
+type DeliveryItem = {
   eventId: string
   type: string
   at: string

@@ -13,7 +13,7 @@ import { verdictOf } from './verdict.ts'
 import type { Wish } from './wishes.ts'
 
 /** A webhook as an operator sees it. */
-export type WebhookReport = {
+type WebhookReport = {
   name: string
   /** Without its query, which may hold a secret. */
   url: string
@@ -23,7 +23,7 @@ export type WebhookReport = {
 }
 
 /** What an attempt to reach an endpoint found. */
-export type TestResult = { status: number | null; ms: number; error?: string }
+type TestResult = { status: number | null; ms: number; error?: string }
 
 type WebhooksOptions = {
   webhooks: Readonly<Record<string, WebhookConfig>>

@@ -21,7 +21,7 @@ export type Entry = {
 }
 
 /** What may be attempted now, or else when something may. */
-export type Next = { entry: Entry; at?: never } | { entry?: never; at: number }
+type Next = { entry: Entry; at?: never } | { entry?: never; at: number }
 
 export type Window = ReturnType<typeof createWindow>
 

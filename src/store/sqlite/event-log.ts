@@ -7,7 +7,7 @@ import type { VerbContext } from './verb-context.ts'
 
 /** An event on its way between the threads: its destination apart, by which `forget` finds it, and the rest as JSON. */
 type FlatEvent = [destination: string | null, body: string]
-export type FlatAppend = Pick<Append, 'lease'> & { states: readonly KnownState[]; events: readonly FlatEvent[] }
+type FlatAppend = Pick<Append, 'lease'> & { states: readonly KnownState[]; events: readonly FlatEvent[] }
 
 const sliceRows = 1_000
 const unusedMs = 86_400_000 // beyond the retention

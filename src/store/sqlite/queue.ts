@@ -16,7 +16,7 @@ type Head = [nextAt: number, account: string, caller: string, id: string, sealed
 const headOf = `SELECT nextAt, account, caller, id, sealed, attempts FROM queue WHERE state = 'ready' AND`
 
 /** Send, encrypted body, and how many attempts there are with this one. */
-export type FlatDue = [row: FlatRow, sealed: string, attempts: number]
+type FlatDue = [row: FlatRow, sealed: string, attempts: number]
 
 /**
  * Verbs of the queue. An entry is `ready` if it is the first of its conversation, `waiting` behind another one, `running` or `held`.

@@ -8,7 +8,7 @@ import { digitsOf, formatted, rare } from './schema.ts'
 import { sendersOf, type VerbContext } from './verb-context.ts'
 
 /** Rows of a list, and the id from which to go on; without one there are no more. */
-export type FlatPage = [rows: FlatRow[], next?: string]
+type FlatPage = [rows: FlatRow[], next?: string]
 
 const all = columns.join(', ')
 const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey', 'actor'] as const

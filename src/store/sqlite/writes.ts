@@ -12,7 +12,7 @@ import { digitsOf, formatted, rare } from './schema.ts'
 import { count, counted, dayOf, sendersOf, type VerbContext } from './verb-context.ts'
 
 /** What a claim answers: `held` comes with the row that holds the key. */
-export type FlatClaim = 'claimed' | 'quota' | FlatRow
+type FlatClaim = 'claimed' | 'quota' | FlatRow
 
 const all = columns.join(', ')
 const insertOf = (names: readonly string[]) => `INSERT INTO sends (${names}) VALUES (${names.map(() => '?')}) ON CONFLICT DO NOTHING`
