@@ -296,13 +296,13 @@ async function drain(parts: Parts, stopWatching: () => void) {
   return steps.every(Boolean)
 }
 
-/** The same for this machine, once the server listens. */
-function listensAt(app: FastifyInstance) {
-  return app.server.listening ? urlOf(app).replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1') : undefined
-}
-
 /** Where a server listens, with the port that it really got. */
 function urlOf({ server }: FastifyInstance) {
   const { address, family, port } = server.address() as AddressInfo // a TCP listener has one
   return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}
+
+/** The same for this machine, once the server listens. */
+function listensAt(app: FastifyInstance) {
+  return app.server.listening ? urlOf(app).replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1') : undefined
 }

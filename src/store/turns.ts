@@ -3,6 +3,7 @@ import { type ReadCancellation, StoreUnavailableError } from './store.ts'
 /** Runs steps of reads, a few at a time. */
 export type Turns = <T>(caller: string, step: () => Promise<T>, cancellation?: ReadCancellation) => Promise<T>
 
+const concurrent = 2
 const maxWaiting = 200 // of one caller
 
 /**
@@ -11,7 +12,7 @@ const maxWaiting = 200 // of one caller
  * Rejects with `StoreUnavailableError` (`busy`) beyond 200 waiting steps of a caller, and with the reason of the cancellation when the turn
  * of a cancelled read comes.
  */
-export function createTurns(concurrent: number): Turns {
+export function createTurns(): Turns {
   const queues = new Map<string, (() => void)[]>() // in order of their next turn
   let running = 0
 

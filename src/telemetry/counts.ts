@@ -34,7 +34,7 @@ const failureOf = ({ code }: { code: string }) => code.replace(/^upstream-/, '')
 const madeCalls = Object.values(failures).filter(({ side }) => side === 'upstream')
 const answers = ['ok', ...Object.keys(faults), ...new Set(madeCalls.map(failureOf)), 'abandoned']
 
-/** Registers every counter and timer. `counts` feeds them; the other two create the series of accounts and routes with zero. */
+/** Registers the counters and timers of requests, calls, sends and webhooks. `counts` feeds them; the other two create series with zero. */
 export function createCounts(registry: Registry, { configCurrent }: { configCurrent: Count }) {
   const of = createFamilies(registry)
   const counts: Counts = {

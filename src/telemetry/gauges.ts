@@ -17,7 +17,7 @@ export type States = {
 /** A webhook that this process delivers for. */
 type WebhookGauges = { webhook: string; state: string; lag: number }
 
-/** Registers every gauge; returns the one that follows the configuration. */
+/** Registers the gauges of the process, its accounts and its webhooks; returns the one that follows the configuration. */
 export function createGauges(
   registry: Registry,
   { accounts, storeOk, ledgerChanged, requestsInFlight, backlog, webhooks = () => [] }: States,

@@ -55,7 +55,7 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
 
 /** The verbs of the store, each as a call to one of its threads. */
 function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedStore {
-  const turns = createTurns(2)
+  const turns = createTurns()
   return {
     ...live,
     media: createMediaLedger(writer, reader),

@@ -6,7 +6,7 @@ import type { LedgerMemory } from '../identity.ts'
 import { LedgerChangedError, type LedgerListener, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store.ts'
 import type { Learnt, Refusal, Times, Verbs, WorkerSettings } from './worker.ts'
 
-/** A worker thread that runs the verbs of `writes.ts` and `reads.ts`. Rejects with `StoreUnavailableError` or one of its kinds. */
+/** A worker thread that runs the verbs of `worker.ts`. Rejects with `StoreUnavailableError` or one of its kinds. */
 export type Thread = {
   call<V extends keyof Verbs>(verb: V, args: Args<V>, slow?: boolean): Promise<ReturnType<Verbs[V]>>
   close(): Promise<void>

@@ -38,7 +38,7 @@ export type Verbs = typeof verbs
 type Call = { name: keyof Verbs; args: unknown[] }
 type CallResult = { error: Refusal | null; value?: unknown }
 
-const { memory: remembered, ...settings } = workerData as WorkerSettings // sqlite.ts passes nothing else
+const { memory: remembered, ...settings } = workerData as WorkerSettings // thread.ts passes nothing else
 const port = parentPort as MessagePort // this file runs as a worker only
 
 let file: SqliteFile | undefined
@@ -46,7 +46,7 @@ let memory = remembered
 
 port.on('message', ([times, ...flat]: Batch) => {
   const calls: Call[] = []
-  for (let n = 0; n < flat.length; n += 2) calls.push({ name: flat[n] as keyof Verbs, args: flat[n + 1] as unknown[] }) // typed by `call` in sqlite.ts
+  for (let n = 0; n < flat.length; n += 2) calls.push({ name: flat[n] as keyof Verbs, args: flat[n + 1] as unknown[] }) // typed by `call` in thread.ts
   const { learnt, answers } = serve(calls, times as Times)
   const reply: Batch = [learnt]
   for (const { error, value } of answers) reply.push(error, value)

@@ -211,7 +211,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
 
 /** The verbs that read. */
 function createReads({ read, readToWrite }: Session) {
-  const turns = createTurns(2)
+  const turns = createTurns()
   const reads: Pick<Store, 'conversation' | 'recent' | 'find' | 'list' | 'check'> = {
     async conversation({ user, platform, platformId, destination }, since) {
       const args = [user, platform, platformId, destination, firstIdOf(since), maxConversationRows, firstIdOf(since - queuedMs), since]
