@@ -58,6 +58,30 @@ export function readAnswers(bytes: string): Reply[] {
   return answers
 }
 
+/** Takes the lines of a log as they come. `logged` resolves with the first one, past or to come, that fits. */
+export function createLog() {
+  const log: LogLine[] = []
+  const waiting = new Set<() => void>()
+  return {
+    log,
+    take(line: string) {
+      log.push(JSON.parse(line))
+      for (const look of waiting) look()
+    },
+    logged: (fits: (line: LogLine) => boolean) =>
+      new Promise<LogLine>(resolve => {
+        const look = () => {
+          const line = log.find(fits)
+          if (!line) return
+          waiting.delete(look)
+          resolve(line)
+        }
+        waiting.add(look)
+        look()
+      }),
+  }
+}
+
 export type TestGateway = Gateway & {
   /** One request with the caller's key, over a real socket. */
   request(path: string, options?: RequestOptions): Promise<Reply>
@@ -67,10 +91,7 @@ export type TestGateway = Gateway & {
   raw(bytes: string | Buffer): Promise<string>
   /** A bare connection, for callers that dawdle; destroyed at the end of the test. */
   open(): Socket
-  log: LogLine[]
-  /** Resolves with the first log line, past or to come, that fits. */
-  logged(fits: (line: LogLine) => boolean): Promise<LogLine>
-}
+} & Pick<ReturnType<typeof createLog>, 'log' | 'logged'>
 
 export type StartOptions = {
   env?: Environment
@@ -235,12 +256,10 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
   // Keys and sends belong to caller and account, so an account of its own keeps a test apart from those before.
   if (pooled) Object.assign(config, inAccount(config, `test-${++tests}`))
   const output: string[] = []
-  const log: LogLine[] = []
-  const waiting = new Set<() => void>()
+  const { log, take, logged } = createLog()
   const write = (line: string) => {
     output.push(line)
-    log.push(JSON.parse(line))
-    for (const look of waiting) look()
+    take(line)
   }
   const gateway = pooled?.gateway ?? (await startGateway(config, createLogger(config.logLevel, { write }), timeouts))
   pooled?.writeTo(write)
@@ -299,17 +318,7 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
     },
     open: openSocket,
     log,
-    logged: fits =>
-      new Promise(resolve => {
-        const look = () => {
-          const line = log.find(fits)
-          if (!line) return
-          waiting.delete(look)
-          resolve(line)
-        }
-        waiting.add(look)
-        look()
-      }),
+    logged,
   }
   return { gateway: testGateway, end }
 }

@@ -7,9 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
 import type { Environment } from '../src/config/variables.ts'
-import { canaries, environment } from './gateway.ts'
-
-type LogLine = Record<string, unknown>
+import { canaries, createLog, environment } from './gateway.ts'
 
 /** The real program in a process of its own, in front of a sandbox; killed at the end of the test. */
 export async function startProgram(sandbox: { url: string; user: string }, env: Environment = {}, entry = 'src/main.ts') {
@@ -28,24 +26,10 @@ export async function startProgram(sandbox: { url: string; user: string }, env: 
     await exited
     rmSync(folder, { recursive: true, force: true })
   })
-  const log: LogLine[] = []
-  const waiting = new Set<() => void>()
-  createInterface({ input: child.stdout }).on('line', line => {
-    log.push(JSON.parse(line))
-    for (const look of waiting) look()
-  })
+  const { log, take, logged: found } = createLog()
+  createInterface({ input: child.stdout }).on('line', take)
   /** Resolves with the first log line of that message, past or to come. */
-  const logged = (msg: string) =>
-    new Promise<LogLine>(resolve => {
-      const look = () => {
-        const line = log.find(line => line.msg === msg)
-        if (!line) return
-        waiting.delete(look)
-        resolve(line)
-      }
-      waiting.add(look)
-      look()
-    })
+  const logged = (msg: string) => found(line => line.msg === msg)
   const { url } = await Promise.race([logged('gateway is ready'), exited.then(end => Promise.reject(new Error(`it ended with ${end}`)))])
   const request = async (path: string, init: RequestInit = {}, key = canaries.key) => {
     const answer = await fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${key}`, ...init.headers } })
