@@ -107,8 +107,8 @@ async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFil
 
   const file = { ...chatOf(params), type, fileurl: fileUrl, thumburl: thumbUrl, message }
   const attempt = refusal ? refused(refusal) : call.account.prepareSend(sendFile, file, call)
-  const prepared = { attempt, refusal, params: file, keepUntil: (endsAt: number) => media.keepForSend(stored, endsAt) }
-  return postSend('file', { ...inputOf(request), body }, reply, prepared, route)
+  const prepared = { attempt, refusal, params: file, body, keepUntil: (endsAt: number) => media.keepForSend(stored, endsAt) }
+  return postSend('file', request, reply, prepared, route)
 }
 
 /** Stores the files first, so that Afilnet can fetch them; what is not sent is deleted again. */
@@ -132,10 +132,10 @@ async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFile
     const urls = { fileurl: main && urlOf(base, main), thumburl: small && urlOf(base, small) }
     const sent = { ...chatOf(params), type, ...urls, fileurl: urls.fileurl ?? '', message }
     const attempt = refusal ? refused(refusal) : call.account.prepareSend(sendFile, sent, call)
-    const prepared = { id, attempt, refusal, params: sent, keepUntil: (endsAt: number) => media.keepForSend(rows, endsAt) }
     // Neither the name nor the URL tells whether a request is repeated: only the bytes do.
-    const same = { type, file: file.sha256, thumb: thumb?.sha256, message, reference }
-    const send = await postSend('file', { ...inputOf(request), body: defined(same) }, reply, prepared, route)
+    const same = defined({ type, file: file.sha256, thumb: thumb?.sha256, message, reference })
+    const keepUntil = (endsAt: number) => media.keepForSend(rows, endsAt)
+    const send = await postSend('file', request, reply, { id, attempt, refusal, params: sent, body: same, keepUntil }, route)
     isNeeded = !reply.hasHeader('idempotency-replayed')
     return send
   } catch (error) {
@@ -153,8 +153,6 @@ function mayBeFetched(error: unknown) {
   const isOther = code === 'idempotency-key-in-use' || details.headers?.['idempotency-replayed'] !== undefined
   return !isOther && (details.recorded?.outcome ?? outcome) === 'unknown'
 }
-
-const inputOf = ({ id, params, headers, call, caller }: FileRequest) => ({ id, params, headers, call, caller })
 
 const defined = <T extends object>(members: T) =>
   Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as { [K in keyof T]: NonNullable<T[K]> }

@@ -136,7 +136,8 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
     (request, reply) => {
       const { params, body, call } = request
       const message = { ...chatOf(params), message: body.message }
-      return postSend('message', request, reply, { attempt: call.account.prepareSend(sendMessage, message, call), params: message }, route)
+      const attempt = call.account.prepareSend(sendMessage, message, call)
+      return postSend('message', request, reply, { attempt, params: message, body }, route)
     },
   )
 }

@@ -39,7 +39,6 @@ type PostRequest = {
   id: string
   params: ChatParams
   headers: Static<typeof SendHeaders>
-  body: Record<string, unknown> & { reference?: string; sendAt?: string; expiresAt?: string }
   call: Call
   caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant } | undefined
 }
@@ -68,13 +67,14 @@ export const ledgerErrors = [
 
 /**
  * What a POST gives to Afilnet. `id` is the id of the send if files were stored for it; `keepUntil` keeps them until a queued send ends. With a
- * `refusal`, which its attempt throws, it only gets what its key already has.
+ * `refusal`, which its attempt throws, it only gets what its key already has. By its `body` a repetition is known.
  */
 type Prepared = {
   id?: string
   attempt: SendAttempt
   refusal?: Problem | undefined
   params: object
+  body: Record<string, unknown> & { reference?: string; sendAt?: string; expiresAt?: string }
   keepUntil?: (endsAt: number) => Promise<void>
 }
 
@@ -83,13 +83,13 @@ export async function postSend(
   kind: Send['kind'],
   request: PostRequest,
   reply: FastifyReply,
-  { id, attempt, refusal, params: sealed, keepUntil }: Prepared,
+  { id, attempt, refusal, params: sealed, body, keepUntil }: Prepared,
   { sends, base, keyRequired, seal }: SendRoute,
 ) {
-  const { id: requestId, params, headers, body, call, caller } = request
+  const { id: requestId, params, headers, call, caller } = request
   const idempotencyKey = headers['idempotency-key']
   if (keyRequired && idempotencyKey === undefined) throw new Problem('idempotency-key-required')
-  const queue = refusal ? undefined : queueOf(request, sealed, seal)
+  const queue = refusal ? undefined : queueOf({ headers, body }, sealed, seal)
   if (queue) await keepUntil?.(queue.expiresAt)
   const { send, status, replayed } = await sends.run({
     ...params,
