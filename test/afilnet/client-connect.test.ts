@@ -7,7 +7,7 @@ import { afterEach, describe, expect, vi } from 'vitest'
 import { canaries, type TestGateway, test } from '../gateway.ts'
 import { calls, chat, kinds } from './calls.ts'
 import { selfSigned } from './certificate.ts'
-import { fullBacklog, listen } from './listeners.ts'
+import { freed, fullBacklog, listen, nameless } from './listeners.ts'
 
 const ordinary = getCACertificates()
 const trust = (...certificates: string[]) => setDefaultCACertificates([...ordinary, ...certificates])
@@ -21,16 +21,8 @@ const reasonsIn = ({ log }: TestGateway) => [
 const unreachable = { status: 503, code: 'upstream-unreachable', outcome: 'not_applied', retry: 'yes' }
 
 describe('an Afilnet that cannot be reached', () => {
-  const freed = async () => {
-    const server = createServer()
-    const port = await new Promise<number>(resolve => server.listen(0, '127.0.0.1', () => resolve(Object(server.address()).port)))
-    await new Promise(resolve => server.close(resolve))
-    return port
-  }
   const silent = () => listen(createServer(socket => socket.resume()))
   const plain = () => listen(createHttp((_, response) => response.end('{"status":"SUCCESS"}')))
-  // No resolver asks the network for a name whose label is too long for DNS.
-  const nameless = `${'a'.repeat(64)}.localhost`
 
   test.for([
     ['refuses', 'ECONNREFUSED', async () => `http://127.0.0.1:${await freed()}`],

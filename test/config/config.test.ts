@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { scopes } from '../../src/access.ts'
-import { ConfigError, readConfig, storePolicyOf } from '../../src/config/config.ts'
+import { readConfig, storePolicyOf } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
+import { issuesOf } from './issues.ts'
 
 const digest = 'ab'.repeat(32)
 const valid = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: digest }
@@ -17,17 +18,6 @@ const file = (content: string | Uint8Array) => {
   const path = join(directory, `secret-${++files}`)
   writeFileSync(path, content)
   return path
-}
-
-/** The issues in an environment, by their paths. */
-const issuesIn = (environment: Environment): Record<string, string> => {
-  try {
-    readConfig(environment)
-    return {}
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]))
-  }
 }
 
 describe('A configuration', () => {
@@ -281,7 +271,7 @@ describe('A mistake', () => {
     ['OTEL_TRACES_SAMPLER_ARG', '10%'],
     ['NODE_TLS_REJECT_UNAUTHORIZED', '0'],
   ] as const)('in %s (%s) is reported by the name of the variable', ([name, value]) => {
-    const issues = issuesIn({ ...valid, [name]: value })
+    const issues = issuesOf({ ...valid, [name]: value })
 
     expect(Object.keys(issues)).toEqual([name])
     expect(issues[name]).toMatch(/^\S+ \S+ \w+/)
@@ -293,15 +283,15 @@ describe('A mistake', () => {
     host => {
       const environment = { ...valid, AFILNET_URL: `http://${host}/api/http/`, AFILNET_PASSWORD: 'fake-sandbox-password' }
 
-      expect(issuesIn(environment)).toEqual({})
+      expect(issuesOf(environment)).toEqual({})
     },
   )
 
   test('is a user with a colon where Basic would cut it', () => {
     const environment = { ...valid, AFILNET_USER: 'ops:x', AFILNET_TRANSPORT: 'basic' }
 
-    expect(Object.keys(issuesIn(environment))).toEqual(['AFILNET_USER'])
-    expect(issuesIn({ ...environment, AFILNET_TRANSPORT: 'post' })).toEqual({})
+    expect(Object.keys(issuesOf(environment))).toEqual(['AFILNET_USER'])
+    expect(issuesOf({ ...environment, AFILNET_TRANSPORT: 'post' })).toEqual({})
   })
 
   test('never hides another one, and never shows a secret', () => {
@@ -323,7 +313,7 @@ describe('A mistake', () => {
       NODE_TLS_REJECT_UNAUTHORIZED: '0',
     }
 
-    const issues = issuesIn(environment)
+    const issues = issuesOf(environment)
 
     const paths = Object.keys(environment).filter(name => name !== 'AFILNET_PASSWORD_FILE')
     expect(Object.keys(issues).sort()).toEqual(paths.sort())
@@ -365,7 +355,7 @@ describe('A secret in a file', () => {
     ['behind a byte order mark', { AFILNET_PASSWORD: undefined, AFILNET_PASSWORD_FILE: file('\ufeffpa55') }],
     ['given twice', { AFILNET_PASSWORD_FILE: file('other') }],
   ])('must not be %s', ([, environment]) => {
-    const issues = issuesIn({ ...valid, ...(environment as Environment) })
+    const issues = issuesOf({ ...valid, ...(environment as Environment) })
 
     expect(Object.keys(issues)).toEqual(['AFILNET_PASSWORD'])
     expect(issues.AFILNET_PASSWORD).not.toMatch(/pa\$\$|other|change-me/)

@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
+import { issuesOf } from './issues.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-config-file-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -23,20 +24,13 @@ const caller = (n = 1) => ({ keySha256: [digest(n)], account: 'main', scopes: ['
 const valid = () => ({ accounts: { main: account() }, callers: { crm: caller() } })
 const secrets = { MAIN_PASSWORD: 'fake-canary-password' }
 
-const read = (content: unknown, environment: Environment = {}) =>
-  readConfig({ ...secrets, GATEWAY_CONFIG: file(typeof content === 'string' ? content : JSON.stringify(content)), ...environment })
-
-/** The issues by their paths, in the words of the operator's terminal. */
-function issuesIn(content: unknown, environment?: Environment): Record<string, string> {
-  try {
-    read(content, environment)
-    return {}
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    expect(error.message).not.toContain('fake-canary')
-    return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]))
-  }
-}
+const environmentOf = (content: unknown, environment: Environment = {}) => ({
+  ...secrets,
+  GATEWAY_CONFIG: file(typeof content === 'string' ? content : JSON.stringify(content)),
+  ...environment,
+})
+const read = (content: unknown, environment?: Environment) => readConfig(environmentOf(content, environment))
+const issuesIn = (content: unknown, environment?: Environment) => issuesOf(environmentOf(content, environment))
 
 describe('A configuration file', () => {
   test('names accounts and callers, and leaves all else to the environment', () => {

@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
+import { issuesOf } from './issues.ts'
 
 const secretOf = (text: string) => `whsec_${Buffer.from(text.padEnd(32, '.')).toString('base64')}`
 const secret = secretOf('fake-secret-one')
@@ -33,15 +34,6 @@ const fileWith = (webhooks: unknown): Environment => ({
     }),
   ),
 })
-const issuesIn = (environment: Environment): Record<string, string> => {
-  try {
-    readConfig(environment)
-    return {}
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return Object.fromEntries(error.issues.map(({ path, message }) => [path, message]))
-  }
-}
 const crm = { url: 'https://crm.example.com/events?token=fake', secret: { env: 'HOOK' }, account: 'main' }
 
 describe('Webhooks', () => {
@@ -87,7 +79,7 @@ describe('Webhooks', () => {
       { WEBHOOK_SECRET: /contains the same secret twice/ },
     ],
   ] as [Environment, Record<string, RegExp>][])('of the environment are refused: %j', ([more, expected]) => {
-    const issues = issuesIn({ ...single, ...more })
+    const issues = issuesOf({ ...single, ...more })
 
     expect(Object.keys(issues)).toEqual(Object.keys(expected))
     for (const [path, message] of Object.entries(expected)) expect(issues[path]).toMatch(message)
@@ -106,7 +98,7 @@ describe('Webhooks', () => {
     [{ crm: { ...crm, secrets: [] } }, 'webhooks.crm.secrets', /did you mean secret/],
     [{ 'C R M': crm }, 'webhooks["C R M"]', /name of the form/],
   ] as [unknown, string, RegExp][])('of the file are refused: %j', ([webhooks, path, message]) => {
-    const issues = issuesIn(fileWith(webhooks))
+    const issues = issuesOf(fileWith(webhooks))
 
     expect(issues[path]).toMatch(message)
     expect(JSON.stringify(issues)).not.toContain('canary')
@@ -122,7 +114,7 @@ describe('Webhooks', () => {
     expect(warningsOf(filed)).toEqual(['webhook other: account quiet watches no channels, so the webhook gets no events'])
   })
   test('of the environment do not stand beside a file', () => {
-    expect(Object.keys(issuesIn({ ...fileWith({}), WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret }))).toEqual([
+    expect(Object.keys(issuesOf({ ...fileWith({}), WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: secret }))).toEqual([
       'WEBHOOK_URL',
       'WEBHOOK_SECRET',
     ])

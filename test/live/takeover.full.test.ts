@@ -1,38 +1,13 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
-import type { Sandbox } from '../../src/sandbox/app.ts'
 import { openStore } from '../../src/store/open.ts'
 import { test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
+import { baseline, write } from './customers.ts'
 
-const chat = { platform: 'whatsapp', platformid: '100' }
 const events = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
-
-/** Customers who write to some conversations, old and new, until the end. */
-function write({ receive }: Sandbox) {
-  const ids: string[] = []
-  let goesOn = true
-  const writing = (async () => {
-    for (let n = 0; goesOn; n++) {
-      ids.push(receive({ ...chat, destination: `3460000000${n % 5}`, message: `Message ${n}` }))
-      await pause(40)
-    }
-  })()
-  return async () => {
-    goesOn = false
-    await writing
-    return ids
-  }
-}
-
-/** Waits until a channel has its baseline. */
-async function baseline({ calls }: Sandbox) {
-  const polls = () => calls.filter(({ params }) => Object.fromEntries(params).method === 'getchats').length
-  const before = polls()
-  await expect.poll(polls).toBeGreaterThan(before + 1)
-}
 
 async function eventsIn(url: string) {
   const store = await openStore(url, { keepMs: 1e9, keepUnknownMs: 1e9, leaseMs: 10_000, maxBytes: 1e9 })
@@ -76,7 +51,7 @@ describe('Each message is one event', () => {
       await gateway.exited
     }
     const last = await startProgram(sandbox, { ...events, STORE_URL: url })
-    const ids = await end()
+    const ids = (await end()).flat()
     await baseline(sandbox)
     await baseline(sandbox)
     last.kill('SIGTERM')
@@ -107,7 +82,7 @@ describe('Each message is one event', () => {
       await baseline(sandbox)
       second.kill('SIGCONT')
       await second.logged('polling for events ended')
-      const ids = await end()
+      const ids = (await end()).flat()
       await baseline(sandbox)
       await baseline(sandbox)
 

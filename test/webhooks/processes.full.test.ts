@@ -1,43 +1,17 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, onTestFinished } from 'vitest'
-import type { Sandbox } from '../../src/sandbox/app.ts'
 import { test } from '../gateway.ts'
+import { baseline, write } from '../live/customers.ts'
 import { startProgram } from '../program.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
 import { secret, startReceiver } from './receiver.ts'
-
-const chat = { platform: 'whatsapp', platformid: '100' }
 
 async function receiving() {
   const receiver = await startReceiver()
   onTestFinished(receiver.close)
   const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000', WEBHOOK_URL: receiver.url, WEBHOOK_SECRET: secret }
   return { receiver, env }
-}
-
-/** Customers who write to some conversations until the end; gives the ids of each conversation. */
-function write({ receive }: Sandbox) {
-  const ids = new Map<string, string[]>()
-  let goesOn = true
-  const writing = (async () => {
-    for (let n = 0; goesOn; n++) {
-      const destination = `3460000000${n % 5}`
-      ids.set(destination, [...(ids.get(destination) ?? []), receive({ ...chat, destination, message: `Message ${n}` })])
-      await pause(40)
-    }
-  })()
-  return async () => {
-    goesOn = false
-    await writing
-    return [...ids.values()]
-  }
-}
-
-async function baseline({ calls }: Sandbox) {
-  const polls = () => calls.filter(({ params }) => Object.fromEntries(params).method === 'getchats').length
-  const before = polls()
-  await expect.poll(polls).toBeGreaterThan(before + 1)
 }
 
 /** Each was taken at least once, the first time in the order of its conversation. */

@@ -4,18 +4,10 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { selfSigned } from '../../afilnet/certificate.ts'
-import { fullBacklog, listen } from '../../afilnet/listeners.ts'
+import { freed, fullBacklog, listen, nameless } from '../../afilnet/listeners.ts'
 import { test } from './doctor.ts'
 
 describe('the network', () => {
-  const freed = async () => {
-    const server = createServer()
-    const port = await new Promise<number>(resolve => server.listen(0, '127.0.0.1', () => resolve(Object(server.address()).port)))
-    await new Promise(resolve => server.close(resolve))
-    return port
-  }
-  // No resolver asks the network for a name whose label is too long for DNS.
-  const nameless = `${'a'.repeat(64)}.localhost`
   const api = (origin: string) => ({ AFILNET_URL: `${origin}/api/http/`, AFILNET_TIMEOUT_MS: '700' })
 
   test('may not know the name', async ({ examine }) => {
