@@ -8,7 +8,7 @@ import type { MediaLedger, MediaRow } from '../store/media.ts'
 import { asProblem, type MediaBytes } from './bytes.ts'
 import { cleanName, type MediaType } from './content.ts'
 import type { Form, FormParts, Upload } from './form.ts'
-import { known } from './known.ts'
+import { inTime } from './in-time.ts'
 import type { MediaPlace } from './place.ts'
 import { reportingFailures, resultOf } from './reporting.ts'
 import { createSweeper } from './sweeper.ts'
@@ -97,7 +97,7 @@ export class Media {
         const createdAt = this.#now()
         const names = { id: randomUUID(), token: randomBytes(32).toString('base64url'), owner, ...purpose, name: cleanName(upload.name) }
         const row = { ...names, type, contentType, bytes, sha256, createdAt, expiresAt: createdAt + this.#options.keepMs }
-        if (!(await known(this.#options.ledger.add(row, this.#options.maxTotalBytes)))) throw new Problem('media-full')
+        if (!(await inTime(this.#options.ledger.add(row, this.#options.maxTotalBytes)))) throw new Problem('media-full')
         rows.push(row)
         await upload.commit(row.id)
       }
@@ -113,19 +113,19 @@ export class Media {
   /** Deletes files; what cannot be deleted now, the sweeper does. */
   async discard(rows: readonly MediaRow[]): Promise<void> {
     if (rows.length === 0) return
-    await known(this.#options.ledger.remove(rows.map(({ id }) => id))).catch(() => {})
+    await inTime(this.#options.ledger.remove(rows.map(({ id }) => id))).catch(() => {})
     await this.#removeBytes(rows)
   }
 
   /** Deletes what only this send uses, which was not delivered; what cannot be deleted goes when it expires. */
   async discardOf(sendId: string): Promise<void> {
-    const ids = await known(this.#options.ledger.removeOf(sendId)).catch(() => [])
+    const ids = await inTime(this.#options.ledger.removeOf(sendId)).catch(() => [])
     await this.#removeBytes(ids.map(id => ({ id })))
   }
 
   /** A file of this owner; throws `media-not-found`. */
   async find(owner: string, id: string): Promise<MediaRow> {
-    const row = await known(this.#options.ledger.find(id))
+    const row = await inTime(this.#options.ledger.find(id))
     if (row?.owner !== owner) throw new Problem('media-not-found')
     return row
   }
@@ -133,7 +133,7 @@ export class Media {
   /** Deletes a file of this owner, its row first: what is gone is not served. */
   async remove(owner: string, id: string): Promise<void> {
     const row = await this.find(owner, id)
-    await known(this.#options.ledger.remove([row.id]))
+    await inTime(this.#options.ledger.remove([row.id]))
     await this.#removeBytes([row])
   }
 
@@ -142,15 +142,15 @@ export class Media {
     const bases = [this.#publicUrl, this.#options.ownUrl()].filter(base => base !== undefined)
     const token = tokenIn(url, bases)
     if (token === undefined) return undefined
-    const row = token === '' ? undefined : await known(this.#options.ledger.findByToken(token))
-    const isTheirs = row?.owner === owner && (row.sendId === undefined || (await known(this.#options.ledger.share(row.id))))
+    const row = token === '' ? undefined : await inTime(this.#options.ledger.findByToken(token))
+    const isTheirs = row?.owner === owner && (row.sendId === undefined || (await inTime(this.#options.ledger.share(row.id))))
     if (!isTheirs) throw new Problem('media-not-found', { status: 422 })
     return row
   }
 
   /** The file behind the secret part of a URL; throws `media-not-found`. */
   async open(token: string): Promise<MediaRow> {
-    const row = /^[\w-]{43}$/.test(token) ? await known(this.#options.ledger.findByToken(token)) : undefined
+    const row = /^[\w-]{43}$/.test(token) ? await inTime(this.#options.ledger.findByToken(token)) : undefined
     if (!row) throw new Problem('media-not-found')
     return row
   }
@@ -173,7 +173,7 @@ export class Media {
   /** Has files live until Afilnet has had the time to fetch them for a send that ends then. */
   async keepForSend(rows: readonly MediaRow[], endsAt: number): Promise<void> {
     const ids = rows.map(({ id }) => id)
-    if (ids.length > 0) await known(this.#options.ledger.keepUntil(ids, endsAt + fetchMs))
+    if (ids.length > 0) await inTime(this.#options.ledger.keepUntil(ids, endsAt + fetchMs))
   }
 
   /** To call when a request whose form has arrived ends with an error. */

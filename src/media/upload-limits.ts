@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from '../problem/problem.ts'
 import type { MediaLedger } from '../store/media.ts'
-import { known } from './known.ts'
+import { inTime } from './in-time.ts'
 
 const maxUploads = 64
 
@@ -24,7 +24,7 @@ export async function checkLength(headers: IncomingHttpHeaders, files: number, {
     throw new Problem('payload-too-large', { detail: `The form has ${length} bytes; a file may have ${limit} (MEDIA_MAX_BYTES).` })
   }
   if (isKeyed(headers)) return
-  const { bytes } = await known(ledger.usage())
+  const { bytes } = await inTime(ledger.usage())
   if (announced <= maxBytes && bytes + announced - formBytes > maxTotalBytes) throw new Problem('media-full')
 }
 

@@ -3,8 +3,8 @@ import { StoreUnavailableError, within } from '../store/store.ts'
 
 const storeMs = 2_000
 
-/** What the ledger knows, in time; throws `store-unavailable`. */
-export async function known<T>(verb: Promise<T>): Promise<T> {
+/** What the ledger of the files answers, in time; throws `store-unavailable`. */
+export async function inTime<T>(verb: Promise<T>): Promise<T> {
   try {
     return await within(storeMs, verb)
   } catch (error) {
