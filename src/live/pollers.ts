@@ -5,8 +5,6 @@ type PollersOptions = Omit<AccountPollerOptions, 'account' | 'channels' | 'inter
   reads: (account: string) => AfilnetReads
 }
 
-export type PollingReport = { account: string; watched: number; unreadable: number; intervalMs: number }
-
 /** The pollers of all accounts that watch channels. */
 export class Pollers {
   readonly #options: PollersOptions
@@ -43,7 +41,7 @@ export class Pollers {
   }
 
   /** The accounts that this process polls, with the numbers of their channels. */
-  report(): PollingReport[] {
+  report() {
     return [...this.#pollers].flatMap(([account, { poller }]) => {
       const { channels } = poller
       return channels ? [{ account, ...channels }] : []

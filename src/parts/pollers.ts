@@ -4,7 +4,7 @@ import { getChatChannels, getChats, getMessages } from '../afilnet/operations.ts
 import type { AccountConfig } from '../config/account.ts'
 import type { Observe } from '../events.ts'
 import { loadOnce } from '../lib/load-once.ts'
-import type { Pollers, PollingReport } from '../live/pollers.ts'
+import type { Pollers } from '../live/pollers.ts'
 import { type AfilnetReads, type List, type PollerHooks, ReadError } from '../live/ports.ts'
 import type { EventStore } from '../store/event-log.ts'
 import type { Store } from '../store/store.ts'
@@ -52,7 +52,7 @@ export function connectPollers({ accounts, upstream, store, secret, eventsKeepMs
     useAccounts,
     storeLost: () => pollers?.storeLost(),
     holds: (account: string): boolean => pollers?.holds(account) ?? false,
-    report: (): PollingReport[] => pollers?.report() ?? [],
+    report: () => pollers?.report() ?? [],
     async stop() {
       isStopped = true
       await pollers?.stop()
