@@ -5,7 +5,7 @@ import type { WebhookConfig } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
 import { secret, startReceiver } from './receiver.ts'
-import { test as base, createTestClock, eventually, reader, settled } from './setup.ts'
+import { test as base, createTestClock, eventually, reader, settled, takes } from './setup.ts'
 
 const hour = 3_600_000
 
@@ -239,10 +239,7 @@ describe('a reload', () => {
     await refusals(8)
     receiver.answer = () => 204
 
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a1'])
-    })
+    await takes(receiver, clock, 'a1')
   })
 
   test('to other chats delivers nothing of the former ones again', async ({ append, clock, live, receiver, webhooks }) => {

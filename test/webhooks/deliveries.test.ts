@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import { secret } from './receiver.ts'
-import { eventually, message, settled, test } from './setup.ts'
+import { eventually, message, nothingPending, settled, takes, test } from './setup.ts'
 
 const ids = (posts: readonly { event: { messageId: string | null } }[]) => posts.map(({ event }) => event.messageId)
 
@@ -271,10 +271,7 @@ describe('an event that is refused', () => {
     await eventually(() => expect(receiver.taken.toSorted()).toEqual(['a1', 'b1', 'c1', 'd1', 'e1', 'f1']))
 
     expect(receiver.taken[0]).toBe('a1')
-    await eventually(async () => {
-      clock.advance(200)
-      expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
-    })
+    await nothingPending(webhooks, clock)
   })
 
   test('one after the other in one conversation: what had failed is delivered after all', async ({ append, clock, receiver, webhooks }) => {
@@ -286,13 +283,7 @@ describe('an event that is refused', () => {
     })
     expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items.length).toBeGreaterThan(0)
     receiver.answer = () => 204
-    await eventually(() => {
-      clock.advance(1_000)
-      expect(receiver.taken).toEqual(['a1', 'a2', 'a3', 'a4', 'a5'])
-    })
-    await eventually(async () => {
-      clock.advance(200)
-      expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
-    })
+    await takes(receiver, clock, 'a1', 'a2', 'a3', 'a4', 'a5')
+    await nothingPending(webhooks, clock)
   })
 })

@@ -5,7 +5,7 @@ import type { EventReader } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
 import { secret } from './receiver.ts'
-import { eventually, message, reader, settled, test } from './setup.ts'
+import { eventually, message, nothingPending, reader, settled, takes, test } from './setup.ts'
 
 const take = () => 204
 
@@ -38,21 +38,12 @@ describe('an operator', () => {
   test('has failed events delivered again', async ({ append, clock, receiver, webhooks }) => {
     receiver.answer = ({ event }) => (event.messageId === 'a1' ? 400 : 204)
     await append('a1', 'a2')
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a2'])
-    })
+    await takes(receiver, clock, 'a2')
     receiver.answer = take
     await webhooks.redrive('main', 'crm', { failed: true })
 
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a2', 'a1'])
-    })
-    await eventually(async () => {
-      clock.advance(200)
-      expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
-    })
+    await takes(receiver, clock, 'a2', 'a1')
+    await nothingPending(webhooks, clock)
   })
 
   test('has a failed event attempted five times again, also one that another process had begun with', async ({
@@ -76,10 +67,7 @@ describe('an operator', () => {
     await posted(9, receiver, clock)
     receiver.answer = take
 
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a1'])
-    })
+    await takes(receiver, clock, 'a1')
   })
 
   test('has an event that failed just now delivered again with all that follows, and sees it no more', async ({
@@ -109,10 +97,7 @@ describe('an operator', () => {
     const first = await start()
     receiver.answer = ({ event }) => (event.messageId === 'a1' ? 400 : 204)
     await append('a1', 'a2')
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a2'])
-    })
+    await takes(receiver, clock, 'a2')
     receiver.answer = () => 500
     await first.redrive('main', 'crm', { failed: true })
     await eventually(async () => expect(await first.list('main')).toMatchObject([{ state: 'paused' }]))
@@ -120,10 +105,7 @@ describe('an operator', () => {
     receiver.answer = take
     await start()
 
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a2', 'a1'])
-    })
+    await takes(receiver, clock, 'a2', 'a1')
   })
 
   test('gets new events beside a thousand that wait again and are refused', async ({ append, live, receiver, start }) => {
@@ -344,9 +326,6 @@ describe('a text that cannot be read', () => {
     clock.advance(5_000)
     away = false
 
-    await eventually(() => {
-      clock.advance(500)
-      expect(receiver.taken).toEqual(['a1', 'a2'])
-    })
+    await takes(receiver, clock, 'a1', 'a2')
   })
 })

@@ -107,6 +107,22 @@ export const test = base.extend<Fixtures>({
 /** Waits, in real time, for what the test expects. */
 export const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 40_000 })
 
+type TestClock = ReturnType<typeof createTestClock>
+
+/** Moves the clock until the receiver has taken these messages. */
+export const takes = (receiver: Pick<Receiver, 'taken'>, clock: TestClock, ...ids: string[]) =>
+  eventually(() => {
+    clock.advance(500)
+    expect(receiver.taken).toEqual(ids)
+  })
+
+/** Moves the clock until no event waits or has failed. */
+export const nothingPending = (webhooks: Webhooks, clock: TestClock) =>
+  eventually(async () => {
+    clock.advance(200)
+    expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
+  })
+
 /** Waits until the webhook has nothing to do until its clock moves: several turns of the store go by without a post. */
 export async function settled({ posts }: Pick<Receiver, 'posts'>, live: EventStore) {
   for (let [quiet, before] = [0, posts.length]; quiet < 5; before = posts.length) {

@@ -1,15 +1,6 @@
-import { test as base, describe, expect } from 'vitest'
-import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
+import { describe, expect } from 'vitest'
+import { test } from '../sandbox/client.ts'
 import { authorization, credentials, formOf, transcripts } from './transcripts.ts'
-
-const test = base.extend<{ sandbox: Sandbox }>({
-  // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
-  sandbox: async ({}, use) => {
-    const sandbox = await startSandbox()
-    await use(sandbox)
-    await sandbox.close()
-  },
-})
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' }
 const credentialParams = [...new URLSearchParams(credentials)]
