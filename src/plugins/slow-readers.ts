@@ -64,6 +64,7 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
   }
 
   function count({ caller }: FastifyRequest, reply: FastifyReply, bytes: number) {
+    if (reply.raw.closed) return // its caller has left, and `release` has run
     const holder = caller?.waiting ?? withoutKey
     reply.waitingBytes = (reply.waitingBytes ?? 0) + bytes
     holder.bytes += bytes
@@ -72,7 +73,7 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
 
   /** Counts the result of an agent's call until the answer with it has left. That answer is not refused any more: some of the calls may have sent. */
   function hold(request: FastifyRequest, reply: FastifyReply, bytes: number) {
-    if (!reply.raw.closed) count(request, reply, bytes * copiesOfResult)
+    count(request, reply, bytes * copiesOfResult)
   }
 
   const release: Cleanup = ({ caller }, { waitingBytes: bytes = 0, isBehind }) => {

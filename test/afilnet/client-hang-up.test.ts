@@ -50,3 +50,19 @@ describe.concurrent('a caller who hangs up', () => {
     expect(gateway.log.filter(({ level }) => Number(level) >= 50)).toEqual([])
   })
 })
+
+test('Answers to callers who have left take no room in memory from others', async ({ start, sandbox }) => {
+  sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 1_000 })
+  const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '2097152' } }) // room for 16 MiB
+  const row = { messageid: '1', datetime: '2026-01-01 10:00:00', message: 'x'.repeat(2_000_000) }
+  const body = JSON.stringify({ status: 'SUCCESS', result: { list: [row] } })
+  sandbox.answer({ body, delayMs: 300, times: 10 })
+  const callers = Array.from({ length: 10 }, () => ask(gateway, 'GET', `${chat}/unread`))
+  await sandbox.called(10)
+
+  for (const { hangUp } of callers) hangUp()
+
+  await expect.poll(() => gateway.log.filter(leftBehind).length).toBe(10)
+  await expect.poll(async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()).toMatch(/^gateway_calls_in_flight\S* 0$/m)
+  expect((await gateway.get('/chats/whatsapp/100')).status).toBe(200)
+})
