@@ -94,7 +94,7 @@ async function drain(signal: string) {
 /** Ends the process after its last log lines have left, if they can; a thread that hangs must not keep it alive. */
 async function end(code: number, clean = true): Promise<never> {
   const written = await output.flush(250)
-  for (let tries = 0; tries < 10 && isLookingUp(); tries++) await sleep(100)
+  for (let tries = 0; clean && tries < 10 && isLookingUp(); tries++) await sleep(100)
   if (clean && written && !isLookingUp()) process.exit(code)
   process.kill(process.pid, 'SIGKILL')
   process.abort() // the first process of a container cannot kill itself

@@ -246,16 +246,19 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       const store = await open({ ...policy, now: () => clock.wall, monotonic: () => clock.monotonic })
       const row = send({ idempotencyKey: 'k' })
       const queued = send({ idempotencyKey: 'q', dueAt: clock.wall, expiresAt: 2 * clock.wall })
-      await store.claim(row)
+      const lost = send({ idempotencyKey: 'l' })
+      for (const pending of [row, lost]) await store.claim(pending)
       await store.claim(queued, undefined, 'sealed')
       clock.monotonic += 0.2
       clock.wall -= policy.keepUnknownMs
       await store.settle(row, ended('accepted', clock.wall))
       await store.unqueue(queued, ended('canceled', clock.wall))
+      await store.release(lost.owner)
       clock.wall += policy.keepUnknownMs
 
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
       expect(await store.claim(send({ idempotencyKey: 'q' }))).toMatchObject({ claimed: false, existing: { state: 'canceled' } })
+      expect(await store.claim(send({ idempotencyKey: 'l' }))).toMatchObject({ claimed: false, existing: { state: 'unknown' } })
       await store.close()
     })
 

@@ -176,8 +176,9 @@ export const writes = {
 
 /** Sends whose process is gone become `unknown`; returns how many. */
 function orphan(context: VerbContext, which: string, ...values: string[]): number {
-  const { file, now } = context
-  const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, now, 'unknown', now, ...values) as FlatRow[] // as the columns are
+  const { file, now, trusted } = context
+  const endAt = endedAt(now, trusted)
+  const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, endAt, 'unknown', endAt, ...values) as FlatRow[] // as the columns are
   for (const row of found) {
     if (row[at.dueAt] !== null) dequeue(file, String(row[at.id]))
     announce(context, row)

@@ -226,12 +226,12 @@ const writing = `${logWriting}
   end
 
   local function renewLease(owner, untilMs) redis.call('ZADD', P .. 'leases', untilMs, owner) end
-  local function orphan(owner, room)
+  local function orphan(owner, room, endedAt)
     local ids = redis.call('SRANDMEMBER', P .. 'pending:' .. owner, room)
     for _, id in ipairs(ids) do
       local row = read(id)
       if row then
-        move(row, 'unknown', ARGV[1])
+        move(row, 'unknown', endedAt)
         announce(row)
       else
         redis.call('SREM', P .. 'pending:' .. owner, id)

@@ -101,14 +101,14 @@ export const scripts = {
     redis.call('HSET', P .. 'ledger', 'acceptance', ARGV[9], 'acceptedAt', now)
     return {over()}`),
 
-  release: write(`return {over(), orphan(ARGV[9], tonumber(ARGV[10]))}`),
+  release: write(`return {over(), orphan(ARGV[9], tonumber(ARGV[10]), ARGV[11])}`),
 
   expireLeases: write(`
     local rows = tonumber(ARGV[9])
     local found = 0
     for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '(' .. now + leaseMs, '+inf')) do renewLease(owner, now + leaseMs) end
     for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now)) do
-      if found < rows then found = found + orphan(owner, rows - found) end
+      if found < rows then found = found + orphan(owner, rows - found, ARGV[1]) end
     end
     return {over(), found}`),
 

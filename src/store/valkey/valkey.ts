@@ -193,7 +193,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       ledger.evictions(await track(writer.refresh))
     },
 
-    release: owner => inSlices(() => write(scripts.release, owner, slice)),
+    release: owner => inSlices(() => write(scripts.release, owner, slice, endedAt(clock.now(), clock.trusted()))),
     expireLeases: async () => (clock.agrees() ? inSlices(() => write(scripts.expireLeases, slice)) : 0),
     deleteExpired: async () => (clock.steady() ? inSlices(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
 
