@@ -24,7 +24,7 @@ type AdminOptions = {
   observe: Observe
 }
 
-/** Far more than those who look after a gateway need; what else reaches the listener must not take the memory and the files of callers. */
+/** Far more than operators need; what else reaches the listener must not use up memory and file descriptors. */
 const maxConnections = 64
 
 /** What only the operator may see, on a listener of its own; it asks for no key and changes nothing. */
@@ -49,7 +49,7 @@ export async function createAdmin({ metrics, reportCallers, reportAccounts, host
   rawAnswers.listen(app)
   await app.register(errorHandler, { base: '', observe })
   await app.register(requestSteps, {
-    onRequest: [refuseWaiting, setCommonHeaders, noStore, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
+    onRequest: [refusePipelined, setCommonHeaders, noStore, refuseMalformed, createHostCheck(host), createRouteCheck(app)],
     onSend: [lingerAfterHalfRequest],
     onClose: [],
   })
@@ -59,8 +59,8 @@ export async function createAdmin({ metrics, reportCallers, reportAccounts, host
   return app
 }
 
-/** Ends a connection whose next request comes before its answer: thousands fit into one packet, and the metrics are large. */
-const refuseWaiting: Check = ({ raw: { socket } }, reply) => {
+/** Closes a connection that pipelines requests: thousands fit into one packet, and the metrics are large. */
+const refusePipelined: Check = ({ raw: { socket } }, reply) => {
   if (connectionOf(socket).open.length === 1) return undefined
   socket.destroy()
   return reply

@@ -134,7 +134,7 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
   const keys = config.queueKeys
   const queue: Queue | undefined = keys && (await connectQueue({ ...config, keys, store, sends, upstream, observe, timeoutMs: storeMs }))
   const tokens = lazyTokens(() => sends.secret.readOrLast(ledger.isAway))
-  /** Begins with the sends of the ledger that no request asks for. */
+  /** Starts the queue, or ends what it holds, and the search for unknown sends. */
   function startWork() {
     if (queue) queue.start()
     else void endQueueWithoutKey({ store, sends, observe, timeoutMs: storeMs }).catch(() => {}) // the next start tries again

@@ -100,7 +100,7 @@ async function end(code: number, clean = true): Promise<never> {
   process.abort() // the first process of a container cannot kill itself
 }
 
-/** A thread waits for the DNS, for a minute where none of its servers answers; nothing can call it back, and Node would wait for its end. */
+/** Whether a DNS lookup is under way: it cannot be cancelled, takes a minute if no server answers, and Node does not exit before it ends. */
 function isLookingUp(): boolean {
   return process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')
 }

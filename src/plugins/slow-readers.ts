@@ -19,7 +19,7 @@ declare module 'fastify' {
 /** Smaller answers are never refused for want of room. */
 const alwaysSentBytes = 65_536
 
-/** About how often the result of an agent's call is in memory, until it has left as text in JSON in an event. */
+/** About how many copies of a tool's result are in memory until the answer has been sent: it goes as text in JSON in an event. */
 const copiesOfResult = 4
 
 /** So many requests may stand behind others on all connections together: each takes about 10 kB, and thousands come in one packet. */
@@ -71,7 +71,7 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
     waitingBytes += bytes
   }
 
-  /** Counts the result of an agent's call until the answer with it has left. That answer is not refused any more: some of the calls may have sent. */
+  /** Counts the result of an agent's call until the answer with it has left. That answer is never refused: some of the calls may have sent a message. */
   function hold(request: FastifyRequest, reply: FastifyReply, bytes: number) {
     count(request, reply, bytes * copiesOfResult)
   }

@@ -7,7 +7,7 @@ const settleMs = 600_000
 /** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
 const slackMs = 3_600_000
 
-/** When a send ended: by a clock that is far behind it would expire, and free its key, as soon as the clock is right again. */
+/** When a send ended. By a clock that is far behind, it would expire and free its key once the clock is right again. */
 export const endedAt = (settledAt: number, trusted: number) => (settledAt < trusted - slackMs ? trusted : settledAt)
 
 /**

@@ -6,7 +6,7 @@ import { createWindow, type Entry, entryOf } from './window.ts'
 export type Feed = ReturnType<typeof createFeed>
 
 const pageEvents = 200
-/** With fewer that wait, a page of what is left of the room is read too. */
+/** If fewer events wait, a part of a page is read too. */
 const few = 64
 
 /** Where a webhook without a past begins: now. */

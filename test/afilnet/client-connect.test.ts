@@ -4,10 +4,11 @@ import { createServer as createHttps } from 'node:https'
 import { createServer, type Socket } from 'node:net'
 import { createServer as createTls, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { afterEach, describe, expect, vi } from 'vitest'
+import { freePort } from '../../bench/programs.ts'
 import { canaries, type TestGateway, test } from '../gateway.ts'
 import { calls, chat, kinds } from './calls.ts'
 import { selfSigned } from './certificate.ts'
-import { freed, fullBacklog, listen, nameless } from './listeners.ts'
+import { fullBacklog, listen, nameless } from './listeners.ts'
 
 const ordinary = getCACertificates()
 const trust = (...certificates: string[]) => setDefaultCACertificates([...ordinary, ...certificates])
@@ -25,8 +26,8 @@ describe('an Afilnet that cannot be reached', () => {
   const plain = () => listen(createHttp((_, response) => response.end('{"status":"SUCCESS"}')))
 
   test.for([
-    ['refuses', 'ECONNREFUSED', async () => `http://127.0.0.1:${await freed()}`],
-    ['has no address', 'ENOTFOUND', async () => `http://${nameless}:${await freed()}`],
+    ['refuses', 'ECONNREFUSED', async () => `http://127.0.0.1:${await freePort()}`],
+    ['has no address', 'ENOTFOUND', async () => `http://${nameless}:${await freePort()}`],
     ['never accepts', 'ETIMEDOUT', async () => `http://127.0.0.1:${await fullBacklog()}`],
     ['never completes a TLS handshake', 'ETIMEDOUT', async () => `https://localhost:${await silent()}`],
     ['speaks no TLS', 'ERR_SSL_WRONG_VERSION_NUMBER', async () => `https://localhost:${await plain()}`],

@@ -1,4 +1,4 @@
-import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { type AddressInfo, connect, type Server } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { onTestFinished } from 'vitest'
 
@@ -12,14 +12,6 @@ export async function listen(server: Server): Promise<number> {
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return (server.address() as AddressInfo).port // a listening TCP server has one
-}
-
-/** A port on which nothing listens any more. */
-export async function freed(): Promise<number> {
-  const server = createServer()
-  const port = await new Promise<number>(resolve => server.listen(0, '127.0.0.1', () => resolve(Object(server.address()).port)))
-  await new Promise(resolve => server.close(resolve))
-  return port
 }
 
 /** A name without an address: no resolver asks the network for one whose label is too long for DNS. */

@@ -201,7 +201,7 @@ describe('A request', () => {
     expect(await collector.span('sendmessage')).toMatchObject({ traceId, parentSpanId: spanId })
   })
 
-  test('of an agent contains the span of its tool call, whoever may send a trace', async ({ start }) => {
+  test('of an agent contains the span of its tool call, and ignores the trace of its caller', async ({ start }) => {
     const collector = await startCollector()
     const gateway = await start({ env: { ...collector.env, MCP: 'true' } })
 

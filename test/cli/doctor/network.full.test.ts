@@ -3,8 +3,9 @@ import { createServer as createHttps } from 'node:https'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
+import { freePort } from '../../../bench/programs.ts'
 import { selfSigned } from '../../afilnet/certificate.ts'
-import { freed, fullBacklog, listen, nameless } from '../../afilnet/listeners.ts'
+import { fullBacklog, listen, nameless } from '../../afilnet/listeners.ts'
 import { test } from './doctor.ts'
 
 describe('the network', () => {
@@ -21,7 +22,7 @@ describe('the network', () => {
   })
 
   test.for([
-    ['refuses', freed],
+    ['refuses', freePort],
     ['never accepts', fullBacklog],
     ['accepts and is silent', () => listen(createServer(socket => socket.resume()))],
     ['speaks no TLS', () => listen(createServer(socket => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')))],

@@ -73,7 +73,7 @@ describe('faults of the file', () => {
       await store.close()
     }
     const other = new DatabaseSync(path)
-    other.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE') // keeps whoever opens it waiting
+    other.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE') // other connections wait
     const opened = () => readdirSync('/proc/self/fd').filter(fd => linkOf(fd) === path).length
     const before = opened()
     const opening = open()
