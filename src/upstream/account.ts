@@ -11,7 +11,7 @@ import { CallPolicy } from './call-policy.ts'
 import { CallerRead } from './caller-read.ts'
 import type { Body, ViewOptions } from './list-body.ts'
 import { ResponseCache } from './response-cache.ts'
-import { prepareSending, readUnshared, type SharedRead, type TaskContext } from './tasks.ts'
+import { Sending, type SharedRead, type TaskContext, UnsharedRead } from './tasks.ts'
 
 type AccountOptions = Pick<ClientOptions, 'evenShare' | 'timeoutMs' | 'lateMs' | 'maxResponseBytes' | 'largeResponseSlots' | 'proxyUrl'> & {
   readCacheMs: number
@@ -67,7 +67,7 @@ export class OpenAccount implements Account, TaskContext {
     const { timezone, rows, sent } = this.config
     const view: ViewOptions = { timezone, rows, sent, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
     try {
-      if (!operation.safe) return readUnshared(this, this.client.write(operation, params), { operation, call, view })
+      if (!operation.safe) return new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
       const key = keyOf(operation, params)
       // A read that begins after a send was answered must not be given an answer from before it.
       const version = this.#writeVersions[bucketOf(params)] ?? 0
@@ -84,7 +84,7 @@ export class OpenAccount implements Account, TaskContext {
   }
 
   prepareSend<O extends Operation>(operation: O, params: Params<O>, call: Call): SendAttempt {
-    return prepareSending(this, { operation, request: this.client.write(operation, params), call, bucket: bucketOf(params) })
+    return new Sending(this, { operation, request: this.client.write(operation, params), call, bucket: bucketOf(params) })
   }
 
   admit(operation: Operation, caller: string) {

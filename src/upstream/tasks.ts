@@ -82,58 +82,88 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
 }
 
 /** A read that may change something at Afilnet: never shared, never cancelled, never kept. */
-export function readUnshared(context: TaskContext, request: WireRequest, { operation, call, view }: ReadOptions): Promise<Body> {
-  const { promise, resolve, reject } = Promise.withResolvers<Body>()
-  const startedAt = performance.now()
-  let body: Body | undefined
-  const task: Task = {
-    operation,
-    request,
-    call,
-    parse(bytes) {
-      body = { ...render(operation, bytes, view), etag: '' }
-      if (body.skipped > 0) context.reportSkipped(operation, body.skipped)
-    },
-    done(error) {
-      recordCall(call, startedAt, error)
-      if (body && error === undefined) resolve(body)
-      else reject(error)
-    },
+export class UnsharedRead implements Task {
+  readonly operation: Operation
+  readonly request: WireRequest
+  readonly call: Call
+  readonly #context: TaskContext
+  readonly #view: ViewOptions
+  readonly #result = Promise.withResolvers<Body>()
+  readonly #startedAt = performance.now()
+  #body: Body | undefined = undefined
+
+  constructor(context: TaskContext, request: WireRequest, { operation, call, view }: ReadOptions) {
+    this.operation = operation
+    this.request = request
+    this.call = call
+    this.#context = context
+    this.#view = view
   }
-  call.unsafeStarted = true
-  new Execution(context, task).start()
-  return promise
+
+  run(): Promise<Body> {
+    this.call.unsafeStarted = true
+    new Execution(this.#context, this).start()
+    return this.#result.promise
+  }
+
+  parse(bytes: Buffer) {
+    this.#body = { ...render(this.operation, bytes, this.#view), etag: '' }
+    if (this.#body.skipped > 0) this.#context.reportSkipped(this.operation, this.#body.skipped)
+  }
+
+  done(error?: unknown) {
+    recordCall(this.call, this.#startedAt, error)
+    if (this.#body && error === undefined) this.#result.resolve(this.#body)
+    else this.#result.reject(error)
+  }
 }
 
 type SendingOptions = { operation: Operation; request: WireRequest; call: Call; bucket: number }
 
 /** A send: never shared, never cancelled by its caller, retried only if nothing left. */
-export function prepareSending(context: TaskContext, { operation, request, call, bucket }: SendingOptions): SendAttempt {
-  const startedAt = performance.now()
-  return {
-    admit: () => context.admit(operation, call.caller),
-    run(onLateResult) {
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
-      const task: Task = {
-        operation,
-        request,
-        call,
-        parse: bytes => void openEnvelope(operation, bytes),
-        done(error) {
-          context.recordWrite(bucket)
-          recordCall(call, startedAt, error)
-          if (error === undefined) resolve()
-          else reject(error)
-        },
-        onLateResult(error) {
-          context.recordWrite(bucket)
-          onLateResult(error)
-        },
-      }
-      call.unsafeStarted = true
-      new Execution(context, task).start()
-      return promise
-    },
+export class Sending implements Task, SendAttempt {
+  readonly operation: Operation
+  readonly request: WireRequest
+  readonly call: Call
+  readonly #context: TaskContext
+  readonly #bucket: number
+  readonly #result = Promise.withResolvers<void>()
+  readonly #startedAt = performance.now()
+  #onLateResult: (error?: unknown) => void = () => {}
+
+  constructor(context: TaskContext, { operation, request, call, bucket }: SendingOptions) {
+    this.operation = operation
+    this.request = request
+    this.call = call
+    this.#context = context
+    this.#bucket = bucket
+  }
+
+  admit() {
+    this.#context.admit(this.operation, this.call.caller)
+  }
+
+  run(onLateResult: (error?: unknown) => void): Promise<void> {
+    this.#onLateResult = onLateResult
+    this.call.unsafeStarted = true
+    new Execution(this.#context, this).start()
+    return this.#result.promise
+  }
+
+  parse(bytes: Buffer) {
+    openEnvelope(this.operation, bytes)
+  }
+
+  done(error?: unknown) {
+    this.#context.recordWrite(this.#bucket)
+    recordCall(this.call, this.#startedAt, error)
+    if (error === undefined) this.#result.resolve()
+    else this.#result.reject(error)
+  }
+
+  readonly onLateResult = (error?: unknown) => {
+    this.#context.recordWrite(this.#bucket)
+    this.#onLateResult(error)
   }
 }
 
