@@ -84,6 +84,7 @@ describe('The bundle', () => {
 
   test.skipIf(noServer)('keeps its ledger in Valkey, and files in S3 (needs redis-server)', async ({ sandbox }) => {
     const server = await startServer()
+    onTestFinished(server.end)
     const directory = mkdtempSync(join(tmpdir(), 's3rver-'))
     const s3 = new S3rver({ port: 0, address: '127.0.0.1', silent: true, directory, configureBuckets: [{ name: 'media' }] })
     const { port }: AddressInfo = await s3.run()

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
 import { test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
@@ -65,6 +65,7 @@ describe('Each message is one event', () => {
     { timeout: 240_000 },
     async ({ sandbox }) => {
       const server = await startServer()
+      onTestFinished(server.end)
       const url = server.fresh()
       const start = () => startProgram(sandbox, { ...events, STORE_URL: url })
       const first = await start()
@@ -87,7 +88,6 @@ describe('Each message is one event', () => {
       await baseline(sandbox)
 
       await expectEachOnce(url, ids)
-      await server.end()
     },
   )
 })

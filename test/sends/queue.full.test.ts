@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
 import { canaries, test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
@@ -59,6 +59,7 @@ describe('A queue', { timeout: 240_000 }, () => {
 
   test.skipIf(noServer)('is left alone by a gateway that cannot listen (needs redis-server)', async ({ gateway, sandbox }) => {
     const server = await startServer()
+    onTestFinished(server.end)
     const STORE_URL = server.fresh()
     const first = await startProgram(sandbox, { ...env, STORE_URL })
     const dueAt = Date.now() + 3_000
@@ -79,6 +80,7 @@ describe('A queue', { timeout: 240_000 }, () => {
     'of two replicas sends everything once and in order, although one is killed (needs redis-server)',
     async ({ sandbox }) => {
       const server = await startServer()
+      onTestFinished(server.end)
       const STORE_URL = server.fresh()
       const [first, second] = await Promise.all([
         startProgram(sandbox, { ...env, STORE_URL }),
@@ -120,12 +122,12 @@ describe('A queue', { timeout: 240_000 }, () => {
         const order = made.filter(one => one.to === to && sent.includes(one.message)).map(({ message }) => message)
         expect(sandbox.sent.filter(({ destination }) => destination === to).map(({ message }) => message)).toEqual(order)
       }
-      await server.end()
     },
   )
 
   test.skipIf(noServer)('goes on once after its server was away (needs redis-server)', async ({ sandbox }) => {
     const server = await startServer()
+    onTestFinished(server.end)
     const gateway = await startProgram(sandbox, { ...env, STORE_URL: server.fresh() })
     const due = await queue(gateway, 'due meanwhile', { sendAt: ahead(2_000) })
     await server.kill()
@@ -140,12 +142,12 @@ describe('A queue', { timeout: 240_000 }, () => {
     await expect.poll(async () => (await post()).status).toBe(201)
 
     expect(sandbox.sent.map(({ message }) => message).sort()).toEqual(['due meanwhile', 'repeated'])
-    await server.end()
   })
 
   test.skipIf(noServer)('sends nothing again after a failover that lost its end (needs redis-server)', async ({ sandbox }) => {
     const primary = await startServer()
     const replica = await startServer({ settings: { replicaof: `127.0.0.1 ${primary.port}` } })
+    for (const { end } of [primary, replica]) onTestFinished(end)
     await expect.poll(() => primary.cli('INFO', 'replication'), { interval: 50 }).toContain('state=online')
     const gateway = await startProgram(sandbox, { ...env, STORE_URL: primary.url() })
     sandbox.answer({ delayMs: 1_000 })
@@ -166,6 +168,5 @@ describe('A queue', { timeout: 240_000 }, () => {
 
     expect(await stateOf(gateway, first.json.id)).toBe('pending')
     expect(sandbox.sent.map(({ message }) => message)).toEqual(['first', 'second'])
-    await Promise.all([primary.end(), replica.end()])
   })
 })

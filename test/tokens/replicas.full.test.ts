@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
 import { test } from '../gateway.ts'
 import { noServer, type Server, startServer } from '../store/valkey/server.ts'
 import { ask, issue, messages, sayWith, told } from './issuing.ts'
@@ -52,6 +52,7 @@ describe.skipIf(noServer)('Two gateways on one server (needs redis-server)', () 
 
   test('read on with tokens while the server is away, and forget those of a server that lost everything', async ({ start }) => {
     const server = await startServer()
+    onTestFinished(server.end)
     const gateway = await start({ env: { STORE_URL: server.url() } })
     const token = await issue(gateway)
     await server.kill()
@@ -63,7 +64,5 @@ describe.skipIf(noServer)('Two gateways on one server (needs redis-server)', () 
     server.cli('FLUSHALL')
     await expect.poll(async () => told(await gateway.request(messages, { key: token }))).toEqual([401, 'unauthenticated'])
     expect((await ask(gateway)).status).toBe(201)
-    await gateway.drain()
-    await server.end()
   })
 })

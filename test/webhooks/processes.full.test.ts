@@ -47,6 +47,7 @@ describe('A receiver gets every event, in order', { timeout: 240_000 }, () => {
     async ({ sandbox }) => {
       const { receiver, env } = await receiving()
       const server = await startServer()
+      onTestFinished(server.end)
       const url = server.fresh()
       const start = () => startProgram(sandbox, { ...env, STORE_URL: url })
       const first = await start()
@@ -67,7 +68,6 @@ describe('A receiver gets every event, in order', { timeout: 240_000 }, () => {
       }
 
       await expectAll(receiver, await end())
-      await server.end()
     },
   )
 })
