@@ -107,7 +107,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   problem: { files: ['src/problem/**'], ours: ['src/lib/**', 'src/afilnet/faults.ts'], packages: ['@sinclair/typebox'] },
   afilnet: {
     files: ['src/afilnet/**'],
-    ours: ['src/lib/**'],
+    ours: ['src/lib/**', 'src/version.ts'],
     packages: ['@sinclair/typebox', 'oauth4webapi', 'sax', 'soap', 'temporal-polyfill', 'undici'],
   },
   store: { files: ['src/store/**'], ours: ['src/lib/**'], packages: ['ioredis'] },

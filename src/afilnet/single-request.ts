@@ -1,6 +1,7 @@
 import { Client } from '../lib/undici.ts'
 import type { Connector } from './connector.ts'
 import { decodeContent } from './content-coding.ts'
+import { commonHeaders } from './transports.ts'
 
 type SingleRequest = {
   url: URL
@@ -32,7 +33,7 @@ export async function requestOnce({ url, connect, timeoutMs, maxBytes, body, ...
   // An abort would not end a request that still connects.
   const timer = setTimeout(() => void client.destroy(new UnusableResponse('took too long')), timeoutMs)
   try {
-    const headers = { 'accept-encoding': 'identity', ...request.headers }
+    const headers = { ...request.headers, ...commonHeaders }
     const response = await client.request({ ...request, headers, path: url.pathname + url.search, body: body ?? null })
     const bytes = Buffer.from(await response.body.arrayBuffer())
     const content = decodeContent(bytes, response.headers['content-encoding'], maxBytes)

@@ -1,3 +1,4 @@
+import { userAgent } from '../version.ts'
 import type { Operation } from './operations.ts'
 
 export type Credentials = { user: string; password: string }
@@ -12,8 +13,10 @@ export type RequestWriter = (operation: Operation, params: Values) => WireReques
 
 type Transport = (path: string, account: Credentials) => RequestWriter
 
-// The gateway decodes a coding that it did not ask for, but some proxies compress unless they are asked not to.
-const accept = { accept: 'application/json', 'accept-encoding': 'identity' }
+/** The headers of every request. The gateway decodes a coding that it did not ask for, but some proxies compress unless they are asked not to. */
+export const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': userAgent }
+
+const accept = { accept: 'application/json', ...commonHeaders }
 const formHeaders = { 'content-type': 'application/x-www-form-urlencoded', ...accept }
 
 /**

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { Webhook } from 'standardwebhooks'
 import { Pool } from '../lib/undici.ts'
-import { version } from '../version.ts'
+import { userAgent } from '../version.ts'
 import type { Clock, WebhookConfig } from './ports.ts'
 
 /** How an endpoint answered; without a status it did not. */
@@ -42,7 +42,7 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
           method: 'POST',
           headers: {
             'content-type': 'application/json',
-            'user-agent': `afilnet-gateway/${version}`,
+            'user-agent': userAgent,
             'webhook-id': id,
             'webhook-timestamp': String(Math.floor(timestamp.getTime() / 1_000)),
             'webhook-signature': webhook.sign(id, timestamp, body),

@@ -250,6 +250,10 @@ describe('The JSON call', () => {
         ? { httpMethod: 'POST', path: '/api/json/', body: `{"class":"chat","method":"sendmessage",${own}` }
         : { httpMethod: 'POST', path: '/api/json/chat/sendmessage', body: `{${own}` },
     )
-    expect(call?.headers).toMatchObject({ 'content-type': 'application/json', authorization: 'Bearer <redacted>' })
+    expect(call?.headers).toMatchObject({
+      'content-type': 'application/json',
+      authorization: 'Bearer <redacted>',
+      'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
+    })
   })
 })

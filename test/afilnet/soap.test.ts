@@ -66,10 +66,12 @@ const success =
 async function serve(documents: (origin: string) => Record<string, string>) {
   const seen: { url: string; headers: Record<string, unknown>; body: string }[] = []
   const asked: string[] = []
+  const userAgents = new Set<string | undefined>()
   const port = await listen(
     createServer(async (request, response) => {
       const { url = '', headers, method } = request
       const body = await text(request)
+      userAgents.add(headers['user-agent'])
       if (method === 'POST') {
         seen.push({ url, headers, body })
         response.setHeader('content-type', 'text/xml').end(success)
@@ -82,7 +84,7 @@ async function serve(documents: (origin: string) => Record<string, string>) {
     }),
   )
   const origin = `http://127.0.0.1:${port}`
-  return { origin, seen, asked }
+  return { origin, seen, asked, userAgents }
 }
 
 function folder() {
@@ -100,13 +102,14 @@ describe('A WSDL', () => {
     ['class and method among the parameters', { parts: ['class', 'method', 'user', 'password'] }],
     ['document style', { style: 'document', names: name => name.replace('get', 'Get').replace('send', 'Send') }],
   ])('with %s is understood', async ([, description], { start, sandbox }) => {
-    const { origin, seen } = await serve(origin => ({
+    const { origin, seen, userAgents } = await serve(origin => ({
       '/afilnet?wsdl': describeAfilnet({ ...description, address: `${origin}/soap.php?v=2` }),
     }))
     const gateway = await start(soap(sandbox, `${origin}/afilnet?wsdl`))
 
     for (const call of Object.values(calls)) expect((await call(gateway)).status).toBeLessThan(300)
 
+    expect([...userAgents]).toEqual([expect.stringMatching(/^afilnet-gateway\/\d/)])
     const { names = name => name, parts = ['user', 'password'] } = description
     expect(seen.map(({ url, headers }) => [url, headers.soapaction])).toEqual(
       Object.keys(calls).map(method => ['/soap.php?v=2', `"do-${method}"`]),

@@ -38,6 +38,7 @@ describe.for(transcripts)('our client, asking for $operation.method', transcript
       connection: 'keep-alive',
       accept: 'application/json',
       'accept-encoding': 'identity',
+      'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
       'content-type': 'application/x-www-form-urlencoded',
       'content-length': String(body.length),
     })
@@ -55,7 +56,13 @@ describe.for(transcripts)('our client, asking for $operation.method', transcript
     const { seen, rows, host } = await make(transcript, 'get')
 
     expect(seen).toMatchObject([{ method: 'GET', target: `/api/http/?${formOf(transcript, true)}`, body: '' }])
-    expect(seen[0]?.headers).toEqual({ host, connection: 'keep-alive', accept: 'application/json', 'accept-encoding': 'identity' })
+    expect(seen[0]?.headers).toEqual({
+      host,
+      connection: 'keep-alive',
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
+    })
     expect(rows).toEqual(transcript.rows)
   })
 })

@@ -1,6 +1,6 @@
 import type { Operation } from '../operations.ts'
 import type { Protocol } from '../protocol.ts'
-import type { RequestWriter } from '../transports.ts'
+import { commonHeaders, type RequestWriter } from '../transports.ts'
 import { TokenAttempt } from './attempt.ts'
 import { Tokens, type TokensOptions } from './tokens.ts'
 
@@ -17,7 +17,7 @@ export function createJsonProtocol({ url, jsonStyle, ...options }: JsonOptions):
   }
 }
 
-const headers = { 'content-type': 'application/json', accept: 'application/json', 'accept-encoding': 'identity' }
+const headers = { 'content-type': 'application/json', accept: 'application/json', ...commonHeaders }
 
 function createWriter(path: string, style: 'body' | 'path'): RequestWriter {
   const base = path.endsWith('/') ? path : `${path}/`

@@ -3,7 +3,7 @@ import { failures, UpstreamError } from '../faults.ts'
 import type { Operation } from '../operations.ts'
 import type { Protocol } from '../protocol.ts'
 import { TransportError } from '../transport-error.ts'
-import type { Credentials, RequestWriter } from '../transports.ts'
+import { type Credentials, commonHeaders, type RequestWriter } from '../transports.ts'
 import { readAnswer } from './answer.ts'
 import { fill } from './message.ts'
 import type { SoapService } from './service.ts'
@@ -27,7 +27,7 @@ function createWriter({ url, operations, hasCredentials }: SoapService, { user, 
   const shared = {
     'content-type': 'text/xml; charset=utf-8',
     accept: 'text/xml',
-    'accept-encoding': 'identity',
+    ...commonHeaders,
     ...(!hasCredentials && basic),
   }
   const path = url.pathname + url.search
