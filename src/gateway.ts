@@ -69,7 +69,9 @@ export async function startGateway(
   timeouts?: Partial<Timeouts>,
   droppedLines: () => number = () => 0,
 ): Promise<Gateway> {
-  await freeAddresses(config.host, config.port) // before the ledger of a gateway that has the port is brought up to date
+  // Before the ledger of a gateway that has one of the ports is brought up to date.
+  await freeAddresses(config.host, config.port)
+  if (config.adminPort !== undefined) await freeAddresses(config.adminHost, config.adminPort)
   const parts = await assemble(config, logger, { ...usualTimeouts, ...timeouts }, droppedLines)
   const { app, admin } = parts
   const adminListens = await listenOnBoth(parts)

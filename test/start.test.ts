@@ -3,11 +3,14 @@ import { expect } from 'vitest'
 import { migrate, migrations, versionOf } from '../src/store/sqlite/schema.ts'
 import { test } from './gateway.ts'
 
-test('A gateway whose port is taken leaves the ledger to the release that may be using it', async ({ gateway, start, ledgerFile }) => {
-  using db = new DatabaseSync(ledgerFile)
-  migrate(db, migrations.slice(0, 10))
-  const { port: PORT } = new URL(gateway.url)
+test.for(['PORT', 'ADMIN_PORT'])(
+  'A gateway whose %s is taken leaves the ledger to the release that may be using it',
+  async (name, { gateway, start, ledgerFile }) => {
+    using db = new DatabaseSync(ledgerFile)
+    migrate(db, migrations.slice(0, 10))
+    const { port } = new URL(name === 'PORT' ? gateway.url : String(gateway.adminUrl))
 
-  await expect(start({ env: { PORT, STORE_URL: `sqlite:${ledgerFile}` } })).rejects.toThrow('EADDRINUSE')
-  expect(versionOf(db)).toBe(10)
-})
+    await expect(start({ env: { [name]: port, STORE_URL: `sqlite:${ledgerFile}` } })).rejects.toThrow('EADDRINUSE')
+    expect(versionOf(db)).toBe(10)
+  },
+)
