@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -8,6 +8,7 @@ import { isVariable, read } from './files.ts'
 
 const path = 'deploy/systemd/afilnet-gateway.service'
 const text = read(path)
+const dropIn = text.match(/^# {3}\[Service\]\n(# {3}.*\n)+/m)?.[0].replaceAll(/^# {3}/gm, '') ?? ''
 const values = (key: string) => [...text.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value = '']) => value)
 
 describe(path, () => {
@@ -38,14 +39,20 @@ describe(path, () => {
     expect(variables.map(([name]) => name).filter(name => name !== 'NODE_ENV' && !isVariable(name))).toEqual([])
   })
 
-  test.skipIf(!installed('systemd-analyze'))('is understood by systemd (needs systemd-analyze)', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'unit-'))
-    onTestFinished(() => rmSync(folder, { recursive: true }))
-    const unit = join(folder, 'afilnet-gateway.service')
-    writeFileSync(unit, text.replace('/usr/bin/node', process.execPath))
+  test.skipIf(!installed('systemd-analyze'))(
+    'is understood by systemd, also with the lines for several accounts (needs systemd-analyze)',
+    () => {
+      const folder = mkdtempSync(join(tmpdir(), 'unit-'))
+      onTestFinished(() => rmSync(folder, { recursive: true }))
+      const unit = join(folder, 'afilnet-gateway.service')
+      writeFileSync(unit, text.replace('/usr/bin/node', process.execPath))
+      mkdirSync(`${unit}.d`)
+      writeFileSync(join(`${unit}.d`, 'override.conf'), dropIn)
 
-    const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' })
+      const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' })
 
-    expect(stderr.split('\n').filter(line => line.includes('afilnet-gateway'))).toEqual([])
-  })
+      expect(dropIn).toMatch(/^LoadCredential=gateway\.json:.*\n[^]*^Environment=GATEWAY_CONFIG=%d\/gateway\.json$/m)
+      expect(stderr.split('\n').filter(line => /afilnet-gateway|override/.test(line))).toEqual([])
+    },
+  )
 })
