@@ -22,3 +22,11 @@ test.for(Object.entries(waits))('%s lets work end that came in time, although th
   expect(await waiting).toBe(true)
   port1.close()
 })
+
+test('A deadline rejects for no work, whether it fails or is late', async () => {
+  const deadline = createDeadline(5)
+
+  expect(await deadline.wait(Promise.reject(new Error('failed')))).toBe(false)
+  expect(await deadline.wait(new Promise(() => {}))).toBe(false)
+  expect(await deadline.wait(Promise.resolve()), 'a turn of the event loop is left').toBe(true)
+})

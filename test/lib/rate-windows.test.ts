@@ -47,4 +47,15 @@ describe('A window', () => {
     expect(windows.count('b', 1).isExceeded).toBe(true)
     expect(windows.count('a', 1).isExceeded, 'its window was the oldest').toBe(false)
   })
+
+  test('that begins anew outlives one that ends before it', () => {
+    const windows = start(3)
+    windows.count('a', 1)
+    vi.advanceTimersByTime(30_000)
+    windows.count('b', 1)
+    vi.advanceTimersByTime(30_000)
+    for (const key of ['a', 'c', 'd']) windows.count(key, 1)
+
+    expect(windows.count('a', 1).isExceeded).toBe(true)
+  })
 })

@@ -44,6 +44,10 @@ test('settles two hundred waiters in order, a batch in each turn, without delayi
   await turn()
 
   expect(few.settled).toEqual(numbers(3))
+  expect(
+    [...few.callers, ...many.callers].filter(({ listener }) => listener),
+    'no request keeps the answer alive',
+  ).toEqual([])
   expect(many.settled.length).toBeLessThan(200)
   await many.ends
   expect(many.settled).toEqual(numbers(200))
@@ -51,12 +55,13 @@ test('settles two hundred waiters in order, a batch in each turn, without delayi
 
 test('settles every waiter of two large flights that end together', async () => {
   const [first, second] = [new Work(), new Work()]
-  const ends = [joined(first, 140), joined(second, 150)].map(({ ends }) => ends)
+  const [a, b] = [joined(first, 140), joined(second, 150)]
 
   first.succeed('done')
   second.fail(new Error('failed'))
 
-  const [succeeded = [], failed = []] = await Promise.all(ends)
+  expect(a.settled.length + b.settled.length, 'one batch in this turn').toBe(64)
+  const [succeeded, failed] = await Promise.all([a.ends, b.ends])
   expect(succeeded.map(({ status }) => status)).toEqual(Array(140).fill('fulfilled'))
   expect(failed.map(({ status }) => status)).toEqual(Array(150).fill('rejected'))
 })

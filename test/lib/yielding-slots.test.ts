@@ -25,18 +25,20 @@ describe('Slots that yield', () => {
   })
 
   test('are given once others need nothing any more, or after the patience', async () => {
-    const { state, acquire } = start(true)
-    acquire(1)
+    const { state, slots, acquire } = start(true)
+    for (const name of [1, 2]) acquire(name)
     await vi.advanceTimersByTimeAsync(900)
     const whileBusy = [...state.granted]
+    expect(vi.getTimerCount(), 'one timer for all that wait').toBe(1)
     state.isBusy = false
     await vi.advanceTimersByTimeAsync(20)
     const afterwards = [...state.granted]
     state.isBusy = true
-    acquire(2)
+    slots.release()
+    acquire(3)
     await vi.advanceTimersByTimeAsync(1_020)
 
-    expect([whileBusy, afterwards, state.granted]).toEqual([[], [1], [1, 2]])
+    expect([whileBusy, afterwards, state.granted]).toEqual([[], [1, 2], [1, 2, 3]])
     expect(vi.getTimerCount(), 'no timer is left').toBe(0)
   })
 })
