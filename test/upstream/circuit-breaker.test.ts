@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test as plain, vi } from 'vitest'
 import { CircuitBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
 import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
@@ -62,6 +63,26 @@ describe('halfOfRecent', () => {
     reset()
 
     expect([fail(19), fail(1)]).toEqual([false, true])
+  })
+
+  plain('decides like one that remembers every call, however the clock goes', () => {
+    const steps = fc.array(fc.record({ parts: fc.integer({ min: -3, max: 60 }), failed: fc.boolean() }), { minLength: 30, maxLength: 80 })
+
+    fc.assert(
+      fc.property(steps, steps => {
+        at(0)
+        const rule = halfOfRecent({ windowMs: 10_000, minCalls: 5 })
+        let now = 0
+        let ended: { now: number; failed: boolean }[] = []
+        for (const { parts, failed } of steps) {
+          now += parts
+          at(now * 100)
+          ended = [...ended.filter(call => parts >= 0 && call.now > now - 100), { now, failed }]
+          const failures = ended.filter(call => call.failed).length
+          expect(rule.record(failed)).toBe(failed && ended.length >= 5 && failures * 2 >= ended.length)
+        }
+      }),
+    )
   })
 })
 
