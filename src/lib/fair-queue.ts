@@ -123,6 +123,6 @@ export class FairQueue {
   /** The waiting caller whose last waiter would make room for one of this caller, if that is fair. */
   #largestAgainst(caller: string): Share | undefined {
     const largest = this.#waiting.reduce((a, b) => (total(b) > total(a) ? b : a))
-    return largest.caller !== caller && total(largest) > total(this.#shareOf(caller)) + 1 ? largest : undefined
+    return total(largest) > total(this.#shareOf(caller)) + 1 ? largest : undefined
   }
 }

@@ -111,6 +111,35 @@ describe('slots of a fair queue', () => {
     expect(more.map(leave => typeof leave)).toEqual(['function', 'function', 'undefined'])
   })
 
+  test('keep half of the queue for others also where they hold more slots', () => {
+    const { enter, evicted } = door(4, 4)
+    for (const name of ['b1', 'b2', 'b3', 'b4', 'b5', 'b6']) enter(name, 'b')
+
+    const more = ['a1', 'a2', 'a3'].map(name => enter(name, 'a'))
+
+    expect(more.map(leave => typeof leave)).toEqual(['function', 'function', 'undefined'])
+    expect(evicted).toEqual([])
+  })
+
+  test('go to callers in turns where they hold equally many', () => {
+    const { enter, inside } = door(1, 6)
+    const leaves = ['a1', 'a2', 'a3'].map(name => enter(name, 'a'))
+    leaves.push(...['b1', 'b2'].map(name => enter(name, 'b')))
+
+    for (const n of [0, 1, 3, 2]) leaves[n]?.()
+
+    expect(inside).toEqual(['a1', 'a2', 'b1', 'a3', 'b2'])
+  })
+
+  test('are as near for a caller as its turn, however many of another wait', () => {
+    const queue = new FairQueue(1, 10)
+    for (let n = 0; n < 6; n++) acquire(queue, { caller: 'a', onAcquired() {} })
+
+    expect([queue.positionOf('a'), queue.positionOf('b')]).toEqual([6, 2])
+    acquire(queue, { caller: 'b', onAcquired() {} })
+    expect(queue.positionOf('b')).toBe(4)
+  })
+
   test('take the last from the longest queue to make room for a caller who has none', () => {
     const { enter, inside, evicted } = door(1, 3)
     const first = enter('a1', 'a')
