@@ -121,6 +121,7 @@ export class ResponseCache<F> {
     }
     if (size === entry.size) return
     entry.size = size
+    this.#entries.delete(key) // for a value that it has already, lru-cache would keep the former size
     this.#entries.set(key, entry)
   }
 }

@@ -29,3 +29,15 @@ describe('A body that is kept', () => {
     expect(first?.buffer.byteLength).toBe(first?.length)
   })
 })
+
+test('Answers that are kept for READ_CACHE_MS take as much room as there is for them, the latest ones', () => {
+  const cache = new ResponseCache(60_000)
+  const keep = (key: number) => {
+    const entry = cache.entryOf(String(key))
+    cache.keep(String(key), entry, cache.reuseIfEqual(entry, Buffer.alloc(1_000_000, key)), 0)
+  }
+  for (let key = 0; key < 40; key++) keep(key)
+
+  const kept = Array.from({ length: 40 }, (_, key) => cache.freshOf(cache.entryOf(String(key)), 0) !== undefined)
+  expect(kept).toEqual([...Array(24).fill(false), ...Array(16).fill(true)])
+})
