@@ -2,7 +2,10 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { Dispatcher } from 'undici'
 import { describe, expect } from 'vitest'
+import { Client } from '../../src/afilnet/client.ts'
 import { Connection } from '../../src/afilnet/connections.ts'
+import { getChats } from '../../src/afilnet/operations.ts'
+import { FairQueue, type Waiter } from '../../src/lib/fair-queue.ts'
 import { type TestGateway, sharedTest as test } from '../gateway.ts'
 import { listen } from './listeners.ts'
 
@@ -174,6 +177,31 @@ describe('A connection', () => {
     const [first, ...again] = afilnet.requests.filter(({ connection }) => connection === 1)
     // On a slow machine it has rested for long enough to carry another send, and so rests for less long than others.
     if (again.length === 0) expect(first?.socket.destroyed).toBe(false)
+  })
+
+  test('is used again by a large answer that has to wait for room', async () => {
+    const large = listOf('2'.repeat(5_000))
+    const chunks = (large.match(/.{1,100}/g) ?? []).map(chunk => `${chunk.length.toString(16)}\r\n${chunk}\r\n`)
+    const chunked = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join('')}0\r\n\r\n`
+    const afilnet = await wire(({ socket, form }) => socket.write(form.get('platformid') === '1' ? http(listOf('1')) : chunked))
+    const [own, room] = [new FairQueue(1, 8), new FairQueue(1, 8)]
+    const other: Waiter = { caller: 'another', position: 'none', onAcquired() {}, onEvicted() {} }
+    room.acquire(other)
+    const limits = { connections: 1, timeoutMs: 10_000, lateMs: 0, maxResponseBytes: 100_000, evenShare: { bytes: 1_000 } }
+    const account = { url: new URL(afilnet.url), transport: 'post', user: 'u', password: 'fake' } as const
+    const client = new Client({ ...account, ...limits, largeResponseSlots: [own, room] })
+    const ask = (platformid: string) =>
+      client.call(getChats, { platform: 'whatsapp', platformid }, { caller: 'someone', timeoutMs: 10_000 })
+
+    await ask('1')
+    const rows = ask('2')
+    await expect.poll(() => room.load().queued).toBe(1)
+    room.release(other)
+
+    expect(await rows).toMatchObject([{ destination: '2'.repeat(5_000) }])
+    expect(afilnet.requests.map(({ connection }) => connection)).toEqual([1, 1])
+    expect([own.load(), room.load()], 'the room is free again').toEqual(Array(2).fill({ inFlight: 0, queued: 0 }))
+    await client.destroy()
   })
 
   test('is closed after a row of another chat', async ({ start }) => {
