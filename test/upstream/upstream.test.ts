@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { getChats, getMessages, getUnreadMessages, type Operation, type Params, sendMessage } from '../../src/afilnet/operations.ts'
 import { readConfig } from '../../src/config/config.ts'
+import type { Observe } from '../../src/events.ts'
 import { Cancellation } from '../../src/lib/cancellation.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import type { Call } from '../../src/upstream/call.ts'
@@ -155,6 +156,20 @@ describe('a read after a send', () => {
 
     expect(sandbox.calls).toHaveLength(2)
   })
+
+  test('joins one that began after it also once one that began before has ended', async ({ upstream, sandbox }) => {
+    const begin = () => read(getMessages, chat, caller(upstream).context)
+    for (const delayMs of [100, 500]) sandbox.answer({ method: 'getmessages', delayMs })
+    const before = begin()
+    await sandbox.called(1)
+    await send({ ...chat, message: 'Hello' }, caller(upstream).context)
+    const after = begin()
+    await before
+
+    await Promise.all([after, begin()])
+
+    expect(sandbox.calls).toHaveLength(3)
+  })
 })
 
 describe('a reader who leaves', () => {
@@ -249,7 +264,8 @@ describe('what is not safe', () => {
   })
 
   test('gets its late result as often as it comes, if not too many wait for one at a time', async ({ sandbox }) => {
-    const limits = { AFILNET_CONNECTIONS: '4', AFILNET_TIMEOUT_MS: '1000', AFILNET_LATE_MS: '30000' } // one call of four may be late
+    // One call of four may be late.
+    const limits = { AFILNET_CONNECTIONS: '4', AFILNET_TIMEOUT_MS: '1000', AFILNET_LATE_MS: '30000', READ_CACHE_MS: '60000' }
     const upstream = createUpstream(readConfig({ ...environment(sandbox), ...limits }))
     onTestFinished(() => upstream.close())
     sandbox.answer({ method: 'sendmessage', delayMs: 1_500, times: 2 })
@@ -259,9 +275,58 @@ describe('what is not safe', () => {
       const sending = context.account.prepareSend(sendMessage, { ...chat, message }, context).run(resolve)
 
       await expect(sending).rejects.toMatchObject({ message: 'upstream-timeout', outcome: 'unknown' })
+      await read(getMessages, chat, caller(upstream).context)
       expect(await late).toBeUndefined()
+      await read(getMessages, chat, caller(upstream).context)
     }
     expect(sandbox.sent).toHaveLength(2)
+    expect(sandbox.calls, 'a read after the late result asks again').toHaveLength(2 + 4)
+  })
+
+  test('ends without a result once it is too late for one', async ({ sandbox }) => {
+    const upstream = createUpstream(readConfig({ ...environment(sandbox), AFILNET_TIMEOUT_MS: '500', AFILNET_LATE_MS: '100' }))
+    onTestFinished(() => upstream.close())
+    sandbox.answer({ fault: 'silent' })
+    const { promise: late, resolve } = Promise.withResolvers<unknown>()
+    const { context } = caller(upstream)
+    const sending = context.account.prepareSend(sendMessage, { ...chat, message: 'Hello' }, context).run(resolve)
+
+    await expect(sending).rejects.toMatchObject({ message: 'upstream-timeout', outcome: 'unknown' })
+
+    expect(await late).toMatchObject({ message: 'upstream-timeout', outcome: 'unknown' })
+    await sandbox.until(({ calls: [call] }) => call?.closedByPeer === true)
+    await expect.poll(() => upstream.report()).toMatchObject([{ inFlight: 0 }])
+  })
+
+  test('does not leave any more if it expired while it waited for its next attempt', async ({ sandbox }) => {
+    let attempts = 0
+    const observe: Observe = event => void (event === 'upstreamAnswered' && attempts++)
+    const config = readConfig({ ...environment(sandbox), AFILNET_URL: 'http://127.0.0.1:1/' })
+    const upstream = createUpstream({ ...config, observe })
+    onTestFinished(() => upstream.close())
+    const { context } = caller(upstream)
+
+    const sending = send({ ...chat, message: 'Too late' }, Object.assign(context, { expiresAt: Date.now() + 15 }))
+
+    await expect(sending).rejects.toMatchObject({ message: 'upstream-unreachable', outcome: 'not_applied' })
+    expect(attempts).toBe(1)
+  })
+
+  test('ends with the refusal that it got, also where the body of that never ends', async ({ sandbox }) => {
+    const outcomes: unknown[] = []
+    const upstream = createUpstream({
+      ...readConfig({ ...environment(sandbox), AFILNET_TIMEOUT_MS: '1000', AFILNET_LATE_MS: '60000' }),
+      observe: (event, details) => {
+        if (event === 'upstreamAnswered') outcomes.push(details)
+      },
+    })
+    onTestFinished(() => upstream.close())
+    sandbox.answer({ status: 500, fault: 'stall' })
+
+    await expect(send({ ...chat, message: 'Hello' }, caller(upstream).context)).rejects.toMatchObject({ message: 'upstream-error' })
+    await sandbox.until(({ calls: [call] }) => call?.closedByPeer === true)
+
+    expect(outcomes).toMatchObject([{ fault: { code: 'upstream-error' } }])
   })
 
   test('is never shared: sends', async ({ upstream, sandbox }) => {
