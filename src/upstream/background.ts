@@ -23,10 +23,7 @@ export class BackgroundReads {
     this.#context = context
     this.#slots = new YieldingSlots({
       limit: Math.max(1, Math.floor(connections / 4)),
-      mustYield() {
-        const { inFlight, queued } = context.client.load()
-        return queued > 0 || inFlight >= connections
-      },
+      mustYield: () => context.client.load().inFlight >= connections,
       patienceMs: context.policy.timeoutMs,
     })
   }

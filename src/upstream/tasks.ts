@@ -64,20 +64,14 @@ export class SharedRead extends Flight<CachedAnswer> implements Task {
   }
 
   done(error?: unknown) {
-    this.#leaveEntry()
+    const { entry } = this.#options
+    if (entry.flight === this) entry.flight = undefined // from now on no caller can join
     if (this.#answer && error === undefined) this.succeed(this.#answer)
     else this.fail(error)
   }
 
   protected abandon(reason: Error) {
-    this.#leaveEntry()
     this.#execution.cancel(reason)
-  }
-
-  /** From now on no caller can join. */
-  #leaveEntry() {
-    const { entry } = this.#options
-    if (entry.flight === this) entry.flight = undefined
   }
 }
 
