@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { allows, allowsChannel, chatPattern, destinationIssue, normalizeDestination, normalizePattern } from '../src/access.ts'
+import { allows, allowsChannel, chatPattern, destinationIssue, normalizeDestination, normalizePattern, ownerOf } from '../src/access.ts'
 
 describe('A chat pattern', () => {
   test.for([
@@ -153,4 +153,21 @@ describe('A destination', () => {
     for (const platform of ['whatsapp', 'telegram', 'webchat', 'operator'])
       expect(destinationIssue(platform, destination, { sending: true })).toBeUndefined()
   })
+})
+
+test('An owner is a caller of an account, and with a token an actor in a chat', () => {
+  const caller = { name: 'crm', account: 'main' }
+  const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+  const token = { id: '1', actor: 'ana', chat, expiresAt: 0 }
+  const owners = [
+    caller,
+    { ...caller, name: 'shop' },
+    { ...caller, account: 'other' },
+    { ...caller, token },
+    { ...caller, token: { ...token, actor: 'eva' } },
+    ...Object.keys(chat).map(name => ({ ...caller, token: { ...token, chat: { ...chat, [name]: 'x' } } })),
+  ]
+
+  expect(new Set(owners.map(ownerOf)).size).toBe(owners.length)
+  expect(ownerOf({ ...caller, token: { ...token, id: '2', expiresAt: 1 } })).toBe(ownerOf({ ...caller, token }))
 })

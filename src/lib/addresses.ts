@@ -55,7 +55,7 @@ export function isInternal({ hostname }: URL): boolean {
 const isLocalName = (hostname: string) => /^(.+\.)?localhost\.?$/.test(hostname)
 
 function listed(list: BlockList, hostname: string) {
-  const literal = hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '')
+  const literal = hostname.replace(/^\[(.*)\]$/, '$1')
   const family = isIP(literal)
   return family !== 0 && list.check(literal, family === 6 ? 'ipv6' : 'ipv4')
 }
@@ -75,7 +75,7 @@ export function membershipOf(blocks: readonly string[]): (address: string | unde
     const family = isIP(address)
     list.addSubnet(address, Number(bits ?? (family === 6 ? 128 : 32)), family === 6 ? 'ipv6' : 'ipv4')
   }
-  return (address = '') => listed(list, address.replace(/%.*/, ''))
+  return (address = '') => listed(list, address)
 }
 
 /**

@@ -19,8 +19,7 @@ export class CollectedBytes {
     if (this.size === 0) this.#bytes = chunk
     else {
       const wanted = this.expectedSize >= size ? this.expectedSize : 2 * size
-      if (size > this.#bytes.length || this.size === this.#bytes.length)
-        this.#grow(Math.max(size, Math.min(wanted, maxCapacity), minCapacity))
+      if (size > this.#bytes.length) this.#grow(Math.max(size, Math.min(wanted, maxCapacity), minCapacity))
       chunk.copy(this.#bytes, this.size)
     }
     this.size = size

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isInternal, isLoopback, membershipOf, networkOf } from '../../src/lib/addresses.ts'
+import { isBlock, isInternal, isLoopback, isLoopbackHost, membershipOf, networkOf } from '../../src/lib/addresses.ts'
 
 /** Hosts as they may stand in a URL; the parser turns the odd ones into plain ones. */
 const loopback = [
@@ -133,6 +133,36 @@ describe('Blocks of addresses', () => {
   )
 })
 
+test.for([
+  ['10.0.0.0/8', true],
+  ['10.0.0.1/32', true],
+  ['10.0.0.1', true],
+  ['fd00::/8', true],
+  ['::1/128', true],
+  ['10.0.0.1/33', false],
+  ['::1/129', false],
+  ['0.0.0.0/0', false],
+  ['fe80::1%eth0', false],
+  ['localhost', false],
+] as const)('Whether %s is a block of addresses: %s', ([text, expected]) => {
+  expect(isBlock(text)).toBe(expected)
+})
+
+test.for([
+  ['127.0.0.1', true],
+  ['127.0.0.1:3001', true],
+  ['::1', true],
+  ['[::1]:3001', true],
+  ['localhost', true],
+  ['::', false],
+  ['0.0.0.0', false],
+  ['192.168.0.1:3001', false],
+  ['', false],
+  [undefined, false],
+] as const)('Whether the host %s is this machine: %s', ([host, expected]) => {
+  expect(isLoopbackHost(host)).toBe(expected)
+})
+
 describe('The network of an address', () => {
   test.for([
     ['198.51.100.9', '198.51.100.9'],
@@ -144,7 +174,7 @@ describe('The network of an address', () => {
     ['2001:db8::9', '2001:db8:0:0::/64'],
     ['[2001:db8:1:2::9]:443', '2001:db8:1:2::/64'],
     ['::1', '0:0:0:0::/64'],
-    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['FE80::1%eth0', 'fe80:0:0:0::/64'],
     ['unknown', 'unknown'],
     ['', ''],
   ] as const)('%s is %s', ([address, network]) => {
