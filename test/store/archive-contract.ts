@@ -131,6 +131,14 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
     })
   })
 
+  test(`${name}: deleteExpired leaves what had expired before until the clock has been steady`, async ({ store, clock }) => {
+    await store.load([{ ...row('accepted'), settledAt: clock.ms - policy.keepMs }])
+
+    expect(await store.deleteExpired()).toBe(0)
+    clock.ms += 600_000
+    expect(await store.deleteExpired()).toBe(1)
+  })
+
   describe(`${name}: adopt`, () => {
     const secret = Buffer.alloc(32, 5)
 

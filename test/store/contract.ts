@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
 import type { StoreOptions } from '../../src/store/adapter.ts'
-import type { NewSend, SendState, Store } from '../../src/store/store.ts'
+import type { NewSend, SendState, Store, StoreFault } from '../../src/store/store.ts'
 import { crm, ended, policy, send, shop } from './sends.ts'
 import { withStore } from './with-store.ts'
 
+const day = 86_400_000
 const ends = ['accepted', 'rejected', 'not_sent', 'unknown'] as const
 
 /** What any adapter must hold; `open` gives an empty store. */
@@ -134,13 +135,16 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
     })
 
     test('is refused beyond the size limit, where replays, settling and sweeping go on', async ({ clock }) => {
-      const store = await open({ ...policy, maxBytes: 400_000, now: () => clock.ms, monotonic: () => clock.ms })
+      const states: unknown[] = []
+      const onState = (ok: boolean, fault?: StoreFault) => states.push(ok ? 'ok' : fault)
+      const store = await open({ ...policy, maxBytes: 400_000, now: () => clock.ms, monotonic: () => clock.ms, onState })
       const rows = Array.from({ length: 2_000 }, (_, n) => send({ idempotencyKey: `k${n}` }))
       const refusals: unknown[] = []
       for (const row of rows) if (refusals.length === 0) await store.claim(row).catch(error => refusals.push(error.cause))
       const taken = await store.list(crm, { limit: 2_000 })
 
       expect(refusals).toEqual(['limit'])
+      expect(states).toEqual(['limit'])
       expect(await store.claim(send({ idempotencyKey: 'k0' }))).toMatchObject({ claimed: false })
       const settled = await Promise.all(taken.map(row => store.settle(row, ended('accepted'))))
       expect(settled.every(({ settled }) => settled)).toBe(true)
@@ -148,6 +152,7 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.deleteExpired()).toBe(taken.length)
       expect(await store.claim(send())).toEqual({ claimed: true })
       await store.close()
+      expect(states, 'its end is no fault').toEqual(['limit', 'ok'])
     })
   })
 
@@ -228,14 +233,18 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       clock.ms++
       expect(await store.find(crm, row.id)).toBeUndefined()
       expect(await store.list(crm, { limit: 10 })).toEqual([])
-      expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
+      const next = send({ idempotencyKey: 'k' })
+      expect(await store.claim(next)).toEqual({ claimed: true })
+      expect(await store.claim(send({ idempotencyKey: 'k' })), 'held again').toMatchObject({ claimed: false, existing: { id: next.id } })
     })
 
     test('counts anew from a late answer, and no longer as unknown', async ({ store, clock }) => {
       const row = await put(store, 'unknown')
-      await store.settle(row, ended('accepted', 5_000))
+      clock.ms = policy.keepUnknownMs
+      await store.settle(row, ended('accepted', clock.ms))
 
-      clock.ms = 5_000 + policy.keepMs - 1
+      clock.ms += policy.keepMs - 1
+      expect(await store.deleteExpired()).toBe(0)
       expect(await store.find(crm, row.id)).toBeDefined()
       clock.ms++
       expect(await store.find(crm, row.id)).toBeUndefined()
@@ -301,6 +310,14 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(ended.indexOf('shop')).toBeLessThan(30)
     })
 
+    test('let no caller wait with more than 200', async ({ store }) => {
+      const lists = Array.from({ length: 300 }, () => store.list(crm, { limit: 1 }).catch(error => error.cause))
+      const other = store.list(shop, { limit: 1 })
+
+      expect((await Promise.all(lists)).filter(cause => cause === 'busy')).toHaveLength(98)
+      expect(await other).toEqual([])
+    })
+
     test('pages newest first, undisturbed by what arrives meanwhile', async ({ store }) => {
       const rows = []
       for (let n = 0; n < 25; n++) rows.push(await put(store, 'pending'))
@@ -349,6 +366,24 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       clock.ms += policy.leaseMs - 1
 
       expect(await store.expireLeases()).toBe(0)
+    })
+
+    test('none expires while the clock jumps, and none lasts longer for that', async () => {
+      const clock = { wall: 1_000 * day, monotonic: 5_000 }
+      const store = await open({ ...policy, now: () => clock.wall, monotonic: () => clock.monotonic })
+      const row = await put(store, 'pending')
+      clock.wall += 2 * day
+      const expired = [await store.expireLeases()]
+      await store.heartbeat('first') // until the day after tomorrow
+      clock.wall -= 2 * day
+      expired.push(await store.expireLeases())
+      clock.wall += policy.leaseMs
+      clock.monotonic += policy.leaseMs
+      expired.push(await store.expireLeases())
+
+      expect(expired).toEqual([0, 0, 1])
+      expect(await store.find(crm, row.id)).toMatchObject({ state: 'unknown' })
+      await store.close()
     })
 
     test('an owner that was only slow still brings its late answer, and nothing else', async ({ store, clock }) => {

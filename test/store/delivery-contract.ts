@@ -7,7 +7,8 @@ import { policy } from './sends.ts'
 
 const hour = 3_600_000
 
-const failed = (position: number, over: Partial<FailedDelivery> = {}): FailedDelivery => ({
+/** An event like any other that an endpoint has refused. */
+export const failed = (position: number, over: Partial<FailedDelivery> = {}): FailedDelivery => ({
   position,
   eventId: `e${position}`,
   type: 'message.created',
@@ -93,9 +94,9 @@ export function deliveryContract(name: string, open: (options: StoreOptions) => 
       const { deliveries, leases, close } = await open({ ...policy, now: () => clock.ms, monotonic: () => clock.up })
       const pass = (ms: number) => Object.assign(clock, { ms: clock.ms + ms, up: clock.up + ms })
       const lease = { name: 'webhook:crm', fence: (await leases.acquire('webhook:crm', 'a', 60_000)) ?? 0 }
-      await deliveries.save('crm', lease, change({ failed: [1, 2].map(n => failed(n, { at: clock.ms })) }))
+      await deliveries.save('crm', lease, change({ failed: Array.from({ length: 250 }, (_, n) => failed(n, { at: clock.ms })) }))
       pass(hour)
-      await deliveries.save('crm', lease, change({ failed: [failed(3, { at: clock.ms })] }))
+      await deliveries.save('crm', lease, change({ failed: [failed(250, { at: clock.ms })] }))
       const found = [await deliveries.deleteFailed(2 * hour)]
       clock.ms += 100 * hour
       found.push(await deliveries.deleteFailed(hour / 2))
@@ -106,11 +107,12 @@ export function deliveryContract(name: string, open: (options: StoreOptions) => 
       const left = await positions(deliveries)
       await close()
 
-      expect({ found, left }).toEqual({ found: [0, 0, 0, 2], left: [3] })
+      expect({ found, left }).toEqual({ found: [0, 0, 0, 250], left: [250] })
     })
 
     test('forget a destination', async ({ store, deliveries, lease }) => {
-      await deliveries.save('crm', lease, change({ failed: [failed(1), failed(2, { destination: '34600000001' }), failed(3)] }))
+      const many = Array.from({ length: 250 }, (_, n) => failed(n))
+      await deliveries.save('crm', lease, change({ failed: [...many, failed(2, { destination: '34600000001' })] }))
       await store.forget('34600000000')
 
       expect(await positions(deliveries)).toEqual([2])

@@ -127,10 +127,14 @@ export function findingsContract(name: string, open: (options: StoreOptions) => 
 
     test('gives no more than asked for, the earliest first', async ({ store, clock }) => {
       for (const settledAt of [2_300, 2_100, 2_200]) await store.settle(await put(store), ended('unknown', settledAt))
+      await store.settle(await put(store, { account: 'other' }), ended('unknown'))
       clock.ms = 10_000
 
-      expect((await store.takeLookups(['main'], 2)).map(({ settledAt }) => settledAt)).toEqual([2_100, 2_200])
-      expect(await store.takeLookups(['main'], 2)).toHaveLength(1)
+      const take = async () => (await store.takeLookups(['main', 'other'], 2)).map(({ settledAt }) => settledAt)
+      expect([await take(), await take()]).toEqual([
+        [2_100, 2_200],
+        [2_300, 2_000],
+      ])
     })
   })
 
@@ -192,6 +196,7 @@ export function findingsContract(name: string, open: (options: StoreOptions) => 
       await put(store, { id: at(7_001), platformId: '200' })
       await put(store, { id: at(7_002), platform: 'telegram' })
       await put(store, { id: at(7_003), destination: '34600000001' })
+      await put(store, { id: at(7_004), destination: '+34600000000' })
 
       expect(idsOf(await store.conversation(first, 5_000)).sort()).toEqual([first.id, second.id])
     })

@@ -31,6 +31,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       const taken = await Promise.all([store.takeDue('first', 10), store.takeDue('first', 10)])
 
       const started = { ...row, owner: 'first', state: 'pending', startedAt: 2_000 }
+      expect(await store.list(crm, { state: 'pending', limit: 10 })).toEqual([started])
       expect(taken.flatMap(({ due }) => due)).toEqual([{ row: started, sealed: 'key.body', attempts: 1 }])
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { id: row.id, state: 'pending' } })
       expect(await store.settle(row, { ...ended('accepted'), late: true })).toEqual({ settled: true })
@@ -45,6 +46,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
 
       expect((await take(store)).sort()).toEqual([first.id, elsewhere.id].sort())
       const meanwhile = await queue(store)
+      await store.unqueue(await queue(store), canceled)
       expect(await take(store)).toEqual([])
       await store.settle(first, ended('unknown'))
       expect(await take(store)).toEqual([second.id])
@@ -87,7 +89,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.requeue(first, 5_000, 2), 'another attempt').toBe(false)
       expect(await store.requeue(first, 5_000, 1)).toBe(true)
       expect(await store.requeue(first, 6_000, 1)).toBe(false)
-      expect(await stateOf(store, first)).toBe('queued')
+      expect((await store.list(crm, { state: 'queued', limit: 10 })).map(({ id }) => id)).toEqual([second.id, first.id])
       expect(await store.backlog(), 'since when it has been due').toEqual({ waiting: 2, held: 0, dueAt: first.dueAt })
       clock.ms = 4_999
       expect(await store.takeDue('first', 10)).toEqual({ due: [], expired: [], nextAt: 5_000 })
@@ -107,6 +109,7 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       await store.claim(posted)
       await store.settle(gone, ended('accepted'))
 
+      expect(await store.sealedByOthers(['new']), 'it has been read').toEqual([])
       expect(await store.pendingOf('second')).toEqual([])
       const pending = (await store.pendingOf('first')).sort((a, b) => b.attempts - a.attempts)
       expect(pending).toEqual([
@@ -199,11 +202,14 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       await take(store)
 
       const { events } = await store.log.read('main', 0, 10)
-      expect(events.map(({ send: text = '' }) => JSON.parse(text).state)).toEqual(['canceled', 'pending', 'queued', 'expired'])
+      const told = events.map(({ send: text = '' }) => JSON.parse(text))
+      expect(told.map(({ state }) => state)).toEqual(['canceled', 'pending', 'queued', 'expired'])
+      const { fingerprint: _, user: __, owner: ___, ...shown } = (await store.find(crm, row.id)) ?? row
+      expect(told.at(-1)).toEqual(shown)
     })
 
     test('is found in its conversation by the time of its attempt', async ({ store, clock }) => {
-      const row = await queue(store)
+      const row = await queue(store, { id: '00000000-0001-7000-8000-000000000000' }) // long before
       clock.ms = 2_000
       await take(store)
 

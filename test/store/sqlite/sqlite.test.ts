@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import type { Worker } from 'node:worker_threads'
 import { describe, expect, onTestFinished } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
+import { openFile } from '../../../src/store/sqlite/file.ts'
+import { comeAndGo } from '../come-and-go.ts'
 import { storeContract } from '../contract.ts'
 import { queueContract } from '../queue-contract.ts'
-import { crm, send } from '../sends.ts'
+import { crm, ended, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
 
 for (const contract of [storeContract, queueContract]) contract('sqlite in memory', options => openStore('sqlite::memory:', options))
@@ -36,6 +38,33 @@ describe('the worker', () => {
 
     const copied = await open({ path: copy })
     expect(await copied.find(crm, row.id)).toMatchObject({ state: 'pending' })
+    const file = openFile(path, 1_000)
+    expect(file.row('PRAGMA synchronous'), 'FULL: a loss of power would take what the system has yet to write').toEqual([2])
+    file.close()
+  })
+
+  test('begins under a clock that is ahead, and still holds each key', async ({ open }) => {
+    const before = await open({ now: () => 1_000 })
+    const row = send({ idempotencyKey: 'k' })
+    await before.claim(row)
+    await before.settle(row, ended('accepted'))
+    await before.heartbeat('first')
+    const later = await open({ now: () => 2 * policy.keepMs })
+
+    expect(await later.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false })
+    expect(await later.find(crm, row.id), 'by another thread').toMatchObject({ state: 'accepted' })
+  })
+
+  test('leaves no row behind of what is gone', async ({ open, path }) => {
+    const clock = { ms: 1_000 }
+    const store = await open({ now: () => clock.ms, monotonic: () => clock.ms })
+    await comeAndGo(store, clock)
+
+    const file = openFile(path, 1_000)
+    const tables = file.rows(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'`).map(String)
+    const left = tables.filter(table => Number(file.row(`SELECT count(*) FROM ${table}`)) > 0)
+    expect(left.sort()).toEqual(['fences', 'ledger', 'mediaUsage'])
+    file.close()
   })
 
   test('a dead worker fails what it had, and the next call has another', async ({ open, states }) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { endLostSends } from '../../../src/queue/worker.ts'
 import type { StoreOptions } from '../../../src/store/adapter.ts'
+import type { DeliveryChange } from '../../../src/store/deliveries.ts'
 import type { MediaLedger } from '../../../src/store/media.ts'
 import { openStore } from '../../../src/store/open.ts'
 import { type Archive, type NewSend, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
@@ -11,8 +12,9 @@ import { readStoreUrl, type ServerPlace } from '../../../src/store/url.ts'
 import { openValkey } from '../../../src/store/valkey/valkey.ts'
 import { selfSigned } from '../../afilnet/certificate.ts'
 import { archiveContract } from '../archive-contract.ts'
+import { comeAndGo } from '../come-and-go.ts'
 import { storeContract } from '../contract.ts'
-import { deliveryContract } from '../delivery-contract.ts'
+import { deliveryContract, failed } from '../delivery-contract.ts'
 import { created, eventContract } from '../event-contract.ts'
 import { findingsContract } from '../findings-contract.ts'
 import { file, mediaContract } from '../media-contract.ts'
@@ -122,9 +124,30 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       const row = { ...send({ idempotencyKey: 'k' }), later: 'a member of tomorrow' }
       await store.claim(row)
 
+      expect(shared.cli('-n', url.split('/').at(-1) ?? '', 'GET', 'afg:key:3:crm:k'), 'where the first release looks').toBe(row.id)
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: row })
       expect(await store.settle(row, ended('accepted'))).toEqual({ settled: true })
       expect(await store.find(crm, row.id)).toMatchObject({ ...row, state: 'accepted' })
+    })
+
+    test('finds a number that an earlier release stored as it was written, whose digits have no index yet', async () => {
+      const url = shared.fresh()
+      const { id } = await put((await open(url)).store, { destination: '+34 600-00.00 (00)' })
+      shared.cli('-n', url.split('/').at(-1) ?? '', 'DEL', 'afg:by:destination:3:crm:34600000000')
+      const { store } = await open(url)
+
+      const found = async () => (await store.list(crm, { destination: '34600000000', limit: 10 })).map(row => row.id)
+      await expect.poll(found, { interval: 5 }).toEqual([id])
+    })
+
+    test('begins under a clock that is ahead, and still holds each key', async () => {
+      const url = shared.fresh()
+      const { store: before } = await open(url)
+      await put(before, { idempotencyKey: 'k' }, 'accepted')
+      await before.heartbeat('first')
+      const { store } = await open(url, { now: () => 2 * policy.keepMs })
+
+      expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false })
     })
 
     test('one of a newer schema is refused, at the start and later, and left alone', async () => {
@@ -164,6 +187,32 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       ])
       expect(shared.cli('-n', db, 'GET', 'afg:bytes')).toBe('0')
     })
+  })
+
+  test('what is gone leaves neither a key nor a byte behind', async () => {
+    const url = shared.fresh()
+    const cli = (...words: string[]) => shared.cli('-n', url.split('/').at(-1) ?? '', ...words)
+    const clock = { ms: 1_000 }
+    const { store } = await open(url, { now: () => clock.ms, monotonic: () => clock.ms })
+    const { media, deliveries } = store
+    const lease = await comeAndGo(store, clock)
+
+    expect(await media.expired()).toEqual([])
+    const left = ['bytes', 'callers', 'fences', 'ledger', 'mediabytes', 'queue:cursor', 'schema']
+    cli('DEL', 'afg:queue:looked') // goes within a second
+    expect(cli('KEYS', '*').split('\n').sort()).toEqual(left.map(name => `afg:${name}`))
+    expect([cli('GET', 'afg:bytes'), cli('GET', 'afg:mediabytes')]).toEqual(['0', '0'])
+
+    const save = async (change: Partial<DeliveryChange>) => {
+      const saved = { account: 'main', state: 's' }
+      expect(await deliveries.save('crm', lease, { saved, failed: [], cleared: [], handled: 0, ...change })).toBe(true)
+      return cli('GET', 'afg:bytes')
+    }
+    const before = await save({})
+    expect(await save({ failed: [failed(1), failed(2, { destination: null }), failed(3, { destination: null })] })).not.toBe(before)
+    await deliveries.request('crm', 'x')
+    await store.forget('34600000000')
+    expect(await save({ cleared: [2], clearedAfter: 2, handled: 1 })).toBe(before)
   })
 
   describe('names and values', () => {
@@ -395,7 +444,11 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await log.open('main')
 
       await expect.poll(() => heard).toBeGreaterThan(1)
-      stop()
+      const waiting = () => server.cli('CLIENT', 'LIST').split('cmd=xread').length - 1
+      const alsoStop = log.watch(['main'], () => {})
+      await expect.poll(waiting, { message: 'both on one connection', interval: 50 }).toBe(1)
+      for (const end of [stop, alsoStop]) end()
+      await expect.poll(waiting, { interval: 50 }).toBe(0)
     })
 
     test.for(Object.entries(changes))('%s: takes no key until that is accepted, and everything else', async ([, change]) => {
@@ -416,18 +469,39 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await store.heartbeat('first')
       expect(ledgers).toEqual([true, false])
       expect(await store.claim(send({ idempotencyKey: 'new' }))).toEqual({ claimed: true })
+      expect(await refused(store.claim(send({ idempotencyKey: 'k' })))).toBeUndefined()
     })
 
     test('that the server has evicted from is noticed by the next heartbeat', async () => {
       const server = await start({ settings: { 'maxmemory-policy': 'allkeys-random' } })
       const { store } = await open(server.url())
       for (let n = 0; n < 50; n++) await put(store, { idempotencyKey: `k${n}` })
+      const ledger = server.cli('HGETALL', 'afg:ledger').split('\n')
+      server.cli('CONFIG', 'SET', 'maxmemory', '1')
+      server.cli('SET', 'theirs', '1') // evicts
+      server.cli('CONFIG', 'SET', 'maxmemory', '0')
+      server.cli('HSET', 'afg:ledger', ...ledger) // as if it had evicted others only
+      await store.heartbeat('first')
+
+      expect(await refused(store.claim(send({ idempotencyKey: 'new' })))).toMatchObject({ name: 'LedgerChangedError' })
+      const { store: later } = await open(server.url()) // begins with what is left
+      await later.heartbeat('second')
+      server.cli('DEL', `afg:send:${(await put(later, { idempotencyKey: 'lost' })).id}`)
+      expect(await later.claim(send({ idempotencyKey: 'lost' }))).toEqual({ claimed: true })
+    })
+
+    test('has not changed where the server has evicted only what counts requests', async () => {
+      const server = await start({ settings: { 'maxmemory-policy': 'volatile-lru' } })
+      const { store } = await open(server.url())
+      await store.heartbeat('first')
+      await store.count?.('requests', 'crm', 60_000)
       server.cli('CONFIG', 'SET', 'maxmemory', '1')
       server.cli('SET', 'theirs', '1') // evicts
       server.cli('CONFIG', 'SET', 'maxmemory', '0')
       await store.heartbeat('first')
 
-      expect(await refused(store.claim(send({ idempotencyKey: 'new' })))).toMatchObject({ name: 'LedgerChangedError' })
+      expect(server.cli('INFO', 'stats')).toMatch(/evicted_keys:[1-9]/)
+      expect(await store.claim(send({ idempotencyKey: 'new' }))).toEqual({ claimed: true })
     })
 
     describe('that has lost the entry of a queued send', () => {
@@ -664,6 +738,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await store.dump()).toEqual([])
       expect(await store.check()).toMatchObject({ problems: [] })
       expect(warnings).toEqual([])
+      server.cli('ACL', 'SETUSER', 'gateway', '-xadd')
+      expect(await store.settle(await put(store), { ...ended('accepted'), late: true }), 'without its event').toEqual({ settled: true })
       server.cli('ACL', 'SETUSER', 'gateway', '-config')
       expect((await open(server.url().replace('//', '//gateway:fake-store-password@'))).warnings).toEqual([
         expect.stringContaining('CONFIG'),
@@ -694,6 +770,7 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       ['of one that never says write', { appendfsync: 'no' }, [/appendfsync no.*sent again/]],
       ['of one that evicts', { 'maxmemory-policy': 'allkeys-lru' }, [/allkeys-lru.*noeviction/]],
       ['none of one that evicts only keys with an expiry, which the ledger has not', { 'maxmemory-policy': 'volatile-lru' }, []],
+      ['of one that has less memory than the ledger may take', { maxmemory: '100mb' }, [/STORE_MAX_MB.*sends/]],
       ['of everything at once', { appendonly: 'no', 'maxmemory-policy': 'allkeys-random' }, [/appendonly/, /allkeys/]],
     ])('%s', async ([, settings, expected]) => {
       const server = await start({ settings })
