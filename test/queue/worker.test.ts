@@ -8,6 +8,7 @@ import { createSealer } from '../../src/queue/seal.ts'
 import { QueueWorker } from '../../src/queue/worker.ts'
 import type { SendAttempt } from '../../src/sends/attempt.ts'
 import { Sends } from '../../src/sends/sends.ts'
+import type { OpenedStore } from '../../src/store/adapter.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import { type Store, StoreUnavailableError } from '../../src/store/store.ts'
 import { crm, policy } from '../store/sends.ts'
@@ -16,12 +17,15 @@ const never: SendAttempt = { admit() {}, run: async () => {} }
 const sealerOf = (...keys: number[]) => createSealer(keys.map(key => Buffer.alloc(32, key)))
 const eventually = (expectation: () => unknown) => vi.waitFor(expectation, { interval: 5, timeout: 40_000 })
 
+/** A message that the transport of its account cannot carry any more. */
+const tooLong = 'too long'
+
 type Fixtures = {
   /** Verbs whose next answers are lost: the store has done what was asked. */
   lost: Map<keyof Store, number>
   /** Where the ledger is, and how long it waits for another process. */
   place: { path: string; busyMs?: number }
-  store: Store
+  store: OpenedStore
   sent: string[]
   /** How long the worker waits for the store. */
   patience: { timeoutMs?: number }
@@ -76,14 +80,15 @@ const test = base.extend<Fixtures>({
         store,
         sealer: sealerOf(...keys),
         sends: { ...sends.queue, owner: sends.queue.owner() },
-        prepare: (_row, { message = '' }) => ({
-          ...never,
-          run: async () => {
+        prepare(_row, { message = '' }) {
+          if (message === tooLong) throw new Problem('payload-too-large')
+          const run = async () => {
             const refusal = await refusals.shift()
             if (refusal) throw refusal
             sent.push(message)
-          },
-        }),
+          }
+          return { ...never, run }
+        },
         onKeysLost: () => {},
         onExpired: () => {},
       })
@@ -361,6 +366,42 @@ describe('A queue that took a send without a word to its caller, and lost the an
     await eventually(async () => expect((await store.list(crm, { limit: 9 })).map(({ state }) => state)).toEqual(['not_sent']))
     expect(sent).toEqual([])
   })
+})
+
+test('A body opens with its key, and for the send that it was encrypted for', () => {
+  const sealed = sealerOf(7).seal('one', 'Hello')
+  const sealer = sealerOf(8, 7)
+
+  expect(sealer.open('one', sealed)).toBe('Hello')
+  const others = [sealer.open('two', sealed), sealerOf(8).open('one', sealed), sealer.open('one', sealed.slice(0, 30))]
+  expect(others).toEqual([undefined, undefined, undefined])
+})
+
+test('A queue gives the place of each send that has ended to the next one, however many there are', async ({ queue, sent, work }) => {
+  work(7)
+  const messages = Array.from({ length: 150 }, (_, n) => `${n}`) // there are 128 places
+  for (const message of messages) await queue(message)
+
+  await eventually(() => expect(sent).toEqual(messages))
+})
+
+test('A send that cannot be attempted any more ends as refused, and the next one goes', async ({ queue, sends, sent, work }) => {
+  work(7)
+  const id = await queue(tooLong)
+  await queue('next')
+
+  await eventually(() => expect(sent).toEqual(['next']))
+  expect(await sends.find(crm, id)).toMatchObject({ state: 'rejected', problem: { code: 'payload-too-large' } })
+})
+
+test('Each step of a queued send is in the event log', async ({ queue, refusals, store, work }) => {
+  await store.log.open('main')
+  refusals.push(new Problem('upstream-unreachable'))
+  work(7)
+  await queue('first')
+
+  const states = async () => (await store.log.read('main', 0, 9)).events.map(({ send = '' }) => JSON.parse(send).state)
+  await eventually(async () => expect(await states()).toEqual(['pending', 'queued', 'pending', 'accepted']))
 })
 
 describe('A queue whose key is being changed', () => {
