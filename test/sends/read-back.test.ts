@@ -346,10 +346,12 @@ describe('A conversation that is watched', () => {
   })
 
   test('is read again while a send of the last hour waits for its delivery', async ({ store, clock, readBack, sent }) => {
-    const [first] = [await sent('Hello', 'accepted'), await sent('Hello', 'rejected', { destination: '34600000001' })]
+    const [first, second] = [await sent('Hello', 'accepted'), await sent('Another', 'accepted')]
+    await sent('Hello', 'rejected', { destination: '34600000001' })
     const { destination, platform, platformId } = chat
     expect(await readBack.undelivered('main')).toEqual([{ platform, platformId, destination }])
     await store.note(first, { messageId: '7', deliveryStatus: 'READ', deliveryAt: clock.ms })
+    await store.note(second, { messageId: '8', deliveryStatus: ' Failed ', deliveryAt: clock.ms })
     expect(await readBack.undelivered('main')).toEqual([])
     await sent('Again', 'accepted')
     clock.ms += 3_601_000

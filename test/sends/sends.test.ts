@@ -5,12 +5,13 @@ import { Problem } from '../../src/problem/problem.ts'
 import type { SendAttempt } from '../../src/sends/attempt.ts'
 import { newSend, type SendRequest } from '../../src/sends/request.ts'
 import { Sends } from '../../src/sends/sends.ts'
+import type { OpenedStore } from '../../src/store/adapter.ts'
 import { openStore } from '../../src/store/open.ts'
 import { type Archive, type SendRow, type Store, StoreUnavailableError } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from '../store/sends.ts'
 
 type Here = {
-  store: Store & Archive
+  store: OpenedStore
   /** Verbs that replace those of the store until they are deleted. */
   trouble: Partial<Store>
   /** The verbs that were called. */
@@ -46,6 +47,13 @@ const accepted = attempt(async () => {})
 const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)['NO_CREDITS']) =>
   attempt(() => Promise.reject(new UpstreamError(fault, { safe: false })))
 const never = () => new Promise<never>(() => {})
+/** While Afilnet cannot be called. */
+const held: SendAttempt = {
+  admit() {
+    throw new UpstreamError(failures.circuitOpen, { safe: false })
+  },
+  run: never,
+}
 const refuse = () => Promise.reject(new StoreUnavailableError('io'))
 const lose = () => Promise.reject(new StoreUnavailableError('io', true))
 
@@ -67,6 +75,9 @@ async function problem(work: Promise<unknown>) {
 }
 
 const rows = (store: Store) => store.list(crm, { limit: 100 })
+/** The states that the event log tells. */
+const announced = async ({ log }: OpenedStore) =>
+  (await log.read('main', 0, 100)).events.map(({ send = '' }) => (JSON.parse(send) as SendRow).state)
 const becomes = (store: Store, state: SendRow['state']) =>
   expect.poll(async () => (await rows(store)).map(row => row.state), { interval: 5 }).toEqual([state])
 
@@ -78,24 +89,32 @@ describe('A key', () => {
     const ahead = send({ id: 'ffffffff-0000-7000-8000-000000000000', idempotencyKey: 'k' })
     // Of another gateway, whose clock is ahead: refused, and not sent, before the one above
     await store.load([{ ...ahead, ...ended('not_sent'), settledAt: Date.now() }])
-    const held: SendAttempt = {
-      admit() {
-        throw new UpstreamError(failures.circuitOpen, { safe: false })
-      },
-      run: never,
-    }
 
     expect(await sends.run(request(held))).toMatchObject({ replayed: true, send: { id: sent.id, state: 'accepted' } })
   })
 })
 
+test('A send that waits is queued although Afilnet cannot be called now', async ({ sends }) => {
+  const queue = { dueAt: Date.now(), expiresAt: Date.now() + 60_000, seal: () => 'key.body' }
+
+  expect(await sends.run({ ...request(held), queue })).toMatchObject({ status: 202, send: { state: 'queued' } })
+})
+
+test('A process deletes what has expired', async ({ sends, asked }) => {
+  await sends.idle()
+
+  await expect.poll(() => asked).toContain('deleteExpired')
+})
+
 describe('A send whose end was recorded on a server that failed', () => {
   test('becomes unknown although its process lives, and is never sent again', async ({ sends, store, trouble }) => {
+    await store.log.open('main')
     Object.assign(trouble, { count: refuse, settle: async () => ({ settled: true }) })
     const { send: sent } = await sends.run(request())
     delete trouble.settle
 
     await becomes(store, 'unknown')
+    expect(await announced(store)).toEqual(['unknown'])
     expect(await problem(sends.run(request(attempt(never))))).toMatchObject({ code: 'send-interrupted', sendId: sent.id })
   })
 
@@ -176,7 +195,8 @@ describe('A claim', () => {
     expect(await sends.run(request())).toMatchObject({ replayed: false, send: { state: 'accepted' } })
   })
 
-  test('that got through although it was refused frees its key', async ({ sends, store, trouble }) => {
+  test('that got through although it was refused frees its key, and is no news', async ({ sends, store, trouble }) => {
+    await store.log.open('main')
     trouble.claim = async row => {
       await store.claim(row)
       return refuse()
@@ -184,6 +204,7 @@ describe('A claim', () => {
 
     expect(await problem(sends.run(request()))).toMatchObject(unavailable)
     await becomes(store, 'not_sent')
+    expect(await announced(store)).toEqual([])
     delete trouble.claim
     expect(await sends.run(request())).toMatchObject({ replayed: false })
   })
@@ -309,12 +330,14 @@ describe('An outcome that the store does not take', () => {
     ['hangs', never],
     ['is refused', refuse],
     ['goes wrong', () => Promise.reject(new TypeError('wrong'))],
-  ] as const)('is answered as unknown, and recorded as soon as possible: it %s', async ([, verb], { sends, store, trouble }) => {
+  ] as const)('is answered as unknown, recorded as soon as possible, and told: it %s', async ([, verb], { sends, store, trouble }) => {
+    await store.log.open('main')
     trouble.settle = verb
     const reported = await problem(sends.run(request()))
     const during = await problem(sends.run(request()))
     delete trouble.settle
     await becomes(store, 'accepted')
+    expect(await announced(store)).toEqual(['accepted'])
 
     const [row] = await rows(store)
     expect(reported).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key', sendId: row?.id })
@@ -395,6 +418,18 @@ describe('An outcome that the store does not take', () => {
     asked.length = 0
 
     await expect.poll(() => asked.filter(verb => verb === 'heartbeat').length).toBeGreaterThan(5)
+  })
+
+  test.for([
+    ['is recorded', 'accepted', false],
+    ['is unknown', 'unknown', true],
+  ] as const)('%s when the process ends', async ([, state, isRefused], { sends, store, trouble }) => {
+    trouble.settle = refuse
+    await problem(sends.run(request()))
+    if (!isRefused) delete trouble.settle
+    await sends.stop()
+
+    expect(await rows(store)).toMatchObject([{ state }])
   })
 
   test('does not hold up the end of the process', async ({ sends, trouble }) => {
