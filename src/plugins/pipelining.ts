@@ -59,14 +59,17 @@ function inTurn({ recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
     if (at > maxBefore) return done(tooMany('on this connection'))
     if (waiting >= maxWaiting) return done(tooMany('on all connections'))
     waiting++
-    const onTurn = () => {
+    const leave = () => {
       clearTimeout(timer)
+      before.raw.off('close', onTurn)
       waiting--
+    }
+    const onTurn = () => {
+      leave()
       proceed(recheck)
     }
     const onLate = () => {
-      before.raw.off('close', onTurn)
-      waiting--
+      leave()
       done(new Problem('overloaded', { detail: 'The answers before it on this connection take too long.' }))
     }
     before.raw.once('close', onTurn)

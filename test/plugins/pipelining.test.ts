@@ -124,6 +124,9 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(await gateway.post(`${chat}/messages`, { message: 'Hello' })).toMatchObject({ status: 201 })
     await reload(gateway, sandbox, { isDisabled: true }) // nothing is sent at the end of the test
     await expect.poll(() => inFlight(gateway)).toBe(0)
+    await reload(gateway, sandbox, {})
+    const after = readAnswers(await gateway.raw(ask('GET /me', '') + ask(`POST ${chat}/messages`, hello) + end))
+    expect(after.map(({ status }) => status)).toEqual([200, 201, 401])
   })
 
   test('are cut where their answers pile up unread, while others are answered', async ({ start }) => {
@@ -168,14 +171,29 @@ describe('Requests that a caller writes one behind the other', () => {
     socket.on('data', chunk => {
       text += chunk
     })
+    sandbox.answer({ method: 'getmessages', delayMs: 100 })
+    const inTime = readAnswers(await gateway.raw(ask(`GET ${chat}/messages`, '') + upload('/media') + end))
+    expect(inTime.map(({ status }) => status)).toEqual([200, 201, 401])
     socket.write(stream + upload('/media'))
-    await expect.poll(() => namesIn(folder), { interval: 1 }).toHaveLength(1)
-    await expect.poll(() => namesIn(folder)).toEqual([])
+    await expect.poll(() => namesIn(folder), { interval: 1 }).toHaveLength(2)
+    await expect.poll(() => namesIn(folder)).toHaveLength(1)
     expect((await postForm(gateway, '/media', [['file', samples.text]])).status).toBe(201)
     await reload(gateway, sandbox, { channels: 'telegram/8' })
 
     await expect.poll(() => text).toMatch(/HTTP\/1.1 503 [\s\S]+"code":"overloaded"/)
-    expect(namesIn(folder)).toHaveLength(1)
+    await gateway.get('/me')
+    expect(namesIn(folder)).toHaveLength(2)
+    expect(gateway.log.filter(({ level }) => Number(level) >= 40)).toEqual([])
+  })
+
+  test('read a file as it is in their turn', async ({ gateway, sandbox }) => {
+    const { json } = await postForm(gateway, '/media', [['file', samples.text]])
+    sandbox.answer({ method: 'getmessages', delayMs: 300 })
+    const answers = gateway.raw(ask(`GET ${chat}/messages`, '') + ask(`GET ${new URL(json.url).pathname}`, '') + end)
+    await sandbox.called(1)
+    await gateway.request(`/media/${json.id}`, { method: 'DELETE' })
+
+    expect(readAnswers(await answers).map(({ status }) => status)).toEqual([200, 404, 401])
   })
 
   test('leave the caller as long as it takes to answer them, if one is ready sooner', async ({ start, sandbox }) => {
