@@ -49,9 +49,9 @@ export const errorHandler = fp<ErrorHandlerOptions>(async function errorHandler(
       observe('internalError', { err: problem.details.cause ?? error, requestId: request.id, traceId: request.traceId })
     reply.problemCode = problem.code
     const body = problem.details.recorded ?? problemBody(problem, { base, requestId: request.id, instance: randomUUID() })
-    for (const name of ['etag', 'www-authenticate']) reply.removeHeader(name) // of the answer that this one replaces
     reply
       .code(body.status)
+      .removeHeader('etag') // of the answer that this one replaces
       .headers({ ...problem.headers, 'cache-control': 'no-store' })
       .type('application/problem+json')
     if (reply.getHeader('connection') === 'close') closeAfter(reply)
@@ -85,7 +85,7 @@ function toProblem(error: unknown, request: FastifyRequest): Problem {
   if (error instanceof UpstreamError) return problemOf(error)
   const { statusCode, validation, validationContext, code } = error as Partial<FastifyError> // Fastify's own error, or an internal fault without these
   if (validation?.[0]) return schemaProblem(validation[0], validationContext, request)
-  const known = code?.startsWith('FST_ERR_') || error instanceof SyntaxError ? byStatus[statusCode ?? 0] : undefined
+  const known = code?.startsWith('FST_ERR_') ? byStatus[statusCode ?? 0] : undefined
   if (known) return new Problem(known, { detail: fastifyDetails[code ?? '']?.(request) })
   // Past the point where a call to Afilnet may have left, the gateway cannot promise that nothing happened.
   return new Problem('internal-error', { outcome: request.call?.unsafeStarted ? 'unknown' : 'not_applied', cause: error })

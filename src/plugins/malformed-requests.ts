@@ -18,7 +18,7 @@ const hostPattern = /^(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d{0,5})?$/i
 export const refuseMalformed: Check = ({ raw: { headers, rawHeaders, httpVersion, url = '' } }) => {
   const { host, expect, 'transfer-encoding': coding } = headers
   const isOld = httpVersion === '1.0'
-  if (url.length * 3 > maxTargetBytes && Buffer.byteLength(url) > maxTargetBytes) return new Problem('uri-too-long')
+  if (url.length > maxTargetBytes) return new Problem('uri-too-long') // ASCII: Node refuses other bytes
   if (httpVersion !== '1.1' && !isOld)
     return new Problem('invalid-request', { detail: `HTTP/${httpVersion} is not supported: use HTTP/1.1.` })
   const repeated = repeatedHeader(rawHeaders)

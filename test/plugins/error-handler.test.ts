@@ -1,7 +1,11 @@
-import { describe, expect, test as plain } from 'vitest'
+import Fastify from 'fastify'
+import { describe, expect, onTestFinished, test as plain } from 'vitest'
 import { failures, faults } from '../../src/afilnet/faults.ts'
+import { Cancellation } from '../../src/lib/cancellation.ts'
+import { errorHandler } from '../../src/plugins/error-handler.ts'
 import { catalogue, type ProblemCode } from '../../src/problem/catalogue.ts'
 import { Problem } from '../../src/problem/problem.ts'
+import type { Call } from '../../src/upstream/call.ts'
 import { sharedTest as test } from '../gateway.ts'
 
 const codes = Object.keys(catalogue) as ProblemCode[] // the literal's own keys
@@ -65,6 +69,31 @@ describe('A fault of Afilnet’s', () => {
   plain.for(table)('%s leaves open what happened only with 502 and 504', ([, fault]) => {
     if (fault.outcome === 'unknown') expect([502, 504]).toContain(catalogue[fault.code].status)
     else expect(fault.outcome).toBe('not_applied')
+  })
+})
+
+describe('A fault of the gateway itself', () => {
+  plain.for([
+    [false, 'not_applied', 'yes'],
+    [true, 'unknown', 'no'],
+  ] as const)('once a call may have left (%s) is 500 and says nothing of itself', async ([unsafeStarted, outcome, retry]) => {
+    const fault = Object.assign(new Error('fake-secret'), { code: 'EFAKE', statusCode: 400 })
+    const observed: unknown[] = []
+    const app = Fastify()
+    onTestFinished(() => app.close())
+    await app.register(errorHandler, { base: '', observe: (event, details) => void observed.push([event, details]) })
+    app.get('/', async request => {
+      request.call = { unsafeStarted, cancellation: new Cancellation() } as Call
+      throw fault
+    })
+
+    const answer = await fetch(await app.listen({ host: '127.0.0.1', port: 0 }))
+    const text = await answer.text()
+
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([500, 'no-store'])
+    expect(JSON.parse(text)).toMatchObject({ status: 500, code: 'internal-error', outcome, retry })
+    expect(text).not.toMatch(/fake-secret|EFAKE/)
+    expect(observed).toMatchObject([['internalError', { err: fault }]])
   })
 })
 
