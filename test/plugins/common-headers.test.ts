@@ -135,6 +135,23 @@ describe('A caller who does not take its answer', () => {
   })
 })
 
+describe('A caller who has taken its answers, or has left', () => {
+  test('holds no room any more', async ({ start, sandbox }) => {
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576' } }) // room for 16 such answers
+    sandbox.answer({ method: 'getmessages', body: listOf(1_000_000), times: 1_000 })
+    sandbox.answer({ method: 'getunreadmessages', body: listOf(1_000_000), delayMs: 200, times: 10 })
+    const sockets = Array.from({ length: 10 }, () => gateway.open())
+    for (const socket of sockets) socket.write(line(`${chat}/unread`))
+    await sandbox.called(10)
+    for (const socket of sockets) socket.destroy()
+    await sandbox.until(({ calls }) => calls.every(({ answer }) => answer !== undefined))
+
+    const statuses: number[] = []
+    for (let i = 0; i < 20; i++) statuses.push((await gateway.get(`${chat}/messages`)).status)
+    expect(statuses).toEqual(Array(20).fill(200))
+  })
+})
+
 describe('Callers who do not take their answers', () => {
   test('hold half of the room and leave the rest to another caller', async ({ start, sandbox }) => {
     const [slow, other] = [{ key: 'fake-slow-key-0123456789' }, { key: 'fake-other-key-0123456789' }]

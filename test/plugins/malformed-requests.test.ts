@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { METHODS } from 'node:http'
 import { text } from 'node:stream/consumers'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { canaries, readAnswers, sharedTest as test } from '../gateway.ts'
 
 const chat = '/chats/telegram/200/700100200'
@@ -30,7 +30,9 @@ const paths = [
   ['/channels', 'GET, HEAD'],
   ['/%63hannels', 'GET, HEAD'],
   ['/channels?x=1', 'GET, HEAD'],
+  ['/channels#x', 'GET, HEAD'],
   ['http://elsewhere/channels', 'GET, HEAD'],
+  ['HTTP://elsewhere/channels', 'GET, HEAD'],
   ['/chats/telegram/200', 'GET, HEAD'],
   ['/chats/telegram/a%2Fb', 'GET, HEAD'],
   ['/chats/telegram/', 'GET, HEAD'],
@@ -38,6 +40,7 @@ const paths = [
   [`${chat}/messages`, 'GET, HEAD, POST'],
   [`${chat}/unread`, 'GET'],
   [`${chat}/files`, 'POST'],
+  ['/media/x', 'DELETE, GET, HEAD'],
   ['/me', 'GET, HEAD'],
   ['/problems/not-found', 'GET, HEAD'],
   ['/health/live', 'GET, HEAD'],
@@ -56,7 +59,7 @@ describe('A known path', () => {
       others.map(async method => [method, readAnswers(await gateway.raw(wire(`${method} ${path}`)))] as const),
     )
 
-    expect(others).toEqual(expect.arrayContaining(['QUERY', 'TRACE', 'OPTIONS', 'CONNECT', 'DELETE']))
+    expect(others).toEqual(expect.arrayContaining(['QUERY', 'TRACE', 'OPTIONS', 'CONNECT']))
     for (const [method, [answer]] of answers) {
       if (method === 'HEAD') expect(answer, method).toMatchObject({ status: 405, headers: { allow } })
       else expect(answer, method).toMatchObject(problem(405, 'method-not-allowed'))
@@ -248,6 +251,7 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     ['a target of 8,192 bytes', wire(`GET /${'a'.repeat(8_191)}`), 404, 'not-found'],
     ['a target of 8,193 bytes', wire(`GET /${'a'.repeat(8_192)}`), 414, 'uri-too-long'],
     ['a query of 8,193 bytes', wire(`GET /channels?${'a'.repeat(8_183)}`), 414, 'uri-too-long'],
+    ['extensions of a chunk over 16 KiB', post(chunked, `1;${'x'.repeat(20_000)}\r\n{\r\n0\r\n\r\n`), 413, 'payload-too-large'],
     ['a target of 20 KB', wire(`GET /${'a'.repeat(20_000)}`), 414, 'uri-too-long'],
     ['a target of 200 KB', wire(`GET /${'a'.repeat(200_000)}`), 414, 'uri-too-long'],
     ['a text', post(typed('text/plain'), '{}'), 415, 'unsupported-media-type'],
@@ -257,6 +261,12 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     ['a body without a type', post('Content-Length: 2\r\n', '{}'), 415, 'unsupported-media-type'],
     ['an odd Expect', post('Expect: pie\r\nContent-Length: 2\r\n', '{}'), 417, 'expectation-failed'],
     ['headers of 20 KB', wire('GET /channels', `X-Long: ${'a'.repeat(20_000)}\r\n`), 431, 'headers-too-large'],
+    [
+      'headers of 20 KB after a target of 8,192 bytes',
+      wire(`GET /${'a'.repeat(8_191)}`, `X: ${'a'.repeat(20_000)}\r\n`),
+      431,
+      'headers-too-large',
+    ],
     ['headers of 200 KB', wire('GET /channels', `X-Long: ${'a'.repeat(200_000)}\r\n`), 431, 'headers-too-large'],
   ] as const)('%s gets a problem', async ([, bytes, status, code], { gateway, sandbox }) => {
     const answers = readAnswers(await gateway.raw(bytes))
@@ -279,10 +289,12 @@ describe('What Node or Fastify would refuse in words of their own', () => {
   test('passes what is just within the limits', async ({ gateway, sandbox }) => {
     const url = await gateway.raw(wire(`GET /problems/not-found?${'a'.repeat(8_170)}`))
     const body = await gateway.raw(json(`{"message":"${'a'.repeat(65_536 - 14)}"}`))
-    const http10 = await gateway.raw('GET /health/live HTTP/1.0\r\n\r\n')
+    const http10 = await gateway.raw('GET /health/live HTTP/1.0\r\nExpect: pie\r\n\r\n')
+    const chunks = await gateway.raw(post(chunked.replace('chunked', 'Chunked'), '13\r\n{"message":"Hello"}\r\n0\r\n\r\n'))
+    const host = await gateway.raw(wire('GET /me').replace('gateway', '[2001:DB8::1]:80'))
 
-    expect([url, body, http10].map(bytes => readAnswers(bytes)[0]?.status)).toEqual([200, 201, 200])
-    expect(sandbox.sent).toMatchObject([{ message: 'a'.repeat(65_536 - 14) }])
+    expect([url, body, http10, chunks, host].map(bytes => readAnswers(bytes)[0]?.status)).toEqual([200, 201, 200, 201, 200])
+    expect(sandbox.sent).toMatchObject([{ message: 'a'.repeat(65_536 - 14) }, { message: 'Hello' }])
   })
 
   test('lets a caller who sends all of its 10 MiB before it reads have the answer', async ({ gateway, sandbox }) => {
@@ -297,11 +309,11 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     expect(sandbox.calls).toEqual([])
   })
 
-  test('answers 100-continue', async ({ gateway }) => {
+  test.for(['100-continue', '100-Continue'])('answers %s', async (expect100, { gateway }) => {
     const body = '{"message":"Hello"}'
 
     const answer = await gateway.raw(
-      post(`Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`, body),
+      post(`Expect: ${expect100}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`, body),
     )
 
     expect(answer).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 201 Created\r\n/)
@@ -356,6 +368,39 @@ describe('A caller who is too slow', () => {
     const answers = readAnswers(await gateway.raw(bytes.replace('Connection: close\r\n', '')))
 
     expect(answers.map(({ status }) => status)).toEqual([expected])
+  })
+
+  test('may finish a body that was answered early, however long its connection is open', async ({ start, sandbox }) => {
+    const gateway = await start({ timeouts: { requestMs: 4_000, checkEveryMs: 10 } })
+    const socket = gateway.open().setEncoding('utf8')
+    let said = ''
+    socket.on('data', chunk => {
+      said += chunk
+    })
+    const kept = (bytes: string) => bytes.replace('Connection: close\r\n', '')
+    const now = performance.now()
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(now)
+    onTestFinished(() => clock.mockRestore())
+    socket.write(kept(wire('GET /me')))
+    await expect.poll(() => readAnswers(said)).toHaveLength(1)
+    clock.mockReturnValue(now + 10_000)
+    const body = kept(json('{"message":"Hello"}').replace(canaries.key, 'x'.repeat(40)))
+    socket.write(body.slice(0, -5))
+    await expect.poll(() => readAnswers(said)).toHaveLength(2)
+    sandbox.latencyMs = 100 // time for a few checks
+    await gateway.get('/channels')
+    socket.write(body.slice(-5) + wire('GET /me'))
+    await once(socket, 'close')
+
+    expect(readAnswers(said).map(({ status }) => status)).toEqual([200, 401, 200])
+  })
+
+  test('to finish a body that nobody reads still gets its unread messages', async ({ start, sandbox }) => {
+    const gateway = await start({ timeouts: { requestMs: 50, checkEveryMs: 10 } })
+    sandbox.answer({ method: 'getunreadmessages', delayMs: 300 })
+    const answers = readAnswers(await gateway.raw(wire(`GET ${chat}/unread`, 'Content-Length: 5\r\n', 'ab')))
+
+    expect(answers).toMatchObject([{ status: 200, json: { items: expect.any(Array) } }])
   })
 })
 
