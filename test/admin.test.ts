@@ -2,7 +2,8 @@ import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { describe, expect, onTestFinished } from 'vitest'
-import { canaries, test } from './gateway.ts'
+import { readConfig } from '../src/config/config.ts'
+import { canaries, environment, test } from './gateway.ts'
 
 const ask = async (url: string | undefined, path: string, init?: RequestInit) => {
   const answer = await fetch(`${url}${path}`, init)
@@ -45,6 +46,24 @@ describe('GET /callers', () => {
     expect(gone).toMatchObject({ caller: 'gone', disabled: true, scopes: [], keys: [{ lastUsedAt: expect.any(String) }] })
     expect(gone.daysToExpiry).toBeLessThan(-365)
     expect(JSON.stringify(json)).not.toMatch(/[0-9a-f]{9}|demo@sandbox|34600000000/)
+  })
+
+  test('keeps the last use of a key over a reload, and tells of the callers that there are then', async ({ start, sandbox }) => {
+    const gateway = await start({ callers: { gone: { key: 'fake-gone-key-0123456789' } } })
+    await gateway.get('/me')
+    const lastUsedAt = async () => {
+      const { json } = await ask(gateway.adminUrl, '/callers')
+      return json.items.map((item: { caller: string; keys: { lastUsedAt: string }[] }) => [item.caller, item.keys[0]?.lastUsedAt])
+    }
+    const [used, gone] = await lastUsedAt()
+    expect([used, gone]).toEqual([
+      ['default', expect.any(String)],
+      ['gone', null],
+    ])
+
+    await gateway.reload(readConfig(environment(sandbox)))
+
+    expect(await lastUsedAt()).toEqual([used])
   })
 })
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, Socket } from 'node:net'
 import { describe, expect, onTestFinished, test as plain } from 'vitest'
 import { createConnections } from '../../src/plugins/connections.ts'
 import { canaries, readAnswers, test } from '../gateway.ts'
@@ -60,6 +60,16 @@ describe('An address', () => {
     expect(connections.all.size).toBe(5)
   })
 
+  plain('loses one connection for each new one, however many come at once', async () => {
+    const { shed, connections } = await serverOf({ max: 8 })
+    const sockets = times(8).map(() => new Socket())
+    for (const socket of sockets) connections.accept(socket)
+
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([...Array(4).fill(true), ...Array(4).fill(false)])
+    expect(shed).toHaveLength(4)
+    expect(connections.all.size).toBe(4)
+  })
+
   plain('gets the place of each connection back that has closed', async () => {
     const { open, shed } = await serverOf({ max: 4 })
     for (const _ of times(10)) {
@@ -72,11 +82,12 @@ describe('An address', () => {
   })
 
   plain('gets no new connection while none of its share is idle, and others do', async () => {
-    const { open, connections } = await serverOf({ max: 4 })
+    const { open, shed, connections } = await serverOf({ max: 4 })
     for (const _ of times(2)) await open('127.0.0.1')
     for (const { open } of connections.all) open.push({} as never) // a request that waits for its answer
 
     expect(await open('127.0.0.1')).toMatchObject({ kept: false })
+    expect(shed).toEqual(['share'])
     expect(await open('127.0.0.2')).toMatchObject({ kept: true })
   })
 
@@ -91,7 +102,9 @@ describe('An address', () => {
 describe('Idle connections', () => {
   plain('are kept for less time while most connections are taken', async () => {
     const { open, shed, connections } = await serverOf({ max: 4, keepAliveMs: 60_000, trusted: ['127.0.0.1'] })
-    for (const _ of times(2)) await open('127.0.0.1')
+    await open('127.0.0.1')
+    for (const { open } of connections.all) open.push({} as never) // a request that waits for its answer
+    await open('127.0.0.1')
     for (const connection of connections.all) connection.idleSince -= 40_000
 
     connections.closeIdle()
@@ -99,7 +112,7 @@ describe('Idle connections', () => {
     const { socket } = await open('127.0.0.1')
     connections.closeIdle()
 
-    expect(shed).toEqual(['idle', 'idle'])
+    expect(shed).toEqual(['idle'])
     expect(socket.destroyed).toBe(false)
   })
 

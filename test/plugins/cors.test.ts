@@ -30,6 +30,7 @@ describe('Another origin', () => {
       headers: {
         'access-control-allow-origin': origin,
         'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
+        'access-control-max-age': '600',
         'access-control-allow-headers': 'Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id',
         vary: 'Origin',
       },

@@ -85,6 +85,11 @@ describe('Requests of a token', () => {
     const more = await Promise.all(times(80).map(() => gateway.request('/me', { key: other })))
     expect(statuses(more).filter(status => status === 429)).toHaveLength(3)
     expect(statuses(await Promise.all([gateway.request('/me', { key: issuer.key })]))).toEqual([429])
+    const free = await gateway.request('/me', { key: await issue(gateway, {}) })
+    expect(free.headers).toMatchObject({
+      'ratelimit-policy': '"token";q=120;w=60',
+      ratelimit: expect.stringMatching(/^"token";r=119;t=\d+$/),
+    })
     expect(sandbox.calls).toEqual([])
   })
 
@@ -162,7 +167,8 @@ describe('Sends per day', () => {
 
 describe('An address', { timeout: 60_000 }, () => {
   test('that guesses keys is refused in the end, and the valid key behind it never', async ({ start }) => {
-    const gateway = await start({ callers: { free } })
+    const expired = { key: 'fake-expired-key-0123456789', expires: '2020-01-31T00:00:00Z' }
+    const gateway = await start({ callers: { free, expired } })
     const guess = (i: number) => gateway.request('/me', { key: `fake-guess-${i}-0123456789` })
 
     const guesses = await Promise.all(times(1_000).map(guess))
@@ -189,14 +195,18 @@ describe('An address', { timeout: 60_000 }, () => {
     })
     expect(last.headers['www-authenticate']).toBeUndefined()
     expect(statuses(valid)).toEqual([200, 404, 404, 400])
+    expect((await gateway.request('/nowhere', { key: expired.key })).status).toBe(429)
     expect(statuses(open)).toEqual([200, 200])
   })
 
-  test('that asks for what no URL can be is refused in the end as well', async ({ gateway }) => {
-    const replies = await Promise.all(times(901).map(() => gateway.request('/%zz', { key: null })))
+  test.for([
+    ['what no URL can be', '/%zz', 400],
+    ['the files of others', '/media/guess/menu.jpg', 404],
+  ] as const)('that asks for %s is refused in the end as well', async ([, path, mistake], { gateway }) => {
+    const replies = await Promise.all(times(901).map(() => gateway.request(path, { key: null })))
 
     expect(statuses(replies).filter(status => status === 429)).toHaveLength(1)
-    expect(statuses(replies).filter(status => status === 400)).toHaveLength(900)
+    expect(statuses(replies).filter(status => status === mistake)).toHaveLength(900)
     expect(await gateway.raw('no HTTP at all\r\n\r\n')).toMatch(/^HTTP\/1.1 429 /)
     const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
     await expect.poll(metrics).toContain('gateway_rate_limited_total{limit="mistakes"} 2')

@@ -21,7 +21,7 @@ function dechunk(body: string): string {
 
 describe('GET /events', () => {
   test('gives a stream each message as soon as it is found, and its past to a list', async ({ start, sandbox }) => {
-    const gateway = await start({ env })
+    const gateway = await start({ env: { ...env, CORS_ORIGINS: 'https://app.example.com' } })
     await watching(gateway)
     const stream = openStream(gateway)
     await expect.poll(() => stream.blocks()).toEqual([{ retry: '3000', id: expect.any(String) }])
@@ -32,12 +32,12 @@ describe('GET /events', () => {
       .poll(() => stream.blocks()[1], soon)
       .toMatchObject({ event: 'message.created', data: { messageId, direction: 'in', message: { message: 'Hello\nthere' } } })
     expect(stream.head.toLowerCase()).toContain('content-type: text/event-stream')
-    for (const header of ['cache-control: no-store', 'vary: Accept, Authorization', 'x-accel-buffering: no'])
+    for (const header of ['cache-control: no-store', 'vary: Accept, Authorization, Origin', 'x-accel-buffering: no'])
       expect(stream.head).toContain(header)
     const { status, headers, json } = await waiting
     expect([status, json.items]).toEqual([200, [stream.blocks()[1]?.data]])
     expect(json.nextCursor).toBe(stream.blocks()[1]?.id)
-    expect(headers).toMatchObject({ 'cache-control': 'no-store', vary: 'Accept, Authorization' })
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', vary: 'Accept, Authorization, Origin' })
     expect(headers.etag).toBeUndefined()
     expect((await gateway.get('/events')).json.items).toEqual(json.items)
     stream.socket.destroy()

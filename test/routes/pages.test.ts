@@ -49,6 +49,7 @@ describe('GET …/messages by pages', () => {
 
   test.for([
     ['a messageId that the list does not have', 'before=4711', 410, 'cursor-gone'],
+    ['one that begins like a cursor', 'before=c4711', 410, 'cursor-gone'],
     ['both directions', 'before=1001&after=1002', 400, 'invalid-request'],
     ['half a cursor', 'before=c_', 400, 'invalid-request'],
     ['nonsense as a cursor', 'after=c_nonsense', 400, 'invalid-request'],

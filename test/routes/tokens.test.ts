@@ -153,7 +153,9 @@ describe('A token', () => {
     expect((await gateway.request('/chats/telegram/100/x/messages', { key: token })).status).toBe(403)
   })
 
-  test('sees itself in /me', async ({ gateway }) => {
+  test('sees itself in /me', async ({ start }) => {
+    const narrow = { key: 'fake-narrow-key-0123456789', rateLimit: { requestsPerMinute: 60, sendsPerDay: 5 } }
+    const gateway = await start({ callers: { narrow } })
     const me = (await gateway.get('/me')).json
     const { token, expiresAt } = (await ask(gateway, { actor: 'Ana López', scopes: ['messages:read'] })).json
 
@@ -168,6 +170,9 @@ describe('A token', () => {
       rateLimit: { requestsPerMinute: 120 },
     })
     expect((await gateway.request('/me', { key: await issue(gateway) })).json).toMatchObject({ actor: '' })
+    expect((await gateway.request('/me', { key: await issue(gateway, {}, narrow.key) })).json).toMatchObject({
+      rateLimit: narrow.rateLimit,
+    })
   })
 
   test.for(['*', '34*', 'a/b'])('does not show the chat %s as a pattern', async (destination, { gateway }) => {
