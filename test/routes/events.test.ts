@@ -66,6 +66,7 @@ describe('GET /events', () => {
     expect(await idsOf(`?destination=${encodeURIComponent(formatted)}`)).toEqual(ids.slice(0, 2).sort())
     expect(await idsOf(`?platform=telegram&destination=${encodeURIComponent(formatted)}`)).toEqual(ids.slice(1, 2))
     expect(await idsOf('?destination=34699999999')).toEqual(ids.slice(0, 1))
+    expect(await idsOf('?platformId=200')).toEqual(ids.slice(1, 2))
   })
 
   test('answers headers at once to HEAD, refuses what is no cursor, and wants a stream to be preferred', async ({ start }) => {
@@ -93,6 +94,7 @@ describe('GET /events', () => {
     for (const cursor of ['x', '', `${json.nextCursor}!`, json.nextCursor.replace(/^./, '_')])
       expect(await places(`/events?after=${cursor}`)).toEqual(['query/after'])
     expect(await places('/events', { ...accept, 'last-event-id': 'x' })).toEqual(['header/Last-Event-ID'])
+    expect((await gateway.get('/events', { 'last-event-id': 'x' })).status, 'it belongs to streams').toBe(200)
     for (const query of ['limit=0', 'limit=201', 'wait=31', 'type=message', 'platform=fax', 'afer=x'])
       expect((await gateway.get(`/events?${query}`)).status, query).toBe(400)
     const other = await gateway.request('/events', { key: 'fake-key-of-another-account-1' })

@@ -32,6 +32,12 @@ describe('GET /health/ready', () => {
 })
 
 describe('A gateway that is leaving', () => {
+  test('serves for no longer than DRAIN_MS has room for', async ({ start }) => {
+    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: '500', DRAIN_MS: '1500', DRAIN_DELAY_MS: '3600000' } })
+
+    expect(await gateway.drain()).toBe(true)
+  })
+
   test('says so first, then refuses new requests, and answers the accepted ones', async ({ start, sandbox }) => {
     const gateway = await start({ env: { DRAIN_DELAY_MS: '1000' } })
     sandbox.answer({ method: 'sendmessage', delayMs: 3_000 })

@@ -27,10 +27,11 @@ describe('POST /sends/{id}/settle', () => {
 
   test('records that the message was rejected, which the key replays as 422', async ({ gateway, sandbox }) => {
     const id = await unknown(gateway, sandbox)
-    const { json } = await settle(gateway, id, { state: 'rejected' })
+    const { json, headers } = await settle(gateway, id, { state: 'rejected' })
     const again = await say(gateway)
 
-    expect(json).toMatchObject({ state: 'rejected', problem: { code: 'send-settled-rejected', status: 422, sendId: id } })
+    const requestId = headers['x-request-id']
+    expect(json).toMatchObject({ state: 'rejected', problem: { code: 'send-settled-rejected', status: 422, sendId: id, requestId } })
     expect(again).toMatchObject({ status: 422, headers: { 'idempotency-replayed': 'true' } })
     expect(again.json).toMatchObject({ ...json.problem, outcome: 'not_applied', retry: 'no' })
     expect(sandbox.calls).toHaveLength(1)
