@@ -1,8 +1,10 @@
+import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
 import { openStore } from '../../src/store/open.ts'
-import { canaries, type TestGateway, test } from '../gateway.ts'
+import { canaries, environment, type TestGateway, test } from '../gateway.ts'
 import { policy } from '../store/sends.ts'
 import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
 
@@ -284,6 +286,30 @@ describe('A queued send', () => {
 
     expect(await stateOf(await start({ ...both, callers }), ends)).toBe('not_sent')
     expect(sandbox.sent.map(({ message }) => message)).toEqual([canaries.key, other.key, canaries.key])
+  })
+
+  test('goes by the callers of the latest reload', async ({ start, sandbox }) => {
+    const gateway = await start({ env })
+    const without = readConfig({ ...environment(sandbox), ...env })
+    const second = { account: 'default', scopes: ['messages:send' as const], keySha256: [hash('sha256', other.key)] }
+    const withSecond = { ...without, callers: { ...without.callers, second } }
+    const headers = { 'content-type': 'application/json', prefer: 'respond-async' }
+    const queue = async (key: string, sendAt: string) => {
+      const body = JSON.stringify({ ...hello, sendAt })
+      return (await gateway.request(`${chat}/messages`, { method: 'POST', key, headers, body })).json.id
+    }
+    const stateOf = async (id: string) => (await gateway.request(`/sends/${id}`, { key: other.key })).json.state
+
+    await gateway.reload(withSecond)
+    const goes = await queue(other.key, ahead(0))
+    await expect.poll(() => stateOf(goes)).toBe('accepted')
+    const ends = await queue(other.key, ahead(300))
+    await gateway.reload(without)
+    await settled(gateway, await queue(canaries.key, ahead(300)), 'accepted') // of the same conversation, so it goes later
+    await gateway.reload(withSecond)
+
+    expect(await stateOf(ends)).toBe('not_sent')
+    expect(sandbox.sent).toHaveLength(2)
   })
 
   test('counts for the quota of the day until it ends unsent', async ({ start, sandbox }) => {

@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { type TestGateway, sharedTest as test } from '../gateway.ts'
+import { environment, type TestGateway, sharedTest as test } from '../gateway.ts'
 import { chat, error, keyed, other, replay, say, sayAs, settled } from './sending.ts'
 
 /** The id of a send whose answer was lost. */
@@ -131,8 +132,9 @@ describe('A key that lost the scope of its send', () => {
 })
 
 describe('An unknown send', () => {
-  test('is found in its conversation, and its key replays that', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEZONE: 'UTC' }, alone: true }) // sends of other tests to the same user could be this one
+  test('is found in its conversation once a reload says what proves it, and its key replays that', async ({ start, sandbox }) => {
+    const gateway = await start({ alone: true }) // sends of other tests to the same user could be this one
+    await gateway.reload(readConfig({ ...environment(sandbox), AFILNET_TIMEZONE: 'UTC' }))
     sandbox.answer({ fault: 'drop', takes: false })
     const reply = await say(gateway)
     const datetime = new Date(Date.now() + 10_000).toISOString().slice(0, 19).replace('T', ' ')
