@@ -1,7 +1,7 @@
 import { allows, normalizePattern, platforms, type Scope, scopes } from '../access.ts'
 import { type AccountConfig, type AccountParts, accountOf } from './account.ts'
 import { readRows } from './file.ts'
-import type { CallerRow } from './file-schema.ts'
+import { accountName, type CallerRow } from './file-schema.ts'
 import { isNot, quoted } from './quote.ts'
 import { digestIssue, hasDuplicate, type ReadFile, withoutNewline } from './secrets.ts'
 import { isIdle } from './transport.ts'
@@ -118,8 +118,7 @@ export function readMany(path: string, { environment, read, connections, report 
 }
 
 function noAccount(name: string, names: readonly string[]) {
-  // A long name may be a secret in the wrong place.
-  const shown = names.filter(name => /^[\w.-]{1,19}$/.test(name))
+  const shown = names.filter(name => new RegExp(accountName).test(name)) // other names may be a secret in the wrong place
   return `there is no account ${quoted(name).replace('the value', 'of that name')} (accounts: ${shown.join(', ') || 'none'})`
 }
 

@@ -145,6 +145,7 @@ describe('An issue', () => {
         a: { user: 'x', password: { env: 'NOPE' } },
         c: { user: 'x', password: { env: 'fakecanary0' } },
         b: { user: 'x', pasword: 1, password: 'fake-canary' },
+        'whatsapp-of-the-shop-in-madrid': { user: 'x', password: { env: 'NOPE' } },
       },
       callers: {
         x: { keySha256: ['afgw_fake-canary'], account: 'q', scopes: ['messages:write'], surprise: true },
@@ -155,14 +156,15 @@ describe('An issue', () => {
     expect(issuesOf({ GATEWAY_CONFIG: file(JSON.stringify(content)) }).sort()).toEqual(
       [
         'accounts.a.password: the environment variable NOPE is not set',
+        'accounts.whatsapp-of-the-shop-in-madrid.password: the environment variable NOPE is not set',
         'accounts.c.password: the environment variable is not set',
         'accounts.b.password: the value is not { "file": … } or { "env": … }; never write the password itself here',
         'accounts.b.pasword: unknown property; did you mean password?',
-        'callers.x.account: there is no account "q" (accounts: a, c, b)',
+        'callers.x.account: there is no account "q" (accounts: a, c, b, whatsapp-of-the-shop-in-madrid)',
         'callers.x.keySha256[0]: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
         `callers.x.scopes[0]: "messages:write" is not one of ${scopes.join(', ')}`,
         'callers.x.surprise: unknown property',
-        'callers.y.account: there is no account of that name (accounts: a, c, b)',
+        'callers.y.account: there is no account of that name (accounts: a, c, b, whatsapp-of-the-shop-in-madrid)',
       ].sort(),
     )
     expect(issuesOf({ GATEWAY_CONFIG: file('{\n"accounts":{},\n"callers":{"x":{}, "y":{},\n"x":{}}\n}') })).toContain(
