@@ -32,7 +32,7 @@ export function watchConfig({ config, read, applied, refused, pollMs = 2_000 }: 
       applied(next, changes)
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      files = { ...current.files, ...error.files } // the refused content is not read again until it changes
+      files = error.files // the refused content is not read again until it changes
       refused(error)
     }
   }

@@ -1,10 +1,13 @@
+import { execFileSync } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/variables.ts'
+import { watchConfig } from '../../src/config/watch.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
 import { canaries, environment, type StartOptions, type TestGateway, test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
@@ -63,7 +66,7 @@ describe('A changed configuration', () => {
     const line = await reloaded()
     const replies = await Promise.all(Object.values(keys).map(key => gateway.request('/me', { key })))
 
-    expect(line).toMatchObject({ accounts: none, callers: { added: ['next'], removed: ['shop'], changed: ['crm'] } })
+    expect(line).toMatchObject({ accounts: none, callers: { added: ['next'], removed: ['shop'], changed: ['crm'] }, webhooks: none })
     expect(replies.map(({ status }) => status)).toEqual([200, 401, 200])
     expect(replies[0]?.headers['ratelimit-policy']).toBe('"requests";q=5;w=60')
     expect(JSON.stringify(gateway.log)).not.toMatch(/[0-9a-f]{64}/)
@@ -268,6 +271,28 @@ describe('A changed configuration', () => {
     expect((await gateway.request('/me', { key: keys.shop })).status).toBe(401)
     expect((await gateway.request('/channels', { key: keys.crm })).status).toBe(200)
   })
+})
+
+test('A file that hangs, as on a mount that is gone, holds up one thread, and nothing that is reloaded meanwhile', async ({ sandbox }) => {
+  const { at, write, env } = files(sandbox)
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const config = readConfig(env)
+  const read = vi.fn(() => readConfig(env))
+  const { reload, stop } = watchConfig({ config, read, applied: () => {}, refused: () => {}, pollMs: 10 })
+  renameSync(at('config.json'), at('copy.json'))
+  execFileSync('mkfifo', [at('config.json')]) // who opens it waits for a writer
+
+  vi.advanceTimersByTime(100)
+  expect(await readFile(at('password'), 'utf8')).toBe(canaries.password)
+  env.GATEWAY_CONFIG = at('copy.json')
+  reload()
+  stop()
+  write('config.json', 'something else')
+  for (let i = 0; i < 5; i++) await readFile(at('password'))
+
+  expect(read).toHaveBeenCalledOnce()
+  expect(vi.getTimerCount()).toBe(0)
 })
 
 describe('The program', () => {
