@@ -82,6 +82,8 @@ describe('A configuration', () => {
       AFILNET_TIMEOUT_MS: '30000',
       AFILNET_CONNECTIONS: '7',
       AFILNET_TIMEZONE: 'Europe/Madrid',
+      AFILNET_ROWS: 'destination-open',
+      AFILNET_SENT: 'ignore',
       GATEWAY_KEY_SHA256: `${digest},${'cd'.repeat(32)}`,
       DRAIN_MS: '60000',
       DRAIN_DELAY_MS: '5000',
@@ -98,7 +100,7 @@ describe('A configuration', () => {
     expect(config).toMatchObject({
       host: '::',
       port: 0,
-      accounts: { default: { transport: 'basic', connections: 7, timezone: 'Europe/Madrid' } },
+      accounts: { default: { transport: 'basic', connections: 7, timezone: 'Europe/Madrid', rows: 'destination-open', sent: 'ignore' } },
       callers: { default: { keySha256: [digest, 'cd'.repeat(32)], rateLimit: { requestsPerMinute: 600 } } },
       adminHost: '0.0.0.0',
       adminPort: 0,
@@ -137,6 +139,9 @@ describe('A configuration', () => {
       sampler: 'parentbased_always_on',
       ratio: 1,
     })
+    expect(
+      readConfig({ ...given, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_TRACES_SAMPLER_ARG: '0.25' }).tracing?.ratio,
+    ).toBe(0.25)
     expect(JSON.stringify(describeConfig(config))).toContain('"OTEL_EXPORTER_OTLP_HEADERS":{"api-key":"<set>","X-Team":"<set>"}')
     expect(warningsOf(config)).toEqual([expect.stringContaining('plain http')])
     for (const endpoint of ['https://collector:4318', 'http://127.0.0.1:4318'])
@@ -159,8 +164,19 @@ describe('A configuration', () => {
     expect(config).toEqual(readConfig(valid))
   })
 
-  test('gives a slower Afilnet longer to drain', () => {
-    expect(readConfig({ ...valid, AFILNET_TIMEOUT_MS: '20000' }).drainMs).toBe(25_000)
+  test.for([
+    [{ AFILNET_TIMEOUT_MS: '20000' }, 25_000],
+    [{ DRAIN_DELAY_MS: '30000' }, 41_000],
+    [{ DRAIN_MS: '11000' }, 11_000],
+  ] as const)('gives a slower Afilnet longer to drain: %j', ([environment, drainMs]) => {
+    expect(readConfig({ ...valid, ...environment }).drainMs).toBe(drainMs)
+  })
+
+  test('has Afilnet fetch files where callers come in, unless it says otherwise', () => {
+    const urlWith = (environment: Environment) => readConfig({ ...valid, PUBLIC_URL: 'https://chat.example.com', ...environment }).media.url
+
+    expect(urlWith({})?.host).toBe('chat.example.com')
+    expect(urlWith({ MEDIA_URL: 'https://media.example.com' })?.host).toBe('media.example.com')
   })
 
   test('cannot be changed', () => {
@@ -207,6 +223,7 @@ describe('A mistake', () => {
     ['AFILNET_PASSWORD', 'changeme'],
     ['AFILNET_PASSWORD', 'password'],
     ['AFILNET_PASSWORD', 'fake-sandbox-password'],
+    ['AFILNET_PASSWORD', 'fake-sandbox-password '],
     ['GATEWAY_KEY_SHA256', undefined],
     ['GATEWAY_KEY_SHA256', 'ab'.repeat(31)],
     ['GATEWAY_KEY_SHA256', 'AB'.repeat(32)],
@@ -367,6 +384,7 @@ describe('READ_BACK', () => {
     [{}, 'off: it needs AFILNET_TIMEZONE or events, and no AFILNET_SENT=ignore'],
     [{ AFILNET_TIMEZONE: 'Europe/Madrid', AFILNET_SENT: 'ignore' }, expect.stringMatching(/^off: .*AFILNET_SENT=ignore$/)],
     [{ AFILNET_TIMEZONE: 'Europe/Madrid' }, true],
+    [{ EVENTS_CHANNELS: '*' }, true],
     [{ AFILNET_TIMEZONE: 'Europe/Madrid', READ_BACK: 'false' }, false],
   ])('--check says whether unknown sends are looked for: %j', ([more, shown]) => {
     expect(describeConfig(readConfig({ ...valid, ...more })).READ_BACK).toEqual(shown)

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { debugSwitches } from '../../src/config/debug-switches.ts'
 
 describe('debugSwitches', () => {
-  test.for(['http', 'net', 'tls', 'undici', 'fs,HTTP', ' undici ', '*', 'http*', 'u*i', 'fetch', 'http2', 'stream'])(
+  test.for(['http', 'net', 'tls', 'undici', 'fs,HTTP', ' undici ', '*', 'http*', 'u*i', 'fetch', 'https', 'http2', 'stream', 'websocket'])(
     'finds NODE_DEBUG=%s',
     value => {
       expect(debugSwitches({ NODE_DEBUG: value }, [])).toEqual([
@@ -22,6 +22,7 @@ describe('debugSwitches', () => {
     '--tls-keylog=/tmp/keys',
     '--trace-tls',
     '--tls-min-v1.0',
+    '--tls-min-v1.1',
     '--heapsnapshot-signal=SIGUSR2',
     '--heapsnapshot-near-heap-limit=1',
     '--report-on-signal',
@@ -46,7 +47,7 @@ describe('debugSwitches', () => {
   test.for<[Record<string, string>, string[]]>([
     [{}, []],
     [{ NODE_DEBUG: '' }, []],
-    [{ NODE_DEBUG: 'fs,module' }, []],
+    [{ NODE_DEBUG: 'fs,module,(' }, []],
     [{ DEBUG: 'false' }, []],
     [{ NODE_OPTIONS: '--max-old-space-size=128 --enable-source-maps --require /opt/inspect.js' }, []],
     [{}, ['--max-semi-space-size=16', '--disable-sigusr1', '--heap-prof', '--cpu-prof', '--env-file-if-exists=.env']],

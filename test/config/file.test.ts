@@ -84,6 +84,7 @@ describe('A configuration file', () => {
     const password = { file: file('pa$$ w\n') }
 
     expect(read({ ...valid(), accounts: { main: { ...account(), password } } }).accounts.main?.password).toBe('pa$$ w')
+    expect(read(valid(), { MAIN_PASSWORD: 'pa$$ w\n' }).accounts.main?.password).toBe('pa$$ w\n')
   })
 
   test('can name things like the properties of every object', () => {
@@ -112,6 +113,20 @@ describe('A configuration file', () => {
 
     expect(warningsOf(config)).toEqual([expect.stringMatching(/^account main: the get transport/)])
   })
+
+  test('warns of a property that the transport does not use', () => {
+    const config = read({ accounts: { main: { ...account(), wsdl: './a.wsdl' } }, callers: { crm: caller() } })
+
+    expect(warningsOf(config)).toEqual(['accounts.main.wsdl is not used: it is for the transport soap, and the transport is post'])
+  })
+
+  test('says in which accounts an unknown send cannot be looked for', () => {
+    const accounts = { main: { ...account(), timezone: 'Europe/Madrid' }, other: account() }
+
+    expect(describeConfig(read({ ...valid(), accounts })).READ_BACK).toBe(
+      'off for other: it needs a timezone or events, and no sent=ignore',
+    )
+  })
 })
 
 describe('A mistake in the file', () => {
@@ -127,6 +142,7 @@ describe('A mistake in the file', () => {
     ['a file that is not there', { password: { file: '/nowhere/fake-canary' } }, 'accounts.main.password'],
     ['a directory for a file', { password: { file: folder } }, 'accounts.main.password'],
     ['an empty password', { password: { file: file('\n') } }, 'accounts.main.password'],
+    ['a blank password', { password: { file: file(' \n') } }, 'accounts.main.password'],
     ['an example for a password', { password: { file: file('change-me\n') } }, 'accounts.main.password'],
     ['the password of the sandbox', { password: { file: file('fake-sandbox-password') } }, 'accounts.main.password'],
     ['an unknown transport', { transport: 'ftp' }, 'accounts.main.transport'],
@@ -138,6 +154,7 @@ describe('A mistake in the file', () => {
     ['a colon with basic', { user: 'a:b', transport: 'basic' }, 'accounts.main.user'],
     ['no user with basic', { user: undefined, transport: 'basic' }, 'accounts.main.user'],
     ['a misspelt property', { pasword: 'fake-canary' }, 'accounts.main.pasword'],
+    ['a property with a slash', { 'a/b~': 1 }, 'accounts.main["a/b~"]'],
   ])('that is %s of an account is named by its path', ([, change, path]) => {
     const issues = issuesIn({ ...valid(), accounts: { main: { ...account(), ...(change as object) } } })
 

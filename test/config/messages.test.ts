@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { scopes } from '../../src/access.ts'
 import { ConfigError, readConfig } from '../../src/config/config.ts'
-import { describeConfig, warningsOf } from '../../src/config/describe.ts'
+import { describeConfig, mediaWarningsOf, warningsOf, warningsOfChange } from '../../src/config/describe.ts'
 import { type Environment, Variables } from '../../src/config/variables.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'gateway-config-messages-'))
@@ -47,7 +47,11 @@ describe('An issue', () => {
     [{ ADMIN_HOST: '[::1' }, 'ADMIN_HOST: "[::1" is not an IP address or a host name'],
     [{ ADMIN_HOST: '[localhost]' }, 'ADMIN_HOST: the value is not an IP address or a host name'],
     [{ ADMIN_HOST: '0.0.0.0:3001' }, 'ADMIN_HOST: "0.0.0.0:3001" is not an IP address or a host name; write the port into ADMIN_PORT'],
+    [{ ADMIN_HOST: '[::1]:3001' }, 'ADMIN_HOST: "[::1]:3001" is not an IP address or a host name; write the port into ADMIN_PORT'],
+    [{ HOST: 'a.'.repeat(127) }, 'HOST: the value is not an IP address or a host name'],
     [{ PORT: '3001', ADMIN_PORT: '3001' }, 'ADMIN_PORT: 3001 is the port of PORT too; use another one'],
+    [{ PORT: '3001', ADMIN_PORT: '3001', HOST: '::' }, 'ADMIN_PORT: 3001 is the port of PORT too; use another one'],
+    [{ PORT: '3001', ADMIN_PORT: '3001', ADMIN_HOST: '0.0.0.0' }, 'ADMIN_PORT: 3001 is the port of PORT too; use another one'],
     [{ AFILNET_TIMEOUT_MS: '10s' }, `AFILNET_TIMEOUT_MS: "10s" is not ${milliseconds}; write 10000`],
     [{ AFILNET_TIMEOUT_MS: '10,000' }, `AFILNET_TIMEOUT_MS: "10,000" is not ${milliseconds}; write 10000`],
     [{ SENDS_KEEP_HOURS: '7d' }, 'SENDS_KEEP_HOURS: "7d" is not a number of hours (1 to 87600); write 168'],
@@ -56,6 +60,12 @@ describe('An issue', () => {
     [{ DOCS: 'yes' }, 'DOCS: "yes" is not true or false; write true'],
     [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get, json, soap; write post'],
     [{ AFILNET_URL: 'https://u:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
+    [{ AFILNET_URL: 'https://fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
+    [{ AFILNET_USER: '$' + '{AFILNET_USER}' }, 'AFILNET_USER: contains a placeholder of a template that was not replaced'],
+    [
+      { AFILNET_SCOPE: ' chat' },
+      'AFILNET_SCOPE: " chat" is not a list of OAuth 2.0 scopes separated by single blanks; remove the blanks around it',
+    ],
     [{ AFILNET_URL: 'https://example.com/?class=chat' }, 'AFILNET_URL: has a query or a fragment; remove it'],
     [{ PUBLIC_URL: 'ftp://chat.example.com' }, 'PUBLIC_URL: "ftp:" is not the protocol http or https'],
     [{ AFILNET_TIMEZONE: 'Europe/Madird' }, 'AFILNET_TIMEZONE: "Europe/Madird" is not an IANA time zone such as Europe/Madrid'],
@@ -68,8 +78,14 @@ describe('An issue', () => {
       { EVENTS_CHANNELS: 'whatsapp/100,sms/1' },
       'EVENTS_CHANNELS: "sms/1" is not a channel such as whatsapp/100, telegram/* or * (platforms: webchat, whatsapp, telegram, operator)',
     ],
+    [
+      { EVENTS_CHANNELS: 'whatsapp/34600000000/1' },
+      'EVENTS_CHANNELS: the value is not a channel such as whatsapp/100, telegram/* or * (platforms: webchat, whatsapp, telegram, operator)',
+    ],
     [{ OTEL_SERVICE_NAME: ' ' }, 'OTEL_SERVICE_NAME: is blank; write a name'],
+    [{ PUBLIC_URL: ' https://chat.example.com' }, 'PUBLIC_URL: has blanks at its start or end; remove them'],
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
+    [{ AFILNET_PROXY: 'http://proxy.internal:3128/path' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops:100%fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops:fake-canary%E9@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops%:41fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
@@ -86,9 +102,12 @@ describe('An issue', () => {
       'GATEWAY_KEY_SHA256: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
     ],
     [{ GATEWAY_KEY_SHA256: digest.toUpperCase() }, 'GATEWAY_KEY_SHA256: has upper-case letters; write the digest in lower-case hex'],
+    [{ GATEWAY_KEY_SHA256: ` ${digest}` }, 'GATEWAY_KEY_SHA256: has blanks at its start or end; remove them'],
     [{ GATEWAY_KEY_SHA256: `sha256:${digest}` }, 'GATEWAY_KEY_SHA256: has a prefix; write only the 64 hex digits'],
     [{ GATEWAY_KEY_SHA256: `${digest},${digest}` }, 'GATEWAY_KEY_SHA256: contains the same digest twice'],
     [{ QUEUE_KEY: `${queueKey},${queueKey}` }, 'QUEUE_KEY: contains the same key twice'],
+    [{ QUEUE_KEY: `${queueKey},${queueKey.replace('c=', 'd=')}` }, 'QUEUE_KEY: contains the same key twice'], // the same bytes
+    [{ QUEUE_KEY: 'hunter2' }, 'QUEUE_KEY: the value is not 32 bytes in base64, or two such keys separated by a comma'],
     [
       { GATEWAY_CONFIG: folder, AFILNET_USER: '', AFILNET_PASSWORD: '', GATEWAY_KEY_SHA256: '' },
       'GATEWAY_CONFIG: the file is a directory, not a file',
@@ -144,6 +163,7 @@ describe('An issue', () => {
       accounts: {
         a: { user: 'x', password: { env: 'NOPE' } },
         c: { user: 'x', password: { env: 'fakecanary0' } },
+        d: { user: 'x', password: 'hunter2' },
         b: { user: 'x', pasword: 1, password: 'fake-canary' },
         'whatsapp-of-the-shop-in-madrid': { user: 'x', password: { env: 'NOPE' } },
       },
@@ -159,12 +179,13 @@ describe('An issue', () => {
         'accounts.whatsapp-of-the-shop-in-madrid.password: the environment variable NOPE is not set',
         'accounts.c.password: the environment variable is not set',
         'accounts.b.password: the value is not { "file": … } or { "env": … }; never write the password itself here',
+        'accounts.d.password: the value is not { "file": … } or { "env": … }; never write the password itself here',
         'accounts.b.pasword: unknown property; did you mean password?',
-        'callers.x.account: there is no account "q" (accounts: a, c, b, whatsapp-of-the-shop-in-madrid)',
+        'callers.x.account: there is no account "q" (accounts: a, c, d, b, whatsapp-of-the-shop-in-madrid)',
         'callers.x.keySha256[0]: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
         `callers.x.scopes[0]: "messages:write" is not one of ${scopes.join(', ')}`,
         'callers.x.surprise: unknown property',
-        'callers.y.account: there is no account of that name (accounts: a, c, b, whatsapp-of-the-shop-in-madrid)',
+        'callers.y.account: there is no account of that name (accounts: a, c, d, b, whatsapp-of-the-shop-in-madrid)',
       ].sort(),
     )
     expect(issuesOf({ GATEWAY_CONFIG: file('{\n"accounts":{},\n"callers":{"x":{}, "y":{},\n"x":{}}\n}') })).toContain(
@@ -200,6 +221,7 @@ describe('A warning', () => {
     ],
     [{ PUBLIC_URL: 'http://chat.example.com' }, 'PUBLIC_URL is plain http: callers send their API keys unencrypted'],
     [{ TRUST_PROXY: '0.0.0.0/1' }, 'TRUST_PROXY: 0.0.0.0/1 lets many addresses of the internet choose the address that the gateway sees'],
+    [{ AFILNET_USER: 'ops@example.com ' }, 'account default: the user has blanks or line breaks that are probably not part of it'],
     [{ AFILNET_PASSWORD: 'fake-canary ' }, 'account default: the password has blanks or line breaks that are probably not part of it'],
     [
       { TRUST_PROXY: '10.0.0.0/8', KEEP_ALIVE_MS: '5000' },
@@ -207,6 +229,28 @@ describe('A warning', () => {
     ],
   ])('names what is probably not meant: %j', ([environment, warning]) => {
     expect(warningsOf(readConfig({ ...valid, ...environment }))).toEqual([warning])
+  })
+
+  const local = { AFILNET_URL: 'http://127.0.0.1:4010/api/http/' }
+  const shared = { PUBLIC_URL: 'https://chat.example.com', STORE_URL: 'redis://cache.example.com' }
+  test.for<[Environment, RegExp[]]>([
+    [{}, [/^MEDIA_URL and PUBLIC_URL are not set/]],
+    [{ MEDIA_URL: 'https://media.example.com' }, []],
+    [local, []],
+    [{ ...local, STORE_URL: shared.STORE_URL }, []],
+    [shared, [/^MEDIA_STORE is a folder/]],
+    [{ ...shared, STORE_URL: 'sqlite::memory:' }, []],
+    [{ ...shared, MEDIA_STORE: 's3://bucket' }, []],
+  ])('of --check says what uploads would meet: %j', ([environment, expected]) => {
+    expect(mediaWarningsOf(readConfig({ ...valid, ...environment }))).toEqual(expected.map(form => expect.stringMatching(form)))
+  })
+
+  test('of --check about uploads is given where one of several accounts is not on this machine', () => {
+    const account = { user: 'x', password: { env: 'SECRET' } }
+    const accounts = { a: account, b: { ...account, url: local.AFILNET_URL } }
+    const GATEWAY_CONFIG = file(JSON.stringify({ accounts, callers: { x: { keySha256: [digest], account: 'a', scopes: [] } } }))
+
+    expect(mediaWarningsOf(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' }))).toHaveLength(1)
   })
 
   test('comes with the issues too, since a misspelt variable may explain one that is missing', () => {
@@ -229,12 +273,50 @@ describe('A warning', () => {
       GATEWAY_SERVICE_HOST: '10.0.0.1',
     }
     const proxied = { HTTPS_PROXY: 'http://x', AFILNET_PROXY: 'direct' }
-    const account = { user: 'x', password: { env: 'AFILNET_PASSWORD_2' } }
+    const account = { user: 'x', password: { env: 'AFILNET_PASSWORD_2' }, clientSecret: { env: 'AFILNET_CLIENT_SECRET_2' } }
+    const events = { channels: ['*'] }
     const caller = { keySha256: [digest], account: 'a', scopes: [], chats: ['whatsapp/100/*'] }
-    const GATEWAY_CONFIG = file(JSON.stringify({ accounts: { a: account }, callers: { x: caller } }))
+    const webhook = { url: 'https://crm.example.com', secret: { env: 'WEBHOOK_SECRET_2' }, account: 'a' }
+    const own = { accounts: { a: { ...account, events } }, callers: { x: caller }, webhooks: { x: webhook } }
+    const secrets = {
+      AFILNET_PASSWORD_2: 'fake-canary',
+      AFILNET_CLIENT_SECRET_2: 'fake-canary',
+      WEBHOOK_SECRET_2: `whsec_${Buffer.from('fake-canary'.padEnd(32, '.')).toString('base64')}`,
+    }
+    const read = () => readConfig({ GATEWAY_CONFIG: join(folder, 'none'), ...secrets })
 
     expect(warningsOf(readConfig({ ...valid, ...system, ...proxied }))).toEqual([])
-    expect(warningsOf(readConfig({ GATEWAY_CONFIG, AFILNET_PASSWORD_2: 'fake-canary' }))).toEqual([])
+    expect(warningsOf(readConfig({ GATEWAY_CONFIG: file(JSON.stringify(own)), ...secrets }))).toEqual([
+      'accounts.a.clientSecret is not used: it is for the transport json, and the transport is post',
+    ])
+    expect(read).toThrow(expect.objectContaining({ warnings: [] })) // the file would say what it uses
+  })
+
+  test.for<Environment>([
+    { AFILNET_TIMEOUT: '' },
+    { HTTPS_PROXY: 'http://x', AFILNET_PROXY_FILE: file('direct') },
+    { PUBLIC_URL: 'http://localhost:3000' },
+    { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' },
+    { KEEP_ALIVE_MS: '5000' },
+    { TRUST_PROXY: '10.0.0.0/8,fc00::/7,192.0.2.1', KEEP_ALIVE_MS: '60000' },
+    { PORT: '3001', ADMIN_PORT: '3001', ADMIN_HOST: '127.0.0.2' },
+  ])('is not given for what may be meant: %j', environment => {
+    expect(warningsOf(readConfig({ ...valid, ...environment }))).toEqual([])
+  })
+
+  test('names each secret that counts after a restart only and has changed', () => {
+    const [before, after] = ['one', 'two'].map((word, i) =>
+      readConfig({
+        ...valid,
+        AFILNET_PROXY: `http://ops:${word}@proxy.internal:3128`,
+        STORE_URL: `redis://:${word}@cache.example.com`,
+        ...(i === 1 && { QUEUE_KEY: queueKey }),
+      }),
+    )
+    const changed = before && after ? warningsOfChange(before, after) : []
+
+    expect(changed.map(warning => warning.split(' ')[0])).toEqual(['AFILNET_PROXY', 'STORE_URL', 'QUEUE_KEY'])
+    expect(before && warningsOfChange(before, before)).toEqual([])
   })
 
   test('is given for a chat pattern that is not in the normal form, and the pattern is normalized', () => {
@@ -279,13 +361,15 @@ describe('A warning', () => {
 
 describe('The description of a configuration', () => {
   test('uses the names of variables, and accepts an IPv6 address in brackets', () => {
-    const described = describeConfig(readConfig({ ...valid, HOST: '[::]', AFILNET_PROXY: 'http://u:fake-canary@proxy.internal:3128' }))
+    const own = { HOST: '[::]', AFILNET_PROXY: 'http://u:fake-canary@proxy.internal:3128', QUEUE_KEY: queueKey }
+    const described = describeConfig(readConfig({ ...valid, ...own }))
 
     expect(described).toMatchObject({
       HOST: '::',
       AFILNET_PASSWORD: '<set>',
       GATEWAY_KEY_SHA256: ['<set>'],
       AFILNET_PROXY: 'http://<set>@proxy.internal:3128',
+      QUEUE_KEY: ['<set>'],
     })
     expect(Object.keys(described)).toEqual([...Object.keys(Variables.properties), 'files'])
     expect(JSON.stringify(described)).not.toContain('fake-canary')

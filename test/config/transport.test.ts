@@ -83,17 +83,21 @@ describe('The transport json', () => {
 
   test('has its secret in a file, and shows it nowhere', () => {
     const path = file('secret', `${secret}\n`)
-    const config = readConfig({ ...json, AFILNET_CLIENT_SECRET: '', AFILNET_CLIENT_SECRET_FILE: path })
+    const config = readConfig({ ...json, AFILNET_CLIENT_SECRET: '', AFILNET_CLIENT_SECRET_FILE: path, AFILNET_SCOPE: 'chat' })
 
     expect(config.accounts.default).toMatchObject({
       user: 'ours',
       password: '',
       clientSecret: secret,
+      scope: 'chat',
       grant: 'client_credentials',
       jsonStyle: 'body',
     })
     const shown = JSON.stringify([describeConfig(config), warningsOf(config)])
     expect(shown).not.toContain(secret)
+    expect(warningsOf(readConfig({ ...json, AFILNET_CLIENT_SECRET: `${secret} ` }))).toContain(
+      'account default: the client secret has blanks or line breaks that are probably not part of it',
+    )
     expect(describeConfig(config)).toMatchObject({
       AFILNET_CLIENT_ID: 'ours',
       AFILNET_CLIENT_SECRET: '<set>',
@@ -123,6 +127,13 @@ describe('The transport json', () => {
 })
 
 describe('The transport soap', () => {
+  test('calls the address in its WSDL, unless another one is configured', () => {
+    const urlOf = (environment: Environment) => readConfig({ ...soap, ...environment }).accounts.default?.url.href
+
+    expect(urlOf({})).toBe(soap.AFILNET_WSDL)
+    expect(urlOf({ AFILNET_URL: 'https://other.example/soap/' })).toBe('https://other.example/soap/')
+  })
+
   test.for<[Environment, string]>([
     [{ AFILNET_WSDL: '' }, 'AFILNET_WSDL: is required with the transport soap: the https URL or the file of the WSDL'],
     [

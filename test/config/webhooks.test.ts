@@ -10,6 +10,7 @@ import { issuesOf } from './issues.ts'
 const secretOf = (text: string) => `whsec_${Buffer.from(text.padEnd(32, '.')).toString('base64')}`
 const secret = secretOf('fake-secret-one')
 const other = secretOf('fake-secret-two')
+const ofBytes = (length: number) => `whsec_${Buffer.from('fake'.padEnd(length, '.')).toString('base64')}`
 const eventless = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: 'ab'.repeat(32) }
 const single = { ...eventless, EVENTS_CHANNELS: '*' }
 const directory = mkdtempSync(join(tmpdir(), 'webhooks-'))
@@ -42,22 +43,34 @@ describe('Webhooks', () => {
   })
 
   test('come from the environment, one of them, with one secret or two', () => {
-    const environment = { ...single, WEBHOOK_URL: 'http://127.0.0.1:9/x', WEBHOOK_SECRET_FILE: write('secrets', `${secret},${other}\n`) }
+    const environment = {
+      ...single,
+      WEBHOOK_URL: 'http://127.0.0.1:9/x?fake',
+      WEBHOOK_SECRET_FILE: write('secrets', `${secret},${other}\n`),
+    }
 
     expect(readConfig(environment).webhooks).toEqual({
-      default: { url: new URL('http://127.0.0.1:9/x'), secrets: [secret, other], account: 'default' },
+      default: { url: new URL('http://127.0.0.1:9/x?fake'), secrets: [secret, other], account: 'default' },
+    })
+    expect(describeConfig(readConfig(environment))).toMatchObject({
+      WEBHOOK_URL: 'http://127.0.0.1:9/x',
+      WEBHOOK_SECRET: ['<set>', '<set>'],
     })
   })
 
   test('come from the file, with the secret elsewhere and patterns normalized', () => {
     const both = [{ file: write('hook', `${secret}\n`) }, { env: 'HOOK2' }]
-    const rows = { crm: { ...crm, types: ['message.created'], chats: ['whatsapp/100/+34 600*'] }, erp: { ...crm, secret: both } }
+    const rows = {
+      crm: { ...crm, $comment: 'ours', types: ['message.created'], chats: ['whatsapp/100/+34 600*'] },
+      erp: { ...crm, secret: both },
+    }
     const config = readConfig({ ...fileWith(rows), HOOK2: other })
 
     expect(config.webhooks).toEqual({
       crm: { url: new URL(crm.url), secrets: [secret], account: 'main', types: ['message.created'], chats: ['whatsapp/100/34600*'] },
       erp: { url: new URL(crm.url), secrets: [secret, other], account: 'main' },
     })
+    expect(warningsOf(config)).toEqual([expect.stringMatching(/^webhooks\.crm\.chats\[0\]: WhatsApp numbers/)])
     expect(JSON.stringify(describeConfig(config))).not.toMatch(/whsec_|token=/)
     expect(describeConfig(config).webhooks).toMatchObject({ crm: { url: 'https://crm.example.com/events', secret: ['<set>'] } })
   })
@@ -71,9 +84,16 @@ describe('Webhooks', () => {
     [{ WEBHOOK_URL: 'ftp://crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /not the protocol https/ }],
     [{ WEBHOOK_URL: 'https://a:b@crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /credentials/ }],
     [{ WEBHOOK_URL: 'https://crm.example.com/#x', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /fragment/ }],
+    [{ WEBHOOK_URL: ' https://crm.example.com', WEBHOOK_SECRET: secret }, { WEBHOOK_URL: /blanks/ }],
     [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'canary-secret' }, { WEBHOOK_SECRET: /the value is not whsec_/ }],
     [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'whsec_canary!' }, { WEBHOOK_SECRET: /whsec_ followed by base64/ }],
     [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: 'whsec_Y2FuYXJ5' }, { WEBHOOK_SECRET: /has 6 bytes.*24 to 64/ }],
+    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: ofBytes(65) }, { WEBHOOK_SECRET: /has 65 bytes.*24 to 64/ }],
+    [
+      { WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: `whsec_${'A'.repeat(33)}` },
+      { WEBHOOK_SECRET: /whsec_ followed by base64/ },
+    ],
+    [{ WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: `whsec_${'A'.repeat(32)}` }, { WEBHOOK_SECRET: /value of an example/ }],
     [
       { WEBHOOK_URL: 'https://crm.example.com', WEBHOOK_SECRET: `${secret},${secret}` },
       { WEBHOOK_SECRET: /contains the same secret twice/ },
@@ -91,6 +111,7 @@ describe('Webhooks', () => {
     [{ crm: { ...crm, secret: 'whsec_canary' } }, 'webhooks.crm.secret', /never write the secret itself/],
     [{ crm: { ...crm, secret: [{ env: 'HOOK' }] } }, 'webhooks.crm.secret', /list of two/],
     [{ crm: { ...crm, secret: { env: 'NOPE' } } }, 'webhooks.crm.secret', /the environment variable NOPE is not set/],
+    [{ crm: { ...crm, secret: { file: write('template', 'whsec_$' + '{HOOK}') } } }, 'webhooks.crm.secret', /placeholder of a template/],
     [{ crm: { ...crm, account: 'mian' } }, 'webhooks.crm.account', /there is no account "mian" \(accounts: main, quiet\)/],
     [{ crm: { ...crm, chats: [] } }, 'webhooks.crm.chats', /not a list of chat patterns/],
     [{ crm: { ...crm, types: ['message.sent'] } }, 'webhooks.crm.types[0]', /not one of message.created/],
@@ -102,6 +123,12 @@ describe('Webhooks', () => {
 
     expect(issues[path]).toMatch(message)
     expect(JSON.stringify(issues)).not.toContain('canary')
+  })
+
+  test('have secrets of 24 to 64 bytes', () => {
+    const WEBHOOK_SECRET = [24, 64].map(ofBytes).join()
+
+    expect(readConfig({ ...single, WEBHOOK_URL: crm.url, WEBHOOK_SECRET }).webhooks.default?.secrets).toHaveLength(2)
   })
 
   test('are none where the account watches no channels, but a warning', () => {
