@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createLogDestination, type Sink } from '../../src/telemetry/log-destination.ts'
 
 /** A sink that takes what the test lets it take. */
@@ -68,6 +68,55 @@ describe('createLogDestination', () => {
     destination.write('more\n')
     expect(await destination.flush(10_000)).toBe(true)
     expect([destination.dropped, resumed]).toEqual([21, [21]])
+    blocked = true
+    for (let i = 0; i < 30; i++) destination.write('123456789\n')
+    blocked = false
+    await vi.waitFor(() => expect(resumed).toEqual([21, 20]), { timeout: 40_000 })
+  })
+
+  test('writes 8 kB at once and the rest of it next, and pauses longer after each failure', () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const writes: { length: number; done: Parameters<Sink['write']>[1] }[] = []
+    const destination = createLogDestination({ write: ({ length }, done) => void writes.push({ length, done }) })
+    const line = `${'x'.repeat(8_999)}\n`
+
+    destination.write(line)
+    destination.write(line) // while the first is under way
+    writes[0]?.done(null, 9_000)
+    writes[1]?.done(null, 8_999)
+    expect(writes.map(({ length }) => length)).toEqual([9_000, 9_000, 1])
+    for (const pauseMs of [5, 10, 20, 40, 80, 160, 250, 250]) {
+      const { length } = writes
+      writes.at(-1)?.done(error('EAGAIN'), 0)
+      destination.write(line)
+      vi.advanceTimersByTime(pauseMs - 1)
+      expect(writes).toHaveLength(length)
+      vi.advanceTimersByTime(1)
+      expect(writes).toHaveLength(length + 1)
+      expect(writes.at(-1)?.length).toBe(1)
+    }
+  })
+
+  test('waits a moment longer for a write that is under way', async () => {
+    const { promise, resolve } = Promise.withResolvers<() => void>()
+    const destination = createLogDestination({ write: ({ length }, done) => resolve(() => done(null, length)) })
+    destination.write('x'.repeat(9_000))
+
+    const isWritten = destination.flush(0)
+    ;(await promise)()
+
+    expect(await isWritten).toBe(true)
+  })
+
+  test('does not fail where the last lines cannot be written', () => {
+    const writeNow = () => {
+      throw error('EAGAIN')
+    }
+    const destination = createLogDestination({ write: () => {}, writeNow })
+    destination.write('last\n')
+
+    expect(() => destination.flushNow()).not.toThrow()
   })
 
   test('does not wait for a write that never returns', async () => {

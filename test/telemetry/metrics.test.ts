@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test as plain, vi } from 'vitest'
-import { faults } from '../../src/afilnet/faults.ts'
+import { failures, faults } from '../../src/afilnet/faults.ts'
 import { openStore } from '../../src/store/open.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { calls } from '../afilnet/calls.ts'
@@ -266,20 +266,22 @@ describe('GET /health/upstream', () => {
 plain('What is counted is in the unit that its name has, as much as there was, and read anew each time', async () => {
   const now = Date.now()
   const lastAnswer = { at: new Date(60_000).toISOString(), operation: 'getchats', code: 'ok' }
+  const none = { added: [], removed: [], changed: [] }
   let polled = [{ account: 'main', watched: 9, unreadable: 1, intervalMs: 7_000 }]
   let dueAt = now - 600_000
   const metrics = createMetrics({
     accounts: () => [{ account: 'main', inFlight: 1, queued: 2, capacity: 3, credentials: { accepted: null }, breakers: [], lastAnswer }],
-    storeOk: () => true,
-    ledgerChanged: () => false,
+    storeOk: () => false,
+    ledgerChanged: () => true,
     requestsInFlight: () => 4,
     webhooks: () => [{ webhook: 'crm', state: 'paused', lag: 7 }],
     backlog: () => ({ waiting: 5, held: 6, dueAt }),
     droppedLines: () => 8,
     polling: () => polled,
-    delivery: () => [],
+    delivery: () => [{ account: 'main', streams: 3, behind: 2 }],
     media: () => ({ files: 0, bytes: 0, maxBytes: 0 }),
   })
+  metrics.begin([])
   const read = async () =>
     Object.fromEntries([...(await metrics.text()).matchAll(/^gateway_(\S+) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]))
   const { counts } = metrics
@@ -297,22 +299,48 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     fault: faults.INCORRECT_USER_PASSWORD,
     upstreamCode: undefined,
   })
-  counts.pollingStateChanged?.({ account: 'main', polling: true })
+  for (const account of ['main', 'other']) counts.pollingStateChanged?.({ account, polling: true })
   const clock = vi.spyOn(Date, 'now').mockReturnValue(90_000)
   counts.pollEnded?.({ account: 'main', ms: 4_500, ok: true })
   clock.mockReturnValue(95_000)
   counts.pollEnded?.({ account: 'main', ms: 5_500, ok: false })
   clock.mockRestore()
   counts.eventsAppended?.({ account: 'main', type: 'gap', count: 2 })
+  counts.listTooLarge?.({ account: 'main' })
   counts.sendsInterrupted?.({ count: 3 })
   counts.rowsSkipped?.({ account: 'main', operation: 'getchats', count: 4 })
+  counts.foreignRow?.({ account: 'main', operation: 'getchats', field: 'platform' })
+  const limited = { account: 'main', operation: 'getchats', ms: 0, fault: failures.rateLimited, upstreamCode: 'SLOW_DOWN' }
+  for (const answer of [limited, { ...limited, fault: failures.unknownError, upstreamCode: undefined }]) counts.upstreamAnswered?.(answer)
+  counts.tokenRequested?.({ account: 'main', ms: 0, lifetimeS: 60 })
+  counts.tokenRequested?.({ account: 'main', ms: 0, fault: failures.timeout })
+  counts.connectionRefused?.({ requestId: 'r', status: 429, code: 'rate-limited', sampled: false })
+  counts.connectionShed?.({ reason: 'idle' })
+  counts.mediaSwept?.({ reason: 'orphan', count: 5 })
+  counts.mediaSweepFailed?.({ fault: 'EIO' })
+  counts.configurationReloaded?.({ accounts: none, callers: none, webhooks: none })
+  counts.configurationReloadFailed?.({ issues: [] })
   const seen = await read()
-  counts.pollingStateChanged?.({ account: 'main', polling: false })
+  for (const account of ['main', 'other']) counts.pollingStateChanged?.({ account, polling: false })
   polled = []
   dueAt = now + 600_000
   const later = await read()
 
-  expect(begun).toMatchObject({ 'webhook_delivery_duration_seconds_count{webhook="crm",result="gone"}': 0 })
+  expect(begun).toMatchObject({
+    'webhook_delivery_duration_seconds_count{webhook="crm",result="gone"}': 0,
+    'request_duration_seconds_count{route="none",method="other",status="aborted"}': 0,
+    'connections_refused_total{code="headers-too-large"}': 0,
+    'connections_shed_total{reason="share"}': 0,
+    'rate_limited_total{limit="mistakes"}': 0,
+    'store_duration_seconds_count{verb="sweep"}': 0,
+    'config_reloads_total{result="refused"}': 0,
+    'upstream_foreign_rows_total{account="main"}': 0,
+    'upstream_rows_skipped_total{account="main"}': 0,
+    'upstream_unmapped_total{account="main"}': 0,
+    'send_replays_total{account="main"}': 0,
+    'events_delivery_seconds_count{account="main"}': 0,
+    config_current: 1,
+  })
   expect(seen).toMatchObject({
     'webhook_delivery_duration_seconds_sum{webhook="crm",result="delivered"}': 1.5,
     'webhook_delivery_duration_seconds_bucket{webhook="crm",result="delivered",le="1"}': 0,
@@ -329,8 +357,32 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     'events_channels_watched{account="main"}': 9,
     'events_channels_unreadable{account="main"}': 1,
     'events_total{account="main",type="gap"}': 2,
+    'events_total{account="main",type="message.updated"}': 0,
+    'events_poll_duration_seconds_count{account="main",result="ok"}': 1,
+    'events_poll_duration_seconds_count{account="other",result="failed"}': 0,
+    'events_last_poll_timestamp_seconds{account="other"}': expect.any(Number),
+    'events_total{account="other",type="gap"}': 0,
+    'events_lists_too_large_total{account="main"}': 1,
+    'events_streams{account="main"}': 3,
+    'events_streams_behind{account="main"}': 2,
     sends_interrupted_total: 3,
     'upstream_rows_skipped_total{account="main"}': 4,
+    'upstream_foreign_rows_total{account="main"}': 1,
+    'upstream_unmapped_total{account="main"}': 2,
+    'upstream_tokens_total{account="main",result="ok"}': 1,
+    'upstream_tokens_total{account="main",result="timeout"}': 1,
+    'problems_total{code="rate-limited"}': 1,
+    'connections_refused_total{code="rate-limited"}': 1,
+    'rate_limited_total{limit="mistakes"}': 1,
+    'rate_limited_total{limit="requests"}': 0,
+    'connections_shed_total{reason="idle"}': 1,
+    'media_deleted_total{reason="orphan"}': 5,
+    media_sweep_failures_total: 1,
+    'config_reloads_total{result="applied"}': 1,
+    'config_reloads_total{result="refused"}': 1,
+    config_current: 0,
+    store_up: 0,
+    ledger_changed: 1,
     'calls_in_flight{account="main"}': 1,
     'calls_queued{account="main"}': 2,
     'calls_capacity{account="main"}': 3,
@@ -343,6 +395,7 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     'queue_sends{state="held"}': 6,
     log_lines_dropped_total: 8,
   })
+  expect(await metrics.text()).toContain('nodejs_eventloop_lag_seconds')
   expect(Number(seen.queue_age_seconds) - 600).toBeGreaterThanOrEqual(0)
   expect(Number(seen.queue_age_seconds)).toBeLessThan(6_000)
   expect(later).toMatchObject({ queue_age_seconds: 0 })
