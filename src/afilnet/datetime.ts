@@ -35,7 +35,7 @@ function startOf(hour: string, timezone: string): number | null {
 
 function lookUp(datetime: string, timezone: string): number | undefined {
   try {
-    const local = Temporal.PlainDateTime.from(datetime.replace(' ', 'T'), { overflow: 'reject' })
+    const local = Temporal.PlainDateTime.from(datetime.replace(' ', 'T'))
     return local.toZonedDateTime(timezone, { disambiguation: 'reject' }).epochMilliseconds
   } catch {
     return undefined

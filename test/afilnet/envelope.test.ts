@@ -169,10 +169,14 @@ describe('an answer that is not readable', () => {
     ['a web page', '\n<!doctype html><title>34600000000</title>', 'not JSON', 'html'],
     ['a sentence', 'Fatal error: 34600000000', 'not JSON', 'text'],
     ['half of an answer', '{"status":"SUCCESS","result":{"list":[{"message":"34600000000', 'not JSON', 'json'],
+    ['the usual answer with another end', '{"status":"SUCCESS","result":{"list":[]]]', 'not JSON', 'json'],
     ['brackets without an end', '['.repeat(200_000), 'nested too deep', 'json'],
     ['brackets in brackets', deep(100_000), 'nested too deep', 'json'],
     ['a deep row', read(`{"more":${deep(100_000)}}`), 'nested too deep', 'json'],
     ['a deep row with a long number', read(`{"more":${deep(100_000)},"messageid":9007199254740993}`), 'nested too deep', 'json'],
+    ['a deep row after a long number', read(`{"messageid":9007199254740993},{"more":${deep(65)}}`), 'nested too deep', 'json'],
+    ['an object too deep', read(`${'{"more":'.repeat(64)}{}${'}'.repeat(64)}`), 'nested too deep', 'json'],
+    ['an array too deep', read(`{"more":${deep(64)}}`), 'nested too deep', 'json'],
     ['bytes that are not UTF-8', Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), 'not UTF-8', 'binary'],
     ['a compressed answer', Uint8Array.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0]), 'not UTF-8', 'binary'],
     ['another status', '{"status":"MAYBE"}', 'no usable status', 'json'],
@@ -188,6 +192,17 @@ describe('an answer that is not readable', () => {
     expect(JSON.stringify(gateway.log)).not.toContain('34600000000')
     expect((await gateway.get('/chats/whatsapp/100')).status).toBe(200)
   })
+
+  test.for([`${'{"more":'.repeat(63)}{}${'}'.repeat(63)}`, `{"more":${deep(63)}}`])(
+    'is none of 64 levels in a row: %s',
+    async (item, { gateway, sandbox }) => {
+      sandbox.answer({ body: read(item) })
+
+      const { json } = await calls.getmessages(gateway)
+
+      expect(JSON.stringify(json.items[0].extra)).toBe(item)
+    },
+  )
 })
 
 describe('the result of a send', () => {
@@ -277,6 +292,12 @@ describe('a field of a row', () => {
     expect(raw).not.toMatch(/(?<!\\)\\ud/)
   })
 
+  test.for(['d83d', 'D83D'])('has no half of a surrogate pair where %s is the only one', async (half, { gateway, sandbox }) => {
+    sandbox.answer({ body: read(`{"message":"\\u${half}"}`) })
+
+    expect((await calls.getmessages(gateway)).text).toContain('"\ufffd"')
+  })
+
   test('keeps its text as it is', async ({ gateway, sandbox }) => {
     const message = '9007199254740993 <b>&amp;</b> \u0000 \u2028 👍 "\\'
     sandbox.answer({ body: success({ list: [{ ...row, message, status: 'leído', datetime: 'soon' }] }) })
@@ -298,9 +319,11 @@ describe('a field of a row', () => {
   })
 
   test('keeps the digits of numbers that the manual does not name, in a list too', async ({ gateway, sandbox }) => {
-    sandbox.answer({ body: read('{"messageid":"7","agents":[7,[9007199254740993]]}') })
+    sandbox.answer({ body: read('{"messageid":"7","agents":[7,[9007199254740993],[7]],"more":{"n":7}}') })
 
-    expect((await calls.getmessages(gateway)).json.items[0].extra).toEqual({ agents: [7, ['9007199254740993']] })
+    const { json } = await calls.getmessages(gateway)
+
+    expect(json.items[0].extra).toEqual({ agents: [7, ['9007199254740993'], [7]], more: { n: 7 } })
   })
 
   test('with a structure instead of a text is null, and the structure is in `extra`', async ({ gateway, sandbox }) => {
