@@ -84,6 +84,38 @@ describe('AFILNET_PROXY', () => {
     for (const secret of [password, 'fake-wrong-password', encodeURIComponent(password), authorization]) expect(said).not.toContain(secret)
   })
 
+  test.for([
+    ['', 'https://afilnet.example', 'afilnet.example:443', undefined],
+    ['token@', 'http://localhost', 'localhost:80', 'token:'],
+    [':fake-secret@', 'http://[::1]:81', '[::1]:81', ':fake-secret'],
+    ['ops%40example.com:fake%25@', 'https://127.0.0.1:444', '127.0.0.1:444', 'ops@example.com:fake%'],
+  ] as const)('of "%s" is asked for %s', async ([userinfo, origin, target, credentials], { start }) => {
+    const proxy = await openProxy()
+    const gateway = await start({ env: { AFILNET_PROXY: `http://${userinfo}127.0.0.1:${proxy.port}`, AFILNET_URL: `${origin}/api/http/` } })
+
+    await calls.getchats(gateway)
+
+    expect(proxy.seen[0]).toEqual({ target, authorization: credentials && `Basic ${Buffer.from(credentials).toString('base64')}` })
+  })
+
+  test.for([
+    ['refuses', (socket: Socket) => void socket.write('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n')],
+    ['says nothing', () => {}],
+  ] as const)('that %s loses the connection', async ([, respond], { start }) => {
+    const ends: Promise<unknown>[] = []
+    const proxy = createHttp().on('connect', (_, socket: Socket) => {
+      ends.push(once(socket.on('error', () => {}).resume(), 'end'))
+      respond(socket)
+    })
+    const gateway = await start({ env: { AFILNET_PROXY: urlOf(await listen(proxy)), AFILNET_TIMEOUT_MS: '500' } })
+
+    const { json } = await calls.sendmessage(gateway)
+    await Promise.all(ends)
+
+    expect(json).toMatchObject({ status: 503, code: 'upstream-unreachable', outcome: 'not_applied' })
+    expect(ends.length).toBeGreaterThan(0)
+  })
+
   test('is left alone after a few connections if bytes come out of its tunnels before the request', async ({ start }) => {
     let tunnels = 0
     const proxy = createHttp().on('connect', (_, socket) => {
