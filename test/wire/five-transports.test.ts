@@ -66,3 +66,23 @@ describe.for(transportNames)('The transport %s', transport => {
     expect(sandbox.sent).toEqual([])
   })
 })
+
+const refusals = {
+  json: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}',
+  soap: '<Envelope><Body><Fault><faultcode>INCORRECT_USER_PASSWORD</faultcode></Fault></Body></Envelope>',
+}
+
+test.for(Object.entries(refusals) as [TransportName, string][])(
+  'Over %s, a call that waited while Afilnet rejected the password does not leave',
+  async ([transport, body], { start, sandbox }) => {
+    const gateway = await start({ env: { ...transportEnvironment(sandbox, transport), AFILNET_CONNECTIONS: '1' } })
+    sandbox.answer({ method: 'getmessages', body, delayMs: 200 })
+
+    const reading = calls.getmessages(gateway)
+    await sandbox.called(1)
+    const replies = [await calls.sendmessage(gateway), await reading]
+
+    expect(replies.map(({ json: { code } }) => code)).toEqual(Array(2).fill('upstream-credentials-rejected'))
+    expect(sandbox.calls).toHaveLength(1)
+  },
+)

@@ -52,11 +52,12 @@ export class TokenAttempt implements ExchangeHandle, ExchangeListener {
   }
 
   onFailure(error: unknown, exchange: EndedCall) {
-    // Only an HTTP status makes an exchange fail so; Afilnet's own code comes in an answer.
-    const isRefused = error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD
+    // Once it has left, only an HTTP status makes an exchange fail so; Afilnet's own code comes in an answer.
+    const { startedAt } = exchange
+    const isRefused = startedAt !== undefined && error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD
     if (!isRefused || this.#repeated) return this.#listener.onFailure(error, exchange)
     this.#repeated = true
-    this.startedAt = exchange.startedAt
+    this.startedAt = startedAt
     this.#exchange = undefined
     this.#wait(error)
   }
