@@ -55,7 +55,7 @@ describe('A token', () => {
   })
 
   test('may come with null for what is absent', async ({ gateway, sandbox }) => {
-    const token = { access_token: 'unknown-to-the-sandbox', token_type: 'Bearer', expires_in: null, scope: null, refresh_token: null }
+    const token = { access_token: 'unknown-to-the-sandbox', token_type: 'Bearer', expires_in: null, error: '' }
     sandbox.answer({ method: 'token', body: JSON.stringify(token) })
 
     expect((await getchatchannels(gateway)).status).toBe(200)
@@ -71,6 +71,33 @@ describe('A token', () => {
 
     expect(sandbox.oauth.requests).toHaveLength(2)
     expect(sandbox.calls.map(({ answer }) => answer?.status)).toEqual([200, 200, 200])
+  })
+
+  test('of a short life is used for most of it', async ({ gateway, sandbox }) => {
+    sandbox.oauth.expiresInS = 20
+    for (const _ of [1, 2]) await getchatchannels(gateway)
+
+    expect(sandbox.oauth.requests).toHaveLength(1)
+  })
+
+  test('that comes in time takes its time from the budget of the call', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_TIMEOUT_MS: '500' }))
+    sandbox.answer({ method: 'token', delayMs: 300 })
+    sandbox.answer({ method: 'sendmessage', delayMs: 400 })
+
+    expect((await sendmessage(gateway)).json).toMatchObject({ status: 504, code: 'upstream-timeout', outcome: 'unknown' })
+  })
+
+  test('that comes too late takes no call along', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_TIMEOUT_MS: '500' }))
+    await getchatchannels(gateway) // its connection could carry the call at once
+    sandbox.oauth.revoke()
+    sandbox.answer({ method: 'token', delayMs: 200, fault: 'drop' })
+    sandbox.answer({ method: 'token', delayMs: 400 }) // for the second attempt, which has less time than the request for a token
+
+    expect(problem(await sendmessage(gateway))).toEqual(unreachable)
+    await expect.poll(async () => (await getchatchannels(gateway)).status).toBe(200)
+    expect(sandbox.sent).toEqual([])
   })
 
   test('that expired earlier than announced costs a call one more token', async ({ start, sandbox }) => {
@@ -122,6 +149,8 @@ describe('A token', () => {
     expect(problem(await sendmessage(gateway))).toEqual(rejected)
     expect(sandbox.calls).toHaveLength(1)
     expect(sandbox.oauth.requests).toHaveLength(2)
+    const health = await (await fetch(`${gateway.adminUrl}/health/upstream`)).text()
+    expect(health).toContain('"code":"upstream-credentials-rejected"')
   })
 
   test.for([200, 400, 403, 500, 301])(
@@ -143,6 +172,8 @@ describe('A token', () => {
       await getmessages(gateway)
     }
     sandbox.oauth.revoke()
+    sandbox.answer({ method: 'token', status: 400, body: JSON.stringify({ error: canaries.clientSecret }) })
+    await getmessages(gateway)
     sandbox.answer({
       method: 'token',
       status: 401,
@@ -156,6 +187,7 @@ describe('A token', () => {
     expect(gateway.log.filter(({ msg }) => /token/.test(String(msg))).map(({ level, oauthError }) => [level, oauthError])).toEqual([
       [30, undefined],
       [30, undefined],
+      [40, undefined],
       [40, 'invalid_client'],
     ])
   })
@@ -188,6 +220,12 @@ describe('Without a token', () => {
 
     expect(problem(await sendmessage(gateway))).toEqual(expected)
     expect(sandbox.calls).toEqual([])
+  })
+
+  test('because of a limit, a call is told when to ask again', async ({ gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', status: 429, headers: { 'retry-after': '7' } })
+
+    expect((await sendmessage(gateway)).headers['retry-after']).toBe('7')
   })
 
   test('because the secret is wrong, the account pauses after one request, until it is reloaded with another', async ({
@@ -260,5 +298,12 @@ describe('The JSON call', () => {
       authorization: 'Bearer <redacted>',
       'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
     })
+  })
+
+  test('has class and method behind a path of either form', async ({ start, sandbox }) => {
+    const gateway = await start(json(sandbox, { AFILNET_JSON_STYLE: 'path', AFILNET_URL: `${sandbox.url}/api/json` }))
+    await sendmessage(gateway)
+
+    expect(sandbox.calls).toMatchObject([{ path: '/api/json/chat/sendmessage' }])
   })
 })
