@@ -77,9 +77,9 @@ describe('The list of a SOAP answer', () => {
 
   test('keeps texts as they are', () => {
     const text = '  two\n lines \t'
-    expect(rowsOf(answer(`${status}<result><list><item><message>${text}</message><platform/></item></list></result>`))).toMatchObject([
-      { message: text, platform: '' },
-    ])
+    expect(
+      rowsOf(answer(`${status}<result><list><item><message>${text}</message><platform/><datetime xsi:nil="1"/></item></list></result>`)),
+    ).toMatchObject([{ message: text, platform: '', datetime: null }])
   })
 
   test('keeps XML in a text a text', () => {
@@ -109,7 +109,7 @@ describe('The list of a SOAP answer', () => {
 
 describe('What is no SOAP answer', () => {
   const bomb = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
-  test.for<[string, string]>([
+  test.for<[string, string | Buffer]>([
     ['a page', '<!DOCTYPE html><html><body>Maintenance</body></html>'],
     ['entities', `<?xml version="1.0"?><!-- <E> -->${bomb}${answer(status).replace(/^<\?.*?\?>/, '')}`],
     ['an external entity', `<!DOCTYPE a SYSTEM "file:///etc/passwd">${answer(status).replace(/^<\?.*?\?>/, '')}`],
@@ -118,7 +118,9 @@ describe('What is no SOAP answer', () => {
     ['another encoding', answer(status).replace('UTF-8', 'UTF-7')],
     ['JSON', '{"status":"SUCCESS"}'],
     ['nothing', ''],
-    ['too deep', answer(`${status}<result>${'<a>'.repeat(100_000)}`)],
+    ['too deep', answer(`${status}<result>${'<a>'.repeat(100_000)}${'</a>'.repeat(100_000)}</result>`)],
+    ['a comment without an end', `<!-- ${answer(status)}`],
+    ['bytes that are not of its encoding', Buffer.from(answer(`${status}<result><message>ñ</message></result>`), 'latin1')],
     ['too many elements', answer(`${status}<result><list>${'<a/>'.repeat(600_000)}</list></result>`)],
     ['too many attributes', answer(`${status}<result><list ${Array.from({ length: 600_000 }, (_, i) => `a${i}=""`).join(' ')}/></result>`)],
     ['a repeated status', answer(`${status}${status}`)],
@@ -159,7 +161,7 @@ describe('A SOAP fault', () => {
       })
   })
 
-  test.for<[string, object]>([
+  test.for<[string, { fault: object; upstreamCode?: string | undefined }]>([
     ['<faultcode>SOAP-ENV:Server</faultcode><faultstring>Error 5</faultstring>', { fault: failures.serverError, upstreamCode: undefined }],
     [
       '<faultcode>SOAP-ENV:Client</faultcode><faultstring>Bad Request</faultstring>',
@@ -169,6 +171,8 @@ describe('A SOAP fault', () => {
       '<faultcode>SOAP-ENV:Server</faultcode><faultstring>SOME_OTHER_CODE</faultstring>',
       { fault: failures.serverError, upstreamCode: 'SOME_OTHER_CODE' },
     ],
+    ['<faultcode>SOAP-ENV:SERVER</faultcode><faultstring>PASSWORD</faultstring>', { fault: failures.serverError, upstreamCode: undefined }],
+    ['<Code><Value>E:Sender</Value></Code><Reason><Text>No</Text></Reason>', { fault: failures.clientError, upstreamCode: undefined }],
     ['<faultstring>Wrong password: fake_password</faultstring>', { fault: failures.serverError, upstreamCode: undefined }],
     ['<faultstring>NO_ROUTE_TO_34600000000</faultstring>', { fault: failures.serverError, upstreamCode: undefined }],
     [
@@ -177,6 +181,9 @@ describe('A SOAP fault', () => {
     ],
     ['', { fault: failures.serverError }],
   ])('without a code of Afilnet’s is an upstream-error: %s', ([content, expected]) => {
-    expect(errorOf(fault(content), failures.serverError)).toMatchObject({ ...expected, outcome: 'unknown' })
+    const error = errorOf(fault(content), failures.serverError)
+
+    expect(error).toMatchObject({ ...expected, outcome: 'unknown' })
+    expect(error.fault, 'the two look alike').toBe(expected.fault)
   })
 })
