@@ -170,6 +170,11 @@ describe('A WSDL', () => {
       () => ({ '/w': describeAfilnet({}).replace('<part name="password" type="xsd:string"/>', '') }),
       /some operations of the WSDL have the parameters user and password/,
     ],
+    [
+      'an address with credentials',
+      () => ({ '/w': describeAfilnet({ address: 'https://user:fake-secret@afilnet.example/' }) }),
+      /URL without credentials/,
+    ],
     ['an address in plain http', () => ({ '/w': describeAfilnet({ address: 'http://afilnet.example/' }) }), /plain http/],
     ['no address', () => ({ '/w': describeAfilnet({ address: '' }) }), /not a http or https URL/],
     [
@@ -279,6 +284,21 @@ describe('A reload', () => {
 
     expect((await calls.getchatchannels(gateway)).status).toBe(200)
     expect(sandbox.calls).toMatchObject([{ transport: 'soap' }])
+  })
+
+  test('reads a WSDL again whose file has changed', async ({ start, sandbox }) => {
+    const { origin, seen } = await serve(() => ({}))
+    const path = join(folder(), 'a.wsdl')
+    const write = (name: string) => writeFileSync(path, describeAfilnet({ address: `${origin}/${name}` }))
+    write('one')
+    const gateway = await start(soap(sandbox, path))
+    await calls.getchatchannels(gateway)
+
+    write('two')
+    await gateway.reload(config(sandbox, { AFILNET_WSDL: path }))
+    await calls.getchatchannels(gateway)
+
+    expect(seen.map(({ url }) => url)).toEqual(['/one', '/two'])
   })
 
   test('to SOAP and back goes by the last one', async ({ start, sandbox }) => {
