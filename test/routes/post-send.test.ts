@@ -243,7 +243,9 @@ describe('A send whose outcome is unknown', () => {
     const reply = await say(gateway, {})
 
     expect(reply).toMatchObject({ status: 504, json: { outcome: 'unknown', retry: 'no', sendId: expect.any(String) } })
-    expect(await list(gateway)).toMatchObject([{ id: reply.json.sendId, state: 'unknown', problem: reply.json }])
+    const sends = await list(gateway)
+    expect(sends).toMatchObject([{ id: reply.json.sendId, state: 'unknown', problem: reply.json }])
+    expect(sends[0]).not.toHaveProperty('settledBy')
   })
 
   test('turns into accepted with a late answer', async ({ start, sandbox }) => {

@@ -312,6 +312,38 @@ describe('A queued send', () => {
     expect(sandbox.sent).toHaveLength(2)
   })
 
+  test('ends unsent if its caller may not send it any more', async ({ start, sandbox, ledgerFile }) => {
+    const both = { env: { ...env, STORE_URL: `sqlite:${ledgerFile}` }, accounts: { shop: {} } }
+    const changes = {
+      disabled: { disabled: true },
+      moved: { account: 'shop' },
+      without: { scopes: ['files:send'] },
+      elsewhere: { chats: ['whatsapp/200/*'] },
+      same: {},
+    } as const
+    const names = Object.keys(changes) as (keyof typeof changes)[]
+    const keyOf = (name: string) => `fake-key-of-${name}-0123456789`
+    const before = await start({ ...both, callers: Object.fromEntries(names.map(name => [name, { key: keyOf(name) }])) })
+    for (const [n, name] of names.entries()) {
+      const headers = { 'content-type': 'application/json', ...waiting }
+      const body = JSON.stringify({ message: name, sendAt: ahead(600_000) })
+      const { status } = await before.request(`${chat}${n}/messages`, { method: 'POST', key: keyOf(name), headers, body })
+      expect(status).toBe(202)
+    }
+    await before.drain()
+    const db = new DatabaseSync(ledgerFile)
+    db.exec('UPDATE queue SET nextAt = 0') // ten minutes later
+    db.close()
+    await start({ ...both, callers: Object.fromEntries(names.map(name => [name, { key: keyOf(name), ...changes[name] }])) })
+    const store = await openStore(both.env.STORE_URL, policy)
+    const stateOf = async (caller: string) => (await store.list({ caller, account: 'default' }, { limit: 2 })).map(({ state }) => state)
+    const states = () => Promise.all(names.map(stateOf))
+
+    await expect.poll(states).toEqual([['not_sent'], ['not_sent'], ['not_sent'], ['not_sent'], ['accepted']])
+    expect(sandbox.calls).toHaveLength(1)
+    await store.close()
+  })
+
   test('counts for the quota of the day until it ends unsent', async ({ start, sandbox }) => {
     const gateway = await start({ env, callers: { limited: { ...other, rateLimit: { sendsPerDay: 1 } } } })
     const post = async (more: object, destination = chat) => {

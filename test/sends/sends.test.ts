@@ -147,6 +147,7 @@ describe('A number that an earlier release stored as the caller wrote it', () =>
     const id = await stored(store, '+34 600-00.00 (00)')
 
     expect(await sends.run(request(attempt(never)))).toMatchObject({ replayed: true, send: { id, state: 'accepted' } })
+    expect((await sends.list(crm, { destination: '+34 600-00.00 (00)', limit: 10 })).items, 'once').toMatchObject([{ id }])
     expect(await problem(sends.run({ ...request(), body: { message: 'Another' } }))).toMatchObject({ code: 'idempotency-key-reused' })
   })
 
@@ -365,6 +366,12 @@ describe('An outcome that the store does not take', () => {
     expect(reported).toMatchObject({ status: 503, code: 'upstream-out-of-credit', outcome: 'not_applied', retry: 'no', sendId: row?.id })
   })
 
+  test('is not to be repeated without a key', async ({ sends, trouble }) => {
+    trouble.settle = refuse
+
+    expect(await problem(sends.run({ ...request(), idempotencyKey: undefined }))).toMatchObject({ code: 'internal-error', retry: 'no' })
+  })
+
   test('gives way to a late answer', async ({ sends, store, trouble }) => {
     const late = Promise.withResolvers<void>()
     trouble.settle = refuse
@@ -384,6 +391,28 @@ describe('An outcome that the store does not take', () => {
     await becomes(store, 'accepted')
 
     expect(reported).toMatchObject({ status: 500, outcome: 'unknown' })
+  })
+
+  test('does not take a late answer with it that comes while it is recorded', async ({ sends, store, trouble }) => {
+    const [late, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    trouble.settle = refuse
+    const unknown = attempt(async onLateResult => {
+      void late.promise.then(() => onLateResult())
+      throw new UpstreamError(failures.timeout, { safe: false })
+    })
+    await problem(sends.run(request(unknown)))
+    trouble.settle = async (send, outcome) => {
+      if (outcome.state === 'accepted') {
+        refused.resolve()
+        return refuse()
+      }
+      late.resolve()
+      await refused.promise
+      delete trouble.settle
+      return store.settle(send, outcome)
+    }
+
+    await becomes(store, 'accepted')
   })
 
   test('does not take the place of a late answer that waits already', async ({ sends, store, trouble }) => {
@@ -459,6 +488,12 @@ describe('A send whose process was taken for dead', () => {
 
     expect(reported).toMatchObject({ status: 502, code: 'send-interrupted', outcome: 'unknown', retry: 'same-key' })
     expect(await problem(sends.run(request()))).toEqual(reported)
+  })
+
+  test('is not to be repeated without a key', async ({ sends, store }) => {
+    const unkeyed = { ...expired(store, fails(failures.timeout)), idempotencyKey: undefined }
+
+    expect(await problem(sends.run(unkeyed))).toMatchObject({ code: 'send-interrupted', retry: 'no' })
   })
 
   test('is still accepted if Afilnet accepted it', async ({ sends, store }) => {
