@@ -29,6 +29,6 @@ export function compareLedger(memory: LedgerMemory | undefined, found: LedgerMar
   const { identity, claims, seenAt, refused } = memory
   const changed = found.identity !== identity || found.claims < claims
   const accepted = found.acceptedAt > seenAt || (refused !== undefined && found.acceptance !== refused)
-  if (changed && !accepted) return { ...memory, refused: refused ?? found.acceptance }
+  if (changed && !accepted) return { ...memory, refused: found.acceptance }
   return { ...found, seenAt: now }
 }

@@ -445,7 +445,9 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
       await expect.poll(() => heard).toBeGreaterThan(1)
       const waiting = () => server.cli('CLIENT', 'LIST').split('cmd=xread').length - 1
-      const alsoStop = log.watch(['main'], () => {})
+      const heardByAll = heard
+      const alsoStop = log.watch(['main'], () => heard++)
+      await expect.poll(() => heard).toBeGreaterThan(heardByAll)
       await expect.poll(waiting, { message: 'both on one connection', interval: 50 }).toBe(1)
       for (const end of [stop, alsoStop]) end()
       await expect.poll(waiting, { interval: 50 }).toBe(0)
@@ -470,6 +472,20 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(ledgers).toEqual([true, false])
       expect(await store.claim(send({ idempotencyKey: 'new' }))).toEqual({ claimed: true })
       expect(await refused(store.claim(send({ idempotencyKey: 'k' })))).toBeUndefined()
+    })
+
+    test('that is accepted before it is noticed has not changed', async () => {
+      const server = await start()
+      let ms = 1_000
+      const ledgers: boolean[] = []
+      const { store } = await open(server.url(), { now: () => ms++, onLedger: changed => ledgers.push(changed) })
+      await put(store, { idempotencyKey: 'k' }, 'accepted')
+      server.cli('HSET', 'afg:ledger', 'identity', 'other')
+      await store.accept()
+      await store.heartbeat('first')
+
+      expect(ledgers).toEqual([])
+      expect(await store.claim(send({ idempotencyKey: 'new' }))).toEqual({ claimed: true })
     })
 
     test('that the server has evicted from is noticed by the next heartbeat', async () => {
