@@ -63,10 +63,10 @@ export async function openLive({ config, store: { log, deliveries }, secret, ups
   }
 }
 
-/** Disabled callers are none; those whose rights, keys or limits differ are others. */
+/** Callers whose rights, keys or limits differ, or that are disabled, are others. */
 const watchedBy = ({ accounts, callers }: Config): Watched => ({
   accounts: new Map(Object.entries(accounts).flatMap(([name, { events }]) => (events ? [[name, JSON.stringify(events)]] : []))),
-  callers: new Map(Object.entries(callers).flatMap(([name, caller]) => (caller.disabled ? [] : [[name, JSON.stringify(caller)]]))),
+  callers: new Map(Object.entries(callers).map(([name, caller]) => [name, JSON.stringify(caller)])),
 })
 
 /** Answers that say that no row of the conversation is listed any more. */

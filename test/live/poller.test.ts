@@ -167,7 +167,7 @@ describe('The poller', () => {
       const lists = sandbox.calls.map(({ params }) => Object.fromEntries(params)).filter(({ method }) => method === 'getchats')
       return ['whatsapp', 'telegram'].map(name => lists.filter(({ platform }) => platform === name).length)
     }
-    sandbox.answer({ method: 'getchats', status: 429, headers: { 'retry-after': '3600' } })
+    sandbox.answer({ method: 'getchats', status: 429, headers: { 'retry-after': '30' } })
     await expect.poll(() => polls(polling, false)).toBe(1)
     const before = asked()
     const since = () => asked().map((count, n) => count - (before[n] ?? 0))

@@ -179,6 +179,9 @@ describe('GET /metrics', () => {
     const tooLate = { message: 'Hello', expiresAt: new Date(Date.now() - 1).toISOString() }
     expect((await gateway.post(`${chat}/messages`, tooLate, { prefer: 'respond-async' })).status).toBe(202)
 
+    const later = { message: 'Hello', sendAt: new Date(Date.now() + 600_000).toISOString() }
+    await gateway.request(`/sends/${(await gateway.post(`${chat}/messages`, later)).json.id}`, { method: 'DELETE' })
+
     const sends = (kind: string, state: string) => `gateway_sends_total{account="default",kind="${kind}",state="${state}"}`
     await eventually(gateway, {
       [sends('message', 'unknown')]: 1,
@@ -187,8 +190,9 @@ describe('GET /metrics', () => {
       [sends('message', 'rejected')]: 1,
       [sends('message', 'not_sent')]: 1,
       [sends('message', 'expired')]: 1,
+      [sends('message', 'canceled')]: 1,
       'gateway_send_replays_total{account="default"}': 1,
-      'gateway_store_duration_seconds_count{verb="claim"}': 7,
+      'gateway_store_duration_seconds_count{verb="claim"}': 8,
       'gateway_store_duration_seconds_count{verb="settle"}': 6,
       gateway_store_up: 1,
     })
