@@ -119,10 +119,11 @@ export function deliveryContract(name: string, open: (options: StoreOptions) => 
     })
 
     test('move to another store, where nothing that is known is replaced', async ({ deliveries, lease }) => {
-      await deliveries.save('crm', lease, change({ failed: [failed(1), failed(2)] }))
+      const many = Array.from({ length: 1_001 }, (_, n) => failed(n)) // more than a page
+      await deliveries.save('crm', lease, change({ failed: many }))
       const [crm] = await deliveries.dumpWebhooks()
 
-      expect(crm).toEqual({ name: 'crm', ...change().saved, failed: [failed(1), failed(2)] })
+      expect(crm).toEqual({ name: 'crm', ...change().saved, failed: many })
       const other = { name: 'copy', ...change().saved, failed: [failed(4)] }
       expect(await deliveries.loadWebhook(other)).toBe(true)
       expect(await deliveries.loadWebhook({ ...other, state: 'older' })).toBe(false)

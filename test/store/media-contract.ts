@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { describe, expect } from 'vitest'
 import type { StoreOptions } from '../../src/store/adapter.ts'
-import type { MediaLedger, MediaRow } from '../../src/store/media.ts'
+import { type MediaLedger, type MediaRow, mediaRows } from '../../src/store/media.ts'
 import type { Store } from '../../src/store/store.ts'
 import { withStore } from './with-store.ts'
 
@@ -113,6 +113,10 @@ export function mediaContract(name: string, open: (options: StoreOptions) => Pro
       expect(await media.dump()).toEqual(rows)
       expect(await media.dump(rows[2]?.id)).toEqual(rows.slice(3))
       expect(await media.usage()).toEqual({ files: 5, bytes: 500 })
+      await Promise.all(Array.from({ length: 996 }, () => media.load(file())))
+      const all = new Set<string>()
+      for await (const { id } of mediaRows(media)) all.add(id)
+      expect(all.size, 'more than a page').toBe(1_001)
     })
   })
 }
