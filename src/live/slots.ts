@@ -48,7 +48,7 @@ export class Slots {
   #makeRoomFor(own: ReadonlyMap<Holder, unknown>) {
     const half = this.#max / 2
     const [most] = [...this.#byKey.values()].sort((a, b) => b.size - a.size)
-    if (!most || most === own || most.size <= half || own.size >= half) {
+    if (!most || most.size <= half || own.size >= half) {
       throw new Problem('overloaded', { detail: 'Too many streams and long polls are open.' })
     }
     const [holder, release] = [...most].at(-1) ?? []

@@ -129,7 +129,6 @@ export class Attempts {
     const { health, unsaved } = this.#options
     for (const entry of suspects) {
       const { position } = entry.event
-      entry.refusals = Math.min(entry.refusals, mostRefusals - 1)
       entry.notBefore = isProbe ? health.pausedUntil() + 1 + entry.probes : 0
       if (this.#window.entries.includes(entry)) continue
       this.#window.restore(entry)

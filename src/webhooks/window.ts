@@ -63,7 +63,7 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
 
   function advance() {
     const first = entries.find(({ event }) => event.position > settled)
-    settled = first ? Math.max(settled, first.event.position - 1) : read
+    settled = first ? first.event.position - 1 : read
     for (const position of done) if (position <= settled) done.delete(position)
   }
 
