@@ -78,7 +78,10 @@ describe('an event that waits', () => {
     receiver.answer = ({ event }) => (event.messageId === 'a1' ? 422 : 204)
     await append('a1')
     await eventually(() => expect(receiver.posts).toHaveLength(1))
-    await append(...Array.from({ length: 1_100 }, (_, n) => `${'bcdefghi'[n % 8]}${n}`)) // eight conversations, eight in flight
+    const others = Array.from({ length: 1_100 }, (_, n) => `${'bcdefghi'[n % 8]}${n}`) // eight conversations, eight in flight
+    await append(...others.slice(0, 990))
+    await eventually(() => expect(receiver.taken).toHaveLength(990))
+    await append(...others.slice(990))
     await eventually(() => expect(receiver.taken.length).toBeGreaterThan(990))
     await settled(receiver, live)
     expect(receiver.taken.length).toBeLessThanOrEqual(1_000)
@@ -142,6 +145,24 @@ describe('a lease that another process took', () => {
     await live.leases.release('webhook:crm', fence)
     clock.advance(3_000)
     await eventually(() => expect(receiver.taken).toEqual(['a1', 'a1', 'a2'])) // what the other one did not deliver
+  })
+})
+
+describe('a webhook that ends', () => {
+  test('waits for an answer for two seconds, and not for ever', async ({ append, clock, receiver, start }) => {
+    const webhooks = await start({}, { timeoutMs: 60_000 })
+    receiver.answer = () => () => {} // no answer
+    await append('a1')
+    await eventually(() => expect(receiver.posts).toHaveLength(1))
+    let ended = false
+    void webhooks.stop().then(() => {
+      ended = true
+    })
+
+    await eventually(() => {
+      clock.advance(2_000)
+      expect(ended).toBe(true)
+    })
   })
 })
 

@@ -172,6 +172,25 @@ describe('an endpoint that is down', () => {
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
   })
 
+  test('shows how the last attempt ended, and nothing of those before', async ({ append, clock, receiver, webhooks }) => {
+    const shows = async (last: object) => {
+      await eventually(async () => {
+        clock.advance(2_000)
+        const { items } = await webhooks.deliveries('main', 'crm', { limit: 1 })
+        expect(items).toEqual([expect.objectContaining({ state: 'pending', ...last })])
+      })
+    }
+    receiver.answer = () => 500
+    await append('a1')
+    await shows({ lastStatus: 500 })
+    receiver.answer = () => response => response.socket?.resetAndDestroy()
+    await shows({ lastError: 'the connection was reset' })
+    expect((await webhooks.deliveries('main', 'crm', { limit: 1 })).items).not.toHaveProperty('0.lastStatus')
+    receiver.answer = () => 503
+    await shows({ lastStatus: 503 })
+    expect((await webhooks.deliveries('main', 'crm', { limit: 1 })).items).not.toHaveProperty('0.lastError')
+  })
+
   test('is not followed elsewhere, and what it says is not read to its end', async ({ append, live, receiver, webhooks }) => {
     let written = 0
     receiver.answer = ({ event }) => {
@@ -272,6 +291,20 @@ describe('an event that is refused', () => {
 
     expect(receiver.taken[0]).toBe('a1')
     await nothingPending(webhooks, clock)
+  })
+
+  test('five times in a row with no delivery between: each is tried after a pause, until one is accepted', async ({
+    append,
+    clock,
+    receiver,
+    webhooks,
+  }) => {
+    receiver.answer = () => 400
+    await append('a1', 'b1', 'c1', 'd1', 'e1')
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }]))
+    receiver.answer = ({ event }) => (event.messageId === 'd1' ? 204 : 400)
+
+    await takes(receiver, clock, 'd1')
   })
 
   test('one after the other in one conversation: what had failed is delivered after all', async ({ append, clock, receiver, webhooks }) => {

@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import type { EventStore } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
+import { StoreUnavailableError } from '../../src/store/store.ts'
 import type { EventReader } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
 import { policy } from '../store/sends.ts'
@@ -91,6 +92,38 @@ describe('an operator', () => {
     await settled(receiver, live)
 
     expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items).toEqual([])
+    receiver.answer = ({ event }) => (event.messageId === 'a3' ? 422 : 204)
+    await append('a3')
+    await posted(12, receiver, clock)
+    for (const next of ['b1', 'b2']) {
+      await append(next)
+      await eventually(() => expect(receiver.taken).toContain(next))
+      await settled(receiver, live)
+      clock.advance(200) // for a save of its own
+      await settled(receiver, live)
+    }
+    expect((await webhooks.deliveries('main', 'crm', { limit: 10 })).items, 'what fails later is there').toMatchObject([
+      { state: 'failed' },
+    ])
+  })
+
+  test('is served before new events, which need not cease', async ({ append, live, receiver, webhooks }) => {
+    let answer = () => {}
+    receiver.answer = ({ event }) => {
+      if (event.messageId !== 'a1') return 204
+      return response => {
+        answer = () => response.writeHead(204).end()
+      }
+    }
+    await append('a1')
+    await eventually(() => expect(receiver.posts).toHaveLength(1))
+    await webhooks.redrive('main', 'crm', { failed: true })
+    await append('b1')
+    await settled(receiver, live)
+    expect(receiver.posts).toHaveLength(1)
+    answer()
+
+    await eventually(() => expect(receiver.taken).toEqual(['b1']))
   })
 
   test('has failed events delivered again by the next process, if this one ends before', async ({ append, clock, receiver, start }) => {
@@ -164,6 +197,32 @@ describe('an operator', () => {
     expect(receiver.posts.map(({ event }) => event.type)).toEqual(['test', 'message.created'])
     await webhooks.test('main', 'crm')
     expect(receiver.posts.at(-1)?.event.type).toBe('test')
+  })
+
+  test('is told what a test found although the store is away, and leaves nothing that watches the log', async ({
+    clock,
+    live,
+    receiver,
+  }) => {
+    let watches = 0
+    const watch: typeof live.log.watch = (...args) => {
+      const stop = live.log.watch(...args)
+      watches++
+      return () => {
+        watches--
+        stop()
+      }
+    }
+    const request = () => Promise.reject(new StoreUnavailableError('io'))
+    const store = { leases: live.leases, log: { ...live.log, watch }, deliveries: { ...live.deliveries, request } }
+    const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main' }
+    const webhooks = new Webhooks({ webhooks: { crm: webhook }, store, reader, clock })
+
+    expect(await webhooks.test('main', 'crm')).toMatchObject({ status: 204 })
+    await expect(webhooks.redrive('main', 'crm', { failed: true })).rejects.toMatchObject({ code: 'store-unavailable' })
+    expect(watches).toBe(1)
+    await webhooks.stop()
+    expect(watches).toBe(0)
   })
 
   test('sees what failed of the own account only, also of a webhook that had another one', async ({

@@ -6,18 +6,19 @@ import { noServer, type Server, startServer } from '../store/valkey/server.ts'
 import { test as base, createTestClock, eventually } from './setup.ts'
 
 let server: Server
-/** How many saves the server has taken, and has not; none begins before `gate` opens. */
-type Saves = { taken: number; refused: number; gate: Promise<void> }
+/** How many saves the server has taken, and has not, and the most at a time; none begins before `gate` opens. */
+type Saves = { taken: number; refused: number; open: number; mostOpen: number; gate: Promise<void> }
 /** On a server. */
 const test = base.extend<{ live: EventStore; saves: Saves; clock: ReturnType<typeof createTestClock> }>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-  saves: async ({}, use) => use({ taken: 0, refused: 0, gate: Promise.resolve() }),
+  saves: async ({}, use) => use({ taken: 0, refused: 0, open: 0, mostOpen: 0, gate: Promise.resolve() }),
   live: async ({ saves }, use) => {
     const store = await openStore(server.fresh(), policy)
     await store.log.open('main')
     const save: typeof store.deliveries.save = async (...args) => {
+      saves.mostOpen = Math.max(saves.mostOpen, ++saves.open)
       await saves.gate
-      const saving = store.deliveries.save(...args)
+      const saving = store.deliveries.save(...args).finally(() => saves.open--)
       await saving.then(
         () => saves.taken++,
         () => saves.refused++,
@@ -116,11 +117,15 @@ describe.skipIf(noServer)('A webhook whose store is away (needs redis-server)', 
     clock.advance(100)
     take()
     await eventually(() => expect(webhooks.report()).toMatchObject([{ lag: 0 }])) // nothing waits any more
+    clock.advance(100)
+    const redriven = webhooks.redrive('main', 'crm', { failed: true }) // which saves, too
     open()
+    await redriven
     await saved(3)
     clock.advance(100)
-    await saved(4)
+    await eventually(() => expect(saves.taken).toBeGreaterThan(3))
 
+    expect(saves.mostOpen).toBe(1)
     expect((await webhooks.deliveries('main', 'crm', page)).items).toEqual([])
   })
 
