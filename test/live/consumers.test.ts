@@ -91,6 +91,35 @@ describe('A process', () => {
   })
 })
 
+describe('An account', () => {
+  test('has its log watched until a minute after the last of its consumers has left', async ({ start, store, openIn, append, afilnet }) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let watches = 0
+    const watch: typeof store.log.watch = (...args) => {
+      const stop = store.log.watch(...args)
+      watches++
+      return () => {
+        watches--
+        stop()
+      }
+    }
+    const live = start({ log: { ...store.log, watch } })
+    const { nextCursor } = await live.list(crm, { limit: 1, waitMs: 20 }, never)
+    afilnet.error = new Error('away')
+    await append(created('1'))
+    const streams = [await openIn(live), await openIn(live, crm, { after: cursorOf(nextCursor) })] // one waits for a text
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(watches).toBe(1)
+    for (const { leave } of streams) leave()
+    await vi.advanceTimersByTimeAsync(59_000)
+    expect(watches).toBe(1)
+    await vi.advanceTimersByTimeAsync(1_000)
+
+    expect(watches).toBe(0)
+  })
+})
+
 describe('A long poll', () => {
   const wait = { limit: 50, waitMs: 3_600_000 } // the test ends before it
 
@@ -108,6 +137,18 @@ describe('A long poll', () => {
     await append(created('1'))
 
     expect((await polls[2])?.items).toHaveLength(1)
+  })
+
+  test('waits again for an account whose channels a reload took away, and another gave back', async ({ live, append, afilnet }) => {
+    afilnet.list = [message('1')]
+    await live.list(crm, { ...wait, waitMs: 0 }, never)
+    live.reload({ ...watched(), accounts: new Map() })
+    live.reload(watched())
+    const polled = live.list(crm, wait, never)
+    await live.list(crm, { ...wait, waitMs: 0 }, never) // by now the other one waits
+    await append(created('1'))
+
+    expect((await polled).items).toHaveLength(1)
   })
 
   test('gives way where another key needs its place', async ({ start, openIn }) => {
@@ -131,6 +172,7 @@ describe('A stream', () => {
 
   test('that opens while the gateway drains ends at once', async ({ live, open }) => {
     await live.drain(0)
+    expect((await live.list(crm, { limit: 50, waitMs: 3_600_000 }, never)).items, 'as does a long poll').toEqual([])
     const stream = await open()
 
     expect(stream.ended).toBe(true)
@@ -146,6 +188,25 @@ describe('A stream', () => {
     away = false
 
     expect((await openIn(live, limited)).ended).toBe(false)
+  })
+
+  test('that catches up goes on a second after the ledger could not be read', async ({ start, store, openIn, append, afilnet }) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let failures = 0
+    const read: typeof store.log.read = async (account, position, limit) => {
+      if (limit > 1 && failures++ === 0) throw new StoreUnavailableError('io')
+      return store.log.read(account, position, limit)
+    }
+    afilnet.list = [message('1'), message('2')]
+    await append(created('1'), created('2'))
+    const { items } = await start().list(crm, { limit: 1, waitMs: 0 }, never)
+    const stream = await openIn(start({ log: { ...store.log, read } }), crm, { after: cursorOf(JSON.parse(items[0] ?? '').id) })
+    await vi.waitUntil(() => failures === 1)
+    await vi.advanceTimersByTimeAsync(1_000)
+
+    await vi.waitUntil(() => idsOf(stream).length > 0)
+    expect(idsOf(stream)).toEqual(['2'])
   })
 
   test('gets old events only as fast as it takes them, however many there are', async ({ live, openIn, append, afilnet }) => {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
 import { policy } from '../store/sends.ts'
 import { blocksOf, chat, created, crm, cursorOf, idsOf, message, test, watched } from './delivery.ts'
@@ -81,13 +81,15 @@ describe('a stream', () => {
   test('waits at an event whose text cannot be read, while others that filter it out go on', async ({ open, append, afilnet }) => {
     afilnet.error = new Error('away')
     const [all, gaps] = [await open(), await open(crm, { types: ['send.updated'] })]
-    await append(created('1'), created('2', { type: 'gap', messageId: null, direction: null, reason: 'no-overlap' }))
+    const gap = created('', { type: 'gap', messageId: null, direction: null, reason: 'no-overlap' })
+    const typesOf = ({ blocks }: typeof all) => blocks().flatMap(({ event }) => event ?? [])
+    await append(gap, created('1'), gap)
 
-    await expect.poll(() => gaps.blocks().at(-1)?.event).toBe('gap')
-    expect(idsOf(all)).toEqual([])
+    await expect.poll(() => typesOf(gaps)).toEqual(['gap', 'gap'])
+    await expect.poll(() => typesOf(all)).toEqual(['gap'])
     afilnet.list = [message('1')]
     afilnet.error = undefined
-    await expect.poll(() => all.blocks().map(({ event }) => event), { timeout: 40_000 }).toEqual([undefined, 'message.created', 'gap'])
+    await expect.poll(() => typesOf(all), { timeout: 40_000 }).toEqual(['gap', 'message.created', 'gap'])
   })
 
   test('gets null for a message only once Afilnet has answered without it', async ({ open, append }) => {
@@ -118,6 +120,24 @@ describe('a stream', () => {
     await expect.poll(() => stream.blocks().at(-1)?.data).toMatchObject({ message: { message: 'new' } })
   })
 
+  test.for([
+    ['channel of the same platform', { platformId: '101' }],
+    ['platform', { platform: 'telegram' }],
+    ['account', { account: 'other' }],
+  ] as const)(
+    'never takes the text of a conversation with the same destination in another %s',
+    async ([, elsewhere], { open, append, afilnet, live }) => {
+      const stream = await open()
+      const now = Date.now()
+      const rows = [{ messageId: '1', change: undefined, message: message('1', 'of somebody else') }]
+      live.remember({ account: 'main', ...chat, ...elsewhere, absentAt: undefined, beganAt: now, endedAt: now, rows })
+      afilnet.list = [message('1')]
+      await append(created('1', { at: now }))
+
+      await expect.poll(() => stream.blocks().at(-1)?.data).toMatchObject({ message: { message: 'text of 1' } })
+    },
+  )
+
   test('shares one read with all who wait for the conversation', async ({ open, append, afilnet }) => {
     afilnet.list = ['1', '2', '3'].map(id => message(id))
     const streams = await Promise.all(Array.from({ length: 20 }, (_, n) => open({ ...crm, name: n % 2 ? 'crm' : 'shop' })))
@@ -142,6 +162,8 @@ describe('a stream', () => {
     const token = { id: 't', actor: 'ann', chat, expiresAt: Number.MAX_SAFE_INTEGER }
     const ofToken = await open({ ...crm, chats: [chat], token }, { types: ['send.updated'] })
     const ofAnother = await open({ ...crm, chats: [chat], token: { ...token, id: 'u', actor: 'bob' } }, { types: ['send.updated'] })
+    const inAnother = await open({ ...crm, chats: [other], token: { ...token, id: 'v', chat: other } }, { types: ['send.updated'] })
+    const filtered = await open({ ...crm, name: 'shop' }, { types: ['message.created'], ...chat })
     await append(update('crm'), update('shop'), update('crm', { actor: 'ann' }), update('crm', {}, other))
     await append(created('whole', { platform: null, platformId: null, destination: null, type: 'gap', messageId: null, reason: 'x' }))
     await append(created('elsewhere', { platformId: '101', destination: null, type: 'gap', messageId: null, reason: 'x' }))
@@ -150,7 +172,7 @@ describe('a stream', () => {
     await expect.poll(() => seen(all)).toEqual(['of shop', 'all', '101'])
     await expect.poll(() => seen(limited)).toEqual(['of crm', 'all'])
     await expect.poll(() => seen(ofToken)).toEqual(['of crm', 'all'])
-    await expect.poll(() => seen(ofAnother)).toEqual(['all'])
+    for (const stream of [ofAnother, inAnother, filtered]) await expect.poll(() => seen(stream)).toEqual(['all'])
     expect(ofToken.blocks()[1]?.data?.send).toEqual({ id: 'of crm', state: 'accepted' })
   })
 
@@ -192,6 +214,20 @@ describe('a stream', () => {
       expect(ended).toBe(true)
     }
   })
+
+  test('ends within the time of a drain, however many there are', async ({ open, live }) => {
+    const streams = await Promise.all(Array.from({ length: 500 }, () => open()))
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const ended = () => streams.filter(({ ended }) => ended).length
+    const drained = live.drain(2_000)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(Math.abs(ended() - 250), 'half of them').toBeLessThan(5)
+    await vi.advanceTimersByTimeAsync(1_000)
+
+    expect(ended()).toBe(500)
+    await drained
+  })
 })
 
 describe('a list', () => {
@@ -209,6 +245,16 @@ describe('a list', () => {
     expect(itemsOf(third)).toEqual([])
     expect(third.nextCursor).toBe(second.nextCursor)
     expect(itemsOf(await live.list(crm, { ...list, after: cursorOf(third.nextCursor) }, never))).toEqual([])
+  })
+
+  test('looks at about 5,000 events at a time, and answers with a cursor to go on from', async ({ live, append, afilnet }) => {
+    afilnet.list = [message('last')]
+    await append(...Array.from({ length: 5_500 }, (_, n) => created(`${n}`, { destination: '34611111111' })), created('last'))
+    const filtered = { ...list, destination: chat.destination }
+    const first = await live.list(crm, filtered, never)
+    const second = await live.list(crm, { ...filtered, after: cursorOf(first.nextCursor) }, never)
+
+    expect([first, second].map(page => itemsOf(page).map(({ messageId }) => messageId))).toEqual([[], ['last']])
   })
 
   test('begins with the oldest event that is kept, without a gap, where its consumer has no cursor yet', async ({
@@ -262,6 +308,29 @@ describe('a list', () => {
     await append(created('2'))
 
     await expect(waiting).rejects.toMatchObject({ code: 'store-unavailable' })
+  })
+
+  test('misses no event that comes between its look at the log and its wait', async ({ start, store, append, afilnet }) => {
+    let [isLooking, wasRead] = [false, () => {}]
+    const read: typeof store.log.read = async (account, position, limit) => {
+      const found = await store.log.read(account, position, limit)
+      if (found.events.length > 0) setImmediate(wasRead)
+      else if (isLooking && limit > 1) {
+        isLooking = false
+        const { promise, resolve } = Promise.withResolvers<void>()
+        wasRead = resolve
+        await append(created('1'))
+        await promise // by then all who wait have been told
+      }
+      return found
+    }
+    const live = start({ log: { ...store.log, read } })
+    afilnet.list = [message('1')]
+    const { nextCursor } = await live.list(crm, list, never)
+    isLooking = true
+    const { items } = await live.list(crm, { ...list, waitMs: hour, after: cursorOf(nextCursor) }, never)
+
+    expect(items).toHaveLength(1)
   })
 
   test('waits at the end of a log whose last events were erased, and reads it no more than any other', async ({

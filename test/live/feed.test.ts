@@ -1,9 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { Feed } from '../../src/live/feed.ts'
+import type { List, Message } from '../../src/live/ports.ts'
 import { Texts } from '../../src/live/texts.ts'
 import type { EventLog } from '../../src/store/event-log.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
+import { created, message } from './delivery.ts'
 
 const mark = { identity: 'identity', trimmed: 0, last: 0 }
 
@@ -60,4 +62,36 @@ describe('A feed', () => {
 
     expect(replaced).toEqual([])
   })
+
+  test('has its newest thousand events in memory, and says where there are older ones', async () => {
+    const { feed, reads } = await start()
+    const page = (from: number) => Array.from({ length: 200 }, (_, n) => ({ ...created('1'), position: from + n + 1 }))
+    for (let n = 0; n < 6; n++) {
+      reads[n]?.resolve({ mark: { ...mark, last: 1_200 }, events: page(200 * n) })
+      await turn()
+    }
+
+    expect([feed.last, feed.after(199)]).toEqual([1_200, undefined])
+    expect(feed.after(200)?.map(({ event }) => event.position)).toEqual(Array.from({ length: 1_000 }, (_, n) => n + 201))
+  })
+})
+
+test.for(['fails', 'comes'])('The text of an event is not one that was asked for before it, whether that %s', async how => {
+  const reads: PromiseWithResolvers<List<Message>>[] = []
+  function read() {
+    const reading = Promise.withResolvers<List<Message>>()
+    reads.push(reading)
+    return reading.promise
+  }
+  const texts = new Texts({ read, secret: async () => new Uint8Array() })
+  const listOf = (text: string) => ({ items: [message('1', text)], digest: '', beganAt: 0, endedAt: 0 })
+  const first = texts.find('main', created('1'), performance.now())
+  const second = texts.find('main', created('1'), performance.now() + 1)
+  if (how === 'comes') reads[0]?.resolve(listOf('old'))
+  else reads[0]?.reject(new Error('away'))
+  await Promise.allSettled([first])
+  await vi.waitUntil(() => reads.length > 1)
+  reads[1]?.resolve(listOf('new'))
+
+  expect(await second).toMatchObject({ message: 'new' })
 })

@@ -201,6 +201,15 @@ describe('The poller', () => {
     expect(polls(polling, false)).toBeGreaterThan(0)
   })
 
+  test('says when a channel cannot be read, and when it can be again', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling(watched)
+    await quiet(polling)
+    const states = () => polling.observed.flatMap(({ event, details }) => (event === 'channelStateChanged' ? [details.readable] : []))
+    sandbox.answer({ method: 'getchats', status: 429, headers: { 'retry-after': '0' }, times: 3 })
+
+    await expect.poll(states).toEqual([false, true])
+  })
+
   test('reads a conversation again in which a send has no final delivery, and finds a change that getchats does not show', async ({
     startPolling,
     sandbox,
@@ -244,6 +253,32 @@ describe('The poller', () => {
       { change: 'message.created', appended: 0 },
       { change: 'message.created', appended: 0 },
     ])
+  })
+
+  test('misses no message that comes while its conversation is read', async ({ startPolling, sandbox }) => {
+    const polling = await startPolling(watched)
+    await quiet(polling)
+    sandbox.answer({ method: 'getmessages', delayMs: 400 })
+    const ids = [sandbox.receive({ ...chat, message: 'One' })]
+    await sandbox.until(() => callsOf(sandbox, 'getmessages') > 0)
+    ids.push(sandbox.receive({ ...chat, message: 'Two' })) // which that answer does not have
+
+    await expect.poll(() => created(polling)).toEqual(ids)
+  })
+
+  test('says of messages that it could not read at once since when they may have been there', async ({ startPolling, sandbox }) => {
+    const told: ConversationRead[] = []
+    const polling = await startPolling({ ...watched, hooks: { onRead: async read => void told.push(read) } })
+    await quiet(polling)
+    sandbox.answer({ method: 'getmessages', status: 429, headers: { 'retry-after': '3600' } })
+    const receivedAt = Date.now()
+    const ids = [sandbox.receive({ ...chat, message: 'One' })]
+    await sandbox.until(() => callsOf(sandbox, 'getmessages') > 0)
+    await quiet(polling)
+    ids.push(sandbox.receive({ ...chat, message: 'Two' }))
+    await expect.poll(() => created(polling)).toEqual(ids)
+
+    expect(told[0]?.absentAt).toBeLessThanOrEqual(receivedAt)
   })
 
   test('says that a channel has been unreadable for longer than the retention', async ({ startPolling, sandbox }) => {
