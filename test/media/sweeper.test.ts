@@ -5,10 +5,13 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test as base, describe, expect } from 'vitest'
 import type { Events, Observe } from '../../src/events.ts'
+import { MediaStoreError } from '../../src/media/bytes.ts'
 import { Media } from '../../src/media/media.ts'
 import { openBytes } from '../../src/media/open.ts'
 import { createSweeper } from '../../src/media/sweeper.ts'
+import type { MediaLedger } from '../../src/store/media.ts'
 import { openStore } from '../../src/store/open.ts'
+import { StoreUnavailableError } from '../../src/store/store.ts'
 import { file } from '../store/media-contract.ts'
 import { policy } from '../store/sends.ts'
 
@@ -36,21 +39,27 @@ async function open() {
   const observe: Observe = (event, details) => void (/^mediaSw/.test(event) && events.push(details as Swept)) // of these two events
   const place = { kind: 'folder', path } as const
   const limits = { maxBytes: 1_000, maxTotalBytes: 10_000, keepMs: hour, uploadMs: hour, stallMs: hour }
-  const media = new Media({ ...limits, place, ledger: store.media, ownUrl: () => 'http://localhost', observe, now: () => clock.ms })
+  const mediaOn = (ledger: MediaLedger) =>
+    new Media({ ...limits, place, ledger, ownUrl: () => 'http://localhost', observe, now: () => clock.ms })
+  const upload = async () => {
+    const bytes = randomBytes(50)
+    const draft = await (await openBytes(place)).draft(Readable.from([bytes]))
+    return { ...draft, bytes: 50, sha256: hash('sha256', bytes), contentType: 'image/png', name: 'a.png', isKept: false }
+  }
+  const media = mediaOn(store.media)
   return {
     path,
     place,
     media,
+    mediaOn,
+    upload,
     ledger: store.media,
     events,
     observe,
     now: () => clock.ms,
     names: () => (existsSync(path) ? readdirSync(path).sort() : []),
     async keep() {
-      const bytes = randomBytes(50)
-      const draft = await (await openBytes(place)).draft(Readable.from([bytes]))
-      const upload = { ...draft, bytes: 50, sha256: hash('sha256', bytes), contentType: 'image/png', name: 'a.png', isKept: false }
-      const [row] = await media.keep('owner', [{ type: 'image', upload }])
+      const [row] = await media.keep('owner', [{ type: 'image', upload: await upload() }])
       return row?.id ?? ''
     },
     /** Lets time pass in small steps: the ledger deletes nothing after a leap of its clock. */
@@ -182,5 +191,26 @@ describe('The sweeper', () => {
 
     expect(events).toEqual([{ fault: 'ELOOP' }])
     expect(await ledger.usage()).toMatchObject({ files: 1 })
+  })
+})
+
+describe('A store that fails', () => {
+  test('keeps none of the files of a send, nor their rows', async ({ sweeping: { media, ledger, names, upload } }) => {
+    const commit = () => Promise.reject(new MediaStoreError('full', 'ENOSPC'))
+    const [file, thumb] = [await upload(), { ...(await upload()), commit }]
+    const keeping = media.keep(
+      'owner',
+      [file, thumb].map(upload => ({ type: 'image' as const, upload })),
+    )
+
+    await expect(keeping).rejects.toMatchObject({ code: 'media-full' })
+    await thumb.discard()
+    expect([names(), await ledger.usage()]).toEqual([[], { files: 0, bytes: 0 }])
+  })
+
+  test('harms nobody when a send ends undelivered: its files go when they expire', async ({ sweeping: { mediaOn, ledger } }) => {
+    const removeOf = () => Promise.reject(new StoreUnavailableError('io'))
+
+    await expect(mediaOn({ ...ledger, removeOf }).discardOf('send')).resolves.toBeUndefined()
   })
 })

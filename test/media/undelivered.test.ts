@@ -119,6 +119,7 @@ test('sends of files that end undelivered are reported, also those that expire a
   await store.takeDue('first', 10)
   const late = [await claim('file', '4'), await claim('message', '5')]
   await store.settle(accepted, ended('accepted'))
+  await store.settle(accepted, ended('rejected')) // which it is not any more
   await store.settle(message, ended('rejected'))
   await store.settle(rejected, ended('rejected'))
   await store.settle(rejected, ended('rejected'))

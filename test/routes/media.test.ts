@@ -125,6 +125,15 @@ describe('POST /media', () => {
     expect((await postForm(gateway, '/media', [['file', randomBytes(1000)]])).status).toBe(201)
   })
 
+  test('keeps no place for an upload that has ended, or was refused', async ({ start }) => {
+    const gateway = await start()
+    const post = (file: Uint8Array | string) => postForm(gateway, '/media', [['file', file]])
+    const replies = []
+    for (let n = 0; n < 33; n++) replies.push(await post(samples.gif), await post('text'))
+
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([201, 400]))
+  })
+
   test('refuses what has no room, and takes it again once there is some', async ({ start }) => {
     const gateway = await start({ env: { MEDIA_MAX_MB: '1' } })
     const first = await postForm(gateway, '/media', [['file', randomBytes(700_000)]])
