@@ -131,9 +131,11 @@ describe('POST /mcp', () => {
     ['send_message', { ...hello, message: { text: 'Hello' } }, 'message is an object'],
     ['send_message', { ...hello, more: [] }, 'more is a list'],
   ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { start, connect }) => {
-    const { call } = await connect(await start(on))
+    const gateway = await start(on)
+    const { call } = await connect(gateway)
 
     expect((await call(name, args)).structuredContent).toMatchObject({ code: 'invalid-request', detail: `The argument ${issue}.` })
+    expect(await gateway.logged(({ code }) => code === 'invalid-request')).toMatchObject({ route: '/mcp' })
   })
 
   test('refuses an argument that can be read as JSON, and is nested too deep to be written', async ({ start }) => {
@@ -206,6 +208,7 @@ describe('POST /mcp', () => {
     ['read_conversation', { ...chat, limit: 0 }],
     ['read_conversation', { ...chat, before: 'c_x', after: 'c_y' }],
     ['read_conversation', { ...chat, more: 'x' }],
+    ['read_conversation', { ...chat, '\ud800': 'x' }],
     ['read_conversation', { ...chat, platform: 'whatsapp/100/34600000001/messages?' }],
     ['get_send', {}],
     ['send_message', chat],

@@ -75,8 +75,8 @@ describe('Tokens', () => {
   const claims = { account: 'main', chat, scopes: ['messages:read'] as Scope[], actor: 'José', expiresAt: 1_900_000_000_000 }
   const at = (seconds: number, readSecret = async () => secret) => createTokens({ readSecret, now: () => seconds * 1_000 })
 
-  plain('carry what they were made of, until their last second', async () => {
-    const token = await at(0).issue(claims, digest)
+  plain('carry what they were made of, until their last whole second', async () => {
+    const token = await at(0).issue({ ...claims, expiresAt: claims.expiresAt + 999 }, digest)
 
     expect(await at(1_899_999_999).open(token, digests)).toEqual({ claims: { ...claims, id: expect.any(String) }, keySha256: digest })
     expect(await at(1_900_000_000).open(token, digests)).toEqual({ issue: 'The token has expired.' })
