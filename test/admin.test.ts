@@ -148,13 +148,14 @@ describe('The admin listener', () => {
     await gateway.logged(({ msg }) => msg === 'admin listener reachable from other machines; it requires no key')
   })
 
-  test('that was asked for and is taken keeps the gateway from starting', async ({ start }) => {
+  test('that was asked for and is taken, or at an address of another machine, keeps the gateway from starting', async ({ start }) => {
     const other = createServer()
     await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void other.close())
     const { port } = other.address() as { port: number }
 
     await expect(start({ env: { ADMIN_PORT: String(port) } })).rejects.toThrow('EADDRINUSE')
+    await expect(start({ env: { ADMIN_PORT: '', ADMIN_HOST: '192.0.2.1' } })).rejects.toThrow('EADDRNOTAVAIL')
   })
 
   test('that was not asked for does not, and says that it is not there', async ({ start }) => {

@@ -311,6 +311,8 @@ describe('The OpenAPI document', () => {
       'https://example.com/api/problems/unauthenticated',
     )
     expect(Buffer.byteLength(reply.text)).toBeLessThan(92_000)
+    const page = await gateway.get('/docs/')
+    expect(page.headers['content-security-policy']).toContain("connect-src 'self' https://example.com;")
   })
 
   test('can be switched off, with its page', async ({ start }) => {

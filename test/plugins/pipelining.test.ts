@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { describe, expect } from 'vitest'
+import type { Scope } from '../../src/access.ts'
 import { readConfig } from '../../src/config/config.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { canaries, environment, readAnswers, type TestGateway, sharedTest as test } from '../gateway.ts'
@@ -18,11 +19,13 @@ const upload = (path: string) => ask(`POST ${path}`, form).replace('application/
 const watching = { EVENTS_CHANNELS: 'telegram/7' }
 const stream = ask('GET /events', '', { headers: 'Accept: text/event-stream\r\n' })
 
-/** Ends the streams of the caller, with its key or without. */
-async function reload(gateway: TestGateway, sandbox: Sandbox, { isDisabled = false, channels = watching.EVENTS_CHANNELS }) {
+type Changes = { channels?: string; disabled?: boolean; scopes?: Scope[] }
+
+/** Ends the streams of the caller by what changes. */
+async function reload(gateway: TestGateway, sandbox: Sandbox, { channels = watching.EVENTS_CHANNELS, ...changes }: Changes) {
   const config = readConfig({ ...environment(sandbox), EVENTS_CHANNELS: channels })
   const { default: caller = expect.fail() } = config.callers
-  await gateway.reload({ ...config, callers: { default: { ...caller, disabled: isDisabled } } })
+  await gateway.reload({ ...config, callers: { default: { ...caller, ...changes } } })
 }
 
 /** Requests that wait for their answer or for their turn. */
@@ -122,7 +125,7 @@ describe('Requests that a caller writes one behind the other', () => {
 
     expect(answers.map(({ status }) => status)).toEqual([200, 503, 401])
     expect(await gateway.post(`${chat}/messages`, { message: 'Hello' })).toMatchObject({ status: 201 })
-    await reload(gateway, sandbox, { isDisabled: true }) // nothing is sent at the end of the test
+    await reload(gateway, sandbox, { disabled: true }) // nothing is sent at the end of the test
     await expect.poll(() => inFlight(gateway)).toBe(0)
     await reload(gateway, sandbox, {})
     const after = readAnswers(await gateway.raw(ask('GET /me', '') + ask(`POST ${chat}/messages`, hello) + end))
@@ -220,21 +223,27 @@ describe('Requests that a caller writes one behind the other', () => {
     await expect.poll(() => text).toMatch(/HTTP\/1.1 200 [\s\S]+HTTP\/1.1 200 [\s\S]+"caller":"default"/)
   })
 
-  test('send nothing with a key that was disabled while they waited', async ({ start, sandbox }) => {
-    const gateway = await start({ env: watching, alone: true })
-    const socket = gateway.open()
-    let text = ''
-    socket.setEncoding('utf8').on('data', chunk => {
-      text += chunk
-    })
-    socket.write(stream + ask(`POST ${chat}/messages`, hello))
-    await expect.poll(() => text).toContain('retry: 3000')
-    await reload(gateway, sandbox, { isDisabled: true })
+  test.for([
+    ['was disabled', { disabled: true }, 401],
+    ['lost its scope', { scopes: ['events:read'] }, 403],
+  ] as [string, Changes, number][])(
+    'send nothing with a key that %s while they waited',
+    async ([, changes, status], { start, sandbox }) => {
+      const gateway = await start({ env: watching, alone: true })
+      const socket = gateway.open()
+      let text = ''
+      socket.setEncoding('utf8').on('data', chunk => {
+        text += chunk
+      })
+      socket.write(stream + ask(`POST ${chat}/messages`, hello))
+      await expect.poll(() => text).toContain('retry: 3000')
+      await reload(gateway, sandbox, changes)
 
-    await expect.poll(() => text).toMatch(/HTTP\/1.1 (201|401) /)
-    expect(text).toContain('HTTP/1.1 401 ')
-    expect(sandbox.sent).toEqual([])
-  })
+      await expect.poll(() => text).toMatch(/HTTP\/1.1 (201|401|403) /)
+      expect(text).toContain(`HTTP/1.1 ${status} `)
+      expect(sandbox.sent).toEqual([])
+    },
+  )
 
   test('are over once a caller has left who asked for a tunnel behind them', async ({ start, sandbox }) => {
     const gateway = await start({ alone: true })

@@ -302,14 +302,15 @@ describe('A send whose outcome is unknown', () => {
 })
 
 describe('A caller that hangs up', () => {
+  const body = JSON.stringify(hello)
+  const sendBytes =
+    `POST ${chat}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${canaries.key}\r\nIdempotency-Key: order-4711\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+
   test('does not cancel its send', async ({ gateway, sandbox }) => {
     sandbox.answer({ delayMs: 200 })
     const socket = gateway.open()
-    const body = JSON.stringify(hello)
-    socket.write(
-      `POST ${chat}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${canaries.key}\r\nIdempotency-Key: order-4711\r\n` +
-        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    )
+    socket.write(sendBytes)
     await sandbox.called(1)
     socket.destroy()
     await gateway.logged(({ aborted }) => aborted === true)
@@ -320,6 +321,20 @@ describe('A caller that hangs up', () => {
     expect(sandbox.calls[0]?.closedByPeer).toBe(false)
     expect(await say(gateway)).toMatchObject({ status: 201, json: { id }, headers: { 'idempotency-replayed': 'true' } })
     expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('is waited for by a drain, as far as its send goes', async ({ start, sandbox, ledgerFile }) => {
+    const env = { STORE_URL: `sqlite:${ledgerFile}` }
+    const gateway = await start({ env })
+    sandbox.answer({ delayMs: 500 })
+    const socket = gateway.open()
+    socket.write(sendBytes)
+    await sandbox.called(1)
+    socket.destroy()
+    await gateway.logged(({ aborted }) => aborted === true)
+    await gateway.drain()
+
+    expect(await list(await start({ env }))).toMatchObject([{ state: 'accepted', idempotencyKey: 'order-4711' }])
   })
 })
 

@@ -83,10 +83,12 @@ describe('AFILNET_ROWS=destination-open', () => {
 
   test('lets rows name another destination, but only for a caller without `chats`', async ({ start, sandbox }) => {
     const gateway = await start({ env, callers: { limited } })
-    sandbox.answer({ body, times: 2 })
+    sandbox.answer({ body, times: 4 })
 
-    expect((await gateway.request(path)).json.items).toHaveLength(2)
-    expect((await gateway.request(path, { key: limited.key })).json.code).toBe('upstream-invalid-response')
+    for (const read of [path, path.replace('messages', 'unread')]) {
+      expect((await gateway.request(read)).json.items).toHaveLength(2)
+      expect((await gateway.request(read, { key: limited.key })).json.code).toBe('upstream-invalid-response')
+    }
   })
 
   test('compares a shared answer for each caller', async ({ start, sandbox }) => {
