@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
-import type { Socket } from 'node:net'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../src/store/open.ts'
@@ -10,15 +8,6 @@ import { fetched, late, postForm, samples, sha256, word } from '../media/forms.t
 import { policy } from '../store/sends.ts'
 
 const files = '/chats/whatsapp/100/34600000000/files'
-
-/** Where a link leads; nowhere if it has gone meanwhile. */
-function targetOf(link: string) {
-  try {
-    return readlinkSync(link)
-  } catch {
-    return ''
-  }
-}
 
 describe('POST /media', () => {
   sharedTest('stores a file for its caller, under a URL that anyone can fetch', async ({ gateway }) => {
@@ -391,21 +380,6 @@ describe('GET /media/{token}/{name}', () => {
     expect([status, JSON.parse(bytes.toString()).code]).toEqual([503, 'store-unavailable'])
     for (const name of ['content-disposition', 'accept-ranges', 'content-range', 'etag']) expect(headers).not.toHaveProperty(name)
     expect(await gateway.logged(({ msg }) => msg === 'media store failed')).toMatchObject({ verb: 'read', fault: 'EISDIR' })
-  })
-
-  test.skipIf(process.platform !== 'linux')('keeps no file open for a caller who leaves, whenever that is', async ({ start, folder }) => {
-    const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
-    const { pathname } = new URL((await stored(gateway, samples.text)).url)
-    const leaveAfter = (turns: number, socket: Socket): unknown =>
-      turns > 0 ? setImmediate(leaveAfter, turns - 1, socket) : socket.resetAndDestroy()
-    for (let turns = 0; turns < 40; turns++) {
-      const socket = gateway.open()
-      socket.write(`GET ${pathname} HTTP/1.1\r\nhost: x\r\n\r\n`, () => leaveAfter(turns, socket))
-      await once(socket, 'close')
-    }
-
-    const open = () => readdirSync('/proc/self/fd').filter(fd => targetOf(`/proc/self/fd/${fd}`).startsWith(folder))
-    await expect.poll(open).toEqual([])
   })
 
   test('gives no other answer on a connection where a damaged file ends too soon', async ({ start, folder }) => {
