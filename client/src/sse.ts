@@ -11,17 +11,13 @@ export async function* blocksOf(body: ReadableStream<Uint8Array>, signal: AbortS
   signal.addEventListener('abort', () => reader.cancel().catch(() => {}), { once: true })
   const decoder = new TextDecoder()
   let rest = ''
-  try {
-    for (;;) {
-      const { value, done } = await reader.read()
-      if (done) return
-      rest += decoder.decode(value, { stream: true })
-      const blocks = rest.split(/\r?\n\r?\n/)
-      rest = blocks.pop() ?? ''
-      for (const block of blocks) yield blockOf(block)
-    }
-  } finally {
-    reader.cancel().catch(() => {})
+  for (;;) {
+    const { value, done } = await reader.read()
+    if (done) return
+    rest += decoder.decode(value, { stream: true })
+    const blocks = rest.split(/\r?\n\r?\n/)
+    rest = blocks.pop() ?? ''
+    for (const block of blocks) yield blockOf(block)
   }
 }
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { rolldown } from 'rolldown'
-import { describe, expect, test as plain } from 'vitest'
+import { describe, expect, onTestFinished, test as plain, vi } from 'vitest'
 import { createClient, GatewayProblem } from '../../client/src/client.ts'
 import { delayMs, wait } from '../../client/src/wait.ts'
 import { canaries, sharedTest as test } from '../gateway.ts'
@@ -78,10 +78,10 @@ describe('The client', () => {
   test('says that nothing answered, and what that means', async () => {
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key })
 
-    const read = await problemOf(client.get('/channels'))
+    const reads = [await problemOf(client.get('/channels')), await problemOf(client.http.HEAD('/channels' as never))]
     const send = await problemOf(client.send(chat, hello, { attempts: 1 }))
 
-    expect(read).toMatchObject({ code: 'gateway-unreachable', outcome: 'not_applied', retry: 'yes' })
+    expect(reads).toMatchObject(Array(2).fill({ code: 'gateway-unreachable', outcome: 'not_applied', retry: 'yes' }))
     expect(send).toMatchObject({ code: 'gateway-unreachable', outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
   })
 
@@ -110,6 +110,19 @@ describe('The client', () => {
     expect(await problemOf(client.send(chat, hello, { attempts: 1 }))).toMatchObject({ status, outcome: 'unknown', retry })
   })
 
+  test.for([
+    [{}, undefined],
+    [{ 'retry-after': '7' }, 7_000],
+    [{ 'retry-after': 'Wed, 21 Oct 2026 07:28:00 GMT' }, undefined],
+  ] as const)('passes on the advice of a proxy when to come back: %j', async ([headers, retryAfterMs]) => {
+    const { fetch } = network(
+      () => new Response('{}', { status: 503, headers: { 'content-type': 'application/problem+json', ...headers } }),
+    )
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    expect(await problemOf(client.get('/channels'))).toMatchObject({ code: 'unreadable-answer', status: 503, retryAfterMs })
+  })
+
   test.for(['', '<html>Please log in</html>', '"ok"'])('takes the success %j for an answer of something else', async text => {
     const { fetch } = network(page(text), page(text))
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
@@ -121,13 +134,17 @@ describe('The client', () => {
     expect(send).toMatchObject({ status: 200, outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
   })
 
-  test('takes a redrive, whose answer has no body', async () => {
-    const { fetch } = network(() => new Response(null, { status: 202, headers: { 'content-length': '0' } }))
+  test('takes a redrive and a deletion, whose answers have no body', async () => {
+    const { fetch } = network(
+      () => new Response(null, { status: 202, headers: { 'content-length': '0' } }),
+      () => new Response(null, { status: 204 }),
+    )
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
 
     const redriven = client.post('/webhooks/{name}/redrive', { params: { path: { name: 'crm' } }, body: { failed: true } })
 
     await expect(redriven).resolves.toBeUndefined()
+    expect((await client.http.DELETE('/media/{id}', { params: { path: { id: 'x' } } })).response.status).toBe(204)
   })
 
   test('throws a problem when an answer breaks off, an error or one for the client beneath too', async ({ gateway }) => {
@@ -260,6 +277,7 @@ describe('send()', () => {
     expect(send.state).toBe('accepted')
     expect(sandbox.sent).toHaveLength(1)
     expect(retried).toEqual(['gateway-unreachable'])
+    expect(send.idempotencyKey).toMatch(/^[\da-f]{32}$/)
     expect(keys).toEqual([send.idempotencyKey, send.idempotencyKey])
   })
 
@@ -314,7 +332,14 @@ describe('send()', () => {
 
     const problem = await problemOf(client.send(chat, hello, { attempts: 2 }))
 
-    expect(problem).toMatchObject({ code: 'rate-limited', status: 429, outcome: 'unknown', retry: 'same-key' })
+    expect(problem).toMatchObject({
+      code: 'rate-limited',
+      status: 429,
+      outcome: 'unknown',
+      retry: 'same-key',
+      body: { code: 'rate-limited' },
+    })
+    expect(problem.retryAfterMs).toBeGreaterThan(0)
     expect(sandbox.sent).toHaveLength(1)
   })
 
@@ -347,6 +372,29 @@ describe('send()', () => {
     expect(keys).toHaveLength(1)
   })
 
+  test('follows advice of up to a minute, five times in all', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0)
+    onTestFinished(() => random.mockRestore())
+    const headers = { 'content-type': 'application/problem+json', 'retry-after': '60' }
+    const body = JSON.stringify({ code: 'overloaded', status: 503, outcome: 'not_applied', retry: 'yes' })
+    const { fetch, keys } = network(...Array(9).fill(() => new Response(body, { status: 503, headers })))
+    const retried: number[] = []
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const send = problemOf(client.send(chat, hello, { onRetry: () => retried.push(keys.length) }))
+    for (const times of [1, 2, 3, 4]) {
+      while (retried.length < times) await new Promise(resolve => setImmediate(resolve))
+      await vi.advanceTimersByTimeAsync(59_999)
+      expect(keys).toHaveLength(times)
+      await vi.advanceTimersByTimeAsync(1)
+    }
+
+    expect(await send).toMatchObject({ code: 'overloaded', retryAfterMs: 60_000 })
+    expect(keys).toHaveLength(5)
+  })
+
   test('ends its waiting with the signal', async () => {
     const busy = () => answer(503, { code: 'overloaded', outcome: 'not_applied', retry: 'yes' })
     const { fetch, keys } = network(busy, busy, busy)
@@ -359,16 +407,34 @@ describe('send()', () => {
     expect(keys).toHaveLength(1)
   })
 
-  test('ends its request with the signal', async () => {
+  test('ends the reading of its answer with the signal', async () => {
+    const leaving = new AbortController()
+    const arriving = ({ signal }: Request) => {
+      const pull = () => leaving.abort()
+      const start = (controller: ReadableStreamDefaultController) =>
+        signal.addEventListener('abort', () => controller.error(new TypeError('terminated')))
+      return new Response(new ReadableStream({ start, pull }), { status: 201, headers: { 'content-type': 'application/json' } })
+    }
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: network(arriving).fetch })
+
+    const left = client.send(chat, hello, { signal: leaving.signal, attempts: 1 })
+
+    await expect(left).rejects.not.toBeInstanceOf(GatewayProblem)
+  })
+
+  test.for([
+    ['AbortError', undefined],
+    ['TypeError', new TypeError('terminated')],
+  ] as const)('ends its request with the signal: %s', async ([name, error]) => {
     const leaving = new AbortController()
     const silent = ({ signal }: Request) =>
       new Promise<Response>((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason))
+        signal.addEventListener('abort', () => reject(error ?? signal.reason))
         leaving.abort()
       })
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: silent })
 
-    await expect(client.send(chat, hello, { signal: leaving.signal })).rejects.toMatchObject({ name: 'AbortError' })
+    await expect(client.send(chat, hello, { signal: leaving.signal })).rejects.toMatchObject({ name })
   })
 })
 

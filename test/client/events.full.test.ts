@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { createClient, type EventOptions, type GatewayEvent, GatewayProblem } from '../../client/src/client.ts'
 import { canaries, test } from '../gateway.ts'
@@ -24,6 +25,22 @@ function breaking(times: number) {
       })
       return new Response(response.body.pipeThrough(cut), response)
     },
+  }
+}
+
+/** Stops the timers of a test, and makes no pause longer than it must be; gives a function that lets time pass. */
+function useClock() {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const random = vi.spyOn(Math, 'random').mockReturnValue(0)
+  onTestFinished(() => random.mockRestore())
+  const turns = async () => {
+    for (let n = 0; n < 10; n++) await new Promise(resolve => setImmediate(resolve))
+  }
+  return async (ms: number) => {
+    await turns()
+    await vi.advanceTimersByTimeAsync(ms)
+    await turns()
   }
 }
 
@@ -78,16 +95,18 @@ describe('events()', () => {
     }
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
 
-    const { value } = await client.events().next()
+    const { signal } = new AbortController()
+    const listening = client.events({ signal })
+    const { value } = await listening.next()
+    await listening.return()
 
     expect(value).toEqual(event)
     expect(asked).toEqual([null, 'e1'])
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   test('takes 40 seconds without a word for the end, and connects again when the stream said', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    onTestFinished(() => void vi.useRealTimers())
-    const turn = () => new Promise(resolve => setImmediate(resolve))
+    const pass = useClock()
     let write = (_: string) => {}
     let asked = 0
     const fetch = async () => {
@@ -101,11 +120,6 @@ describe('events()', () => {
     const connections: (string | undefined)[] = []
     const done = new AbortController()
     const listening = client.events({ signal: done.signal, onConnection: problem => connections.push(problem?.code) }).next()
-    const pass = async (ms: number) => {
-      for (let n = 0; n < 10; n++) await turn()
-      await vi.advanceTimersByTimeAsync(ms)
-      for (let n = 0; n < 10; n++) await turn()
-    }
     await pass(0)
     write('retry: 3000\nid: e1\n\n')
     await pass(39_000)
@@ -121,22 +135,70 @@ describe('events()', () => {
     expect(asked).toBe(2)
     done.abort()
     expect((await listening).done).toBe(true)
+    expect(connections).toEqual([undefined, 'stream-interrupted'])
   })
 
-  test('ends with its signal, and lets go of a stream that does not hear it', async () => {
+  test('waits for a slow reader, and comes back as advised, or after longer and longer pauses', async () => {
+    const pass = useClock()
+    let body: ReadableStreamDefaultController | undefined
+    const start = (controller: ReadableStreamDefaultController) => {
+      body = controller
+    }
+    const problem = JSON.stringify({ code: 'too-many-streams', status: 429, outcome: 'not_applied', retry: 'yes' })
+    const answers = [
+      new Response(new ReadableStream({ start }), stream),
+      new Response(problem, { status: 429, headers: { 'content-type': 'application/problem+json', 'retry-after': '7' } }),
+    ]
+    let asked = 0
+    const fetch = async () => {
+      asked++
+      const answer = answers.shift()
+      if (!answer) throw new TypeError('fetch failed')
+      return answer
+    }
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+    const done = new AbortController()
+    const listening = client.events({ signal: done.signal })
+
+    const first = listening.next()
+    await pass(0)
+    body?.enqueue(Buffer.from('retry: 3000\n\ndata: {"id":"e1"}\n\n'))
+    expect((await first).value).toEqual({ id: 'e1' })
+    await pass(60_000)
+    body?.enqueue(Buffer.from('data: {"id":\r\ndata: "e2"}\r\n\r\n'))
+    expect((await listening.next()).value).toEqual({ id: 'e2' })
+    body?.close()
+    const last = listening.next()
+    for (const [n, pauseMs] of [3_000, 7_000, 2_000, 4_000].entries()) {
+      await pass(pauseMs - 1)
+      expect(asked).toBe(n + 1)
+      await pass(1)
+      expect(asked).toBe(n + 2)
+    }
+    done.abort()
+
+    expect((await last).done).toBe(true)
+  })
+
+  test.for([
+    [': here', undefined],
+    ['data: {}', {}],
+  ])('ends with its signal or its loop, and lets go of a stream that does not hear it: %s', async ([block, expected]) => {
     let isLeft = false
     const deaf = new ReadableStream({
-      start: controller => controller.enqueue(Buffer.from(': here\n\n')),
+      start: controller => controller.enqueue(Buffer.from(`${block}\n\n`)),
       cancel: () => {
         isLeft = true
       },
     })
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async () => new Response(deaf, stream) })
     const done = new AbortController()
+    const listening = client.events({ signal: done.signal, onConnection: () => expected ?? done.abort() })
 
-    const { value } = await client.events({ signal: done.signal, onConnection: () => done.abort() }).next()
+    const { value } = await listening.next()
+    await listening.return()
 
-    expect(value).toBeUndefined()
+    expect(value).toEqual(expected)
     expect(isLeft).toBe(true)
   })
 
@@ -145,7 +207,11 @@ describe('events()', () => {
       new Response('<html>\n\nPlease log in</html>', { headers: { 'content-type': 'text/html', 'retry-after': '0' } }),
       new Response('data: <html>\n\n', stream),
     ]
-    const fetch = async () => answers.shift() ?? new Response(null, { status: 404 })
+    const requests: Request[] = []
+    const fetch = async (request: Request) => {
+      requests.push(request)
+      return answers.shift() ?? new Response(null, { status: 404 })
+    }
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
     const connections: unknown[] = []
 
@@ -154,5 +220,6 @@ describe('events()', () => {
     await expect(listening).rejects.toBeInstanceOf(GatewayProblem)
     await expect(listening).rejects.toMatchObject({ code: 'unreadable-answer', outcome: 'not_applied', retry: 'no' })
     expect(connections).toEqual(['unreadable-answer', undefined])
+    expect(requests.map(({ signal }) => signal.aborted)).toEqual([true, true])
   })
 })
