@@ -1,4 +1,4 @@
-import { expect, onTestFinished } from 'vitest'
+import { expect, onTestFinished, test as plain } from 'vitest'
 import { createClient } from '../../client/src/client.ts'
 import { fileIn } from '../../examples/inbox/page/media-links.ts'
 import { createOutbox } from '../../examples/inbox/page/outbox.ts'
@@ -17,9 +17,10 @@ const receive = (sandbox: Sandbox, message: string, datetime?: string) =>
 /** An open conversation, what arrived in it, and how often its list was read. */
 function open({ url }: { url: string }) {
   const seen = { arrived: [] as unknown[], reads: 0 }
-  const count = (request: Request) => {
-    if (request.url.includes('/messages?')) seen.reads++
-    return fetch(request)
+  const count = async (request: Request) => {
+    const response = await fetch(request)
+    if (request.url.includes('/messages?')) seen.reads++ // what comes from now on is not in its list
+    return response
   }
   const client = async () => createClient({ baseUrl: url, key: canaries.key, fetch: count })
   const thread = createThread(chat, {
@@ -65,4 +66,132 @@ test('A file whose name the gateway changes is one line of the conversation', as
 
   const sent = () => thread.lines().filter(({ message, outgoing }) => outgoing ?? fileIn(message?.message ?? ''))
   await expect.poll(() => sent().map(({ message, outgoing }) => message && outgoing?.file?.name)).toEqual(names)
+})
+
+/** A conversation whose lists and events are those of the test. */
+function scripted() {
+  let events: ReadableStreamDefaultController | undefined
+  const asked: { query: URLSearchParams; answer: (rows: object[], previousCursor?: string) => void }[] = []
+  let send: object = {}
+  const json = (body: object, status = 200) =>
+    new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json' } })
+  const fetch = async ({ url, method }: Request): Promise<Response> => {
+    const { pathname, searchParams: query } = new URL(url)
+    if (method === 'POST') return json(send, 201)
+    if (pathname.endsWith('/messages'))
+      return new Promise(resolve => {
+        asked.push({ query, answer: (items, previousCursor) => resolve(json({ items, ...(previousCursor && { previousCursor }) })) })
+      })
+    const body = new ReadableStream({
+      start: controller => {
+        events = controller
+      },
+    })
+    return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+  }
+  const client = async () => createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+  const outbox = createOutbox(chat, client, () => {})
+  const arrived: unknown[] = []
+  const options = { gateway: client, outbox, onChange: () => {}, onArrival: ({ message }: { message: unknown }) => arrived.push(message) }
+  const thread = createThread(chat, { ...options, onState: () => {} })
+  onTestFinished(() => thread.close())
+  const settled = async () => {
+    for (let n = 0; n < 20; n++) await new Promise(resolve => setImmediate(resolve))
+  }
+  return {
+    thread,
+    asked,
+    arrived,
+    /** Answers the read that was asked for last. */
+    async list(rows: object[], previousCursor?: string) {
+      await settled()
+      asked.at(-1)?.answer(rows, previousCursor)
+      await settled()
+    },
+    async say(event: object) {
+      await settled()
+      events?.enqueue(Buffer.from(`data: ${JSON.stringify(event)}\n\n`))
+      await settled()
+    },
+    async send(text: string, more: object) {
+      send = more
+      await thread.send(text)
+    },
+    shown: () => thread.lines().map(({ message, outgoing }) => [message?.messageId, message?.message ?? outgoing?.text].join(' ').trim()),
+    tied: () => thread.lines().flatMap(({ message, outgoing }) => (outgoing ? [[message?.messageId, outgoing.text]] : [])),
+  }
+}
+const row = (messageId: string, time: string, message = 'text', direction = 'in') => ({
+  messageId,
+  datetime: `2026-01-31 09:${time}`,
+  message,
+  direction,
+})
+const created = (message: ReturnType<typeof row>) => ({ type: 'message.created', direction: message.direction, message })
+
+plain(
+  'A conversation that is read again has what was read before it, what Afilnet lists, and what an event brought meanwhile',
+  async () => {
+    const { asked, arrived, list, say, shown } = scripted()
+
+    await list([row('1', '01'), row('2', '02')], 'c_1')
+    await say({ type: 'send.updated' }) // the first word of the stream
+    await list([row('2', '02'), row('3', '03')], 'c_2')
+    expect(shown()).toEqual(['1 text', '2 text', '3 text'])
+    await say(created(row('5', '05')))
+    await say(created(row('6', '06', 'ours', 'out')))
+    await say(created(row('4', '04', 'late')))
+    await say({ ...created(row('3', '03', 'delivered')), type: 'message.updated' })
+    await say({ ...created(row('0', '00', 'not shown yet')), type: 'message.updated' })
+    expect(shown()).toEqual(['1 text', '2 text', '3 delivered', '4 late', '5 text', '6 ours'])
+    expect(arrived).toEqual(['text', 'late'])
+
+    await say({ type: 'gap' })
+    await say(created(row('7', '07', 'meanwhile')))
+    await say(created(row('x', '04', 'meanwhile, and not listed')))
+    await list([row('3', '03'), row('4', '04'), row('5', '05')]) // Afilnet has forgotten one
+    expect(shown()).toEqual(['1 text', '2 text', '3 text', '4 text', '5 text', '7 meanwhile'])
+    expect(asked).toHaveLength(3)
+  },
+)
+
+plain('Older messages are put before the others, each once', async () => {
+  const { thread, asked, list, say, shown } = scripted()
+  await list([row('2', '02'), row('3', '03')], 'c_1')
+  await say({ type: 'send.updated' })
+  await list([row('3', '03'), row('4', '04')], 'c_2')
+
+  const older = thread.loadOlder()
+  void thread.loadOlder()
+  await list([row('1', '01'), row('2', '02')], 'c_0')
+  await older
+
+  expect(shown()).toEqual(['1 text', '2 text', '3 text', '4 text'])
+  expect(asked.map(({ query }) => query.get('before'))).toEqual([null, null, 'c_1'])
+})
+
+plain('A row shows what this page sent only if it is that', async () => {
+  const { thread, list, say, send, tied, shown } = scripted()
+  await list([row('1', '01', 'Hello', 'out')])
+  await say({ type: 'send.updated' })
+  await list([row('1', '01', 'Hello', 'out')])
+
+  await send('Hello', { state: 'accepted' })
+  expect(tied()).toEqual([[undefined, 'Hello']]) // not the one of before
+  await say(created(row('2', '02', 'Hello', 'in')))
+  expect(tied()).toEqual([[undefined, 'Hello']])
+  await say(created(row('3', '03', 'Hello', 'out')))
+  expect(tied()).toEqual([['3', 'Hello']])
+  await send('Known', { state: 'accepted', messageId: '5' })
+  await say(created(row('4', '04', 'Known', 'out')))
+  expect(tied()).toContainEqual([undefined, 'Known'])
+  await say(created(row('5', '05', 'Known, as Afilnet writes it', 'out')))
+  expect(tied()).toContainEqual(['5', 'Known'])
+  await send('Refused', { state: 'rejected' })
+  await say(created(row('6', '06', 'Refused', 'out')))
+
+  expect(tied()).toContainEqual([undefined, 'Refused'])
+  expect(shown().at(-1)).toBe('Refused')
+  await say({ type: 'send.updated', send: { idempotencyKey: thread.outbox.all.at(-1)?.key, state: 'accepted' } })
+  expect(tied()).toContainEqual(['6', 'Refused'])
 })

@@ -37,7 +37,6 @@ export function createConversations(onChange: () => void) {
         const known = all.get(key)
         const isNews = known !== before.get(key) && (known?.last.datetime ?? '') >= (item.last.datetime ?? '')
         all.set(key, { ...item, unread: known?.unread ?? 0, ...(known && isNews && { last: known.last }) })
-        before.delete(key)
       }
       const isListed = ({ platform, platformId }: Conversation) => !unlisted.includes(`${platform}/${platformId}`)
       for (const [key, gone] of before) if (all.get(key) === gone && isListed(gone)) all.delete(key)
