@@ -55,7 +55,7 @@ export function accountOf(parts: AccountParts, read: ReadFile, report: Report): 
     ...(timezone !== undefined && { timezone }),
     ...(rows && { rows }),
     ...(sent && { sent }),
-    ...(events && events.channels.length > 0 && { events: { intervalMs: usualIntervalMs, ...events } }),
+    ...(events && { events: { intervalMs: usualIntervalMs, ...events } }),
   }
   return account as AccountConfig // complete, or reported and never used
 }

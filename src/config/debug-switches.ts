@@ -15,7 +15,7 @@ const options =
  */
 export function debugSwitches(environment: Environment, execArgv: readonly string[]): Issue[] {
   const parts = (environment.NODE_DEBUG ?? '').split(',').map(part => part.trim())
-  const named = parts.filter(part => part !== '' && printing.some(name => wildcard(part).test(name)))
+  const named = parts.filter(part => printing.some(name => wildcard(part).test(name)))
   const advice = 'remove it, or set ALLOW_DEBUG=true to start all the same'
   const found = (path: string, words: readonly string[]) => {
     const open = words.map(optionOf).filter(word => options.test(word))
