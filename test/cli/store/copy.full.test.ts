@@ -96,13 +96,14 @@ describe('npm run store -- copy', { timeout: 60_000 }, () => {
     const [source, target] = [await open(path), await open(`${path}.copy`)]
     const holder = settled({ idempotencyKey: 'k' })
     await target.adopt(await source.secret())
-    await target.load([holder])
+    await target.load([holder, settled(), settled()])
     await source.load([settled({ idempotencyKey: 'k' }), settled()])
     const { code, stdout } = await run(['copy', url, `sqlite:${path}.copy`])
 
     expect(code).toBe(0)
     expect(figures(stdout)).toMatchObject({ read: 2, copied: 1, left: 0 })
     expect(stdout).toContain('1 whose key another send holds in TO')
+    expect(stdout).not.toContain('Warning')
     expect(await target.list(crm, { idempotencyKey: 'k', limit: 10 })).toEqual([holder])
   })
 
