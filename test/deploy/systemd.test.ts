@@ -51,7 +51,7 @@ describe(path, () => {
 
       const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', unit], { encoding: 'utf8' })
 
-      expect(dropIn).toMatch(/^LoadCredential=gateway\.json:.*\n[^]*^Environment=GATEWAY_CONFIG=%d\/gateway\.json$/m)
+      expect(dropIn).toMatch(/^LoadCredential=gateway\.json:.*\n[\s\S]*^Environment=GATEWAY_CONFIG=%d\/gateway\.json$/m)
       expect(stderr.split('\n').filter(line => /afilnet-gateway|override/.test(line))).toEqual([])
     },
   )
