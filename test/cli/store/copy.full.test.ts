@@ -50,17 +50,18 @@ describe('npm run store -- copy', { timeout: 60_000 }, () => {
 
   test('warns of sends that still run, and brings how they ended with the next copy', async ({ url, path, open, run }) => {
     const [source, target] = [await open(path), await open(`${path}.copy`)]
-    const [running, other] = [send({ createdAt: Date.now() }), send({ createdAt: Date.now() })]
-    await source.claim(running)
-    await source.claim(other)
+    const [running, other, lost] = [send({ createdAt: Date.now() }), send({ createdAt: Date.now() }), send({ createdAt: Date.now() })]
+    for (const row of [running, other, lost]) await source.claim(row)
     const early = await run(['copy', url, `sqlite:${path}.copy`])
     await source.settle(running, ended('accepted', Date.now()))
     await source.settle(other, ended('rejected', Date.now()))
+    await source.settle(lost, ended('unknown', Date.now()))
+    await source.settle(lost, { ...ended('accepted', Date.now()), settledBy: 'caller', note: 'The customer has it' })
     const late = await run(['copy', url, `sqlite:${path}.copy`])
 
-    expect(early).toMatchObject({ code: 0, stdout: expect.stringContaining('Warning: 2 sends of FROM are pending') })
+    expect(early).toMatchObject({ code: 0, stdout: expect.stringContaining('Warning: 3 sends of FROM are pending') })
     expect(late).toMatchObject({ code: 0, stdout: expect.not.stringContaining('Warning') })
-    expect(figures(late.stdout)).toMatchObject({ read: 2, copied: 0, left: 2, settled: 2 })
+    expect(figures(late.stdout)).toMatchObject({ read: 3, copied: 0, left: 3, settled: 3 })
     expect(await target.dump()).toEqual(await source.dump())
   })
 
