@@ -81,27 +81,28 @@ describe('events()', () => {
 
   test('resumes from a position without data, and keeps what is split between chunks', async () => {
     const event = { id: 'e2', type: 'message.created', reason: '👍' } as GatewayEvent
-    const block = Buffer.from(`id: e2\nevent: message.created\ndata: ${JSON.stringify(event)}\n\n`)
+    const data = JSON.stringify(event).replace(',', ',\r\ndata: ')
+    const block = Buffer.from(`id: e2\r\nevent: message.created\r\ndata: ${data}\r\n\r\n`)
     const inEmoji = block.indexOf('👍') + 2
     const bodies = [
-      ['retry: 5\nid: e1\n', '\n: here\n\n'],
+      ['retry: 5\nid: e1\n', '\n: id: none\n\n'],
       [block.subarray(0, 32), block.subarray(32, inEmoji), block.subarray(inEmoji, -1), block.subarray(-1)],
     ]
-    const asked: (string | null)[] = []
-    const fetch = async (request: Request) => {
-      asked.push(request.headers.get('last-event-id'))
+    const asked: unknown[] = []
+    const fetch = async ({ url, headers }: Request) => {
+      asked.push([new URL(url).search, ...['accept', 'last-event-id'].map(name => headers.get(name))])
       const chunks = bodies.shift() ?? []
       return new Response(ReadableStream.from(chunks.map(chunk => Buffer.from(chunk as string))) as ReadableStream, stream)
     }
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
 
     const { signal } = new AbortController()
-    const listening = client.events({ signal })
+    const listening = client.events({ signal, after: 'e0', type: 'message.created' })
     const { value } = await listening.next()
     await listening.return()
 
     expect(value).toEqual(event)
-    expect(asked).toEqual([null, 'e1'])
+    expect(asked).toEqual(['e0', 'e1'].map(last => ['?type=message.created', 'text/event-stream', last]))
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
@@ -109,8 +110,10 @@ describe('events()', () => {
     const pass = useClock()
     let write = (_: string) => {}
     let asked = 0
-    const fetch = async () => {
-      asked++
+    const fetch = async ({ signal }: Request) => {
+      if (++asked === 1) return new Promise<Response>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      if (asked === 3) throw new TypeError('fetch failed')
+      if (asked === 4) return new Response(null, { status: 503, headers: { 'retry-after': '20' } })
       const start = (controller: ReadableStreamDefaultController) => {
         write = text => controller.enqueue(Buffer.from(text))
       }
@@ -120,22 +123,27 @@ describe('events()', () => {
     const connections: (string | undefined)[] = []
     const done = new AbortController()
     const listening = client.events({ signal: done.signal, onConnection: problem => connections.push(problem?.code) }).next()
-    await pass(0)
-    write('retry: 3000\nid: e1\n\n')
+    await pass(40_000)
+    expect(connections).toEqual(['stream-interrupted'])
+    await pass(1_500)
+    connections.length = 0
+    write('retry: 3000\r\nid: e1\r\n\r\n')
     await pass(39_000)
-    write(':\n\n')
+    write('retry: soon\n\n')
     await pass(39_000)
     expect(connections).toEqual([undefined])
     await pass(1_000)
     expect(connections).toEqual([undefined, 'stream-interrupted'])
     await pass(2_999)
-    expect(asked).toBe(1)
-    await pass(1_501)
-
     expect(asked).toBe(2)
+    await pass(3_001) // the pause of the stream, and then one of a second, each up to half longer
+    expect(asked).toBe(4)
+    await pass(17_999) // as the answer says
+    expect(asked).toBe(4)
+    expect(connections).toEqual([undefined, 'stream-interrupted', 'gateway-unreachable', 'unreadable-answer'])
     done.abort()
     expect((await listening).done).toBe(true)
-    expect(connections).toEqual([undefined, 'stream-interrupted'])
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   test('waits for a slow reader, and comes back as advised, or after longer and longer pauses', async () => {
@@ -180,26 +188,23 @@ describe('events()', () => {
     expect((await last).done).toBe(true)
   })
 
-  test.for([
-    [': here', undefined],
-    ['data: {}', {}],
-  ])('ends with its signal or its loop, and lets go of a stream that does not hear it: %s', async ([block, expected]) => {
-    let isLeft = false
-    const deaf = new ReadableStream({
-      start: controller => controller.enqueue(Buffer.from(`${block}\n\n`)),
-      cancel: () => {
-        isLeft = true
-      },
-    })
-    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async () => new Response(deaf, stream) })
+  test('ends with its signal or its loop, and lets go of a stream that does not hear it', async () => {
+    let left = 0
+    const deaf = () => {
+      const start = (controller: ReadableStreamDefaultController) => controller.enqueue(Buffer.from('data: {}\n\n'))
+      return new Response(new ReadableStream({ start, cancel: () => void left++ }), stream)
+    }
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async () => deaf() })
     const done = new AbortController()
-    const listening = client.events({ signal: done.signal, onConnection: () => expected ?? done.abort() })
+    const kept = new AbortController()
+    const states: unknown[] = []
 
-    const { value } = await listening.next()
-    await listening.return()
-
-    expect(value).toEqual(expected)
-    expect(isLeft).toBe(true)
+    for await (const _ of client.events({ signal: done.signal, onConnection: problem => states.push(problem) })) done.abort()
+    expect([left, ...states]).toEqual([1, undefined])
+    for await (const event of client.events({ signal: done.signal })) expect.fail(JSON.stringify(event))
+    for await (const _ of client.events({ signal: kept.signal })) break
+    expect(left).toBe(2)
+    expect(getEventListeners(kept.signal, 'abort')).toEqual([])
   })
 
   test('reconnects after a page of something else, and throws an event that is none', async () => {
@@ -215,11 +220,13 @@ describe('events()', () => {
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
     const connections: unknown[] = []
 
-    const listening = client.events({ onConnection: problem => connections.push(problem?.code) }).next()
+    const listening = client
+      .events({ onConnection: problem => connections.push(problem && [problem.code, problem.outcome, problem.retry]) })
+      .next()
 
     await expect(listening).rejects.toBeInstanceOf(GatewayProblem)
     await expect(listening).rejects.toMatchObject({ code: 'unreadable-answer', outcome: 'not_applied', retry: 'no' })
-    expect(connections).toEqual(['unreadable-answer', undefined])
+    expect(connections).toEqual([['unreadable-answer', 'not_applied', 'yes'], undefined])
     expect(requests.map(({ signal }) => signal.aborted)).toEqual([true, true])
   })
 })
