@@ -71,8 +71,9 @@ describe('The client', () => {
 
     const problem = await problemOf(client.get('/sends/{id}', { params: { path: { id: 'none' } } }))
 
-    expect(problem).toMatchObject({ code: 'send-not-found', status: 404, outcome: 'not_applied', retry: 'no' })
-    expect(problem.body?.requestId).toEqual(expect.any(String))
+    expect(problem).toMatchObject({ code: 'send-not-found', status: 404, outcome: 'not_applied', retry: 'no', retryAfterMs: undefined })
+    expect(problem.body).toMatchObject({ requestId: expect.any(String), title: problem.title, detail: problem.message })
+    expect(problem.name).toBe('GatewayProblem')
   })
 
   test('says that nothing answered, and what that means', async () => {
@@ -86,8 +87,9 @@ describe('The client', () => {
   })
 
   test('judges an answer of a proxy by its status', async () => {
+    const headers = { 'content-type': 'application/problem+json', 'retry-after': 'Sat, 28 Nov 2026 09:30:00 GMT' }
     const { fetch } = network(
-      () => new Response('<h1>Bad gateway</h1>', { status: 502 }),
+      () => new Response('{ "title": "Bad gateway" }', { status: 502, headers }),
       () => new Response('', { status: 403 }),
     )
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
@@ -95,19 +97,23 @@ describe('The client', () => {
     const failing = await problemOf(client.send(chat, hello, { attempts: 1 }))
     const refused = await problemOf(client.send(chat, hello))
 
-    expect(failing).toMatchObject({ code: 'unreadable-answer', status: 502, outcome: 'unknown', retry: 'same-key' })
+    expect(failing).toMatchObject({ status: 502, outcome: 'unknown', retry: 'same-key', retryAfterMs: undefined })
+    expect(failing.code).toBe('unreadable-answer')
     expect(refused).toMatchObject({ code: 'unreadable-answer', status: 403, retry: 'no' })
   })
 
   test.for([
     [408, 'same-key'],
     [429, 'same-key'],
+    [500, 'same-key'],
     [404, 'no'],
   ] as const)('says of the status %i of a proxy: %s', async ([status, retry]) => {
-    const { fetch } = network(() => new Response('', { status }))
+    const { fetch } = network(() => Response.json({ code: 'of-a-proxy' }, { status, headers: { 'retry-after': '7' } }))
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
 
-    expect(await problemOf(client.send(chat, hello, { attempts: 1 }))).toMatchObject({ status, outcome: 'unknown', retry })
+    const problem = await problemOf(client.send(chat, hello, { attempts: 1 }))
+
+    expect(problem).toMatchObject({ code: 'unreadable-answer', status, outcome: 'unknown', retry, retryAfterMs: 7_000 })
   })
 
   test.for([
@@ -161,7 +167,7 @@ describe('The client', () => {
     expect(cut.map(({ cause }) => cause)).toEqual(Array(3).fill(expect.any(TypeError)))
   })
 
-  test('passes on an answer that has no body', async ({ gateway }) => {
+  test('passes on an answer that has no body, or another one than JSON for the client beneath', async ({ gateway }) => {
     const client = createClient({ baseUrl: gateway.url, key: canaries.key })
 
     const { response } = await client.http.GET('/channels')
@@ -169,6 +175,10 @@ describe('The client', () => {
 
     expect((await client.http.GET('/channels', { headers })).response.status).toBe(304)
     expect((await client.http.HEAD('/channels' as never)).response.status).toBe(200) // no operation of the API document
+    const { fetch } = network(() => new Response(null, { status: 204 }), page('A page'))
+    const { http } = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
+    expect((await http.DELETE('/media/{id}', { params: { path: { id: 'any' } } })).response.status).toBe(204)
+    expect((await http.GET('/channels', { parseAs: 'text' })).data).toBe('A page')
   })
 
   test('fetches another key when the gateway refuses its own, and repeats the request with it', async ({ gateway, sandbox }) => {
@@ -212,6 +222,17 @@ describe('The client', () => {
       expect(problem).toMatchObject({ code: 'gateway-unreachable', outcome: 'not_applied', retry: 'yes' })
     expect(last.state).toBe('accepted')
     expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('asks once with a key that is a text, and throws what a function for the key throws', async ({ gateway }) => {
+    const { fetch, keys } = network()
+    const refused = createClient({ baseUrl: gateway.url, key: 'an-expired-key-0123456789', fetch })
+    const issue = new Error('Please log in')
+    const keyless = createClient({ baseUrl: gateway.url, key: () => Promise.reject(issue), fetch })
+
+    expect(await problemOf(refused.get('/channels'))).toMatchObject({ status: 401, retry: 'no' })
+    await expect(keyless.send(chat, hello)).rejects.toBe(issue)
+    expect(keys).toHaveLength(1)
   })
 
   test('lets go of the answer that refused its key', async ({ gateway }) => {
@@ -332,15 +353,32 @@ describe('send()', () => {
 
     const problem = await problemOf(client.send(chat, hello, { attempts: 2 }))
 
-    expect(problem).toMatchObject({
-      code: 'rate-limited',
-      status: 429,
-      outcome: 'unknown',
-      retry: 'same-key',
-      body: { code: 'rate-limited' },
-    })
-    expect(problem.retryAfterMs).toBeGreaterThan(0)
+    expect(problem).toMatchObject({ code: 'rate-limited', status: 429, outcome: 'unknown', retry: 'same-key' })
+    const { title, message, retryAfterMs, body } = problem.cause as GatewayProblem // of the later one
+    expect(problem).toMatchObject({ title, message, retryAfterMs: expect.any(Number), body: { requestId: expect.any(String) } })
+    expect([problem.retryAfterMs, problem.body]).toEqual([retryAfterMs, body])
+    expect(new Set([title, message, problem.code]).size).toBe(3)
     expect(sandbox.sent).toHaveLength(1)
+  })
+
+  test('repeats nothing that is refused for good, although an earlier try may have sent it', async () => {
+    const lost = () => answer(502, { code: 'upstream-connection-lost', status: 502, outcome: 'unknown', retry: 'same-key' })
+    const refused = () => answer(403, { code: 'chat-not-allowed', status: 403, outcome: 'not_applied', retry: 'no' })
+    const { fetch, keys } = network(lost, refused)
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    expect(await problemOf(client.send(chat, hello))).toMatchObject({ code: 'chat-not-allowed', outcome: 'unknown', retry: 'no' })
+    expect(keys).toHaveLength(2)
+  })
+
+  test('makes five requests at most, unless told otherwise', async () => {
+    const busy = () => answer(503, { code: 'overloaded', status: 503, outcome: 'not_applied', retry: 'yes' })
+    const { fetch, keys } = network(...Array(9).fill(busy))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    expect(await problemOf(client.send(chat, hello))).toMatchObject({ code: 'overloaded', title: 'overloaded', outcome: 'not_applied' })
+    expect(new Set(keys)).toEqual(new Set([expect.stringMatching(/^[0-9a-f]{32}$/)]))
+    expect(keys).toHaveLength(5)
   })
 
   test('throws the failure of the network with what Node says of it', async () => {
@@ -435,6 +473,20 @@ describe('send()', () => {
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: silent })
 
     await expect(client.send(chat, hello, { signal: leaving.signal })).rejects.toMatchObject({ name })
+  })
+
+  test('ends its request with the signal while the answer comes', async () => {
+    const leaving = new AbortController()
+    const half = ({ signal }: Request) => {
+      const pull = (controller: ReadableStreamDefaultController) => {
+        leaving.abort()
+        controller.error(signal.reason)
+      }
+      return new Response(new ReadableStream({ pull }), { status: 201 })
+    }
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async request => half(request) })
+
+    await expect(client.send(chat, hello, { signal: leaving.signal })).rejects.toMatchObject({ name: 'AbortError' })
   })
 })
 
