@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type ServerResponse } from 'node:http'
+import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished } from 'vitest'
 import { createClient } from '../../client/src/client.ts'
@@ -77,7 +77,7 @@ test('A token is for one conversation, and names the person who asked', async ({
   expect([large.status, await large.json()]).toEqual([502, { code: 'inbox-failed', title: 'The inbox failed' }])
 })
 
-test('Another site may link to the inbox, and do no more', async ({ gateway }) => {
+test('Another site may link to the inbox, and do no more; it has one name and one address', async ({ gateway }) => {
   const inbox = await open(gateway.url)
   const statusOf = async (method: string, site: string, target: string, path = '/') =>
     (await fetch(`${inbox.url}${path}`, { method, headers: { 'sec-fetch-site': site, 'sec-fetch-dest': target } })).status
@@ -88,8 +88,20 @@ test('Another site may link to the inbox, and do no more', async ({ gateway }) =
   expect(await statusOf('GET', 'cross-site', 'iframe')).toBe(403)
   expect(await statusOf('POST', 'same-origin', 'document')).toBe(404)
 
+  const { port } = new URL(inbox.url)
+  const [otherName] = (await once(get(inbox.url, { headers: { host: `inbox.example.com:${port}` } }), 'response')) as [IncomingMessage]
+  expect(otherName.resume().statusCode).toBe(403)
+  await expect(fetch(`http://127.0.0.2:${port}`)).rejects.toThrow('fetch failed')
+
   const { headers } = await fetch(inbox.url, { method: 'HEAD' })
   expect(headers.get('content-security-policy')).toMatch(
     new RegExp(`^default-src 'none'; .*connect-src 'self' ${gateway.url};.*frame-ancestors 'none'$`),
   )
+})
+
+test('Says that the gateway is away', async () => {
+  const inbox = await open('http://127.0.0.1:9')
+  const list = await fetch(`${inbox.url}/api/conversations`)
+
+  expect([list.status, await list.json()]).toEqual([502, { code: 'gateway-unreachable', title: 'The gateway cannot be reached' }])
 })
