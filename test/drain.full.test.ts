@@ -88,8 +88,10 @@ describe('SIGTERM', () => {
       return { status, code: json.code, again: Number(headers.get('retry-after')) > 0 }
     }
     await expect.poll(refused).toEqual({ status: 503, code: 'draining', again: true })
+    gateway.kill('SIGINT') // as npm passes on what the terminal has sent already
     expect(await running).toMatchObject({ status: 201 })
     expect(await gateway.exited).toEqual([0, null])
+    expect(gateway.log.filter(({ msg }) => msg === 'draining')).toHaveLength(1)
   })
 
   test('does not wait for a late answer', async ({ sandbox }) => {

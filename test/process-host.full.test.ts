@@ -152,7 +152,7 @@ describe('Signals', { timeout: 120_000 }, () => {
 
     await gateway.logged('configuration reloaded')
     expect(await fetch('http://127.0.0.1:9229/json/list').catch(() => 'no inspector')).toBe('no inspector')
-    gateway.kill('SIGTERM')
+    gateway.kill('SIGPWR')
     expect(await gateway.exited).toEqual([0, null])
   })
 
@@ -169,7 +169,7 @@ describe('Signals', { timeout: 120_000 }, () => {
     const env = { PATH: process.env.PATH, ...environment(sandbox) }
     const child = spawn(
       process.execPath,
-      ['--import', 'data:text/javascript,process.nextTick(()=>setImmediate(()=>process.kill(process.pid,"SIGTERM")))', 'src/main.ts'],
+      ['--import', 'data:text/javascript,process.nextTick(()=>setImmediate(()=>process.kill(process.pid,"SIGXCPU")))', 'src/main.ts'],
       { env, stdio: ['ignore', 'pipe', 'inherit'] },
     )
     onTestFinished(() => void child.kill('SIGKILL'))

@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { Agent, request } from 'undici'
 import { describe, expect, onTestFinished, vi } from 'vitest'
-import { canaries, environment, test } from './gateway.ts'
+import { listen } from './afilnet/listeners.ts'
+import { canaries, environment, test, transportEnvironment } from './gateway.ts'
 import { startProgram } from './program.ts'
 
 const program = fileURLToPath(new URL('../src/main.ts', import.meta.url))
@@ -66,6 +68,7 @@ describe('The program', { timeout: 60_000 }, () => {
         level: 30,
         url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/),
         docs: `${ready.url}/docs`,
+        admin: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d+$/),
         accounts: [{ name: 'default', transport: 'post', url: `${sandbox.url}/api/http/` }],
         sandbox: true,
       })
@@ -78,9 +81,11 @@ describe('The program', { timeout: 60_000 }, () => {
   )
 
   test('warns where the password would be in URLs', async ({ sandbox }) => {
-    const { line } = launch({ ...environment(sandbox), AFILNET_TRANSPORT: 'get' })
+    const { line } = launch({ ...environment(sandbox), AFILNET_TRANSPORT: 'get', AFILNET_USER: 'shop', DOCS: 'false' })
 
-    expect(await line('gateway is ready')).toMatchObject({ accounts: [{ transport: 'get' }] })
+    const ready = await line('gateway is ready')
+    expect(ready).toMatchObject({ accounts: [{ transport: 'get' }], sandbox: false })
+    expect(ready.docs).toBeUndefined()
     expect(
       await line('account default: the get transport puts the password into the URL of every call, where proxies log it'),
     ).toMatchObject({ level: 40 })
@@ -111,8 +116,8 @@ describe('The program', { timeout: 60_000 }, () => {
     expect(said.out + said.err).not.toMatch(/canary|[0-9a-f]{64}|^ +at /m)
   })
 
-  test('does not start on an argument that it does not know', async ({ sandbox }) => {
-    const { said, ended } = launch(environment(sandbox), '--chek')
+  test.for(['--chek', '--check --verbose'])('does not start with %s', async (words, { sandbox }) => {
+    const { said, ended } = launch(environment(sandbox), ...words.split(' '))
 
     expect(await ended).toEqual([78, null])
     expect(said.err).toContain('--check')
@@ -167,6 +172,41 @@ describe('The program', { timeout: 60_000 }, () => {
 
     expect(await ended).toEqual([1, null])
     expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', host: 'nowhere.invalid' }])
+  })
+})
+
+describe('The WSDL of an account, at the start of the program,', { timeout: 60_000 }, () => {
+  test.for([
+    ['that cannot be fetched now ends it with 1, since another start may succeed', 503, 1],
+    ['that is nowhere ends it with 78', 404, 78],
+  ] as const)('%s', async ([, status, code], { sandbox }) => {
+    const server = createServer((_, response) => response.writeHead(status).end())
+    const AFILNET_WSDL = `http://127.0.0.1:${await listen(server)}/?wsdl`
+    const { ended, lines } = launch({ ...environment(sandbox), ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL })
+
+    expect(await ended).toEqual([code, null])
+    const transport = `account default: the WSDL cannot be fetched: HTTP ${status}`
+    expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', transport }])
+  })
+})
+
+describe('What Node reports in the process', { timeout: 60_000 }, () => {
+  test('is a line of the log without its text, and ends the process with 1 if it is a failure that no code expects', async ({
+    sandbox,
+  }) => {
+    const fail = `process.emitWarning(['fake','canary'].join('-'), { type: 'Odd', code: 'ODD' }); setTimeout(() => { throw new TypeError('odd') })`
+    const preload = `data:text/javascript,process.once('SIGUSR2',()=>{${encodeURIComponent(fail)}})`
+    const { child, ended, said, lines, line } = launch({ ...environment(sandbox), NODE_OPTIONS: `--import ${preload}` })
+    await line('gateway is ready')
+    child.kill('SIGUSR2')
+
+    expect(await ended).toEqual([1, null])
+    expect(lines().slice(-2)).toMatchObject([
+      { level: 40, msg: 'warning from Node', type: 'Odd', code: 'ODD' },
+      { level: 60, msg: 'unexpected failure, ending the process', err: { type: 'TypeError' } },
+    ])
+    expect(said.err).toBe('')
+    expect(said.out).not.toContain('fake-canary')
   })
 })
 
