@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
 import { expect } from 'vitest'
 import { migrate, migrations, versionOf } from '../src/store/sqlite/schema.ts'
@@ -14,3 +15,12 @@ test.for(['PORT', 'ADMIN_PORT'])(
     expect(versionOf(db)).toBe(10)
   },
 )
+
+const hasIpv6 = Object.values(networkInterfaces()).some(addresses => addresses?.some(({ address }) => address === '::1'))
+
+test.skipIf(!hasIpv6)('A gateway on an IPv6 address says so as URLs have it', async ({ start }) => {
+  const { url, adminUrl, get } = await start({ env: { HOST: '::1', ADMIN_HOST: '::1' } })
+
+  for (const one of [url, adminUrl]) expect(one).toMatch(/^http:\/\/\[::1\]:[1-9]\d+$/)
+  expect((await get('/me')).status).toBe(200)
+})

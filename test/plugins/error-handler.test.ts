@@ -115,13 +115,17 @@ describe('A problem', () => {
     })
   })
 
-  test('points where PUBLIC_URL says, in every problem', async ({ start }) => {
+  test('points where PUBLIC_URL says, in every problem', async ({ start, sandbox }) => {
     const gateway = await start({ env: { PUBLIC_URL: 'https://example.com/chat-api/' } })
 
     const routed = await gateway.get('/nothing')
     const undecodable = await gateway.get('/%zz')
     const raw = await gateway.raw('nonsense\r\n\r\n')
+    sandbox.answer({ body: '{"status":"ERROR","error":"CHAT_NOT_FOUND"}' })
+    const refused = await gateway.post('/chats/telegram/200/1/messages', { message: 'Hello' })
+    const send = await gateway.get(`/sends/${refused.json.sendId}`)
 
+    for (const { type } of [refused.json, send.json.problem]) expect(type).toBe('https://example.com/chat-api/problems/chat-not-found')
     expect(routed.json.type).toBe('https://example.com/chat-api/problems/not-found')
     expect(undecodable.json.type).toBe('https://example.com/chat-api/problems/invalid-request')
     expect(raw).toContain('"type":"https://example.com/chat-api/problems/invalid-request"')

@@ -255,6 +255,10 @@ describe('A queued send', () => {
     const store = await openStore(STORE_URL, policy)
     expect(await store.holdQueue()).toBe(1)
     await store.close()
+    const holding = await start({ env: { ...env, STORE_URL } })
+    const metrics = async () => (await fetch(`${holding.adminUrl}/metrics`)).text()
+    await expect.poll(metrics).toContain('\ngateway_queue_sends{state="held"} 1\n')
+    await holding.drain()
 
     await settled(await start({ env: { STORE_URL } }), id, 'not_sent')
   })

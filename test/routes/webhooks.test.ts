@@ -1,7 +1,9 @@
 import { mkdirSync, renameSync, rmdirSync, rmSync } from 'node:fs'
 import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
+import { openStore } from '../../src/store/open.ts'
 import { canaries, environment, readAnswers, test } from '../gateway.ts'
+import { policy } from '../store/sends.ts'
 import { secret, startReceiver } from '../webhooks/receiver.ts'
 
 const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
@@ -120,6 +122,24 @@ describe('webhooks', () => {
     await gateway.get('/channels')
 
     await eventually(async () => expect((await gateway.get('/webhooks')).json).toEqual({ items: [] }))
+    await gateway.reload(readConfig({ ...environment(sandbox), ...env }))
+    await eventually(async () => expect((await gateway.get('/webhooks')).json.items).toMatchObject([{ name: 'default' }]))
+  })
+
+  test('and polls are free for another process once the gateway has drained', async ({ start, ledgerFile }) => {
+    const { env } = await receiving()
+    const STORE_URL = `sqlite:${ledgerFile}`
+    const gateway = await start({ env: { ...env, STORE_URL } })
+    const metrics = async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()
+    await eventually(async () => expect(await metrics()).toMatch(/^gateway_webhook_up\{/m))
+    await eventually(async () => expect(await metrics()).toMatch(/^gateway_events_channels_watched\{/m))
+    const store = await openStore(STORE_URL, policy)
+    onTestFinished(() => store.close())
+    const taken = () => Promise.all(['poller default', 'webhook:default'].map(name => store.leases.acquire(name, 'another', 60_000)))
+    expect(await taken()).toEqual([undefined, undefined])
+    await gateway.drain()
+
+    expect(await taken()).toEqual([expect.any(Number), expect.any(Number)])
   })
 
   const reader = 'fake-reader-key-0123456789'
