@@ -40,6 +40,9 @@ describe('GET /events', () => {
     expect(headers).toMatchObject({ 'cache-control': 'no-store', vary: 'Accept, Authorization, Origin' })
     expect(headers.etag).toBeUndefined()
     expect((await gateway.get('/events')).json.items).toEqual(json.items)
+    expect(await (await fetch(`${gateway.adminUrl}/metrics`)).text()).toContain(
+      'gateway_events_delivery_seconds_count{account="default"} 1',
+    )
     stream.socket.destroy()
 
     const resumed = openStream(gateway, { 'last-event-id': String(stream.blocks()[0]?.id) }, `?after=${json.nextCursor}`)
