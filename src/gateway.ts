@@ -69,7 +69,7 @@ export async function startGateway(
   timeouts?: Partial<Timeouts>,
   droppedLines: () => number = () => 0,
 ): Promise<Gateway> {
-  // Before the ledger of a gateway that has one of the ports is brought up to date.
+  // Before the ledger is migrated: a gateway that has one of the ports may be using it.
   await freeAddresses(config.host, config.port)
   if (config.adminPort !== undefined) await freeAddresses(config.adminHost, config.adminPort)
   const parts = await assemble(config, logger, { ...usualTimeouts, ...timeouts }, droppedLines)

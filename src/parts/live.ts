@@ -63,7 +63,7 @@ export async function openLive({ config, store: { log, deliveries }, secret, ups
   }
 }
 
-/** Callers whose rights, keys or limits differ, or that are disabled, are others. */
+/** A caller whose keys, rights or limits change, or that is disabled, counts as another caller. */
 const watchedBy = ({ accounts, callers }: Config): Watched => ({
   accounts: new Map(Object.entries(accounts).flatMap(([name, { events }]) => (events ? [[name, JSON.stringify(events)]] : []))),
   callers: new Map(Object.entries(callers).map(([name, caller]) => [name, JSON.stringify(caller)])),

@@ -18,7 +18,7 @@ export type Task = {
   /** The call is over. Without an error, `parse` has accepted its answer. */
   done(error?: unknown): void
   /** Takes a result that comes after the deadline, if it is of use then. */
-  readonly onLateResult?: ((error?: unknown) => void) | undefined
+  onLateResult?(error?: unknown): void
 }
 
 /** What every call of an account needs. */
@@ -95,18 +95,18 @@ export class Execution implements ExchangeListener {
   }
 
   continueLate(): ExchangeListener | undefined {
-    const { onLateResult } = this.#task
-    if (!onLateResult) return undefined
+    const task = this.#task
+    if (!task.onLateResult) return undefined
     return {
-      onAnswer: bytes => {
+      onAnswer(bytes) {
         try {
-          this.#task.parse(bytes)
+          task.parse(bytes)
         } catch (error) {
-          return onLateResult(error)
+          return task.onLateResult?.(error)
         }
-        onLateResult()
+        task.onLateResult?.()
       },
-      onFailure: onLateResult,
+      onFailure: error => task.onLateResult?.(error),
     }
   }
 

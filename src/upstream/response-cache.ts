@@ -121,7 +121,7 @@ export class ResponseCache<F> {
     }
     if (size === entry.size) return
     entry.size = size
-    this.#entries.delete(key) // for a value that it has already, lru-cache would keep the former size
+    this.#entries.delete(key) // lru-cache keeps the former size of a value that is set again
     this.#entries.set(key, entry)
   }
 }

@@ -155,7 +155,7 @@ export class Sending implements Task, SendAttempt {
     else this.#result.reject(error)
   }
 
-  readonly onLateResult = (error?: unknown) => {
+  onLateResult(error?: unknown) {
     this.#context.recordWrite(this.#bucket)
     this.#onLateResult(error)
   }

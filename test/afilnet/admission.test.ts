@@ -40,16 +40,16 @@ describe('A call may wait', () => {
     expect(acquire(admission, 'someone')).toBe(true)
     expect(canServe()).toBe(false)
   })
+})
 
-  test('as long as the last sixteen calls tell, and is told so', () => {
-    const admission = full({ connections: 1 })
-    const { retryAfterS } = admission.overloaded(sendMessage, 'someone')
-    expect(retryAfterS, 'nothing is known').toBe(1)
-    for (let n = 0; n < 100; n++) admission.recordHoldTime('busy', 600)
-    admission.recordHoldTime('busy', 9_000)
+test('A refused call gets a Retry-After that the hold times of the last sixteen calls suggest', () => {
+  const admission = full({ connections: 1 })
+  const { retryAfterS } = admission.overloaded(sendMessage, 'someone')
+  expect(retryAfterS, 'nothing is known').toBe(1)
+  for (let n = 0; n < 100; n++) admission.recordHoldTime('busy', 600)
+  admission.recordHoldTime('busy', 9_000)
 
-    expect(admission.overloaded(sendMessage, 'someone').retryAfterS).toBe(2) // 1,125 ms
-  })
+  expect(admission.overloaded(sendMessage, 'someone').retryAfterS).toBe(2) // 1,125 ms
 })
 
 test('A quarter of the slots at most belong to late calls, and none of those comes free for a call that waits', () => {

@@ -55,7 +55,14 @@ describe('A token', () => {
   })
 
   test('may come with null for what is absent', async ({ gateway, sandbox }) => {
-    const token = { access_token: 'unknown-to-the-sandbox', token_type: 'Bearer', expires_in: null, error: '' }
+    const token = {
+      access_token: 'unknown-to-the-sandbox',
+      token_type: 'Bearer',
+      expires_in: null,
+      scope: null,
+      refresh_token: null,
+      error: '',
+    }
     sandbox.answer({ method: 'token', body: JSON.stringify(token) })
 
     expect((await getchatchannels(gateway)).status).toBe(200)
@@ -222,7 +229,7 @@ describe('Without a token', () => {
     expect(sandbox.calls).toEqual([])
   })
 
-  test('because of a limit, a call is told when to ask again', async ({ gateway, sandbox }) => {
+  test('because of a rate limit, a call gets the Retry-After of the token endpoint', async ({ gateway, sandbox }) => {
     sandbox.answer({ method: 'token', status: 429, headers: { 'retry-after': '7' } })
 
     expect((await sendmessage(gateway)).headers['retry-after']).toBe('7')

@@ -1,4 +1,3 @@
-import { get } from 'node:http'
 import { expect, onTestFinished, vi } from 'vitest'
 import { createClient } from '../../client/src/client.ts'
 import { createConversations, type Event, keyOf } from '../../examples/inbox/page/conversations.ts'
@@ -85,27 +84,6 @@ test('A channel that has just gone is left out of the list, and any other proble
   refuse('NO_CREDITS')
 
   await expect(listConversations(client)).rejects.toMatchObject({ code: 'upstream-out-of-credit' })
-})
-
-test('A token of the inbox says who asked for it', async ({ gateway }) => {
-  const inbox = await startInbox({ key: canaries.key, actorOf: ({ headers }) => headers['x-user']?.toString() })
-  onTestFinished(() => inbox.close())
-  await inbox.connect(gateway.url)
-  const ask = (headers: Record<string, string>) =>
-    fetch(`${inbox.url}/api/tokens`, {
-      method: 'POST',
-      headers,
-      body: JSON.stringify({ platform: 'whatsapp', platformId: '100', destination: '34600000000' }),
-    })
-
-  const { token } = (await (await ask({ 'x-user': 'ann' })).json()) as { token: string }
-
-  expect((await gateway.request('/me', { key: token })).json).toMatchObject({ actor: 'ann' })
-  expect((await ask({})).status).toBe(401)
-  expect((await ask({ 'x-user': 'ann', 'sec-fetch-site': 'cross-site' })).status).toBe(403)
-  const headers = { 'x-user': 'ann', host: 'inbox.example.com' } // a name of another site that points here
-  const status = await new Promise(resolve => get(inbox.url, { headers }, response => resolve(response.resume().statusCode)))
-  expect(status).toBe(403)
 })
 
 test('A list that cannot be read says why', async () => {

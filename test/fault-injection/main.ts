@@ -40,7 +40,7 @@ await setup?.close()
 
 const { text, broken } = total.end()
 process.stdout.write(`${text}seeds ${values.seed} to ${seed - 1}: ${broken} broken invariants\n`)
-process.exit(broken === 0 ? 0 : 1) // without it, Node has spun for ever as it cleaned up connections that were left
+process.exit(broken === 0 ? 0 : 1) // Node can spin forever while it cleans up open connections
 
 function read() {
   try {

@@ -299,14 +299,20 @@ describe('what is not safe', () => {
   })
 
   test('does not leave any more if it expired while it waited for its next attempt', async ({ sandbox }) => {
+    const expiresAt = Date.now() + 3_600_000
     let attempts = 0
-    const observe: Observe = event => void (event === 'upstreamAnswered' && attempts++)
+    const observe: Observe = event => {
+      if (event !== 'upstreamAnswered') return
+      attempts++
+      const clock = vi.spyOn(Date, 'now').mockReturnValue(expiresAt)
+      onTestFinished(() => clock.mockRestore())
+    }
     const config = readConfig({ ...environment(sandbox), AFILNET_URL: 'http://127.0.0.1:1/' })
     const upstream = createUpstream({ ...config, observe })
     onTestFinished(() => upstream.close())
     const { context } = caller(upstream)
 
-    const sending = send({ ...chat, message: 'Too late' }, Object.assign(context, { expiresAt: Date.now() + 15 }))
+    const sending = send({ ...chat, message: 'Too late' }, Object.assign(context, { expiresAt }))
 
     await expect(sending).rejects.toMatchObject({ message: 'upstream-unreachable', outcome: 'not_applied' })
     expect(attempts).toBe(1)

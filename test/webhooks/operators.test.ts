@@ -199,11 +199,7 @@ describe('an operator', () => {
     expect(receiver.posts.at(-1)?.event.type).toBe('test')
   })
 
-  test('is told what a test found although the store is away, and leaves nothing that watches the log', async ({
-    clock,
-    live,
-    receiver,
-  }) => {
+  test('gets the result of a test while the store is unavailable, and no watch of the log is left', async ({ clock, live, receiver }) => {
     let watches = 0
     const watch: typeof live.log.watch = (...args) => {
       const stop = live.log.watch(...args)

@@ -27,6 +27,13 @@ async function make(transcript: Transcript, transport: TransportName) {
   return { seen, rows, host: url.host }
 }
 
+const common = {
+  connection: 'keep-alive',
+  accept: 'application/json',
+  'accept-encoding': 'identity',
+  'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
+}
+
 describe.for(transcripts)('our client, asking for $operation.method', transcript => {
   test('posts the form of the transcript and reads its answer', async () => {
     const { seen, rows, host } = await make(transcript, 'post')
@@ -34,11 +41,8 @@ describe.for(transcripts)('our client, asking for $operation.method', transcript
     const body = formOf(transcript, true)
     expect(seen).toMatchObject([{ method: 'POST', target: '/api/http/', body }])
     expect(seen[0]?.headers).toEqual({
+      ...common,
       host,
-      connection: 'keep-alive',
-      accept: 'application/json',
-      'accept-encoding': 'identity',
-      'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
       'content-type': 'application/x-www-form-urlencoded',
       'content-length': String(body.length),
     })
@@ -56,13 +60,7 @@ describe.for(transcripts)('our client, asking for $operation.method', transcript
     const { seen, rows, host } = await make(transcript, 'get')
 
     expect(seen).toMatchObject([{ method: 'GET', target: `/api/http/?${formOf(transcript, true)}`, body: '' }])
-    expect(seen[0]?.headers).toEqual({
-      host,
-      connection: 'keep-alive',
-      accept: 'application/json',
-      'accept-encoding': 'identity',
-      'user-agent': expect.stringMatching(/^afilnet-gateway\/\d/),
-    })
+    expect(seen[0]?.headers).toEqual({ ...common, host })
     expect(rows).toEqual(transcript.rows)
   })
 })

@@ -85,7 +85,7 @@ async function update(target: Ledger, row: SendRow, there: SendRow) {
   const { state, settledAt, answer = '', settledBy, note } = row
   if (state === 'pending' || state === 'queued' || state === there.state || settledAt === undefined) return 0
   const outcome = { state, settledAt, answer, ...(settledBy !== undefined && { settledBy }), ...(note !== undefined && { note }) }
-  // A person and the search for its message settle what is unknown, which the send became meanwhile.
+  // Only an unknown send can be settled by a person or by the search for its message: it has become unknown since the first copy.
   const wasUnknown = settledBy === 'caller' || settledBy === 'read-back'
   if (wasUnknown && there.state === 'pending') await target.settle(row, { state: 'unknown', settledAt, answer }).catch(target.fail)
   const { settled } = await target.settle(row, outcome).catch(target.fail)
