@@ -41,7 +41,8 @@ export function createClock(now: () => number, monotonic: () => number) {
   function read() {
     const at = update()
     const agrees = candidate === undefined
-    return { trusted: Math.floor(at + Math.min(offset, ceiling)), agrees, steady: agrees && at >= steadyAt }
+    const lasting = Math.floor(at + offset)
+    return { trusted: Math.min(lasting, Math.floor(at + ceiling)), lasting, agrees, steady: agrees && at >= steadyAt }
   }
 
   return {
@@ -52,7 +53,7 @@ export function createClock(now: () => number, monotonic: () => number) {
     agrees: () => read().agrees,
     /** Whether they have agreed for ten minutes, which is enough to delete rows. */
     steady: () => read().steady,
-    /** The three from one reading of the clocks. */
+    /** These from one reading of the clocks; `lasting` is `trusted` without regard to the time that the ledger remembers. */
     read,
     /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
     anchor(lastSeen: number) {

@@ -7,6 +7,8 @@ export type VerbContext = {
   now: number
   /** The time by which rows expire. */
   trusted: number
+  /** The time that positions of events begin with: a jump of the wall clock counts only once it has lasted. */
+  lasting: number
   /** Whether rows, or leases, may be taken for expired for good. */
   mayDelete: boolean
   mayExpireLeases: boolean

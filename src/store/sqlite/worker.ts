@@ -21,7 +21,7 @@ export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
 }
 
 /** The clock of the main thread, with each batch. */
-export type Times = Pick<VerbContext, 'now' | 'trusted' | 'mayDelete' | 'mayExpireLeases'>
+export type Times = Pick<VerbContext, 'now' | 'trusted' | 'lasting' | 'mayDelete' | 'mayExpireLeases'>
 
 /** What a batch has learnt: how the store is, what this process is to remember of its ledger, and which accounts have new events. */
 export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: string[] }

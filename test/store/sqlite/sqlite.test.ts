@@ -6,6 +6,7 @@ import { openStore } from '../../../src/store/open.ts'
 import { openFile } from '../../../src/store/sqlite/file.ts'
 import { comeAndGo } from '../come-and-go.ts'
 import { storeContract } from '../contract.ts'
+import { created } from '../event-contract.ts'
 import { queueContract } from '../queue-contract.ts'
 import { crm, ended, policy, send } from '../sends.ts'
 import { refused, test, unavailable } from '../stores.ts'
@@ -53,6 +54,23 @@ describe('the worker', () => {
 
     expect(await later.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false })
     expect(await later.find(crm, row.id), 'by another thread').toMatchObject({ state: 'accepted' })
+  })
+
+  test('keeps the first events after a long pause for as long as any others', async ({ open }) => {
+    const [clock, hour] = [{ ms: 1_000_000_000 }, 3_600_000]
+    const clocks = { now: () => clock.ms, monotonic: () => clock.ms }
+    const before = await open(clocks)
+    await before.heartbeat('first')
+    await before.close()
+    clock.ms += 100 * hour
+    const { log } = await open(clocks)
+    await log.open('main')
+    await log.append('main', { events: [created('1', { at: clock.ms })] })
+    clock.ms += hour
+
+    expect(await log.trim(72 * hour)).toBe(0)
+    clock.ms += 72 * hour
+    expect(await log.trim(72 * hour)).toBe(1)
   })
 
   test('leaves no row behind of what is gone', async ({ open, path }) => {
