@@ -181,7 +181,7 @@ export type Store = {
   /** Queued sends, a thousand at most, whose bodies none of these keys has encrypted: what stands before the first dot of `sealed` names its key. */
   sealedByOthers(keys: readonly string[]): Promise<SendRow[]>
   backlog(): Promise<Backlog>
-  /** Notes where the message of a send was found, and how it stands there; `false` if that is known, or another row is its message. */
+  /** Notes where the message of a send was found, and how it stands there; `false` if that is known or not said, or another row is its message. */
   note(send: SendRef, finding: Finding): Promise<boolean>
   /** Unknown messages of these accounts that are due to be looked for; each is due again at the next of `lookAfterMs`. */
   takeLookups(accounts: readonly string[], limit: number): Promise<SendRow[]>

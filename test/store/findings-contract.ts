@@ -51,6 +51,7 @@ export function findingsContract(name: string, open: (options: StoreOptions) => 
       expect(await store.note(row, found)).toBe(true)
       expect(await store.note(row, { ...found, deliveryAt: 4_000 }), 'known').toBe(false)
       expect(await store.note(row, { ...found, messageId: '1002' }), 'another row').toBe(false)
+      expect(await store.note(row, { messageId: '1001', deliveryAt: 4_000 }), 'nothing is said').toBe(false)
       expect(await store.find(crm, row.id)).toEqual({ ...row, ...ended('accepted'), ...found })
       expect(await store.note(row, { ...found, deliveryStatus: 'READ', deliveryAt: 5_000 })).toBe(true)
       expect(await store.find(crm, row.id)).toMatchObject({ deliveryStatus: 'READ', deliveryAt: 5_000 })

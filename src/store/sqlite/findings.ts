@@ -12,8 +12,8 @@ const nextLook = `CASE ${lookAfterMs.map(ms => `WHEN settledAt + ${ms} > ?1 THEN
 /** Verbs that write what the conversations say of sends. */
 export const findings = {
   note(context: VerbContext, { caller, account, id }: SendRef, { messageId, deliveryStatus, deliveryAt }: Finding): boolean {
-    const status = deliveryStatus ?? null
-    const news = '(messageId IS NULL OR (messageId = ? AND deliveryStatus IS NOT ?))'
+    const status = deliveryStatus || null
+    const news = `(messageId IS NULL OR (messageId = ? AND ? <> coalesce(deliveryStatus, '')))`
     const sql = `UPDATE sends SET messageId = ?, deliveryStatus = ?, deliveryAt = ? WHERE ${named} AND ${news} RETURNING ${all}`
     const row = context.file.row(sql, messageId, status, deliveryAt, caller, account, id, messageId, status) as FlatRow | undefined // as the columns are
     if (row && row[at.state] !== 'pending') announce(context, row) // the answer to the POST will have it

@@ -62,8 +62,8 @@ export const scripts = {
   note: write(`
     local row = read(ARGV[9])
     if not row then return {over(), 0} end
-    local status = row.deliveryStatus or ''
-    if row.messageId and (row.messageId ~= ARGV[10] or status == ARGV[11]) then return {over(), 0} end
+    local isNew = ARGV[11] ~= '' and ARGV[11] ~= row.deliveryStatus
+    if row.messageId and (row.messageId ~= ARGV[10] or not isNew) then return {over(), 0} end
     set(row, 'messageId', ARGV[10])
     if ARGV[11] ~= '' then set(row, 'deliveryStatus', ARGV[11]) end
     set(row, 'deliveryAt', ARGV[12])
