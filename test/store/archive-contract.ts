@@ -179,6 +179,18 @@ export function archiveContract(name: string, open: (options: StoreOptions) => P
       expect(await store.dump()).toHaveLength(pending)
     })
 
+    test('takes no group that is written almost alike, and counts what is pending once', async ({ store }) => {
+      const group = row('accepted', { destination: '34600000000-1609459200' })
+      const running = send({ destination: '346000000001609459200' })
+      await store.load([group])
+      await store.claim(running)
+
+      expect(await store.forget(running.destination)).toEqual({ gone: 0, pending: 1 })
+      expect(await store.dump()).toMatchObject([group, { id: running.id }])
+      await store.claim(send({ destination: 'group' }))
+      expect(await store.forget('group')).toEqual({ gone: 0, pending: 1 })
+    })
+
     test('lets a pending send end, and takes it then', async ({ store }) => {
       const running = send({ destination })
       await store.claim(running)

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { endedAt } from '../clock.ts'
 import { attemptsOf, keepCountsMs, uncounted } from '../counts.ts'
+import { mayBeFormatted } from '../destinations.ts'
 import { LedgerChangedError, lookAfterMs, type Outcome, type SendState, type SettledBy, StoreUnavailableError } from '../store.ts'
 import { forgetDeliveries } from './delivery-verbs.ts'
 import { announce, dropEvents, forgetEvents } from './event-log.ts'
@@ -158,7 +159,7 @@ export const writes = {
     let [deleted, pending] = [0, 0]
     for (const [index, which] of [
       ['sendsByDestination', 'destination = ?'],
-      ['sendsFormatted', `${formatted} AND ${digitsOf('destination')} = ?`],
+      ...(mayBeFormatted(destination) ? [['sendsFormatted', `${formatted} AND ${digitsOf('destination')} = ?`]] : []),
     ]) {
       const own = `SELECT caller, account, id FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ? AND ${which}`
       for (const sender of sendersOf(file)) {
