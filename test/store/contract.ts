@@ -255,18 +255,21 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       const store = await open({ ...policy, now: () => clock.wall, monotonic: () => clock.monotonic })
       const row = send({ idempotencyKey: 'k' })
       const queued = send({ idempotencyKey: 'q', dueAt: clock.wall, expiresAt: 2 * clock.wall })
+      const late = send({ idempotencyKey: 'x', dueAt: 1, expiresAt: 1 })
       const lost = send({ idempotencyKey: 'l' })
       for (const pending of [row, lost]) await store.claim(pending)
-      await store.claim(queued, undefined, 'sealed')
+      for (const waiting of [queued, late]) await store.claim(waiting, undefined, 'sealed')
       clock.monotonic += 0.2
       clock.wall -= policy.keepUnknownMs
       await store.settle(row, ended('accepted', clock.wall))
       await store.unqueue(queued, ended('canceled', clock.wall))
+      await store.takeDue('first', 0)
       await store.release(lost.owner)
       clock.wall += policy.keepUnknownMs
 
       expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { state: 'accepted' } })
       expect(await store.claim(send({ idempotencyKey: 'q' }))).toMatchObject({ claimed: false, existing: { state: 'canceled' } })
+      expect(await store.claim(send({ idempotencyKey: 'x' }))).toMatchObject({ claimed: false, existing: { state: 'expired' } })
       expect(await store.claim(send({ idempotencyKey: 'l' }))).toMatchObject({ claimed: false, existing: { state: 'unknown' } })
       await store.close()
     })

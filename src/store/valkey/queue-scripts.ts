@@ -7,15 +7,15 @@ const lookedAt = 1_000 // for the earliest: those that are due come first
 /** The verbs of the queue, one atomic step each. */
 export const queueScripts = {
   takeDue: write(`${queueTaking}
-    local owner, free, held, expired = ARGV[9], tonumber(ARGV[10]), {}, {}
-    for i = 11, #ARGV, 2 do
+    local owner, free, endedAt, held, expired = ARGV[9], tonumber(ARGV[10]), ARGV[11], {}, {}
+    for i = 12, #ARGV, 2 do
       held[ARGV[i]] = tonumber(ARGV[i + 1])
       free = free - held[ARGV[i]]
     end
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', Q('expiry'), '-inf', now, 'LIMIT', 0, ${expiredAtOnce})) do
       local row = read(id)
       if row and row.state == 'queued' then
-        move(row, 'expired', ARGV[1], '')
+        move(row, 'expired', endedAt, '')
         announce(row)
         expired[#expired + 1] = {row.account, row.kind, row.id}
       else

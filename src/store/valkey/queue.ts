@@ -23,7 +23,8 @@ export function createQueue({ read, readToWrite, write, confirmedWrite }: Sessio
 
   return {
     async takeDue(owner, places, running = new Map()) {
-      const [found, nextAt, late, ...more] = await write(queueScripts.takeDue, owner, places, ...[...running].flat())
+      const at = endedAt(clock.now(), clock.trusted())
+      const [found, nextAt, late, ...more] = await write(queueScripts.takeDue, owner, places, at, ...[...running].flat())
       if (found === 'changed') ledger.seen(markOf(more))
       const taken = found === 'changed' ? [] : (found as [Reply, string, number][]) // as the script says it
       const due = taken.map(([row, sealed, attempts]) => ({ row: toRow(row), sealed, attempts }))
