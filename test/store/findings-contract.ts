@@ -1,12 +1,12 @@
 import { describe, expect } from 'vitest'
 import type { StoreOptions } from '../../src/store/adapter.ts'
 import type { EventStore } from '../../src/store/event-log.ts'
-import { lookAfterMs, type NewSend, type Store } from '../../src/store/store.ts'
+import { type Archive, lookAfterMs, type NewSend, type Store } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
 import { withStore } from './with-store.ts'
 
 /** What any adapter must hold of what became of sends; `open` gives an empty store. */
-export function findingsContract(name: string, open: (options: StoreOptions) => Promise<Store & EventStore>) {
+export function findingsContract(name: string, open: (options: StoreOptions) => Promise<Store & Archive & EventStore>) {
   const test = withStore(open)
   const digest = 'd'.repeat(22)
 
@@ -200,6 +200,19 @@ export function findingsContract(name: string, open: (options: StoreOptions) => 
       await put(store, { id: at(7_004), destination: '+34600000000' })
 
       expect(idsOf(await store.conversation(first, 5_000)).sort()).toEqual([first.id, second.id])
+    })
+
+    test('give all of a conversation, however many others its destination has had', async ({ store, clock }) => {
+      const queued = send({ id: at(1_000), dueAt: 1_000, expiresAt: 9_000_000 })
+      await store.claim(queued, undefined, 'key.body')
+      clock.ms = 2_000_000
+      await store.takeDue('first', 1)
+      const posted = await put(store, { id: at(1_000_000) })
+      const others = (from: number, platform: string) =>
+        Array.from({ length: 1_000 }, (_, n) => ({ ...send({ id: at(from + n), platform }), ...ended('accepted') }))
+      await store.load([...others(2_000, 'whatsapp'), ...others(1_000_001, 'telegram')])
+
+      expect(idsOf(await store.conversation(posted, 1_000_000)).sort()).toEqual([queued.id, posted.id])
     })
 
     test('recent gives those of an account that Afilnet may have', async ({ store }) => {

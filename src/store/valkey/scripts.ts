@@ -187,12 +187,17 @@ export const scripts = {
     for _, caller in ipairs(redis.call('SMEMBERS', P .. 'callers')) do
       local index = by('destination', caller, destination)
       local function look(from, to, started)
-        for _, id in ipairs(redis.call('ZRANGE', index, to, from, 'BYLEX', 'REV', 'LIMIT', 0, rows)) do
-          local row, flat = read(id)
-          local fits = row and row.user == user and row.platform == platform and row.platformId == platformId
-          fits = fits and (not started or tonumber(row.startedAt or 0) >= started)
-          if fits and row.destination == destination then found[#found + 1] = flat end
-        end
+        local most, offset = #found + rows, 0
+        repeat
+          local ids = redis.call('ZRANGE', index, to, from, 'BYLEX', 'REV', 'LIMIT', offset, rows)
+          for _, id in ipairs(ids) do
+            local row, flat
+            if not started or tonumber(redis.call('HGET', at(id), 'startedAt') or 0) >= started then row, flat = read(id) end
+            local fits = row and row.user == user and row.platform == platform and row.platformId == platformId
+            if fits and row.destination == destination and #found < most then found[#found + 1] = flat end
+          end
+          offset = offset + rows
+        until #ids < rows or #found == most
       end
       look('[' .. ARGV[13], '+')
       look('[' .. ARGV[15], '(' .. ARGV[13], tonumber(ARGV[16]))
