@@ -158,6 +158,14 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await take(store)).toEqual([])
     })
 
+    test('shows that it waits behind one that runs', async ({ store, clock }) => {
+      const [, behind] = [await queue(store), await queue(store, { dueAt: 2_500 })]
+      clock.ms = 3_000
+      await take(store)
+
+      expect(await store.backlog()).toEqual({ waiting: 1, held: 0, dueAt: behind.dueAt })
+    })
+
     test('is unknown if its process dies while it runs, and queued if it dies before', async ({ store, clock }) => {
       const [running, waiting] = [await queue(store, { expiresAt: 900_000 }), await queue(store, { expiresAt: 900_000 })]
       clock.ms = 2_000

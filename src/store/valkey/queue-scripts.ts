@@ -141,11 +141,21 @@ export const queueScripts = {
     end
     return found`),
 
-  /** `ready` has the time of the next attempt, which after a failed one is not when the send was due. */
+  /**
+   * `ready` has the time of the next attempt, which after a failed one is not when the send was due. Those that wait behind one that runs are
+   * not in it.
+   */
   backlog: read(`
     local all, held, first = redis.call('ZCARD', P .. 'queue:expiry'), redis.call('SCARD', P .. 'queue:held'), math.huge
     for _, id in ipairs(redis.call('ZRANGE', P .. 'queue:ready', 0, ${lookedAt - 1})) do
       first = math.min(first, tonumber(redis.call('HGET', at(id), 'dueAt')) or first)
+    end
+    for _, owner in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
+      for _, id in ipairs(redis.call('SMEMBERS', P .. 'pending:' .. owner)) do
+        local chat = redis.call('HGET', P .. 'queue:' .. id, 'chat')
+        local next = chat and redis.call('ZRANGE', P .. 'queue:chat:' .. chat, 0, 0, 'WITHSCORES') or {}
+        first = math.min(first, tonumber(next[2]) or first)
+      end
     end
     return {all - held, held, first < math.huge and first or ''}`),
 } as const satisfies Record<string, Script>
