@@ -159,7 +159,7 @@ export type Store = {
   /**
    * Makes queued sends that are due `pending`, as the owner's, and those that are too late `expired`. Of a conversation only the first one, by
    * due time and then by id, and none while another one of it is pending. While the ledger counts as changed, nothing is due: an older copy
-   * queues what has gone since.
+   * queues what has gone since. Also a heartbeat of its owner, if it gives any.
    *
    * The process has so many `places`, of which accounts hold what is `running`. The account that holds the fewest gets the next one, as long as it
    * holds fewer than are free; of those with equally many the one that has waited longest. `nextAt`: when there may be something to do again, if

@@ -166,6 +166,15 @@ export function queueContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.backlog()).toEqual({ waiting: 1, held: 0, dueAt: behind.dueAt })
     })
 
+    test('is left to a process that has yet to make its first heartbeat', async ({ store, clock }) => {
+      const row = await queue(store)
+      clock.ms = 2_000
+      await take(store)
+
+      expect(await store.expireLeases()).toBe(0)
+      expect(await stateOf(store, row)).toBe('pending')
+    })
+
     test('is unknown if its process dies while it runs, and queued if it dies before', async ({ store, clock }) => {
       const [running, waiting] = [await queue(store, { expiresAt: 900_000 }), await queue(store, { expiresAt: 900_000 })]
       clock.ms = 2_000

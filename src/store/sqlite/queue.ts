@@ -2,6 +2,7 @@ import { endedAt } from '../clock.ts'
 import { type Backlog, type Conversation, chatKeyOf, type Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
+import { keepAlive } from './leases.ts'
 import { at, columns, type FlatRow } from './rows.ts'
 import { rare } from './schema.ts'
 import { count, type VerbContext } from './verb-context.ts'
@@ -56,6 +57,7 @@ export const queueing = {
       else lines.splice(lines.indexOf(line), 1)
     }
     context.claims += due.length
+    if (due.length > 0) keepAlive(context, owner)
     const [expiresAt = null] = file.row(`SELECT min(expiresAt) FROM queue WHERE state <> 'running'`) ?? []
     const times = [...lines.map(({ head }) => head[0]).filter(nextAt => nextAt > now), ...(expiresAt === null ? [] : [Number(expiresAt)])]
     return { due, expired, nextAt: times.length > 0 ? Math.min(...times) : null }

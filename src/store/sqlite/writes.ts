@@ -7,6 +7,7 @@ import { LedgerChangedError, lookAfterMs, type Outcome, type SendState, type Set
 import { forgetDeliveries } from './delivery-verbs.ts'
 import { announce, dropEvents, forgetEvents } from './event-log.ts'
 import { findings } from './findings.ts'
+import { endLease, keepAlive, renewLease } from './leases.ts'
 import { dequeue, enqueue, queueing } from './queue.ts'
 import { at, columns, type FlatRow, type FlatSettlement, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
@@ -99,16 +100,13 @@ export const writes = {
   },
 
   heartbeat(context: VerbContext, owner: string) {
-    const { file, now, trusted } = context
+    const { file, trusted } = context
     renewLease(context, owner)
-    leaseRenewedAt.set(owner, now)
     file.run('UPDATE ledger SET clock = ? WHERE clock < ?', trusted, trusted)
   },
 
   release(context: VerbContext, owner: string): number {
-    const { file } = context
-    leaseRenewedAt.delete(owner)
-    file.run('DELETE FROM leases WHERE owner = ?', owner)
+    endLease(context, owner)
     return orphan(context, 'owner = ?', owner)
   },
 
@@ -191,19 +189,6 @@ function orphan(context: VerbContext, which: string, ...values: string[]): numbe
 function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): readonly SendState[] {
   if (settledBy === 'caller' || settledBy === 'read-back') return ['unknown']
   return state === 'accepted' || state === 'rejected' ? ['pending', 'unknown'] : ['pending']
-}
-
-const leaseRenewedAt = new Map<string, number>()
-
-/** A claim renews the lease of its owner if that is due: the first claim may come before the first heartbeat. */
-function keepAlive(context: VerbContext, owner: string) {
-  if (Math.abs(context.now - (leaseRenewedAt.get(owner) ?? Number.NEGATIVE_INFINITY)) < context.leaseMs / 4) return
-  renewLease(context, owner)
-  leaseRenewedAt.set(owner, context.now)
-}
-
-function renewLease({ file, now, leaseMs }: VerbContext, owner: string) {
-  file.run('INSERT INTO leases VALUES (?, ?) ON CONFLICT DO UPDATE SET expiresAt = excluded.expiresAt', owner, now + leaseMs)
 }
 
 /** The row that holds a key and has not expired. */
