@@ -110,7 +110,9 @@ export function eventContract(name: string, open: (options: StoreOptions) => Pro
       expect(await log.accounts()).toEqual(['main', 'other'])
       expect([await ids(log), await ids(log, 0, 'other')]).toEqual([['1'], []])
       expect(await log.read('third', 0, 10)).toEqual({ events: [] })
-      await expect(log.append('third', { events: [created('1')] })).rejects.toThrow()
+      const states = [{ key: 'k', destination: null, state: 's' }]
+      await expect(log.append('third', { states, events: [created('1')] })).rejects.toThrow()
+      expect(await log.find('third', ['k']), 'not in part').toEqual([undefined])
     })
 
     test('and new states are refused together when the fence is old', async ({ log, leases }) => {

@@ -42,6 +42,7 @@ export const logWrites = {
   append(context: VerbContext, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
     const { file } = context
     if (lease && !holds(context, lease.name, lease.fence)) return undefined
+    if (!markOf(file, account)) throw new Error('The account has no event log')
     if (context.over) dropEvents(context, account)
     for (const { key, destination, state } of states) {
       if (state === null) file.run('DELETE FROM states WHERE account = ? AND key = ?', account, key)
