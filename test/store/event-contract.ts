@@ -184,6 +184,38 @@ export function eventContract(name: string, open: (options: StoreOptions) => Pro
       expect(await log.trim(hour)).toBe(0)
     })
 
+    test('deletes what is older after a clock that was far ahead was set back', async ({ log, clock }) => {
+      await log.open('main')
+      const append = (id: string) => log.append('main', { events: [created(id, { at: clock.ms })] })
+      await append('before')
+      clock.ms += 9_000 * hour
+      await append('while ahead')
+      clock.ms -= 8_999 * hour
+      const [last] = (await append('after')) ?? []
+      clock.ms += hour / 2
+
+      expect(await log.trim(hour)).toBe(2)
+      expect(await log.read('main', 0, 10)).toMatchObject({ mark: { last }, events: [{ messageId: 'after' }] })
+      clock.ms += hour
+      await append('last')
+      expect(await log.trim(hour)).toBe(1)
+      expect(await ids(log)).toEqual(['last'])
+    })
+
+    test('keeps what is not old before what came from a clock that was far ahead', async ({ log, clock }) => {
+      await log.open('main')
+      const append = (id: string) => log.append('main', { events: [created(id, { at: clock.ms })] })
+      await append('before')
+      clock.ms += 9_000 * hour
+      await append('while ahead')
+      clock.ms -= 9_000 * hour
+      await append('after')
+
+      expect(await log.trim(hour)).toBe(0)
+      clock.ms += 2 * hour
+      expect(await log.trim(hour)).toBe(3)
+    })
+
     test('deletes a whole log that is used no more, and makes another one when it is', async ({ log, clock }) => {
       const { identity } = await log.open('main')
       await log.append('main', { states: [{ key: 'k', destination: null, state: 's' }], events: [created('1')] })

@@ -30,7 +30,7 @@ export const deliveryWrites = {
   },
 
   deleteFailed: ({ file, trusted, mayDelete }: VerbContext, keepMs: number): number =>
-    mayDelete ? file.run('DELETE FROM failedDeliveries WHERE at < ?', trusted - keepMs) : 0,
+    mayDelete ? file.run('DELETE FROM failedDeliveries WHERE at NOT BETWEEN ? AND ?', trusted - keepMs, trusted + keepMs) : 0,
 
   loadWebhook({ file }: VerbContext, { name, account, state, failed }: ArchivedWebhook): boolean {
     if (file.run('INSERT INTO webhooks VALUES (?, ?, ?) ON CONFLICT DO NOTHING', name, account, state) === 0) return false

@@ -59,7 +59,7 @@ export const logWrites = {
       file.run(`DELETE FROM ${table} WHERE account IN (SELECT account FROM logs WHERE openedAt < ?)`, before - unusedMs)
     if (what === 'unused') return 0
     for (const [account] of file.rows('SELECT account FROM logs')) {
-      const dropped = drop(file, String(account), before * perMs)
+      const dropped = drop(file, String(account), before * perMs) || dropAfterLeap(file, String(account), trusted, keepMs)
       if (dropped > 0) return dropped
     }
     return 0
@@ -163,6 +163,25 @@ function drop(file: SqliteFile, account: string, before = Number.MAX_SAFE_INTEGE
   if (last === undefined) return 0
   file.run('UPDATE logs SET trimmed = ? WHERE account = ?', last, account)
   return file.run('DELETE FROM events WHERE account = ? AND position <= ?', account, last)
+}
+
+/**
+ * The same where positions run ahead of the time, because the clock did: then the events' own times count.
+ *
+ * An event that is too old takes those before it with it. One from far ahead goes as soon as none before it is to be kept.
+ */
+function dropAfterLeap(file: SqliteFile, account: string, now: number, keepMs: number): number {
+  if ((markOf(file, account)?.last ?? 0) <= now * perMs) return 0
+  const sql = `SELECT position, body ->> '$.at' FROM events WHERE account = ? ORDER BY position LIMIT ${sliceRows}`
+  let last = 0
+  let keepsOne = false
+  for (const [position, at] of file.rows(sql, account)) {
+    const isOld = Number(at) < now - keepMs
+    const isAhead = Number(at) > now + keepMs
+    if (isOld || (isAhead && !keepsOne)) last = Number(position)
+    keepsOne = !isOld && (keepsOne || !isAhead)
+  }
+  return last === 0 ? 0 : drop(file, account, last + 1)
 }
 
 function markOf(file: SqliteFile, account: string): LogMark | undefined {

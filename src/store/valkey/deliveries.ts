@@ -31,10 +31,11 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
     },
     async deleteFailed(keepMs) {
       if (!clock.steady()) return 0
-      const before = clock.trusted() - keepMs
+      const now = clock.trusted()
       let gone = 0
       for (const name of await names()) {
-        for (let some = slice; some === slice; gone += some) some = Number((await write(scripts.deleteFailed, name, before))[0])
+        for (let some = slice; some === slice; gone += some)
+          some = Number((await write(scripts.deleteFailed, name, now - keepMs, now + keepMs))[0])
       }
       return gone
     },

@@ -60,12 +60,13 @@ export const deliveryScripts = {
     end
     return found`),
 
-  /** Those before a time, a slice of one webhook. */
+  /** Those before a time, and those of a clock that was far ahead: a slice of one webhook. */
   deleteFailed: write(`${keeping}
     local gone = 0
     for _, position in ipairs(redis.call('ZRANGEBYSCORE', orderOf(ARGV[9]), '-inf', '+inf', 'LIMIT', 0, 200)) do
       local row = redis.call('HGET', failedOf(ARGV[9]), position)
-      if row and cjson.decode(row).at >= tonumber(ARGV[10]) then break end
+      local at = row and cjson.decode(row).at or 0
+      if at >= tonumber(ARGV[10]) and at <= tonumber(ARGV[11]) then break end
       clear(ARGV[9], position)
       gone = gone + 1
     end

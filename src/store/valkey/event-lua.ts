@@ -71,4 +71,17 @@ export const logWriting = `
     redis.call('DECRBY', P .. 'bytes', bytes)
     return #entries
   end
+  -- The same where positions run ahead of the time, because a clock did: then the events' own times count. An event that is too old takes
+  -- those before it with it. One from far ahead goes as soon as none before it is to be kept.
+  local function dropAfterLeap(account, from, to)
+    if tonumber(redis.call('HGET', P .. 'log:' .. account, 'last') or 0) <= now * 1000 then return 0 end
+    local last, keepsOne
+    for _, entry in ipairs(redis.call('XRANGE', P .. 'events:' .. account, '-', '+', 'COUNT', ${dropRows})) do
+      local at = tonumber(string.match(entry[2][4], '"at":(%d+)')) or from
+      local isOld, isAhead = at < from, at > to
+      if isOld or (isAhead and not keepsOne) then last = string.match(entry[1], '^%d+') end
+      keepsOne = not isOld and (keepsOne or not isAhead)
+    end
+    return last and dropEvents(account, last .. '-1') or 0
+  end
 `

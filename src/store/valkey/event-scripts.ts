@@ -83,12 +83,13 @@ export const eventScripts = {
 
   logs: read(`return redis.call('SMEMBERS', P .. 'logs')`),
 
-  /** One slice of one log, before a position; a log that was opened last before a time goes as a whole, with what was known. */
+  /** One slice of one log, before a position, or of times that are not between two; a log that was opened last before a time goes as a whole, with what was known. */
   trim: write(`
     local account, before, openedBefore = ARGV[9], ARGV[10], tonumber(ARGV[11])
     local opened = redis.call('HGET', P .. 'log:' .. account, 'openedAt')
     local old = opened and tonumber(opened) < openedBefore
     local dropped = dropEvents(account, not old and before)
+    if dropped == 0 then dropped = dropAfterLeap(account, tonumber(ARGV[12]), tonumber(ARGV[13])) end
     if old and dropped == 0 then
       local found = redis.call('HSCAN', P .. 'states:' .. account, '0', 'COUNT', 200)
       for i = 1, #found[2], 2 do know(account, found[2][i], '') end

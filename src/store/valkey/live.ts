@@ -63,11 +63,14 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     },
     async trim(keepMs, what) {
       if (!clock.steady()) return 0
-      const before = clock.trusted() - keepMs
+      const now = clock.trusted()
+      const before = now - keepMs
+      const slices =
+        what === 'unused' ? [1, before - unusedMs, 0, Number.MAX_SAFE_INTEGER] : [before * perMs, before - unusedMs, before, now + keepMs]
       let trimmed = 0
       for (const account of await accounts()) {
         for (let slice = -1; slice !== 0 && trimmed < trimMax; trimmed += slice)
-          slice = Number((await write(scripts.trim, account, what === 'unused' ? 1 : before * perMs, before - unusedMs))[0])
+          slice = Number((await write(scripts.trim, account, ...slices))[0])
       }
       return trimmed
     },
