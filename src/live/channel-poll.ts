@@ -113,7 +113,7 @@ export class ChannelPoll {
     else if (items) await this.#compare(items)
     if (!this.#state) return // the term is over
     await this.#tellIfUnreadableForLong(endedAt)
-    if (this.#state.hasGap || endedAt - this.#state.readAt > this.#readAtStepMs)
+    if (this.#state.hasGap || Math.abs(endedAt - this.#state.readAt) > this.#readAtStepMs)
       await this.#save({ newest: this.#state.newest, readAt: endedAt })
     this.#digest = digest
     this.#polledAt = beganAt

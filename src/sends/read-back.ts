@@ -74,8 +74,9 @@ export class ReadBack {
     const outgoing = rows.filter(({ out, isNew, statusChanged }) => out === true && (isNew || statusChanged))
     if (outgoing.length === 0) return
     const secret = await this.#options.secret()
+    const isDated = absentAt !== undefined && absentAt <= beganAt // else the clock was set back since the look before
     const seen = outgoing.flatMap(({ messageId, text, status, isNew }): Seen[] =>
-      !isNew || text === null || absentAt === undefined
+      !isNew || text === null || !isDated
         ? []
         : [{ messageId, digest: textDigest(text, secret), status, absentAt: absentAt - shownLateMs, newTo: beganAt, seenAt: at }],
     )

@@ -295,6 +295,21 @@ describe('The poller', () => {
       .toMatchObject([{ type: 'gap', platform: 'whatsapp', platformId: '100', destination: null, reason: 'channel-unreadable' }])
   })
 
+  test('says so again after a clock that was far ahead was set back', async ({ startPolling, sandbox }) => {
+    const clock = settableClock()
+    const polling = await startPolling({ ...watched, keepMs: hour })
+    await quiet(polling)
+    clock.aheadMs = 9_000 * hour
+    await expect.poll(polling.events).toHaveLength(1)
+    await quiet(polling)
+    clock.aheadMs = 0
+    await quiet(polling)
+    sandbox.answer({ status: 500, method: 'getchats', times: Number.MAX_SAFE_INTEGER })
+    clock.aheadMs = 2 * hour
+
+    await expect.poll(polling.events).toMatchObject([{}, { type: 'gap', reason: 'channel-unreadable' }])
+  })
+
   test('reports a gap for the time without polling, and none for a quiet channel', async ({ startPolling }) => {
     const clock = settableClock()
     const first = await startPolling({ ...watched, keepMs: hour })

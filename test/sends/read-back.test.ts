@@ -333,6 +333,16 @@ describe('A conversation that is watched', () => {
     for (const one of [earlier, unknown]) expect(await find(store, one)).not.toHaveProperty('messageId')
   })
 
+  test('proves nothing by a look before that is later than this one: the clock was set back', async ({ store, clock, readBack, sent }) => {
+    await sent('Hello', 'accepted')
+    clock.ms += 1_000
+    const unknown = await sent('Hello')
+    clock.ms += 1_000
+    await watched(readBack, clock, [row('Hello')], { absentAt: start + 3_600_000 })
+
+    expect(await find(store, unknown)).toMatchObject({ state: 'unknown' })
+  })
+
   test('proves nothing beside a thousand sends, of which the ledger does not give all', async ({ store, clock, readBack, sent }) => {
     await sent('Hello', 'accepted')
     clock.ms += 1
