@@ -63,7 +63,7 @@ export function createSweeper({ ledger, place, open, observe, now }: SweeperOpti
       if (isStart && place.kind === 's3' && (await ledger.usage()).files === 0) return
       await (await open()).tidy()
       await sweepExpired()
-      if (now() - sweptAt < hourMs / 2) return
+      if (Math.abs(now() - sweptAt) < hourMs / 2) return // the clock may have been set back
       await sweepOrphans()
       sweptAt = now()
     } catch (err) {

@@ -35,7 +35,7 @@ export function createPollingCounts(registry: Registry, report: () => readonly P
     },
     pollEnded({ account, ms, ok }: Events['pollEnded']) {
       polls(account, ok ? 'ok' : 'failed').observe(ms / 1_000)
-      if (ok) lastPolls.set(account, Date.now() / 1_000)
+      if (ok && lastPolls.has(account)) lastPolls.set(account, Date.now() / 1_000) // its last poll may end after it has stopped
     },
     listTooLarge: ({ account }: Events['listTooLarge']) => void tooLarge(account).value++,
     eventsAppended({ account, type, count }: Events['eventsAppended']) {

@@ -69,6 +69,9 @@ async function open() {
         await store.media.expired()
       }
     },
+    setBack(ms: number) {
+      clock.ms -= ms
+    },
     async end() {
       await store.close()
       rmSync(dir, { recursive: true })
@@ -132,6 +135,24 @@ describe('The sweeper', () => {
       { reason: 'lost', count: 1 },
       { reason: 'orphan', count: 1 },
     ])
+  })
+
+  test('does so after a clock that was ahead was set back', async ({ sweeping: { media, path, names, keep, pass, setBack } }) => {
+    const whole = await keep()
+    await pass(hour / 2)
+    await media.sweep()
+    setBack(hour / 2)
+    const orphan = randomUUID()
+    writeFileSync(join(path, orphan), 'x')
+    utimesSync(join(path, orphan), 0, 0)
+    await media.sweep()
+    await pass(minute)
+    await media.sweep()
+    expect(names()).toEqual([whole, orphan].sort())
+    await pass(hour / 2)
+    await media.sweep()
+
+    expect(names()).toEqual([whole])
   })
 
   test('takes no file for unknown that another gateway is deleting', async ({

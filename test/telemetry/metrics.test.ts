@@ -326,6 +326,7 @@ plain('What is counted is in the unit that its name has, as much as there was, a
   counts.configurationReloadFailed?.({ issues: [] })
   const seen = await read()
   for (const account of ['main', 'other']) counts.pollingStateChanged?.({ account, polling: false })
+  counts.pollEnded?.({ account: 'main', ms: 0, ok: true }) // it began before
   polled = []
   dueAt = now + 600_000
   const later = await read()
