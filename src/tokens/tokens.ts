@@ -28,6 +28,9 @@ const alg = 'HS256'
 /** No other kind of JWT is taken for one of these. */
 const typ = 'afilnet-gateway-token+jwt'
 
+/** An hour, and as much by which the clocks of two gateways may differ: a token that lasts longer was issued while a clock was ahead. */
+const longestMs = 7_200_000
+
 const invalid: OpenedToken = { issue: 'The token is not valid.' }
 
 /** Tokens that every process on one ledger can verify: `readSecret` gives its secret. Nothing is stored for a token. */
@@ -60,6 +63,7 @@ export function createTokens({ readSecret, now = Date.now }: { readSecret: () =>
         const { payload } = await jwtVerify<Payload>(token, key, options)
         const known = names.get(digests) ?? new Map(Array.from(digests.keys(), digest => [nameOf(digest, key), digest]))
         names.set(digests, known)
+        if ((payload.exp ?? 0) * 1_000 > now() + longestMs) return { issue: 'The token was issued while a clock was wrong.' }
         const keySha256 = known.get(payload.key)
         return keySha256 === undefined
           ? { issue: 'The key that issued this token is no longer valid.' }

@@ -72,14 +72,21 @@ describe('Tokens', () => {
   const digests = new Map([['0'.repeat(64), 'a key']])
   const [digest = ''] = digests.keys()
   const chat = { platform: 'whatsapp', platformId: '100', destination: '*' }
-  const claims = { account: 'main', chat, scopes: ['messages:read'] as Scope[], actor: 'José', expiresAt: 1_900_000_000_000 }
+  const claims = { account: 'main', chat, scopes: ['messages:read'] as Scope[], actor: 'José', expiresAt: 3_600_000 }
   const at = (seconds: number, readSecret = async () => secret) => createTokens({ readSecret, now: () => seconds * 1_000 })
 
   plain('carry what they were made of, until their last whole second', async () => {
     const token = await at(0).issue({ ...claims, expiresAt: claims.expiresAt + 999 }, digest)
 
-    expect(await at(1_899_999_999).open(token, digests)).toEqual({ claims: { ...claims, id: expect.any(String) }, keySha256: digest })
-    expect(await at(1_900_000_000).open(token, digests)).toEqual({ issue: 'The token has expired.' })
+    expect(await at(3_599).open(token, digests)).toEqual({ claims: { ...claims, id: expect.any(String) }, keySha256: digest })
+    expect(await at(3_600).open(token, digests)).toEqual({ issue: 'The token has expired.' })
+  })
+
+  plain('are not valid while they would be for longer than any that is issued now: a clock was ahead', async () => {
+    const token = await at(86_400).issue({ ...claims, expiresAt: 90_000_000 }, digest)
+
+    expect(await at(82_799).open(token, digests)).toEqual({ issue: 'The token was issued while a clock was wrong.' })
+    expect(await at(82_800).open(token, digests)).toMatchObject({ keySha256: digest })
   })
 
   plain('are those of no other key, and of no other secret', async () => {
