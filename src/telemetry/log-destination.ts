@@ -52,7 +52,7 @@ export function createLogDestination(sink: Sink, { flushMs = 100, maxBytes = 4_1
       const end = performance.now() + withinMs
       while ((chunk || lines.length > 0) && performance.now() < end) {
         flush()
-        await Promise.race([nextWrite(), sleep(Math.min(retryMs, end - performance.now()))])
+        await Promise.race([nextWrite(), sleep(Math.min(retryMs, Math.max(0, end - performance.now())))])
       }
       // On a busy machine a write may take long without being stuck.
       if (writing) await Promise.race([nextWrite(), sleep(stuckMs, undefined, { ref: false })])

@@ -15,7 +15,7 @@ export function createWatchdog(silentMs: number, onSilent: () => Error) {
     if (armed) return
     armed = true
     // After a turn of the event loop: had that been held up itself, answers would lie there unread
-    setTimeout(() => setImmediate(checkWatchdog), aliveAt + silentMs - performance.now()).unref()
+    setTimeout(() => setImmediate(checkWatchdog), Math.max(0, aliveAt + silentMs - performance.now())).unref()
   }
   function checkWatchdog() {
     armed = false
