@@ -27,15 +27,17 @@ export function createPollingCounts(registry: Registry, report: () => readonly P
 
   return {
     pollingStateChanged({ account, polling }: Events['pollingStateChanged']) {
+      lastPolls.delete(account)
+      if (!polling) return
       for (const type of types) events(account, type)
       for (const result of ['ok', 'failed']) polls(account, result)
       tooLarge(account)
-      if (polling) lastPolls.set(account, Date.now() / 1_000)
-      else lastPolls.delete(account)
+      lastPolls.set(account, Date.now() / 1_000)
     },
     pollEnded({ account, ms, ok }: Events['pollEnded']) {
+      if (!lastPolls.has(account)) return // the last poll may end after polling has stopped
       polls(account, ok ? 'ok' : 'failed').observe(ms / 1_000)
-      if (ok && lastPolls.has(account)) lastPolls.set(account, Date.now() / 1_000) // its last poll may end after it has stopped
+      if (ok) lastPolls.set(account, Date.now() / 1_000)
     },
     listTooLarge: ({ account }: Events['listTooLarge']) => void tooLarge(account).value++,
     eventsAppended({ account, type, count }: Events['eventsAppended']) {

@@ -39,6 +39,14 @@ export function createGauge(registry: Registry, name: string, help: string, read
   })
 }
 
+/** How the metrics of a registry forget series. */
+const drops = new WeakMap<Registry, ((label: string, value: string) => void)[]>()
+
+/** Ends the series of what is not configured any more, by the first label of its metrics: names come and go. */
+export function dropSeries(registry: Registry, label: string, values: readonly string[]) {
+  for (const drop of drops.get(registry) ?? []) for (const value of values) drop(label, value)
+}
+
 /** The registry asks a metric for its name and its values only; prom-client's types know no metric but its own. */
 export function createMetric(registry: Registry, family: Family, read: () => readonly Sample[]) {
   registry.registerMetric({ name: family.name, get: async () => ({ ...family, aggregator: 'sum', values: read() }) } as unknown as Metric)
@@ -51,7 +59,7 @@ function createSeries<C>(
   create: () => C,
   samples: (cell: C, labels: Sample['labels']) => Sample[],
 ): Series<C> {
-  const cells: { labels: Sample['labels']; cell: C }[] = []
+  let cells: { labels: Sample['labels']; cell: C }[] = []
   const root: Branch<C> = { next: new Map() }
   createMetric(registry, family, () => cells.flatMap(({ labels, cell }) => samples(cell, labels)))
   const find: Series<C> = (...values) => {
@@ -70,6 +78,11 @@ function createSeries<C>(
     return branch.cell
   }
   if (labelNames.length === 0) find() // it has one series, which begins with zero
+  const own = drops.get(registry) ?? []
+  drops.set(registry, own)
+  own.push((label, value) => {
+    if (labelNames[0] === label && root.next.delete(value)) cells = cells.filter(({ labels }) => labels[label] !== value)
+  })
   return find
 }
 

@@ -406,3 +406,37 @@ plain('What is counted is in the unit that its name has, as much as there was, a
   expect(later).toMatchObject({ queue_age_seconds: 0 })
   expect(Object.keys(later).filter(name => /^events_(last_poll|interval|channels)/.test(name))).toEqual([])
 })
+
+plain('Series of an account or a webhook end when a reload removes it', async () => {
+  const kept = { account: 'kept', inFlight: 0, queued: 0, capacity: 1, credentials: { accepted: null }, breakers: [] }
+  let accounts = [kept, { ...kept, account: 'former' }]
+  const metrics = createMetrics({
+    accounts: () => accounts,
+    storeOk: () => true,
+    ledgerChanged: () => false,
+    requestsInFlight: () => 0,
+    backlog: () => undefined,
+    droppedLines: () => 0,
+    polling: () => [],
+    delivery: () => accounts.map(({ account }) => ({ account, streams: 0, behind: 0 })),
+    media: () => ({ files: 0, bytes: 0, maxBytes: 0 }),
+  })
+  metrics.begin([])
+  const { counts } = metrics
+  for (const webhook of ['kept', 'former']) counts.webhookStarted?.({ webhook })
+  for (const account of ['kept', 'former']) counts.pollingStateChanged?.({ account, polling: true })
+  const named = async (name: string) => (await metrics.text()).split('\n').filter(line => line.includes(`"${name}"`))
+  await metrics.text() // creates those of the delivery of events
+  const [before, begun] = [await named('kept'), await named('former')]
+  accounts = [kept]
+  const removed = { added: [], removed: ['former'], changed: [] }
+  counts.configurationReloaded?.({ accounts: removed, callers: removed, webhooks: removed })
+  counts.pollingStateChanged?.({ account: 'former', polling: false })
+  counts.pollEnded?.({ account: 'former', ms: 1, ok: false })
+
+  expect(begun).toHaveLength(before.length)
+  expect(await named('former')).toEqual([])
+  expect((await named('kept')).map(withoutTime)).toEqual(before.map(withoutTime))
+})
+
+const withoutTime = (line: string) => line.replace(/(last_poll\S+) .*/, '$1')
