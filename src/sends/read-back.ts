@@ -91,8 +91,10 @@ export class ReadBack {
 
   /** The conversations of an account in which a send of the last hour waits for the end of its delivery. */
   async undelivered(account: string): Promise<Omit<Conversation, 'user'>[]> {
-    const sends = await within(this.#options.timeoutMs, this.#options.store.recent(account, this.#options.now() - hourMs))
-    const open = sends.filter(({ deliveryStatus }) => !isFinal(deliveryStatus))
+    const now = this.#options.now()
+    const sends = await within(this.#options.timeoutMs, this.#options.store.recent(account, now - hourMs))
+    // After a clock was set back, ids go on from where it was: they name a time that is still to come.
+    const open = sends.filter(({ createdAt, deliveryStatus }) => Math.abs(now - createdAt) <= hourMs && !isFinal(deliveryStatus))
     const chats = open.map(({ platform, platformId, destination }) => ({ platform, platformId, destination }))
     return [...new Map(chats.map(chat => [JSON.stringify(chat), chat])).values()]
   }

@@ -368,4 +368,14 @@ describe('A conversation that is watched', () => {
 
     expect(await readBack.undelivered('main')).toEqual([])
   })
+
+  test('is read no longer than that after a clock that was ahead was set back', async ({ clock, readBack, sent }) => {
+    const day = 86_400_000
+    clock.ms += day
+    await sent('While it was ahead', 'accepted')
+    await sent('Later, with an id of that time', 'accepted', { createdAt: start - 3_601_000 })
+    clock.ms -= day
+
+    expect(await readBack.undelivered('main')).toEqual([])
+  })
 })
