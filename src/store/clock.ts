@@ -7,15 +7,15 @@ const settleMs = 600_000
 /** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
 const slackMs = 3_600_000
 
-/** When a send ended. By a clock that is far behind, it would expire and free its key once the clock is right again. */
-export const endedAt = (settledAt: number, trusted: number) => (settledAt < trusted - slackMs ? trusted : settledAt)
+/** When a send ended; `latest` is the latest that it can be. By a clock that is far behind, it would expire and free its key once the clock is right again. */
+export const endedAt = (settledAt: number, latest: number) => (settledAt < latest - slackMs ? latest : settledAt)
 
 /**
  * Watches the wall clock by the monotonic one.
  *
  * A clock that jumps forward would make rows look expired, and their keys would be free to send again. A new offset between the two clocks
  * therefore counts only after ten minutes. A process that starts while the clock is wrong has nothing to compare it with: so the first ten
- * minutes delete nothing, and count from the time that the ledger remembers.
+ * minutes delete nothing, expire rows by the time that the ledger remembers, if it is earlier, and end sends by it, if it is later.
  */
 export function createClock(now: () => number, monotonic: () => number) {
   let offset = now() - monotonic()
@@ -41,19 +41,26 @@ export function createClock(now: () => number, monotonic: () => number) {
   function read() {
     const at = update()
     const agrees = candidate === undefined
-    const lasting = Math.floor(at + offset)
-    return { trusted: Math.min(lasting, Math.floor(at + ceiling)), lasting, agrees, steady: agrees && at >= steadyAt }
+    const latest = ceiling === Number.POSITIVE_INFINITY ? offset : Math.max(offset, ceiling)
+    return {
+      trusted: Math.floor(at + Math.min(offset, ceiling)),
+      latest: Math.floor(at + latest),
+      agrees,
+      steady: agrees && at >= steadyAt,
+    }
   }
 
   return {
     now,
     /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
     trusted: () => read().trusted,
+    /** The latest that it can be: sends did not end before what the ledger remembers. */
+    latest: () => read().latest,
     /** Whether wall clock and monotonic clock agree now, which is enough to expire leases. */
     agrees: () => read().agrees,
     /** Whether they have agreed for ten minutes, which is enough to delete rows. */
     steady: () => read().steady,
-    /** These from one reading of the clocks; `lasting` is `trusted` without regard to the time that the ledger remembers. */
+    /** The four from one reading of the clocks. */
     read,
     /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
     anchor(lastSeen: number) {

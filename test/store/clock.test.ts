@@ -1,6 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { createClock } from '../../src/store/clock.ts'
 import { openStore } from '../../src/store/open.ts'
+import type { NewSend } from '../../src/store/store.ts'
 import { crm, ended, policy, send } from './sends.ts'
 
 const minute = 60_000
@@ -61,6 +65,33 @@ test('Rows expire once a new time has lasted for ten minutes', async () => {
   await store.close()
 })
 
+test('A process that starts while the clock is far behind ends sends by the time that the ledger remembers', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'clock-'))
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const url = `sqlite:${join(dir, 'ledger.sqlite')}`
+  const clocks = machine()
+  const first = await ledger(clocks, url)
+  await first.store.heartbeat('a')
+  await first.store.close()
+  clocks.jump(-400 * day)
+  const behind = await openStore(url, { ...policy, ...clocks })
+  const [kept, lost] = ['x', 'y'].map(idempotencyKey => send({ idempotencyKey, createdAt: clocks.now() })) as [NewSend, NewSend]
+  await behind.claim(kept)
+  await behind.settle(kept, ended('accepted', clocks.now()))
+  clocks.pass(minute)
+  await behind.claim(lost)
+  await behind.release(lost.owner)
+  await behind.close()
+  clocks.jump(400 * day)
+  const right = await openStore(url, { ...policy, ...clocks })
+  clocks.pass(11 * minute)
+
+  expect(await right.deleteExpired()).toBe(0)
+  for (const { id, idempotencyKey = '' } of [kept, lost])
+    expect(await right.claim(send({ idempotencyKey }))).toMatchObject({ claimed: false, existing: { id } })
+  await right.close()
+})
+
 test('A process that starts under a clock that is ahead counts from the time that the ledger remembers', () => {
   const { now, monotonic, pass, jump } = machine()
   const last = now()
@@ -70,6 +101,7 @@ test('A process that starts under a clock that is ahead counts from the time tha
   pass(minute)
 
   expect([clock.trusted(), clock.steady(), clock.agrees()]).toEqual([last + minute, false, true])
+  expect(clock.latest()).toBe(now())
   pass(9 * minute)
   expect([clock.trusted(), clock.steady()]).toEqual([now(), true])
 })

@@ -131,11 +131,11 @@ export function announce(context: VerbContext, flat: FlatRow) {
   log(context, account, [[destination, JSON.stringify(event)]])
 }
 
-function log({ file, lasting, logged }: VerbContext, account: string, events: readonly FlatEvent[]): number[] {
+function log({ file, latest, logged }: VerbContext, account: string, events: readonly FlatEvent[]): number[] {
   const last = markOf(file, account)?.last
   if (last === undefined) throw new Error('The account has no event log')
   if (events.length === 0) return []
-  const first = Math.max(last + 1, lasting * perMs)
+  const first = Math.max(last + 1, latest * perMs)
   const positions = events.map((_, n) => first + n)
   for (const [n, [destination, body]] of events.entries())
     file.run('INSERT INTO events VALUES (?, ?, ?, ?)', account, first + n, destination, body)

@@ -163,9 +163,9 @@ function leave(
   [caller, account, id]: [string, string, string],
   { state, settledAt, answer, settledBy }: Outcome,
 ): FlatRow | undefined {
-  const { file, trusted } = context
+  const { file, latest } = context
   const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
-  const values = [state, endedAt(settledAt, trusted), answer, settledBy ?? null]
+  const values = [state, endedAt(settledAt, latest), answer, settledBy ?? null]
   const row = file.row(end, ...values, caller, account, id) as FlatRow | undefined // as the columns are
   if (!row) return undefined
   dequeue(file, id)

@@ -43,8 +43,8 @@ export function createThread({ settings, clock, hungMs, report, onLedger = () =>
         resourceLimits,
       }),
     about(): Times {
-      const { trusted, lasting, steady, agrees } = clock.read()
-      return { now: clock.now(), trusted, lasting, mayDelete: steady, mayExpireLeases: agrees }
+      const { trusted, latest, steady, agrees } = clock.read()
+      return { now: clock.now(), trusted, latest, mayDelete: steady, mayExpireLeases: agrees }
     },
     onReply(about) {
       const { state, memory: known, logged = [] } = about as Learnt // as worker.ts says it

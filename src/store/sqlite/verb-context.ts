@@ -7,8 +7,8 @@ export type VerbContext = {
   now: number
   /** The time by which rows expire. */
   trusted: number
-  /** The time that positions of events begin with: a jump of the wall clock counts only once it has lasted. */
-  lasting: number
+  /** The time before which no send ends, and with which positions of events begin. */
+  latest: number
   /** Whether rows, or leases, may be taken for expired for good. */
   mayDelete: boolean
   mayExpireLeases: boolean

@@ -21,7 +21,7 @@ export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
 }
 
 /** The clock of the main thread, with each batch. */
-export type Times = Pick<VerbContext, 'now' | 'trusted' | 'lasting' | 'mayDelete' | 'mayExpireLeases'>
+export type Times = Pick<VerbContext, 'now' | 'trusted' | 'latest' | 'mayDelete' | 'mayExpireLeases'>
 
 /** What a batch has learnt: how the store is, what this process is to remember of its ledger, and which accounts have new events. */
 export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: string[] }
@@ -99,13 +99,15 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResu
 /** Until the main thread knows what time the ledger remembers, rows do not expire by a later time: see clock.ts. */
 function contextOf(times: Times, known: LedgerMemory | undefined, clock: number, over: boolean): VerbContext {
   const { keepMs, keepUnknownMs, leaseMs, maxBytes, process } = settings
-  const trusted = memory === undefined && clock > 0 ? Math.min(times.trusted, clock) : times.trusted
+  const isNew = memory === undefined && clock > 0
+  const trusted = isNew ? Math.min(times.trusted, clock) : times.trusted
   return {
     ...times,
     get file() {
       return connect()
     },
     trusted,
+    latest: isNew ? Math.max(times.latest, clock) : times.latest,
     horizon: [trusted - keepUnknownMs, trusted - keepMs],
     leaseMs,
     maxBytes,

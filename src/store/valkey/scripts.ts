@@ -108,7 +108,7 @@ export const scripts = {
     local found = 0
     for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '(' .. now + leaseMs, '+inf')) do renewLease(owner, now + leaseMs) end
     for _, owner in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now)) do
-      if found < rows then found = found + orphan(owner, rows - found, ARGV[1]) end
+      if found < rows then found = found + orphan(owner, rows - found, ARGV[10]) end
     end
     return {over(), found}`),
 

@@ -171,7 +171,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
-      const at = endedAt(settledAt, clock.trusted())
+      const at = endedAt(settledAt, clock.latest())
       const [settled, row] = await bestEffortWrite(scripts.settle, id, state, at, answer, settledBy, note, late ? 1 : 0)
       return { settled: settled === 1, ...(row && { row: toRow(row) }) }
     },
@@ -193,8 +193,9 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       ledger.evictions(await track(writer.refresh))
     },
 
-    release: owner => inSlices(() => write(scripts.release, owner, slice, endedAt(clock.now(), clock.trusted()))),
-    expireLeases: async () => (clock.agrees() ? inSlices(() => write(scripts.expireLeases, slice)) : 0),
+    release: owner => inSlices(() => write(scripts.release, owner, slice, endedAt(clock.now(), clock.latest()))),
+    expireLeases: async () =>
+      clock.agrees() ? inSlices(() => write(scripts.expireLeases, slice, endedAt(clock.now(), clock.latest()))) : 0,
     deleteExpired: async () => (clock.steady() ? inSlices(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
 
     async secret() {

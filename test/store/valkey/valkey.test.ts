@@ -118,6 +118,22 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await store.find(crm, row.id)).toMatchObject({ state: 'unknown', settledAt: clock.ms })
     })
 
+    test('one that starts while its clock is far behind ends sends by the time that the ledger remembers', async () => {
+      const url = shared.fresh()
+      const year = 31_536_000_000
+      const { store: right } = await open(url, { now: () => year })
+      await right.heartbeat('right')
+      const clock = { ms: 1_000 }
+      const { store: behind } = await open(url, { now: () => clock.ms, monotonic: () => clock.ms })
+      await put(behind, { idempotencyKey: 'k' }, 'accepted')
+      await put(behind, { idempotencyKey: 'l', owner: 'killed' })
+      clock.ms += policy.leaseMs
+      expect(await behind.expireLeases()).toBe(1)
+
+      for (const [idempotencyKey, state] of Object.entries({ k: 'accepted', l: 'unknown' }))
+        expect(await right.claim(send({ idempotencyKey }))).toMatchObject({ claimed: false, existing: { state } })
+    })
+
     test('a release that adds something runs beside one that does not know it', async () => {
       const url = shared.fresh()
       const { store } = await open(url)
