@@ -218,8 +218,8 @@ export const catalogue = {
   'headers-too-large': {
     status: 431,
     title: 'The request headers are too large',
-    meaning: 'The headers together have more than 16 KiB.',
-    action: 'You must act: send fewer or shorter headers.',
+    meaning: 'The request line and the headers together have more than 16 KiB, or there are more than 1,000 headers.',
+    action: 'You must act: send fewer or shorter headers, or a shorter target.',
   },
   'internal-error': {
     status: 500,

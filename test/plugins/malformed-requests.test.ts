@@ -10,6 +10,7 @@ const key = `Authorization: Bearer ${canaries.key}\r\n`
 /** A request that ends its connection, as it stands on the wire. */
 const wire = (line: string, headers = '', body = '') =>
   `${line} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n${key}${headers}\r\n${body}`
+const usualHeaders = 3 // of `wire`
 const post = (headers: string, body: string) => wire(`POST ${chat}/messages`, headers, body)
 const json = (body: string) => post(`Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`, body)
 
@@ -268,6 +269,13 @@ describe('What Node or Fastify would refuse in words of their own', () => {
       'headers-too-large',
     ],
     ['headers of 200 KB', wire('GET /channels', `X-Long: ${'a'.repeat(200_000)}\r\n`), 431, 'headers-too-large'],
+    [
+      'a target and headers of 8,192 bytes each',
+      wire(`GET /${'a'.repeat(8_191)}`, `X: ${'a'.repeat(8_192)}\r\n`),
+      431,
+      'headers-too-large',
+    ],
+    ['1,001 headers', wire('GET /channels', 'A:\r\n'.repeat(1_001 - usualHeaders)), 431, 'headers-too-large'],
   ] as const)('%s gets a problem', async ([, bytes, status, code], { gateway, sandbox }) => {
     const answers = readAnswers(await gateway.raw(bytes))
 
@@ -292,8 +300,11 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     const http10 = await gateway.raw('GET /health/live HTTP/1.0\r\nExpect: pie\r\n\r\n')
     const chunks = await gateway.raw(post(chunked.replace('chunked', 'Chunked'), '13\r\n{"message":"Hello"}\r\n0\r\n\r\n'))
     const host = await gateway.raw(wire('GET /me').replace('gateway', '[2001:DB8::1]:80'))
+    const headers = await gateway.raw(wire('GET /me', `X: ${'a'.repeat(16_000)}\r\n`))
+    const manyHeaders = await gateway.raw(wire('GET /me', 'A:\r\n'.repeat(1_000 - usualHeaders)))
 
-    expect([url, body, http10, chunks, host].map(bytes => readAnswers(bytes)[0]?.status)).toEqual([200, 201, 200, 201, 200])
+    const statuses = [url, body, http10, chunks, host, headers, manyHeaders].map(bytes => readAnswers(bytes)[0]?.status)
+    expect(statuses).toEqual([200, 201, 200, 201, 200, 200, 200])
     expect(sandbox.sent).toMatchObject([{ message: 'a'.repeat(65_536 - 14) }, { message: 'Hello' }])
   })
 
