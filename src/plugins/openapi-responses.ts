@@ -13,7 +13,7 @@ export const headers = {
   'Idempotency-Replayed': text('`true`: the stored result of an earlier request with this key; nothing was sent now.'),
   'Preference-Applied': text('`respond-async`'),
   RateLimit: text('What is left, and the seconds until there is more: `"requests";r=0;t=42` (draft-ietf-httpapi-ratelimit-headers).'),
-  'RateLimit-Policy': text('The limit: `"requests";q=600;w=60`. A key with a limit gets both headers with every answer.'),
+  'RateLimit-Policy': text('The limit: `"requests";q=600;w=60`. A key with a limit per minute gets both with every answer.'),
   'WWW-Authenticate': text('`Bearer`'),
   'Retry-After': text('Seconds to wait.'),
 }
