@@ -43,6 +43,11 @@ export type Events = {
   upstreamAnswered: { account: string; operation: string; ms: number; fault?: Fault | undefined; upstreamCode?: string | undefined }
   /** A connection to Afilnet could not be opened, or broke before the answer. `networkError` is a code of Node.js or undici. */
   connectionFailed: { account: string; operation: string; code: string; networkError: string | undefined }
+  /**
+   * Afilnet answered with a code that an operator must look into. The log line of a request has the code too, but a poll or an attempt of a
+   * queued send has none.
+   */
+  codeUnexpected: { account: string; operation: string; code: string; upstreamCode: string | undefined }
   /** An answer of Afilnet is not a result that the gateway can read. */
   answerUnreadable: { account: string; operation: string } & Unreadable
   /** A row of an answer belongs to another chat than the one asked for. */

@@ -25,6 +25,7 @@ const lines: Lines = {
     if (accepted) log.info({ account }, 'credentials accepted again')
     else log.error({ account }, 'credentials rejected, calls of this account are paused')
   },
+  codeUnexpected: (log, details) => log.warn(details, 'Afilnet answered with a code that must be looked into'),
   connectionFailed: (log, details) => log.warn(details, 'connection to Afilnet failed'),
   answerUnreadable: (log, details) => log.warn(details, 'answer of Afilnet is not readable'),
   foreignRow: (log, details) => log.error(details, 'answer of Afilnet has a row of another chat, its connection is closed'),

@@ -1,4 +1,4 @@
-import { failures, faults, UpstreamError } from '../afilnet/faults.ts'
+import { failures, faults, mismatch, UpstreamError } from '../afilnet/faults.ts'
 import { type Operation, operations } from '../afilnet/operations.ts'
 import type { Observe } from '../events.ts'
 import { atFirstFailure, CircuitBreaker, halfOfRecent, type Verdict } from '../lib/circuit-breaker.ts'
@@ -104,6 +104,8 @@ export class CallPolicy {
     this.#observe('upstreamAnswered', { account, operation, ms: performance.now() - startedAt, fault, upstreamCode })
     if (fault === failures.unreachable || fault === failures.connectionLost)
       this.#observe('connectionFailed', { account, operation, code: fault.code, networkError: error?.networkError })
+    if (fault === failures.unknownError || fault === mismatch)
+      this.#observe('codeUnexpected', { account, operation, code: fault.code, upstreamCode })
     if (error?.unreadable) this.#observe('answerUnreadable', { account, operation, ...error.unreadable })
     if (error?.foreignField) this.#observe('foreignRow', { account, operation, field: error.foreignField })
     if (fault && unanswered.has(fault)) return

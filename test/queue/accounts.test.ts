@@ -21,3 +21,17 @@ test('The queued sends of an account do not wait for those of another one that A
   expect(sandbox.calls).toHaveLength(66)
   await sandbox.close() // ends the calls that are open
 })
+
+test('An attempt of a queued send whose code the operator must look into has a line of its own in the log', async ({ start }) => {
+  const gateway = await start({ env: { QUEUE_KEY: Buffer.alloc(32, 7).toString('base64') } })
+  for (const code of ['MISSING_METHOD', 'NOT_ACCESS_TO_TEMPLATE']) await say(gateway, waiting, hello, `/chats/whatsapp/100/${code}`)
+
+  const found = () => gateway.log.filter(({ msg }) => msg === 'Afilnet answered with a code that must be looked into')
+  await expect
+    .poll(() =>
+      found()
+        .map(({ code, upstreamCode }) => `${code} ${upstreamCode}`)
+        .sort(),
+    )
+    .toEqual(['upstream-contract-mismatch MISSING_METHOD', 'upstream-unknown-error NOT_ACCESS_TO_TEMPLATE'])
+})
