@@ -140,7 +140,8 @@ export class Tenure {
 
   /** What operators asked for; only while nothing is in flight. */
   async #serve() {
-    const { name, store } = this.#options
+    const { name, store, observe } = this.#options
+    const before = this.#health.state()
     for (const { id, request } of this.#requests) {
       const wish = readWish(request)
       if (wish && wish.kind !== 'resume') await this.#saving.now() // what has just failed is to be found
@@ -155,6 +156,8 @@ export class Tenure {
       }
       this.#unsaved.handled = id
     }
+    const state = this.#health.state()
+    if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: undefined })
     this.#requests = []
     this.#saving.soon()
   }

@@ -170,7 +170,9 @@ describe('an operator', () => {
     }
   })
 
-  test('ends a pause with a test that succeeds', async ({ append, receiver, webhooks }) => {
+  test('ends a pause with a test that succeeds, and says so', async ({ append, receiver, start }) => {
+    const states: unknown[] = []
+    const webhooks = await start({}, { observe: (event, details) => void (event === 'webhookStateChanged' && states.push(details)) })
     receiver.answer = () => 500
     await append('a1')
     await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }]))
@@ -181,6 +183,7 @@ describe('an operator', () => {
     expect(await webhooks.test('main', 'crm')).toEqual({ status: 204, ms: expect.any(Number) })
     expect(receiver.posts.at(-1)?.event.type).toBe('test')
     await eventually(() => expect(receiver.taken).toContain('a1'))
+    expect(states).toMatchObject([{ state: 'paused' }, { state: 'ok' }])
     expect((await webhooks.list('main'))[0]?.url).not.toContain('token')
   })
 

@@ -1,4 +1,5 @@
 import { test as base, expect, vi } from 'vitest'
+import type { Observe } from '../../src/events.ts'
 import type { EventStore, NewEvent } from '../../src/store/event-log.ts'
 import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { Clock, EventReader, WebhookConfig } from '../../src/webhooks/ports.ts'
@@ -57,7 +58,10 @@ type Fixtures = {
   live: EventStore
   /** Appends messages: `a1` is the first of conversation `a`. */
   append: (...messages: string[]) => Promise<number[]>
-  start: (over?: Partial<WebhookConfig>, more?: { timeoutMs?: number; reader?: EventReader; clock?: Clock }) => Promise<Webhooks>
+  start: (
+    over?: Partial<WebhookConfig>,
+    more?: { timeoutMs?: number; reader?: EventReader; clock?: Clock; observe?: Observe },
+  ) => Promise<Webhooks>
   webhooks: Webhooks
 }
 
