@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished } from 'vitest'
@@ -11,7 +11,13 @@ import { installed } from '../store/stores.ts'
 import { documentsIn, publicPaths, read, root } from './files.ts'
 
 type Rule = { alert: string; expr: string; labels: Record<string, string>; annotations: Record<string, string> }
-type Panel = { title: string; type: string; targets?: { expr: string; legendFormat: string }[] }
+type Override = { matcher: { options: string }; properties: { id: string; value: unknown }[] }
+type Panel = {
+  title: string
+  type: string
+  targets?: { expr: string; legendFormat: string }[]
+  fieldConfig?: { defaults: { unit?: string }; overrides: Override[] }
+}
 
 const rules: Rule[] = documentsIn('deploy/prometheus/alerts.yml')[0].groups[0].rules
 const dashboard = JSON.parse(read('deploy/grafana/dashboard.json'))
@@ -201,7 +207,11 @@ describe('deploy/prometheus/alerts.yml', () => {
     const routes = publicPaths.map(path => path.replace(/\{(\w+)\}/g, ':$1'))
 
     for (const { label, value } of matchers) {
-      if (label === 'code') expect(Object.keys({ ...catalogue, ...faults })).toContain(value)
+      if (label === 'code')
+        expect(
+          Object.keys({ ...catalogue, ...faults }).some(code => new RegExp(`^(?:${value})$`).test(code)),
+          value,
+        ).toBe(true)
       if (label === 'route')
         expect(
           routes.some(route => new RegExp(`^(?:${value})$`).test(route)),
@@ -215,7 +225,35 @@ describe('deploy/prometheus/alerts.yml', () => {
   })
 })
 
+describe('docs/runbook.md', () => {
+  test('names panels that the dashboard has, and quotes lines and names of the program', () => {
+    const runbook = read('docs/runbook.md')
+    const panelsOf = [...runbook.matchAll(/(?<![*])\*([A-Z][^*]+)\*(?![*:,])/g)].map(([, name]) => name)
+    const quoted = [...runbook.matchAll(/"([a-z][\w ,-]+)"/gi)].map(([, words = '']) => words).filter(words => words !== 'Afilnet gateway')
+    const sources = globSync('src/**/*.ts', { cwd: root }).map(read).join()
+
+    expect(panelsOf.filter(name => !panels.some(({ title }) => title.replace(/: p99$/, '') === name || title === name))).toEqual([])
+    expect(quoted.length).toBeGreaterThan(20)
+    expect(quoted.filter(words => !sources.includes(words))).toEqual([])
+  })
+})
+
 describe('deploy/grafana/dashboard.json', () => {
+  test('shows as seconds only what is in seconds', () => {
+    const isTime = (expr: string) => /_seconds\b|_seconds_bucket|^time\(\)/.test(expr)
+    const wrong = panels.flatMap(({ title, fieldConfig, targets = [] }) =>
+      targets
+        .filter(({ expr, legendFormat }) => {
+          const fits = ({ matcher }: Override) => new RegExp(matcher.options.replace(/^\/|\/$/g, '')).test(legendFormat)
+          const own = fieldConfig?.overrides.filter(fits).flatMap(({ properties }) => properties.find(({ id }) => id === 'unit') ?? [])[0]
+          return (own?.value ?? fieldConfig?.defaults.unit) === 's' && !isTime(expr)
+        })
+        .map(({ legendFormat }) => `${title}: ${legendFormat}`),
+    )
+
+    expect(wrong).toEqual([])
+  })
+
   test('puts each error of the gateway on exactly one side', () => {
     const sides = panels.filter(({ title, type }) => type === 'stat' && /^(Afilnet|Us: .*)$/.test(title))
     const patterns = sides.map(({ targets = [] }) => new RegExp(`^(?:${/code=~"([^"]+)"/.exec(targets[0]?.expr ?? '')?.[1]})$`))
