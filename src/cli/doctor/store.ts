@@ -9,6 +9,7 @@ import { isNew, peek } from '../../store/sqlite/schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError, within } from '../../store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/peek.ts'
+import { warningsFor } from '../../store/valkey/server-report.ts'
 import { checkMedia } from './media.ts'
 import type { Check } from './report.ts'
 
@@ -30,7 +31,7 @@ export async function checkStore(config: Config): Promise<Check[]> {
 
   const older = path === undefined ? undefined : checkVersion(path)
   if (older) return [older]
-  const server = place?.kind === 'server' ? await checkServer(place) : { checks: [], usable: true }
+  const server = place?.kind === 'server' ? await checkServer(place, storePolicyOf(config).maxBytes) : { checks: [], usable: true }
   if (!server.usable) return server.checks
 
   let fault: StoreFault | undefined
@@ -53,15 +54,15 @@ export async function checkStore(config: Config): Promise<Check[]> {
 }
 
 /** What the server reports about itself. A server without a ledger stays as it is. */
-async function checkServer(place: ServerPlace): Promise<{ checks: Check[]; usable: boolean }> {
+async function checkServer(place: ServerPlace, ledgerBytes: number): Promise<{ checks: Check[]; usable: boolean }> {
   const found = await peekValkey(place)
   if (typeof found === 'string') return { checks: [broken(serverAdvice, 'server', found)], usable: false }
-  const { server, usedBytes, maxBytes, replicas, schema, known, warnings } = found
+  const { server, usedBytes, maxBytes, replicas, schema, known } = found
   const memory = `${megabytes(usedBytes)} MB used${maxBytes > 0 ? ` of ${megabytes(maxBytes)}` : ''}`
   const facts = { server, usedBytes, maxBytes, replicas, ...(schema !== undefined && { schema }) }
   const checks: Check[] = [{ section, check: 'server', verdict: 'ok', detail: `${server}, ${memory}, replicas: ${replicas}`, facts }]
   const todo = 'Change it with CONFIG SET and in the configuration file of the server'
-  for (const detail of warnings) checks.push({ section, check: 'durability', verdict: 'warning', detail, todo })
+  for (const detail of warningsFor(found, ledgerBytes)) checks.push({ section, check: 'durability', verdict: 'warning', detail, todo })
   if (maxBytes > 0 && usedBytes >= maxBytes) checks.push(broken(serverAdvice, 'memory', 'full'))
   if (schema === undefined)
     checks.push({ section, check: 'place', verdict: 'note', detail: 'there is no ledger yet; the gateway creates one when it starts' })

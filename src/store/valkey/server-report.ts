@@ -23,6 +23,13 @@ export type ServerReport = {
   warnings: string[]
 }
 
+const tooSmall =
+  'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones do not get the result of the first'
+
+/** All that is to be said of a server whose ledger may have that many bytes. */
+export const warningsFor = ({ warnings, maxBytes }: ServerReport, ledgerBytes: number): string[] =>
+  maxBytes > 0 && maxBytes < ledgerBytes ? [...warnings, tooSmall] : warnings
+
 /** What a server says of itself, or why it would not do; `failsOver` where Sentinels may put another one in its place. */
 export async function examine(redis: Client, failsOver: boolean): Promise<ServerReport | 'busy' | 'readonly'> {
   const info = await infoOf(redis)

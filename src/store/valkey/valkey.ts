@@ -17,7 +17,7 @@ import { createMediaLedger } from './media.ts'
 import { createQueue } from './queue.ts'
 import { fieldsOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
-import type { ServerReport } from './server-report.ts'
+import { type ServerReport, warningsFor } from './server-report.ts'
 import { createSession, type Session } from './session.ts'
 
 const openMs = 2_000
@@ -30,9 +30,6 @@ const queuedMs = 32 * 86_400_000 // a send waits for 30 days at most
 const slice = 200
 const pageRows = 1_000
 const deleteMax = 20_000 // never all of a large ledger at once
-
-const tooSmall =
-  'the server has less memory (maxmemory) than STORE_MAX_MB: when it is full it refuses sends, and repeated ones do not get the result of the first'
 
 /**
  * A ledger on a Valkey or Redis server (7.0 or later), shared by all processes that are given its URL.
@@ -57,10 +54,9 @@ export async function openValkey(place: ServerPlace, options: StoreOptions): Pro
     known = fault
     if (!closing) onState(false, fault)
   }
-  function onReady({ warnings, maxBytes, evictions }: ServerReport) {
-    ledger.evictions(evictions)
-    const small = maxBytes > 0 && maxBytes < options.maxBytes
-    for (const warning of [...warnings, ...(small ? [tooSmall] : [])]) warnOnce(warning)
+  function onReady(report: ServerReport) {
+    ledger.evictions(report.evictions)
+    for (const warning of warningsFor(report, options.maxBytes)) warnOnce(warning)
   }
   function warnOnce(warning: string) {
     if (!warned.has(warning)) onWarning(warning)

@@ -42,7 +42,7 @@ describe.skipIf(noServer)('a store on a server (needs redis-server)', () => {
   })
 
   test('that could forget a key says when', async ({ examine }) => {
-    const { env } = await make({ appendonly: 'no', 'maxmemory-policy': 'allkeys-lru' })
+    const { env } = await make({ appendonly: 'no', 'maxmemory-policy': 'allkeys-lru', maxmemory: '200mb' })
 
     const { named, code } = await examine({ env })
 
@@ -50,6 +50,7 @@ describe.skipIf(noServer)('a store on a server (needs redis-server)', () => {
     expect(named('durability').map(({ detail }) => detail)).toEqual([
       expect.stringMatching(/appendonly no.*sent again/),
       expect.stringMatching(/allkeys-lru.*sent again/),
+      expect.stringContaining('less memory (maxmemory) than STORE_MAX_MB'),
     ])
   })
 
