@@ -48,7 +48,7 @@ describe('a list of Afilnet', () => {
   ]
   const around = (json: string) => [
     `{"status":"SUCCESS","result":{"list":${json}}}`,
-    ` {"result" : {"more":{"list":{"1":{}}}, "list" :\n${json} },"status":"success"}\n`,
+    ` {"result" : {"more":{"list":{"1":{}}}, "list" :\n${json} , "next":{"messageid":"f"}},"status":"success"}\n`,
   ]
 
   test.for(around(`{${keyed.join()}}`))('keeps the order of Afilnet in %s', async (body, { gateway, sandbox }) => {

@@ -212,6 +212,7 @@ describe('A warning', () => {
     [{ IDEMPOTENCY_REQUIRE: 'true' }, 'IDEMPOTENCY_REQUIRE is not a variable of the gateway; did you mean IDEMPOTENCY_REQUIRED?'],
     [{ AFILNET_TIMEOUT: '5000' }, 'AFILNET_TIMEOUT is not a variable of the gateway; did you mean AFILNET_TIMEOUT_MS?'],
     [{ AFILNET_USERNAME: 'x' }, 'AFILNET_USERNAME is not a variable of the gateway; did you mean AFILNET_USER?'],
+    [{ AFILNET_UR: 'x' }, 'AFILNET_UR is not a variable of the gateway; did you mean AFILNET_URL?'],
     [{ AFLINET_URL: 'x' }, 'AFLINET_URL is not a variable of the gateway; did you mean AFILNET_URL?'],
     [{ AFILNET_URL_FILE: 'x' }, 'AFILNET_URL_FILE is not a variable of the gateway; did you mean AFILNET_URL?'],
     [{ port: '3000' }, 'port is not a variable of the gateway; did you mean PORT?'],

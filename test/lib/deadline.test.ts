@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createDeadline } from '../../src/lib/deadline.ts'
 import { withTimeout } from '../../src/lib/timeout.ts'
 
@@ -23,10 +23,20 @@ test.for(Object.entries(waits))('%s lets work end that came in time, although th
   port1.close()
 })
 
+test.for(Object.entries(waits))('%s leaves no timer behind work that has ended', async ([, wait]) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  await wait(60_000, Promise.resolve())
+  await wait(60_000, Promise.reject(new Error('failed'))).catch(() => {})
+
+  expect(vi.getTimerCount()).toBe(0)
+})
+
 test('A deadline rejects for no work, whether it fails or is late', async () => {
   const deadline = createDeadline(5)
 
   expect(await deadline.wait(Promise.reject(new Error('failed')))).toBe(false)
   expect(await deadline.wait(new Promise(() => {}))).toBe(false)
   expect(await deadline.wait(Promise.resolve()), 'a turn of the event loop is left').toBe(true)
+  expect(deadline.leftMs()).toBe(0)
 })

@@ -13,6 +13,7 @@ describe('The first issue of a JSON text', () => {
     ['{"a":"x', 1, 6, 'a string is not closed'],
     ['{"a":1', 1, 7, 'the text ends too early'],
     ['{"a":"x\ny"}', 1, 8, 'a string contains a raw line break; write \\n'],
+    ['{"a":"x\ry"}', 1, 8, 'a string contains a raw line break; write \\n'],
     ['{"a":"x\ty"}', 1, 8, 'a string contains a raw control character; escape it'],
     ['{"a":"\\q"}', 1, 7, 'unknown escape in a string'],
     ['{"a":1} {}', 1, 9, 'there is more text after the value'],
@@ -23,6 +24,10 @@ describe('The first issue of a JSON text', () => {
     ['{"a":NaN}', 1, 6, 'unexpected text'],
   ] as const)('%j is in line %i, column %i: %s', ([text, line, column, issue]) => {
     expect(findJsonIssue(text)).toEqual({ line, column, issue })
+  })
+
+  test('is none in the control characters that JSON allows', () => {
+    expect(findJsonIssue('"\x7f\x80\x85\x9f"')).toBeUndefined()
   })
 
   test('is none where two objects have the same key', () => {

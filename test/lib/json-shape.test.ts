@@ -9,6 +9,7 @@ describe('The shape of JSON', () => {
     ['[{} , {"a":{}},\n{}]', 3, 3, 5],
     ['[[[[', 4, 0, 4],
     ['{"a":{"b":{}},"c":{}}', 3, 2, 4],
+    ['{"a":{"b":[ {}, {}]}}', 4, 3, 5],
     ['[1,[2],{"a":[{"b":1}]}]', 4, 2, 5],
   ] as const)('%j: depth %i, objects in arrays %i, objects and arrays %i', ([json, depth, items, structures]) => {
     expect(shapeOf(Buffer.from(json), 2)).toEqual({ depth, items, structures })

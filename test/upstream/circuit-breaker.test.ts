@@ -221,6 +221,18 @@ describe('a breaker', () => {
     for (const call of old.slice(3)) call.end('failed')
     expect(breaker.isOpen).toBe(false)
   })
+
+  plain('does not hear of calls that begin beside its probe', () => {
+    const { breaker, moves, open, underWay } = opened()
+    open()
+    at(2_000)
+    const probe = underWay()
+    const beside = underWay()
+    beside.end('failed')
+    probe.end('answered')
+
+    expect([breaker.isOpen, moves]).toEqual([false, [true, false]])
+  })
 })
 
 describe('the circuit of an operation', () => {
