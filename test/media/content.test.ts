@@ -40,6 +40,7 @@ describe('the content of a large file', () => {
     ['a FLAC behind a large tag', late.flac, 'audio/flac'],
     ['a document whose types are at its end', late.docx, word],
     ['a card in Latin-1', samples.latin, 'text/vcard'],
+    ['a card with a byte order mark', Buffer.concat([Buffer.from('\ufeff'), samples.card]), 'text/vcard'],
   ] as const)('%s is what it says', async ([, file, contentType]) => {
     expect(await contentTypeOf({ ...inMemory(file), isText: false })).toBe(contentType)
   })
@@ -85,6 +86,7 @@ describe('the name of a file', () => {
     ['men\u0075\u0301.jpg', 'men\u00fa.jpg'],
     ['menú del día 👍.pdf', 'menú del día 👍.pdf'],
     [`${'x'.repeat(500)}.png`, `${'x'.repeat(80)}.png`],
+    [`${'x'.repeat(90)}.${'y'.repeat(90)}`, 'x'.repeat(80)],
   ] as const)('%j becomes %j', ([given, expected]) => {
     expect(cleanName(given)).toBe(expected)
   })
@@ -122,6 +124,9 @@ describe('MEDIA_STORE', () => {
     ['s3://bucket/p?enpoint=http://host', undefined],
     ['s3://bucket/a%20b', { kind: 's3', bucket: 'bucket', prefix: 'a b/' }],
     ['s3://bucket/100%', undefined],
+    ['s3://bucket/a%2F..%2Fb', undefined],
+    ['s3://bucket/p#x', undefined],
+    ['s3://bucket/p?endpoint=http://:secret@host', undefined],
     ['s3://bucket/p?region=eu-west-1&region=eu-west-2', undefined],
     ['file:', undefined],
     ['./data/media', undefined],

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { canaries, test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 import { fetched, postForm, samples, sha256 } from './forms.ts'
@@ -55,6 +55,20 @@ describe.skipIf(!probe.isMounted)('A full disk (needs the right to mount)', () =
     const again = await post() // the disk has no room for it twice
     expect([sent, again].map(({ status, json }) => [status, json.id])).toEqual(Array(2).fill([201, sent.json.id]))
     expect(await gateway.get('/health/ready')).toMatchObject({ json: { store: 'ok' } })
+  })
+
+  test('refuses uploads to S3 that it cannot spool, and has its room back', async ({ start }) => {
+    const disk = mountDisk()
+    onTestFinished(disk.end)
+    for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, 'fake')
+    vi.stubEnv('TMPDIR', disk.folder)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const gateway = await start({ env: { MEDIA_STORE: 's3://media/?endpoint=http://127.0.0.1:9&region=eu-south-2' } })
+    const post = (bytes: number) => postForm(gateway, '/media', [['file', randomBytes(bytes)]])
+    const replies = [await post(1_500_000), await post(600_000), await post(600_000)]
+
+    expect(replies.map(({ json }) => json.code)).toEqual(['media-full', 'store-unavailable', 'store-unavailable'])
+    expect(gateway.log.flatMap(({ verb, fault }) => (verb === 'write' ? [fault] : []))).toEqual(['ENOSPC', 'ECONNREFUSED', 'ECONNREFUSED'])
   })
 })
 

@@ -20,6 +20,7 @@ export const samples = {
   card: Buffer.from('BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ana\r\nEND:VCARD\r\n'),
   latin: Buffer.from('BEGIN:VCARD\r\nFN:Iñaki\r\nEND:VCARD\r\n', 'latin1'),
   text: Buffer.from('plain text, ñandú 👍\n'),
+  cut: Buffer.from('a text that ends within ñ').subarray(0, -1),
   binary: Buffer.from([0xff, 0xfe, 0xfd, 0x00, 0x81, 0x80]),
 }
 

@@ -1,13 +1,15 @@
-import { hash, randomBytes } from 'node:crypto'
+import { hash, randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders, request as proxyRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 // @ts-expect-error: the package has no types
 import S3rver from 's3rver'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, vi } from 'vitest'
+import type { MediaBytes } from '../../src/media/bytes.ts'
 import { openBytes } from '../../src/media/open.ts'
 import { test } from '../gateway.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
@@ -36,10 +38,13 @@ async function startBucket() {
   const recorder = createServer(async (request, reply) => {
     if (state.isAway) return void request.socket.destroy()
     if (state.isSilent && request.method === 'GET') return void held.push(request)
-    const page = state.pages.shift() ?? state.page
-    if (page !== undefined) return void reply.end(page)
-    const body = Buffer.concat(await request.toArray())
     const { method = '', url: path = '', headers } = request
+    const page = state.pages.shift() ?? state.page
+    if (page !== undefined) {
+      seen.push({ method, path, headers, body: Buffer.alloc(0) })
+      return void reply.end(page)
+    }
+    const body = Buffer.concat(await request.toArray())
     seen.push({ method, path, headers, body })
     const passed = proxyRequest({ port, host: '127.0.0.1', method, path, headers }, answer => {
       reply.writeHead(answer.statusCode ?? 500, answer.headers)
@@ -62,6 +67,12 @@ async function startBucket() {
       rmSync(directory, { recursive: true, force: true })
     },
   }
+}
+
+async function listed(bytes: MediaBytes) {
+  const found: { id: string; writtenAt: number; bytes: number }[] = []
+  for await (const file of bytes.list()) found.push(file)
+  return found
 }
 
 describe('A media store in S3', () => {
@@ -192,6 +203,65 @@ describe('A media store in S3', () => {
     const bytes = await openBytes({ kind: 's3', bucket: 'media', prefix: 'uploads/', endpoint: bucket.endpoint, region: 'eu-south-2' })
     bucket.state.page = page
     await expect(bytes.list()[Symbol.asyncIterator]().next()).rejects.toMatchObject({ name: 'MediaStoreError', code: 'NoList' })
+  })
+
+  test('lists its own files, and what lies beside them is left alone', async () => {
+    const place = { kind: 's3', bucket: 'media', endpoint: bucket.endpoint, region: 'eu-south-2' } as const
+    const [own, other] = [await openBytes({ ...place, prefix: 'one/' }), await openBytes({ ...place, prefix: 'two/' })]
+    const id = randomUUID()
+    for (const [bytes, name] of [
+      [own, id],
+      [own, 'notes.txt'],
+      [other, randomUUID()],
+    ] as const)
+      await (await bytes.draft(Readable.from([samples.png]))).commit(name)
+
+    const [file, ...more] = await listed(own)
+    expect([file, more]).toEqual([{ id, bytes: samples.png.length, writtenAt: expect.any(Number) }, []])
+    expect(file?.writtenAt, 'a young file is no orphan').toBeGreaterThan(Date.now() - 3_600_000)
+  })
+
+  test('lists its files page by page', async () => {
+    const bytes = await openBytes({ kind: 's3', bucket: 'media', prefix: 'one/', endpoint: bucket.endpoint, region: 'eu-south-2' })
+    const ids = [randomUUID(), randomUUID()]
+    bucket.state.pages = ids.map((id, n) => {
+      const rest = n === 0 ? '<NextContinuationToken>more</NextContinuationToken>' : ''
+      return `<ListBucketResult><IsTruncated>${n === 0}</IsTruncated>${rest}<Contents><Key>one/${id}</Key></Contents></ListBucketResult>`
+    })
+
+    expect((await listed(bytes)).map(({ id }) => id)).toEqual(ids)
+    const tokens = bucket.seen.map(({ path }) => new URL(path, bucket.endpoint).searchParams.get('continuation-token'))
+    expect(tokens).toEqual([null, 'more'])
+  })
+
+  test.skipIf(!existsSync('/proc/self/fd'))('leaves nothing of an upload on this machine, stored or cut (needs Linux)', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'spool-'))
+    vi.stubEnv('TMPDIR', folder)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const bytes = await openBytes({ kind: 's3', bucket: 'media', prefix: '', endpoint: bucket.endpoint, region: 'eu-south-2' })
+    const spools = () => {
+      const targets = readdirSync('/proc/self/fd').map(fd => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`)
+        } catch {
+          return '' // the one that reads the folder
+        }
+      })
+      return targets.filter(path => path.startsWith(folder)).length
+    }
+    const draft = await bytes.draft(Readable.from([samples.png]))
+    expect([readdirSync(folder), spools()]).toEqual([[], 1])
+    const cut = Readable.from(
+      (async function* () {
+        yield samples.png
+        throw new Error('cut')
+      })(),
+    )
+    await expect(bytes.draft(cut)).rejects.toThrow('cut')
+    await draft.commit(randomUUID())
+
+    expect([readdirSync(folder), spools()]).toEqual([[], 0])
   })
 
   test('gets nothing without a folder for temporary files, which the gateway logs at its start and with each upload', async ({ start }) => {

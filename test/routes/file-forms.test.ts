@@ -82,6 +82,24 @@ describe('POST …/files as a form', () => {
     expect(await namesIn(folder)).toHaveLength(1)
   })
 
+  sharedTest('takes parts that say how they are written, and texts with all their characters', async ({ gateway, sandbox }) => {
+    const part = (name: string, encoding: string) =>
+      `--b\r\nContent-Disposition: form-data; name="${name}"\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n`
+    const { status } = await gateway.request(files, {
+      method: 'POST',
+      headers: { 'content-type': 'multipart/form-data; boundary=b' },
+      body: Buffer.concat([
+        Buffer.from(`${part('reference', '7bit')}order-1\r\n${part('message', '8bit')}\ufeffOur menu \ufeff\0\r\n`),
+        Buffer.from(part('file"; filename="photo.png', 'binary')),
+        samples.png,
+        Buffer.from('\r\n--b--\r\n'),
+      ]),
+    })
+
+    expect(status).toBe(201)
+    expect(sandbox.sent).toMatchObject([{ type: 'image', message: '\ufeffOur menu \ufeff\0' }])
+  })
+
   test('refuses what does not fit, and leaves nothing of it', async ({ start, sandbox }) => {
     const { gateway, folder } = await withFolder(start)
     const refused = [

@@ -315,6 +315,7 @@ describe('GET /media/{token}/{name}', () => {
     ['svg', 'attachment', 'application/xml'],
     ['html', 'attachment', 'text/plain'],
     ['text', 'attachment', 'text/plain'],
+    ['cut', 'attachment', 'application/octet-stream'],
     ['binary', 'attachment', 'application/octet-stream'],
   ] as const)('shows a browser nothing that could run: %s is %s', async ([name, disposition, contentType], { gateway }) => {
     const { url } = await stored(gateway, samples[name], 'page.html')
