@@ -472,6 +472,18 @@ describe('A pause', () => {
 
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
+
+  plain('leaves no timer that would keep its process alive once it is ended', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const early = new AbortController()
+    const waiting = wait(60_000, early.signal)
+    early.abort(new Error('left'))
+
+    await expect(waiting).rejects.toThrow('left')
+    await expect(wait(60_000, early.signal)).rejects.toThrow('left')
+    expect(vi.getTimerCount()).toBe(0)
+  })
 })
 
 describe('The package of the client', () => {

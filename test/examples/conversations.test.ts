@@ -66,11 +66,12 @@ test('A list that is read again keeps what an event brought meanwhile, and what 
     ['open', 'listed', 0],
   ])
   meanwhile = () => conversations.apply(written(row('open', '09:08', 'meanwhile')), open)
-  items = [row('a', '09:07')].map(at)
+  items = [row('a', '09:07'), row('open', '09:08')].map(at)
   await conversations.load()
+  conversations.read(keyOf(at(row('a', ''))))
   expect(shown()).toEqual([
     ['open', 'meanwhile', 0],
-    ['a', 'listed', 2],
+    ['a', 'listed', 0],
   ])
 })
 

@@ -15,7 +15,8 @@ async function open(gatewayUrl: string, options: Partial<InboxOptions> = {}) {
   return inbox
 }
 
-test('A page that comes back gets what it missed, once, or reads again; the stream ends with the inbox', async () => {
+/** An inbox in front of a gateway whose stream of events is the test's. */
+async function withStream() {
   const { promise: opened, resolve: listen } = Promise.withResolvers<ServerResponse>()
   const gateway = createServer((_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write(':\n\n')
@@ -25,7 +26,11 @@ test('A page that comes back gets what it missed, once, or reads again; the stre
   onTestFinished(() => void gateway.close())
   await once(gateway.listen(0, '127.0.0.1'), 'listening')
   const inbox = await open(`http://127.0.0.1:${(gateway.address() as AddressInfo).port}`) // a listening TCP server has a port
-  const stream = await opened
+  return { inbox, stream: await opened }
+}
+
+test('A page that comes back gets what it missed, once, or reads again; the stream ends with the inbox', async () => {
+  const { inbox, stream } = await withStream()
   const say = (from: number, to: number) => {
     for (let n = from; n <= to; n++) stream.write(`id: e${n}\ndata: {"id":"e${n}"}\n\n`)
   }
@@ -55,6 +60,24 @@ test('A page that comes back gets what it missed, once, or reads again; the stre
   const ended = once(stream, 'close')
   await inbox.close()
   await ended
+})
+
+test('A page that does not read is left, and the others go on', async () => {
+  const { inbox, stream } = await withStream()
+  const join = async () => (await once(get(`${inbox.url}/api/events`), 'response'))[0] as IncomingMessage
+  const [idle, page] = [await join(), (await join()).setEncoding('utf8')]
+  const lost = once(idle, 'error')
+
+  const text = 'x'.repeat(100_000)
+  for (let n = 1; n <= 300; n++) stream.write(`id: e${n}\ndata: {"id":"e${n}","text":"${text}"}\n\n`)
+  let seen = ''
+  for await (const chunk of page) {
+    seen = `${seen}${chunk}`.slice(-200_000)
+    if (seen.includes('id: e300\n')) break
+  }
+
+  idle.resume()
+  expect((await lost)[0]).toMatchObject({ message: 'aborted' })
 })
 
 test('A token is for one conversation, and names the person who asked', async ({ gateway }) => {

@@ -165,9 +165,30 @@ plain('Older messages are put before the others, each once', async () => {
   void thread.loadOlder()
   await list([row('1', '01'), row('2', '02')], 'c_0')
   await older
+  const oldest = thread.loadOlder()
+  await list([row('0', '00')])
+  await oldest
+  await thread.loadOlder()
 
-  expect(shown()).toEqual(['1 text', '2 text', '3 text', '4 text'])
-  expect(asked.map(({ query }) => query.get('before'))).toEqual([null, null, 'c_1'])
+  expect(shown()).toEqual(['0 text', '1 text', '2 text', '3 text', '4 text'])
+  expect(asked.map(({ query }) => query.get('before'))).toEqual([null, null, 'c_1', 'c_0'])
+})
+
+plain('Rows without an id are one only if they say the same, from the same side, at the same time', async () => {
+  const { list, say, shown } = scripted()
+  const nameless = (...of: Parameters<typeof row>) => ({ ...row(...of), messageId: null })
+  await list([nameless('', '01', 'Hello')])
+  await say({ type: 'send.updated' })
+  await list([nameless('', '01', 'Hello')])
+
+  for (const [time, direction] of [
+    ['01', 'in'],
+    ['01', 'out'],
+    ['02', 'in'],
+  ] as const)
+    await say({ type: 'message.created', direction, message: nameless('', time, 'Hello', direction) })
+
+  expect(shown()).toEqual(Array(3).fill('Hello'))
 })
 
 plain('A row shows what this page sent only if it is that', async () => {
