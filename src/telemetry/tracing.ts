@@ -82,10 +82,8 @@ export function startTracing(config: TracingConfig, trusted: readonly string[], 
     app.addHook('onRequest', ({ raw }: FastifyRequest, _, done) => {
       delete raw.headers.baggage
       const isOurs = () => 'isLightMyRequest' in raw // the call of an agent, which goes on in the trace of its message
-      if (raw.headers.traceparent !== undefined && !isOurs() && !isTrusted(raw.socket.remoteAddress)) {
-        delete raw.headers.traceparent
-        delete raw.headers.tracestate
-      }
+      // Without it, `tracestate` is not read either.
+      if (raw.headers.traceparent !== undefined && !isOurs() && !isTrusted(raw.socket.remoteAddress)) delete raw.headers.traceparent
       done()
     })
     await app.register(requests.plugin())

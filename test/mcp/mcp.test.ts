@@ -104,7 +104,11 @@ describe('POST /mcp', () => {
     expect(properties('send_file')).toEqual(expect.arrayContaining([...Object.keys(chat), 'type', 'fileUrl', 'idempotencyKey']))
     expect(properties('get_send')).toEqual(['id'])
     expect(tools.send_message?.inputSchema.required).toEqual([...Object.keys(chat), 'message'])
-    expect(tools.read_conversation?.annotations).toEqual({ readOnlyHint: true })
+    const [readOnly, writing] = [{ readOnlyHint: true }, { destructiveHint: false, idempotentHint: true, openWorldHint: true }]
+    for (const { name, annotations, inputSchema } of Object.values(tools)) {
+      expect(annotations, name).toEqual(/^send_/.test(name) ? writing : readOnly)
+      expect(inputSchema.additionalProperties, name).toBe(false)
+    }
     expect(JSON.stringify(tools)).not.toMatch(/\$ref|wellFormed|\$id/)
   })
 

@@ -16,7 +16,9 @@ const parent = { trace: '0af7651916cd43dd8448eb211c80319c', span: 'b7ad6b7169203
 const traceparent = `00-${parent.trace}-${parent.span}-01`
 
 type Attribute = { key: string; value: Record<string, unknown> }
-type Wire = { name: string; kind: number; traceId: string; spanId: string; parentSpanId?: string; status: object; attributes: Attribute[] }
+type Ids = { traceId: string; spanId: string; parentSpanId?: string }
+type Times = { startTimeUnixNano: string; endTimeUnixNano: string }
+type Wire = { name: string; kind: number; status: object; attributes: Attribute[] } & Ids & Times
 type Export = { resourceSpans: { resource: { attributes: Attribute[] }; scopeSpans: { scope: object; spans: Wire[] }[] }[] }
 
 const flat = (attributes: Attribute[]) => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
@@ -173,6 +175,35 @@ describe('A request', () => {
     },
   )
 
+  test('and its call name the caller and its account, and last as long as Afilnet takes', async ({ start, sandbox }) => {
+    const collector = await startCollector()
+    const key = 'fake-key-of-a-crm-0123456789'
+    const gateway = await start({ env: collector.env, callers: { crm: { key } } })
+    sandbox.answer({ delayMs: 50 })
+
+    await gateway.request('/channels', { key })
+
+    for (const name of ['GET /channels', 'getchatchannels']) {
+      const { attributes, startTimeUnixNano, endTimeUnixNano } = await collector.span(name)
+      expect(attributes).toMatchObject({ 'gateway.caller': 'crm', 'gateway.account': 'default' })
+      expect(BigInt(endTimeUnixNano) - BigInt(startTimeUnixNano)).toBeGreaterThan(45_000_000n)
+    }
+  })
+
+  test('that its caller leaves has a call that failed', async ({ start, sandbox }) => {
+    const collector = await startCollector()
+    const gateway = await start({ env: collector.env })
+    sandbox.answer({ fault: 'silent' })
+    const caller = gateway.open()
+    caller.write(`GET /channels HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`)
+    await sandbox.called(1)
+
+    caller.destroy()
+
+    const { status, attributes } = await collector.span('getchatchannels')
+    expect({ status, type: attributes['error.type'] }).toEqual({ status: error, type: '_OTHER' })
+  })
+
   test('has a span for each attempt', async ({ start, sandbox }) => {
     const collector = await startCollector()
     const gateway = await start({ env: collector.env })
@@ -231,7 +262,7 @@ describe('A request', () => {
   })
 
   test('says nothing that was said, of the caller, of Afilnet or of this machine', async ({ start, sandbox }) => {
-    vi.stubEnv('OTEL_RESOURCE_ATTRIBUTES', 'cn9environment=cn9environment')
+    vi.stubEnv('OTEL_RESOURCE_ATTRIBUTES', 'cn9environment=cn9environment').stubEnv('OTEL_FASTIFY_IGNORE_PATHS', '/me')
     onTestFinished(() => void vi.unstubAllEnvs())
     const collector = await startCollector()
     const gateway = await start({ env: collector.env, timeouts: { requestMs: 200, headersMs: 200, checkEveryMs: 25 } })
