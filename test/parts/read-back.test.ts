@@ -1,4 +1,5 @@
 import { createSecretKey } from 'node:crypto'
+import { createServer } from 'node:http'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { unobserved } from '../../src/events.ts'
@@ -8,6 +9,7 @@ import { Sends } from '../../src/sends/sends.ts'
 import { openStore } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
+import { listen } from '../afilnet/listeners.ts'
 import { environment } from '../gateway.ts'
 import { ended, send } from '../store/sends.ts'
 import { withStore } from '../store/with-store.ts'
@@ -19,10 +21,11 @@ const { accounts, ...config } = readConfig({
   EVENTS_CHANNELS: '*',
 })
 
-function connect(store: Store, polls: boolean) {
+function connect(store: Store, polls: boolean, of = accounts) {
   const sends = new Sends({ store, base: '', timeoutMs: 5_000 })
-  const upstream = createUpstream({ ...config, accounts })
-  return connectReadBack({ store, sends, upstream, accounts, holds: () => polls, readBack: true, observe: unobserved, timeoutMs: 5_000 })
+  const upstream = createUpstream({ ...config, accounts: of })
+  const more = { holds: () => polls, readBack: true, observe: unobserved, timeoutMs: 5_000 }
+  return connectReadBack({ store, sends, upstream, accounts: of, ...more })
 }
 
 describe('The search for unknown sends of an account without a time zone', () => {
@@ -40,6 +43,31 @@ describe('The search for unknown sends of an account without a time zone', () =>
 
     expect(await store.takeLookups(['default'], 1)).toEqual([])
   })
+})
+
+test('A conversation is not read for a send of another user of Afilnet, who has other conversations', async ({ store, clock }) => {
+  let reads = 0
+  const server = createServer((_, response) => {
+    reads++
+    response.end('{}')
+  })
+  const url = `http://127.0.0.1:${await listen(server)}/`
+  const { accounts } = readConfig(environment({ url, user: 'demo@sandbox.invalid' }))
+  const { default: account = expect.fail() } = accounts
+  const readBack = connect(store, false, { default: { ...account, timezone: 'UTC' } })
+  const unknown = send({ account: 'default', user: account.user, textDigest: 'd', createdAt: clock.ms })
+  await store.claim(unknown)
+  await store.settle(unknown, ended('unknown', clock.ms))
+
+  readBack.useAccounts({ default: { ...account, timezone: 'UTC', user: 'another@sandbox.invalid' } })
+  clock.ms += 3_000
+  await readBack.lookUp()
+  expect(reads).toBe(0)
+  readBack.useAccounts({ default: { ...account, timezone: 'UTC' } })
+  clock.ms += 30_000
+  await readBack.lookUp()
+
+  expect(reads).toBe(1)
 })
 
 describe('What a poll has read', () => {
