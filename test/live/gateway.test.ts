@@ -57,3 +57,18 @@ describe('A gateway that watches channels', () => {
     expect(await scrape(gateway, 'gateway_events_total')).toBe(undefined)
   })
 })
+
+test('A reload that names the time zone of an account has its unknown sends looked for', async ({ start, sandbox }) => {
+  const gateway = await start()
+  sandbox.answer({ fault: 'reset', method: 'sendmessage' })
+  const { json } = await gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Did it arrive?' })
+  expect(json.outcome).toBe('unknown')
+  const row = { platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Did it arrive?', sent: true }
+  const datetime = new Date(Date.now() + 5_000).toISOString().slice(0, 19).replace('T', ' ')
+  sandbox.receive({ ...row, datetime }) // young enough to be no earlier message
+
+  gateway.reload(readConfig({ ...environment(sandbox), AFILNET_TIMEZONE: 'UTC' }))
+
+  const find = async () => (await gateway.get(`/sends/${json.sendId}`)).json
+  await expect.poll(find).toMatchObject({ state: 'accepted', settledBy: 'read-back' })
+})

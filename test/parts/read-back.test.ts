@@ -1,5 +1,6 @@
 import { createSecretKey } from 'node:crypto'
 import { createServer } from 'node:http'
+import { v7 } from 'uuid'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { unobserved } from '../../src/events.ts'
@@ -21,10 +22,10 @@ const { accounts, ...config } = readConfig({
   EVENTS_CHANNELS: '*',
 })
 
-function connect(store: Store, polls: boolean, of = accounts) {
+function connect(store: Store, polls: boolean, of = accounts, readBack = true) {
   const sends = new Sends({ store, base: '', timeoutMs: 5_000 })
   const upstream = createUpstream({ ...config, accounts: of })
-  const more = { holds: () => polls, readBack: true, observe: unobserved, timeoutMs: 5_000 }
+  const more = { holds: () => polls, readBack, observe: unobserved, timeoutMs: 5_000 }
   return connectReadBack({ store, sends, upstream, accounts: of, ...more })
 }
 
@@ -71,13 +72,37 @@ test('A conversation is not read for a send of another user of Afilnet, who has 
 })
 
 describe('What a poll has read', () => {
-  test('is read again if the ledger could not take it', async ({ store }) => {
-    const message = { messageId: '1', message: 'Hello', status: 'SENT', sent: true, datetime: null, destination: '34600000000' }
-    const read = {
-      ...{ account: 'default', platform: 'whatsapp', platformId: '100', destination: '34600000000' },
-      ...{ absentAt: 0, beganAt: 1, endedAt: 2 },
-      rows: [{ messageId: '1', change: 'message.created' as const, message: { ...message, direction: 'out' as const } }],
+  const message = { messageId: '1', message: 'Hello', status: 'SENT', sent: true, datetime: null, destination: '34600000000' }
+  const chat = { account: 'default', platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+  const rowsWith = (change: 'message.created' | 'message.updated') => [
+    { messageId: '1', change, message: { ...message, direction: 'out' as const } },
+  ]
+
+  test.for([
+    ['settles the send whose text a new row has', { state: 'accepted' }],
+    ['settles none by a row that was there before', { change: 'message.updated' }],
+    ['settles neither of two sends that the row may be', { sends: 2 }],
+    ['settles none where unknown sends are not looked for', { isOn: false }],
+  ] as const)('%s', async ([, given], { store, clock }) => {
+    clock.ms = Date.now()
+    const { isOn, sends, change, state } = { isOn: true, sends: 1, change: 'message.created', state: 'unknown', ...given } as const
+    const { hooks } = connect(store, true, accounts, isOn)
+    const digest = textDigest('Hello', createSecretKey(await store.secret()))
+    const of = { account: 'default', user: String(accounts.default?.user), textDigest: digest, createdAt: clock.ms }
+    const unknown = Array.from({ length: sends }, () => send({ ...of, id: v7() }))
+    for (const row of unknown) {
+      await store.claim(row)
+      await store.settle(row, ended('unknown', clock.ms))
     }
+
+    await hooks.onRead({ ...chat, absentAt: clock.ms, beganAt: clock.ms + 1_000, endedAt: clock.ms + 2_000, rows: rowsWith(change) })
+
+    const found = await Promise.all(unknown.map(({ id }) => store.find({ caller: 'crm', account: 'default' }, id)))
+    expect(found.map(row => row?.state)).toEqual(Array(sends).fill(state))
+  })
+
+  test('is read again if the ledger could not take it', async ({ store }) => {
+    const read = { ...chat, absentAt: 0, beganAt: 1, endedAt: 2, rows: rowsWith('message.created') }
     const { hooks } = connect(store, true)
     await hooks.onRead(read)
     await store.close()
