@@ -92,7 +92,8 @@ describe('The program', { timeout: 60_000 }, () => {
   })
 
   test('shows its configuration without secrets and ends with 0 when it is asked to check', async ({ sandbox }) => {
-    const { said, ended } = launch({ ...environment(sandbox), DRAIN_DELAY_MS: '7' }, '--check')
+    const afilnet = { AFILNET_URL: 'https://www.afilnet.com/api/http/' } // which cannot fetch files from this machine
+    const { said, ended } = launch({ ...environment(sandbox), ...afilnet, DRAIN_DELAY_MS: '7' }, '--check')
 
     expect(await ended).toEqual([0, null])
     expect(JSON.parse(said.out)).toMatchObject({
@@ -102,6 +103,7 @@ describe('The program', { timeout: 60_000 }, () => {
       AFILNET_TRANSPORT: 'post',
       GATEWAY_KEY_SHA256: ['<set>'],
     })
+    expect(said.err).toMatch(/^Warning: .*MEDIA_URL/m)
     expect(said.out + said.err).not.toMatch(/canary|[0-9a-f]{64}/)
   })
 
