@@ -15,12 +15,12 @@ const examples = new Set([
   'secret',
   'your-password',
   'your_password',
-  'AFILNET_PASSWORD',
+  'afilnet_password',
   'example',
   'my-client-secret',
 ])
 
-const isExampleSecret = (secret: string) => examples.has(secret.trim()) || examples.has(secret.trim().toLowerCase())
+const isExampleSecret = (secret: string) => examples.has(secret.trim().toLowerCase())
 
 /** Whether a digest is made up, or that of an example. */
 const isExampleDigest = (digest: string) => /^(.)\1{63}$/.test(digest) || ['', ...examples].some(key => hash('sha256', key) === digest)
@@ -57,9 +57,7 @@ export type ReadFile = (path: string) => TextFile
 
 /** Turns the bytes of a file into text. */
 export function textOf(content: Buffer): TextFile {
-  const [first, second] = content
-  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) || content.subarray(0, 4).includes(0))
-    return { issue: 'is UTF-16 or binary; save it as UTF-8' }
+  if (content.subarray(0, 4).includes(0)) return { issue: 'is UTF-16 or binary; save it as UTF-8' }
   if (!isUtf8(content)) return { issue: 'is not UTF-8' }
   const text = content.toString()
   return text.startsWith('\ufeff') ? { issue: 'starts with a byte order mark; save it as UTF-8 without one' } : { text }

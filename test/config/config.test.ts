@@ -128,13 +128,13 @@ describe('A configuration', () => {
   })
 
   test('traces where a collector is named, and hides what it tells the collector', () => {
-    const given = { ...valid, OTEL_EXPORTER_OTLP_HEADERS: 'api-key=fake-api-key%3D, X-Team=chat' }
+    const given = { ...valid, OTEL_EXPORTER_OTLP_HEADERS: 'api-key=fake-api-key%3D=, X-Team=chat' }
     const config = readConfig({ ...given, OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' })
 
     expect(readConfig(given).tracing).toBeUndefined()
     expect(config.tracing).toEqual({
       endpoint: new URL('http://collector:4318'),
-      headers: { 'api-key': 'fake-api-key=', 'X-Team': 'chat' },
+      headers: { 'api-key': 'fake-api-key==', 'X-Team': 'chat' },
       serviceName: 'afilnet-gateway',
       sampler: 'parentbased_always_on',
       ratio: 1,

@@ -31,6 +31,9 @@ function issuesOf(environment: Environment): string[] {
   }
 }
 
+const mapValues = <T, U>(record: Readonly<Record<string, T>>, map: (value: T) => U) =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]))
+
 const milliseconds = 'a number of milliseconds (1 to 3600000)'
 const queueKey = Buffer.alloc(32, 7).toString('base64')
 const proxy =
@@ -41,6 +44,7 @@ describe('An issue', () => {
   test.for<[Environment, string]>([
     [{ PORT: 'abc' }, 'PORT: "abc" is not a port (0 to 65535)'],
     [{ PORT: '3000/tcp' }, 'PORT: "3000/tcp" is not a port (0 to 65535); write 3000'],
+    [{ PORT: 'a:fake@b' }, 'PORT: the value is not a port (0 to 65535)'],
     [{ PORT: ' 3000 ' }, 'PORT: " 3000 " is not a port (0 to 65535); write 3000'],
     [{ HOST: '999.1.1.1' }, 'HOST: "999.1.1.1" is not an IP address or a host name'],
     [{ HOST: '*' }, 'HOST: "*" is not an IP address or a host name; write 0.0.0.0 or ::'],
@@ -61,6 +65,7 @@ describe('An issue', () => {
     [{ AFILNET_TRANSPORT: 'POST' }, 'AFILNET_TRANSPORT: "POST" is not one of post, basic, get, json, soap; write post'],
     [{ AFILNET_URL: 'https://u:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
     [{ AFILNET_URL: 'https://fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
+    [{ AFILNET_URL: 'https://:fake-canary@example.com/' }, 'AFILNET_URL: contains credentials; remove them'],
     [{ AFILNET_USER: '$' + '{AFILNET_USER}' }, 'AFILNET_USER: contains a placeholder of a template that was not replaced'],
     [
       { AFILNET_SCOPE: ' chat' },
@@ -72,6 +77,10 @@ describe('An issue', () => {
     [
       { CORS_ORIGINS: 'https://a.example.com/' },
       'CORS_ORIGINS: "https://a.example.com/" is not an exact origin such as https://app.example.com',
+    ],
+    [
+      { CORS_ORIGINS: 'https://a.example.com/fake-canary' },
+      'CORS_ORIGINS: the value is not an exact origin such as https://app.example.com',
     ],
     [{ CORS_ORIGINS: 'https://*.example.com' }, 'CORS_ORIGINS: the value is not an exact origin such as https://app.example.com'],
     [
@@ -86,6 +95,8 @@ describe('An issue', () => {
     [{ PUBLIC_URL: ' https://chat.example.com' }, 'PUBLIC_URL: has blanks at its start or end; remove them'],
     [{ PUBLIC_URL: '/chat' }, `PUBLIC_URL: "/chat" is not ${url}`],
     [{ AFILNET_PROXY: 'http://proxy.internal:3128/path' }, `AFILNET_PROXY: the value is not ${proxy}`],
+    [{ AFILNET_PROXY: 'http://proxy.internal:3128/?fake-canary' }, `AFILNET_PROXY: the value is not ${proxy}`],
+    [{ AFILNET_PROXY: 'socks5://proxy.internal:1080/' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops:100%fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops:fake-canary%E9@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
     [{ AFILNET_PROXY: 'http://ops%:41fake-canary@proxy.internal:3128' }, `AFILNET_PROXY: the value is not ${proxy}`],
@@ -117,6 +128,7 @@ describe('An issue', () => {
   })
 
   test.for<[string, string]>([
+    ['`fake-canary`', 'is wrapped in quotes; remove them'],
     ["'fake-canary'", 'is wrapped in quotes; remove them'],
     ['"fake-canary"', 'is wrapped in quotes; remove them'],
     ['fake-canary\\n', 'ends with \\n as two characters; remove them'],
@@ -125,6 +137,9 @@ describe('An issue', () => {
     ['{{ .Values.password }}', 'contains a placeholder of a template that was not replaced'],
     ['<your password>', 'is a placeholder such as <your password>, not a value'],
     ['fake\u200bcanary', 'contains an invisible or broken character'],
+    ['fake-canary\u2060', 'contains an invisible or broken character'],
+    ['contrase\ufffda', 'contains an invisible or broken character'],
+    ['AFILNET_PASSWORD', 'is the value of an example, not a real password'],
     ['changeme', 'is the value of an example, not a real password'],
   ])('finds what is not part of a password: %s', ([password, message]) => {
     const inEnvironment = issuesOf({ ...valid, AFILNET_PASSWORD: password })
@@ -168,7 +183,7 @@ describe('An issue', () => {
         'whatsapp-of-the-shop-in-madrid': { user: 'x', password: { env: 'NOPE' } },
       },
       callers: {
-        x: { keySha256: ['afgw_fake-canary'], account: 'q', scopes: ['messages:write'], surprise: true },
+        x: { keySha256: ['afgw_fake-canary'], account: 'q', scopes: ['messages:write'], chats: ['whatsapp/1*0/346*'], surprise: true },
         y: { keySha256: [digest], account: 'afgw_fake-canary-0123456789', scopes: [] },
       },
     }
@@ -183,6 +198,7 @@ describe('An issue', () => {
         'accounts.b.pasword: unknown property; did you mean password?',
         'callers.x.account: there is no account "q" (accounts: a, c, d, b, whatsapp-of-the-shop-in-madrid)',
         'callers.x.keySha256[0]: is an API key; write its SHA-256 digest, which npm run key prints beside the key',
+        'callers.x.chats[0]: "whatsapp/1*0/346*" is not three segments such as whatsapp/100/34*, each a literal, a literal prefix and *, or *',
         `callers.x.scopes[0]: "messages:write" is not one of ${scopes.join(', ')}`,
         'callers.x.surprise: unknown property',
         'callers.y.account: there is no account of that name (accounts: a, c, d, b, whatsapp-of-the-shop-in-madrid)',
@@ -213,6 +229,11 @@ describe('A warning', () => {
     [{ AFILNET_TIMEOUT: '5000' }, 'AFILNET_TIMEOUT is not a variable of the gateway; did you mean AFILNET_TIMEOUT_MS?'],
     [{ AFILNET_USERNAME: 'x' }, 'AFILNET_USERNAME is not a variable of the gateway; did you mean AFILNET_USER?'],
     [{ AFILNET_UR: 'x' }, 'AFILNET_UR is not a variable of the gateway; did you mean AFILNET_URL?'],
+    [
+      { AFILNET_PASSWORD_FILE_PATH: 'x' },
+      'AFILNET_PASSWORD_FILE_PATH is not a variable of the gateway; did you mean AFILNET_PASSWORD_FILE?',
+    ],
+    [{ AFILNET_MAX_RESPONSE: '1' }, 'AFILNET_MAX_RESPONSE is not a variable of the gateway; did you mean AFILNET_MAX_RESPONSE_BYTES?'],
     [{ AFLINET_URL: 'x' }, 'AFLINET_URL is not a variable of the gateway; did you mean AFILNET_URL?'],
     [{ AFILNET_URL_FILE: 'x' }, 'AFILNET_URL_FILE is not a variable of the gateway; did you mean AFILNET_URL?'],
     [{ port: '3000' }, 'port is not a variable of the gateway; did you mean PORT?'],
@@ -220,13 +241,18 @@ describe('A warning', () => {
       { https_proxy: 'http://x' },
       'https_proxy is set, but the gateway does not use it: set AFILNET_PROXY, or AFILNET_PROXY=direct for no proxy',
     ],
+    [
+      { ALL_PROXY: 'http://x' },
+      'ALL_PROXY is set, but the gateway does not use it: set AFILNET_PROXY, or AFILNET_PROXY=direct for no proxy',
+    ],
     [{ PUBLIC_URL: 'http://chat.example.com' }, 'PUBLIC_URL is plain http: callers send their API keys unencrypted'],
-    [{ TRUST_PROXY: '0.0.0.0/1' }, 'TRUST_PROXY: 0.0.0.0/1 lets many addresses of the internet choose the address that the gateway sees'],
+    [{ TRUST_PROXY: '10.0.0.0/7' }, 'TRUST_PROXY: 10.0.0.0/7 lets many addresses of the internet choose the address that the gateway sees'],
     [{ AFILNET_USER: 'ops@example.com ' }, 'account default: the user has blanks or line breaks that are probably not part of it'],
     [{ AFILNET_PASSWORD: 'fake-canary ' }, 'account default: the password has blanks or line breaks that are probably not part of it'],
+    [{ AFILNET_PASSWORD: 'fake\ncanary' }, 'account default: the password has blanks or line breaks that are probably not part of it'],
     [
-      { TRUST_PROXY: '10.0.0.0/8', KEEP_ALIVE_MS: '5000' },
-      'KEEP_ALIVE_MS is 5000: it must exceed the idle timeout of the proxy in front, which is often 60 seconds',
+      { TRUST_PROXY: '10.0.0.0/8', KEEP_ALIVE_MS: '59999' },
+      'KEEP_ALIVE_MS is 59999: it must exceed the idle timeout of the proxy in front, which is often 60 seconds',
     ],
   ])('names what is probably not meant: %j', ([environment, warning]) => {
     expect(warningsOf(readConfig({ ...valid, ...environment }))).toEqual([warning])
@@ -272,6 +298,10 @@ describe('A warning', () => {
       LANG: 'C',
       GATEWAY_PORT: 'tcp://10.0.0.1:3000',
       GATEWAY_SERVICE_HOST: '10.0.0.1',
+      MEDIA_STORE_SERVICE_HOST: '10.0.0.2',
+      MEDIA_STORE_PORT: 'tcp://10.0.0.2:9000',
+      MEDIA_STORE_PORT_9000_TCP_ADDR: '10.0.0.2',
+      STORE: 'x',
     }
     const proxied = { HTTPS_PROXY: 'http://x', AFILNET_PROXY: 'direct' }
     const account = { user: 'x', password: { env: 'AFILNET_PASSWORD_2' }, clientSecret: { env: 'AFILNET_CLIENT_SECRET_2' } }
@@ -306,12 +336,12 @@ describe('A warning', () => {
   })
 
   test('names each secret that counts after a restart only and has changed', () => {
-    const [before, after] = ['one', 'two'].map((word, i) =>
+    const [before, after] = ['one', 'two'].map(word =>
       readConfig({
         ...valid,
         AFILNET_PROXY: `http://ops:${word}@proxy.internal:3128`,
         STORE_URL: `redis://:${word}@cache.example.com`,
-        ...(i === 1 && { QUEUE_KEY: queueKey }),
+        QUEUE_KEY: Buffer.from(word.padEnd(32)).toString('base64'),
       }),
     )
     const changed = before && after ? warningsOfChange(before, after) : []
@@ -376,19 +406,97 @@ describe('The description of a configuration', () => {
     expect(JSON.stringify(described)).not.toContain('fake-canary')
   })
 
+  test('shows each variable as it was set, and of a secret only that it is', () => {
+    const plain = {
+      AFILNET_USER: 'ops@example.com',
+      AFILNET_TRANSPORT: 'json',
+      AFILNET_URL: 'https://api.example.com/chat',
+      AFILNET_TOKEN_URL: 'https://id.example.com/token',
+      AFILNET_CLIENT_ID: 'gateway',
+      AFILNET_SCOPE: 'chat',
+      AFILNET_GRANT: 'password',
+      AFILNET_JSON_STYLE: 'path',
+      AFILNET_TIMEOUT_MS: 2_001,
+      AFILNET_LATE_MS: 2_002,
+      AFILNET_CONNECTIONS: 2_003,
+      AFILNET_MAX_RESPONSE_BYTES: 2_004,
+      READ_CACHE_MS: 2_005,
+      AFILNET_TIMEZONE: 'Europe/Madrid',
+      AFILNET_ROWS: 'destination-open',
+      RATE_LIMIT_PER_MINUTE: 2_006,
+      HOST: '127.0.0.2',
+      PORT: 2_007,
+      ADMIN_HOST: '127.0.0.3',
+      ADMIN_PORT: 2_008,
+      PUBLIC_URL: 'https://chat.example.com/api',
+      MCP: true,
+      DOCS: false,
+      LOG_LEVEL: 'warn',
+      KEEP_ALIVE_MS: 72_009,
+      ALLOW_DEBUG: true,
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example.com/otel',
+      OTEL_SERVICE_NAME: 'chat',
+      OTEL_TRACES_SAMPLER: 'traceidratio',
+      OTEL_TRACES_SAMPLER_ARG: 0.25,
+      SENDS_KEEP_HOURS: 210,
+      STORE_MAX_MB: 211,
+      READ_BACK: true,
+      IDEMPOTENCY_REQUIRED: true,
+      MEDIA_URL: 'https://media.example.com/files',
+      MEDIA_STORE: `file:${folder}/media`,
+      MEDIA_MAX_BYTES: 212,
+      MEDIA_KEEP_HOURS: 213,
+      MEDIA_MAX_MB: 214,
+      EVENTS_INTERVAL_MS: 2_015,
+      EVENTS_KEEP_HOURS: 216,
+      DRAIN_MS: 22_017,
+      DRAIN_DELAY_MS: 2_018,
+    }
+    const set = {
+      AFILNET_PASSWORD: ['fake-canary', '<set>'],
+      AFILNET_CLIENT_SECRET: ['fake-canary', '<set>'],
+      AFILNET_PROXY: ['http://:fake-canary@proxy.internal:3128', 'http://<set>@proxy.internal:3128'],
+      GATEWAY_KEY_SHA256: [digest, ['<set>']],
+      TRUST_PROXY: ['10.0.0.0/8, 192.0.2.1', ['10.0.0.0/8', '192.0.2.1']],
+      CORS_ORIGINS: ['https://a.example.com,https://b.example.com', ['https://a.example.com', 'https://b.example.com']],
+      OTEL_EXPORTER_OTLP_HEADERS: ['authorization=Basic ZmFrZS1jYW5hcnk=', { authorization: '<set>' }],
+      STORE_URL: ['redis://:fake-canary@cache.example.com/1', 'redis://<set>@cache.example.com/1'],
+      QUEUE_KEY: [queueKey, ['<set>']],
+      EVENTS_CHANNELS: ['whatsapp/100,telegram/*', ['whatsapp/100', 'telegram/*']],
+      WEBHOOK_URL: ['https://crm.example.com/events?token=fake-canary', 'https://crm.example.com/events'],
+      WEBHOOK_SECRET: [`whsec_${queueKey.replace('Bwc', 'Bwd')}`, ['<set>']],
+    } satisfies Record<string, [string, unknown]>
+    const environment = { ...mapValues(plain, String), ...mapValues(set, ([given]) => given) }
+
+    const described = JSON.parse(JSON.stringify(describeConfig(readConfig(environment))))
+
+    expect(described).toEqual({ ...plain, ...mapValues(set, ([, shown]) => shown), files: [] })
+    expect(Object.keys(Variables.properties).filter(name => !(name in described))).toEqual([
+      'GATEWAY_CONFIG',
+      'AFILNET_WSDL',
+      'AFILNET_SENT',
+    ])
+  })
+
   test('shows accounts and callers by the names of the file', () => {
     const account = { user: 'x', password: { env: 'SECRET' } }
     const GATEWAY_CONFIG = file(
-      JSON.stringify({ accounts: { a: account }, callers: { x: { keySha256: [digest], account: 'a', scopes: [] } } }),
+      JSON.stringify({
+        accounts: { default: account },
+        callers: { default: { keySha256: [digest], account: 'default', scopes: [] } },
+        webhooks: { default: { url: 'https://crm.example.com', secret: { env: 'HOOK' }, account: 'default' } },
+      }),
     )
 
-    const described = describeConfig(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary' }))
+    const described = describeConfig(readConfig({ GATEWAY_CONFIG, SECRET: 'fake-canary', HOOK: `whsec_${queueKey.replace('Bwc', 'Bwd')}` }))
 
     expect(described).toMatchObject({
       GATEWAY_CONFIG,
-      accounts: { a: { user: 'x', password: '<set>' } },
-      callers: { x: { keySha256: ['<set>'] } },
+      accounts: { default: { user: 'x', password: '<set>' } },
+      callers: { default: { keySha256: ['<set>'] } },
+      webhooks: { default: { url: 'https://crm.example.com/', secret: ['<set>'] } },
     })
-    expect(described.AFILNET_USER).toBeUndefined()
+    for (const name of ['AFILNET_USER', 'GATEWAY_KEY_SHA256', 'WEBHOOK_URL', 'WEBHOOK_SECRET'])
+      expect(described[name], name).toBeUndefined()
   })
 })

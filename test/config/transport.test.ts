@@ -99,6 +99,7 @@ describe('The transport json', () => {
       'account default: the client secret has blanks or line breaks that are probably not part of it',
     )
     expect(describeConfig(config)).toMatchObject({
+      AFILNET_PASSWORD: undefined,
       AFILNET_CLIENT_ID: 'ours',
       AFILNET_CLIENT_SECRET: '<set>',
       AFILNET_GRANT: 'client_credentials',
@@ -169,7 +170,8 @@ describe('A variable of another transport', () => {
 
     expect(config.accounts.default?.url.href).toBe('https://www.afilnet.com/api/http/')
     expect(warningsOf(config)).toContain('AFILNET_TOKEN_URL is not used: it is for the transport json, and the transport is post')
-    expect(warningsOf(readConfig(soap)).join()).toContain('the transport soap was never tested against the real Afilnet')
+    for (const [name, own] of Object.entries({ json, soap }))
+      expect(warningsOf(readConfig(own)).join()).toContain(`the transport ${name} was never tested against the real Afilnet`)
     expect(AFILNET_TRANSPORT).toBe('post')
   })
 })
