@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
-import type { Fault } from '../../../src/sandbox/scripted-responses.ts'
-import { everyRead, methodsOf, test } from './doctor.ts'
+import type { Fault, ScriptedResponse } from '../../../src/sandbox/scripted-responses.ts'
+import { everyRead, listed, methodsOf, test } from './doctor.ts'
 
 describe('a call to Afilnet', () => {
   const env = { AFILNET_TIMEOUT_MS: '700', AFILNET_MAX_RESPONSE_BYTES: '65536' }
@@ -61,12 +61,34 @@ describe('a call to Afilnet', () => {
     expect(methodsOf(sandbox)).toEqual(['getchatchannels'])
   })
 
-  test('stops with the account as soon as its credentials are no longer taken', async ({ examine, sandbox }) => {
-    sandbox.answer({ method: 'getchats', body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
-    const { wrong } = await examine()
+  const refused = { body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' }
+  test.for<[ScriptedResponse, string, number]>([
+    [refused, 'getchats', 1],
+    [refused, 'getchats', 2],
+    [refused, 'getmessages', 1],
+    [{ fault: 'drop' }, 'getchats', 2],
+    [{ fault: 'silent' }, 'getchats', 2],
+    [{ status: 429 }, 'getchats', 2],
+  ])('that ends with %j is the last one of the account: %s, number %i', async ([answer, method, nth], { examine, sandbox }) => {
+    if (nth === 2) sandbox.answer({ method })
+    sandbox.answer({ method, ...answer })
+    const { wrong } = await examine({ env: { ...env, EVENTS_CHANNELS: '*' } })
 
-    expect(wrong).toEqual(['getchats webchat'])
-    expect(methodsOf(sandbox)).toEqual(['getchatchannels', 'getchats'])
+    expect(wrong).toHaveLength(1)
+    expect(methodsOf(sandbox)).toEqual(everyRead.slice(0, everyRead.indexOf(method) + nth))
+  })
+
+  test('is made only for what a list names', async ({ examine, sandbox }) => {
+    const nameless = [{ platform: 'whatsapp', name: 'cn1' }, { platformid: '100' }]
+    sandbox.answer(listed(...nameless))
+    const unnamed = await examine()
+    sandbox.answer(listed(...nameless, { platform: 'whatsapp', platformid: '100' }))
+    sandbox.answer({ method: 'getchats', ...listed({ platform: 'whatsapp', platformid: '100', message: 'cn1' }) })
+    const unaddressed = await examine()
+
+    expect(unnamed.named('getchats')).toMatchObject([{ verdict: 'skipped', detail: 'not called: no row of it has a platform and an id' }])
+    expect(unaddressed.named('getmessages')).toMatchObject([{ verdict: 'skipped', detail: 'not called: the account has no conversation' }])
+    expect(methodsOf(sandbox)).toEqual(['getchatchannels', 'getchatchannels', 'getchats'])
   })
 
   test.for([
@@ -81,6 +103,7 @@ describe('a call to Afilnet', () => {
 
     expect(named('getchats webchat')).toMatchObject([{ verdict, todo: expect.any(String), facts: { fault, code: error } }])
     expect(named('getchats webchat')[0]?.detail).toContain(error)
+    expect(named('getchats webchat')[0]?.todo?.includes('that its own list contains')).toBe(verdict === 'warning')
     expect(named('status')).toMatchObject([{ facts: { seen: { 'upper case': 5, 'lower case': 1 } } }])
     expect(methodsOf(sandbox)).toEqual(everyRead)
   })
