@@ -57,6 +57,7 @@ describe('A destination', () => {
     ['whatsapp', '(+34) 600.000.000', '34600000000'],
     ['whatsapp', '[34]\u00a0600\u202f000\u2009000', '34600000000'],
     ['whatsapp', '+1234567', '1234567'],
+    ['whatsapp', '+123456789012345', '123456789012345'],
     ['whatsapp', '+123456', '+123456'],
     ['whatsapp', '+1234567890123456', '+1234567890123456'],
     ['whatsapp', '34600000000@lid', '34600000000@lid'],
@@ -128,11 +129,14 @@ describe('A destination', () => {
     },
   )
 
-  test.for(['0034600000000', '+00 34 600 000 000', '00-1234567'])('of WhatsApp, %s lacks its country code', destination => {
-    expect(destinationIssue('whatsapp', destination, { sending: true })).toMatch(/^begins with 00; write the country code/)
-    expect(destinationIssue('whatsapp', destination, { sending: false })).toMatch(/^begins with 00/)
-    expect(destinationIssue('telegram', destination, { sending: true })).toBeUndefined()
-  })
+  test.for(['0034600000000', '+00 34 600 000 000', '00-12345', '00123456789012345'])(
+    'of WhatsApp, %s lacks its country code',
+    destination => {
+      expect(destinationIssue('whatsapp', destination, { sending: true })).toMatch(/^begins with 00; write the country code/)
+      expect(destinationIssue('whatsapp', destination, { sending: false })).toMatch(/^begins with 00/)
+      expect(destinationIssue('telegram', destination, { sending: true })).toBeUndefined()
+    },
+  )
 
   test.for([
     '34600000000',

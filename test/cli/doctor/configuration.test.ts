@@ -49,8 +49,9 @@ describe('a configuration', () => {
     })
     const callers = {
       gone: caller('gone', -4.5),
-      soon: caller('soon', 5.5),
-      later: caller('later', 90),
+      today: caller('today', 0.5),
+      soon: caller('soon', 20.5),
+      later: caller('later', 21.5),
       off: { ...caller('off', -5), disabled: true },
     }
     const accounts = { main: account(password), wrong: account(join(dir, 'wrong')) }
@@ -63,10 +64,16 @@ describe('a configuration', () => {
     const { out } = await doctor({ env })
 
     expect(code).toBe(2)
-    expect(named('values')).toMatchObject([{ verdict: 'ok', facts: { accounts: 2, callers: 4 } }])
+    expect(named('values')).toMatchObject([{ verdict: 'ok', facts: { accounts: 2, callers: 5 } }])
     expect(named('expiry').map(({ facts }) => facts)).toEqual([
       { caller: 'gone', daysLeft: -5 },
-      { caller: 'soon', daysLeft: 5 },
+      { caller: 'today', daysLeft: 0 },
+      { caller: 'soon', daysLeft: 20 },
+    ])
+    expect(named('expiry').map(({ detail }) => detail)).toEqual([
+      'the keys of caller gone have expired',
+      'the keys of caller today expire in 0 days',
+      'the keys of caller soon expire in 20 days',
     ])
     expect(named('file mode').map(({ verdict }) => verdict)).toEqual(['ok', 'warning'])
     expect(named('getchatchannels').map(({ account, verdict }) => [account, verdict])).toEqual([

@@ -27,6 +27,12 @@ describe('what lists of messages allow to be found', () => {
     expect(named('ids of messages')[0]?.detail).toContain('missing ×')
   })
 
+  test('is of no use to a send with READ_BACK=false', async ({ examine }) => {
+    const { named } = await examine({ env: { READ_BACK: 'false', AFILNET_TIMEZONE: 'Europe/Madrid' } })
+
+    expect(named('read-back')).toMatchObject([{ verdict: 'note', detail: expect.stringContaining('off by READ_BACK') }])
+  })
+
   test('is said to be no direction with AFILNET_SENT=ignore', async ({ examine }) => {
     const { named } = await examine({ env: { AFILNET_SENT: 'ignore', AFILNET_TIMEZONE: 'Europe/Madrid' } })
 

@@ -38,6 +38,7 @@ describe('the transport soap', () => {
       const { named, code, checks } = await examine({ env: transportEnvironment(sandbox, 'soap') })
 
       expect(code, JSON.stringify(checks)).toBe(0)
+      expect(named('transport')).toMatchObject([{ verdict: 'note' }])
       expect(named('WSDL')).toMatchObject([
         {
           verdict: 'ok',
