@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect } from 'vitest'
+import type { SendRow } from '../../../src/store/store.ts'
 import { crm, ended, send } from '../../store/sends.ts'
 import { dumpOf, figures, fill, say, settled, test } from './command.ts'
 
@@ -50,18 +51,20 @@ describe('npm run store -- copy', { timeout: 60_000 }, () => {
 
   test('warns of sends that still run, and brings how they ended with the next copy', async ({ url, path, open, run }) => {
     const [source, target] = [await open(path), await open(`${path}.copy`)]
-    const [running, other, lost] = [send({ createdAt: Date.now() }), send({ createdAt: Date.now() }), send({ createdAt: Date.now() })]
-    for (const row of [running, other, lost]) await source.claim(row)
+    const [running, other, lost, found] = [0, 1, 2, 3].map(() => send({ createdAt: Date.now() })) as [SendRow, SendRow, SendRow, SendRow] // four
+    for (const row of [running, other, lost, found]) await source.claim(row)
     const early = await run(['copy', url, `sqlite:${path}.copy`])
     await source.settle(running, ended('accepted', Date.now()))
     await source.settle(other, ended('rejected', Date.now()))
     await source.settle(lost, ended('unknown', Date.now()))
     await source.settle(lost, { ...ended('accepted', Date.now()), settledBy: 'caller', note: 'The customer has it' })
+    await source.settle(found, ended('unknown', Date.now()))
+    await source.settle(found, { ...ended('accepted', Date.now()), settledBy: 'read-back' })
     const late = await run(['copy', url, `sqlite:${path}.copy`])
 
-    expect(early).toMatchObject({ code: 0, stdout: expect.stringContaining('Warning: 3 sends of FROM are pending') })
+    expect(early).toMatchObject({ code: 0, stdout: expect.stringContaining('Warning: 4 sends of FROM are pending') })
     expect(late).toMatchObject({ code: 0, stdout: expect.not.stringContaining('Warning') })
-    expect(figures(late.stdout)).toMatchObject({ read: 3, copied: 0, left: 3, settled: 3 })
+    expect(figures(late.stdout)).toMatchObject({ read: 4, copied: 0, left: 4, settled: 4 })
     expect(await target.dump()).toEqual(await source.dump())
   })
 

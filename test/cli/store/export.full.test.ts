@@ -19,8 +19,9 @@ describe('npm run store -- export', () => {
   })
 
   test('prints what was sent to one destination', async ({ path, open, run }) => {
-    const theirs = [settled({ destination: number }), settled({ destination: number, caller: 'shop' })]
-    await (await open(path)).load([...theirs, settled(), settled({ destination: `${number}0` })])
+    const theirs = [settled({ destination: number, idempotencyKey: 'k' }), settled({ destination: number, caller: 'shop' })]
+    const stored = theirs.map((row, n) => (n === 0 ? { ...row, idempotencyKey: 'of-the-actor k' } : row)) // a token's key has its actor in front
+    await (await open(path)).load([...stored, settled(), settled({ destination: `${number}0` })])
 
     for (const { stdout } of [
       await run(['export', '--destination', number]),

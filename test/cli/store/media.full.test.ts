@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
@@ -51,6 +51,30 @@ describe('npm run store', () => {
     expect(await target.media.removeOf(first.json.id)).toEqual([])
     expect(await target.media.usage()).toMatchObject({ files: 3 })
     await target.close()
+  })
+
+  test('misses no bytes of a file that has expired or is being stored, and sees bytes that no ledger knows', async ({ dir, url, run }) => {
+    const folder = join(dir, 'media')
+    const env = { MEDIA_STORE: `file:${folder}` }
+    const row = { owner: 'crm', type: 'document', contentType: 'text/plain', bytes: 1, sha256: sha256(Buffer.from('x')), name: 'x.txt' }
+    const store = await openStore(url, policy)
+    mkdirSync(folder)
+    writeFileSync(join(folder, '00000000-0000-4000-8000-000000000000'), 'x')
+    const none = await run(['check'], { env })
+    const now = Date.now()
+    await store.media.load({
+      ...row,
+      id: '00000000-0000-4000-8000-000000000001',
+      token: 'a',
+      createdAt: now - 3_600_000,
+      expiresAt: now - 1,
+    })
+    await store.media.load({ ...row, id: '00000000-0000-4000-8000-000000000002', token: 'b', createdAt: now, expiresAt: now + 3_600_000 })
+    const two = await run(['check'], { env })
+    await store.close()
+
+    expect({ code: none.code, ...figures(none.stdout) }).toMatchObject({ code: 0, files: 0, unknown: 1 })
+    expect({ code: two.code, ...figures(two.stdout) }).toMatchObject({ code: 0, files: 2, expired: 1, lost: 0, damaged: 0, unknown: 1 })
   })
 
   test('copies how long a file lives, and finds what one of the two stores lacks', async ({ start, dir, url, run }) => {
