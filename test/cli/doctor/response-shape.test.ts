@@ -27,6 +27,7 @@ describe('describeShape', () => {
 
   test.for([
     ['JSON, object', '{}'],
+    ['JSON, object', '\uFEFF{}'],
     ['JSON, array', '[1]'],
     ['JSON, null', 'null'],
     ['nothing', ' \n'],
