@@ -12,7 +12,7 @@ describe('npm run doctor', () => {
       /^configuration\n {2}ok +values +complete and valid/,
       /^ {2}ok +DNS +127\.0\.0\.1/m,
       /^ {2}ok +TLS +127\.0\.0\.1:\d+: not used/m,
-      /^clock\n {2}ok +difference/m,
+      /\n\nclock\n {2}ok +difference/,
       /^afilnet, account default\n {2}ok +getchatchannels +answered after \d+ ms, rows: 4$/m,
       /^ {2}ok +getchats whatsapp +.*rows: 2$/m,
       /^ {2}note +sandbox/m,
@@ -25,6 +25,10 @@ describe('npm run doctor', () => {
       /\nVerdict: ok \(\d+ ok, \d+ note, 0 warning, 0 broken, 2 skipped\)\n$/,
     ])
       expect(out).toMatch(line)
+    expect(out.match(/^\w.*$/gm)).toEqual([
+      ...['configuration', 'configuration, account default', 'secrets', 'store', 'network', 'clock', 'afilnet, account default', 'afilnet'],
+      expect.stringMatching(/^Verdict/),
+    ])
   })
 
   test('says the same in JSON', async ({ examine }) => {

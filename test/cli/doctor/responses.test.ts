@@ -72,6 +72,7 @@ describe('the shape of the answers', () => {
     expect(wrong).toEqual([])
     expect(named('getchatchannels')).toMatchObject([{ verdict: 'ok', facts: { rows: 0 } }])
     expect(named('result.list')).toMatchObject(list ? [{ facts: { seen: list } }] : [])
+    expect(named('not readable')).toEqual([])
     expect(named('getchats')).toMatchObject([{ verdict: 'skipped', detail: 'not called: the account has no channel' }])
     expect(named('getmessages')).toMatchObject([{ verdict: 'skipped' }])
     expect(methodsOf(sandbox)).toEqual(['getchatchannels'])
@@ -130,6 +131,7 @@ describe('the shape of the answers', () => {
     [{ 'content-type': 'application/json' }, 'Content-Type', 'ok', { 'application/json': 1 }],
     [{ 'content-type': 'cn1' }, 'Content-Type', 'note', { unusual: 1 }],
     [{ 'content-encoding': 'gzip' }, 'Content-Encoding', 'note', { gzip: 1 }],
+    [{ 'content-encoding': 'cn1' }, 'Content-Encoding', 'note', { unusual: 1 }],
   ] as const)('has a head: %j', async ([headers, check, verdict, seen], { examine, sandbox }) => {
     sandbox.answer({ headers, ...listed() })
     const { named } = await examine()

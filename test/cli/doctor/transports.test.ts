@@ -17,13 +17,20 @@ describe('the transport json', () => {
     expect(sandbox.oauth.requests).toHaveLength(1)
   })
 
+  test('may have a token without a lifetime', async ({ examine, sandbox }) => {
+    sandbox.oauth.expiresInS = undefined
+    const { named } = await examine({ env: transportEnvironment(sandbox, 'json') })
+
+    expect(named('token')).toMatchObject([{ verdict: 'ok', detail: expect.stringContaining('without a lifetime') }])
+  })
+
   test('says why there is no token, and asks once', async ({ examine, sandbox }) => {
     const env = { ...transportEnvironment(sandbox, 'json'), AFILNET_CLIENT_SECRET: 'cn1-wrong' }
     const { named, wrong } = await examine({ env })
 
     expect(wrong).toEqual(['token', 'getchatchannels'])
     expect(named('token')).toMatchObject([
-      { verdict: 'broken', detail: expect.stringContaining('(HTTP 401'), todo: expect.stringContaining('client id') },
+      { verdict: 'broken', detail: expect.stringContaining('(HTTP 401, invalid_client)'), todo: expect.stringContaining('client id') },
     ])
     expect(sandbox.oauth.requests).toHaveLength(1)
     expect(sandbox.calls).toEqual([])
@@ -42,7 +49,9 @@ describe('the transport soap', () => {
       expect(named('WSDL')).toMatchObject([
         {
           verdict: 'ok',
-          detail: expect.stringContaining('sendmessage(user, password, platform, platformid, destination, message)'),
+          detail: expect.stringMatching(
+            /sendmessage\(user, password, platform, platformid, destination, message\).*; user and password are parameters$/,
+          ),
           facts: { operations: { getchats: { name: 'getchats', parts: ['user', 'password', 'platform', 'platformid'] } } },
         },
       ])
@@ -53,11 +62,17 @@ describe('the transport soap', () => {
 
   test('says what is wrong with the WSDL', async ({ examine, sandbox }) => {
     const { named, wrong } = await examine({ env: { ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL: `${sandbox.url}/nothing` } })
+    const unreachable = await examine({ env: { ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL: 'http://127.0.0.1:1/?wsdl' } })
 
     expect(wrong).toEqual(['WSDL'])
     expect(named('WSDL')).toMatchObject([
-      { verdict: 'broken', detail: 'account default: the WSDL cannot be fetched: HTTP 404', todo: expect.any(String) },
+      {
+        verdict: 'broken',
+        detail: 'account default: the WSDL cannot be fetched: HTTP 404',
+        todo: expect.stringMatching(/^Correct AFILNET_WSDL/),
+      },
     ])
+    expect(unreachable.named('WSDL')).toMatchObject([{ verdict: 'broken', todo: expect.stringMatching(/^Check the lines DNS and TLS/) }])
     expect(sandbox.calls).toEqual([])
   })
 })
