@@ -46,16 +46,20 @@ describe('files', () => {
   test('from another server, or in a store that does not work, are found out', async ({ examine, start, dir }) => {
     const env = { STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}`, MEDIA_STORE: `file:${join(dir, 'media')}` }
     await (await start({ env })).drain()
-    const server = createServer((_, reply) => reply.end('<html>')).listen(0, '127.0.0.1')
+    const server = createServer(({ url }, reply) =>
+      reply.writeHead(url?.startsWith('/moved') ? 302 : 200, { location: '/' }).end('<html>'),
+    ).listen(0, '127.0.0.1')
     onTestFinished(() => void server.close())
     await once(server, 'listening')
     const MEDIA_URL = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const other = await examine({ env: { ...env, MEDIA_URL } })
+    const moved = await examine({ env: { ...env, MEDIA_URL: `${MEDIA_URL}/moved` } })
     mkdirSync(join(dir, 'in'))
     writeFileSync(join(dir, 'in', 'file'), '')
     const noFolder = await examine({ env: { ...env, MEDIA_URL, MEDIA_STORE: `file:${join(dir, 'in', 'file', 'x')}` } })
 
     expect(ofMedia(other)).toMatchObject([{ verdict: 'broken', detail: expect.stringContaining('answers 200 with other bytes') }])
+    expect(ofMedia(moved)).toMatchObject([{ verdict: 'broken', detail: expect.stringContaining('answers 302 for') }])
     expect(ofMedia(noFolder)).toMatchObject([{ verdict: 'broken', detail: 'The media store is out of order (ENOTDIR)' }])
   })
 })
