@@ -55,6 +55,7 @@ const ways = (params: Params, password: string): [path: string, init: RequestIni
     ],
     ['/api/http/', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ password }) }],
     ['/api/http/', { headers: { authorization: `Bearer ${encoded}`, cookie: `a=${encoded}`, referer: `http://x/?password=${encoded}` } }],
+    ['/api/json/', { headers: { authorization: basic(password, 'x').replace('Basic', 'Bearer') } }],
     [
       '/api/http/',
       { headers: { authorization: Buffer.from(password).toString('base64'), 'proxy-authorization': basic('demo', password) } },
@@ -108,6 +109,7 @@ describe('a password', () => {
         body: form(params),
       })
     }
+    await fetch(`${sandbox.url}/api/http/?${form({ [leak]: leak })}`)
     await fetch(`${sandbox.controlUrl}/messages`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -117,6 +119,8 @@ describe('a password', () => {
     expect(sandbox.sent).toMatchObject([{ message: leak }]) // what was taken is what was sent
     expect(sandbox.calls[1]?.answer?.body).toContain('before <redacted> after')
     expect(await everything(sandbox)).not.toContain('nary')
+    const messages = await (await fetch(`${sandbox.controlUrl}/messages`)).json()
+    expect(messages).toContainEqual(expect.objectContaining({ message: 'before <redacted> after' }))
   })
 
   test('that is the fake one stays, byte for byte', async ({ sandbox }) => {
