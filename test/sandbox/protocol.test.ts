@@ -1,5 +1,5 @@
-import { describe, expect } from 'vitest'
-import type { Sandbox } from '../../src/sandbox/app.ts'
+import { describe, expect, onTestFinished } from 'vitest'
+import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
 import { answerTo, call, chat, form, formHead, type Params, post, test } from './client.ts'
 
 const success = (result: unknown) => ({ status: 'SUCCESS', result })
@@ -127,6 +127,29 @@ describe('strictness', () => {
 
     expect(reply.status).toBe(400)
     expect(await reply.text()).toContain(reported)
+  })
+
+  test.for([
+    ['basic', 'user'],
+    ['basic', 'password'],
+    ['json', 'user'],
+    ['json', 'password'],
+  ] as const)('at /api/%s/ refuses the parameter %s, which the Authorization header carries', async ([way, name], { sandbox }) => {
+    const params = { class: 'chat', method: 'getchatchannels', [name]: 'x' }
+    const json = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(params) }
+    const reply = await fetch(`${sandbox.url}/api/${way}/`, way === 'json' ? json : { ...formHead, body: form(params) })
+
+    expect(reply.status).toBe(400)
+    expect(await reply.text()).toContain(`Parameter ${name} does not belong at /api/${way}/`)
+  })
+
+  test('takes a password with colons by Basic, whose user ends at the first one', async () => {
+    const sandbox = await startSandbox({ password: 'fake:pass:word' })
+    onTestFinished(() => sandbox.close())
+    const authorization = `Basic ${Buffer.from(`${sandbox.user}:${sandbox.password}`).toString('base64')}`
+    const reply = await fetch(`${sandbox.url}/api/basic/?class=chat&method=getchatchannels`, { headers: { authorization } })
+
+    expect(await reply.json()).toMatchObject({ status: 'SUCCESS' })
   })
 
   test('leaves a body of another type unread, and takes no other method', async ({ sandbox }) => {
