@@ -15,7 +15,7 @@ const nameOf = ({ platform, destination }: Named) => destination && normalizeDes
 /** Prints every send, event, known conversation, failed delivery and file as a line of JSON, or those of one destination. */
 export async function exportRows(ledger: Ledger, destination: string | undefined, print: Print): Promise<boolean> {
   const names = destination === undefined ? undefined : namesOf(undefined, destination)
-  const isWanted = (row: Named) => names?.some(name => name === row.destination || name === nameOf(row)) ?? true
+  const isWanted = (row: Named) => names?.some(name => name === nameOf(row)) ?? true
   async function printLines<R extends Named>(rows: readonly R[], shownAs: (row: R) => object) {
     const lines = rows.filter(isWanted).map(row => `${JSON.stringify(shownAs(row))}\n`)
     if (lines.length > 0) await print(lines.join(''))
