@@ -82,12 +82,17 @@ describe('a customer', () => {
     expect(statuses).toEqual(['sent', 'delivered', 'read'])
   })
 
-  test('writes unasked until told to stop', async ({ sandbox }) => {
+  test('writes unasked, one text after the other, until told to stop', async ({ sandbox }) => {
+    sandbox.script({ texts: ['{n} of {n}', 'Message {n}'] }, quiet)
     sandbox.script({ writeEveryMs: 1 }, quiet)
-    await sandbox.until(({ messages }) => messages().some(({ message }) => message === 'Message 3'))
+    await sandbox.until(({ messages }) => messages().some(({ message }) => message === '3 of 3'))
     sandbox.script({ writeEveryMs: 0 }, quiet)
+    const said = await texts(sandbox)
+    sandbox.script({ writeEveryMs: 1, texts: ['Elsewhere'] }, chat)
+    await sandbox.until(({ messages }) => messages().filter(({ message }) => message === 'Elsewhere').length > 9)
 
-    expect((await texts(sandbox)).slice(0, 3)).toEqual(['Message 1', 'Message 2', 'Message 3'])
+    expect(said.slice(0, 3)).toEqual(['1 of 1', 'Message 2', '3 of 3'])
+    expect(await texts(sandbox)).toEqual(said)
   })
 
   test('says nothing after a reset', async ({ sandbox }) => {

@@ -23,6 +23,7 @@ describe('npm run store', () => {
     const copy = `sqlite:${join(dir, 'copy.sqlite')}`
     const before = await run(['check'], { env })
     const exported = await run(['export', '--destination', '-'], { env, input: `${number}\n` })
+    const whole = await run(['export'], { env })
     const copied = await run(['copy', url, copy], { env })
     expect((await gateway.post(other, { type: 'image', fileUrl })).status).toBe(201) // now two sends use it
     const again = await run(['copy', url, copy], { env })
@@ -37,6 +38,7 @@ describe('npm run store', () => {
       .map(line => JSON.parse(line))
     expect(rows.filter(row => row.file)).toMatchObject([{ name: 'theirs.png', destination: number, sha256: sha256(samples.png) }])
     expect(rows.filter(row => row.file)[0]).not.toHaveProperty('token')
+    expect(whole.stdout.match(/^\{"file":/gm)).toHaveLength(3)
     expect([copied, again].map(({ stdout }) => figures(stdout).files)).toEqual([3, undefined])
     expect({ code: forgotten.code, ...figures(forgotten.stdout) }).toEqual({ code: 0, gone: 1, pending: 0, files: 1 })
     expect(forgotten.stdout + forgotten.stderr).not.toContain(number)
