@@ -1953,7 +1953,7 @@ export interface components {
         "Preference-Applied": string;
         /** @description What is left, and the seconds until there is more: `"requests";r=0;t=42` (draft-ietf-httpapi-ratelimit-headers). */
         RateLimit: string;
-        /** @description The limit: `"requests";q=600;w=60`. A key with a limit gets both headers with every answer. */
+        /** @description The limit: `"requests";q=600;w=60`. A key with a limit per minute gets both with every answer. */
         "RateLimit-Policy": string;
         /** @description `Bearer` */
         "WWW-Authenticate": string;
