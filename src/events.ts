@@ -96,6 +96,8 @@ export type Events = {
   /** Queued sends ended because the key of their bodies is lost. */
   queueKeysLost: { count: number }
   storeAnswered: { verb: string; ms: number }
+  /** So many bytes of the ledger count towards `STORE_MAX_MB`. */
+  ledgerMeasured: { bytes: number }
   /** The ledger is another one than this process worked with, or that has been accepted. */
   ledgerChanged: { changed: boolean }
   storeStateChanged: { ok: boolean; fault: string | undefined }

@@ -102,6 +102,7 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
     accounts: () => upstream.report(),
     storeOk: () => ledger.isOk,
     ledgerChanged: () => ledger.isChanged,
+    storeMaxBytes: storePolicyOf(config).maxBytes,
     requestsInFlight: () => lifecycle.unanswered,
     backlog: () => queue?.backlog(),
     droppedLines,

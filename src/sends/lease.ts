@@ -18,10 +18,16 @@ export type Lease = {
 }
 
 /**
- * `timeoutMs` bounds each call to the store, and to Afilnet; `onExpired` gets how many sends became `unknown`: of dead processes, or of this one if
- * a server failed that had recorded their ends.
+ * `timeoutMs` bounds each call to the store, and to Afilnet; `onHeartbeat` gets the bytes of the ledger. `onExpired` gets how many sends became
+ * `unknown`: of dead processes, or of this one if a server failed that had recorded their ends.
  */
-type LeaseOptions = { timeoutMs: number; heartbeatMs: number; now: () => number; onExpired: (count: number) => void }
+type LeaseOptions = {
+  timeoutMs: number
+  heartbeatMs: number
+  now: () => number
+  onHeartbeat: (bytes: number) => void
+  onExpired: (count: number) => void
+}
 
 // An outage refuses thousands of claims. Those that may have reached the store are among the first.
 const maxWaiting = 10_000
@@ -50,7 +56,7 @@ type Waiting = {
 }
 
 /** Keeps a lease until `end`, and meanwhile expires the leases of dead processes and deletes old sends. */
-export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock, onExpired }: LeaseOptions): Lease {
+export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock, onHeartbeat, onExpired }: LeaseOptions): Lease {
   const owner = randomUUID()
   const waiting = new Map<string, Waiting>()
   const forget = (entry: Waiting) => waiting.get(entry.send.id) === entry && waiting.delete(entry.send.id)
@@ -58,7 +64,7 @@ export function holdLease(store: Store, { timeoutMs, heartbeatMs, now: wallClock
   const maxSightings = 2 + Math.ceil((3 * timeoutMs) / (beatsPerCheck * heartbeatMs))
   let sightings = new Map<string, number>()
   const jobs = [
-    repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner))),
+    repeat(heartbeatMs, () => within(timeoutMs, store.heartbeat(owner)).then(onHeartbeat)),
     repeat(heartbeatMs, () => within(timeoutMs, store.expireLeases()).then(count => void (count > 0 && onExpired(count)))),
     repeat(Math.min(heartbeatMs, flushMs), flush), // often: a waiting outcome is lost if this process dies
     repeat(deleteMs, () => store.deleteExpired()),

@@ -73,7 +73,13 @@ export class Sends {
     this.secret = new StoreSecret(store, this.#claimMs)
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))
     ;({ settle: this.settle, cancel: this.cancel } = createSettlements({ store, base, timeoutMs, now, observe }))
-    this.#lease = holdLease(store, { timeoutMs, heartbeatMs, now, onExpired: count => observe('sendsInterrupted', { count }) })
+    this.#lease = holdLease(store, {
+      timeoutMs,
+      heartbeatMs,
+      now,
+      onHeartbeat: bytes => observe('ledgerMeasured', { bytes }),
+      onExpired: count => observe('sendsInterrupted', { count }),
+    })
   }
 
   /**

@@ -196,8 +196,8 @@ export type Store = {
    * A destination of digits also finds WhatsApp rows that an earlier release stored as the caller wrote the number (`+34 600 …`).
    */
   list(sender: Sender, filter: SendFilter, cancellation?: ReadCancellation): Promise<SendRow[]>
-  /** Keeps the owner's pending sends from expiring for another `leaseMs`. */
-  heartbeat(owner: string): Promise<void>
+  /** Keeps the owner's pending sends from expiring for another `leaseMs`; returns the bytes of the ledger that count towards its size limit. */
+  heartbeat(owner: string): Promise<number>
   /** Ends a lease at once: what its owner left pending becomes `unknown`, without an answer; returns how many. */
   release(owner: string): Promise<number>
   /** Turns pending sends of owners without a live lease into `unknown`, without an answer; returns how many. None while the clock jumps. */

@@ -35,7 +35,7 @@ const madeCalls = Object.values(failures).filter(({ side }) => side === 'upstrea
 const answers = ['ok', ...Object.keys(faults), ...new Set(madeCalls.map(failureOf)), 'abandoned']
 
 /** Registers the counters and timers of requests, calls, sends and webhooks. `counts` feeds them; the other two create series with zero. */
-export function createCounts(registry: Registry, { configCurrent }: { configCurrent: Count }) {
+export function createCounts(registry: Registry, { configCurrent, storeBytes }: { configCurrent: Count; storeBytes: Count }) {
   const of = createFamilies(registry)
   const counts: Counts = {
     ...requestCounts(of),
@@ -46,6 +46,9 @@ export function createCounts(registry: Registry, { configCurrent }: { configCurr
       of.interrupted().value += count
     },
     storeAnswered: ({ verb, ms }) => of.store(verb).observe(ms / 1_000),
+    ledgerMeasured({ bytes }) {
+      storeBytes.value = bytes
+    },
     webhookStarted({ webhook }) {
       for (const result of deliveryResults) of.deliveries(webhook, result)
     },

@@ -8,6 +8,7 @@ export type States = {
   accounts: () => readonly AccountReport[]
   storeOk: () => boolean
   ledgerChanged: () => boolean
+  storeMaxBytes: number
   requestsInFlight: () => number
   webhooks?: () => readonly WebhookGauges[]
   /** What waits in the queue; nothing without one. */
@@ -17,16 +18,19 @@ export type States = {
 /** A webhook that this process delivers for. */
 type WebhookGauges = { webhook: string; state: string; lag: number }
 
-/** Registers the gauges of the process, its accounts and its webhooks; returns the one that follows the configuration. */
+/** Registers the gauges of the process, its accounts and its webhooks; returns those that follow events. */
 export function createGauges(
   registry: Registry,
-  { accounts, storeOk, ledgerChanged, requestsInFlight, backlog, webhooks = () => [] }: States,
-): { configCurrent: Count } {
+  { accounts, storeOk, ledgerChanged, storeMaxBytes, requestsInFlight, backlog, webhooks = () => [] }: States,
+): { configCurrent: Count; storeBytes: Count } {
   collectDefaultMetrics({ register: registry })
   const gauge = createGauge.bind(undefined, registry)
 
   gauge('gateway_requests_in_flight', 'Requests that are not answered yet', requestsInFlight)
   gauge('gateway_store_up', '1 if the ledger can record sends', () => Number(storeOk()))
+  const storeBytes = { value: 0 }
+  gauge('gateway_store_bytes', 'Bytes of the ledger, as the limit counts them', () => storeBytes.value)
+  gauge('gateway_store_max_bytes', 'STORE_MAX_MB in bytes', () => storeMaxBytes)
   const changedHelp = '1 while sends with a key are refused because the ledger is another one'
   gauge('gateway_ledger_changed', changedHelp, () => Number(ledgerChanged()))
   gauge('gateway_queue_sends', 'Queued sends: those that wait, and those that an operator holds', () => {
@@ -64,5 +68,5 @@ export function createGauges(
   const configCurrent = { value: 1 }
   const currentHelp = '1 if the configuration in use is the one on disk, 0 if that one was refused'
   gauge('gateway_config_current', currentHelp, () => configCurrent.value)
-  return { configCurrent }
+  return { configCurrent, storeBytes }
 }

@@ -63,6 +63,8 @@ const metrics: Record<string, readonly string[]> = {
   gateway_sends_interrupted_total: [],
   gateway_store_duration_seconds: ['verb'],
   gateway_store_up: [],
+  gateway_store_bytes: [],
+  gateway_store_max_bytes: [],
   gateway_ledger_changed: [],
   gateway_queue_sends: ['state'],
   gateway_queue_age_seconds: [],

@@ -362,6 +362,14 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await store.find(crm, alive.id)).toMatchObject({ state: 'pending' })
     })
 
+    test('a heartbeat says how much of the room is taken', async ({ store }) => {
+      const before = await store.heartbeat('first')
+      for (let i = 0; i < 40; i++) await put(store, 'accepted', { reference: 'x'.repeat(100) })
+
+      expect(await store.heartbeat('first')).toBeGreaterThan(before + 4_000)
+      expect(await store.heartbeat('first')).toBe((await store.check()).bytes)
+    })
+
     test('a claim is a heartbeat', async ({ store, clock }) => {
       await put(store, 'pending')
       clock.ms += policy.leaseMs - 1

@@ -195,7 +195,9 @@ describe('GET /metrics', () => {
       'gateway_store_duration_seconds_count{verb="claim"}': 8,
       'gateway_store_duration_seconds_count{verb="settle"}': 6,
       gateway_store_up: 1,
+      gateway_store_max_bytes: 1_073_741_824,
     })
+    await expect.poll(async () => (await scrape(gateway)).get('gateway_store_bytes')).toBeGreaterThan(4_096)
   })
 
   test('tells of sends whose process has died', async ({ start }) => {
@@ -277,6 +279,7 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     accounts: () => [{ account: 'main', inFlight: 1, queued: 2, capacity: 3, credentials: { accepted: null }, breakers: [], lastAnswer }],
     storeOk: () => false,
     ledgerChanged: () => true,
+    storeMaxBytes: 300,
     requestsInFlight: () => 4,
     webhooks: () => [{ webhook: 'crm', state: 'paused', lag: 7 }],
     backlog: () => ({ waiting: 5, held: 6, dueAt }),
@@ -293,6 +296,7 @@ plain('What is counted is in the unit that its name has, as much as there was, a
   const begun = await read()
   counts.deliveryEnded?.({ webhook: 'crm', result: 'delivered', ms: 1_500 })
   counts.storeAnswered?.({ verb: 'claim', ms: 2_500 })
+  counts.ledgerMeasured?.({ bytes: 200 })
   const unknown = { traceId: undefined, code: undefined, actor: undefined, upstreamMs: undefined, upstreamCode: undefined }
   counts.requestEnded?.({ ...unknown, requestId: 'r', method: 'GET', route: '/channels', status: 200, caller: 'crm', ms: 6_500 })
   counts.eventDelivered?.({ account: 'main', lagMs: 3_500 })
@@ -387,6 +391,8 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     'config_reloads_total{result="refused"}': 1,
     config_current: 0,
     store_up: 0,
+    store_bytes: 200,
+    store_max_bytes: 300,
     ledger_changed: 1,
     'calls_in_flight{account="main"}': 1,
     'calls_queued{account="main"}': 2,
@@ -414,6 +420,7 @@ plain('Series of an account or a webhook end when a reload removes it', async ()
     accounts: () => accounts,
     storeOk: () => true,
     ledgerChanged: () => false,
+    storeMaxBytes: 1,
     requestsInFlight: () => 0,
     backlog: () => undefined,
     droppedLines: () => 0,

@@ -16,6 +16,8 @@ import type { Check } from './report.ts'
 const section = 'store'
 const verbMs = 5_000
 const readMs = 15_000
+/** As in the alert GatewayStoreNearlyFull. A full ledger is a check of its own. */
+const nearlyFull = 0.9
 
 /** Checks whether sends can be recorded, and leaves the store as it was. */
 export async function checkStore(config: Config): Promise<Check[]> {
@@ -96,8 +98,16 @@ async function exercise(store: Store, maxMb: number, advice: Advice): Promise<Ch
   }))
   const read = await attempt(advice, 'reading', readMs, store.check(), (ms, { problems, bytes }) => {
     const facts = { bytes, maxMb, problems: problems.length }
+    const used = bytes / (maxMb * 1_048_576)
     if (problems.length > 0) return { ...broken(advice, 'reading', 'corrupt'), facts }
-    return { detail: `read all of it in ${ms} ms, no damage; ${megabytes(bytes)} of ${maxMb} MB used`, facts }
+    return {
+      ...(used > nearlyFull && used <= 1 && {
+        verdict: 'warning',
+        todo: 'Raise STORE_MAX_MB, or lower SENDS_KEEP_HOURS or EVENTS_KEEP_HOURS',
+      }),
+      detail: `read all of it in ${ms} ms, no damage; ${megabytes(bytes)} of ${maxMb} MB used`,
+      facts,
+    }
   })
   const queue = await attempt(advice, 'queue', verbMs, store.backlog(), (_, { waiting, held }) => ({
     ...(held > 0 && {

@@ -99,10 +99,11 @@ export const writes = {
     return read()
   },
 
-  heartbeat(context: VerbContext, owner: string) {
+  heartbeat(context: VerbContext, owner: string): number {
     const { file, trusted } = context
     renewLease(context, owner)
     file.run('UPDATE ledger SET clock = ? WHERE clock < ?', trusted, trusted)
+    return file.bytes()
   },
 
   release(context: VerbContext, owner: string): number {

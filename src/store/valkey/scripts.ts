@@ -94,7 +94,7 @@ export const scripts = {
     renewLease(ARGV[9], now + leaseMs)
     local found = mark()
     if tonumber(ARGV[10]) > tonumber(found[5]) then redis.call('HSET', P .. 'ledger', 'clock', ARGV[10]) end
-    return {over(), unpack(found)}`),
+    return {over(), tonumber(redis.call('GET', P .. 'bytes') or 0), unpack(found)}`),
 
   accept: write(`
     mark()

@@ -183,10 +183,11 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async heartbeat(owner) {
-      const found = await confirmedWrite(scripts.heartbeat, owner, clock.trusted())
-      ledger.seen(markOf(found))
+      const [bytes, ...mark] = await confirmedWrite(scripts.heartbeat, owner, clock.trusted())
+      ledger.seen(markOf(mark))
       if (session.claimsRefused()) await claimWrite(scripts.room)
       ledger.evictions(await track(writer.refresh))
+      return Number(bytes)
     },
 
     release: owner => inSlices(() => write(scripts.release, owner, slice, endedAt(clock.now(), clock.latest()))),

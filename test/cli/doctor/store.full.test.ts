@@ -57,6 +57,19 @@ describe('the store', () => {
   /** A ledger that a gateway has left. */
   const ledger = async (start: () => Promise<{ drain(): Promise<unknown> }>) => (await start()).drain()
 
+  test('that is nearly full is a warning', async ({ examine, start, dir }) => {
+    const path = join(dir, 'ledger.sqlite')
+    const env = { STORE_URL: `sqlite:${path}`, STORE_MAX_MB: '1' }
+    await ledger(() => start({ env }))
+    const db = new DatabaseSync(path)
+    db.exec(`INSERT INTO secrets VALUES ('padding', zeroblob(800000))`)
+    db.close()
+
+    const { named } = await examine({ env })
+
+    expect(named('reading')).toMatchObject([{ verdict: 'warning', todo: expect.stringContaining('STORE_MAX_MB') }])
+  })
+
   test.for([
     ['is of a newer release', 'PRAGMA user_version = 99', /schema version 99/],
     ['is of another program', 'PRAGMA application_id = 7', /another program/],
