@@ -198,7 +198,7 @@ export const catalogue = {
   'send-settled-rejected': {
     status: 422,
     title: 'A person recorded that this send was rejected',
-    meaning: 'Nobody knew how this send had ended, until a person recorded that Afilnet rejected it.',
+    meaning: 'It was not known how this send had ended, until a person recorded that Afilnet rejected it.',
     action: 'You must act: change the request and use a new key.',
   },
   'rate-limited': {

@@ -7,7 +7,7 @@ const settleMs = 600_000
 /** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
 const slackMs = 3_600_000
 
-/** When a send ended; `latest` is the latest that it can be. By a clock that is far behind, it would expire and free its key once the clock is right again. */
+/** When a send ended: not long before `latest` (see below). By a clock that is far behind, it would expire and free its key once the clock is right again. */
 export const endedAt = (settledAt: number, latest: number) => (settledAt < latest - slackMs ? latest : settledAt)
 
 /**
@@ -54,7 +54,7 @@ export function createClock(now: () => number, monotonic: () => number) {
     now,
     /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
     trusted: () => read().trusted,
-    /** The latest that it can be: sends did not end before what the ledger remembers. */
+    /** The wall clock, or in the first ten minutes the time that the ledger remembers if that is later. */
     latest: () => read().latest,
     /** Whether wall clock and monotonic clock agree now, which is enough to expire leases. */
     agrees: () => read().agrees,

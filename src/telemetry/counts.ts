@@ -3,7 +3,7 @@ import { failures, faults } from '../afilnet/faults.ts'
 import { operations } from '../afilnet/operations.ts'
 import type { Events } from '../events.ts'
 import { catalogue } from '../problem/catalogue.ts'
-import { type Count, createCounter, createTimer } from './series.ts'
+import { beginSeries, type Count, createCounter, createTimer } from './series.ts'
 
 /** What each event counts for. */
 export type Counts = { [F in keyof Events]?: (details: Events[F]) => void }
@@ -50,6 +50,7 @@ export function createCounts(registry: Registry, { configCurrent, storeBytes }: 
       storeBytes.value = bytes
     },
     webhookStarted({ webhook }) {
+      beginSeries(registry, 'webhook', webhook)
       for (const result of deliveryResults) of.deliveries(webhook, result)
     },
     deliveryEnded: ({ webhook, result, ms }) => of.deliveries(webhook, result).observe(ms / 1_000),
@@ -76,6 +77,7 @@ export function createCounts(registry: Registry, { configCurrent, storeBytes }: 
   return {
     counts,
     beginAccount(account: string) {
+      beginSeries(registry, 'account', account)
       for (const code of answers) of.codes(account, code)
       for (const reason of reasons) of.refusals(account, reason)
       for (const kind of kinds) for (const state of states) of.sends(account, kind, state)

@@ -4,7 +4,7 @@ import { createDeliveryCounts, type DeliveryReport } from './delivery.ts'
 import { createGauges, type States } from './gauges.ts'
 import { createMediaCounts, type MediaReport } from './media.ts'
 import { createPollingCounts, type PollingReport } from './polling.ts'
-import { createMetric, dropSeries } from './series.ts'
+import { createMetric, endSeries } from './series.ts'
 
 /** What Prometheus reads: labels are bounded and name no chat, number or key, and every series exists from the start. */
 export type Metrics = {
@@ -42,8 +42,8 @@ export function createMetrics({ droppedLines, polling, delivery, media, ...state
       ...createMediaCounts(registry, media),
       configurationReloaded(details) {
         counts.configurationReloaded?.(details)
-        dropSeries(registry, 'account', details.accounts.removed)
-        dropSeries(registry, 'webhook', details.webhooks.removed)
+        for (const name of details.accounts.removed) endSeries(registry, 'account', name)
+        for (const name of details.webhooks.removed) endSeries(registry, 'webhook', name)
         beginAccounts()
       },
     },

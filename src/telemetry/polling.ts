@@ -1,6 +1,6 @@
 import type { Registry } from 'prom-client'
 import type { Events } from '../events.ts'
-import { createCounter, createGauge, createTimer } from './series.ts'
+import { beginSeries, createCounter, createGauge, createTimer } from './series.ts'
 
 /** An account that this process polls. */
 export type PollingReport = { account: string; watched: number; unreadable: number; intervalMs: number }
@@ -29,6 +29,7 @@ export function createPollingCounts(registry: Registry, report: () => readonly P
     pollingStateChanged({ account, polling }: Events['pollingStateChanged']) {
       lastPolls.delete(account)
       if (!polling) return
+      beginSeries(registry, 'account', account)
       for (const type of types) events(account, type)
       for (const result of ['ok', 'failed']) polls(account, result)
       tooLarge(account)

@@ -39,12 +39,17 @@ export function createGauge(registry: Registry, name: string, help: string, read
   })
 }
 
-/** How the metrics of a registry forget series. */
-const drops = new WeakMap<Registry, ((label: string, value: string) => void)[]>()
+/** What the metrics of a registry do when a name begins or ends to be configured. */
+const followers = new WeakMap<Registry, ((label: string, value: string, ends: boolean) => void)[]>()
 
-/** Ends the series of what is not configured any more, by the first label of its metrics: names come and go. */
-export function dropSeries(registry: Registry, label: string, values: readonly string[]) {
-  for (const drop of drops.get(registry) ?? []) for (const value of values) drop(label, value)
+/** Ends the series of a name that is not configured any more, by the first label of its metrics. What still happens under that name counts for none. */
+export function endSeries(registry: Registry, label: string, value: string) {
+  for (const follow of followers.get(registry) ?? []) follow(label, value, true)
+}
+
+/** Lets a name have series again. */
+export function beginSeries(registry: Registry, label: string, value: string) {
+  for (const follow of followers.get(registry) ?? []) follow(label, value, false)
 }
 
 /** The registry asks a metric for its name and its values only; prom-client's types know no metric but its own. */
@@ -61,6 +66,7 @@ function createSeries<C>(
 ): Series<C> {
   let cells: { labels: Sample['labels']; cell: C }[] = []
   const root: Branch<C> = { next: new Map() }
+  const ended = new Set<string>()
   createMetric(registry, family, () => cells.flatMap(({ labels, cell }) => samples(cell, labels)))
   const find: Series<C> = (...values) => {
     let branch = root
@@ -73,15 +79,19 @@ function createSeries<C>(
       branch = next
     }
     if (branch.cell) return branch.cell
+    if (ended.has(values[0] ?? '')) return create()
     branch.cell = create()
     cells.push({ labels: Object.fromEntries(labelNames.map((name, i) => [name, values[i] ?? ''])), cell: branch.cell })
     return branch.cell
   }
   if (labelNames.length === 0) find() // it has one series, which begins with zero
-  const own = drops.get(registry) ?? []
-  drops.set(registry, own)
-  own.push((label, value) => {
-    if (labelNames[0] === label && root.next.delete(value)) cells = cells.filter(({ labels }) => labels[label] !== value)
+  const own = followers.get(registry) ?? []
+  followers.set(registry, own)
+  own.push((label, value, ends) => {
+    if (labelNames[0] !== label) return
+    if (!ends) return void ended.delete(value)
+    ended.add(value)
+    if (root.next.delete(value)) cells = cells.filter(({ labels }) => labels[label] !== value)
   })
   return find
 }

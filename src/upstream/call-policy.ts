@@ -33,6 +33,8 @@ function credentialsVerdict(error: unknown): Verdict {
   return error.upstreamCode === undefined ? 'nothing' : 'answered'
 }
 
+const isUndocumented = (upstreamCode: string | undefined) => upstreamCode !== undefined && !Object.hasOwn(faults, upstreamCode)
+
 /** Decides whether Afilnet may be called for one account, and learns from how calls end. */
 export class CallPolicy {
   readonly timeoutMs: number
@@ -104,7 +106,7 @@ export class CallPolicy {
     this.#observe('upstreamAnswered', { account, operation, ms: performance.now() - startedAt, fault, upstreamCode })
     if (fault === failures.unreachable || fault === failures.connectionLost)
       this.#observe('connectionFailed', { account, operation, code: fault.code, networkError: error?.networkError })
-    if (fault === failures.unknownError || fault === mismatch)
+    if (fault && (fault === failures.unknownError || fault === mismatch || isUndocumented(upstreamCode)))
       this.#observe('codeUnexpected', { account, operation, code: fault.code, upstreamCode })
     if (error?.unreadable) this.#observe('answerUnreadable', { account, operation, ...error.unreadable })
     if (error?.foreignField) this.#observe('foreignRow', { account, operation, field: error.foreignField })

@@ -64,11 +64,13 @@ export function createHealth(saved: Pick<WebhookState, 'paused' | 'disabledAt'>,
       disabledAt = now
     },
 
-    /** A test was accepted. */
-    resume() {
+    /** A test was accepted; returns whether it ends a pause. */
+    resume(): boolean {
+      const endsPause = paused !== undefined && disabledAt === undefined
       accepted++
       paused = undefined
       run = []
+      return endsPause
     },
   }
 }

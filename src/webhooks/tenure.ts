@@ -141,11 +141,11 @@ export class Tenure {
   /** What operators asked for; only while nothing is in flight. */
   async #serve() {
     const { name, store, observe } = this.#options
-    const before = this.#health.state()
     for (const { id, request } of this.#requests) {
       const wish = readWish(request)
       if (wish && wish.kind !== 'resume') await this.#saving.now() // what has just failed is to be found
-      if (wish?.kind === 'resume') this.#health.resume()
+      if (wish?.kind === 'resume' && this.#health.resume())
+        observe('webhookStateChanged', { webhook: name, state: 'ok', reason: undefined })
       if (wish?.kind === 'after') {
         this.#feed.rewind(wish.position)
         this.#unsaved.clearedAfter = wish.position
@@ -156,8 +156,6 @@ export class Tenure {
       }
       this.#unsaved.handled = id
     }
-    const state = this.#health.state()
-    if (state !== before) observe('webhookStateChanged', { webhook: name, state, reason: undefined })
     this.#requests = []
     this.#saving.soon()
   }

@@ -92,6 +92,26 @@ test('A process that starts while the clock is far behind ends sends by the time
   await right.close()
 })
 
+test('A ledger that remembers a time ahead is put right by a process whose clock has been right for ten minutes', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'clock-'))
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const url = `sqlite:${join(dir, 'ledger.sqlite')}`
+  const clocks = machine()
+  clocks.jump(30 * day)
+  for (const leap of [-30 * day, 0]) {
+    const store = await openStore(url, { ...policy, ...clocks })
+    clocks.pass(11 * minute)
+    await store.heartbeat('a')
+    await store.close()
+    clocks.jump(leap)
+  }
+  const { store, row, end } = await ledger(clocks, url)
+  await end()
+
+  expect(await store.find(crm, row.id)).toMatchObject({ settledAt: clocks.now() })
+  await store.close()
+})
+
 test('A process that starts under a clock that is ahead counts from the time that the ledger remembers', () => {
   const { now, monotonic, pass, jump } = machine()
   const last = now()

@@ -440,10 +440,20 @@ plain('Series of an account or a webhook end when a reload removes it', async ()
   counts.configurationReloaded?.({ accounts: removed, callers: removed, webhooks: removed })
   counts.pollingStateChanged?.({ account: 'former', polling: false })
   counts.pollEnded?.({ account: 'former', ms: 1, ok: false })
+  // What was under way ends later.
+  counts.upstreamAnswered?.({ account: 'former', operation: 'getchats', ms: 1, fault: undefined, upstreamCode: undefined })
+  counts.deliveryEnded?.({ webhook: 'former', result: 'delivered', ms: 1 })
 
   expect(begun).toHaveLength(before.length)
   expect(await named('former')).toEqual([])
   expect((await named('kept')).map(withoutTime)).toEqual(before.map(withoutTime))
+
+  accounts = [kept, { ...kept, account: 'former' }]
+  counts.webhookStarted?.({ webhook: 'former' })
+  counts.pollingStateChanged?.({ account: 'former', polling: true })
+  const added = { added: ['former'], removed: [], changed: [] }
+  counts.configurationReloaded?.({ accounts: added, callers: added, webhooks: added })
+  expect((await named('former')).map(withoutTime).sort()).toEqual(begun.map(withoutTime).sort())
 })
 
 const withoutTime = (line: string) => line.replace(/(last_poll\S+) .*/, '$1')

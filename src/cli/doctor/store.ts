@@ -101,10 +101,11 @@ async function exercise(store: Store, maxMb: number, advice: Advice): Promise<Ch
     const used = bytes / (maxMb * 1_048_576)
     if (problems.length > 0) return { ...broken(advice, 'reading', 'corrupt'), facts }
     return {
-      ...(used > nearlyFull && used <= 1 && {
-        verdict: 'warning',
-        todo: 'Raise STORE_MAX_MB, or lower SENDS_KEEP_HOURS or EVENTS_KEEP_HOURS',
-      }),
+      ...(used > nearlyFull &&
+        used <= 1 && {
+          verdict: 'warning',
+          todo: 'Raise STORE_MAX_MB, or lower SENDS_KEEP_HOURS or EVENTS_KEEP_HOURS',
+        }),
       detail: `read all of it in ${ms} ms, no damage; ${megabytes(bytes)} of ${maxMb} MB used`,
       facts,
     }

@@ -29,8 +29,13 @@ export const deliveryWrites = {
     file.run(`DELETE FROM webhookRequests WHERE webhook = ? AND id NOT IN (${kept})`, name, name)
   },
 
-  deleteFailed: ({ file, trusted, mayDelete }: VerbContext, keepMs: number): number =>
-    mayDelete ? file.run('DELETE FROM failedDeliveries WHERE at NOT BETWEEN ? AND ?', trusted - keepMs, trusted + keepMs) : 0,
+  /** One from a clock that was far ahead goes with an older one behind it. */
+  deleteFailed({ file, trusted, mayDelete }: VerbContext, keepMs: number): number {
+    if (!mayDelete) return 0
+    const behind = 'SELECT 1 FROM failedDeliveries AS behind WHERE webhook = of.webhook AND position > of.position AND at < ?1'
+    const sql = `DELETE FROM failedDeliveries AS of WHERE at < ?1 OR (at > ?2 AND EXISTS (${behind}))`
+    return file.run(sql, trusted - keepMs, trusted + keepMs)
+  },
 
   loadWebhook({ file }: VerbContext, { name, account, state, failed }: ArchivedWebhook): boolean {
     if (file.run('INSERT INTO webhooks VALUES (?, ?, ?) ON CONFLICT DO NOTHING', name, account, state) === 0) return false

@@ -11,6 +11,7 @@ type FlatAppend = Pick<Append, 'lease'> & { states: readonly KnownState[]; event
 
 const sliceRows = 1_000
 const unusedMs = 86_400_000 // beyond the retention
+const leapMs = 60_000 // clocks of several gateways differ by less
 const perMs = 1_000 // positions are times, so that those of a restored copy go on behind what its consumers have seen
 
 /** Verbs of leases and of the event log that write. */
@@ -166,22 +167,18 @@ function drop(file: SqliteFile, account: string, before = Number.MAX_SAFE_INTEGE
 }
 
 /**
- * The same where positions run ahead of the time, because the clock did: then the events' own times count.
+ * The same where positions run ahead of the time, because a clock did: then the events' own times count.
  *
- * An event that is too old takes those before it with it. One from far ahead goes as soon as none before it is to be kept.
+ * An event that is too old takes those before it with it, but none that is to be kept. One from far ahead tells no time: it goes with an older
+ * one behind it.
  */
 function dropAfterLeap(file: SqliteFile, account: string, now: number, keepMs: number): number {
-  if ((markOf(file, account)?.last ?? 0) <= now * perMs) return 0
-  const sql = `SELECT position, body ->> '$.at' FROM events WHERE account = ? ORDER BY position LIMIT ${sliceRows}`
-  let last = 0
-  let keepsOne = false
-  for (const [position, at] of file.rows(sql, account)) {
-    const isOld = Number(at) < now - keepMs
-    const isAhead = Number(at) > now + keepMs
-    if (isOld || (isAhead && !keepsOne)) last = Number(position)
-    keepsOne = !isOld && (keepsOne || !isAhead)
-  }
-  return last === 0 ? 0 : drop(file, account, last + 1)
+  if ((markOf(file, account)?.last ?? 0) <= (now + leapMs) * perMs) return 0
+  const at = "body ->> '$.at'"
+  const kept = `SELECT position FROM events WHERE account = ?1 AND ${at} BETWEEN ?2 AND ?3 ORDER BY position LIMIT 1`
+  const old = `SELECT max(position) FROM events WHERE account = ?1 AND ${at} < ?2 AND position < coalesce((${kept}), ${Number.MAX_SAFE_INTEGER})`
+  const [last] = file.row(old, account, now - keepMs, now + keepMs) ?? []
+  return last == null ? 0 : drop(file, account, Number(last) + 1)
 }
 
 function markOf(file: SqliteFile, account: string): LogMark | undefined {

@@ -7,7 +7,7 @@ export type VerbContext = {
   now: number
   /** The time by which rows expire. */
   trusted: number
-  /** The time before which no send ends, and with which positions of events begin. */
+  /** As in clock.ts: sends end by it, and positions of events begin with it. */
   latest: number
   /** Whether rows, or leases, may be taken for expired for good. */
   mayDelete: boolean

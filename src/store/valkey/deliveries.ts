@@ -34,8 +34,11 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
       const now = clock.trusted()
       let gone = 0
       for (const name of await names()) {
-        for (let some = slice; some === slice; gone += some)
-          some = Number((await write(scripts.deleteFailed, name, now - keepMs, now + keepMs))[0])
+        for (let after = '-1'; after !== ''; ) {
+          const [some, next] = await write(scripts.deleteFailed, name, now - keepMs, now + keepMs, after)
+          gone += Number(some)
+          after = String(next)
+        }
       }
       return gone
     },

@@ -60,17 +60,21 @@ export const deliveryScripts = {
     end
     return found`),
 
-  /** Those before a time, and those of a clock that was far ahead: a slice of one webhook. */
+  /** Those before a time, a slice of one webhook after a position; answers also where to go on. One from a clock that was far ahead goes with an older one behind it. */
   deleteFailed: write(`${keeping}
-    local gone = 0
-    for _, position in ipairs(redis.call('ZRANGEBYSCORE', orderOf(ARGV[9]), '-inf', '+inf', 'LIMIT', 0, 200)) do
-      local row = redis.call('HGET', failedOf(ARGV[9]), position)
+    local name, from, to, ahead, gone = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11]), {}, 0
+    local positions = redis.call('ZRANGEBYSCORE', orderOf(name), '(' .. ARGV[12], '+inf', 'LIMIT', 0, 200)
+    for _, position in ipairs(positions) do
+      local row = redis.call('HGET', failedOf(name), position)
       local at = row and cjson.decode(row).at or 0
-      if at >= tonumber(ARGV[10]) and at <= tonumber(ARGV[11]) then break end
-      clear(ARGV[9], position)
-      gone = gone + 1
+      if at >= from and at <= to then return {over(), gone, ''} end
+      ahead[#ahead + 1] = position
+      if at < from then
+        for _, old in ipairs(ahead) do clear(name, old) end
+        gone, ahead = gone + #ahead, {}
+      end
     end
-    return {over(), gone}`),
+    return {over(), gone, positions[200] or ''}`),
 
   /** A slice of what a webhook failed to deliver of a destination, after a position; answers the last that was looked at. */
   forgetFailed: write(`${keeping}

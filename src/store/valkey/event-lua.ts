@@ -4,6 +4,9 @@ const entryBytes = 120
 /** How many events one script drops: a few milliseconds. */
 const dropRows = 500
 
+/** Clocks of several gateways differ by less. */
+const leapMs = 60_000
+
 /** Whether a log is there; for all scripts. */
 export const logReading = `
   local function markOf(account)
@@ -72,16 +75,19 @@ export const logWriting = `
     return #entries
   end
   -- The same where positions run ahead of the time, because a clock did: then the events' own times count. An event that is too old takes
-  -- those before it with it. One from far ahead goes as soon as none before it is to be kept.
+  -- those before it with it, but none that is to be kept. One from far ahead tells no time: it goes with an older one behind it.
   local function dropAfterLeap(account, from, to)
-    if tonumber(redis.call('HGET', P .. 'log:' .. account, 'last') or 0) <= now * 1000 then return 0 end
-    local last, keepsOne
-    for _, entry in ipairs(redis.call('XRANGE', P .. 'events:' .. account, '-', '+', 'COUNT', ${dropRows})) do
-      local at = tonumber(string.match(entry[2][4], '"at":(%d+)')) or from
-      local isOld, isAhead = at < from, at > to
-      if isOld or (isAhead and not keepsOne) then last = string.match(entry[1], '^%d+') end
-      keepsOne = not isOld and (keepsOne or not isAhead)
-    end
+    if tonumber(redis.call('HGET', P .. 'log:' .. account, 'last') or 0) <= (now + ${leapMs}) * 1000 then return 0 end
+    local start, last, entries = '-', nil, nil
+    repeat
+      entries = redis.call('XRANGE', P .. 'events:' .. account, start, '+', 'COUNT', ${dropRows})
+      for _, entry in ipairs(entries) do
+        local at = tonumber(string.match(entry[2][4], '"at":(%d+)')) or math.huge
+        if at >= from and at <= to then return last and dropEvents(account, last .. '-1') or 0 end
+        if at < from then last = string.match(entry[1], '^%d+') end
+        start = '(' .. entry[1]
+      end
+    until last or #entries < ${dropRows}
     return last and dropEvents(account, last .. '-1') or 0
   end
 `

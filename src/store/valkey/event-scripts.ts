@@ -83,7 +83,7 @@ export const eventScripts = {
 
   logs: read(`return redis.call('SMEMBERS', P .. 'logs')`),
 
-  /** One slice of one log, before a position, or of times that are not between two; a log that was opened last before a time goes as a whole, with what was known. */
+  /** One slice of one log, before a position or, after a clock was ahead, by the events' own times; a log that was opened last before a time goes as a whole, with what was known. */
   trim: write(`
     local account, before, openedBefore = ARGV[9], ARGV[10], tonumber(ARGV[11])
     local opened = redis.call('HGET', P .. 'log:' .. account, 'openedAt')

@@ -93,7 +93,7 @@ export const scripts = {
   heartbeat: write(`
     renewLease(ARGV[9], now + leaseMs)
     local found = mark()
-    if tonumber(ARGV[10]) > tonumber(found[5]) then redis.call('HSET', P .. 'ledger', 'clock', ARGV[10]) end
+    if ARGV[11] == '1' or tonumber(ARGV[10]) > tonumber(found[5]) then redis.call('HSET', P .. 'ledger', 'clock', ARGV[10]) end
     return {over(), tonumber(redis.call('GET', P .. 'bytes') or 0), unpack(found)}`),
 
   accept: write(`
@@ -187,17 +187,17 @@ export const scripts = {
     for _, caller in ipairs(redis.call('SMEMBERS', P .. 'callers')) do
       local index = by('destination', caller, destination)
       local function look(from, to, started)
-        local most, offset = #found + rows, 0
+        local most, slices, ids = #found + rows, 0, nil
         repeat
-          local ids = redis.call('ZRANGE', index, to, from, 'BYLEX', 'REV', 'LIMIT', offset, rows)
+          ids = redis.call('ZRANGE', index, to, from, 'BYLEX', 'REV', 'LIMIT', 0, rows)
           for _, id in ipairs(ids) do
             local row, flat
             if not started or tonumber(redis.call('HGET', at(id), 'startedAt') or 0) >= started then row, flat = read(id) end
             local fits = row and row.user == user and row.platform == platform and row.platformId == platformId
             if fits and row.destination == destination and #found < most then found[#found + 1] = flat end
           end
-          offset = offset + rows
-        until #ids < rows or #found == most
+          to, slices = '(' .. (ids[#ids] or ''), slices + 1
+        until #ids < rows or #found == most or slices == 10 -- the server does nothing else meanwhile
       end
       look('[' .. ARGV[13], '+')
       look('[' .. ARGV[15], '(' .. ARGV[13], tonumber(ARGV[16]))

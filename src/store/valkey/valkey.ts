@@ -183,7 +183,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async heartbeat(owner) {
-      const [bytes, ...mark] = await confirmedWrite(scripts.heartbeat, owner, clock.trusted())
+      const [bytes, ...mark] = await confirmedWrite(scripts.heartbeat, owner, clock.trusted(), Number(clock.steady()))
       ledger.seen(markOf(mark))
       if (session.claimsRefused()) await claimWrite(scripts.room)
       ledger.evictions(await track(writer.refresh))
