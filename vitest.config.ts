@@ -9,7 +9,7 @@ const packages = '**/node_modules/**'
 
 export default defineConfig({
   test: {
-    maxWorkers: 4, // on two cores: a test waits for sockets, programs and deadlines for about half of its time
+    maxWorkers: 5, // on two cores: a test waits for sockets, programs and deadlines for about half of its time
     isolate: false, // a worker keeps its modules: loading them for each file took a fifth of the whole run
     testTimeout: 60_000, // a busy machine is no failure; what is slow is for the benchmark to say
     hookTimeout: 60_000,
