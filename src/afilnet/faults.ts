@@ -84,6 +84,10 @@ type UpstreamErrorOptions = {
   networkError?: string | undefined
 }
 
+/** Whether Afilnet answered with a code that its manual does not name for chats. */
+export const isUndocumented = (fault: Fault, upstreamCode: string | undefined): boolean =>
+  fault === failures.unknownError || (upstreamCode !== undefined && !Object.hasOwn(faults, upstreamCode))
+
 /** A call that did not succeed: which fault, and whether anything may have happened at Afilnet. */
 export class UpstreamError extends Error {
   readonly fault: Fault

@@ -7,7 +7,7 @@ const settleMs = 600_000
 /** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
 const slackMs = 3_600_000
 
-/** When a send ended: not long before `latest` (see below). By a clock that is far behind, it would expire and free its key once the clock is right again. */
+/** When a send ended: an hour before `latest` at the earliest. By a clock that is far behind, it would expire and free its key once the clock is right again. */
 export const endedAt = (settledAt: number, latest: number) => (settledAt < latest - slackMs ? latest : settledAt)
 
 /**

@@ -185,7 +185,7 @@ export type Store = {
   note(send: SendRef, finding: Finding): Promise<boolean>
   /** Unknown messages of these accounts that are due to be looked for; each is due again at the next of `lookAfterMs`. */
   takeLookups(accounts: readonly string[], limit: number): Promise<SendRow[]>
-  /** The sends of all callers to a conversation whose ids are from `since` on, newest first. */
+  /** The sends of all callers to a conversation whose ids are from `since` on, newest first; a server looks at each caller's latest ten thousand to the destination. */
   conversation(of: Conversation, since: number): Promise<SendRow[]>
   /** The newest thousand sends of each caller of an account whose ids are from `since` on and that Afilnet may have. */
   recent(account: string, since: number): Promise<SendRow[]>

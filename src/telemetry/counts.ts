@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import { failures, faults } from '../afilnet/faults.ts'
+import { failures, faults, isUndocumented } from '../afilnet/faults.ts'
 import { operations } from '../afilnet/operations.ts'
 import type { Events } from '../events.ts'
 import { catalogue } from '../problem/catalogue.ts'
@@ -156,7 +156,7 @@ const callCounts = ({ calls, codes, unmapped, mismatches, foreign, skipped, toke
     const refused = documented ? upstreamCode : fault === faults.INCORRECT_USER_PASSWORD ? 'INCORRECT_USER_PASSWORD' : undefined // a bare HTTP 401
     calls(operation, fault ? (refused ? 'refused' : 'failed') : 'ok').observe(ms / 1_000)
     codes(account, fault ? (refused ?? failureOf(fault)) : 'ok').value++
-    if (fault === failures.unknownError || (upstreamCode !== undefined && !documented)) unmapped(account).value++
+    if (fault && isUndocumented(fault, upstreamCode)) unmapped(account).value++
     if (fault === failures.invalidResponse) mismatches(operation).value++
   },
   foreignRow: ({ account }) => void foreign(account).value++,

@@ -1,4 +1,4 @@
-import { failures, faults, mismatch, UpstreamError } from '../afilnet/faults.ts'
+import { failures, faults, isUndocumented, mismatch, UpstreamError } from '../afilnet/faults.ts'
 import { type Operation, operations } from '../afilnet/operations.ts'
 import type { Observe } from '../events.ts'
 import { atFirstFailure, CircuitBreaker, halfOfRecent, type Verdict } from '../lib/circuit-breaker.ts'
@@ -32,8 +32,6 @@ function credentialsVerdict(error: unknown): Verdict {
   if (error.fault === faults.INCORRECT_USER_PASSWORD) return 'failed'
   return error.upstreamCode === undefined ? 'nothing' : 'answered'
 }
-
-const isUndocumented = (upstreamCode: string | undefined) => upstreamCode !== undefined && !Object.hasOwn(faults, upstreamCode)
 
 /** Decides whether Afilnet may be called for one account, and learns from how calls end. */
 export class CallPolicy {
@@ -106,7 +104,7 @@ export class CallPolicy {
     this.#observe('upstreamAnswered', { account, operation, ms: performance.now() - startedAt, fault, upstreamCode })
     if (fault === failures.unreachable || fault === failures.connectionLost)
       this.#observe('connectionFailed', { account, operation, code: fault.code, networkError: error?.networkError })
-    if (fault && (fault === failures.unknownError || fault === mismatch || isUndocumented(upstreamCode)))
+    if (fault && (fault === mismatch || isUndocumented(fault, upstreamCode)))
       this.#observe('codeUnexpected', { account, operation, code: fault.code, upstreamCode })
     if (error?.unreadable) this.#observe('answerUnreadable', { account, operation, ...error.unreadable })
     if (error?.foreignField) this.#observe('foreignRow', { account, operation, field: error.foreignField })

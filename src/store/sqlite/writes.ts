@@ -102,7 +102,7 @@ export const writes = {
   heartbeat(context: VerbContext, owner: string): number {
     const { file, trusted, mayDelete } = context
     renewLease(context, owner)
-    // A time that a clock once showed too early must not stay: each start would take it for the time of its sends.
+    // Also an earlier one: the ledger may remember the time of a clock that was ahead.
     file.run('UPDATE ledger SET clock = ? WHERE clock < ? OR ?', trusted, trusted, Number(mayDelete))
     return file.bytes()
   },

@@ -35,7 +35,7 @@ describe('what lists of messages allow to be found', () => {
     ['ids of messages', [[{ messageid: '7' }, { messageid: '7' }]], 'note', 'unique ×1, repeated ×1'],
     ['length of lists', [list(11), list(11)], 'note', 'no more than 11 messages'],
     ['length of lists', [list(3), list(3)], 'ok', 'no sign of a limit'],
-  ])('is told by the %s of %j: %s', async ([check, lists, verdict, words], { examine, sandbox }) => {
+  ])('is described under %s, with %j as %s', async ([check, lists, verdict, words], { examine, sandbox }) => {
     for (const rows of lists) sandbox.answer({ method: 'getmessages', ...listed(...rows) })
     const { named } = await examine({ env: lists.length > 1 ? { EVENTS_CHANNELS: '*' } : {} })
 
