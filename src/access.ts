@@ -85,8 +85,8 @@ export const scopeOf = (actor: string, { platform, platformId, destination }: Ch
 export const ownerOf = ({ name, account, token }: { name: string; account: string; token?: TokenGrant | undefined }): string =>
   JSON.stringify([account, name, ...(token ? [scopeOf(token.actor, token.chat)] : [])])
 
-/** What people put into a phone number, beside its digits. */
-const numberFormatting = /[\p{Zs}+().[\]-]/gu
+/** What people put into a phone number beside its digits, and what comes along when they copy one: dashes of any kind and invisible marks. */
+const numberFormatting = /[\p{Zs}\p{Pd}\p{Cf}+().[\]]/gu
 
 /**
  * The one name of a recipient: a WhatsApp number without its formatting (`+34 600-000-000` is `34600000000`), anything else unchanged.
