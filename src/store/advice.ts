@@ -37,7 +37,10 @@ export const serverAdvice: Advice = {
     'See who else writes to that database, and whether the server evicts (maxmemory-policy)',
   ],
   busy: ['it does not answer in time', 'See what the server is at: SLOWLOG, the log of the server, its disk'],
-  io: ['the server cannot do it', 'Read the log of the server: its disk may be full or gone; it must be Valkey, or Redis 7.0 or later'],
+  io: [
+    'the server cannot do it',
+    'Read the log of the server: its disk may be full or gone, or its clients too many (maxclients); it must be Valkey, or Redis 7.0 or later',
+  ],
   away: [
     'it cannot be reached',
     'Check host, port, network and TLS (NODE_EXTRA_CA_CERTS for a CA of your own), and for Sentinel the name of the primary',

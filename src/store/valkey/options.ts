@@ -3,6 +3,9 @@ import type { ServerPlace } from '../url.ts'
 /** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
 export const silentMs = 1_000
 
+/** A connection that lasted so long was a good one. An attempt that fails takes less, the wait before it included. */
+const lastedMs = 5_000
+
 /** handshake() does what ioredis would check, which writes to stderr. */
 const quiet = { enableReadyCheck: false, disableClientInfo: true, connectTimeout: 2_000 }
 
@@ -21,9 +24,24 @@ export function optionsOf({ kind: _, tls, hosts: [first, ...others], master, ...
     sentinelCommandTimeout: 500,
     disconnectTimeout: 100,
     socketTimeout: 1.5 * silentMs, // for what is asked on the way to being up; later listen() is quicker
-    retryStrategy: (times: number) => Math.min(times * 50, 1_000),
+    retryStrategy: createBackOff(),
     reconnectOnError: ({ message }: Error) => /^(READONLY|UNBLOCKED)\b/.test(message), // another one is the primary now
     ...quiet,
+  }
+}
+
+/**
+ * How long to wait before each reconnection, longer each time while they follow one another.
+ *
+ * ioredis counts anew with each connection that was made, though the server may refuse the password there, or close it.
+ */
+export function createBackOff(now = () => performance.now()) {
+  let times = 0
+  let latest = Number.NEGATIVE_INFINITY
+  return () => {
+    times = now() - latest < lastedMs ? times + 1 : 1
+    latest = now()
+    return Math.min(times * 50, 1_000)
   }
 }
 
