@@ -7,6 +7,7 @@ import type { CallerReport } from './plugins/authentication.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
 import { connectionOf } from './plugins/connections.ts'
 import { errorHandler } from './plugins/error-handler.ts'
+import { listen } from './plugins/listeners.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
 import { createMistakeCounter } from './plugins/rate-limit.ts'
 import { createRawAnswers, lingerAfterHalfRequest } from './plugins/raw-answers.ts'
@@ -83,7 +84,7 @@ function createHostCheck(host: string): Check {
 /** The default admin port in use must not keep the gateway from starting: it was not chosen. */
 export async function listenForAdmin(admin: FastifyInstance, { adminHost: host, adminPort }: Config, logger: FastifyBaseLogger) {
   try {
-    await admin.listen({ host, port: adminPort ?? usualAdminPort })
+    await listen(admin, host, adminPort ?? usualAdminPort, 1)
   } catch (error) {
     if (adminPort !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error // node:net throws nothing else
     logger.warn({ port: usualAdminPort }, 'admin port in use, starting without the admin listener; set ADMIN_PORT to another port')

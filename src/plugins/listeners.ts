@@ -7,17 +7,16 @@ import type { FastifyInstance } from 'fastify'
  * Node accepts one connection of each listener in a turn of its event loop. Under load a turn takes tens of milliseconds, and callers that
  * came at once would wait for seconds while the first of them are answered again and again. macOS and Windows do not share a port so.
  */
-const count = process.platform === 'linux' ? 16 : 1
-
-/** Fastify hands it to Node. */
-const shared = { reusePort: count > 1 }
+const manyListeners = process.platform === 'linux' ? 16 : 1
 
 /**
- * Listens with several listeners at each address of the host, which all give their connections to `app.server`.
+ * Listens with several listeners at each address of the host, which all give their connections to `app.server`; the bound that it has on
+ * connections is that of each.
  *
  * Rejects with `EADDRINUSE` if the port is in use. What listens by then is closed with the app.
  */
-export async function listen(app: FastifyInstance, host: string, port: number) {
+export async function listen(app: FastifyInstance, host: string, port: number, count = manyListeners) {
+  const shared = { reusePort: count > 1 } // Fastify hands it to Node
   const others: Server[] = []
   let closed: Promise<unknown> = Promise.resolve()
   app.addHook('preClose', async () => {
@@ -32,6 +31,7 @@ export async function listen(app: FastifyInstance, host: string, port: number) {
   for (const address of [first, ...more]) {
     for (let n = address === first ? 1 : 0; n < count; n++) {
       const other = createServer({ allowHalfOpen: true, noDelay: true }, socket => app.server.emit('connection', socket))
+      other.maxConnections = app.server.maxConnections
       others.push(other.listen({ host: address, port: actual, ...shared }))
     }
   }
