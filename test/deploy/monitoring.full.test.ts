@@ -107,7 +107,7 @@ const usesIn = (expr: string): Use[] =>
     })),
   }))
 
-const groupingsIn = (expr: string) => [...expr.matchAll(/\b(?:by|on)\s*\(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(/,\s*/))
+const groupingsIn = (expr: string) => [...expr.matchAll(/\b(?:by|on)\s*\(([^)]+)\)/g)].flatMap(([, list = '']) => list.split(/,\s*/))
 const withoutStrings = (expr: string) => expr.replace(/"[^"]*"/g, '""')
 const familyOf = (metric: string) => metric.replace(/_(bucket|sum|count)$/, '')
 
