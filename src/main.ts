@@ -18,6 +18,7 @@ delete process.env.DEBUG
 // Beside the code, where only its owner may write; read-only is fine. Everything else is imported after it, and so found in it.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
 const { configOrExit } = await import('./cli/config-or-exit.ts')
+const { printAndExit } = await import('./cli/print-and-exit.ts')
 const { ConfigError, readConfig } = await import('./config/config.ts')
 const { debugSwitches } = await import('./config/debug-switches.ts')
 const { describeConfig, mediaWarningsOf, warningsOf } = await import('./config/describe.ts')
@@ -40,8 +41,7 @@ const warnings = [
 ]
 if (argument === '--check') {
   for (const warning of [...mediaWarningsOf(config), ...warnings]) process.stderr.write(`Warning: ${warning}\n`)
-  process.stdout.write(`${JSON.stringify(describeConfig(config), null, 2)}\n`)
-  process.exit(0)
+  await printAndExit(`${JSON.stringify(describeConfig(config), null, 2)}\n`, 0)
 }
 
 const output = openStandardOutput()

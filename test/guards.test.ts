@@ -278,9 +278,9 @@ describe('The import rules', () => {
     expect(enders.sort()).toEqual([
       'src/cli/config-or-exit.ts',
       'src/cli/demo.ts',
-      'src/cli/doctor.ts',
       'src/cli/env-file.ts',
       'src/cli/key.ts',
+      'src/cli/print-and-exit.ts',
       'src/cli/store.ts',
       'src/main.ts',
       'src/sandbox/main.ts',

@@ -127,6 +127,17 @@ describe('Output without a reader', { timeout: 120_000 }, () => {
     expect(await stop(gateway)).toEqual([0, null])
   })
 
+  test.for([['src/main.ts', '--check'], ['src/cli/doctor.ts', '--json'], ['src/cli/key.ts']] as const)(
+    'does not take %s for done when the disk of its output is full',
+    async (args, { sandbox }) => {
+      const env = { ...environment(sandbox), STORE_URL: 'sqlite::memory:', MEDIA_URL: 'https://files.example' }
+      const child = spawn(process.execPath, args, { env, stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'] })
+      const [stderr, [status]] = await Promise.all([child.stderr?.toArray(), once(child, 'exit')])
+
+      expect([status, stderr?.join('')]).toEqual([1, 'The output cannot be written (ENOSPC)\n'])
+    },
+  )
+
   test('writes its last line to a file before it ends', async ({ sandbox }) => {
     const path = join(folder(), 'log')
     const gateway = await launch(sandbox, openSync(path, 'a'))

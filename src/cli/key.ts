@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { readCaller } from '../config/file.ts'
 import { accountName } from '../config/file-schema.ts'
 import { makeKey } from '../lib/api-key.ts'
+import { printAndExit } from './print-and-exit.ts'
 
 const options = {
   name: { type: 'string' },
@@ -72,7 +73,8 @@ if (import.meta.main) {
     process.stderr.write(`${made.issues.join('\n')}\n`)
     process.exit(78)
   }
-  process.stdout.write(
+  await printAndExit(
     `The API key. It is shown only once; give it to the caller:\n\n  ${key}\n\nThe line for the configuration. It holds only the digest of the key:\n\n${made.row}\n`,
+    0,
   )
 }

@@ -1,13 +1,10 @@
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { readStoreConfig } from '../config/config.ts'
+import { codeOfFailure } from './print-and-exit.ts'
 import { runStoreCommand } from './store/command.ts'
 
-process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
-  if (code === 'EPIPE') process.exit(0) // the reader has read enough
-  process.stderr.write(`The output cannot be written (${code})\n`)
-  process.exit(1)
-})
+process.stdout.on('error', error => process.exit(codeOfFailure(error, 0)))
 
 const { exitCode, error } = await runStoreCommand(process.argv.slice(2), {
   readConfig: () => readStoreConfig(process.env),
