@@ -12,7 +12,7 @@ import { type Report, type Values, type VariableName, Variables } from './variab
 export function readSettings(values: Partial<Values>, report: Report) {
   const expected = (name: VariableName) => String(Variables.properties[name].expected)
   const timeoutMs = values.AFILNET_TIMEOUT_MS ?? 10_000
-  const drainMs = values.DRAIN_MS ?? Math.max(15_000, timeoutMs + 5_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 1_000)
+  const drainMs = values.DRAIN_MS ?? Math.max(15_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 5_000)
   if (drainMs < timeoutMs + 1_000) report('DRAIN_MS', `${drainMs} is less than AFILNET_TIMEOUT_MS + 1000 (${timeoutMs + 1_000})`)
 
   checkStoreUrl(values, report)

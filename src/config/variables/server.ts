@@ -79,7 +79,7 @@ export const shutdown = {
       unitMs: 1,
       expected: 'a number of milliseconds (AFILNET_TIMEOUT_MS + 1000 to 3600000)',
       description:
-        'How long a shutdown may take, in milliseconds: at least AFILNET_TIMEOUT_MS + 1000. Default: the larger of 15000 and AFILNET_TIMEOUT_MS + 5000, and more if DRAIN_DELAY_MS needs it. The stop timeout of your platform (stop_grace_period of Compose, terminationGracePeriodSeconds of Kubernetes) must be longer.',
+        'How long a shutdown may take, in milliseconds: at least AFILNET_TIMEOUT_MS + 1000. Default: the larger of 15000 and AFILNET_TIMEOUT_MS + DRAIN_DELAY_MS + 5000. The stop timeout of your platform (stop_grace_period of Compose, terminationGracePeriodSeconds of Kubernetes) must be longer.',
       example: '15000',
     }),
     DRAIN_DELAY_MS: milliseconds(
