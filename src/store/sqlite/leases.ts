@@ -13,6 +13,9 @@ export function renewLease({ file, now, leaseMs }: VerbContext, owner: string) {
   renewedAt.set(owner, now)
 }
 
+/** What a transaction wrote that failed, or in a file that is gone, is not there. */
+export const forgetRenewals = () => renewedAt.clear()
+
 export function endLease({ file }: VerbContext, owner: string) {
   file.run('DELETE FROM leases WHERE owner = ?', owner)
   renewedAt.delete(owner)

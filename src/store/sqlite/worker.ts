@@ -6,6 +6,7 @@ import { deliveryReads, deliveryWrites } from './delivery-verbs.ts'
 import { logReads, logWrites } from './event-log.ts'
 import { faultOf } from './faults.ts'
 import { openFile, type SqliteFile } from './file.ts'
+import { forgetRenewals } from './leases.ts'
 import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
 import { flush, markIn, type VerbContext } from './verb-context.ts'
@@ -151,6 +152,7 @@ function lost(error: unknown): StoreFault {
 }
 
 function disconnect() {
+  forgetRenewals()
   try {
     file?.close()
   } catch {

@@ -62,6 +62,7 @@ describe('faults of the file', () => {
     expect(await store.claim(row)).toEqual({ claimed: true })
     expect(existsSync(path)).toBe(true)
     expect(await store.list(crm, { limit: 10 })).toMatchObject([{ id: row.id }])
+    expect(await store.expireLeases(), 'the lease is in the new file, too').toBe(0)
   })
 
   test('a file that takes the place of another one while that is opened is the ledger', async ({ open, path }) => {
