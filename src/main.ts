@@ -1,6 +1,5 @@
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { handleSignals } from './lib/signals.ts'
 
 // First of all: a signal that arrives during the start must not end the process or open the inspector.
@@ -18,7 +17,7 @@ delete process.env.DEBUG
 // Beside the code, where only its owner may write; read-only is fine. Everything else is imported after it, and so found in it.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/compile'))
 const { configOrExit } = await import('./cli/config-or-exit.ts')
-const { printAndExit } = await import('./cli/print-and-exit.ts')
+const { exitAtOnce, printAndExit } = await import('./cli/print-and-exit.ts')
 const { ConfigError, readConfig } = await import('./config/config.ts')
 const { debugSwitches } = await import('./config/debug-switches.ts')
 const { describeConfig, mediaWarningsOf, warningsOf } = await import('./config/describe.ts')
@@ -94,15 +93,9 @@ async function drain(signal: string) {
 /** Ends the process after its last log lines have left, if they can; a thread that hangs must not keep it alive. */
 async function end(code: number, clean = true): Promise<never> {
   const written = await output.flush(250)
-  for (let tries = 0; clean && tries < 10 && isLookingUp(); tries++) await sleep(100)
-  if (clean && written && !isLookingUp()) process.exit(code)
+  if (clean && written) exitAtOnce(code)
   process.kill(process.pid, 'SIGKILL')
   process.abort() // the first process of a container cannot kill itself
-}
-
-/** Whether a DNS lookup is under way: it cannot be cancelled, takes a minute if no server answers, and Node does not exit before it ends. */
-function isLookingUp(): boolean {
-  return process.getActiveResourcesInfo().includes('GetAddrInfoReqWrap')
 }
 
 /** The configuration, unless Node was started with a switch that opens the process; every issue is reported at once. */

@@ -1,10 +1,10 @@
 /**
  * Prints the output of a command and ends the process with the code, or with 1 at least if the output cannot be written.
  *
- * A reader that has read enough is no failure. The process ends at once: a name server or a disk may still keep it waiting.
+ * A reader that has read enough is no failure.
  */
 export function printAndExit(output: string, code: number): Promise<never> {
-  return new Promise(() => process.stdout.write(output, error => process.exit(error ? codeOfFailure(error, code) : code)))
+  return new Promise(() => process.stdout.write(output, error => exitAtOnce(error ? codeOfFailure(error, code) : code)))
 }
 
 /** The code after a failure of standard output, which it reports. */
@@ -12,4 +12,15 @@ export function codeOfFailure({ code: reason }: NodeJS.ErrnoException, code: num
   if (reason === 'EPIPE') return code
   process.stderr.write(`The output cannot be written (${reason})\n`)
   return Math.max(code, 1)
+}
+
+/**
+ * Ends the process, whatever a name server or a disk keeps waiting: that cannot be cancelled, may take minutes, and Node waits for it.
+ *
+ * Another program in the place of this one has none of its threads.
+ */
+export function exitAtOnce(code: number): never {
+  const isHeld = process.getActiveResourcesInfo().some(name => /^(GetAddrInfoReq|FSReq)/.test(name))
+  if (isHeld) process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${code})`], {})
+  process.exit(code)
 }

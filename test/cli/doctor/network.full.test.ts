@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { createServer as createHttps } from 'node:https'
 import { createServer, type Server } from 'node:net'
@@ -19,6 +20,16 @@ describe('the network', () => {
     expect(named('getchatchannels')).toMatchObject([{ facts: { fault: 'upstream-unreachable' } }])
     expect(named('difference')).toMatchObject([{ verdict: 'skipped' }])
     expect(named('wire format')).toMatchObject([{ verdict: 'skipped' }])
+  })
+
+  const hangs = process.platform === 'linux'
+  test.skipIf(!hangs)('may have name servers that do not answer, which holds up nothing (needs Linux)', async ({ dir, examine }) => {
+    // The C library looks for a name without dots in this file first, and waits for its writer.
+    const aliases = join(dir, 'aliases')
+    execFileSync('mkfifo', [aliases])
+    const { named } = await examine({ env: { ...api('http://sandbox'), HOSTALIASES: aliases }, under: ['env'] })
+
+    expect(named('DNS')).toMatchObject([{ verdict: 'broken', detail: 'sandbox: no answer within 700 ms' }])
   })
 
   test.for([
