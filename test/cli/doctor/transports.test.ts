@@ -1,4 +1,7 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect } from 'vitest'
+import { nameless } from '../../afilnet/listeners.ts'
 import { transportEnvironment } from '../../gateway.ts'
 import { everyRead, methodsOf, test } from './doctor.ts'
 
@@ -35,6 +38,12 @@ describe('the transport json', () => {
     expect(sandbox.oauth.requests).toHaveLength(1)
     expect(sandbox.calls).toEqual([])
   })
+
+  test('may get its tokens from a server that has no address', async ({ examine, sandbox }) => {
+    const { wrong } = await examine({ env: { ...transportEnvironment(sandbox, 'json'), AFILNET_TOKEN_URL: `https://${nameless}/token` } })
+
+    expect(wrong).toEqual(['DNS', 'token', 'getchatchannels'])
+  })
 })
 
 describe('the transport soap', () => {
@@ -59,6 +68,16 @@ describe('the transport soap', () => {
       expect(methodsOf(sandbox)).toEqual(everyRead)
     },
   )
+
+  test('may have its WSDL in a file', async ({ dir, examine, sandbox }) => {
+    const { AFILNET_WSDL: url = '', ...env } = transportEnvironment(sandbox, 'soap')
+    const path = join(dir, 'chat.wsdl')
+    writeFileSync(path, await (await fetch(url)).text())
+    const { named, wrong } = await examine({ env: { ...env, AFILNET_WSDL: path } })
+
+    expect(wrong).toEqual(['media-not-public'])
+    expect(named('WSDL')).toMatchObject([{ verdict: 'ok' }])
+  })
 
   test('says what is wrong with the WSDL', async ({ examine, sandbox }) => {
     const { named, wrong } = await examine({ env: { ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL: `${sandbox.url}/nothing` } })
