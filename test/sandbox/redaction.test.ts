@@ -1,5 +1,7 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
+import { fakeClientSecret } from '../../src/sandbox/oauth.ts'
+import { fakePassword } from '../../src/sandbox/redaction.ts'
 import { escapeXml } from '../../src/sandbox/xml.ts'
 import { call, chat, form, formHead, type Params, test } from './client.ts'
 
@@ -148,4 +150,21 @@ describe('a password', () => {
     expect(sandbox.calls[0]?.params).toContainEqual(['message', message])
     expect(sandbox.calls[0]?.body).toContain(encodeURIComponent('password=y'))
   })
+})
+
+test('The token endpoint refuses a wrong client, and a wrong password, and keeps no credential', async ({ sandbox }) => {
+  const { clientId, user } = sandbox
+  const right = { grant_type: 'password', client_id: clientId, client_secret: fakeClientSecret, username: user, password: fakePassword }
+  const ask = async (wrong: Partial<typeof right>) => {
+    const answer = await fetch(`${sandbox.url}/oauth/token`, { method: 'POST', body: new URLSearchParams({ ...right, ...wrong }) })
+    const { error = 'none' } = (await answer.json()) as { error?: string } // of RFC 6749
+    return error
+  }
+  const real = 'real-canary'
+
+  const errors = [await ask({}), await ask({ client_id: real }), await ask({ client_secret: real }), await ask({ password: real })]
+
+  expect(errors).toEqual(['none', 'invalid_client', 'invalid_client', 'invalid_grant'])
+  expect(sandbox.oauth.requests).toHaveLength(4)
+  expect(JSON.stringify(sandbox.oauth.requests)).not.toContain(real)
 })
