@@ -8,16 +8,16 @@ export type GatewayEvent = components['schemas']['Event']
 
 export type EventOptions = {
   /** Continue after this event; without it the stream starts now. */
-  after?: string
+  after?: string | undefined
   /** Only events of these types, comma-separated. */
-  type?: string
-  platform?: string
-  platformId?: string
-  destination?: string
+  type?: string | undefined
+  platform?: string | undefined
+  platformId?: string | undefined
+  destination?: string | undefined
   /** Ends the loop. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** Called with `undefined` when the stream is open, and with the reason when it is not. */
-  onConnection?: (problem: GatewayProblem | undefined) => void
+  onConnection?: ((problem: GatewayProblem | undefined) => void) | undefined
 }
 
 /** Opens the stream after an event. */

@@ -7,19 +7,25 @@ type Schemas = components['schemas']
 /** One conversation. */
 export type Chat = { platform: string; platformId: string; destination: string }
 /** A file of your own, which the gateway keeps for Afilnet to fetch. */
-export type Upload = { file: Blob; thumb?: Blob; type?: string; message?: string; reference?: string }
+export type Upload = {
+  file: Blob
+  thumb?: Blob | undefined
+  type?: string | undefined
+  message?: string | undefined
+  reference?: string | undefined
+}
 /** A text, a file that has a URL, or a file of your own. */
 export type Content = Schemas['NewMessage'] | Schemas['NewFile'] | Upload
 
 export type SendOptions = {
   /** Keep it beside your own record of the message, and a send that your process lost can be repeated. By default a new one. */
-  idempotencyKey?: string
+  idempotencyKey?: string | undefined
   /** Ends the waiting. What has left is not called back. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /** How often the request is made, at most. */
-  attempts?: number
+  attempts?: number | undefined
   /** Called after each attempt that failed and will be repeated. */
-  onRetry?: (problem: GatewayProblem) => void
+  onRetry?: ((problem: GatewayProblem) => void) | undefined
 }
 
 /** One request: its path and body, with a key. Throws `GatewayProblem`. */

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,6 +38,7 @@ describe('The packed client', { timeout: 240_000 }, () => {
     const tsc = [join(root, 'node_modules/typescript/bin/tsc'), '--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2024']
     const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node', '--ignoreConfig']
     const checked = await run(process.execPath, [...tsc, ...types, 'program.ts'], { cwd: folder })
+    const { main, types: mainTypes } = JSON.parse(await readFile(join(folder, 'node_modules/@afilnet-gateway/client/package.json'), 'utf8'))
 
     const gateway = await start({ env: { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' } })
     const looks = (calls: typeof sandbox.calls) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length
@@ -57,6 +58,7 @@ describe('The packed client', { timeout: 240_000 }, () => {
     expect(files.map(({ path }) => path)).toEqual(
       expect.arrayContaining(['LICENSE', 'README.md', 'dist/client.js', 'dist/client.d.ts', 'dist/api.d.ts']),
     )
+    expect([main, mainTypes]).toEqual(['./dist/client.js', './dist/client.d.ts']) // for tools that know no `exports`
     expect(files.filter(({ path }) => path.startsWith('src/'))).toEqual([])
     expect(checked.stdout).toBe('')
     expect(program.trim().split('\n')).toHaveLength(15)
