@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
+import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import { rolldown } from 'rolldown'
 import { describe, expect, onTestFinished, test as plain, vi } from 'vitest'
@@ -77,13 +78,29 @@ describe('The client', () => {
   })
 
   test('says that nothing answered, and what that means', async () => {
-    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key })
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: undefined })
 
     const reads = [await problemOf(client.get('/channels')), await problemOf(client.http.HEAD('/channels' as never))]
     const send = await problemOf(client.send(chat, hello, { attempts: 1 }))
 
     expect(reads).toMatchObject(Array(2).fill({ code: 'gateway-unreachable', outcome: 'not_applied', retry: 'yes' }))
     expect(send).toMatchObject({ code: 'gateway-unreachable', outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
+  })
+
+  test('takes whatever a fetch throws for no answer, and sends again', async ({ gateway, sandbox }) => {
+    const lost = async (request: Request) => {
+      await fetch(request)
+      throw new Error('Network connection lost.') // of Cloudflare's workers; a package for requests has a class of its own
+    }
+    const { fetch: once, keys } = network(lost)
+    const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch: once })
+    const retried: string[] = []
+
+    const send = await client.send(chat, hello, { signal: undefined, idempotencyKey: undefined, onRetry: ({ code }) => retried.push(code) })
+
+    expect(send.state).toBe('accepted')
+    expect(retried).toEqual(['gateway-unreachable'])
+    expect([keys.length, new Set(keys).size, sandbox.sent.length]).toEqual([2, 1, 1])
   })
 
   test('judges an answer of a proxy by its status', async () => {
@@ -196,7 +213,8 @@ describe('The client', () => {
 
   test('knows that nothing was sent where no key could be fetched', async ({ gateway, sandbox }) => {
     const away = async () => (await fetch('http://127.0.0.1:9')).text()
-    const keys = [away, async () => 'an-expired-key-0123456789', away, async () => canaries.key]
+    const ofAnotherRealm = () => runInNewContext('Promise.reject(new TypeError("fetch failed"))') // what a test runner sees
+    const keys = [ofAnotherRealm, async () => 'an-expired-key-0123456789', away, async () => canaries.key]
     const client = createClient({ baseUrl: gateway.url, key: async () => (await keys.shift()?.()) ?? '' })
 
     const first = await problemOf(client.send(chat, hello, { attempts: 1 }))
@@ -255,7 +273,7 @@ describe('send()', () => {
 
   test('uploads a file with what is given, and nothing for what is undefined', async ({ gateway, sandbox }) => {
     const client = createClient({ baseUrl: gateway.url, key: canaries.key })
-    const nothing = { thumb: undefined, type: undefined, message: undefined } as object // as a program in JavaScript may pass it
+    const nothing = { thumb: undefined, type: undefined, message: undefined }
     const file = new File(['Our menu'], 'menu.txt')
 
     const send = await client.send(chat, { file, reference: 'order-4711', ...nothing })
