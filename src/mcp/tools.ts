@@ -81,10 +81,15 @@ export function toolOf(route: ToolRoute): Tool {
   return { ...route, name, description, inputSchema: { type: 'object', properties, required, additionalProperties: false } }
 }
 
-/** The request of a call. What the schemas of the route refuse is for the route to say. */
-export function requestOf({ method, url, params, inputSchema }: Tool, given: Record<string, unknown>): ToolRequest {
+/**
+ * The request of a call. What the schemas of the route refuse is for the route to say.
+ *
+ * No argument can be null: models and frameworks for agents pass it for what they leave out.
+ */
+export function requestOf({ method, url, params, inputSchema }: Tool, args: Record<string, unknown>): ToolRequest {
+  const given = Object.fromEntries(Object.entries(args).filter(([, value]) => value !== null))
   const { idempotencyKey, ...rest } = given
-  const members = method === 'POST' ? rest : { ...given }
+  const members = method === 'POST' ? rest : given
   const text = (name: string, value: unknown) => textOf(name, value, inputSchema.properties?.[name])
   const path = url.replace(/:(\w+)/g, (_, name) => segmentOf(name, members[name] === undefined ? '' : text(name, members[name])))
   for (const name of Object.keys(params?.properties ?? {})) delete members[name]

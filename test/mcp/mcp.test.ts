@@ -127,11 +127,12 @@ describe('POST /mcp', () => {
   })
 
   test.for([
-    ['read_conversation', { ...chat, limit: null }, 'limit is not an integer'],
+    ['read_conversation', { ...chat, limit: true }, 'limit is not an integer'],
     ['read_conversation', { ...chat, before: 5 }, 'before is not a string'],
     ['read_conversation', { ...chat, more: 5 }, 'more is not known'],
     ['read_conversation', { ...chat, idempotencyKey: 5 }, 'idempotencyKey is not known'],
-    ['get_send', { id: null }, 'id is not a string'],
+    ['get_send', { id: null }, 'id is missing'],
+    ['get_send', { id: 5 }, 'id is not a string'],
     ['send_message', { ...hello, message: { text: 'Hello' } }, 'message is an object'],
     ['send_message', { ...hello, more: [] }, 'more is a list'],
   ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { start, connect }) => {
@@ -140,6 +141,22 @@ describe('POST /mcp', () => {
 
     expect((await call(name, args)).structuredContent).toMatchObject({ code: 'invalid-request', detail: `The argument ${issue}.` })
     expect(await gateway.logged(({ code }) => code === 'invalid-request')).toMatchObject({ route: '/mcp' })
+  })
+
+  test('takes an argument that is null for one that is left out', async ({ start, connect, sandbox }) => {
+    const gateway = await start(on)
+    const { call } = await connect(gateway)
+
+    const sent = await call('send_message', { ...hello, reference: null, sendAt: null, expiresAt: null })
+    const again = await call('send_message', hello)
+    const unnamed = await call('send_message', { ...hello, idempotencyKey: null })
+    const read = await call('read_conversation', { ...chat, limit: 1, before: null, after: null })
+
+    expect(again.structuredContent).toEqual(sent.structuredContent)
+    expect(unnamed.structuredContent).toMatchObject({ state: 'accepted' })
+    expect(sandbox.sent).toHaveLength(2)
+    expect(read.structuredContent.items).toHaveLength(1)
+    expect((await call('send_message', { ...hello, message: null })).structuredContent).toMatchObject({ code: 'invalid-request' })
   })
 
   test('refuses an argument that can be read as JSON, and is nested too deep to be written', async ({ start }) => {
