@@ -30,14 +30,30 @@ const silentMs = 40_000
  * The events of the gateway, across lost connections and restarts: each at least once, in the order of the gateway.
  *
  * It ends with its signal, and throws what another try cannot change: a key without the scope, say.
+ * It ends with `return()` too, where a generator alone would wait for the next event first.
  */
-export async function* listen(open: Open, { signal, after, onConnection, ...query }: EventOptions): AsyncGenerator<GatewayEvent, void> {
+export function listen(open: Open, options: EventOptions): AsyncGenerator<GatewayEvent, void> {
+  const leaving = new AbortController()
+  const events = follow(open, options, options.signal ? AbortSignal.any([options.signal, leaving.signal]) : leaving.signal)
+  const end = events.return.bind(events)
+  events.return = value => {
+    leaving.abort()
+    return end(value)
+  }
+  return events
+}
+
+async function* follow(
+  open: Open,
+  { signal: _, after, onConnection, ...query }: EventOptions,
+  signal: AbortSignal,
+): AsyncGenerator<GatewayEvent, void> {
   let last = after
   let pauseMs: number | undefined
-  for (let attempt = 1; !signal?.aborted; attempt++) {
+  for (let attempt = 1; !signal.aborted; attempt++) {
     const connection = new AbortController()
     const stop = () => connection.abort()
-    signal?.addEventListener('abort', stop)
+    signal.addEventListener('abort', stop)
     let silence = setTimeout(stop, silentMs)
     let lost: unknown
     try {
@@ -55,10 +71,10 @@ export async function* listen(open: Open, { signal, after, onConnection, ...quer
       lost = error
     } finally {
       clearTimeout(silence)
-      signal?.removeEventListener('abort', stop)
+      signal.removeEventListener('abort', stop)
       connection.abort()
     }
-    if (signal?.aborted) return
+    if (signal.aborted) return
     const problem = lost instanceof GatewayProblem ? lost : interrupted(lost)
     onConnection?.(problem)
     await wait(delayMs(Math.max(attempt, 1), problem.retryAfterMs ?? (attempt === 0 ? pauseMs : undefined)), signal).catch(() => {})

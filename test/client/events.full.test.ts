@@ -188,7 +188,7 @@ describe('events()', () => {
     expect((await last).done).toBe(true)
   })
 
-  test('ends with its signal or its loop, and lets go of a stream that does not hear it', async () => {
+  test('ends with its signal, its loop or its return(), and lets go of a stream that does not hear it', async () => {
     let left = 0
     const deaf = () => {
       const start = (controller: ReadableStreamDefaultController) => controller.enqueue(Buffer.from('data: {}\n\n'))
@@ -204,6 +204,11 @@ describe('events()', () => {
     for await (const event of client.events({ signal: done.signal })) expect.fail(JSON.stringify(event))
     for await (const _ of client.events({ signal: kept.signal })) break
     expect(left).toBe(2)
+    const events = client.events({ signal: kept.signal })
+    await events.next()
+    const pending = events.next()
+    expect([await events.return(), await pending]).toEqual(Array(2).fill({ value: undefined, done: true }))
+    expect(left).toBe(3)
     expect(getEventListeners(kept.signal, 'abort')).toEqual([])
   })
 
