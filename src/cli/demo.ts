@@ -12,7 +12,7 @@ import { createLogger } from '../telemetry/log.ts'
 import { configOrExit } from './config-or-exit.ts'
 
 // Gateway, sandbox and inbox in one process, with a key of this run only; ports and host come from the environment as usual.
-const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, WEBHOOK_URL, WEBHOOK_SECRET } = process.env
+const { HOST, PORT, ADMIN_HOST, ADMIN_PORT, MCP, WEBHOOK_URL, WEBHOOK_SECRET } = process.env
 const { AFILNET_TRANSPORT = 'post', AFILNET_GRANT, AFILNET_JSON_STYLE, AFILNET_SCOPE } = process.env
 if (process.argv.length > 2) {
   process.stderr.write('The demo takes no arguments; variables such as PORT set it up\n')
@@ -50,6 +50,7 @@ const config = configOrExit(() =>
     GATEWAY_KEY_SHA256: sha256,
     STORE_URL: 'sqlite::memory:',
     CORS_ORIGINS: inbox.url,
+    MCP,
     MEDIA_STORE: `file:${files}`,
     EVENTS_CHANNELS: '*',
     EVENTS_INTERVAL_MS: '1000',

@@ -7,8 +7,8 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 const program = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url))
 const run = promisify(execFile)
 
-async function start() {
-  const env = { PATH: process.env.PATH, PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '0' }
+async function start(more: NodeJS.ProcessEnv = {}) {
+  const env = { PATH: process.env.PATH, PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '0', ...more }
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], { env })
   onTestFinished(() => void child.kill('SIGKILL'))
   let said = ''
@@ -47,6 +47,20 @@ describe('The demo', () => {
     expect(items.length).toBeGreaterThan(3)
     const docs = await fetch(/^Docs +(\S+)$/m.exec(said)?.[1] ?? '')
     expect(docs.status).toBe(200)
+  })
+
+  test('offers tools to an agent if it is told to', async () => {
+    const { said } = await start({ MCP: 'true' })
+    const [gateway, key] = ['Gateway', 'Key'].map(name => new RegExp(`^${name} +(\\S+)$`, 'm').exec(said)?.[1])
+
+    const headers = {
+      authorization: `Bearer ${key}`,
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+    }
+    const answer = await fetch(`${gateway}/mcp`, { method: 'POST', headers, body: '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' })
+
+    expect(await answer.text()).toContain('send_message')
   })
 
   test('ends on Ctrl-C, even with a running call that never gets an answer', async () => {
