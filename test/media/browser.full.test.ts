@@ -104,6 +104,14 @@ describe.skipIf(!installed('chromium'))('A page of another origin (needs chromiu
     expect([await page.title(), page.url()]).toEqual(['A page', `${origin}/`])
   })
 
+  test('plays a recording that it links to', async ({ site: { gateway, origin } }) => {
+    const { url } = (await postForm(gateway, '/media', [['file', samples.wav]])).json
+    const page = await open(origin)
+    await page.goto(url)
+
+    await expect.poll(() => page.evaluate('document.querySelector("video").duration')).toBe(0.001)
+  })
+
   test('cannot load a GIF as a script, nor run what is in it', async ({ site: { gateway, origin } }) => {
     const gif = Buffer.from('GIF89a/*\x01\x00*/=1;document.title="it ran"//', 'latin1')
     const { url } = (await postForm(gateway, '/media', [['file', gif]])).json

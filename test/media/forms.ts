@@ -14,6 +14,7 @@ export const samples = {
     Buffer.from('\x01\x13OpusHead\x01\x01', 'latin1'),
     Buffer.alloc(20),
   ]),
+  wav: Buffer.from('524946462c00000057415645666d74201000000001000100401f0000401f00000100080064617461080000008080808080808080', 'hex'),
   pdf: Buffer.from('%PDF-1.4\n1 0 obj <<>> endobj\n<script>alert(1)</script>\n%%EOF\n'),
   svg: Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'),
   html: Buffer.from('<!doctype html><script>alert(document.domain)</script>'),
