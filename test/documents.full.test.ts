@@ -142,6 +142,16 @@ describe('The docs page', { timeout: 60_000 }, () => {
     expect(await page.locator('.info details[open]').count()).toBe(0)
   })
 
+  test.skipIf(missing)('takes a key where the browser keeps nothing for a site (needs Chromium)', async ({ gateway }) => {
+    const { page, seen } = await visit(`${gateway.url}/docs`)
+    await page.addInitScript("Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('', 'SecurityError') } })")
+    await page.reload()
+    await authorise(page)
+
+    expect(await tryOut(page, 'getMe')).toBe(200)
+    expect(seen.errors).toEqual([])
+  })
+
   test.skipIf(missing)('forgets the key when it is loaded again (needs Chromium)', async ({ gateway }) => {
     const { page } = await visit(`${gateway.url}/docs/`)
     await authorise(page)

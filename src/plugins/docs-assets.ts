@@ -41,26 +41,29 @@ export const script = `(() => {
   dark.addEventListener('change', paint)
   paint()
 
-  const isKept = () => localStorage.getItem('keep-key') === 'yes'
+  const storage = (() => {
+    try { return localStorage } catch {} // where the person lets no site keep anything
+  })()
+  const isKept = () => storage.getItem('keep-key') === 'yes'
   const keep = (kept, { authActions }) => {
-    if (kept) localStorage.setItem('keep-key', 'yes')
-    else for (const own of ['keep-key', 'authorized']) localStorage.removeItem(own)
+    if (kept) storage.setItem('keep-key', 'yes')
+    else for (const own of ['keep-key', 'authorized']) storage.removeItem(own)
     if (kept) authActions.persistAuthorizationIfNeeded()
   }
   const KeepKey = ({ React: { createElement: make } }) => ({
-    statePlugins: { auth: { wrapActions: { persistAuthorizationIfNeeded: persist => () => isKept() && persist() } } },
+    statePlugins: { auth: { wrapActions: { persistAuthorizationIfNeeded: persist => () => storage && isKept() && persist() } } },
     wrapComponents: {
       DeepLink: () => ({ text }) => make('span', null, text),
       TextArea: TextArea => props => make(TextArea, { 'aria-label': 'Request body', ...props }),
       ExamplesSelect: Select => props => make('label', null, make('span', { className: 'unseen' }, 'Example'), make(Select, props)),
-      auths: (Auths, system) => props => make('div', null, make(Auths, props), make('label', { className: 'keep-key' },
+      auths: (Auths, system) => props => make('div', null, make(Auths, props), storage && make('label', { className: 'keep-key' },
         make('input', { type: 'checkbox', defaultChecked: isKept(), onChange: ({ target }) => keep(target.checked, system) }),
         'Keep the key in this browser')),
     },
   })
   const { SwaggerUIBundle } = window
   window.SwaggerUIBundle = Object.assign(
-    config => SwaggerUIBundle({ ...config, persistAuthorization: true, plugins: [...config.plugins, KeepKey] }),
+    config => SwaggerUIBundle({ ...config, persistAuthorization: Boolean(storage), plugins: [...config.plugins, KeepKey] }),
     SwaggerUIBundle,
   )
 })()
