@@ -155,6 +155,18 @@ plain(
   },
 )
 
+plain('A message is announced once, although a list has it before its event, and the event comes twice', async () => {
+  const { list, say, arrived, shown } = scripted()
+  await list([row('1', '01')])
+  await say({ type: 'send.updated' })
+  await list([row('1', '01'), row('2', '02', 'news'), row('3', '03', 'ours', 'out')])
+
+  for (const one of [row('2', '02', 'news'), row('3', '03', 'ours', 'out'), row('2', '02', 'news')]) await say(created(one))
+
+  expect(arrived).toEqual(['news'])
+  expect(shown()).toEqual(['1 text', '2 news', '3 ours'])
+})
+
 plain('Older messages are put before the others, each once', async () => {
   const { thread, asked, list, say, shown } = scripted()
   await list([row('2', '02'), row('3', '03')], 'c_1')

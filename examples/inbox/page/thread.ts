@@ -20,6 +20,7 @@ type Options = {
 export function createThread(chat: Chat, { gateway, outbox, onChange, onArrival, onState }: Options) {
   const closed = new AbortController()
   let messages: Message[] = []
+  const heard = new Set<string>()
   let older: string | undefined
   let loading = false
 
@@ -60,10 +61,13 @@ export function createThread(chat: Chat, { gateway, outbox, onChange, onArrival,
     if (type === 'gap') return void load()
     if (type === 'send.updated' && send) return outbox.learn(send)
     if (!message) return
+    if (type === 'message.created' && direction === 'in' && !heard.has(idOf(message))) {
+      heard.add(idOf(message)) // an event can come twice, and after a list that has its message
+      onArrival(message)
+    }
     const at = messages.findIndex(known => idOf(known) === idOf(message))
     if (at >= 0) messages = messages.with(at, message)
     else if (type === 'message.created') {
-      if (direction === 'in') onArrival(message)
       if (mayBeOlder(message)) return void load()
       messages = [...messages, message].sort((a, b) => (a.datetime ?? '').localeCompare(b.datetime ?? ''))
     }
