@@ -1,4 +1,4 @@
-import { byId } from './dom.ts'
+import { byId, isComposing } from './dom.ts'
 
 /** Where a message is written, and where files are dropped. Enter sends, Shift and Enter begin a new line. */
 export function createComposer(onSend: (text: string, file?: File) => void) {
@@ -31,7 +31,7 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
   })
   text.addEventListener('input', grow)
   text.addEventListener('keydown', event => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+    if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return
     event.preventDefault()
     send()
   })

@@ -15,3 +15,6 @@ export function make<Name extends keyof HTMLElementTagNameMap>(
   element.append(...children.filter(child => child !== undefined))
   return element
 }
+
+/** Whether a key is part of composing a word, as in Japanese. Safari ends the composition before it tells of the Enter that did so: its code is 229 then. */
+export const isComposing = (event: KeyboardEvent) => event.isComposing || event.keyCode === 229

@@ -3,7 +3,7 @@ import { createComposer } from './composer.ts'
 import { createConversationList } from './conversation-list.ts'
 import { createConversations } from './conversations.ts'
 import { decode } from './decode.ts'
-import { byId } from './dom.ts'
+import { byId, isComposing } from './dom.ts'
 import { persistent } from './persistent.ts'
 import { createThreadView } from './thread-view.ts'
 
@@ -58,8 +58,8 @@ byId('back').addEventListener('click', () => {
   location.hash = ''
 })
 addEventListener('hashchange', openFromAddress)
-addEventListener('keydown', ({ key, isComposing }) => {
-  if (key === 'Escape' && !isComposing && openKey !== undefined) location.hash = ''
+addEventListener('keydown', event => {
+  if (event.key === 'Escape' && !isComposing(event) && openKey !== undefined) location.hash = ''
 })
 listenToAccount({ onEvent: event => conversations.apply(event, openKey), onReset: load, onState: stream => showState({ stream }) })
 void load()
