@@ -64,6 +64,35 @@ describe('The inbox, when there is much', { timeout: 240_000 }, () => {
     expect(cut.length).toBeGreaterThan(0)
   })
 
+  test.skipIf(missing)('keeps its place when a line above it appears or goes (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    for (let n = 1; n <= 45; n++) sandbox.receive({ ...address, message: `Message ${n}. ${'word '.repeat((n % 7) * 60)}` })
+    const { page } = await visit(browser(), inbox.url)
+    await openChat(page)
+    await line(page, 'Message 45.').waitFor(patience)
+    const twoFrames = 'await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))'
+    const place = () =>
+      page.evaluate(`(async () => {
+        ${twoFrames}
+        const { top } = document.getElementById('messages').getBoundingClientRect()
+        const first = [...document.querySelectorAll('.line')].find(line => line.getBoundingClientRect().bottom > top)
+        return [first.textContent, Math.round(first.getBoundingClientRect().top - top)]
+      })()`)
+    const endIsShown = `(({ scrollTop, clientHeight, scrollHeight }) => scrollTop + clientHeight > scrollHeight - 2)(document.getElementById('messages'))`
+
+    await page.evaluate(`(() => {
+      document.getElementById('messages').scrollTop -= 5 // as a list that follows its end does, in the frame in which the line appears
+      Object.assign(document.getElementById('connection'), { hidden: false, textContent: 'A line above' })
+    })()`)
+    await place()
+    expect(await page.evaluate(endIsShown)).toBe(true)
+
+    await page.evaluate("document.getElementById('messages').scrollTop = 2_000")
+    const before = await place()
+    await page.evaluate("document.getElementById('connection').hidden = true")
+    expect(await place()).toEqual(before)
+  })
+
   test.skipIf(missing)('lists 1,000 conversations, and finds one of them (needs Chromium)', async ({ start, sandbox }) => {
     sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 1_000 })
     sandbox.receive({ ...address, destination: '34699999999', message: 'The needle' })

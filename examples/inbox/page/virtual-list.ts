@@ -32,6 +32,7 @@ export function createVirtualList<Item>(
   let items: readonly Item[] = []
   let tops: number[] = [0]
   let atEnd = fromEnd
+  let { clientWidth: width, clientHeight: height } = scroller
 
   const heightOf = (item: Item | undefined) => (item && heights.get(keyOf(item))) ?? estimate
   function place() {
@@ -102,30 +103,38 @@ export function createVirtualList<Item>(
     scroller.scrollTop = scroller.scrollHeight
   }
 
+  /** Draws what `change` made of the items or their heights. */
+  function redraw(change: () => void) {
+    const reading = items[indexAt(scroller.scrollTop)]
+    const into = scroller.scrollTop - (tops[indexAt(scroller.scrollTop)] ?? 0)
+    change()
+    place()
+    const index = reading && !atEnd && fromEnd ? items.findIndex(item => keyOf(item) === keyOf(reading)) : -1
+    sheet.style.height = `${tops.at(-1)}px`
+    if (index >= 0) scroller.scrollTop = (tops[index] ?? 0) + into
+    draw()
+    if (atEnd) toEnd()
+  }
+
   scroller.addEventListener('scroll', () => {
-    atEnd = fromEnd && scroller.scrollTop + scroller.clientHeight >= scroller.scrollHeight - 20
+    // One that comes with a new height, as a line above appears, is no wish to leave the end.
+    if (scroller.clientHeight === height) atEnd = fromEnd && scroller.scrollTop + height >= scroller.scrollHeight - 20
     draw()
     if (scroller.scrollTop < margin) onTop?.()
   })
   new ResizeObserver(() => {
-    heights.clear()
-    place()
-    draw()
-    if (atEnd) toEnd()
+    redraw(() => {
+      if (scroller.clientWidth !== width) heights.clear() // texts break elsewhere
+      width = scroller.clientWidth
+      height = scroller.clientHeight
+    })
   }).observe(scroller)
 
   return {
-    show(next) {
-      const reading = items[indexAt(scroller.scrollTop)]
-      const into = scroller.scrollTop - (tops[indexAt(scroller.scrollTop)] ?? 0)
-      items = next
-      place()
-      const index = reading && !atEnd && fromEnd ? items.findIndex(item => keyOf(item) === keyOf(reading)) : -1
-      sheet.style.height = `${tops.at(-1)}px`
-      if (index >= 0) scroller.scrollTop = (tops[index] ?? 0) + into
-      draw()
-      if (atEnd) toEnd()
-    },
+    show: next =>
+      redraw(() => {
+        items = next
+      }),
     scrollTo(index) {
       const [top = 0, bottom = 0] = [tops[index], tops[index + 1]]
       if (top < scroller.scrollTop) scroller.scrollTop = top
