@@ -65,7 +65,9 @@ export class ChannelPoll {
   reread(destination: string) {
     if (!this.#state || this.#queue.causeOf(destination)) return
     const mark = this.#marks.get(destination)
-    this.#queue.add(destination, { ...(mark !== undefined && { mark }), oldBefore: this.#state.newest, absentAt: undefined })
+    // A conversation that no poll has shown had no row at the last one; of another, rows behind the last may have changed before that.
+    const absentAt = mark === undefined ? this.#polledAt : undefined
+    this.#queue.add(destination, { ...(mark !== undefined && { mark }), oldBefore: this.#state.newest, absentAt })
     this.#queue.readDue()
   }
 

@@ -230,6 +230,24 @@ describe('The poller', () => {
     expect(after[0]?.absentAt, 'what this read shows was not there when the read before was asked for').toBe(before.at(-1)?.beganAt)
   })
 
+  test('says since when a new conversation may have been there, if a send has it read before getchats shows it', async ({
+    startPolling,
+    sandbox,
+  }) => {
+    const first = await startPolling(watched)
+    await quiet(first)
+    await first.stop()
+    const sentAt = Date.now()
+    const id = sandbox.receive({ ...newChat, message: 'One', sent: true })
+    sandbox.answer({ method: 'getchats', delayMs: 3_600_000 })
+    const told: ConversationRead[] = []
+    const undelivered = async () => [{ platform: 'whatsapp', platformId: '100', destination: newChat.destination }]
+    const second = await startPolling({ ...watched, hooks: { undelivered, onRead: async read => void told.push(read) } })
+
+    await expect.poll(() => created(second)).toEqual([id])
+    expect(told[0]?.absentAt).toBeLessThanOrEqual(sentAt)
+  })
+
   test('tells others what it has read before it appends the events, and again if they could not take it', async ({
     startPolling,
     sandbox,
