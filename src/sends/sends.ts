@@ -250,6 +250,7 @@ export class Sends {
     if ((existing.state === 'pending' && existing.dueAt === undefined) || isWithdrawn)
       throw new Problem('idempotency-key-in-use', { sendId, outcome: 'unknown' })
     this.#observe('sendReplayed', { account: existing.account })
+    request.attempt.onReplay?.()
     const send = describeSend(existing, this.#base)
     if (send.problem && status === 201)
       throw new Problem(send.problem.code, { recorded: send.problem, headers: { 'idempotency-replayed': 'true' } })

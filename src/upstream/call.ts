@@ -18,7 +18,7 @@ export type Call = {
 }
 
 /** A send that is ready to leave; `sends/` declares what it needs of one. */
-export type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void): Promise<void> }
+export type SendAttempt = { admit(): void; run(onLateResult: (error?: unknown) => void): Promise<void>; onReplay(): void }
 
 /** A list that the gateway reads for itself. */
 export type Listing<O extends Operation = Operation> = {

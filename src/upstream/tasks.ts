@@ -159,6 +159,10 @@ export class Sending implements Task, SendAttempt {
     this.#context.recordWrite(this.#bucket)
     this.#onLateResult(error)
   }
+
+  onReplay() {
+    this.#context.recordWrite(this.#bucket)
+  }
 }
 
 /** Notes for the log how long the request waited for Afilnet, and how that ended. */

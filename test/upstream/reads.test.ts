@@ -166,6 +166,18 @@ describe('READ_CACHE_MS', () => {
     expect(sandbox.calls.filter(({ params }) => params.some(([, value]) => value === 'getmessages'))).toHaveLength(3)
   })
 
+  test('ends with a repeated send, which another process may have made', async ({ start, sandbox, ledgerFile }) => {
+    const shared = { env: { ...env, STORE_URL: `sqlite:${ledgerFile}` } }
+    const [first, second] = [await start(shared), await start(shared)]
+    const send = (gateway: typeof first) => gateway.post(`${chat}/messages`, { message: 'Is it there?' }, { 'idempotency-key': 'once' })
+    await second.get(`${chat}/messages`)
+    await send(first)
+
+    expect((await send(second)).headers['idempotency-replayed']).toBe('true')
+    expect((await second.get(`${chat}/messages`)).json.items.at(-1).message).toBe('Is it there?')
+    expect(sandbox.sent).toHaveLength(1)
+  })
+
   test('ends with a send by another account of the same user', async ({ start, sandbox }) => {
     const key = 'fake_other_key_0123456789abcdef'
     const gateway = await start({ env, accounts: { other: {} }, callers: { other: { key, account: 'other' } } })
