@@ -22,8 +22,13 @@ describe(path, () => {
     expect(text).not.toMatch(/^(MemoryDenyWriteExecute|ReadWritePaths)/m) // V8 compiles; the state directory is enough
   })
 
-  test('writes no core dump, and does not start again with a configuration that is not valid', () => {
+  test('writes no core dump', () => {
     expect(values('LimitCORE')).toEqual(['0'])
+  })
+
+  test('starts again after every end, however many there were, but not with a configuration that is not valid', () => {
+    expect(values('Restart')).toEqual(['always']) // on-failure would call the SIGHUP of an early reload a success
+    expect(values('StartLimitIntervalSec')).toEqual(['0'])
     expect(values('RestartPreventExitStatus')).toEqual(['78'])
   })
 
