@@ -23,6 +23,7 @@ type Service = {
   networks: string[] | Record<string, { ipv4_address?: string } | null>
   command?: string[]
   stop_grace_period?: string
+  logging?: object
 }
 
 const [file] = documentsIn('docker-compose.yml')
@@ -58,6 +59,10 @@ describe('docker-compose.yml', () => {
       expect(one.image).toMatch(/:v?\d+\.\d+\.\d+(-[a-z]+)?$/)
       expect(one.user).toMatch(/^[1-9]\d*:\d+$/)
     }
+  })
+
+  test.for(Object.entries(services))('bounds the log of %s', ([, { logging }]) => {
+    expect(logging).toEqual({ driver: 'local', options: { 'max-size': '20m', 'max-file': '25' } })
   })
 
   test('lets the gateways write temporary files, within bounds', () => {
