@@ -5,7 +5,8 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY rolldown.config.ts ./
 COPY src ./src
-RUN npm run -s bundle && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+# COPY keeps the modes of the files, and a clone made with a strict umask lets no other user read them.
+RUN npm run -s bundle && npm prune --omit=dev --ignore-scripts --no-audit --no-fund && chmod -R a+rX package.json src
 # Fills the compile cache as the user that reads it: the missing configuration is refused once everything is loaded. Node lets no other
 # user read it, and the files beneath it belong to root.
 RUN mkdir node_modules/.cache && chown 1000 node_modules/.cache
@@ -21,9 +22,9 @@ WORKDIR /app
 # Root's, the compile cache too: the gateway runs code from there and must not be able to change it.
 COPY --from=build --chown=0:0 /app/node_modules ./node_modules
 COPY --from=build --chown=0:0 /app/dist ./dist
-COPY package.json ./
+COPY --from=build --chown=0:0 /app/package.json ./
 # For the commands: node src/cli/doctor.ts, node src/cli/store.ts.
-COPY src ./src
+COPY --from=build --chown=0:0 /app/src ./src
 # The ledger and, if MEDIA_STORE is a folder, uploads. Only uploads on their way to S3 are written elsewhere, to /tmp.
 RUN mkdir data && chown 1000:1000 data
 VOLUME /app/data

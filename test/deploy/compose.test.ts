@@ -233,6 +233,14 @@ describe('Dockerfile', () => {
     })
   })
 
+  test('lets its user read every file, whatever the umask of the clone, and change none', () => {
+    const copies = [...last.matchAll(/^COPY (.*)$/gm)].map(([, copy = '']) => /^--from=build --chown=0:0 \/app\/(\S+) /.exec(copy)?.[1])
+    const [, readable = ''] = /^RUN .* chmod -R a\+rX (.*)$/m.exec(text) ?? []
+
+    // What the build itself makes, it makes with a umask of its own.
+    expect(copies).toEqual(['node_modules', 'dist', ...readable.split(' ')])
+  })
+
   test('bundles every file that is started by its path', () => {
     const started = find('src/**/*.ts').flatMap(path =>
       [...read(path).matchAll(/new URL\('(.+\.ts)', import\.meta\.url\)/g)].map(([, name = '']) => join(dirname(path), name)),
