@@ -78,16 +78,16 @@ export const logReads = {
     const mark = markOf(file, account)
     if (!mark) return { rows: [] }
     const sql = 'SELECT position, body FROM events WHERE account = ? AND position > ? ORDER BY position LIMIT ?'
-    return { mark, rows: file.rows(sql, account, after, limit) as [number, string][] } // as the columns are
+    return { mark, rows: file.rows<[number, string]>(sql, account, after, limit) }
   },
 
   readStates({ file }: VerbContext, account: string, after: string): [key: string, destination: string | null, state: string][] {
     const sql = `SELECT key, destination, state FROM states WHERE account = ? AND key > ? ORDER BY key LIMIT ${sliceRows}`
-    return file.rows(sql, account, after) as [string, string | null, string][] // as the columns are
+    return file.rows<[string, string | null, string]>(sql, account, after)
   },
 
   findStates: ({ file }: VerbContext, account: string, keys: readonly string[]): (string | undefined)[] =>
-    keys.map(key => file.row('SELECT state FROM states WHERE account = ? AND key = ?', account, key)?.[0] as string | undefined), // see above
+    keys.map(key => file.row<[string]>('SELECT state FROM states WHERE account = ? AND key = ?', account, key)?.[0]),
 
   logAccounts: ({ file }: VerbContext): string[] => file.rows('SELECT account FROM logs ORDER BY account').map(String),
 

@@ -1,7 +1,8 @@
 import { accessSync, chmodSync, closeSync, constants, existsSync, fchmodSync, mkdirSync, openSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { StoreUnavailableError, StoreVersionError } from '../store.ts'
+import type { FlatRow } from './rows.ts'
 import { migrate, migrations, recognise } from './schema.ts'
 
 /** An open ledger file; statements are prepared once each. */
@@ -34,11 +35,12 @@ export function openFile(path: string, busyMs: number) {
     }
     return statement
   }
-  /** The values of the first row. */
-  const row = (sql: string, ...values: SQLInputValue[]) => prepared(sql).get(...values) as unknown as SQLOutputValue[] | undefined // see setReturnArrays
+  /** The values of the first row; `R` says more of their types than that no column but the secret is a BLOB. */
+  const row = <R extends unknown[] = FlatRow>(sql: string, ...values: SQLInputValue[]) =>
+    prepared(sql).get(...values) as unknown as R | undefined // see setReturnArrays
   return {
     row,
-    rows: (sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as unknown as SQLOutputValue[][], // as above
+    rows: <R extends unknown[] = FlatRow>(sql: string, ...values: SQLInputValue[]) => prepared(sql).all(...values) as unknown as R[], // as above
     /** Returns how many rows changed. */
     run: (sql: string, ...values: SQLInputValue[]) => Number(prepared(sql).run(...values).changes),
     /** Runs the work as one durable transaction, or not at all. */

@@ -1,5 +1,6 @@
 import type { MediaLedger, MediaRow } from '../media.ts'
-import { type FlatFile, fileColumns } from './media.ts'
+import { fileColumns } from './media.ts'
+import type { FlatRow } from './rows.ts'
 import type { Thread } from './thread.ts'
 
 /** The files of a ledger in SQLite. */
@@ -29,5 +30,5 @@ export function createMediaLedger(writer: Thread, reader: Thread): MediaLedger {
   }
 }
 
-const toRow = (flat: FlatFile) =>
+const toRow = (flat: FlatRow) =>
   Object.fromEntries(fileColumns.flatMap((column, n) => (flat[n] === null ? [] : [[column, flat[n]]]))) as MediaRow // the columns are its members

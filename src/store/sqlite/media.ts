@@ -1,4 +1,5 @@
 import type { MediaRow } from '../media.ts'
+import type { FlatRow } from './rows.ts'
 import type { VerbContext } from './verb-context.ts'
 
 /** The columns of a file, in the order in which rows travel between the threads. */
@@ -7,15 +8,13 @@ export const fileColumns =
     ' ',
   ) as (keyof MediaRow)[] // a list of its members
 
-export type FlatFile = (string | number | null)[]
-
 const all = fileColumns.join(', ')
 const pageRows = 1_000
 const insert = `INSERT INTO media (${all}) VALUES (${fileColumns.map(() => '?')}) ON CONFLICT DO NOTHING`
 
 /** Verbs of files that write; triggers keep the sum of their bytes. */
 export const mediaWrites = {
-  addFile: ({ file }: VerbContext, row: FlatFile, bytes: number, maxBytes: number | null): boolean => {
+  addFile: ({ file }: VerbContext, row: FlatRow, bytes: number, maxBytes: number | null): boolean => {
     const used = Number(file.row('SELECT bytes FROM mediaUsage')?.[0])
     return (maxBytes === null || used + bytes <= maxBytes) && file.run(insert, ...row) > 0
   },
@@ -36,14 +35,14 @@ export const mediaWrites = {
 
 /** Verbs of files that read. */
 export const mediaReads = {
-  findFile: ({ file, trusted }: VerbContext, by: 'id' | 'token', value: string): FlatFile | undefined =>
-    file.row(`SELECT ${all} FROM media WHERE ${by} = ? AND expiresAt > ?`, value, trusted) as FlatFile | undefined, // as the columns are
+  findFile: ({ file, trusted }: VerbContext, by: 'id' | 'token', value: string): FlatRow | undefined =>
+    file.row(`SELECT ${all} FROM media WHERE ${by} = ? AND expiresAt > ?`, value, trusted),
 
   expiredFiles: ({ file, trusted, mayDelete }: VerbContext): string[] =>
     mayDelete ? file.rows(`SELECT id FROM media WHERE expiresAt <= ? ORDER BY expiresAt LIMIT ${pageRows}`, trusted).map(String) : [],
 
   fileUsage: ({ file }: VerbContext): number[] => (file.row('SELECT files, bytes FROM mediaUsage') ?? []).map(Number),
 
-  dumpFiles: ({ file }: VerbContext, after: string): FlatFile[] =>
-    file.rows(`SELECT ${all} FROM media WHERE id > ? ORDER BY id LIMIT ${pageRows}`, after) as FlatFile[], // as the columns are
+  dumpFiles: ({ file }: VerbContext, after: string): FlatRow[] =>
+    file.rows(`SELECT ${all} FROM media WHERE id > ? ORDER BY id LIMIT ${pageRows}`, after),
 }

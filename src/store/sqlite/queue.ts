@@ -1,14 +1,12 @@
 import { endedAt } from '../clock.ts'
-import { type Backlog, type Conversation, chatKeyOf, type Outcome } from '../store.ts'
+import { type Backlog, chatKeyOf, type Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { keepAlive } from './leases.ts'
-import { at, columns, type FlatRow } from './rows.ts'
+import { all, at, type FlatRow, named, toRow } from './rows.ts'
 import { rare } from './schema.ts'
 import { count, type VerbContext } from './verb-context.ts'
 
-const all = columns.join(', ')
-const named = 'caller = ? AND account = ? AND id = ?'
 const expiredAtOnce = 200
 const pageRows = 1_000
 
@@ -34,7 +32,7 @@ export const queueing = {
     const { file, now } = context
     const expired: [string, string, string][] = []
     const late = `SELECT caller, account, id FROM queue WHERE expiresAt <= ? AND state <> 'running' ORDER BY expiresAt LIMIT ${expiredAtOnce}`
-    for (const [caller, account, id] of file.rows(late, now) as [string, string, string][]) {
+    for (const [caller, account, id] of file.rows<[string, string, string]>(late, now)) {
       const row = leave(context, [caller, account, id], { state: 'expired', settledAt: now, answer: '' })
       if (row) expired.push([account, String(row[at.kind]), id])
     }
@@ -52,7 +50,7 @@ export const queueing = {
         line.held++
         free--
       }
-      const head = file.row(`${headOf} account = ? ORDER BY nextAt LIMIT 1`, line.head[1]) as Head | undefined // as the columns are
+      const head = file.row<Head>(`${headOf} account = ? ORDER BY nextAt LIMIT 1`, line.head[1])
       if (head) line.head = head
       else lines.splice(lines.indexOf(line), 1)
     }
@@ -69,7 +67,7 @@ export const queueing = {
     const [chat] = file.row(entry, nextAt, id, attempts) ?? []
     if (chat === undefined) return false
     const again = `UPDATE sends SET state = 'queued' WHERE ${named} AND state = 'pending' RETURNING ${all}`
-    const row = file.row(again, caller, account, id) as FlatRow | undefined // as above
+    const row = file.row(again, caller, account, id)
     if (row) announce(context, row)
     promote(file, String(chat))
     return row !== undefined
@@ -77,7 +75,7 @@ export const queueing = {
 
   unqueue(context: VerbContext, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
     if (leave(context, [caller, account, id], outcome)) return true
-    return context.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as above
+    return context.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id)
   },
 
   holdQueue: ({ file }: VerbContext): number => file.run(`UPDATE queue SET state = 'held' WHERE state IN ('ready', 'waiting')`),
@@ -95,14 +93,14 @@ export const queueReads = {
   pendingOf({ file }: VerbContext, owner: string): [row: FlatRow, attempts: number][] {
     const attempts = '(SELECT attempts FROM queue WHERE queue.id = sends.id)'
     const pending = `SELECT coalesce(${attempts}, 0), ${all} FROM sends WHERE state = 'pending' AND ${rare} AND owner = ?`
-    return file.rows(pending, owner).map(([attempts, ...row]) => [row as FlatRow, Number(attempts)]) // as the columns are
+    return file.rows<[number, ...FlatRow]>(pending, owner).map(([attempts, ...row]) => [row, attempts])
   },
 
   sealedByOthers({ file }: VerbContext, keys: readonly string[]): FlatRow[] {
     const own = keys.map(() => '?').join(', ')
     const others = `SELECT caller, account, id FROM queue WHERE state <> 'running' AND substr(sealed, 1, instr(sealed, '.') - 1) NOT IN (${own})`
-    const found = file.rows(`${others} LIMIT ${pageRows}`, ...keys) as [string, string, string][]
-    const rows = found.map(ref => file.row(`SELECT ${all} FROM sends WHERE ${named}`, ...ref) as FlatRow | undefined) // as above
+    const found = file.rows(`${others} LIMIT ${pageRows}`, ...keys)
+    const rows = found.map(ref => file.row(`SELECT ${all} FROM sends WHERE ${named}`, ...ref))
     return rows.filter(row => row !== undefined)
   },
 
@@ -116,13 +114,11 @@ export const queueReads = {
 
 /** Adds a send that has just been claimed as `queued`. */
 export function enqueue(file: SqliteFile, row: FlatRow, sealed: string) {
-  const of = (name: keyof typeof at) => row[at[name]] as string | number
-  const conversation = Object.fromEntries(
-    (['user', 'platform', 'platformId', 'destination'] as const).map(name => [name, String(of(name))]),
-  )
-  const chat = chatKeyOf(conversation as Conversation) // it has these four
-  const values = [of('id'), of('caller'), of('account'), chat, of('dueAt'), of('dueAt'), of('expiresAt'), 0, sealed, 'waiting']
-  file.run('INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)', ...values)
+  const send = toRow(row)
+  const { id, caller, account, dueAt = 0, expiresAt = 0 } = send // what is queued has both
+  const chat = chatKeyOf(send)
+  const insert = `INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, 'waiting')`
+  file.run(insert, id, caller, account, chat, dueAt, dueAt, expiresAt, sealed)
   promote(file, chat)
 }
 
@@ -136,7 +132,7 @@ export function dequeue(file: SqliteFile, id: string) {
 function linesOf(file: SqliteFile, running: ReadonlyMap<string, number>): { head: Head; held: number }[] {
   const lines: { head: Head; held: number }[] = []
   for (let after = ''; ; ) {
-    const head = file.row(`${headOf} account > ? ORDER BY account, nextAt LIMIT 1`, after) as Head | undefined // as the columns are
+    const head = file.row<Head>(`${headOf} account > ? ORDER BY account, nextAt LIMIT 1`, after)
     if (!head) return lines
     after = head[1]
     lines.push({ head, held: running.get(after) ?? 0 })
@@ -147,7 +143,7 @@ function linesOf(file: SqliteFile, running: ReadonlyMap<string, number>): { head
 function start(context: VerbContext, owner: string, [, account, caller, id, sealed, attempts]: Head): FlatDue | undefined {
   const { file, now } = context
   const pending = `UPDATE sends SET state = 'pending', owner = ?, startedAt = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
-  const row = file.row(pending, owner, now, caller, account, id) as FlatRow | undefined // as the columns are
+  const row = file.row(pending, owner, now, caller, account, id)
   if (!row) {
     dequeue(file, id)
     return undefined
@@ -166,7 +162,7 @@ function leave(
   const { file, latest } = context
   const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
   const values = [state, endedAt(settledAt, latest), answer, settledBy ?? null]
-  const row = file.row(end, ...values, caller, account, id) as FlatRow | undefined // as the columns are
+  const row = file.row(end, ...values, caller, account, id)
   if (!row) return undefined
   dequeue(file, id)
   count(context, caller, Number(row[at.createdAt]), -1, 0)

@@ -3,14 +3,13 @@ import { mayBeFormatted } from '../destinations.ts'
 import { firstIdOf } from '../ids.ts'
 import { type Conversation, maxConversationRows, type SendFilter, StoreUnavailableError } from '../store.ts'
 import { queueReads } from './queue.ts'
-import { at, columns, type FlatRow } from './rows.ts'
+import { all, at, type FlatRow, named } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { sendersOf, type VerbContext } from './verb-context.ts'
 
 /** Rows of a list, and the id from which to go on; without one there are no more. */
 type FlatPage = [rows: FlatRow[], next?: string]
 
-const all = columns.join(', ')
 const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey', 'actor'] as const
 const live = `(settledAt IS NULL OR settledAt > iif(state = 'unknown', ?, ?))`
 const dumpRows = 1_000
@@ -21,8 +20,8 @@ export const reads = {
   ...queueReads,
 
   find({ file, horizon }: VerbContext, caller: string, account: string, id: string): FlatRow | undefined {
-    const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id = ? AND ${live}`
-    return file.row(sql, caller, account, id, ...horizon) as FlatRow | undefined // as the columns are
+    const sql = `SELECT ${all} FROM sends WHERE ${named} AND ${live}`
+    return file.row(sql, caller, account, id, ...horizon)
   },
 
   /** One step of a list: looks at so many rows of a matching index, so that a filter with few matches blocks no other call. */
@@ -42,7 +41,7 @@ export const reads = {
       const clauses = [...others.map(name => `${name} = ?`), live].join(' AND ')
       const rows = `SELECT ${all} FROM sends ${where} AND id < ? AND id >= ? AND ${clauses} ORDER BY id DESC LIMIT ?`
       const given = others.map(name => filter[name] as string)
-      found.push(...(file.rows(rows, ...values, before, next, ...given, ...horizon, limit) as FlatRow[])) // as the columns are
+      found.push(...file.rows(rows, ...values, before, next, ...given, ...horizon, limit))
     }
     found.sort((a, b) => (String(a[at.id]) < String(b[at.id]) ? 1 : -1))
     return [found.slice(0, limit), ...(next === '' ? [] : [next])] as FlatPage
@@ -53,7 +52,7 @@ export const reads = {
       const find = (index: string, from: string, ...values: SQLInputValue[]) => {
         const sql = `SELECT ${all} FROM sends INDEXED BY ${index} WHERE caller = ? AND account = ? AND destination = ? AND ${from}
           AND user = ? AND platform = ? AND platformId = ? ORDER BY id DESC LIMIT ${maxConversationRows}`
-        return file.rows(sql, ...sender, destination, ...values, user, platform, platformId) as FlatRow[] // as the columns are
+        return file.rows(sql, ...sender, destination, ...values, user, platform, platformId)
       }
       // A queued one may be much older than its attempt.
       const started = find('sendsStarted', 'startedAt >= ? AND id < ?', since, firstIdOf(since))
@@ -65,16 +64,16 @@ export const reads = {
     const sql = `SELECT ${all} FROM sends WHERE caller = ? AND account = ? AND id >= ? AND state IN ('pending', 'accepted', 'unknown')
       ORDER BY id DESC LIMIT ${maxConversationRows}`
     const own = sendersOf(file).filter(sender => sender[1] === account)
-    return own.flatMap(sender => file.rows(sql, ...sender, firstIdOf(since)) as FlatRow[]) // as above
+    return own.flatMap(sender => file.rows(sql, ...sender, firstIdOf(since)))
   },
 
   /** In order of id over all callers: each has few others beside it, so that an index over all of them would cost more than it saves. */
   dump({ file }: VerbContext, after: string): FlatRow[] {
     const own = `SELECT id, caller, account FROM sends WHERE caller = ? AND account = ? AND id > ? ORDER BY id LIMIT ${dumpRows}`
-    const ids = sendersOf(file).flatMap(sender => file.rows(own, ...sender, after) as string[][]) // as the columns are
+    const ids = sendersOf(file).flatMap(sender => file.rows<string[]>(own, ...sender, after))
     ids.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
     const row = `SELECT ${all} FROM sends WHERE id = ? AND caller = ? AND account = ?`
-    return ids.slice(0, dumpRows).map(id => file.row(row, ...id) as FlatRow) // as above
+    return ids.slice(0, dumpRows).map(id => file.row(row, ...id) as FlatRow) // it was there just now
   },
 
   inspect({ file }: VerbContext): { problems: string[]; bytes: number } {

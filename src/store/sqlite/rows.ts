@@ -12,6 +12,10 @@ export const columns = [
   ...('settledAt answer settledBy note messageId deliveryStatus deliveryAt startedAt'.split(' ') as (keyof SendRow)[]), // as above
 ]
 
+/** The columns, and which row is meant, as statements name them. */
+export const all = columns.join(', ')
+export const named = 'caller = ? AND account = ? AND id = ?'
+
 /** A row on its way between the threads: the values of its columns. */
 export type FlatRow = (string | number | null)[]
 

@@ -9,18 +9,16 @@ import { announce, dropEvents, forgetEvents } from './event-log.ts'
 import { findings } from './findings.ts'
 import { endLease, keepAlive, renewLease } from './leases.ts'
 import { dequeue, enqueue, queueing } from './queue.ts'
-import { at, columns, type FlatRow, type FlatSettlement, newColumns } from './rows.ts'
+import { all, at, columns, type FlatRow, type FlatSettlement, named, newColumns } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { count, counted, dayOf, sendersOf, type VerbContext } from './verb-context.ts'
 
-/** What a claim answers: `held` comes with the row that holds the key. */
+/** What a claim answers; a row is the one that holds the key. */
 type FlatClaim = 'claimed' | 'quota' | FlatRow
 
-const all = columns.join(', ')
 const insertOf = (names: readonly string[]) => `INSERT INTO sends (${names}) VALUES (${names.map(() => '?')}) ON CONFLICT DO NOTHING`
 const insertNew = insertOf(newColumns)
 const insert = insertOf(columns)
-const named = 'caller = ? AND account = ? AND id = ?'
 const holder = `caller = ? AND account = ? AND idempotencyKey = ? AND state <> 'not_sent'`
 const gone = `settledAt <= iif(state = 'unknown', ?, ?)`
 const lookAt = `iif(? = 'unknown' AND kind = 'message' AND textDigest IS NOT NULL, ? + ${lookAfterMs[0]}, NULL)`
@@ -86,7 +84,7 @@ export const writes = {
     const at = endedAt(settledAt, latest)
     const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
     const values = [state, at, answer, settledBy, note, state, at]
-    const read = () => file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id) as FlatRow | undefined // as the columns are
+    const read = () => file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id)
     for (const from of mayEnd(state, settledBy)) {
       const end = `${set} WHERE ${named} AND state = '${from}' RETURNING createdAt, dueAt, messageId`
       const [createdAt, dueAt, messageId] = file.row(end, ...values, caller, account, id) ?? []
@@ -132,7 +130,7 @@ export const writes = {
 
   secret({ file }: VerbContext, fresh: Uint8Array): Uint8Array {
     file.run(`INSERT OR IGNORE INTO secrets VALUES ('fingerprint', ?)`, fresh)
-    return file.row(`SELECT value FROM secrets WHERE name = 'fingerprint'`)?.[0] as Uint8Array // the column is a BLOB
+    return file.row<[Uint8Array]>(`SELECT value FROM secrets WHERE name = 'fingerprint'`)?.[0] as Uint8Array // it is there now
   },
 
   accept({ file, now }: VerbContext) {
@@ -179,7 +177,7 @@ export const writes = {
 function orphan(context: VerbContext, which: string, ...values: string[]): number {
   const { file, now, latest } = context
   const endAt = endedAt(now, latest)
-  const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, endAt, 'unknown', endAt, ...values) as FlatRow[] // as the columns are
+  const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, endAt, 'unknown', endAt, ...values)
   for (const row of found) {
     if (row[at.dueAt] !== null) dequeue(file, String(row[at.id]))
     announce(context, row)
@@ -197,7 +195,7 @@ function mayEnd(state: Outcome['state'], settledBy: SettledBy | null): readonly 
 function held({ file, horizon }: VerbContext, caller: string, account: string, key: string | null): FlatRow | undefined {
   if (key === null) return undefined
   const found = `SELECT ${all} FROM sends WHERE ${holder} AND NOT coalesce(${gone}, 0)`
-  return file.row(found, caller, account, key, ...horizon) as FlatRow | undefined // as the columns are
+  return file.row(found, caller, account, key, ...horizon)
 }
 
 /** Whether a claim has no room, even after the deletion of sends that were not delivered. */

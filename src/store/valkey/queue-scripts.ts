@@ -103,7 +103,7 @@ export const queueScripts = {
     end
     return {over(), may and 1 or 0, redis.call('HGETALL', at(row.id))}`),
 
-  /** A slice: what is held stays in \`expiry\`, so the caller goes on from an id. */
+  /** What is held stays in `expiry`: it expires all the same. */
   hold: write(`
     local held = 0
     for _, id in ipairs(redis.call('ZRANGE', Q('expiry'), 0, -1)) do
