@@ -70,8 +70,8 @@ export type Conversation = Pick<NewSend, 'user' | 'platform' | 'platformId' | 'd
 export const chatKeyOf = ({ user, platform, platformId, destination }: Conversation) =>
   JSON.stringify([user, platform, platformId, destination])
 
-/** `false` means that a send which still holds the key got there first, or that the caller's quota of the day is used up. */
-export type Claim = { claimed: true } | { claimed: false; existing: SendRow } | { claimed: false; existing?: undefined }
+/** `false` means that an `existing` send which still holds the key got there first, or that the caller's quota of the day is used up. */
+type Claim = { claimed: boolean; existing?: SendRow }
 
 /** How a send ended. */
 export type Outcome = {

@@ -65,7 +65,7 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedSt
         perDay ?? null,
         sealed ?? null,
       ])
-      if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' } as { claimed: true } | { claimed: false }
+      if (claim === 'claimed' || claim === 'quota') return { claimed: claim === 'claimed' }
       return { claimed: false, existing: toRow(claim) }
     },
     async settle({ caller, account, id }, { state, settledAt, answer, settledBy = null, note = null, late = false }) {

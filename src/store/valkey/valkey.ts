@@ -5,7 +5,7 @@ import { createClock, endedAt, type LedgerClock } from '../clock.ts'
 import { attemptsOf, keepCountsMs } from '../counts.ts'
 import { markOf } from '../identity.ts'
 import { firstIdOf } from '../ids.ts'
-import type { Claim, SendRow, Store, StoreFault } from '../store.ts'
+import type { SendRow, Store, StoreFault } from '../store.ts'
 import { beginsEmpty, chatKeyOf, maxConversationRows, StoreUnavailableError, StoreVersionError, within } from '../store.ts'
 import { createTurns } from '../turns.ts'
 import type { ServerPlace } from '../url.ts'
@@ -132,13 +132,15 @@ async function inSlices(step: () => Promise<Reply[]>, most = Number.POSITIVE_INF
   }
 }
 
+type Sends = Pick<
+  Store,
+  'claim' | 'settle' | 'note' | 'takeLookups' | 'heartbeat' | 'release' | 'expireLeases' | 'deleteExpired' | 'secret' | 'accept'
+>
+
 /** The verbs that write. */
-function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, writer: Connection) {
+function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, writer: Connection): Sends {
   const { write, confirmedWrite, bestEffortWrite, claimWrite, track } = session
-  const sends: Pick<
-    Store,
-    'claim' | 'settle' | 'note' | 'takeLookups' | 'heartbeat' | 'release' | 'expireLeases' | 'deleteExpired' | 'secret' | 'accept'
-  > = {
+  return {
     async claim(row, perDay, sealed = '') {
       if (row.idempotencyKey !== undefined) {
         if (!ledger.isKnown()) await lookAt(session, ledger, clock)
@@ -163,7 +165,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       if (what === 'known') throw new Error('There is a send of that id')
       if (what === 'limit') throw new StoreUnavailableError('limit')
       if (what === 'claimed') ledger.claimed(Number(more[0]))
-      return (what === 'held' ? { claimed: false, existing: toRow(more[0]) } : { claimed: what === 'claimed' }) as Claim // as the script says it
+      return what === 'held' ? { claimed: false, existing: toRow(more[0]) } : { claimed: what === 'claimed' }
     },
 
     async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
@@ -204,13 +206,12 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
       await confirmedWrite(scripts.accept, randomUUID())
     },
   }
-  return sends
 }
 
 /** The verbs that read. */
-function createReads({ read, readToWrite }: Session) {
+function createReads({ read, readToWrite }: Session): Pick<Store, 'conversation' | 'recent' | 'find' | 'list' | 'check'> {
   const turns = createTurns()
-  const reads: Pick<Store, 'conversation' | 'recent' | 'find' | 'list' | 'check'> = {
+  return {
     async conversation({ user, platform, platformId, destination }, since) {
       const args = [user, platform, platformId, destination, firstIdOf(since), maxConversationRows, firstIdOf(since - queuedMs), since]
       return ((await readToWrite(scripts.conversation, ...args)) as Reply[]).map(toRow) // as the script says it
@@ -250,5 +251,4 @@ function createReads({ read, readToWrite }: Session) {
       return { problems: lost === 0 ? [] : [`sends that an index names and that are gone: ${lost}`], bytes }
     },
   }
-  return reads
 }
