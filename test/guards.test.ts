@@ -115,7 +115,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
   events: { files: ['src/events.ts'], types: ['src/problem/**', 'src/afilnet/faults.ts'] },
   config: {
     files: ['src/config/**'],
-    ours: ['src/lib/**', 'src/access.ts', 'src/afilnet/transports.ts', 'src/store/url.ts', 'src/media/place.ts'],
+    ours: ['src/lib/**', 'src/access.ts', 'src/afilnet/transports.ts', 'src/store/{url,event-log}.ts', 'src/media/place.ts'],
     packages: ['@sinclair/typebox'],
   },
   upstream: {
@@ -173,7 +173,7 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
       'src/access.ts',
       'src/problem/**',
       'src/media/**',
-      'src/store/media.ts',
+      'src/store/{store,event-log,media}.ts',
       'src/upstream/**',
       'src/sends/**',
       'src/tokens/**',
@@ -182,7 +182,6 @@ const rooms: Record<string, { files: string[]; ours?: string[]; types?: string[]
       'src/live/**',
       'src/afilnet/operations.ts',
     ],
-    types: ['src/store/event-log.ts'],
     packages: ['@fastify/type-provider-typebox', '@sinclair/typebox', 'fastify', 'fastify-plugin'],
   },
   queue: {

@@ -2,6 +2,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { chatPattern, scopes } from '../access.ts'
 import { grants, jsonStyles, transportNames } from '../afilnet/transports.ts'
+import { eventTypes } from '../store/event-log.ts'
 import { channelPattern, expectedChannel } from './variables/events.ts'
 
 const strict = { additionalProperties: false } as const
@@ -166,9 +167,6 @@ export const CallerRow = Type.Object(
   },
   { ...strict, description: 'One caller of the gateway', expected: 'an object' },
 )
-
-/** Every type of event, as filters name it; a gap is never filtered. */
-const eventTypes = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
 
 export type WebhookRow = Static<typeof WebhookRow>
 export const WebhookRow = Type.Object(

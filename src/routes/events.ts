@@ -10,13 +10,11 @@ import type { ListQuery, Live } from '../live/live.ts'
 import type { Sink } from '../live/stream.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
-import type { EventType } from '../store/event-log.ts'
+import { type EventType, eventTypes } from '../store/event-log.ts'
 import { readNumbers } from './lists.ts'
 import { Message } from './messages.ts'
 import { Nullable, Platform, ref } from './params.ts'
 import { Send } from './send-schemas.ts'
-
-const types = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
 
 const eventExample = {
   id: 'k3f9Qz1x8bAAgq3k9x2m1c',
@@ -34,7 +32,7 @@ const eventExample = {
 export const Event = Type.Object(
   {
     id: Type.String({ description: 'Also the cursor: pass it as `after` or `Last-Event-ID` to go on behind it' }),
-    type: openWord(types, '`gap`: events are missing before it; read the conversations again.'),
+    type: openWord(eventTypes, '`gap`: events are missing before it; read the conversations again.'),
     at: Type.String({ format: 'date-time', description: 'When the gateway learnt of it' }),
     platform: Nullable(),
     platformId: Nullable(),
@@ -62,7 +60,7 @@ export const EventList = Type.Object(
   { $id: 'EventList', examples: [{ items: [eventExample], nextCursor: eventExample.id }] },
 )
 
-const type = `(${types.join('|').replaceAll('.', '\\.')})`
+const type = `(${eventTypes.join('|').replaceAll('.', '\\.')})`
 const Query = Type.Object(
   {
     after: Type.Optional(Type.String({ maxLength: 64, description: 'Only events after this cursor' })),

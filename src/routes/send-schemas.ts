@@ -1,15 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { oneOf, openWord } from '../lib/string-enum.ts'
 import { ProblemBody } from '../problem/problem.ts'
+import { sendStates, settlers } from '../store/store.ts'
 import { cursorList } from './lists.ts'
 import { AnsweredPlatform, ref, text } from './params.ts'
-
-/** Every state of a send. */
-export const sendStates = ['queued', 'pending', 'accepted', 'rejected', 'not_sent', 'unknown', 'expired', 'canceled'] as const
-const State = openWord(
-  sendStates,
-  '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
-)
 
 /** For the API document. */
 export const sendExample = {
@@ -39,7 +33,10 @@ export const Send = Type.Object(
     platform: AnsweredPlatform,
     platformId: Type.String(),
     destination: Type.String(),
-    state: State,
+    state: openWord(
+      sendStates,
+      '`accepted`: Afilnet took it, which does not say that it was delivered. `rejected`: Afilnet refused what was asked. `not_sent`: nothing happened. `unknown`: it may have been sent.',
+    ),
     idempotencyKey: Type.Optional(Type.String()),
     reference: Type.Optional(Type.String()),
     actor: Type.Optional(Type.String({ description: 'Who used the token that it was made with' })),
@@ -48,10 +45,7 @@ export const Send = Type.Object(
     sendAt: Type.Optional(Type.String({ format: 'date-time', description: 'When a queued send is due' })),
     expiresAt: Type.Optional(Type.String({ format: 'date-time', description: 'After this a queued send is not attempted' })),
     settledBy: Type.Optional(
-      openWord(
-        ['answer', 'late-answer', 'read-back', 'caller'],
-        'Who said how it ended. `read-back`: it was found in the conversation, which is an inference.',
-      ),
+      openWord(settlers, 'Who said how it ended. `read-back`: it was found in the conversation, which is an inference.'),
     ),
     note: Type.Optional(Type.String({ description: 'What was written when it was settled by hand' })),
     messageId: Type.Optional(Type.String({ description: 'The message that it became, once found in the conversation' })),

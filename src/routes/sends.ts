@@ -5,10 +5,11 @@ import { oneOf } from '../lib/string-enum.ts'
 import type { ProblemCode } from '../problem/catalogue.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
+import { sendStates } from '../store/store.ts'
 import { requireCaller } from './caller.ts'
 import { cursorPage, readLimit } from './lists.ts'
 import { Platform, ref } from './params.ts'
-import { canceledExample, Send, SendPage, SendVerdict, sendExample, sendStates } from './send-schemas.ts'
+import { canceledExample, Send, SendPage, SendVerdict, sendExample } from './send-schemas.ts'
 
 const SendParams = Type.Object({ id: Type.String({ description: 'The id of the send', examples: [sendExample.id] }) })
 

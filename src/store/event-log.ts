@@ -21,7 +21,8 @@ export type Leases = {
 }
 
 /** The types that a log holds. */
-export type EventType = 'message.created' | 'message.updated' | 'send.updated' | 'gap'
+export type EventType = (typeof eventTypes)[number]
+export const eventTypes = ['message.created', 'message.updated', 'send.updated', 'gap'] as const
 
 /** An event as the log takes it: ids only, never the text of a message. */
 export type NewEvent = {

@@ -2,7 +2,8 @@
 import { withTimeout } from '../lib/timeout.ts'
 
 /** Where a send stands; only `queued`, `pending` and `unknown` may still change. */
-export type SendState = 'queued' | 'pending' | 'accepted' | 'rejected' | 'not_sent' | 'unknown' | 'expired' | 'canceled'
+export type SendState = (typeof sendStates)[number]
+export const sendStates = ['queued', 'pending', 'accepted', 'rejected', 'not_sent', 'unknown', 'expired', 'canceled'] as const
 
 /** What is known of a send before its first byte leaves; never the text of the message. */
 export type NewSend = {
@@ -39,7 +40,8 @@ export type Sender = Pick<NewSend, 'caller' | 'account'>
 export type SendRef = Sender & Pick<NewSend, 'id'> & { kind?: NewSend['kind'] | undefined }
 
 /** Who said how a send ended: Afilnet in time, Afilnet after the deadline, the message in its conversation, or a person. */
-export type SettledBy = 'answer' | 'late-answer' | 'read-back' | 'caller'
+export type SettledBy = (typeof settlers)[number]
+export const settlers = ['answer', 'late-answer', 'read-back', 'caller'] as const
 
 /** Where the message of a send was found, and Afilnet's own word for what became of it. */
 export type Finding = { messageId: string; deliveryStatus?: string; deliveryAt: number }
