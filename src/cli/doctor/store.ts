@@ -5,7 +5,7 @@ import { type Config, storePolicyOf } from '../../config/config.ts'
 import { type Advice, fileAdvice, serverAdvice } from '../../store/advice.ts'
 import type { MediaLedger } from '../../store/media.ts'
 import { openStore } from '../../store/open.ts'
-import { isNew, peek } from '../../store/sqlite/schema.ts'
+import { isNew, olderVersion } from '../../store/sqlite/schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError, within } from '../../store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/peek.ts'
@@ -31,8 +31,8 @@ export async function checkStore(config: Config): Promise<Check[]> {
   }
   if (path !== undefined && isNew(path)) return [checkFolder(dirname(path))]
 
-  const older = path === undefined ? undefined : checkVersion(path)
-  if (older) return [older]
+  const older = path === undefined ? undefined : olderVersion(path)
+  if (older) return [checkVersion(older)]
   const server = place?.kind === 'server' ? await checkServer(place, storePolicyOf(config).maxBytes) : { checks: [], usable: true }
   if (!server.usable) return server.checks
 
@@ -74,15 +74,9 @@ async function checkServer(place: ServerPlace, ledgerBytes: number): Promise<{ c
 }
 
 /** A store of an older release stays closed: opening would migrate it, and a gateway of that release may be using it. */
-function checkVersion(path: string): Check | undefined {
-  try {
-    const { found, known } = peek(path)
-    if (found === 0 || found >= known) return undefined
-    const detail = `not opened: it has schema version ${found}. The gateway of this release migrates it to ${known} when it starts; older releases cannot use it then`
-    return { section, check: 'version', verdict: 'note', detail, facts: { found, known } }
-  } catch {
-    return undefined // opening the file reports what is wrong with it
-  }
+function checkVersion({ found, known }: { found: number; known: number }): Check {
+  const detail = `not opened: it has schema version ${found}. The gateway of this release migrates it to ${known} when it starts; older releases cannot use it then`
+  return { section, check: 'version', verdict: 'note', detail, facts: { found, known } }
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { MediaPlace } from '../../media/place.ts'
+import { sendStates } from '../../store/store.ts'
 import { countEvents } from './events.ts'
 import { type Ledger, type Print, pagesOf } from './ledger.ts'
 import { checkMedia } from './media.ts'
@@ -8,18 +9,17 @@ export async function check(ledger: Ledger, place: MediaPlace, print: Print): Pr
   const { problems, bytes } = await ledger.check().catch(ledger.fail)
   await print(`size        ${(bytes / 1_048_576).toFixed(1)} MB\nproblems    ${problems.join('\n            ') || 'none'}\n`)
 
-  const states = { queued: 0, pending: 0, accepted: 0, rejected: 0, not_sent: 0, unknown: 0, expired: 0, canceled: 0 }
+  const counts = new Map(sendStates.map(state => [state, 0]))
   let [sends, oldest, newest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
-  for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) {
+  for await (const page of pagesOf(ledger)) {
     sends += page.length
     for (const { state, createdAt } of page) {
-      states[state]++
+      counts.set(state, (counts.get(state) ?? 0) + 1)
       oldest = Math.min(oldest, createdAt)
       newest = Math.max(newest, createdAt)
     }
   }
-  const counts = Object.entries(states).map(([state, count]) => `  ${state.padEnd(10)}${count}\n`)
-  await print(`sends       ${sends}\n${counts.join('')}`)
+  await print(`sends       ${sends}\n${Array.from(counts, ([state, count]) => `  ${state.padEnd(10)}${count}\n`).join('')}`)
   if (sends > 0) await print(`oldest      ${new Date(oldest).toISOString()}\nnewest      ${new Date(newest).toISOString()}\n`)
   const found = await countEvents(ledger)
   if (found) await print(`events      ${found.events}\n  known     ${found.conversations} conversations\n`)

@@ -18,7 +18,7 @@ export async function copy(source: Ledger, target: Ledger, policy: Policy, print
     throw new CommandError('TO has a secret of its own, so it could not recognize repeated requests of FROM. Copy to an empty ledger')
   const recently = Date.now() - 60_000 // a claim waits for seconds, and clocks differ
   let [read, copied, pending, queued] = [0, 0, 0, 0]
-  for await (const page of pagesOf(after => source.dump(after).catch(source.fail))) {
+  for await (const page of pagesOf(source)) {
     read += page.length
     pending += page.filter(({ state }) => state === 'pending').length
     const moving = page.filter(({ state }) => state !== 'queued')
@@ -63,7 +63,7 @@ async function compare(source: Ledger, target: Ledger, policy: Policy & { recent
   const theirs = rowsOf(target)
   let there = await theirs.next()
   let lost = 0
-  for await (const page of pagesOf(after => source.dump(after).catch(source.fail))) {
+  for await (const page of pagesOf(source)) {
     for (const row of page) {
       while (!there.done && there.value.id < row.id) there = await theirs.next()
       if (row.state === 'queued') continue
@@ -78,7 +78,7 @@ async function compare(source: Ledger, target: Ledger, policy: Policy & { recent
 }
 
 async function* rowsOf(target: Ledger): AsyncGenerator<SendRow, undefined> {
-  for await (const page of pagesOf(after => target.dump(after).catch(target.fail))) yield* page
+  for await (const page of pagesOf(target)) yield* page
 }
 
 async function update(target: Ledger, row: SendRow, there: SendRow) {

@@ -21,7 +21,7 @@ export async function exportRows(ledger: Ledger, destination: string | undefined
     if (lines.length > 0) await print(lines.join(''))
   }
 
-  for await (const page of pagesOf(after => ledger.dump(after).catch(ledger.fail))) await printLines(page, shown)
+  for await (const page of pagesOf(ledger)) await printLines(page, shown)
   for (const account of await ledger.log.accounts().catch(ledger.fail)) {
     for await (const page of eventsOf(ledger, account)) await printLines(page, event => ({ account, event: shownEvent(event) }))
     for await (const page of conversationsOf(ledger, account))

@@ -3,8 +3,8 @@ import { ConfigError } from '../../config/config.ts'
 import type { OpenedStore, StoreOptions } from '../../store/adapter.ts'
 import { type Advice, adviceFor } from '../../store/advice.ts'
 import { openStore } from '../../store/open.ts'
-import { isNew, peek } from '../../store/sqlite/schema.ts'
-import { type Archive, type SendRow, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
+import { isNew, olderVersion } from '../../store/sqlite/schema.ts'
+import { type SendRow, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
 import { readStoreUrl } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/peek.ts'
 import { describeConfigError } from '../config-or-exit.ts'
@@ -57,7 +57,7 @@ async function open(url: string, { create = false, migrate = false, ...options }
       )
     throw missing('Check the path')
   }
-  if (path !== undefined && !migrate && isOlder(path))
+  if (path !== undefined && !migrate && olderVersion(path))
     throw new CommandError(
       'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date',
     )
@@ -66,18 +66,9 @@ async function open(url: string, { create = false, migrate = false, ...options }
 
 const missing = (advice: string) => new CommandError(`there is no ledger. ${advice}; the gateway makes a new one when it starts`)
 
-function isOlder(path: string) {
-  try {
-    const { found, known } = peek(path)
-    return found > 0 && found < known
-  } catch {
-    return false // opening the file reports what is wrong with it
-  }
-}
-
-/** Every row in order of id, page by page. */
-export async function* pagesOf(dump: Archive['dump']): AsyncGenerator<SendRow[]> {
-  for (let page = await dump(); page.length > 0; page = await dump(page.at(-1)?.id)) yield page
+/** Every send in order of id, page by page. */
+export async function* pagesOf({ dump, fail }: Ledger): AsyncGenerator<SendRow[]> {
+  for (let page = await dump().catch(fail); page.length > 0; page = await dump(page.at(-1)?.id).catch(fail)) yield page
 }
 
 /** An error as an operator may read it. */

@@ -138,13 +138,17 @@ export function isNew(path: string) {
   }
 }
 
-/** The schema version of a file that is there, and of this release; writes nothing. */
-export function peek(path: string) {
-  const db = new DatabaseSync(path, { readOnly: true })
+/** The schema version of the file of an older release, and of this one; writes nothing. Of a file that cannot be read, opening it says why. */
+export function olderVersion(path: string): { found: number; known: number } | undefined {
+  let db: DatabaseSync | undefined
   try {
-    return { found: versionOf(db), known: migrations.length }
+    db = new DatabaseSync(path, { readOnly: true })
+    const [found, known] = [versionOf(db), migrations.length]
+    return found > 0 && found < known ? { found, known } : undefined
+  } catch {
+    return undefined
   } finally {
-    db.close()
+    db?.close()
   }
 }
 
