@@ -11,8 +11,8 @@ type AccountEventsOptions = Omit<FeedOptions, 'onNews' | 'onReplaced'> & {
   onDelivered: (lagMs: number) => void
 }
 
-/** Where a stream begins, and up to where the events were there before it; the `gap` comes first. */
-type Begin = { feed: Feed; position: number; oldUpTo: number; gap?: Entry }
+/** Where a consumer begins, and up to where the events were there before it; the `gap` comes first. */
+type Start = { position: number; oldUpTo: number; gap?: Entry }
 
 /** A page of events for a list; without items the position has still moved. */
 export type Page = { items: string[]; nextCursor: string }
@@ -43,11 +43,6 @@ export class AccountEvents {
     return this.#groups.streams
   }
 
-  /** Streams that have not been given the newest event. */
-  get behind(): number {
-    return this.#groups.behind
-  }
-
   /**
    * A page of the events after a cursor (or from the oldest), of at most `limit`. With `waitMs` it waits for the first one.
    *
@@ -65,9 +60,9 @@ export class AccountEvents {
 
   async #collect(feed: Feed, view: View, after: Cursor | undefined, limit: number, waitMs: number, ended: AbortSignal) {
     const items: Entry[] = []
-    const begin = await this.#begin(feed, after)
-    let { position } = begin
-    if (begin.gap) items.push(begin.gap)
+    const start = await this.#startAfter(feed, after)
+    let { position } = start
+    if (start.gap) items.push(start.gap)
     const until = performance.now() + waitMs
     const waits = () => items.length === 0 && performance.now() < until && !ended.aborted
     for (let scanned = 0; scanned < mostScanned || waits(); ) {
@@ -89,11 +84,11 @@ export class AccountEvents {
   }
 
   /** Where a stream after a cursor begins, or one from now on. Rejects while the store is away. */
-  async begin(after: Cursor | undefined): Promise<Begin> {
+  async begin(after: Cursor | undefined): Promise<Start & { feed: Feed }> {
     const feed = await this.#feed.open()
-    const begin: Omit<Begin, 'feed'> = after ? await this.#begin(feed, after) : { position: feed.last, oldUpTo: feed.last }
-    await (begin.gap && feed.write(begin.gap))
-    return { feed, ...begin }
+    const start: Start = after ? await this.#startAfter(feed, after) : { position: feed.last, oldUpTo: feed.last }
+    await (start.gap && feed.write(start.gap))
+    return { feed, ...start }
   }
 
   /**
@@ -101,7 +96,7 @@ export class AccountEvents {
    *
    * A stream with a `gap` has no id before it: a consumer that resumed there would never get the gap.
    */
-  stream({ feed, position, oldUpTo, gap }: Begin, view: View, sink: Sink): Stream {
+  stream({ feed, position, oldUpTo, gap }: Start & { feed: Feed }, view: View, sink: Sink): Stream {
     const stream = new Stream(sink, feed, position)
     stream.write(Buffer.from(`${firstBlock}${gap ? `\n${gap.block}` : `id: ${stream.cursor}\n\n`}`))
     this.#groups.join(feed, view, stream, oldUpTo)
@@ -124,8 +119,8 @@ export class AccountEvents {
     this.#feed.close()
   }
 
-  /** Where a consumer begins, and the `gap` that it gets first. One without a cursor begins with the oldest event, and has missed nothing. */
-  async #begin(feed: Feed, after: Cursor | undefined): Promise<Omit<Begin, 'feed'>> {
+  /** A consumer without a cursor begins with the oldest event, and has missed nothing. */
+  async #startAfter(feed: Feed, after: Cursor | undefined): Promise<Start> {
     const { mark } = await this.#options.log.read(feed.account, Number.MAX_SAFE_INTEGER, 1)
     if (mark?.identity !== feed.identity) throw new LogReplacedError()
     if (!after) return { position: mark.trimmed, oldUpTo: mark.last }

@@ -67,7 +67,7 @@ export class ChannelPoll {
     const mark = this.#marks.get(destination)
     // A conversation that no poll has shown had no row at the last one; of another, rows behind the last may have changed before that.
     const absentAt = mark === undefined ? this.#polledAt : undefined
-    this.#queue.add(destination, { ...(mark !== undefined && { mark }), oldBefore: this.#state.newest, absentAt })
+    this.#queue.add(destination, { mark, oldBefore: this.#state.newest, absentAt })
     this.#queue.readDue()
   }
 

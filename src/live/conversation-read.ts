@@ -12,7 +12,7 @@ import type { Term } from './term.ts'
 export type Cause = {
   /** The row of getchats that shows a change, and its mark; absent where the conversation is read for another reason. */
   shown?: ListedRow
-  mark?: string
+  mark?: string | undefined
   /** Rows with an earlier datetime are old in a conversation that is not known. */
   oldBefore: string | null
   absentAt: number | undefined
@@ -54,16 +54,16 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
 
 const isSame = (row: ListedRow, shown: ListedRow | undefined) => (row.id !== null && row.id === shown?.id) || row.digest === shown?.digest
 
-function eventsOf({ platform, platformId, destination }: Chat, items: readonly Message[], advanced: Advance, at: number): NewEvent[] {
+function eventsOf(chat: Chat, items: readonly Message[], advanced: Advance, at: number): NewEvent[] {
   const events = advanced.changes.map(({ type, messageId, row }): NewEvent => {
-    return { type, at, platform, platformId, destination, messageId, direction: items[row]?.direction ?? null }
+    return { type, at, ...chat, messageId, direction: items[row]?.direction ?? null }
   })
-  return advanced.hasGap ? [gapEvent(at, 'no-overlap', { platform, platformId, destination }), ...events] : events
+  return advanced.hasGap ? [gapEvent(at, 'no-overlap', chat), ...events] : events
 }
 
 function describeRead(
   account: string,
-  { platform, platformId, destination }: Chat,
+  chat: Chat,
   { items = [], beganAt, endedAt }: List<Message>,
   { changes, messageIds }: Advance,
   absentAt: number | undefined,
@@ -73,5 +73,5 @@ function describeRead(
     const messageId = messageIds[i] ?? ''
     return { messageId, change: changed.get(messageId), message }
   })
-  return { account, platform, platformId, destination, absentAt, beganAt, endedAt, rows }
+  return { account, ...chat, absentAt, beganAt, endedAt, rows }
 }

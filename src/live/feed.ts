@@ -53,14 +53,13 @@ export class Feed {
   }
 
   /** Begins with the events that are appended from now on. */
-  async open(): Promise<LogMark> {
+  async open(): Promise<void> {
     const { log, account } = this.#options
     const mark = await log.open(account)
     this.identity = mark.identity
     this.last = mark.last
     this.#tailFrom = mark.last
     this.#stop = log.watch([account], () => this.#advance())
-    return mark
   }
 
   close() {

@@ -1,11 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Feed, LogReplacedError } from './feed.ts'
 import { Group, type GroupOptions, type Stream } from './stream.ts'
 import type { View } from './view.ts'
 
 type Options = { onDelivered: (lagMs: number) => void; onReplaced: () => void }
 
-const maxRestMs = 10_000
 /** Many streams get what came within a moment together: a write for each event would cost more than the events. */
 const pauseMs = (streams: number) => Math.min(25, streams / 80)
 
@@ -27,11 +25,6 @@ export class Groups {
 
   get streams(): Stream[] {
     return this.#all.flatMap(({ streams }) => [...streams])
-  }
-
-  /** Streams that have not been given the newest event. */
-  get behind(): number {
-    return this.streams.filter(({ isBehind }) => isBehind).length
   }
 
   get #all(): Group[] {
@@ -94,7 +87,7 @@ export class Groups {
 
   async #flush(group: Group) {
     try {
-      await group.flush(failures => sleep(Math.min(250 * 2 ** failures, maxRestMs), undefined, { ref: false }))
+      await group.flush()
     } catch (error) {
       if (error instanceof LogReplacedError) return this.#options.onReplaced()
       setTimeout(() => this.#flush(group), 1_000).unref() // the store is away

@@ -121,8 +121,8 @@ export class Live {
 
   report(): { account: string; streams: number; behind: number }[] {
     return [...this.#watched.accounts.keys()].map(account => {
-      const { streams = [], behind = 0 } = this.#accounts.get(account) ?? {}
-      return { account, streams: streams.length, behind }
+      const streams = this.#accounts.get(account)?.streams ?? []
+      return { account, streams: streams.length, behind: streams.filter(({ isBehind }) => isBehind).length }
     })
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Entry, Feed } from './feed.ts'
 import type { View } from './view.ts'
 
@@ -16,6 +17,9 @@ export type Sink = {
 const maxUnsentBytes = 1_048_576
 const catchUpBytes = 65_536
 const lastBlock = 'retry: 1000\n\n'
+/** Between two attempts to read the text of an event. */
+const firstRestMs = 500
+const maxRestMs = 10_000
 
 /** One consumer of server-sent events. */
 export class Stream {
@@ -39,6 +43,7 @@ export class Stream {
     return this.#feed.cursorAt(this.position)
   }
 
+  /** Whether it has not been given the newest event. */
   get isBehind(): boolean {
     return this.position < this.#feed.last
   }
@@ -91,21 +96,21 @@ export class Group {
   }
 
   /** Gives the streams all that is there; waits at an event whose text cannot be read. Rejects if the log was replaced or is away. */
-  async flush(rest: (failures: number) => Promise<void>): Promise<void> {
+  async flush(): Promise<void> {
     if (this.isRunning) return
     this.isRunning = true
     try {
       while (this.streams.size > 0) {
         const entries = this.#feed.after(this.position) ?? (await this.#feed.read(this.position))
         if (entries.length === 0) return
-        await this.#deliver(entries, rest)
+        await this.#deliver(entries)
       }
     } finally {
       this.isRunning = false
     }
   }
 
-  async #deliver(entries: readonly Entry[], rest: (failures: number) => Promise<void>) {
+  async #deliver(entries: readonly Entry[]) {
     let from = this.position
     let batch: Entry[] = []
     let characters = 0
@@ -121,7 +126,7 @@ export class Group {
           const written = this.#feed.write(entry)
           if (!(written instanceof Promise)) break
           send()
-          await written.catch(() => rest(++failures))
+          await written.catch(() => sleep(Math.min(firstRestMs * 2 ** failures++, maxRestMs), undefined, { ref: false }))
         }
         if (entry.block === undefined) return
         batch.push(entry)

@@ -1,5 +1,5 @@
 import type { Observe } from '../events.ts'
-import type { Append, EventLog, NewEvent } from '../store/event-log.ts'
+import type { EventLog, KnownState, NewEvent } from '../store/event-log.ts'
 import { StoreUnavailableError, within } from '../store/store.ts'
 import type { AfilnetReads, PollerHooks } from './ports.ts'
 
@@ -46,11 +46,11 @@ export class Term {
   }
 
   /** Appends under the lease; `false` if the term is over, and nothing was applied. */
-  async append(states: Append['states'], events: readonly NewEvent[]): Promise<boolean> {
+  async append(states: readonly KnownState[], events: readonly NewEvent[]): Promise<boolean> {
     const { account, log, lease, storeTimeoutMs, observe } = this.options
     if (this.signal.aborted) return false
     try {
-      const positions = await within(storeTimeoutMs, log.append(account, { lease, ...(states && { states }), events }))
+      const positions = await within(storeTimeoutMs, log.append(account, { lease, states, events }))
       if (!positions) this.end()
       else
         for (const [type, { length }] of Object.entries(Object.groupBy(events, ({ type }) => type)))

@@ -6,7 +6,9 @@ import type { SendRow } from '../store/store.ts'
 export type Viewer = { name: string; account: string; chats?: readonly ChatLimit[]; token?: TokenGrant }
 
 /** What a consumer asks for; members are joined by "and". */
-export type Filters = { types?: readonly EventType[]; platform?: string; platformId?: string; destination?: string }
+export type Filters = { types?: readonly EventType[] | undefined } & {
+  [K in 'platform' | 'platformId' | 'destination']?: string | undefined
+}
 
 /** Consumers of one view get the same bytes: `key` names it. */
 export type View = { key: string; passes(event: NewEvent): boolean }

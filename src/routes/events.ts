@@ -146,10 +146,10 @@ function filtersOf({ limit = 50, wait = 0, type, platform, platformId, destinati
     after,
     limit,
     waitMs: wait * 1_000,
-    ...(type !== undefined && { types: type.split(',') as EventType[] }), // as the schema has checked
-    ...(platform !== undefined && { platform }),
-    ...(platformId !== undefined && { platformId }),
-    ...(destination !== undefined && { destination }),
+    types: type?.split(',') as EventType[] | undefined, // as the schema has checked
+    platform,
+    platformId,
+    destination,
   }
 }
 
