@@ -156,8 +156,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<{ webhooks: () => Webhooks
   })
   app.post('/webhooks/:name/redrive', { config: write, schema: redriveWebhook }, async (request, reply) => {
     const { account, running } = ofCaller(request)
-    const { after } = request.body
-    await running.redrive(account, request.params.name, after === undefined ? { failed: true } : { after })
+    await running.redrive(account, request.params.name, request.body)
     return reply.code(202).header('cache-control', 'no-store').send()
   })
   app.post('/webhooks/:name/test', { config: write, schema: testWebhook, preParsing: withoutBody }, async (request, reply) => {

@@ -65,11 +65,11 @@ export class Webhooks {
     return this.#listing.page(name, this.#find(account, name).config, query).catch(asProblem)
   }
 
-  /** Begins again after a cursor, or tries the failed events again. */
-  async redrive(account: string, name: string, what: { after: string } | { failed: true }): Promise<void> {
+  /** Begins again after a cursor, or without one tries the failed events again. */
+  async redrive(account: string, name: string, { after }: { after?: string; failed?: true }): Promise<void> {
     const found = this.#find(account, name)
-    if ('failed' in what) return this.#wish(name, { kind: 'failed' }, found)
-    const position = await this.#listing.positionOf(account, what.after).catch(asProblem)
+    if (after === undefined) return this.#wish(name, { kind: 'failed' }, found)
+    const position = await this.#listing.positionOf(account, after).catch(asProblem)
     return this.#wish(name, { kind: 'after', position }, found)
   }
 
