@@ -72,19 +72,22 @@ export function readMany(path: string, { environment, read, connections, report 
   const rows = text === undefined ? { accounts: [], callers: [], webhooks: [] } : readRows(text, report)
 
   const warnings: string[] = []
+  const used: string[] = []
+  const secretAt = (path: string, reference: Reference | undefined) => {
+    if (reference && 'env' in reference) used.push(reference.env)
+    return reference && readReference(reference, environment, read, message => report(path, message))
+  }
   const accounts = rows.accounts.map(({ name, path, row: { $comment, ...row } }) => {
-    const secretOf = (property: 'password' | 'clientSecret') => {
-      const reference = row[property]
-      return reference && readReference(reference, environment, read, message => report(`${path}.${property}`, message))
-    }
     const reportProperty: Report = (property, message) => report(`${path}.${property}`, message)
-    const parts: AccountParts = { connections, ...row, password: secretOf('password'), clientSecret: secretOf('clientSecret') }
+    const secrets = {
+      password: secretAt(`${path}.password`, row.password),
+      clientSecret: secretAt(`${path}.clientSecret`, row.clientSecret),
+    }
+    const parts: AccountParts = { connections, ...row, ...secrets }
     const idle = isIdle(parts)
     if (idle) warnings.push(`${path}.${idle.property} is not used: ${idle.why}`)
     return [name, accountOf(parts, read, reportProperty)] as const
   })
-  const references = rows.accounts.flatMap(({ row: { password, clientSecret } }) => [password, clientSecret])
-  const used = references.flatMap(reference => (reference && 'env' in reference ? [reference.env] : []))
   const names = accounts.map(([name]) => name)
   const owners = new Map<string, string>()
   const callers = rows.callers.map(({ name, path, row: { $comment, ...row } }) => {
@@ -102,9 +105,7 @@ export function readMany(path: string, { environment, read, connections, report 
   })
   const webhooks = rows.webhooks.map(({ name, path, row: { $comment, chats, secret, ...row } }) => {
     if (row.account !== undefined && !names.includes(row.account)) report(`${path}.account`, noAccount(row.account, names))
-    const references = secret === undefined ? [] : [secret].flat()
-    used.push(...references.flatMap(reference => ('env' in reference ? [reference.env] : [])))
-    const secrets = references.map(reference => readReference(reference, environment, read, message => report(`${path}.secret`, message)))
+    const secrets = (secret === undefined ? [] : [secret].flat()).map(reference => secretAt(`${path}.secret`, reference))
     const patterns = chats && normalizeChats(chats, `${path}.chats`, warnings)
     return [name, webhookOf({ ...row, secrets, ...(patterns && { chats: patterns }) }, property => `${path}.${property}`, report)] as const
   })
@@ -136,8 +137,10 @@ function normalizeChats(patterns: readonly string[], path: string, warnings: str
   })
 }
 
+type Reference = { file: string } | { env: string }
+
 function readReference(
-  reference: { file: string } | { env: string },
+  reference: Reference,
   environment: Environment,
   read: ReadFile,
   report: (message: string) => void,

@@ -4,6 +4,7 @@ import { maskStoreUrl, readStoreUrl } from '../store/url.ts'
 import { type AccountConfig, canReadBack } from './account.ts'
 import type { Config } from './config.ts'
 import type { VariableName } from './variables.ts'
+import type { WebhookConfig } from './webhooks.ts'
 
 const set = '<set>'
 
@@ -64,10 +65,8 @@ const shown: Record<VariableName, (config: Config) => unknown> = {
   EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
   EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
   EVENTS_KEEP_HOURS: config => config.eventsKeepMs / 3_600_000,
-  WEBHOOK_URL: ({ configFile, webhooks: { default: webhook } }) =>
-    configFile === undefined && webhook ? urlWithoutQuery(webhook.url) : undefined,
-  WEBHOOK_SECRET: ({ configFile, webhooks: { default: webhook } }) =>
-    configFile === undefined ? webhook?.secrets.map(() => set) : undefined,
+  WEBHOOK_URL: config => only(config)?.webhook?.url,
+  WEBHOOK_SECRET: config => only(config)?.webhook?.secret,
   DRAIN_MS: config => config.drainMs,
   DRAIN_DELAY_MS: config => config.drainDelayMs,
 }
@@ -80,15 +79,18 @@ function readBackIsOff({ accounts, configFile }: Config) {
   return `off${which}: it needs ${timezone} or events, and no ${sent}`
 }
 
-/** A query may hold a secret. */
-const urlWithoutQuery = (url: URL) => `${url.origin}${url.pathname}`
-
-/** The one account and the one caller, where the environment configures them. */
-function only({ configFile, accounts, callers }: Config) {
-  const { default: account } = accounts
-  const { default: caller } = callers
-  return configFile === undefined && account && caller ? { account: withoutSecrets(account), caller } : undefined
+/** The one account, caller and webhook, where the environment configures them. */
+function only({ configFile, accounts: { default: account }, callers: { default: caller }, webhooks: { default: webhook } }: Config) {
+  if (configFile !== undefined || !account || !caller) return undefined
+  return { account: withoutSecrets(account), caller, webhook: webhook && showWebhook(webhook) }
 }
+
+/** The query of its URL may hold a secret. */
+const showWebhook = ({ url, secrets, ...rest }: WebhookConfig) => ({
+  ...rest,
+  url: `${url.origin}${url.pathname}`,
+  secret: secrets.map(() => set),
+})
 
 /** An account as it may be shown. The query of a WSDL's URL is mostly no more than `wsdl`. */
 function withoutSecrets({ wsdlDigest, ...account }: AccountConfig) {
@@ -110,11 +112,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
     ...(configFile !== undefined && {
       accounts: mapValues(accounts, withoutSecrets),
       callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => set) })),
-      webhooks: mapValues(webhooks, ({ url, secrets, ...rest }) => ({
-        ...rest,
-        url: urlWithoutQuery(url),
-        secret: secrets.map(() => set),
-      })),
+      webhooks: mapValues(webhooks, showWebhook),
     }),
     files: Object.keys(files),
   }

@@ -4,8 +4,6 @@ import { groups } from './variables.ts'
 
 const made = 'Made by `npm run generate` from src/config; do not edit it by hand.'
 
-type Fields = Record<string, TSchema>
-
 const sandbox = `# --- The sandbox (npm run sandbox); the gateway does not read these ---
 
 # The listener that speaks Afilnet's API, and the control listener, which is always on loopback.
@@ -19,11 +17,10 @@ const sandbox = `# --- The sandbox (npm run sandbox); the gateway does not read 
 
 /** The text of `.env.example`: every variable with its default. */
 export function envExample(): string {
-  const parts = groups.map(({ title, variables, ...group }) => {
-    const intro = 'intro' in group ? `${group.intro.replaceAll(/^/gm, '# ')}\n\n` : ''
-    return `# --- ${title} ---\n\n${intro}${Object.entries(variables as Fields)
-      .map(([name, schema]) => exampleOf(name, schema))
-      .join('\n')}`
+  const parts = groups.map(({ title, intro, variables }) => {
+    const comment = intro === undefined ? '' : `${intro.replaceAll(/^/gm, '# ')}\n\n`
+    const examples = Object.entries(variables).map(([name, schema]) => exampleOf(name, schema))
+    return `# --- ${title} ---\n\n${comment}${examples.join('\n')}`
   })
   const head = `# The configuration of the gateway: every variable with its default.
 # ${made}
@@ -57,14 +54,14 @@ function wrap(text: string): string {
 
 /** The text of `docs/configuration.md`: the variables and the properties of the file, in tables. */
 export function configurationPage(): string {
-  const tables = groups.map(({ title, variables, ...group }) => {
-    const intro = 'intro' in group ? `${paragraphs(group.intro)}\n\n` : ''
-    const rows = Object.entries(variables as Fields).map(([name, schema]) => [
+  const tables = groups.map(({ title, intro, variables }) => {
+    const text = intro === undefined ? '' : `${paragraphs(intro)}\n\n`
+    const rows = Object.entries(variables).map(([name, schema]) => [
       `\`${name}\`${schema.secret ? ` or \`${name}_FILE\`` : ''}`,
       schema.default === undefined ? (schema.example === '' ? 'required' : defaultIn(schema)) : `\`${schema.default}\``,
       String(schema.description),
     ])
-    return `## ${title}\n\n${intro}${table(['variable', 'default', 'meaning'], rows)}`
+    return `## ${title}\n\n${text}${table(['variable', 'default', 'meaning'], rows)}`
   })
   return `# Configuration
 
@@ -100,7 +97,7 @@ ${table(['property', 'required', 'meaning'], rowsOf(WebhookRow))}
 `
 }
 
-const rowsOf = ({ properties, required = [] }: { properties: Fields; required?: string[] | undefined }) =>
+const rowsOf = ({ properties, required = [] }: { properties: Record<string, TSchema>; required?: string[] | undefined }) =>
   Object.entries(properties).map(([name, { description }]) => [`\`${name}\``, required.includes(name) ? 'yes' : 'no', String(description)])
 
 /** A default that depends on something is in the text. */

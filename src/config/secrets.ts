@@ -20,8 +20,6 @@ const examples = new Set([
   'my-client-secret',
 ])
 
-const isExampleSecret = (secret: string) => examples.has(secret.trim().toLowerCase())
-
 /** Whether a digest is made up, or that of an example. */
 const isExampleDigest = (digest: string) =>
   /^(.)\1{63}$/.test(digest) || ['', 'AFILNET_PASSWORD', ...examples].some(key => hash('sha256', key) === digest)
@@ -40,7 +38,7 @@ export const leftoverIn = (value: string): string | undefined => leftovers.find(
 
 /** What is wrong with a password. */
 export const passwordIssue = (password: string): string | undefined =>
-  isExampleSecret(password) ? 'is the value of an example, not a real password' : leftoverIn(password)
+  examples.has(password.trim().toLowerCase()) ? 'is the value of an example, not a real password' : leftoverIn(password)
 
 /** What is wrong with the SHA-256 of an API key, which must not be quoted: it may be the key. */
 export function digestIssue(digest: string): string | undefined {

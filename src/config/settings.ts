@@ -6,11 +6,10 @@ import { readStoreUrl } from '../store/url.ts'
 import { isNot, quoted } from './quote.ts'
 import { hasDuplicate } from './secrets.ts'
 import { readProxyUrl, readUrl } from './url.ts'
-import { type Report, type Values, type VariableName, Variables } from './variables.ts'
+import { type Report, type Values, Variables } from './variables.ts'
 
 /** The settings that mean more than the form of their variable says. */
 export function readSettings(values: Partial<Values>, report: Report) {
-  const expected = (name: VariableName) => String(Variables.properties[name].expected)
   const timeoutMs = values.AFILNET_TIMEOUT_MS ?? 10_000
   const drainMs = values.DRAIN_MS ?? Math.max(15_000, (values.DRAIN_DELAY_MS ?? 0) + timeoutMs + 5_000)
   if (drainMs < timeoutMs + 1_000) report('DRAIN_MS', `${drainMs} is less than AFILNET_TIMEOUT_MS + 1000 (${timeoutMs + 1_000})`)
@@ -37,7 +36,7 @@ export function readSettings(values: Partial<Values>, report: Report) {
 
   const proxy = values.AFILNET_PROXY === 'direct' ? undefined : values.AFILNET_PROXY
   const proxyUrl = proxy === undefined ? undefined : readProxyUrl(proxy)
-  if (proxy !== undefined && !proxyUrl) report('AFILNET_PROXY', `the value is not ${expected('AFILNET_PROXY')}`)
+  if (proxy !== undefined && !proxyUrl) report('AFILNET_PROXY', `the value is not ${Variables.properties.AFILNET_PROXY.expected}`)
 
   const host = readHost('HOST', values.HOST, report)
   const adminHost = readHost('ADMIN_HOST', values.ADMIN_HOST, report)

@@ -5,7 +5,7 @@ const names = Object.entries(Variables.properties).flatMap(([name, schema]) => (
 const known = new Set(names)
 
 /** Warnings about variables that the gateway does not read; `used` are names that the configuration file reads. */
-export function warningsOfEnvironment(environment: Environment, used: readonly string[] = []): string[] {
+export function warningsOfEnvironment(environment: Environment, used: readonly string[]): string[] {
   const unknown = Object.keys(environment).filter(name => environment[name] && !known.has(name) && !used.includes(name))
   const proxy = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy'].find(name => environment[name])
   return [

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { afilnet } from './variables/afilnet.ts'
 import { callers, several } from './variables/callers.ts'
 import { events } from './variables/events.ts'
+import type { Group } from './variables/fields.ts'
 import { ledger } from './variables/ledger.ts'
 import { media } from './variables/media.ts'
 import { server, shutdown } from './variables/server.ts'
@@ -9,7 +10,7 @@ import { traces } from './variables/traces.ts'
 import { webhooks } from './variables/webhooks.ts'
 
 /** Every variable that the gateway reads, in the order of the documentation. */
-export const groups = [afilnet, callers, several, server, traces, ledger, media, events, webhooks, shutdown] as const
+export const groups: readonly Group[] = [afilnet, callers, several, server, traces, ledger, media, events, webhooks, shutdown]
 
 /** The schema of the environment: the one source of defaults, limits and descriptions. */
 export const Variables = Type.Object({

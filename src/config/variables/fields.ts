@@ -1,4 +1,4 @@
-import { type SchemaOptions, Type } from '@sinclair/typebox'
+import { type SchemaOptions, type TSchema, Type } from '@sinclair/typebox'
 
 /**
  * What a variable says about itself, beside its schema.
@@ -17,7 +17,7 @@ export type Field = SchemaOptions & {
 }
 
 /** Variables that belong together, as the documentation shows them. */
-export type Group = { title: string; intro?: string; variables: object }
+export type Group = { title: string; intro?: string; variables: Record<string, TSchema> }
 
 export const text = (field: Field) => Type.Optional(Type.String(field))
 export const integer = (field: Field) => Type.Optional(Type.Integer(field))
