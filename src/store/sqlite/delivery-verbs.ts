@@ -1,11 +1,11 @@
 import type { ArchivedWebhook, DeliveryChange, DeliveryRequest, FailedDelivery, SavedWebhook } from '../deliveries.ts'
 import { holds } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
+import { membersOf } from './rows.ts'
 import type { VerbContext } from './verb-context.ts'
 
-/** In the order of the members of `FailedDelivery`. */
-const columns = 'position, eventId, type, at, destination, attempts, lastStatus, lastError, lastAttemptAt'
-const names = columns.split(', ') as (keyof FailedDelivery)[] // a list of its members
+const names = membersOf<FailedDelivery>('position eventId type at destination attempts lastStatus lastError lastAttemptAt')
+const columns = names.join(', ')
 const insert = `INSERT OR REPLACE INTO failedDeliveries (webhook, ${columns}) VALUES (?${', ?'.repeat(names.length)})`
 const mostRequests = 100
 

@@ -1,12 +1,11 @@
 import type { MediaRow } from '../media.ts'
-import type { FlatRow } from './rows.ts'
+import { type FlatRow, membersOf } from './rows.ts'
 import type { VerbContext } from './verb-context.ts'
 
 /** The columns of a file, in the order in which rows travel between the threads. */
-export const fileColumns =
-  'id token owner platform platformId destination sendId type contentType bytes sha256 name createdAt expiresAt'.split(
-    ' ',
-  ) as (keyof MediaRow)[] // a list of its members
+export const fileColumns = membersOf<MediaRow>(
+  'id token owner platform platformId destination sendId type contentType bytes sha256 name createdAt expiresAt',
+)
 
 const all = fileColumns.join(', ')
 const pageRows = 1_000

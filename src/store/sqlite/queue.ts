@@ -3,7 +3,7 @@ import { type Backlog, chatKeyOf, type Outcome } from '../store.ts'
 import { announce } from './event-log.ts'
 import type { SqliteFile } from './file.ts'
 import { keepAlive } from './leases.ts'
-import { all, at, type FlatRow, named, toRow } from './rows.ts'
+import { all, at, type FlatRow, type FlatSettlement, named, toRow } from './rows.ts'
 import { rare } from './schema.ts'
 import { count, type VerbContext } from './verb-context.ts'
 
@@ -73,9 +73,9 @@ export const queueing = {
     return row !== undefined
   },
 
-  unqueue(context: VerbContext, caller: string, account: string, id: string, outcome: Outcome): true | FlatRow | undefined {
-    if (leave(context, [caller, account, id], outcome)) return true
-    return context.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id)
+  unqueue(context: VerbContext, caller: string, account: string, id: string, outcome: Outcome): FlatSettlement {
+    if (leave(context, [caller, account, id], outcome)) return [true]
+    return [false, context.file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id)]
   },
 
   holdQueue: ({ file }: VerbContext): number => file.run(`UPDATE queue SET state = 'held' WHERE state IN ('ready', 'waiting')`),

@@ -1,15 +1,19 @@
 import type { NewSend, SendRow } from '../store.ts'
 
+/** A list of members, which are columns too. */
+export function membersOf<T>(names: string) {
+  return names.split(' ') as (keyof T & string)[] // as they are called with
+}
+
 /** The columns that a claim fills. */
-export const newColumns =
-  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint textDigest state owner createdAt actor dueAt expiresAt'.split(
-    ' ',
-  ) as (keyof SendRow)[] // a list of its members
+export const newColumns = membersOf<SendRow>(
+  'caller account id user kind platform platformId destination reference idempotencyKey fingerprint textDigest state owner createdAt actor dueAt expiresAt',
+)
 
 /** The columns of a row, in the order in which rows travel between the threads. */
 export const columns = [
   ...newColumns,
-  ...('settledAt answer settledBy note messageId deliveryStatus deliveryAt startedAt'.split(' ') as (keyof SendRow)[]), // as above
+  ...membersOf<SendRow>('settledAt answer settledBy note messageId deliveryStatus deliveryAt startedAt'),
 ]
 
 /** The columns, and which row is meant, as statements name them. */
@@ -19,8 +23,8 @@ export const named = 'caller = ? AND account = ? AND id = ?'
 /** A row on its way between the threads: the values of its columns. */
 export type FlatRow = (string | number | null)[]
 
-/** What ends a send answers: `true`, the row of one whose message was found while it ran, or a row that it left as it stands. */
-export type FlatSettlement = true | { found: FlatRow } | FlatRow | undefined
+/** A `Settlement` on its way between the threads. */
+export type FlatSettlement = [settled: boolean, row?: FlatRow | undefined]
 
 export const flatten = (row: SendRow): FlatRow => columns.map(column => row[column] ?? null)
 

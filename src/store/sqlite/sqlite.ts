@@ -16,7 +16,6 @@ export type SqliteOptions = StoreOptions & { path: string; busyMs?: number }
 
 const thisProcess = `${hostname()} ${process.pid} ${randomUUID()}`
 const openMs = 5_000
-const hungMs = 1_800 // how long a call waits for a disk that hangs
 const sliceRows = 500 // one slice holds up other writes for some 10 ms
 const deleteMax = 20_000 // never all of a large ledger at once: what else is expired waits for the next time
 
@@ -36,7 +35,7 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
     known = fault
   }
   const settings = { path, maxBytes, busyMs, process: thisProcess, keepMs, keepUnknownMs, leaseMs }
-  const common = { settings, clock, hungMs, report }
+  const common = { settings, clock, report }
   const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
   const { logged, ...live } = createLive(writer, reader)
@@ -129,11 +128,7 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedSt
   }
 }
 
-function settlementOf(settlement: FlatSettlement): Settlement {
-  if (settlement === true) return { settled: true }
-  if (Array.isArray(settlement)) return { settled: false, row: toRow(settlement) }
-  return settlement ? { settled: true, row: toRow(settlement.found) } : { settled: false }
-}
+const settlementOf = ([settled, row]: FlatSettlement): Settlement => ({ settled, ...(row && { row: toRow(row) }) })
 
 /** A page of sends, read in steps, so that one long list does not hold up others. */
 async function list(reader: Thread, sender: Sender, filter: SendFilter, read: Turns): Promise<SendRow[]> {

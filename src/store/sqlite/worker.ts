@@ -66,19 +66,18 @@ function serve(calls: Call[], times: Times): { learnt: Learnt; answers: CallResu
     try {
       const { transaction, bytes } = connect()
       const over = bytes() > settings.maxBytes
-      const found = transaction(() => {
+      const { known, context } = transaction(() => {
         const mark = markIn(connect())
         const next = compareLedger(memory, mark, times.now)
         const context = contextOf(times, next, mark.clock, over)
         for (const [n, call] of calls.entries()) if (call.name in writes) answers[n] = attempt(call, context)
         flush(context)
         const claims = next.claims + (next.refused === undefined ? context.claims : 0)
-        return { known: { ...next, claims }, over: context.over, logged: [...context.logged] }
+        return { known: { ...next, claims }, context }
       })
-      const { over: full, known, logged } = found
       memory = known
-      if (logged.length > 0) learnt.logged = logged
-      learnt.state = full ? { fault: 'limit' } : {}
+      if (context.logged.size > 0) learnt.logged = [...context.logged]
+      learnt.state = context.over ? { fault: 'limit' } : {}
     } catch (error) {
       learnt.state = { fault: lost(error) }
       for (const [n, { name }] of calls.entries()) if (name in writes) answers[n] = { error: refusalOf(error) }

@@ -92,9 +92,9 @@ export const writes = {
       if (uncounted.includes(state)) count(context, caller, Number(createdAt), -1, 0)
       if (dueAt !== null) dequeue(file, id)
       if (late || from === 'unknown') announce(context, read() as FlatRow) // it has just been written
-      return messageId === null ? true : { found: read() as FlatRow }
+      return messageId === null ? [true] : [true, read()]
     }
-    return read()
+    return [false, read()]
   },
 
   heartbeat(context: VerbContext, owner: string): number {

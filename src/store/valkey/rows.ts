@@ -12,11 +12,7 @@ const numbers = new Set(['createdAt', 'settledAt', 'deliveryAt', 'dueAt', 'expir
 
 // A hash has the members of SendRow, as texts; those of a later release besides
 export function toRow(flat: Reply | undefined): SendRow {
-  const texts = flat as string[]
   const row: Record<string, string | number> = {}
-  for (let at = 0; at < texts.length; at += 2) {
-    const [name = '', value = ''] = texts.slice(at, at + 2)
-    row[name] = numbers.has(name) ? Number(value) : value
-  }
+  for (const [name, value] of pairsOf(flat as string[])) row[name] = numbers.has(name) ? Number(value) : value
   return row as SendRow
 }
