@@ -58,9 +58,8 @@ export function createSweeper({ ledger, place, open, observe, now }: SweeperOpti
 
   return async (isStart = false) => {
     try {
-      const isUsed = place.kind === 's3' || existsSync(place.path) || (await ledger.usage()).files > 0
-      if (!isUsed) return // nothing is loaded for gateways without files
-      if (isStart && place.kind === 's3' && (await ledger.usage()).files === 0) return
+      const mayHaveBytes = place.kind === 's3' ? !isStart : existsSync(place.path)
+      if (!mayHaveBytes && (await ledger.usage()).files === 0) return // nothing is loaded for gateways without files
       await (await open()).tidy()
       await sweepExpired()
       if (Math.abs(now() - sweptAt) < hourMs / 2) return // the clock may have been set back

@@ -55,7 +55,7 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
   const worker = new QueueWorker({
     store,
     sealer,
-    sends: { ...sends.queue, owner: sends.queue.owner() },
+    sends: sends.queue,
     prepare,
     onKeysLost: count => observe('queueKeysLost', { count }),
     onExpired: sends => {
@@ -69,7 +69,7 @@ export async function connectQueue({ keys, store, sends, upstream, callers, obse
     seal: sealer.seal,
     backlog: () => backlog,
     start() {
-      worker.start()
+      worker.wake()
       stopCounting = repeat(backlogMs, async () => {
         backlog = await store.backlog()
       })

@@ -4,7 +4,7 @@ import type { Sealer } from './seal.ts'
 
 /** What the worker needs of the sends: attempts run, and ends are recorded, as those of a POST. */
 type QueuedSends = {
-  owner: string
+  owner(): string
   /** Whether the end of an attempt is not in the store yet. */
   isUnrecorded(id: string): boolean
   /** Whether a send is about to be taken back: the answer to its caller said that nothing is sent. */
@@ -40,7 +40,7 @@ const leaveMs = 2_000
 /** From when until when the store was asked for what is due, in vain. `isOver`: it has answered since, and gives nothing more for that. */
 type LostAnswer = { since: number; until: number; isOver: boolean }
 
-/** Takes queued sends that are due and runs them, until `stop`. */
+/** Takes queued sends that are due and runs them, from the first `wake` until `stop`. */
 export class QueueWorker {
   readonly #options: WorkerOptions
   readonly #timeoutMs: number
@@ -60,10 +60,6 @@ export class QueueWorker {
   constructor(options: WorkerOptions) {
     this.#options = options
     this.#timeoutMs = options.timeoutMs ?? 10_000
-  }
-
-  start() {
-    this.wake()
   }
 
   /** No further send is taken; those that run are the business of `Sends.idle`. Resolves once the store gives none any more. */
@@ -98,7 +94,7 @@ export class QueueWorker {
     if (!this.#keysChecked) await this.#endLost()
     if (this.#lost.length > 0) await this.#putBackLost()
     const askedAt = Date.now()
-    const taking = store.takeDue(sends.owner, places, new Map(this.#running))
+    const taking = store.takeDue(sends.owner(), places, new Map(this.#running))
     const { due, expired, nextAt } = await within(this.#timeoutMs, taking).catch(error => {
       const lose = () => this.#lose(askedAt)
       lose()
@@ -144,7 +140,7 @@ export class QueueWorker {
   async #putBackLost() {
     const { store, sends } = this.#options
     let mayLack = false
-    for (const one of await within(this.#timeoutMs, store.pendingOf(sends.owner))) {
+    for (const one of await within(this.#timeoutMs, store.pendingOf(sends.owner()))) {
       const { startedAt = 0 } = one.row
       const isLost = this.#lost.some(({ since, until }) => since <= startedAt && startedAt <= until)
       if (one.attempts === 0 || this.#given.has(nameOf(one)) || !isLost) continue

@@ -110,9 +110,8 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
       const { type: wanted, file } = body as NewMedia // as the schema has it
       const base = media.baseFor(call.account.isLocal)
       const type = typeFor('/file', wanted, file.contentType)
-      const [row] = await media.keep(ownerOf(caller), [{ type, upload: file }], caller.token?.chat)
+      const [row] = (await media.keep(ownerOf(caller), [{ type, upload: file }], caller.token?.chat)) as [MediaRow] // one for the one file
       await form?.discard()
-      if (!row) throw new Problem('internal-error')
       return reply
         .code(201)
         .headers({ location: `${links}/media/${row.id}`, 'cache-control': 'no-store' })

@@ -79,7 +79,7 @@ const test = base.extend<Fixtures>({
         ...patience,
         store,
         sealer: sealerOf(...keys),
-        sends: { ...sends.queue, owner: sends.queue.owner() },
+        sends: sends.queue,
         prepare(_row, { message = '' }) {
           if (message === tooLong) throw new Problem('payload-too-large')
           const run = async () => {
@@ -92,7 +92,7 @@ const test = base.extend<Fixtures>({
         onKeysLost: () => {},
         onExpired: () => {},
       })
-      worker.start()
+      worker.wake()
       workers.push(worker)
       return worker
     })

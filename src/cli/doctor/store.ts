@@ -3,7 +3,6 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Config, storePolicyOf } from '../../config/config.ts'
 import { type Advice, fileAdvice, serverAdvice } from '../../store/advice.ts'
-import type { MediaLedger } from '../../store/media.ts'
 import { openStore } from '../../store/open.ts'
 import { isNew, olderVersion } from '../../store/sqlite/schema.ts'
 import { type Store, type StoreFault, StoreUnavailableError, StoreVersionError, within } from '../../store/store.ts'
@@ -37,15 +36,16 @@ export async function checkStore(config: Config): Promise<Check[]> {
   if (!server.usable) return server.checks
 
   let fault: StoreFault | undefined
-  const opened = await openStore(storeUrl, {
+  const store = await openStore(storeUrl, {
     ...storePolicyOf(config),
     onState: (ok, why) => {
       fault = ok ? undefined : why
     },
-  }).catch((error: unknown) => error)
-  if (opened instanceof StoreVersionError) return [broken(advice, 'opening', 'version', opened.message)]
-  if (opened instanceof Error) throw opened
-  const store = opened as Store & { media: MediaLedger } // openStore rejects with errors only
+  }).catch(error => {
+    if (error instanceof StoreVersionError) return error
+    throw error
+  })
+  if (store instanceof StoreVersionError) return [broken(advice, 'opening', 'version', store.message)]
   try {
     const exercised = await exercise(store, storeMaxMb, advice)
     const checks = [...server.checks, ...exercised, ...(await checkMedia(config, store.media).catch(notTried))]

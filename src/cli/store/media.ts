@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { normalizeDestination } from '../../access.ts'
-import { type MediaBytes, MediaStoreError } from '../../media/bytes.ts'
+import { MediaStoreError } from '../../media/bytes.ts'
 import { openBytes } from '../../media/open.ts'
 import type { MediaPlace } from '../../media/place.ts'
 import { type MediaRow, mediaRows } from '../../store/media.ts'
@@ -61,7 +61,7 @@ export async function forgetMedia(ledger: Ledger, destination: string, place: Me
   for await (const row of filesOf(ledger)) if (isOf(destination, row)) ids.push(row.id)
   if (ids.length === 0) return 0
   await inStore(async () => {
-    const store: MediaBytes = await openBytes(place)
+    const store = await openBytes(place)
     for (const id of ids) await store.remove(id)
   })
   await ledger.media.remove(ids).catch(ledger.fail)
