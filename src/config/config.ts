@@ -68,7 +68,7 @@ export type Config = {
   warnings: readonly string[]
 }
 
-export type Files = Readonly<Record<string, string>>
+type Files = Readonly<Record<string, string>>
 
 /** What `Config.files` has for a content; nothing for a file that cannot be read. */
 export const digestOf = (content: Uint8Array | undefined) => (content === undefined ? '' : hash('sha256', content))

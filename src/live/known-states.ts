@@ -2,7 +2,7 @@ import type { Chat } from '../access.ts'
 import type { EventLog } from '../store/event-log.ts'
 import { within } from '../store/store.ts'
 import type { Channel } from './ports.ts'
-import { markOf } from './state-text.ts'
+import { readMark } from './state-text.ts'
 
 /** What is known of a channel since its baseline. */
 export type ChannelState = {
@@ -31,7 +31,7 @@ export async function readKnown(log: EventLog, account: string, timeoutMs: numbe
       const known: Known = channels.get(channel) ?? { marks: new Map() }
       channels.set(channel, known)
       if (destination === undefined) known.channel = JSON.parse(state) as ChannelState
-      else known.marks.set(destination, markOf(state))
+      else known.marks.set(destination, readMark(state))
     }
     if (page.next === undefined) return channels
     after = page.next

@@ -49,4 +49,4 @@ export function readState(text: string): StoredState {
 const markForm = /^\{"mark":"([^"]*)"/
 
 /** The mark alone, without reading the rest. */
-export const markOf = (text: string): string => markForm.exec(text)?.[1] ?? ''
+export const readMark = (text: string): string => markForm.exec(text)?.[1] ?? ''

@@ -1,5 +1,5 @@
 /** The bytes of an answer: `undefined` for a range that no file of this size has. */
-export type Range = { start: number; end: number; isPart: boolean }
+type Range = { start: number; end: number; isPart: boolean }
 
 /** Reads a `Range`. Several ranges, other units and what is no range at all mean the whole file. */
 export function rangeOf(header: string | undefined, bytes: number): Range | undefined {

@@ -12,7 +12,7 @@ export type Position = { datetime: string; id: string | null; index: number; cou
 export type PageOptions = { limit: number; before?: Position | string | undefined; after?: Position | string | undefined }
 
 /** Rows, oldest first, and the places to go on from, where there are newer (`next`) or older ones (`previous`). */
-export type Page<R> = { items: R[]; next?: Position; previous?: Position }
+type Page<R> = { items: R[]; next?: Position; previous?: Position }
 
 /** A place between rows belongs to no row, so that none is missing there. */
 const noRow = Number.MAX_SAFE_INTEGER

@@ -8,7 +8,7 @@ import { textDigest } from './request.ts'
 import { type Seen, Sightings } from './sightings.ts'
 
 /** What the poller has read of a conversation: `isNew` rows were not there at `absentAt`, when an earlier call began, and were there at `at`. */
-export type ConversationRead = Omit<Conversation, 'user'> & {
+type PolledConversation = Omit<Conversation, 'user'> & {
   account: string
   user: string
   rows: readonly (ConversationRow & { isNew: boolean; statusChanged: boolean })[]
@@ -70,7 +70,7 @@ export class ReadBack {
   }
 
   /** Takes what the poller has read: new rows may be sends, and a new status may be the delivery of one. */
-  async conversationRead({ rows, absentAt, beganAt, at, ...conversation }: ConversationRead): Promise<void> {
+  async conversationRead({ rows, absentAt, beganAt, at, ...conversation }: PolledConversation): Promise<void> {
     const outgoing = rows.filter(({ out, isNew, statusChanged }) => out === true && (isNew || statusChanged))
     if (outgoing.length === 0) return
     const secret = await this.#options.secret()

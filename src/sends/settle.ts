@@ -7,7 +7,7 @@ import { findVisible, type SendReader } from './reads.ts'
 import { throwUnavailable } from './refusals.ts'
 
 /** What a person found out about a send that is `unknown`. */
-export type Verdict = { state: 'accepted' | 'rejected' | 'not_sent'; note?: string | undefined; requestId: string }
+type Verdict = { state: 'accepted' | 'rejected' | 'not_sent'; note?: string | undefined; requestId: string }
 
 /** Who settles, and what the key may do. */
 type Settler = SendReader & { scopes: ReadonlySet<Scope> }

@@ -1,5 +1,5 @@
 /** What an answer means: the event is delivered; the endpoint is down; it refuses this event; it wants no more. */
-export type Verdict = 'delivered' | 'down' | 'refused' | 'gone'
+type Verdict = 'delivered' | 'down' | 'refused' | 'gone'
 
 /** Statuses that speak of the endpoint or of its access rules, not of the event. */
 const ofTheEndpoint = new Set([401, 403, 404, 408, 409, 425, 429])

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { messageIdOf, startAt } from '../../src/live/conversation.ts'
 import { digestOf, findMessage, rowOf } from '../../src/live/identity.ts'
-import { markOf, readState, writeState } from '../../src/live/state-text.ts'
+import { readMark, readState, writeState } from '../../src/live/state-text.ts'
 
 const secret = Buffer.alloc(32, 1)
 const message = { messageId: '7', message: 'Hello', sent: false, status: 'unread', datetime: '2026-01-01 10:00:00' }
@@ -47,7 +47,7 @@ describe('A stored state', () => {
   test('gives its mark without being read', () => {
     const text = writeState({ mark: 'aB-_9', readAt: 1, conversation: startAt(rowOf(message, secret)) })
 
-    expect(markOf(text)).toBe('aB-_9')
+    expect(readMark(text)).toBe('aB-_9')
     expect(readState(text).mark).toBe('aB-_9')
     expect(text).not.toContain('Hello')
   })

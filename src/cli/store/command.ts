@@ -6,7 +6,7 @@ import { check } from './check.ts'
 import { copy } from './copy.ts'
 import { exportRows } from './export.ts'
 import { forget } from './forget.ts'
-import { CommandError, describeError, exitCodeOf, type Ledger, openLedger, type Print } from './ledger.ts'
+import { CommandError, describeError, exitCodeOf, type Ledger, type Opening, openLedger, type Print } from './ledger.ts'
 import { accept, holdQueue, releaseQueue } from './marks.ts'
 
 const usage = `npm run -s store -- copy FROM TO               copies every send, key and row of a file of one ledger into another, but no events; can be run again
@@ -37,7 +37,6 @@ type Terminal = {
 type CommandResult = { exitCode: number; error?: string }
 
 type Arguments = { verb: string; operands: string[]; destination: string | undefined }
-type Opening = { create?: boolean; migrate?: boolean }
 type Context = Arguments &
   Terminal & {
     config: StoreConfig

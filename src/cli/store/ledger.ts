@@ -27,14 +27,14 @@ export class CommandError extends Error {
 }
 
 /** `create` allows a new ledger; `migrate` allows to bring one of an older release up to date, with which no gateway may run then. */
-export type Opening = StoreOptions & { create?: boolean; migrate?: boolean }
+export type Opening = { create?: boolean; migrate?: boolean }
 
 /**
  * Opens the ledger of a URL; errors call it `name`.
  *
  * Refuses one that does not exist unless `create` is set: a wrong path is more likely than a new ledger.
  */
-export async function openLedger(name: string, url: string, opening: Opening): Promise<Ledger> {
+export async function openLedger(name: string, url: string, opening: StoreOptions & Opening): Promise<Ledger> {
   const advice = adviceFor(url)
   const fail = (error: unknown): never => {
     throw new CommandError(`${name}: ${describeError(error, advice)}`, exitCodeOf(error))
@@ -42,7 +42,7 @@ export async function openLedger(name: string, url: string, opening: Opening): P
   return Object.assign(await open(url, opening).catch(fail), { fail })
 }
 
-async function open(url: string, { create = false, migrate = false, ...options }: Opening): Promise<OpenedStore> {
+async function open(url: string, { create = false, migrate = false, ...options }: StoreOptions & Opening): Promise<OpenedStore> {
   const place = readStoreUrl(url)
   if (place?.kind === 'server' && !create) {
     const found = await peekValkey(place)
