@@ -1,26 +1,10 @@
 import { describe, expect, onTestFinished } from 'vitest'
-import type { EventStore } from '../../src/store/event-log.ts'
-import { openSqlite } from '../../src/store/sqlite/sqlite.ts'
 import type { WebhookConfig } from '../../src/webhooks/ports.ts'
 import { Webhooks } from '../../src/webhooks/webhooks.ts'
-import { policy } from '../store/sends.ts'
 import { secret, startReceiver } from './receiver.ts'
-import { test as base, createTestClock, eventually, reader, settled, takes } from './setup.ts'
+import { createTestClock, eventually, reader, settled, takes, test } from './setup.ts'
 
 const hour = 3_600_000
-
-/** The store's own time can be moved, too. */
-const test = base.extend<{ storeTime: { ahead: number }; live: EventStore }>({
-  // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
-  storeTime: async ({}, use) => use({ ahead: 0 }),
-  live: async ({ storeTime }, use) => {
-    const now = () => Date.now() + storeTime.ahead
-    const store = await openSqlite({ ...policy, path: ':memory:', now, monotonic: () => performance.now() + storeTime.ahead })
-    await store.log.open('main')
-    await use(store)
-    await store.close()
-  },
-})
 
 describe('the retention', () => {
   test('that took what was not delivered gives exactly one gap, then what the log has', async ({
@@ -35,7 +19,7 @@ describe('the retention', () => {
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
     await first.stop()
     await append('a2', 'b1')
-    storeTime.ahead = 73 * hour
+    storeTime.ms += 73 * hour
     await append('a3', 'b2')
     expect(await live.log.trim(72 * hour)).toBe(3)
     const second = await start()
@@ -63,7 +47,7 @@ describe('the retention', () => {
     await eventually(() => expect(receiver.taken).toEqual(['b1']))
     await settled(receiver, live)
     await first.stop()
-    storeTime.ahead = 73 * hour
+    storeTime.ms += 73 * hour
     expect(await live.log.trim(72 * hour)).toBe(2)
     await start()
     await append('a2')
@@ -105,7 +89,7 @@ describe('a lease that ran out while a text was read', () => {
     const reading = new Promise<void>(resolve => {
       read = resolve
     })
-    const clock = { ...createTestClock(), monotonic: () => performance.now() + ahead }
+    const clock = { ...createTestClock(), monotonic: () => ahead }
     await start({}, { clock, reader: { ...reader, render: (...args) => reading.then(() => reader.render(...args)) } })
     await append('a1')
     await settled(receiver, live)
@@ -132,7 +116,7 @@ describe('a lease that another process took', () => {
     await append('a1')
     await eventually(() => expect(receiver.taken).toEqual(['a1']))
     await settled(receiver, live)
-    storeTime.ahead = 20_000
+    storeTime.ms += 20_000
     const fence = (await live.leases.acquire('webhook:crm', 'another', 60_000)) ?? expect.fail('it is held')
     const before = await live.deliveries.webhook('crm')
     clock.advance(100)

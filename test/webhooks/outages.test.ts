@@ -3,13 +3,13 @@ import type { EventStore } from '../../src/store/event-log.ts'
 import { openStore } from '../../src/store/open.ts'
 import { policy } from '../store/sends.ts'
 import { noServer, type Server, startServer } from '../store/valkey/server.ts'
-import { test as base, createTestClock, eventually } from './setup.ts'
+import { test as base, eventually } from './setup.ts'
 
 let server: Server
 /** How many saves the server has taken, and has not, and the most at a time; none begins before `gate` opens. */
 type Saves = { taken: number; refused: number; open: number; mostOpen: number; gate: Promise<void> }
 /** On a server. */
-const test = base.extend<{ live: EventStore; saves: Saves; clock: ReturnType<typeof createTestClock> }>({
+const test = base.extend<{ live: EventStore; saves: Saves }>({
   // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
   saves: async ({}, use) => use({ taken: 0, refused: 0, open: 0, mostOpen: 0, gate: Promise.resolve() }),
   live: async ({ saves }, use) => {
@@ -28,8 +28,6 @@ const test = base.extend<{ live: EventStore; saves: Saves; clock: ReturnType<typ
     await use({ leases: store.leases, log: store.log, deliveries: { ...store.deliveries, save } })
     await store.close()
   },
-  // biome-ignore lint/correctness/noEmptyPattern: as above
-  clock: async ({}, use) => use({ ...createTestClock(), monotonic: () => 0 }), // however long the server is away, its lease is held
 })
 
 /** Has the server away while something is saved. */

@@ -10,10 +10,11 @@ import { secret, startReceiver } from './receiver.ts'
 /** A clock that a test moves; what was to run later runs then. */
 export function createTestClock() {
   let ms = Date.now() // the signature's age is checked against the real one
+  let ticks = 0
   const timers = new Set<{ at: number; run: () => void }>()
   const clock = {
     now: () => ms,
-    monotonic: () => performance.now(), // leases are held in real time
+    monotonic: () => (ticks += 1e-6), // no lease runs out by itself, however slow the machine is
     random: () => 0.5,
     after(delay: number, run: () => void) {
       const timer = { at: ms + delay, run }
@@ -55,6 +56,8 @@ type Receiver = Awaited<ReturnType<typeof startReceiver>>
 type Fixtures = {
   receiver: Receiver
   clock: ReturnType<typeof createTestClock>
+  /** The store's own time, which stands until a test moves it. */
+  storeTime: { ms: number }
   live: EventStore
   /** Appends messages: `a1` is the first of conversation `a`. */
   append: (...messages: string[]) => Promise<number[]>
@@ -87,8 +90,9 @@ export const test = base.extend<Fixtures>({
   // biome-ignore lint/correctness/noEmptyPattern: as above
   clock: async ({}, use) => use(createTestClock()),
   // biome-ignore lint/correctness/noEmptyPattern: as above
-  live: async ({}, use) => {
-    const store = await openSqlite({ ...policy, path: ':memory:' })
+  storeTime: async ({}, use) => use({ ms: Date.now() }),
+  live: async ({ storeTime }, use) => {
+    const store = await openSqlite({ ...policy, path: ':memory:', now: () => storeTime.ms, monotonic: () => storeTime.ms })
     await store.log.open('main')
     await use(store)
     await store.close()
@@ -98,7 +102,7 @@ export const test = base.extend<Fixtures>({
     const started: Webhooks[] = []
     await use(async (over = {}, more = {}) => {
       const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main', ...over }
-      const webhooks = new Webhooks({ webhooks: { crm: webhook }, store: live, reader, clock, timeoutMs: 5_000, ...more })
+      const webhooks = new Webhooks({ webhooks: { crm: webhook }, store: live, reader, clock, timeoutMs: 60_000, ...more })
       started.push(webhooks)
       await vi.waitFor(() => expect(webhooks.report()).toHaveLength(1), { interval: 5, timeout: 40_000 })
       return webhooks
