@@ -63,6 +63,8 @@ export type Timeouts = {
   stallMs: number
   readerMs: number
   checkEveryMs: number
+  /** For a store that says nothing, and for a claim; without it, what fits the store. */
+  storeMs?: number
 }
 
 export const usualTimeouts: Timeouts = {

@@ -115,7 +115,7 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
   const ledger = createLedgerHealth(observe)
   const { onState, onLedger } = ledger
   const onWarning = (warning: string) => logger.warn(warning)
-  const opened = await openStore(config.storeUrl, { ...storePolicyOf(config), onState, onLedger, onWarning })
+  const opened = await openStore(config.storeUrl, { ...storePolicyOf(config), silentMs: timeouts.storeMs, onState, onLedger, onWarning })
   const { media, begin, stop } = startMedia({ config, ledger: opened.media, observe, ownUrl: () => listensAt(app), timeouts })
   const ending = reportingUndelivered(opened, sendId => void media.discardOf(sendId))
   const store = timed(ending, (verb, ms) => observe('storeAnswered', { verb, ms }))
@@ -123,7 +123,7 @@ async function assemble(config: Config, logger: FastifyBaseLogger, timeouts: Tim
   const tracing = config.tracing && (await import('./telemetry/tracing.ts')).startTracing(config.tracing, config.trustProxy, logger)
   const upstream = createUpstream({ ...config, transports, observe, traceAttempt: tracing?.traceAttempt })
   const storeMs = Math.max(config.timeoutMs, leastStoreMs)
-  const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs })
+  const sends = new Sends({ store, base: baseOf(config), observe, timeoutMs: storeMs, claimMs: timeouts.storeMs })
   const live = await openLive({ config, store: opened, secret: store.secret, upstream, observe })
   const webhooks = connectWebhooks({ store: opened, live: live.current, observe })
   const holds = (account: string): boolean => pollers.holds(account)

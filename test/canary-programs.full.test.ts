@@ -80,7 +80,7 @@ describe('What the programs say', () => {
 
   /** All that the gateway says, at level trace, of a store that it cannot use; and what its callers hear. */
   async function gatewayOn(url: string, sandbox: Parameters<typeof environment>[0]) {
-    const env = { PATH: process.env.PATH, ...environment(sandbox), STORE_URL: url }
+    const env = { PATH: process.env.PATH, ...environment(sandbox, 5_000), STORE_URL: url }
     const child = spawn(process.execPath, ['src/main.ts'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
     let said = ''
     for (const stream of [child.stdout, child.stderr])
@@ -132,7 +132,7 @@ describe('What the programs say', () => {
     async ([what = '', how = ''], { sandbox }) => {
       const at = urls[what]?.((await places[how]?.()) ?? 0) ?? ''
       const said = await gatewayOn(at, sandbox)
-      const env = { ...(environment(sandbox) as Record<string, string>), STORE_URL: at } // strings without exception
+      const env = { ...(environment(sandbox, 5_000) as Record<string, string>), STORE_URL: at } // strings without exception
       const check = run('src/main.ts', ['--check'], env)
       const doctors = await Promise.all([runDoctorCommand([], env), runDoctorCommand(['--json'], env)])
 

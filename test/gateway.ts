@@ -17,6 +17,7 @@ import { type Config, readConfig } from '../src/config/config.ts'
 import type { Environment } from '../src/config/variables.ts'
 import { type Gateway, startGateway } from '../src/gateway.ts'
 import { type Sandbox, startSandbox } from '../src/sandbox/app.ts'
+import type { ScriptedResponse } from '../src/sandbox/scripted-responses.ts'
 import { createLogger } from '../src/telemetry/log.ts'
 
 /** Sentinels: every test runs with them, and fails if one of them comes out anywhere. */
@@ -146,14 +147,27 @@ export const mediaFolder = join(tmpdir(), `gateway-media-${process.pid}`)
 let folders = 0
 process.once('exit', () => rmSync(mediaFolder, { recursive: true, force: true }))
 
-/** The environment of a gateway in front of a sandbox. */
-export const environment = (sandbox: { url: string; user: string }): Environment => ({
+/** Has Afilnet keep back its answer to the next call, or the next that fits, until the caller of this calls what it returns. */
+export function hold(sandbox: Sandbox, answer: ScriptedResponse = {}) {
+  const { promise: held, resolve: release } = Promise.withResolvers<void>()
+  sandbox.answer({ ...answer, held })
+  return release
+}
+
+/** Requests that wait for their answer or for their turn. */
+export async function requestsInFlight({ adminUrl }: Pick<Gateway, 'adminUrl'>) {
+  const metrics = await (await fetch(`${adminUrl}/metrics`)).text()
+  return Number(/^gateway_requests_in_flight (\d+)$/m.exec(metrics)?.[1])
+}
+
+/** The environment of a gateway in front of a sandbox; only tests of the budget meet its end, however busy the machine is. */
+export const environment = (sandbox: { url: string; user: string }, budgetMs = 60_000): Environment => ({
   PORT: '0',
   ADMIN_PORT: '0',
   AFILNET_USER: sandbox.user,
   AFILNET_PASSWORD: canaries.password,
   AFILNET_URL: `${sandbox.url}/api/http/`,
-  AFILNET_TIMEOUT_MS: '5000',
+  AFILNET_TIMEOUT_MS: String(budgetMs),
   GATEWAY_KEY_SHA256: hash('sha256', canaries.key),
   STORE_URL: 'sqlite::memory:',
   MEDIA_STORE: `file:${join(mediaFolder, String(++folders))}`,
@@ -176,10 +190,13 @@ export const transportEnvironment = (sandbox: Sandbox, transport: TransportName)
 /** A gateway that serves one test after the other, what is configured beyond the usual, and where its log goes just now. */
 type Pooled = { gateway: Gateway; env: Environment; writeTo: (write: (line: string) => void) => void }
 
+/** A ledger that is slow is no ledger that is away, except on a server, which tests stop. */
+const unhurried = { storeMs: 60_000 }
+
 async function openPooled(env: Environment, use: (pooled: Pooled) => Promise<void>) {
   let write = (_line: string) => {}
   const config = readConfig({ ...environment({ url: 'http://127.0.0.1:9', user: 'nobody@sandbox.invalid' }), ...env })
-  const gateway = await startGateway(config, createLogger(config.logLevel, { write: line => write(line) }))
+  const gateway = await startGateway(config, createLogger(config.logLevel, { write: line => write(line) }), unhurried)
   await use({
     gateway,
     env,
@@ -261,7 +278,12 @@ async function open(sandbox: Sandbox, { env = {}, callers, accounts, timeouts }:
     output.push(line)
     take(line)
   }
-  const gateway = pooled?.gateway ?? (await startGateway(config, createLogger(config.logLevel, { write }), timeouts))
+  const gateway =
+    pooled?.gateway ??
+    (await startGateway(config, createLogger(config.logLevel, { write }), {
+      ...(/^sqlite/.test(config.storeUrl) && unhurried),
+      ...timeouts,
+    }))
   pooled?.writeTo(write)
   await pooled?.gateway.reload(config)
   const pool = new Pool(gateway.url, { connections: 256, headersTimeout: 0, bodyTimeout: 0 })

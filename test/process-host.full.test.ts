@@ -17,7 +17,7 @@ type Output = number | 'pipe'
 
 /** The real program with an output of the test's choice; it is asked over HTTP, since its log may lead nowhere. */
 async function launch(sandbox: Sandbox, stdout: Output, env: Record<string, string> = {}) {
-  const given = { PATH: process.env.PATH, ...environment(sandbox), PORT: String(await freePort()), ...env }
+  const given = { PATH: process.env.PATH, ...environment(sandbox, 5_000), PORT: String(await freePort()), ...env }
   const child = spawn(process.execPath, ['src/main.ts'], { env: given, stdio: ['ignore', stdout, 'pipe'] })
   const exited = once(child, 'exit')
   onTestFinished(async () => {
@@ -177,7 +177,7 @@ describe('Signals', { timeout: 120_000 }, () => {
   })
 
   test('that arrive during the start are obeyed after it', async ({ sandbox }) => {
-    const env = { PATH: process.env.PATH, ...environment(sandbox) }
+    const env = { PATH: process.env.PATH, ...environment(sandbox, 5_000) }
     const child = spawn(
       process.execPath,
       ['--import', 'data:text/javascript,process.nextTick(()=>setImmediate(()=>process.kill(process.pid,"SIGXCPU")))', 'src/main.ts'],

@@ -57,7 +57,7 @@ describe('The program', { timeout: 60_000 }, () => {
   test.for(['SIGTERM', 'SIGINT'] as const)(
     'says in one line where it listens and for whom, serves, and leaves on %s',
     async (signal, { sandbox }) => {
-      const { child, said, ended, line, lines } = launch(environment(sandbox))
+      const { child, said, ended, line, lines } = launch(environment(sandbox, 5_000))
 
       const ready = await line('gateway is ready')
       const { status } = await get(`${ready.url}/channels`)
@@ -81,7 +81,7 @@ describe('The program', { timeout: 60_000 }, () => {
   )
 
   test('warns where the password would be in URLs', async ({ sandbox }) => {
-    const { line } = launch({ ...environment(sandbox), AFILNET_TRANSPORT: 'get', AFILNET_USER: 'shop', DOCS: 'false' })
+    const { line } = launch({ ...environment(sandbox, 5_000), AFILNET_TRANSPORT: 'get', AFILNET_USER: 'shop', DOCS: 'false' })
 
     const ready = await line('gateway is ready')
     expect(ready).toMatchObject({ accounts: [{ transport: 'get' }], sandbox: false })
@@ -93,7 +93,7 @@ describe('The program', { timeout: 60_000 }, () => {
 
   test('shows its configuration without secrets and ends with 0 when it is asked to check', async ({ sandbox }) => {
     const afilnet = { AFILNET_URL: 'https://www.afilnet.com/api/http/' } // which cannot fetch files from this machine
-    const { said, ended } = launch({ ...environment(sandbox), ...afilnet, DRAIN_DELAY_MS: '7' }, '--check')
+    const { said, ended } = launch({ ...environment(sandbox, 5_000), ...afilnet, DRAIN_DELAY_MS: '7' }, '--check')
 
     expect(await ended).toEqual([0, null])
     expect(JSON.parse(said.out)).toMatchObject({
@@ -111,7 +111,10 @@ describe('The program', { timeout: 60_000 }, () => {
     ['a check', ['--check']],
     ['a start', []],
   ] as const)('ends %s with 78 and every mistake', async ([, args], { sandbox }) => {
-    const { said, ended } = launch({ ...environment(sandbox), PORT: 'http', DRAIN_MS: '1', NODE_TLS_REJECT_UNAUTHORIZED: '0' }, ...args)
+    const { said, ended } = launch(
+      { ...environment(sandbox, 5_000), PORT: 'http', DRAIN_MS: '1', NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+      ...args,
+    )
 
     expect(await ended).toEqual([78, null])
     expect(said.err.match(/^[A-Z_]+(?=: )/gm)).toEqual(['PORT', 'NODE_TLS_REJECT_UNAUTHORIZED', 'DRAIN_MS'])
@@ -119,14 +122,14 @@ describe('The program', { timeout: 60_000 }, () => {
   })
 
   test.for(['--chek', '--check --verbose'])('does not start with %s', async (words, { sandbox }) => {
-    const { said, ended } = launch(environment(sandbox), ...words.split(' '))
+    const { said, ended } = launch(environment(sandbox, 5_000), ...words.split(' '))
 
     expect(await ended).toEqual([78, null])
     expect(said.err).toContain('--check')
   })
 
   test('does not start with a switch that opens the process, and names it beside every other mistake', async ({ sandbox }) => {
-    const env = { ...environment(sandbox), NODE_DEBUG: 'tls', NODE_OPTIONS: '--insecure-http-parser', PORT: 'http' }
+    const env = { ...environment(sandbox, 5_000), NODE_DEBUG: 'tls', NODE_OPTIONS: '--insecure-http-parser', PORT: 'http' }
     const { said, ended } = launch(env)
 
     expect(await ended).toEqual([78, null])
@@ -135,7 +138,7 @@ describe('The program', { timeout: 60_000 }, () => {
   })
 
   test('starts with such a switch only if ALLOW_DEBUG is set, and warns', async ({ sandbox }) => {
-    const { line } = launch({ ...environment(sandbox), NODE_OPTIONS: '--insecure-http-parser', ALLOW_DEBUG: 'true' })
+    const { line } = launch({ ...environment(sandbox, 5_000), NODE_OPTIONS: '--insecure-http-parser', ALLOW_DEBUG: 'true' })
 
     expect(await line('gateway is ready')).toMatchObject({ level: 30 })
     expect(await line(warningOfSwitch)).toMatchObject({ level: 40 })
@@ -146,7 +149,7 @@ describe('The program', { timeout: 60_000 }, () => {
     ['false', 0],
   ] as const)('prints nothing for DEBUG=%s', { timeout: 40_000 }, async ([DEBUG, warnings], { sandbox }) => {
     const { child, said, ended, line, lines } = launch({
-      ...environment(sandbox),
+      ...environment(sandbox, 5_000),
       DEBUG,
       STORE_URL: 'redis://user:fake-canary-store@127.0.0.1:1/0',
     })
@@ -162,7 +165,7 @@ describe('The program', { timeout: 60_000 }, () => {
   test('says clearly that its port is taken', async ({ gateway, sandbox }) => {
     const { port } = new URL(gateway.url)
 
-    const { said, ended, lines } = launch({ ...environment(sandbox), PORT: port })
+    const { said, ended, lines } = launch({ ...environment(sandbox, 5_000), PORT: port })
 
     expect(await ended).toEqual([1, null])
     expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', code: 'EADDRINUSE', host: '127.0.0.1', port: Number(port) }])
@@ -170,7 +173,7 @@ describe('The program', { timeout: 60_000 }, () => {
   })
 
   test('says which name it cannot look up', async ({ sandbox }) => {
-    const { ended, lines } = launch({ ...environment(sandbox), HOST: 'nowhere.invalid' })
+    const { ended, lines } = launch({ ...environment(sandbox, 5_000), HOST: 'nowhere.invalid' })
 
     expect(await ended).toEqual([1, null])
     expect(lines()).toMatchObject([{ level: 60, msg: 'cannot start', host: 'nowhere.invalid' }])
@@ -184,7 +187,7 @@ describe('The WSDL of an account, at the start of the program,', { timeout: 60_0
   ] as const)('%s', async ([, status, code], { sandbox }) => {
     const server = createServer((_, response) => response.writeHead(status).end())
     const AFILNET_WSDL = `http://127.0.0.1:${await listen(server)}/?wsdl`
-    const { ended, lines } = launch({ ...environment(sandbox), ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL })
+    const { ended, lines } = launch({ ...environment(sandbox, 5_000), ...transportEnvironment(sandbox, 'soap'), AFILNET_WSDL })
 
     expect(await ended).toEqual([code, null])
     const transport = `account default: the WSDL cannot be fetched: HTTP ${status}`
@@ -198,7 +201,7 @@ describe('What Node reports in the process', { timeout: 60_000 }, () => {
   }) => {
     const fail = `process.emitWarning(['fake','canary'].join('-'), { type: 'Odd', code: 'ODD' }); setTimeout(() => { throw new TypeError('odd') })`
     const preload = `data:text/javascript,process.once('SIGUSR2',()=>{${encodeURIComponent(fail)}})`
-    const { child, ended, said, lines, line } = launch({ ...environment(sandbox), NODE_OPTIONS: `--import ${preload}` })
+    const { child, ended, said, lines, line } = launch({ ...environment(sandbox, 5_000), NODE_OPTIONS: `--import ${preload}` })
     await line('gateway is ready')
     child.kill('SIGUSR2')
 
@@ -214,7 +217,7 @@ describe('What Node reports in the process', { timeout: 60_000 }, () => {
 
 describe('A process that gets a signal while it is busy', { timeout: 60_000 }, () => {
   test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
-    const env = { ...environment(sandbox), DRAIN_MS: '30000', DRAIN_DELAY_MS: '3000' }
+    const env = { ...environment(sandbox, 5_000), DRAIN_MS: '30000', DRAIN_DELAY_MS: '3000' }
     const { child, ended, line, lines } = launch(env)
     const { url } = await line('gateway is ready')
     const { port } = new URL(String(url))
@@ -280,7 +283,7 @@ describe('A process that gets a signal while it is busy', { timeout: 60_000 }, (
   })
 
   test('does not wait longer than it may for an Afilnet that is silent', async ({ sandbox }) => {
-    const { child, ended, line } = launch({ ...environment(sandbox), AFILNET_TIMEOUT_MS: '500', DRAIN_MS: '30000' })
+    const { child, ended, line } = launch({ ...environment(sandbox, 5_000), AFILNET_TIMEOUT_MS: '500', DRAIN_MS: '30000' })
     const { url } = await line('gateway is ready')
     const silent = get(`${url}/chats/whatsapp/silent`)
     await sandbox.called(1)

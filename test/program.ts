@@ -13,7 +13,7 @@ import { canaries, createLog, environment } from './gateway.ts'
 export async function startProgram(sandbox: { url: string; user: string }, env: Environment = {}, entry = 'src/main.ts') {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-program-'))
   const given = {
-    ...environment(sandbox),
+    ...environment(sandbox, 5_000),
     STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`,
     LOG_LEVEL: 'info',
     PATH: process.env.PATH,

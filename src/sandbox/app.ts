@@ -26,9 +26,9 @@ export type Sandbox = AccountHandle & {
   /** Forgets all calls, messages and settings; open calls stay open. */
   reset(): void
   /** Resolves as soon as that many calls are in `calls`. */
-  called(count: number, timeoutMs?: number): Promise<void>
+  called(count: number): Promise<void>
   /** Resolves as soon as the condition holds; it is checked whenever a call comes in or ends, or a customer writes. */
-  until(condition: (sandbox: Sandbox) => boolean, timeoutMs?: number): Promise<void>
+  until(condition: (sandbox: Sandbox) => boolean): Promise<void>
   /** Ends every connection at once. */
   close(): Promise<void>
 }
@@ -68,18 +68,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     },
     answer: state.queue,
     reset: state.reset,
-    called: (count, timeoutMs) =>
-      state.until(
-        () => state.calls.length >= count,
-        () => `Waited for ${count} calls and saw ${state.calls.length}`,
-        timeoutMs,
-      ),
-    until: (condition, timeoutMs) =>
-      state.until(
-        () => condition(sandbox),
-        () => `Waited in vain for ${condition}`,
-        timeoutMs,
-      ),
+    called: count => state.until(() => state.calls.length >= count),
+    until: condition => state.until(() => condition(sandbox)),
     close: async () => {
       state.stop()
       await Promise.all([endpoint.close(), control.close()])

@@ -130,7 +130,7 @@ export function createEndpoint(state: State): Handler {
     // Tells the gateway that this answer says nothing about other calls.
     const mark = plan.magic && !isLiteral(answer) ? { 'X-Sandbox-Magic': 'true' } : {}
     const exchange = openExchange(state, call, response, status, { ...challenge, ...mark, ...answer.headers }, regular.type)
-    after((answer.delayMs ?? 0) + state.latencyMs, response, () => {
+    after((answer.delayMs ?? 0) + state.latencyMs, answer.held, response, () => {
       if (answer.fault) faults[answer.fault]({ ...exchange, body })
       else exchange.finish(body)
     })

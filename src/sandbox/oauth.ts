@@ -86,7 +86,7 @@ export class OAuth {
       status: answer?.status ?? decided.status,
     })
     changed()
-    after(answer?.delayMs ?? 0, response, () => this.#respond(response, decided, answer))
+    after(answer?.delayMs ?? 0, answer?.held, response, () => this.#respond(response, decided, answer))
   }
 
   /** What a request gets: a token, or an error of RFC 6749. */

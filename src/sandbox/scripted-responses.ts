@@ -18,6 +18,8 @@ export type ScriptedResponse = {
   body?: string | Uint8Array
   fault?: Fault
   delayMs?: number
+  /** The answer waits until this resolves, in the hands of the process that started the sandbox. */
+  held?: Promise<unknown>
 }
 
 /** One open call, as a fault needs it. */

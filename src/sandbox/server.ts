@@ -23,8 +23,12 @@ export function plain(response: ServerResponse, status: number, text: string, he
   response.end(`${text}\n`)
 }
 
-/** Runs `then` after a while, unless the caller has left by then. */
-export function after(delayMs: number, response: ServerResponse, then: () => void) {
+/** Runs `then` after a while, which begins once `held` resolves, unless the caller has left by then. */
+export function after(delayMs: number, held: Promise<unknown> | undefined, response: ServerResponse, then: () => void) {
+  if (held) {
+    void held.then(() => response.destroyed || after(delayMs, undefined, response, then))
+    return
+  }
   if (delayMs <= 0) return then()
   const timer = setTimeout(then, delayMs)
   response.once('close', () => clearTimeout(timer))

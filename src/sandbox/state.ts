@@ -118,16 +118,14 @@ function createWatchers() {
       for (const watcher of watchers) watcher()
     },
 
-    /** Resolves as soon as `condition` holds after a change; rejects with `what` when it takes too long. */
-    until: (condition: () => boolean, what: () => string, timeoutMs = 5000) =>
-      new Promise<void>((resolve, reject) => {
-        const settle = (end: () => void) => {
-          clearTimeout(timer)
+    /** Resolves as soon as `condition` holds after a change. */
+    until: (condition: () => boolean) =>
+      new Promise<void>(resolve => {
+        const watcher = () => {
+          if (!condition()) return
           watchers.delete(watcher)
-          end()
+          resolve()
         }
-        const watcher = () => condition() && settle(resolve)
-        const timer = setTimeout(() => settle(() => reject(new Error(`${what()} within ${timeoutMs} ms`))), timeoutMs)
         watchers.add(watcher)
         watcher()
       }),

@@ -29,12 +29,14 @@ export type SendsOptions = {
   observe?: Observe
   /** How long a call to the store may take once Afilnet has answered. */
   timeoutMs?: number
+  /** How long a call to the store may take before anything was sent. */
+  claimMs?: number | undefined
   now?: () => number
   heartbeatMs?: number
 }
 
 // A disk that hangs must not hold a caller for longer than two seconds before anything was sent.
-const maxClaimMs = 1_800
+const usualClaimMs = 1_800
 const stopMs = 1_000
 
 const firstRetryMs = 1_000
@@ -63,12 +65,20 @@ export class Sends {
   #running = 0
   #onIdle: (() => void)[] = []
 
-  constructor({ store, base, observe = unobserved, timeoutMs = 10_000, now = Date.now, heartbeatMs = 1_000 }: SendsOptions) {
+  constructor({
+    store,
+    base,
+    observe = unobserved,
+    timeoutMs = 10_000,
+    claimMs = usualClaimMs,
+    now = Date.now,
+    heartbeatMs = 1_000,
+  }: SendsOptions) {
     this.#store = store
     this.#base = base
     this.#observe = observe
     this.#timeoutMs = timeoutMs
-    this.#claimMs = Math.min(timeoutMs, maxClaimMs)
+    this.#claimMs = Math.min(timeoutMs, claimMs)
     this.#now = now
     this.secret = new StoreSecret(store, this.#claimMs)
     ;({ find: this.find, list: this.list } = createSendReads({ store, base, timeoutMs }))

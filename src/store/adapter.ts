@@ -8,6 +8,8 @@ export type OpenedStore = Store & Archive & EventStore & { media: MediaLedger }
 /** What every adapter needs to know; `onWarning` gets texts about what a crash could lose. */
 export type StoreOptions = StorePolicy & {
   maxBytes: number
+  /** How long the store may say nothing while answers are due; then it counts as away. Every adapter knows what fits it. */
+  silentMs?: number | undefined
   onState?: StoreListener
   onLedger?: LedgerListener
   onWarning?: (warning: string) => void

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { describe, expect } from 'vitest'
-import { canaries, type TestGateway, test } from '../gateway.ts'
+import { canaries, hold, type TestGateway, test } from '../gateway.ts'
 import { chat } from './calls.ts'
 
 /** One request whose caller can hang up on it. */
@@ -37,13 +37,14 @@ describe.concurrent('a caller who hangs up', () => {
     ['POST', `${chat}/messages`, '{"message":"Hello"}'],
     ['POST', `${chat}/files`, '{"type":"image","fileUrl":"https://example.com/menu.jpg"}'],
   ] as const)('on %s %s lets the call to Afilnet run to its end', async ([method, path, body], { gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 300 })
+    const release = hold(sandbox)
     const { hangUp } = ask(gateway, method, path, body)
     await sandbox.called(1)
 
     hangUp()
 
     await gateway.logged(leftBehind)
+    release()
     await sandbox.until(({ calls: [call] }) => call?.answer !== undefined || call?.closedByPeer === true)
     expect(sandbox.calls).toMatchObject([{ closedByPeer: false, answer: { status: 200 } }])
     expect(sandbox.sent).toHaveLength(method === 'POST' ? 1 : 0)
@@ -56,13 +57,14 @@ test('Answers to callers who have left take no room in memory from others', asyn
   const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '2097152' } }) // room for 16 MiB
   const row = { messageid: '1', datetime: '2026-01-01 10:00:00', message: 'x'.repeat(2_000_000) }
   const body = JSON.stringify({ status: 'SUCCESS', result: { list: [row] } })
-  sandbox.answer({ body, delayMs: 300, times: 10 })
+  const release = hold(sandbox, { body, times: 10 })
   const callers = Array.from({ length: 10 }, () => ask(gateway, 'GET', `${chat}/unread`))
   await sandbox.called(10)
 
   for (const { hangUp } of callers) hangUp()
 
   await expect.poll(() => gateway.log.filter(leftBehind).length).toBe(10)
+  release()
   await expect.poll(async () => (await fetch(`${gateway.adminUrl}/metrics`)).text()).toMatch(/^gateway_calls_in_flight\S* 0$/m)
   expect((await gateway.get('/chats/whatsapp/100')).status).toBe(200)
 })

@@ -3,7 +3,7 @@ import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/variables.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { canaries, environment, type StartOptions, sharedTestWith, transportEnvironment } from '../gateway.ts'
+import { canaries, environment, hold, type StartOptions, sharedTestWith, transportEnvironment } from '../gateway.ts'
 import { calls, chat } from './calls.ts'
 import { listen } from './listeners.ts'
 
@@ -274,13 +274,15 @@ describe('Without a token', () => {
   })
 
   test('a caller that leaves does not take it from the others', async ({ gateway, sandbox }) => {
-    sandbox.answer({ method: 'token', delayMs: 400 })
+    const release = hold(sandbox, { method: 'token' })
     const socket = gateway.open()
     socket.write(`GET ${chat}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`)
     await sandbox.until(({ oauth }) => oauth.requests.length === 1)
 
     const other = getchatchannels(gateway)
     socket.destroy()
+    await gateway.logged(({ aborted }) => aborted === true)
+    release()
 
     expect((await other).status).toBe(200)
     expect(sandbox.oauth.requests).toHaveLength(1)

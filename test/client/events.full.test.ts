@@ -47,7 +47,7 @@ function useClock() {
 describe('events()', () => {
   test('yields each message once and in order, across broken connections', async ({ start, sandbox }) => {
     const gateway = await start({ env })
-    await sandbox.until(({ calls }) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length > 1, 40_000) // before the first look nothing is new
+    await sandbox.until(({ calls }) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length > 1) // before the first look nothing is new
     const { fetch, positions } = breaking(2)
     const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch })
     const write = (message: string) => sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message })

@@ -42,7 +42,7 @@ describe('The packed client', { timeout: 240_000 }, () => {
 
     const gateway = await start({ env: { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' } })
     const looks = (calls: typeof sandbox.calls) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length
-    await sandbox.until(({ calls }) => looks(calls) > 1, 40_000)
+    await sandbox.until(({ calls }) => looks(calls) > 1)
     const adapted = program.replace('https://gateway.example.com', gateway.url)
     await writeFile(join(folder, 'program.ts'), adapted)
     await writeFile(join(folder, 'refused.ts'), adapted.replace('34600000000', 'NO_ROUTE_AVAILABLE'))

@@ -9,7 +9,7 @@ import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/variables.ts'
 import { watchConfig } from '../../src/config/watch.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
-import { canaries, environment, type StartOptions, type TestGateway, test } from '../gateway.ts'
+import { canaries, environment, hold, type StartOptions, type TestGateway, test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 
 const keys = { crm: 'fake-crm-key-0123456789', shop: 'fake-shop-key-0123456789', next: 'fake-next-key-0123456789' }
@@ -255,7 +255,7 @@ describe('A changed configuration', () => {
   test('can close an account, and what its callers began is still answered', async ({ sandbox, start }) => {
     const { config, env } = files(sandbox)
     const { gateway, reload } = await open(start, env)
-    sandbox.latencyMs = 100
+    const release = hold(sandbox)
     const begun = gateway.request('/chats/whatsapp/100/346/messages', send(keys.shop))
     await sandbox.called(1)
 
@@ -266,9 +266,10 @@ describe('A changed configuration', () => {
       delete callers.shop
     })
     reload()
+    await expect.poll(async () => (await gateway.request('/me', { key: keys.shop })).status).toBe(401)
+    release()
 
     expect((await begun).status).toBe(201)
-    expect((await gateway.request('/me', { key: keys.shop })).status).toBe(401)
     expect((await gateway.request('/channels', { key: keys.crm })).status).toBe(200)
   })
 })

@@ -39,7 +39,7 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     'says that the gateway was killed, and goes on where it was once it is back (needs Chromium)',
     async ({ sandbox }) => {
       const { inbox, folder, env } = await createInbox()
-      const given = { ...environment(sandbox), ...env, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`, LOG_LEVEL: 'info' }
+      const given = { ...environment(sandbox, 5_000), ...env, STORE_URL: `sqlite:${join(folder, 'ledger.sqlite')}`, LOG_LEVEL: 'info' }
       const gateway = createGatewayProcess(given as Record<string, string>, await freePort())
       onTestFinished(async () => void (await gateway.stop('SIGKILL')))
       await gateway.start()
@@ -244,7 +244,7 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     'reads and listens again in an open conversation once it may, and says why not until then (needs Chromium)',
     async ({ start, sandbox }) => {
       const { inbox, env } = await createInbox()
-      const config = readConfig({ ...environment(sandbox), ...env })
+      const config = readConfig({ ...environment(sandbox, 5_000), ...env })
       const { default: caller = expect.fail() } = config.callers
       const gateway = await start({ env })
       await inbox.connect(gateway.url)
@@ -295,7 +295,7 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
 
   test('listens again once its key may', async ({ start, sandbox }) => {
     const { inbox, env } = await createInbox()
-    const config = readConfig({ ...environment(sandbox), ...env })
+    const config = readConfig({ ...environment(sandbox, 5_000), ...env })
     const { default: caller = expect.fail() } = config.callers
     const gateway = await start({ env })
     await gateway.reload({ ...config, callers: { default: { ...caller, scopes: ['channels:read'] } } })

@@ -38,7 +38,7 @@ export async function createInbox() {
 export function untilWatched(sandbox: Sandbox, looks = 8) {
   const looked = (calls: Sandbox['calls']) => calls.filter(({ params }) => params.some(([, value]) => value === 'getchats')).length
   const before = looked(sandbox.calls)
-  return sandbox.until(({ calls }) => looked(calls) > before + looks, 40_000)
+  return sandbox.until(({ calls }) => looked(calls) > before + looks)
 }
 
 /** A gateway that watches every channel, and an inbox in front of it. */

@@ -2,6 +2,7 @@ import { describe, expect, onTestFinished, vi } from 'vitest'
 import type { ConversationRead } from '../../src/live/ports.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
+import { hold } from '../gateway.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
 import { type Polling, test } from './polling.ts'
 
@@ -118,7 +119,7 @@ describe('The poller', () => {
     await expect.poll(() => callsOf(sandbox, 'getchatchannels')).toBe(1)
     expect(polls(polling, true)).toBe(0)
 
-    await expect.poll(() => polls(polling, true), { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => polls(polling, true)).toBe(1)
     expect(callsOf(sandbox, 'getchatchannels')).toBe(2)
   })
 
@@ -140,9 +141,10 @@ describe('The poller', () => {
     const polling = await startPolling(watched)
     await quiet(polling)
     const before = callsOf(sandbox, 'getchats')
-    sandbox.answer({ method: 'getchats', delayMs: 200 })
+    const release = hold(sandbox, { method: 'getchats' })
     await sandbox.until(() => callsOf(sandbox, 'getchats') > before)
     clock.aheadMs = hour
+    release()
 
     await quiet(polling)
   })
@@ -276,10 +278,11 @@ describe('The poller', () => {
   test('misses no message that comes while its conversation is read', async ({ startPolling, sandbox }) => {
     const polling = await startPolling(watched)
     await quiet(polling)
-    sandbox.answer({ method: 'getmessages', delayMs: 400 })
+    const release = hold(sandbox, { method: 'getmessages' })
     const ids = [sandbox.receive({ ...chat, message: 'One' })]
     await sandbox.until(() => callsOf(sandbox, 'getmessages') > 0)
     ids.push(sandbox.receive({ ...chat, message: 'Two' })) // which that answer does not have
+    release()
 
     await expect.poll(() => created(polling)).toEqual(ids)
   })

@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers'
 import { describe, expect, vi } from 'vitest'
-import { canaries, readAnswers, sharedTest, type TestGateway, test } from '../gateway.ts'
+import { canaries, hold, readAnswers, sharedTest, type TestGateway, test } from '../gateway.ts'
 
 const chat = '/chats/whatsapp/100/34600000000'
 
@@ -139,11 +139,13 @@ describe('A caller who has taken its answers, or has left', () => {
   test('holds no room any more', async ({ start, sandbox }) => {
     const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '1048576' } }) // room for 16 such answers
     sandbox.answer({ method: 'getmessages', body: listOf(1_000_000), times: 1_000 })
-    sandbox.answer({ method: 'getunreadmessages', body: listOf(1_000_000), delayMs: 200, times: 10 })
+    const release = hold(sandbox, { method: 'getunreadmessages', body: listOf(1_000_000), times: 10 })
     const sockets = Array.from({ length: 10 }, () => gateway.open())
     for (const socket of sockets) socket.write(line(`${chat}/unread`))
     await sandbox.called(10)
     for (const socket of sockets) socket.destroy()
+    await expect.poll(() => gateway.log.filter(({ aborted }) => aborted === true)).toHaveLength(10)
+    release()
     await sandbox.until(({ calls }) => calls.every(({ answer }) => answer !== undefined))
 
     const statuses: number[] = []

@@ -6,7 +6,7 @@ import { generate } from '../../src/cli/openapi.ts'
 import { exampleOf } from '../../src/plugins/openapi-examples.ts'
 import { catalogue, type ProblemCode } from '../../src/problem/catalogue.ts'
 import { magicCodes, magicWords } from '../../src/sandbox/magic.ts'
-import { type Reply, sharedTest as test } from '../gateway.ts'
+import { hold, type Reply, sharedTest as test } from '../gateway.ts'
 import { postForm, samples } from '../media/forms.ts'
 import { secret } from '../webhooks/receiver.ts'
 
@@ -462,12 +462,13 @@ describe('The answers', () => {
   })
 
   test('of a send that still runs are those of the document', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 300 })
+    const release = hold(sandbox)
     const send = () => gateway.post(`${chat}/messages`, { message: 'Hello' }, { 'idempotency-key': 'k1' })
     const first = send()
     await sandbox.called(1)
 
     const during = await send()
+    release()
 
     expect(during.status).toBe(409)
     check(during, `${path}/messages`, 'POST')

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { sharedTest as test } from '../gateway.ts'
+import { hold, requestsInFlight, sharedTest as test } from '../gateway.ts'
 
 const chat = (destination: string, platform = 'whatsapp') => `/chats/${platform}/100/${encodeURIComponent(destination)}`
 const hello = { message: 'Hello' }
@@ -34,9 +34,11 @@ describe('A WhatsApp number', () => {
   })
 
   test('shares one call of Afilnet and one ETag with its other spellings', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 50 })
-
-    const replies = await Promise.all(['34600000000', '+34600000000', '34 600 000 000'].map(one => gateway.get(`${chat(one)}/messages`)))
+    const release = hold(sandbox)
+    const reads = ['34600000000', '+34600000000', '34 600 000 000'].map(one => gateway.get(`${chat(one)}/messages`))
+    await expect.poll(() => requestsInFlight(gateway)).toBe(3)
+    release()
+    const replies = await Promise.all(reads)
 
     expect(sandbox.calls).toHaveLength(1)
     expect(new Set(replies.map(({ headers }) => headers.etag)).size).toBe(1)

@@ -67,7 +67,7 @@ const test = base.extend<Fixtures>({
   // biome-ignore lint/correctness/noEmptyPattern: as above
   patience: async ({}, use) => use({}),
   sends: async ({ store }, use) => {
-    const sends = new Sends({ store, base: '' })
+    const sends = new Sends({ store, base: '', claimMs: 60_000 })
     await use(sends)
     await sends.stop()
   },

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { sharedTest as test } from '../gateway.ts'
+import { hold, requestsInFlight, sharedTest as test } from '../gateway.ts'
 
 const messages = '/chats/whatsapp/100/34600000000/messages'
 const chats = '/chats/whatsapp/100'
@@ -74,9 +74,11 @@ describe('GET …/messages by pages', () => {
   })
 
   test('shares one call to Afilnet among all pages of a conversation and the whole list', async ({ gateway, sandbox }) => {
-    sandbox.answer({ method: 'getmessages', body: list(rows), delayMs: 300 })
-
-    const replies = await Promise.all(['', '?limit=1', '?limit=2', '?before=5', '?after=68'].map(query => gateway.get(messages + query)))
+    const release = hold(sandbox, { method: 'getmessages', body: list(rows) })
+    const pages = ['', '?limit=1', '?limit=2', '?before=5', '?after=68'].map(query => gateway.get(messages + query))
+    await expect.poll(() => requestsInFlight(gateway)).toBe(5)
+    release()
+    const replies = await Promise.all(pages)
 
     expect(replies.map(reply => reply.json.items.length)).toEqual([70, 1, 2, 4, 2])
     expect(sandbox.calls).toHaveLength(1)

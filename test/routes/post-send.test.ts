@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
-import { canaries, sharedTest as test } from '../gateway.ts'
+import { canaries, hold, sharedTest as test } from '../gateway.ts'
 import { answered, brief, chat, error, hello, keyed, list, other, replay, replayOf, say, sayAs, settled } from './sending.ts'
 
 describe('The first request with a key', () => {
@@ -48,11 +48,12 @@ describe('The same request with the same key', () => {
   })
 
   test('is 409 while the first one runs, and the replay after it', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 300 })
+    const release = hold(sandbox)
     const first = say(gateway)
     await sandbox.called(1)
 
     const during = await say(gateway)
+    release()
     expect(during).toMatchObject({
       status: 409,
       json: { code: 'idempotency-key-in-use', outcome: 'unknown', retry: 'same-key', sendId: (await first).json.id },
@@ -250,9 +251,10 @@ describe('A send whose outcome is unknown', () => {
 
   test('turns into accepted with a late answer', async ({ start, sandbox }) => {
     const gateway = await start({ env: brief })
-    sandbox.answer({ delayMs: 600 })
+    const release = hold(sandbox)
     const first = await say(gateway)
     const during = await say(gateway)
+    release()
     await settled(gateway, first.json.sendId, 'accepted')
     const after = [await say(gateway), await say(gateway)]
 
@@ -268,8 +270,9 @@ describe('A send whose outcome is unknown', () => {
 
   test('turns into rejected with a late refusal', async ({ start, sandbox }) => {
     const gateway = await start({ env: brief })
-    sandbox.answer({ delayMs: 600, body: error('CHANNEL_NOT_FOUND') })
+    const release = hold(sandbox, { body: error('CHANNEL_NOT_FOUND') })
     const first = await say(gateway)
+    release()
     await settled(gateway, first.json.sendId, 'rejected')
     const after = [await say(gateway), await say(gateway)]
 
@@ -282,8 +285,9 @@ describe('A send whose outcome is unknown', () => {
 
   test('stays unknown if the late answer would free its key', async ({ start, sandbox }) => {
     const gateway = await start({ env: brief })
-    sandbox.answer({ delayMs: 500, body: error('NO_CREDITS') })
+    const release = hold(sandbox, { body: error('NO_CREDITS') })
     const first = await say(gateway)
+    release()
     await answered(sandbox)
     await say(gateway, {}) // what came in before this one was written down before it
 
@@ -308,12 +312,13 @@ describe('A caller that hangs up', () => {
     `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
   test('does not cancel its send', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 200 })
+    const release = hold(sandbox)
     const socket = gateway.open()
     socket.write(sendBytes)
     await sandbox.called(1)
     socket.destroy()
     await gateway.logged(({ aborted }) => aborted === true)
+    release()
     await answered(sandbox)
     const [{ id }] = await list(gateway)
     await settled(gateway, id, 'accepted')
@@ -326,13 +331,15 @@ describe('A caller that hangs up', () => {
   test('is waited for by a drain, as far as its send goes', async ({ start, sandbox, ledgerFile }) => {
     const env = { STORE_URL: `sqlite:${ledgerFile}` }
     const gateway = await start({ env })
-    sandbox.answer({ delayMs: 500 })
+    const release = hold(sandbox)
     const socket = gateway.open()
     socket.write(sendBytes)
     await sandbox.called(1)
     socket.destroy()
     await gateway.logged(({ aborted }) => aborted === true)
-    await gateway.drain()
+    const drained = gateway.drain()
+    release()
+    await drained
 
     expect(await list(await start({ env }))).toMatchObject([{ state: 'accepted', idempotencyKey: 'order-4711' }])
   })

@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { openStore } from '../../src/store/open.ts'
-import { canaries, environment, type TestGateway, test } from '../gateway.ts'
+import { canaries, environment, hold, type TestGateway, test } from '../gateway.ts'
 import { policy } from '../store/sends.ts'
 import { chat, error, hello, keyed, other, replay, say, settled } from './sending.ts'
 
@@ -12,6 +12,11 @@ const key = Buffer.alloc(32, 7).toString('base64')
 const env = { QUEUE_KEY: key }
 const waiting = { ...keyed, prefer: 'respond-async' }
 const ahead = (ms: number) => new Date(Date.now() + ms).toISOString()
+/** Has the wall clock go on only while the test polls, or where it sets it. */
+const stopClock = () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  onTestFinished(() => void vi.useRealTimers())
+}
 /** As a client does that names a content type on every request. */
 const cancel = (gateway: TestGateway, id: string) =>
   gateway.request(`/sends/${id}`, { method: 'DELETE', headers: { 'content-type': 'application/json' } })
@@ -19,7 +24,7 @@ const cancel = (gateway: TestGateway, id: string) =>
 describe('Prefer: respond-async', () => {
   test('queues the send, which goes at once, and its key replays how it ended', async ({ start, sandbox }) => {
     const gateway = await start({ env })
-    sandbox.answer({ delayMs: 500 })
+    const release = hold(sandbox)
     const reply = await say(gateway, waiting)
 
     expect(reply).toMatchObject({ status: 202, json: { state: 'queued', idempotencyKey: 'order-4711', sendAt: expect.any(String) } })
@@ -31,6 +36,7 @@ describe('Prefer: respond-async', () => {
       json: { state: 'pending' },
       headers: { 'idempotency-replayed': 'true' },
     })
+    release()
     await settled(gateway, reply.json.id, 'accepted')
     expect(replay(await say(gateway))).toMatchObject({ status: 201, replayed: 'true' })
     expect(await say(gateway, waiting, { message: 'Another' })).toMatchObject({ status: 422, json: { code: 'idempotency-key-reused' } })
@@ -207,6 +213,7 @@ describe('A queued send', () => {
   }) => {
     const STORE_URL = `sqlite:${ledgerFile}`
     const other = Buffer.alloc(32, 8).toString('base64')
+    stopClock()
     const secret = { message: 'Meet me at the canary fountain', sendAt: ahead(4_000) }
     const before = await start({ env: { ...env, STORE_URL } })
     const { id } = (await say(before, keyed, secret)).json
@@ -214,6 +221,7 @@ describe('A queued send', () => {
     expect(readFileSync(ledgerFile, 'latin1')).not.toContain('canary fountain')
 
     const rotated = await start({ env: { QUEUE_KEY: `${other},${key}`, STORE_URL } })
+    vi.setSystemTime(Date.parse(secret.sendAt))
     await settled(rotated, id, 'accepted')
     expect(sandbox.sent).toMatchObject([{ message: secret.message }])
     const last = (await say(rotated, { 'idempotency-key': 'l' }, { ...hello, sendAt: ahead(600_000) })).json.id
@@ -374,6 +382,7 @@ describe('A queued send', () => {
     sandbox,
   }) => {
     const gateway = await start({ env })
+    stopClock()
     sandbox.answer({ status: 429, headers: { 'retry-after': '3' }, destination: '34600000000', times: 1 })
     const due = Date.now() + 3_000
     const at = (ms: number) => ({ sendAt: new Date(due + ms).toISOString() })
@@ -383,10 +392,12 @@ describe('A queued send', () => {
     await queue('second', at(1))
     await queue('first', at(0)) // is attempted twice
     const elsewhere = await queue('elsewhere', at(3), '/chats/whatsapp/100/34600000001')
+    vi.setSystemTime(due + 3)
     await settled(gateway, elsewhere, 'accepted')
     await sandbox.called(2)
     await say(gateway, {}, { message: 'now' })
-    await sandbox.until(({ sent }) => sent.length === 6, 20_000)
+    vi.setSystemTime(due + 4_000)
+    await sandbox.until(({ sent }) => sent.length === 6)
 
     expect(sandbox.sent.map(({ message }) => message)).toEqual(['elsewhere', 'now', 'first', 'second', 'third', 'fourth'])
   })

@@ -1,5 +1,5 @@
 import { describe, expect } from 'vitest'
-import { sharedTest as test } from '../gateway.ts'
+import { hold, sharedTest as test } from '../gateway.ts'
 import { error, hello, list, other, type Page, say, sayAs } from './sending.ts'
 
 describe('GET /sends/{id}', () => {
@@ -14,10 +14,11 @@ describe('GET /sends/{id}', () => {
   })
 
   test('shows a send that is running', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 200 })
+    const release = hold(sandbox)
     const reply = say(gateway)
     await sandbox.called(1)
     const [send] = await list(gateway, '?state=pending')
+    release()
 
     expect(send).toMatchObject({ state: 'pending', createdAt: expect.any(String) })
     expect(send).not.toHaveProperty('settledAt')

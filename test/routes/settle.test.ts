@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { environment, type TestGateway, sharedTest as test } from '../gateway.ts'
+import { environment, hold, type TestGateway, sharedTest as test } from '../gateway.ts'
 import { chat, error, keyed, other, replay, say, sayAs, settled } from './sending.ts'
 
 /** The id of a send whose answer was lost. */
@@ -54,7 +54,7 @@ describe('POST /sends/{id}/settle', () => {
     const rejected = (await say(gateway, {})).json.sendId
     const twice = await unknown(gateway, sandbox)
     await settle(gateway, twice, { state: 'accepted' })
-    sandbox.answer({ delayMs: 1_000 })
+    const release = hold(sandbox)
     const running = say(gateway, {})
     await sandbox.called(4)
     const [pending] = (await gateway.get('/sends?state=pending')).json.items
@@ -65,6 +65,7 @@ describe('POST /sends/{id}/settle', () => {
       expect(reply.headers).not.toHaveProperty('retry-after')
     }
     expect((await gateway.get(`/sends/${accepted.id}`)).json).toEqual(accepted)
+    release()
     expect(await running).toMatchObject({ status: 201 })
   })
 

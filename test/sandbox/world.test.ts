@@ -78,14 +78,7 @@ describe('time', () => {
     state.main.world.take({ method: 'sendfile', ...chat, type: 'image', fileurl: 'https://example.com/a.png' })
     state.main.world.take({ method: 'sendmessage', ...guest, message: 'Hello' })
 
-    await state.until(
-      () => state.main.world.unread(guest).length === 2,
-      () => 'No reply',
-    )
+    await state.until(() => state.main.world.unread(guest).length === 2)
     expect(state.main.world.unread(chat)).toHaveLength(2)
-  })
-
-  test('runs out for a call that never comes', async ({ sandbox }) => {
-    await expect(sandbox.called(1, 1)).rejects.toThrow('Waited for 1 calls and saw 0 within 1 ms')
   })
 })

@@ -13,7 +13,7 @@ const test = base.extend<Here>({
   make: async ({ sandbox, ledgerFile: file }, use) => {
     const made: GatewayProcess[] = []
     await use((env = {}) => {
-      const all = { ...(environment(sandbox) as Record<string, string>), STORE_URL: `sqlite:${file}`, ...env } // strings without exception
+      const all = { ...(environment(sandbox, 5_000) as Record<string, string>), STORE_URL: `sqlite:${file}`, ...env } // strings without exception
       const gateway = createGatewayProcess(all)
       made.push(gateway)
       return gateway

@@ -6,7 +6,7 @@ import { failures, faults } from '../../src/afilnet/faults.ts'
 import { openStore } from '../../src/store/open.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import { calls } from '../afilnet/calls.ts'
-import { canaries, type TestGateway, test } from '../gateway.ts'
+import { canaries, hold, type TestGateway, test } from '../gateway.ts'
 import { policy, send } from '../store/sends.ts'
 
 /** What a Prometheus would read: each series with its value. */
@@ -137,7 +137,7 @@ describe('GET /metrics', () => {
   })
 
   test('does not blame Afilnet for a caller that has left, nor for calls that were not made', async ({ start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1', AFILNET_TIMEOUT_MS: '2000' } })
+    const gateway = await start({ env: { AFILNET_CONNECTIONS: '1' } })
     sandbox.answer({ fault: 'silent' })
     const socket = gateway.open()
     socket.write(`GET ${chat}/messages HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${canaries.key}\r\n\r\n`)
@@ -174,8 +174,9 @@ describe('GET /metrics', () => {
       sandbox.answer({ body: JSON.stringify({ status: 'ERROR', error }) })
       await post(error)
     }
-    sandbox.answer({ delayMs: 2_500 })
+    const release = hold(sandbox)
     expect((await post('late')).status).toBe(504)
+    release()
     const tooLate = { message: 'Hello', expiresAt: new Date(Date.now() - 1).toISOString() }
     expect((await gateway.post(`${chat}/messages`, tooLate, { prefer: 'respond-async' })).status).toBe(202)
 

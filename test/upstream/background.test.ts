@@ -2,7 +2,7 @@ import { describe, expect } from 'vitest'
 import { getChatChannels, getChats, getMessages } from '../../src/afilnet/operations.ts'
 import { readConfig } from '../../src/config/config.ts'
 import { createUpstream } from '../../src/upstream/upstream.ts'
-import { environment, test as gatewayTest } from '../gateway.ts'
+import { environment, test as gatewayTest, hold } from '../gateway.ts'
 
 const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>({
   upstream: async ({ sandbox }, use) => {
@@ -50,11 +50,12 @@ describe('a read in the background', () => {
 
   test('takes a quarter of the connections at most', async ({ upstream, sandbox }) => {
     const account = upstream.open('default')
-    sandbox.latencyMs = 300
+    const release = hold(sandbox, { times: 6 })
     const reads = Array.from({ length: 6 }, () => account.background(getMessages, chat))
 
     await sandbox.called(2)
     expect(upstream.report()).toMatchObject([{ inFlight: 2, queued: 0 }])
+    release()
     await Promise.all(reads)
     expect(sandbox.calls).toHaveLength(6)
   })

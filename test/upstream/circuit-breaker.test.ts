@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test as plain, vi } from 'vite
 import { CircuitBreaker, halfOfRecent, type Verdict } from '../../src/lib/circuit-breaker.ts'
 import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
 import { calls, chat } from '../afilnet/calls.ts'
-import { sharedTest as test } from '../gateway.ts'
+import { hold, requestsInFlight, sharedTest as test } from '../gateway.ts'
 
 const begin = Date.parse('2026-01-31T12:00:00Z')
 const at = (ms: number) => vi.setSystemTime(begin + ms)
@@ -246,7 +246,7 @@ describe('the circuit of an operation', () => {
     ['a lost connection', { fault: 'drop' }, 502],
     ['silence', { fault: 'silent' }, 504],
   ] as [string, ScriptedResponse, number][])('opens after 20 times %s', async ([, answer, status], { start, sandbox }) => {
-    const gateway = await start({ env: { AFILNET_TIMEOUT_MS: status === 504 ? '2000' : '5000', AFILNET_LATE_MS: '0' } })
+    const gateway = await start({ env: { ...(status === 504 && { AFILNET_TIMEOUT_MS: '2000' }), AFILNET_LATE_MS: '0' } })
     sandbox.answer({ ...answer, method: 'sendmessage', times: 20 })
 
     const replies = await Promise.all(repeat(20, () => send(gateway)))
@@ -314,7 +314,7 @@ describe('the circuit of an operation', () => {
     at(5_999)
     const early = await send(gateway)
     at(6_000)
-    sandbox.answer({ method: 'sendmessage', delayMs: 200 })
+    const release = hold(sandbox, { method: 'sendmessage' })
     const probe = send(gateway)
     await sandbox.called(22)
     const others = await Promise.all(repeat(5, () => send(gateway)))
@@ -322,6 +322,7 @@ describe('the circuit of an operation', () => {
     expect(early).toMatchObject(open)
     for (const reply of others) expect(reply).toMatchObject(open)
     expect(sandbox.calls).toHaveLength(22)
+    release()
     expect(await probe).toMatchObject({ status: 201 })
     sandbox.answer({ method: 'sendmessage', status: 500 })
     expect(await send(gateway)).toMatchObject({ status: 502 })
@@ -365,11 +366,12 @@ describe('the circuit of an operation', () => {
     sandbox.answer({ method: 'sendmessage', status: 500, times: 20 })
     await inTurn(20, () => send(gateway))
     at(2_000)
-    for (const who of ['1', '2']) sandbox.answer({ destination: who, delayMs: 300 })
+    const release = hold(sandbox, { method: 'getmessages' })
     const busy = ['1', '2'].map(who => gateway.get(`/chats/whatsapp/100/${who}/messages`))
-    await sandbox.called(21)
+    await expect.poll(() => requestsInFlight(gateway)).toBe(2)
 
     expect(await send(gateway)).toMatchObject({ status: 503, json: { code: 'overloaded' } })
+    release()
     await Promise.all(busy)
     expect(await send(gateway)).toMatchObject({ status: 201 })
   })

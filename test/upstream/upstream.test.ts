@@ -6,7 +6,7 @@ import { Cancellation } from '../../src/lib/cancellation.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import type { Call } from '../../src/upstream/call.ts'
 import { createUpstream, type Upstream } from '../../src/upstream/upstream.ts'
-import { environment, test as gatewayTest } from '../gateway.ts'
+import { environment, test as gatewayTest, hold, requestsInFlight } from '../gateway.ts'
 
 const test = gatewayTest.extend<{ upstream: ReturnType<typeof createUpstream> }>({
   upstream: async ({ sandbox }, use) => {
@@ -46,9 +46,11 @@ describe('identical reads at one time', () => {
   })
 
   test('share one call through the gateway too', async ({ gateway, sandbox }) => {
-    sandbox.answer({ delayMs: 2_000 })
-
-    const replies = await Promise.all(Array.from({ length: 100 }, () => gateway.get('/chats/whatsapp/100')))
+    const release = hold(sandbox)
+    const reads = Array.from({ length: 100 }, () => gateway.get('/chats/whatsapp/100'))
+    await expect.poll(() => requestsInFlight(gateway)).toBe(100)
+    release()
+    const replies = await Promise.all(reads)
 
     expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 200))
     expect(new Set(replies.map(({ text }) => text)).size).toBe(1)
@@ -159,14 +161,17 @@ describe('a read after a send', () => {
 
   test('joins one that began after it also once one that began before has ended', async ({ upstream, sandbox }) => {
     const begin = () => read(getMessages, chat, caller(upstream).context)
-    for (const delayMs of [100, 500]) sandbox.answer({ method: 'getmessages', delayMs })
+    const [answerFirst, answerSecond] = [hold(sandbox, { method: 'getmessages' }), hold(sandbox, { method: 'getmessages' })]
     const before = begin()
     await sandbox.called(1)
     await send({ ...chat, message: 'Hello' }, caller(upstream).context)
     const after = begin()
+    answerFirst()
     await before
+    const joined = begin()
+    answerSecond()
 
-    await Promise.all([after, begin()])
+    await Promise.all([after, joined])
 
     expect(sandbox.calls).toHaveLength(3)
   })
@@ -174,7 +179,7 @@ describe('a read after a send', () => {
 
 describe('a reader who leaves', () => {
   test('does not take the answer from those who stay', async ({ upstream, sandbox }) => {
-    sandbox.answer({ delayMs: 200 })
+    const release = hold(sandbox)
     const [leaver, stayer] = [caller(upstream), caller(upstream)]
     const left = read(getChats, channel, leaver.context)
     const stayed = read(getChats, channel, stayer.context)
@@ -182,6 +187,7 @@ describe('a reader who leaves', () => {
     leaver.leave()
 
     await expect(left).rejects.toThrow('the caller left')
+    release()
     expect(itemsOf(await stayed).length).toBeGreaterThan(0)
     expect(sandbox.calls).toMatchObject([{ closedByPeer: false }])
   })
@@ -243,11 +249,14 @@ describe('what is not safe', () => {
   test('does not leave any more if it expired while it waited for a connection', async ({ sandbox }) => {
     const upstream = createUpstream(readConfig({ ...environment(sandbox), AFILNET_CONNECTIONS: '1' }))
     onTestFinished(() => upstream.close())
-    sandbox.answer({ method: 'getmessages', delayMs: 300 })
+    const release = hold(sandbox, { method: 'getmessages' })
     const busy = read(getMessages, chat, caller(upstream).context)
     await sandbox.called(1)
     const { context } = caller(upstream)
-    const waiting = send({ ...chat, message: 'Too late' }, Object.assign(context, { expiresAt: Date.now() + 50 }))
+    const expiresAt = Date.now() + 50
+    const waiting = send({ ...chat, message: 'Too late' }, Object.assign(context, { expiresAt }))
+    await expect.poll(() => Date.now()).toBeGreaterThan(expiresAt)
+    release()
 
     await expect(waiting).rejects.toMatchObject({ message: 'overloaded', outcome: 'not_applied' })
     await busy
@@ -344,12 +353,13 @@ describe('what is not safe', () => {
   })
 
   test('goes on when the caller leaves', async ({ upstream, sandbox }) => {
-    sandbox.answer({ delayMs: 100, times: 2 })
+    const release = hold(sandbox, { times: 2 })
     const leaver = caller(upstream)
     const sending = send({ ...chat, message: 'Hello' }, leaver.context)
     const unread = read(getUnreadMessages, chat, leaver.context)
     await sandbox.called(2)
     leaver.leave()
+    release()
 
     await Promise.all([sending, unread])
 

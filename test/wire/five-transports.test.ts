@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest'
 import { type TransportName, transportNames } from '../../src/afilnet/transports.ts'
 import { calls } from '../afilnet/calls.ts'
-import { type StartOptions, type TestGateway, test, transportEnvironment } from '../gateway.ts'
+import { hold, requestsInFlight, type StartOptions, type TestGateway, test, transportEnvironment } from '../gateway.ts'
 
 const text = 'Hello, <b>&amp;</b> ]]> "ñ" 👍\r\n\ttwo lines '
 const fileUrl = 'https://example.com/menu.jpg?size=1&name=a%20b'
@@ -76,11 +76,14 @@ test.for(Object.entries(refusals) as [TransportName, string][])(
   'Over %s, a call that waited while Afilnet rejected the password does not leave',
   async ([transport, body], { start, sandbox }) => {
     const gateway = await start({ env: { ...transportEnvironment(sandbox, transport), AFILNET_CONNECTIONS: '1' } })
-    sandbox.answer({ method: 'getmessages', body, delayMs: 200 })
+    const release = hold(sandbox, { method: 'getmessages', body })
 
     const reading = calls.getmessages(gateway)
     await sandbox.called(1)
-    const replies = [await calls.sendmessage(gateway), await reading]
+    const sending = calls.sendmessage(gateway)
+    await expect.poll(() => requestsInFlight(gateway)).toBe(2)
+    release()
+    const replies = [await sending, await reading]
 
     expect(replies.map(({ json: { code } }) => code)).toEqual(Array(2).fill('upstream-credentials-rejected'))
     expect(sandbox.calls).toHaveLength(1)

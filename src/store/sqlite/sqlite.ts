@@ -27,7 +27,7 @@ const deleteMax = 20_000 // never all of a large ledger at once: what else is ex
  */
 export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
   const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
-  const { path, maxBytes, busyMs = 1_500, keepMs, keepUnknownMs, leaseMs } = options
+  const { path, maxBytes, busyMs = 1_500, silentMs, keepMs, keepUnknownMs, leaseMs } = options
   const clock = createClock(now, monotonic)
   let known: StoreFault | undefined
   function report(fault?: StoreFault) {
@@ -35,7 +35,7 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
     known = fault
   }
   const settings = { path, maxBytes, busyMs, process: thisProcess, keepMs, keepUnknownMs, leaseMs }
-  const common = { settings, clock, report }
+  const common = { settings, clock, silentMs, report }
   const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
   const { logged, ...live } = createLive(writer, reader)

@@ -17,6 +17,7 @@ type Args<V extends keyof Verbs> = Verbs[V] extends (context: never, ...args: in
 type ThreadOptions = {
   settings: WorkerSettings
   clock: LedgerClock
+  silentMs?: number | undefined
   report: (fault?: StoreFault) => void
   onLedger?: LedgerListener
   /** The event log of an account has grown. */
@@ -25,12 +26,13 @@ type ThreadOptions = {
 
 // V8 would rather let the heap grow to several times what is in use than collect it.
 const resourceLimits = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 96 }
-const silentMs = 1_800 // how long a call waits for a disk that hangs
+const usualSilentMs = 1_800 // how long a call waits for a disk that hangs
 const startMs = 5_000 // to be reported as lost within five seconds
 const closeMs = 1_000 // a disk that hangs must not hold up the end of the process
 const batchMax = 512 // bounds how long one transaction keeps other processes waiting
 
-export function createThread({ settings, clock, report, onLedger = () => {}, onLogged = () => {} }: ThreadOptions): Thread {
+export function createThread(options: ThreadOptions): Thread {
+  const { settings, clock, silentMs = usualSilentMs, report, onLedger = () => {}, onLogged = () => {} } = options
   const compileCache = getCompileCacheDir()
   let memory: LedgerMemory | undefined
 
@@ -67,7 +69,7 @@ export function createThread({ settings, clock, report, onLedger = () => {}, onL
       lost: (why, wasSent) => new StoreUnavailableError(why === 'dead' ? 'worker' : why === 'silent' ? 'busy' : 'closed', wasSent),
     },
     silentMs,
-    startMs,
+    startMs: Math.max(silentMs, startMs),
     closeMs,
     batchMax,
   }) as Thread // the worker has the verbs of this type

@@ -4,7 +4,7 @@ import type { ServerPlace } from '../url.ts'
 import { createConfirmation } from './confirmation.ts'
 import { faultOf, rejected, unconfirmed } from './faults.ts'
 import type { Script } from './lua.ts'
-import { optionsOf, sentinelOptionsOf, silentMs } from './options.ts'
+import { optionsOf, sentinelOptionsOf, usualSilentMs } from './options.ts'
 import { type Evictions, evictionsOf, examine, infoOf, replicasOf, type ServerReport } from './server-report.ts'
 import { createWatchdog } from './watchdog.ts'
 
@@ -29,6 +29,7 @@ type ConnectionOptions = {
   /** Called when the connection is up, and when it is lost. */
   onReady?: (report: ServerReport) => void
   onLost?: (fault: StoreFault) => void
+  silentMs?: number | undefined
 }
 
 const waitMs = 100
@@ -42,7 +43,8 @@ const failoverMs = 5_000 // it may end without success
 
 /** Opens a connection; resolves nothing and throws nothing: `opened` and `onLost` say how it goes. */
 export function connect(place: ServerPlace, options: ConnectionOptions = {}): Connection {
-  const redis = new Redis(optionsOf(place))
+  const { silentMs = usualSilentMs } = options
+  const redis = new Redis(optionsOf(place, silentMs))
   const link = superviseLink(redis, place, options)
   const watchdog = createWatchdog(silentMs, () => link.giveUp('busy'))
   const confirm = createConfirmation(async () => {

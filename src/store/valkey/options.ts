@@ -1,7 +1,7 @@
 import type { ServerPlace } from '../url.ts'
 
 /** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
-export const silentMs = 1_000
+export const usualSilentMs = 1_000
 
 /** A connection that lasted so long was a good one. An attempt that fails takes less, the wait before it included. */
 const lastedMs = 5_000
@@ -10,7 +10,7 @@ const lastedMs = 5_000
 const quiet = { enableReadyCheck: false, disableClientInfo: true, connectTimeout: 2_000 }
 
 /** The options of ioredis for a server; none of its own features may repeat or delay a claim. */
-export function optionsOf({ kind: _, tls, hosts: [first, ...others], master, ...dbAndCredentials }: ServerPlace) {
+export function optionsOf({ kind: _, tls, hosts: [first, ...others], master, ...dbAndCredentials }: ServerPlace, silentMs = usualSilentMs) {
   const at = { host: 'localhost', ...first }
   return {
     ...(master === undefined

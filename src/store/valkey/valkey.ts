@@ -38,7 +38,14 @@ const deleteMax = 20_000 // never all of a large ledger at once
  * if the ledger belongs to a newer release.
  */
 export async function openValkey(place: ServerPlace, options: StoreOptions): Promise<OpenedStore> {
-  const { now = Date.now, monotonic = () => performance.now(), onState = () => {}, onLedger = () => {}, onWarning = () => {} } = options
+  const {
+    now = Date.now,
+    monotonic = () => performance.now(),
+    onState = () => {},
+    onLedger = () => {},
+    onWarning = () => {},
+    silentMs,
+  } = options
   const clock = createClock(now, monotonic)
   const ledger = createLedgerWatch(now, onLedger)
   const warned = new Set<string>()
@@ -63,8 +70,8 @@ export async function openValkey(place: ServerPlace, options: StoreOptions): Pro
     warned.add(warning)
   }
 
-  const writer = connect(place, { onReady, onLost })
-  const reader = connect(place)
+  const writer = connect(place, { onReady, onLost, silentMs })
+  const reader = connect(place, { silentMs })
   const unwatch = watchSentinels(place, { writer, reader, onWarning: warnOnce })
   const session = createSession({ writer, reader, clock, ledger, policy: options, identity: randomUUID(), report })
 

@@ -51,7 +51,7 @@ export const test = base.extend<{
   /** Runs the command, in this process unless `under` is given. Its output is searched for what is private. */
   doctor: async ({ sandbox, dir }, use) => {
     await use(async ({ env = {}, args = [], under } = {}) => {
-      const given = { ...environment(sandbox), STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}`, PATH: process.env.PATH, ...env }
+      const given = { ...environment(sandbox, 5_000), STORE_URL: `sqlite:${join(dir, 'ledger.sqlite')}`, PATH: process.env.PATH, ...env }
       const ran = under ? await spawned(under, args, given) : await inProcess(args, given)
       for (const word of private_) expect((ran.out + ran.err).includes(word), `${word} came out`).toBe(false)
       return ran

@@ -99,13 +99,13 @@ describe('npm run store, with queued sends', { timeout: 240_000 }, () => {
     expect(await stateOf(gatewayAfterwards, sent)).toBe('queued')
     expect(sandbox.sent).toHaveLength(3)
 
-    const { output = '' } = await runDoctorCommand([], { ...environment(sandbox), ...env, STORE_URL: restored })
+    const { output = '' } = await runDoctorCommand([], { ...environment(sandbox, 5_000), ...env, STORE_URL: restored })
     expect(output).toMatch(/queued sends: 0 wait, 2 are held/)
     expect(output).toContain('release-queue')
     expect((await gatewayAfterwards.request(`/sends/${sent}`, { method: 'DELETE' })).json).toMatchObject({ state: 'canceled' })
     expect(figures((await run(['release-queue'], onRestored)).stdout)).toEqual({ released: 1 })
     expect(await stateOf(gatewayAfterwards, later)).toBe('queued')
-    expect((await runDoctorCommand([], { ...environment(sandbox), ...env, STORE_URL: restored })).output).toMatch(
+    expect((await runDoctorCommand([], { ...environment(sandbox, 5_000), ...env, STORE_URL: restored })).output).toMatch(
       /queued sends: 1 wait, 0 are held/,
     )
     expect(sandbox.sent).toHaveLength(3)

@@ -115,7 +115,7 @@ describe('several processes on one file', () => {
   })
 
   test('a claim that hangs may have its effect later; one that waits behind it, or comes after it, has none', async ({ path, open }) => {
-    const store = await open({ busyMs: 60_000 })
+    const store = await open({ busyMs: 60_000, silentMs: 500 })
     const other = new DatabaseSync(path)
     other.exec('BEGIN IMMEDIATE')
     const row = send()
