@@ -68,7 +68,7 @@ export class OpenAccount implements Account, TaskContext {
     const view: ViewOptions = { timezone, rows, sent, chats, asked: params, maxBodyBytes: this.#maxBodyBytes }
     try {
       if (!operation.safe) return new UnsharedRead(this, this.client.write(operation, params), { operation, call, view }).run()
-      const key = keyOf(operation, params)
+      const key = keyOf(operation, params, rows !== undefined && chats !== undefined)
       // A read that begins after a send was answered must not be given an answer from before it.
       const version = this.#writeVersions[bucketOf(params)] ?? 0
       return new CallerRead(this, { operation, params, call, view, key, entry: this.cache.entryOf(key), version }).run()
@@ -106,9 +106,9 @@ export class OpenAccount implements Account, TaskContext {
   }
 }
 
-/** Names a read by what it asks; the lengths keep two reads apart whatever the values hold. */
-function keyOf({ method, required }: Operation, params: Values) {
-  let key = method
+/** Names a read by what it asks, and by whether its answer is judged more strictly; the lengths keep two reads apart whatever the values hold. */
+function keyOf({ method, required }: Operation, params: Values, isStrict: boolean) {
+  let key = isStrict ? `${method} strict` : method
   for (const name of required) key += ` ${params[name]?.length}:${params[name]}`
   return key
 }

@@ -35,11 +35,7 @@ export class CachedAnswer {
 }
 
 /** What tells two bodies of one answer apart; the time zone is the account's and the parameters are the answer's. */
-function keyOf({ kind }: Operation, { chats, rows }: ViewOptions): string {
-  if (chats === undefined) return ''
-  if (kind === 'channels') return JSON.stringify(chats)
-  return rows === 'destination-open' ? 'limited' : ''
-}
+const keyOf = ({ kind }: Operation, { chats }: ViewOptions) => (kind === 'channels' && chats ? JSON.stringify(chats) : '')
 
 /** What is known of one read: the digest of its latest answer, and what is shared. It outlives the requests for it. */
 export class CacheEntry<F> {
