@@ -64,7 +64,7 @@ describe('The inbox, when there is much', { timeout: 240_000 }, () => {
     expect(cut.length).toBeGreaterThan(0)
   })
 
-  test.skipIf(missing)('keeps its place when a line above it appears or goes (needs Chromium)', async ({ start, sandbox }) => {
+  test.skipIf(missing)('keeps its place when a line above goes, and while a text grows (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox } = await open(start, sandbox)
     for (let n = 1; n <= 45; n++) sandbox.receive({ ...address, message: `Message ${n}. ${'word '.repeat((n % 7) * 60)}` })
     const { page } = await visit(browser(), inbox.url)
@@ -84,6 +84,11 @@ describe('The inbox, when there is much', { timeout: 240_000 }, () => {
       document.getElementById('messages').scrollTop -= 5 // as a list that follows its end does, in the frame in which the line appears
       Object.assign(document.getElementById('connection'), { hidden: false, textContent: 'A line above' })
     })()`)
+    await place()
+    expect(await page.evaluate(endIsShown)).toBe(true)
+
+    await page.locator('#text').focus()
+    for (const key of ['a', 'Shift+Enter', 'b', 'Shift+Enter', 'c', 'd']) await page.keyboard.press(key)
     await place()
     expect(await page.evaluate(endIsShown)).toBe(true)
 

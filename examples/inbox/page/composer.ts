@@ -10,8 +10,10 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
   let openKey = ''
 
   const grow = () => {
+    form.style.minHeight = `${form.offsetHeight}px` // the messages above must not move while this measures
     text.style.height = 'auto'
-    text.style.height = `${Math.min(text.scrollHeight, 160)}px`
+    text.style.height = `${Math.min(text.scrollHeight + 2, 160)}px` // with its borders
+    form.style.minHeight = ''
   }
   const send = (file?: File) => {
     const message = text.value.trim()
