@@ -183,8 +183,11 @@ export class Sends {
   }
 
   /** Until this process takes it back, another one may run it, or this one after a restart. */
-  #mayBeQueued({ id, idempotencyKey }: NewSend, cause?: Error): Problem {
-    const detail = 'The ledger did not say whether the send is queued: it may be sent, or be taken back.'
+  #mayBeQueued(row: NewSend, cause?: Error): Problem {
+    return this.#unrecorded('The ledger did not say whether the send is queued: it may be sent, or be taken back.', row, cause)
+  }
+
+  #unrecorded(detail: string, { id, idempotencyKey }: NewSend, cause: unknown): Problem {
     return new Problem('internal-error', { outcome: 'unknown', detail, sendId: id, keyed: idempotencyKey !== undefined, cause })
   }
 
@@ -209,7 +212,7 @@ export class Sends {
     } catch (cause) {
       // `not_sent` is true with or without the ledger. Any other outcome must be recorded before a caller may rely on it.
       if (outcome.state !== 'not_sent')
-        throw new Problem('internal-error', { outcome: 'unknown', sendId: row.id, keyed: row.idempotencyKey !== undefined, cause })
+        throw this.#unrecorded('Afilnet was asked to send it, and the ledger did not record in time how that ended.', row, cause)
       settled = { ...row, ...outcome }
     }
     // The ledger may know better: a late answer came first, or other processes took this one for dead.

@@ -71,7 +71,7 @@ async function problem(work: Promise<unknown>) {
   )
   expect(error).toBeInstanceOf(Problem)
   const { code, outcome, retry, details, row } = error as Problem // as just asserted
-  return { status: row.status, ...(details.recorded ?? { code, outcome, retry, sendId: details.sendId }) }
+  return { status: row.status, ...(details.recorded ?? { code, outcome, retry, sendId: details.sendId, detail: details.detail }) }
 }
 
 const rows = (store: Store) => store.list(crm, { limit: 100 })
@@ -341,7 +341,8 @@ describe('An outcome that the store does not take', () => {
     expect(await announced(store)).toEqual(['accepted'])
 
     const [row] = await rows(store)
-    expect(reported).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key', sendId: row?.id })
+    const told = { detail: expect.stringContaining('the ledger did not record'), sendId: row?.id }
+    expect(reported).toMatchObject({ status: 500, code: 'internal-error', outcome: 'unknown', retry: 'same-key', ...told })
     expect(during).toMatchObject({ status: 409, sendId: row?.id })
     expect(await sends.run(request())).toMatchObject({ replayed: true, send: { id: row?.id, state: 'accepted' } })
   })
