@@ -27,6 +27,8 @@ export class ChannelPoll {
   readonly #marks: Map<string, string>
   /** The row of each conversation at the last poll. */
   readonly #shown = new Map<string, number>()
+  /** When a conversation that no poll had shown was to be read for the first time. */
+  readonly #unshownSince = new Map<string, number>()
   #state: ChannelState | undefined
   #digest: string | undefined = undefined
   /** When the last answer of getchats was asked for. */
@@ -65,10 +67,20 @@ export class ChannelPoll {
   reread(destination: string) {
     if (!this.#state || this.#queue.causeOf(destination)) return
     const mark = this.#marks.get(destination)
-    // A conversation that no poll has shown had no row at the last one; of another, rows behind the last may have changed before that.
-    const absentAt = mark === undefined ? this.#polledAt : undefined
-    this.#queue.add(destination, { mark, oldBefore: this.#state.newest, absentAt })
+    if (mark === undefined && !this.#isUnlisted(destination)) return
+    this.#queue.add(destination, { mark, oldBefore: this.#state.newest, absentAt: undefined })
     this.#queue.readDue()
+  }
+
+  /**
+   * Whether getchats was asked since the first such question, and has still not shown the conversation.
+   *
+   * The poll that shows a conversation knows since when its rows can be there. Of one that Afilnet lists by another name, nobody does.
+   */
+  #isUnlisted(destination: string): boolean {
+    const since = this.#unshownSince.get(destination) ?? Date.now()
+    this.#unshownSince.set(destination, since)
+    return this.#polledAt !== undefined && this.#polledAt > since
   }
 
   /** How long it rests between two polls: a list that takes long is asked for less often. */
@@ -154,6 +166,7 @@ export class ChannelPoll {
       const absentAt = waiting ? waiting.absentAt : this.#polledAt
       // A state that is gone although the conversation was known has been forgotten on purpose, and must not be announced again.
       const oldBefore = this.#marks.has(destination) ? item.datetime : (this.#state?.newest ?? null)
+      this.#unshownSince.delete(destination)
       this.#queue.add(destination, { shown: rowOf(item, secret), mark, oldBefore, absentAt })
     }
   }

@@ -1,4 +1,5 @@
 import { describe, expect, onTestFinished, vi } from 'vitest'
+import type { Chat } from '../../src/access.ts'
 import type { ConversationRead } from '../../src/live/ports.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
@@ -232,7 +233,7 @@ describe('The poller', () => {
     expect(after[0]?.absentAt, 'what this read shows was not there when the read before was asked for').toBe(before.at(-1)?.beganAt)
   })
 
-  test('says since when a new conversation may have been there, if a send has it read before getchats shows it', async ({
+  test('says since when a new conversation may have been there, if a send would have it read before getchats shows it', async ({
     startPolling,
     sandbox,
   }) => {
@@ -241,13 +242,32 @@ describe('The poller', () => {
     await first.stop()
     const sentAt = Date.now()
     const id = sandbox.receive({ ...newChat, message: 'One', sent: true })
-    sandbox.answer({ method: 'getchats', delayMs: 3_600_000 })
+    const asked = Promise.withResolvers<void>()
+    sandbox.answer({ method: 'getchats', held: asked.promise })
     const told: ConversationRead[] = []
-    const undelivered = async () => [{ platform: 'whatsapp', platformId: '100', destination: newChat.destination }]
+    const undelivered = async () => {
+      setImmediate(asked.resolve)
+      return [{ platform: 'whatsapp', platformId: '100', destination: newChat.destination }]
+    }
     const second = await startPolling({ ...watched, hooks: { undelivered, onRead: async read => void told.push(read) } })
 
     await expect.poll(() => created(second)).toEqual([id])
     expect(told[0]?.absentAt).toBeLessThanOrEqual(sentAt)
+  })
+
+  test('says nothing of the kind where a conversation has a message and getchats does not show it', async ({ startPolling, sandbox }) => {
+    sandbox.answer({ method: 'getchats', body: '{"status":"SUCCESS","result":{"list":[]}}', times: 1_000 })
+    const id = sandbox.receive({ ...newChat, message: 'One', sent: true })
+    const told: ConversationRead[] = []
+    function* twice() {
+      yield { platform: 'whatsapp', platformId: '100', destination: newChat.destination }
+      throw new Error('asked again soon')
+    }
+    const undelivered = async () => twice() as unknown as Chat[]
+    const polling = await startPolling({ ...watched, hooks: { undelivered, onRead: async read => void told.push(read) } })
+
+    await expect.poll(() => created(polling), { timeout: 10_000 }).toEqual([id])
+    expect(told[0]).toMatchObject({ destination: newChat.destination, absentAt: undefined })
   })
 
   test('tells others what it has read before it appends the events, and again if they could not take it', async ({
