@@ -138,6 +138,16 @@ describe('Output without a reader', { timeout: 120_000 }, () => {
     },
   )
 
+  test('does not take --check for done when the disk has room for a part of its output', async ({ sandbox }) => {
+    const output = openSync(join(folder(), 'output'), 'w')
+    const env = { PATH: process.env.PATH, NODE_DISABLE_COMPILE_CACHE: '1', ...environment(sandbox) }
+    const limited = ['-c', 'ulimit -f 1; exec "$0" "$@"', process.execPath, 'src/main.ts', '--check']
+    const child = spawn('sh', limited, { env, stdio: ['ignore', output, 'pipe'] })
+    const [stderr, [status]] = await Promise.all([child.stderr?.toArray(), once(child, 'exit')])
+
+    expect([status, stderr?.join('').split('\n').at(-2)]).toEqual([1, 'The output cannot be written (EFBIG)'])
+  })
+
   test('writes its last line to a file before it ends', async ({ sandbox }) => {
     const path = join(folder(), 'log')
     const gateway = await launch(sandbox, openSync(path, 'a'))

@@ -4,7 +4,13 @@
  * A reader that has read enough is no failure.
  */
 export function printAndExit(output: string, code: number): Promise<never> {
-  return new Promise(() => process.stdout.write(output, error => exitAtOnce(error ? codeOfFailure(error, code) : code)))
+  return new Promise(() => print(output, error => exitAtOnce(error ? codeOfFailure(error, code) : code)))
+}
+
+/** A disk that has room for a part of the output takes that, and Node says nothing of the rest. Of a byte it can take no part. */
+export function print(output: string, onWritten?: (error?: NodeJS.ErrnoException | null) => void): boolean {
+  process.stdout.write(output.slice(0, -1))
+  return process.stdout.write(output.slice(-1), onWritten)
 }
 
 /** The code after a failure of standard output, which it reports. */
