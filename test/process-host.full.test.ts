@@ -293,4 +293,12 @@ describe.skipIf(process.platform !== 'linux')('A DNS that hangs (needs Linux)', 
 
     await expect(starting).rejects.toThrow('it ended with 1,')
   })
+
+  test('ends a process that may not start another program', async ({ sandbox }) => {
+    const soap = { AFILNET_TRANSPORT: 'soap', AFILNET_URL: 'http://sandbox/', AFILNET_WSDL: 'http://sandbox/chat.wsdl' }
+    const denied = { NODE_OPTIONS: '--permission --allow-fs-read=* --allow-fs-write=* --allow-worker' }
+    const starting = startProgram(sandbox, { HOSTALIASES: neverRead(), ...soap, ...denied, AFILNET_TIMEOUT_MS: '1000' })
+
+    await expect(starting).rejects.toThrow('it ended with ,SIGKILL') // by its own hand: a thread that waits for the DNS cannot end
+  })
 })

@@ -27,6 +27,10 @@ export function codeOfFailure({ code: reason }: NodeJS.ErrnoException, code: num
  */
 export function exitAtOnce(code: number): never {
   const isHeld = process.getActiveResourcesInfo().some(name => /^(GetAddrInfoReq|FSReq)/.test(name))
-  if (isHeld) process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${code})`], {})
+  try {
+    if (isHeld) process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${code})`], {})
+  } catch {
+    process.kill(process.pid, 'SIGKILL') // Windows cannot do it, and the permissions of Node may forbid it
+  }
   process.exit(code)
 }
