@@ -86,7 +86,7 @@ export const ownerOf = ({ name, account, token }: { name: string; account: strin
   JSON.stringify([account, name, ...(token ? [scopeOf(token.actor, token.chat)] : [])])
 
 /** What people put into a phone number beside its digits, and what comes along when they copy one: dashes of any kind and invisible marks. */
-const numberFormatting = /[\p{Zs}\p{Pd}\p{Cf}+().[\]]/gu
+const numberFormatting = /[\p{Zs}\p{Pd}\p{Cf}\u2212+().[\]]/gu
 
 /**
  * The one name of a recipient: a WhatsApp number without its formatting (`+34 600-000-000` is `34600000000`), anything else unchanged.

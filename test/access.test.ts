@@ -56,7 +56,7 @@ describe('A destination', () => {
     ['whatsapp', '+34 600-000-000', '34600000000'],
     ['whatsapp', '(+34) 600.000.000', '34600000000'],
     ['whatsapp', '[34]\u00a0600\u202f000\u2009000', '34600000000'],
-    ['whatsapp', '\u202a+34 600\u2011000\u2013000\u202c\u200b', '34600000000'], // copied from a list of contacts
+    ['whatsapp', '\u202a+34 600\u2011000\u2013000\u2212\u202c\u200b', '34600000000'], // copied from a list of contacts
     ['whatsapp', '+1234567', '1234567'],
     ['whatsapp', '+123456789012345', '123456789012345'],
     ['whatsapp', '+123456', '+123456'],

@@ -17,6 +17,8 @@ const rowsPerTurn = 1_000
 const statesPerAppend = 500
 /** How far `readAt` may lag behind: a quiet channel writes nothing else. */
 const readAtStepMs = 3_600_000
+/** For so long after a send, its conversation is read again. */
+const deliveryMs = 3_600_000
 
 /** Polls one channel: getchats at each interval, getmessages for conversations whose last row changed. */
 export class ChannelPoll {
@@ -78,7 +80,12 @@ export class ChannelPoll {
    * The poll that shows a conversation knows since when its rows can be there. Of one that Afilnet lists by another name, nobody does.
    */
   #isUnlisted(destination: string): boolean {
-    const since = this.#unshownSince.get(destination) ?? Date.now()
+    const now = Date.now()
+    for (const [name, since] of this.#unshownSince) {
+      if (now - since <= deliveryMs) break // oldest first
+      this.#unshownSince.delete(name)
+    }
+    const since = this.#unshownSince.get(destination) ?? now
     this.#unshownSince.set(destination, since)
     return this.#polledAt !== undefined && this.#polledAt > since
   }
