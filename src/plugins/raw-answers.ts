@@ -28,6 +28,8 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
     const connection = connectionOf(socket)
     if (connection.unreadable) return // Node reports every further piece that it cannot read
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+    // The caller has left in the middle of a request. Node closes a connection that ends between two.
+    if (error.code === 'HPE_INVALID_EOF_STATE' && connection.open.some(({ request }) => request.raw.complete)) return void socket.end()
     connection.unreadable = true
     const problem = problemOf(error)
     // What came in the same packet has to pass its checks first.
@@ -47,8 +49,9 @@ export function createRawAnswers({ base, observe, mistakes }: RawAnswerOptions) 
   function onConnect(app: FastifyInstance, request: IncomingMessage, socket: Socket) {
     const connection = connectionOf(socket)
     connection.unreadable = true
-    // Node no longer looks after the socket.
+    // Node no longer looks after the socket, and only one that is read shows that its caller has left.
     socket.on('error', () => socket.destroy())
+    socket.resume().on('end', () => socket.end())
     socket.on('close', () => {
       for (const { raw } of [...connection.open]) raw.destroy()
     })
