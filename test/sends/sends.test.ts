@@ -16,6 +16,7 @@ type Here = {
   trouble: Partial<Store>
   /** The verbs that were called. */
   asked: string[]
+  timeoutMs: number
   sends: Sends
 }
 
@@ -30,17 +31,21 @@ const test = base.extend<Here>({
   trouble: async ({}, use) => use({}),
   // biome-ignore lint/correctness/noEmptyPattern: as above
   asked: async ({}, use) => use([]),
-  sends: async ({ store, trouble, asked }, use) => {
+  timeoutMs: 60_000,
+  sends: async ({ store, trouble, asked, timeoutMs }, use) => {
     const get = (_: Store, verb: keyof Store) => {
       asked.push(verb)
       return trouble[verb] ?? store[verb]
     }
-    const sends = new Sends({ store: new Proxy(store, { get }), base: '', timeoutMs: 300, heartbeatMs: 10 })
+    const sends = new Sends({ store: new Proxy(store, { get }), base: '', timeoutMs, heartbeatMs: 10 })
     await use(sends)
     for (const verb of Object.keys(trouble)) delete trouble[verb as keyof Store]
     await sends.stop()
   },
 })
+
+/** For tests that meet the end of what a verb may take; all others have the time that a busy machine needs. */
+const impatientTest = test.extend({ timeoutMs: 300 })
 
 const attempt = (run: SendAttempt['run']): SendAttempt => ({ admit() {}, run })
 const accepted = attempt(async () => {})
@@ -107,7 +112,7 @@ test('A process deletes what has expired', async ({ sends, asked }) => {
 })
 
 describe('A send whose end was recorded on a server that failed', () => {
-  test('becomes unknown although its process lives, and is never sent again', async ({ sends, store, trouble }) => {
+  impatientTest('becomes unknown although its process lives, and is never sent again', async ({ sends, store, trouble }) => {
     await store.log.open('main')
     Object.assign(trouble, { count: refuse, settle: async () => ({ settled: true }) })
     const { send: sent } = await sends.run(request())
@@ -118,7 +123,7 @@ describe('A send whose end was recorded on a server that failed', () => {
     expect(await problem(sends.run(request(attempt(never))))).toMatchObject({ code: 'send-interrupted', sendId: sent.id })
   })
 
-  test('stays pending for as long as claim, call and record may take', async ({ sends, store, trouble }) => {
+  impatientTest('stays pending for as long as claim, call and record may take', async ({ sends, store, trouble }) => {
     const answer = Promise.withResolvers<void>()
     const seen: number[] = []
     Object.assign(trouble, {
@@ -327,7 +332,7 @@ describe('A claim', () => {
 })
 
 describe('An outcome that the store does not take', () => {
-  test.for([
+  impatientTest.for([
     ['hangs', never],
     ['is refused', refuse],
     ['goes wrong', () => Promise.reject(new TypeError('wrong'))],
@@ -442,7 +447,7 @@ describe('An outcome that the store does not take', () => {
     expect(await rows(store)).toMatchObject([{ state: 'unknown' }])
   })
 
-  test('does not hold up the heartbeat', async ({ sends, trouble, asked }) => {
+  impatientTest('does not hold up the heartbeat', async ({ sends, trouble, asked }) => {
     trouble.settle = never
     await problem(sends.run(request()))
     asked.length = 0
@@ -462,7 +467,7 @@ describe('An outcome that the store does not take', () => {
     expect(await rows(store)).toMatchObject([{ state }])
   })
 
-  test('does not hold up the end of the process', async ({ sends, trouble }) => {
+  impatientTest('does not hold up the end of the process', async ({ sends, trouble }) => {
     trouble.settle = never
     await problem(sends.run(request()))
     trouble.release = never
@@ -517,7 +522,7 @@ test('A send whose message was found while it ran has it in its answer', async (
 })
 
 describe('Reading', () => {
-  test('gives up on a store that hangs', async ({ sends, trouble }) => {
+  impatientTest('gives up on a store that hangs', async ({ sends, trouble }) => {
     trouble.find = trouble.list = never
 
     expect(await problem(sends.find(crm, 'x'))).toMatchObject(unavailable)
