@@ -69,11 +69,15 @@ test('A page that does not read is left, and the others go on', async () => {
   const lost = once(idle, 'error')
 
   const text = 'x'.repeat(100_000)
-  for (let n = 1; n <= 300; n++) stream.write(`id: e${n}\ndata: {"id":"e${n}","text":"${text}"}\n\n`)
+  const write = (n: number) => stream.write(`id: e${n}\ndata: {"id":"e${n}","text":"${text}"}\n\n`)
+  let n = 1
   let seen = ''
+  write(n)
   for await (const chunk of page) {
     seen = `${seen}${chunk}`.slice(-200_000)
-    if (seen.includes('id: e300\n')) break
+    if (!seen.includes(`id: e${n}\n`)) continue
+    if (n === 300) break
+    write(++n) // one at a time, so that little waits for a page that reads, however slowly
   }
 
   idle.resume()
