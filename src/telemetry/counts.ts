@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client'
-import { failures, faults, isUndocumented } from '../afilnet/faults.ts'
+import { failures, faults, isUndocumented, mismatch } from '../afilnet/faults.ts'
 import { operations } from '../afilnet/operations.ts'
 import type { Events } from '../events.ts'
 import { catalogue } from '../problem/catalogue.ts'
@@ -81,6 +81,7 @@ export function createCounts(registry: Registry, { configCurrent, storeBytes }: 
       for (const code of answers) of.codes(account, code)
       for (const reason of reasons) of.refusals(account, reason)
       for (const kind of kinds) for (const state of states) of.sends(account, kind, state)
+      of.tokens(account, failureOf(mismatch))
       of.unmapped(account)
       of.foreign(account)
       of.skipped(account)

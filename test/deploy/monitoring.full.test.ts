@@ -51,6 +51,7 @@ const metrics: Record<string, readonly string[]> = {
   gateway_upstream_mismatches_total: ['operation'],
   gateway_upstream_foreign_rows_total: ['account'],
   gateway_upstream_rows_skipped_total: ['account'],
+  gateway_upstream_tokens_total: ['account', 'result'],
   gateway_calls_in_flight: ['account'],
   gateway_calls_queued: ['account'],
   gateway_calls_capacity: ['account'],

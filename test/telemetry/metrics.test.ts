@@ -381,6 +381,7 @@ plain('What is counted is in the unit that its name has, as much as there was, a
     'upstream_unmapped_total{account="main"}': 2,
     'upstream_tokens_total{account="main",result="ok"}': 1,
     'upstream_tokens_total{account="main",result="timeout"}': 1,
+    'upstream_tokens_total{account="main",result="contract-mismatch"}': 0,
     'problems_total{code="rate-limited"}': 1,
     'connections_refused_total{code="rate-limited"}': 1,
     'rate_limited_total{limit="mistakes"}': 1,
