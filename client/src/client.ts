@@ -78,7 +78,7 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
   const post: Post = async (path, content, idempotencyKey, signal) => {
     const route =
       `/chats/{platform}/{platformId}/{destination}/${'message' in content && !('fileUrl' in content) && !('file' in content) ? 'messages' : 'files'}` as const
-    const body = 'file' in content ? (formOf(content) as never) : content // openapi-fetch sends a form as it is
+    const body = ('file' in content ? formOf(content) : content) as never // openapi-fetch sends a form as it is, and JSON leaves out what is undefined
     const params = { path, header: { 'Idempotency-Key': idempotencyKey } }
     const { data } = await http.POST(route, { params, body, ...(signal && { signal }) })
     return data as components['schemas']['Send'] // anything else has thrown

@@ -14,8 +14,10 @@ export type Upload = {
   message?: string | undefined
   reference?: string | undefined
 }
+/** What may be left out may be undefined, too. */
+type Loose<T> = { [K in keyof T]: Record<never, never> extends Pick<T, K> ? T[K] | undefined : T[K] }
 /** A text, a file that has a URL, or a file of your own. */
-export type Content = Schemas['NewMessage'] | Schemas['NewFile'] | Upload
+export type Content = Loose<Schemas['NewMessage']> | Loose<Schemas['NewFile']> | Upload
 
 export type SendOptions = {
   /** Keep it beside your own record of the message, and a send that your process lost can be repeated. By default a new one. */

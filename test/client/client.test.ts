@@ -96,7 +96,12 @@ describe('The client', () => {
     const client = createClient({ baseUrl: gateway.url, key: canaries.key, fetch: once })
     const retried: string[] = []
 
-    const send = await client.send(chat, hello, { signal: undefined, idempotencyKey: undefined, onRetry: ({ code }) => retried.push(code) })
+    const content = { ...hello, reference: undefined }
+    const send = await client.send(chat, content, {
+      signal: undefined,
+      idempotencyKey: undefined,
+      onRetry: ({ code }) => retried.push(code),
+    })
 
     expect(send.state).toBe('accepted')
     expect(retried).toEqual(['gateway-unreachable'])
