@@ -26,7 +26,7 @@ export async function listen(app: FastifyInstance, host: string, port: number, c
   await app.ready() // it takes a while, in which a port that was found free could be taken
 
   const [first = host, ...more] = await freeAddresses(host, port)
-  await app.listen({ host: first, port, listenTextResolver: address => `listening at ${address}`, ...shared })
+  await app.listen({ host: first, port, listenTextResolver: () => 'listening', ...shared })
   const { port: actual } = app.server.address() as AddressInfo // a TCP listener has one
   for (const address of [first, ...more]) {
     for (let n = address === first ? 1 : 0; n < count; n++) {
