@@ -7,7 +7,7 @@ export function printAndExit(output: string, code: number): Promise<never> {
   return new Promise(() => print(output, error => exitAtOnce(error ? codeOfFailure(error, code) : code)))
 }
 
-/** A disk that has room for a part of the output takes that, and Node says nothing of the rest. Of a byte it can take no part. */
+/** Writes the last byte by itself: Node does not report that a full disk took only a part of a write, and a single byte has no parts. */
 export function print(output: string, onWritten?: (error?: NodeJS.ErrnoException | null) => void): boolean {
   process.stdout.write(output.slice(0, -1))
   return process.stdout.write(output.slice(-1), onWritten)
@@ -21,9 +21,9 @@ export function codeOfFailure({ code: reason }: NodeJS.ErrnoException, code: num
 }
 
 /**
- * Ends the process, whatever a name server or a disk keeps waiting: that cannot be cancelled, may take minutes, and Node waits for it.
+ * Ends the process at once, although a DNS lookup or a file operation hangs: neither can be cancelled, and Node would wait for it.
  *
- * Another program in the place of this one has none of its threads.
+ * To replace the process by another program ends its threads, which `process.exit` does not.
  */
 export function exitAtOnce(code: number): never {
   const isHeld = process.getActiveResourcesInfo().some(name => /^(GetAddrInfoReq|FSReq)/.test(name))

@@ -17,7 +17,7 @@ const rowsPerTurn = 1_000
 const statesPerAppend = 500
 /** How far `readAt` may lag behind: a quiet channel writes nothing else. */
 const readAtStepMs = 3_600_000
-/** For so long after a send, its conversation is read again. */
+/** How long after a send its conversation is read again. */
 const deliveryMs = 3_600_000
 
 /** Polls one channel: getchats at each interval, getmessages for conversations whose last row changed. */
@@ -29,8 +29,8 @@ export class ChannelPoll {
   readonly #marks: Map<string, string>
   /** The row of each conversation at the last poll. */
   readonly #shown = new Map<string, number>()
-  /** When a conversation that no poll had shown was to be read for the first time. */
-  readonly #unshownSince = new Map<string, number>()
+  /** When a conversation that no poll has shown was first to be read again, oldest first. */
+  readonly #unlistedSince = new Map<string, number>()
   #state: ChannelState | undefined
   #digest: string | undefined = undefined
   /** When the last answer of getchats was asked for. */
@@ -69,24 +69,24 @@ export class ChannelPoll {
   reread(destination: string) {
     if (!this.#state || this.#queue.causeOf(destination)) return
     const mark = this.#marks.get(destination)
-    if (mark === undefined && !this.#isUnlisted(destination)) return
+    if (mark === undefined && !this.#staysUnlisted(destination)) return
     this.#queue.add(destination, { mark, oldBefore: this.#state.newest, absentAt: undefined })
     this.#queue.readDue()
   }
 
   /**
-   * Whether getchats was asked since the first such question, and has still not shown the conversation.
+   * Whether a poll that began after the first such request has not shown the conversation either.
    *
-   * The poll that shows a conversation knows since when its rows can be there. Of one that Afilnet lists by another name, nobody does.
+   * The poll that first shows a conversation knows the earliest time of its rows. If Afilnet never lists it, that time stays unknown.
    */
-  #isUnlisted(destination: string): boolean {
+  #staysUnlisted(destination: string): boolean {
     const now = Date.now()
-    for (const [name, since] of this.#unshownSince) {
-      if (now - since <= deliveryMs) break // oldest first
-      this.#unshownSince.delete(name)
+    for (const [name, since] of this.#unlistedSince) {
+      if (now - since <= deliveryMs) break
+      this.#unlistedSince.delete(name)
     }
-    const since = this.#unshownSince.get(destination) ?? now
-    this.#unshownSince.set(destination, since)
+    const since = this.#unlistedSince.get(destination) ?? now
+    this.#unlistedSince.set(destination, since)
     return this.#polledAt !== undefined && this.#polledAt > since
   }
 
@@ -173,7 +173,7 @@ export class ChannelPoll {
       const absentAt = waiting ? waiting.absentAt : this.#polledAt
       // A state that is gone although the conversation was known has been forgotten on purpose, and must not be announced again.
       const oldBefore = this.#marks.has(destination) ? item.datetime : (this.#state?.newest ?? null)
-      this.#unshownSince.delete(destination)
+      this.#unlistedSince.delete(destination)
       this.#queue.add(destination, { shown: rowOf(item, secret), mark, oldBefore, absentAt })
     }
   }

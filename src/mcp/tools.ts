@@ -84,7 +84,7 @@ export function toolOf(route: ToolRoute): Tool {
 /**
  * The request of a call. What the schemas of the route refuse is for the route to say.
  *
- * No argument can be null: models and frameworks for agents pass it for what they leave out.
+ * An argument that is null counts as left out: models and agent frameworks pass null for what they leave out, and no tool has an argument that can be null.
  */
 export function requestOf({ method, url, params, inputSchema }: Tool, args: Record<string, unknown>): ToolRequest {
   const given = Object.fromEntries(Object.entries(args).filter(([, value]) => value !== null))
@@ -101,7 +101,7 @@ export function requestOf({ method, url, params, inputSchema }: Tool, args: Reco
   }
   for (const [name, value] of Object.entries(members)) {
     // No argument has parts, and what is nested too deep cannot be written to be refused by the route.
-    if (typeof value === 'object' && value !== null) throw refused(name, Array.isArray(value) ? 'is a list' : 'is an object')
+    if (typeof value === 'object') throw refused(name, Array.isArray(value) ? 'is a list' : 'is an object')
   }
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (idempotencyKey !== undefined) headers['idempotency-key'] = text('idempotencyKey', idempotencyKey)

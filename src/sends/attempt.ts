@@ -12,7 +12,7 @@ export type SendAttempt = {
    * `onLateResult` is called if the result arrives after the deadline: with an error, or with nothing if Afilnet accepted the message.
    */
   run(onLateResult: (error?: unknown) => void): Promise<void>
-  /** The result of an earlier attempt is the answer. Another process may have made it: what was read before is out of date here, too. */
+  /** Called if the answer is the result of an earlier attempt. Another process may have made it, so cached reads are out of date here, too. */
   onReplay?(): void
 }
 

@@ -49,7 +49,7 @@ describe('The demo', () => {
     expect(docs.status).toBe(200)
   })
 
-  test('offers tools to an agent if it is told to', async () => {
+  test('serves tools for agents with MCP=true', async () => {
     const { said } = await start({ MCP: 'true' })
     const [gateway, key] = ['Gateway', 'Key'].map(name => new RegExp(`^${name} +(\\S+)$`, 'm').exec(said)?.[1])
 

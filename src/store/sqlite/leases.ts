@@ -13,7 +13,7 @@ export function renewLease({ file, now, leaseMs }: VerbContext, owner: string) {
   renewedAt.set(owner, now)
 }
 
-/** What a transaction wrote that failed, or in a file that is gone, is not there. */
+/** A failed transaction has written no lease, and a file in the place of the ledger has none. */
 export const forgetRenewals = () => renewedAt.clear()
 
 export function endLease({ file }: VerbContext, owner: string) {

@@ -3,7 +3,7 @@ import type { ServerPlace } from '../url.ts'
 /** If answers are due and the server is silent for this long, the gateway reconnects; calls fail at once meanwhile. */
 export const usualSilentMs = 1_000
 
-/** A connection that lasted so long was a good one. An attempt that fails takes less, the wait before it included. */
+/** A connection that lasted this long was established: a failed attempt takes less, including the wait before it. */
 const lastedMs = 5_000
 
 /** handshake() does what ioredis would check, which writes to stderr. */
@@ -31,9 +31,9 @@ export function optionsOf({ kind: _, tls, hosts: [first, ...others], master, ...
 }
 
 /**
- * How long to wait before each reconnection, longer each time while they follow one another.
+ * How long to wait before each reconnection: longer each time, until a connection lasts.
  *
- * ioredis counts anew with each connection that was made, though the server may refuse the password there, or close it.
+ * ioredis resets its own count with each TCP connection, even if the server then refuses the password or closes it.
  */
 export function createBackOff(now = () => performance.now()) {
   let times = 0
