@@ -13,6 +13,7 @@ export default defineConfig({
     isolate: false, // a worker keeps its modules: loading them for each file took a fifth of the whole run
     testTimeout: 60_000, // a busy machine is no failure; what is slow is for the benchmark to say
     hookTimeout: 60_000,
+    globalSetup: 'test/temporary-files.ts',
     expect: { poll: { timeout: 40_000 } },
     projects: [
       { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [full, packages] } },

@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -145,7 +144,6 @@ export const test = base.extend<Fixtures>({
 /** Uploads of all gateways of a test file, each in a folder of its own that is made with its first upload. */
 export const mediaFolder = join(tmpdir(), `gateway-media-${process.pid}`)
 let folders = 0
-process.once('exit', () => rmSync(mediaFolder, { recursive: true, force: true }))
 
 /** Has Afilnet keep back its answer to the next call, or the next that fits, until the caller of this calls what it returns. */
 export function hold(sandbox: Sandbox, answer: ScriptedResponse = {}) {

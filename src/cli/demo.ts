@@ -97,7 +97,8 @@ The same message again: the answer says Idempotency-Replayed: true, and the sand
 Ctrl-C ends all of them.
 `)
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+// A terminal that closes sends SIGHUP.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     setTimeout(() => process.exit(0), 700).unref() // a call that the sandbox never answers must not hold up Ctrl-C
     Promise.all([gateway.drain(), sandbox.close(), inbox.close()]).then(() => process.exit(0))

@@ -96,13 +96,14 @@ describe('A token', () => {
   })
 
   test('that comes too late takes no call along', async ({ start, sandbox }) => {
-    const gateway = await start(json(sandbox, { AFILNET_TIMEOUT_MS: '500' }))
+    const gateway = await start(json(sandbox, { AFILNET_TIMEOUT_MS: '2000' }))
     await getchatchannels(gateway) // its connection could carry the call at once
     sandbox.oauth.revoke()
     sandbox.answer({ method: 'token', delayMs: 200, fault: 'drop' })
-    sandbox.answer({ method: 'token', delayMs: 400 }) // for the second attempt, which has less time than the request for a token
+    const release = hold(sandbox, { method: 'token' }) // from the second attempt, which has less time than the request for a token
 
     expect(problem(await sendmessage(gateway))).toEqual(unreachable)
+    release()
     await expect.poll(async () => (await getchatchannels(gateway)).status).toBe(200)
     expect(sandbox.sent).toEqual([])
   })

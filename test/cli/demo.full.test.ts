@@ -1,5 +1,9 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -8,7 +12,8 @@ const program = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url))
 const run = promisify(execFile)
 
 async function start(more: NodeJS.ProcessEnv = {}) {
-  const env = { PATH: process.env.PATH, PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '0', ...more }
+  const ports = { PORT: '0', SANDBOX_PORT: '0', SANDBOX_CONTROL_PORT: '0', INBOX_PORT: '0' }
+  const env = { PATH: process.env.PATH, TMPDIR: tmpdir(), ...ports, ...more }
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], { env })
   onTestFinished(() => void child.kill('SIGKILL'))
   let said = ''
@@ -63,8 +68,13 @@ describe('The demo', () => {
     expect(await answer.text()).toContain('send_message')
   })
 
-  test('ends on Ctrl-C, even with a running call that never gets an answer', async () => {
-    const { child, ended, said, errors } = await start()
+  test.for([
+    ['Ctrl-C', 'SIGINT'],
+    ['the end of its terminal', 'SIGHUP'],
+  ] as const)('ends on %s, even with a running call that never gets an answer, and leaves no files', async ([, signal]) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'demo-'))
+    const { child, ended, said, errors } = await start({ TMPDIR: folder.path })
+    expect(readdirSync(folder.path)).toEqual([expect.stringMatching(/^afilnet-demo-/)])
     const [first = ''] = said.split('\n').filter(line => line.startsWith('curl '))
     const [, key = '', url = ''] = /Bearer (\S+)' '(\S+)'/.exec(first) ?? []
     const path = url.replace('/channels', '/chats/whatsapp/100/silent/messages')
@@ -73,9 +83,10 @@ describe('The demo', () => {
       () => 'cut off',
     )
     await expect.poll(async () => (await fetch(/what it received: (\S+)\)/.exec(said)?.[1] ?? '')).text()).toContain('"silent"')
-    child.kill('SIGINT')
+    child.kill(signal)
 
     expect(await ended).toEqual([0, null])
+    expect(readdirSync(folder.path)).toEqual([])
     expect([502, 503, 'cut off']).toContain(await silent)
     expect(errors()).toBe('')
   })

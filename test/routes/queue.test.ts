@@ -192,8 +192,11 @@ describe('A queued send', () => {
   test('expires, and its key replays that', async ({ start, sandbox }) => {
     const gateway = await start({ env })
     for (let n = 0; n < 3; n++) sandbox.answer({ status: 429, headers: { 'retry-after': '5' } })
+    stopClock()
     const body = { ...hello, expiresAt: ahead(1_500) }
     const { id } = (await say(gateway, waiting, body)).json
+    await sandbox.called(1)
+    vi.setSystemTime(body.expiresAt)
     await settled(gateway, id, 'expired')
 
     const send = (await gateway.get(`/sends/${id}`)).json
