@@ -19,16 +19,19 @@ function throughProxy(proxyUrl: URL, connect: Connector, timeoutMs: number): Con
 
   async function openTunnel(target: string): Promise<Socket> {
     const proxy = new Client(origin, { connect, pipelining: 1, headersTimeout: timeoutMs })
+    let proxyStatus: number | undefined
+    let proxyFault: unknown
     try {
       const { socket, statusCode } = await proxy.connect({ path: target, headers: { host: target, ...authorization } })
       if (statusCode === 200) return socket as Socket // an HTTP proxy is reached over TCP or TLS
+      proxyStatus = statusCode
       socket.on('error', () => {}).destroy()
-    } catch {
-      // undici would retry a lost connection endlessly; the error below ends the call
+    } catch (error) {
+      proxyFault = error // undici would retry a lost connection endlessly; the error below ends the call
     } finally {
       void proxy.close()
     }
-    throw Object.assign(new Error('the proxy opened no tunnel'), { code: 'PROXY_TUNNEL_FAILED' })
+    throw Object.assign(new Error('the proxy opened no tunnel'), { code: 'PROXY_TUNNEL_FAILED', proxyStatus, proxyFault })
   }
 
   return (options, callback) => {

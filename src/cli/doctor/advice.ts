@@ -11,7 +11,7 @@ const adviceByCode: Record<string, string> = {
     'Check the URL, and whether a proxy answers instead of Afilnet. If not, report this with the output of --json',
   'upstream-response-too-large': 'Raise AFILNET_MAX_RESPONSE_BYTES',
   'upstream-rate-limited': 'Wait, and ask Afilnet for its limits',
-  'upstream-unreachable': 'Check the lines DNS and TLS, and whether a firewall blocks this machine',
+  'upstream-unreachable': 'Check the lines of the network above, and whether a firewall blocks this machine',
   'upstream-timeout': 'Raise AFILNET_TIMEOUT_MS, or try again later',
   'upstream-connection-lost': 'Try again. If it happens again, a proxy or firewall cuts connections, or Afilnet has a problem',
 }

@@ -1,30 +1,78 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from 'node:tls'
+import { connect, type TLSSocket } from 'node:tls'
+import { createConnector } from '../../afilnet/connector.ts'
 import type { Check } from './report.ts'
 
 const section = 'network'
 const dayMs = 86_400_000
 const soonDays = 21
 
-/** Resolves the name of every server in these URLs, and checks its certificate. */
-export async function checkNetwork(urls: readonly URL[], timeoutMs: number): Promise<Check[]> {
-  const servers = new Map(urls.map(url => [url.origin, url]))
-  const checks = await Promise.all(Array.from(servers.values(), url => checkServer(url, Math.min(timeoutMs, 5_000))))
+/**
+ * Resolves the name of every server in these URLs, and checks its certificate.
+ *
+ * Behind a proxy, only the proxy has to know their names, and this machine often has no other way out.
+ */
+export async function checkNetwork(urls: readonly URL[], timeoutMs: number, proxyUrl?: URL): Promise<Check[]> {
+  const servers = Array.from(new Map(urls.map(url => [url.origin, url])).values())
+  const withinMs = Math.min(timeoutMs, 5_000)
+  const checks = await Promise.all(
+    proxyUrl
+      ? [checkName(proxyUrl.hostname, withinMs), ...servers.map(url => checkBehindProxy(url, proxyUrl, withinMs))]
+      : servers.map(url => checkServer(url, withinMs)),
+  )
   return checks.flat()
 }
 
 async function checkServer(url: URL, withinMs: number): Promise<Check[]> {
   const name = await checkName(url.hostname, withinMs)
-  if (url.protocol === 'http:') {
-    const detail = `${url.host}: not used, which is allowed for this machine and the sandbox`
-    return [name, { section, check: 'TLS', verdict: 'ok', detail }]
-  }
+  if (url.protocol === 'http:') return [name, withoutTls(url)]
   if (name.verdict === 'broken')
     return [name, { section, check: 'TLS', verdict: 'skipped', detail: `${url.host}: not checked, since DNS has no address` }]
-  return [name, await checkCertificate(url, withinMs)]
+  return [name, await checkCertificate(url, () => openTls(url, withinMs))]
+}
+
+const withoutTls = ({ host }: URL): Check => {
+  const detail = `${host}: not used, which is allowed for this machine and the sandbox`
+  return { section, check: 'TLS', verdict: 'ok', detail }
+}
+
+/** Opens a tunnel to a server, and TLS in it. */
+async function checkBehindProxy(url: URL, proxyUrl: URL, withinMs: number): Promise<Check[]> {
+  const named = { section, check: 'proxy' }
+  const { protocol, host, hostname } = url
+  const port = url.port || (protocol === 'https:' ? '443' : '80')
+  const target = `${hostname}:${port}`
+  const opened = Promise.withResolvers<Socket>()
+  createConnector(withinMs, proxyUrl)({ protocol, host, hostname: bare(hostname), port }, (...[error, socket]) =>
+    error ? opened.reject(error) : opened.resolve(socket),
+  )
+  const failure = await opened.promise.then(
+    () => undefined,
+    (error: NodeJS.ErrnoException & { proxyStatus?: number; proxyFault?: unknown }) => error,
+  )
+  if (failure?.code === 'PROXY_TUNNEL_FAILED') {
+    const { proxyStatus: http, proxyFault } = failure
+    const fault = http === undefined ? codeOf(proxyFault) : undefined
+    const detail = fault ? `opened no tunnel to ${target} (${fault})` : `answered HTTP ${http} instead of opening a tunnel to ${target}`
+    const skipped = `${host}: not checked, since there is no tunnel`
+    return [
+      { ...named, verdict: 'broken', detail, todo: refusals[fault ?? '']?.[1] ?? adviceForProxy(target, http), facts: { http, fault } },
+      { section, check: 'TLS', verdict: 'skipped', detail: skipped },
+    ]
+  }
+  const tunnel: Check = { ...named, verdict: 'ok', detail: `opened a tunnel to ${target}` }
+  if (protocol !== 'http:') return [tunnel, await checkCertificate(url, () => opened.promise as Promise<TLSSocket>)] // https is TLS
+  opened.promise.then(socket => socket.destroy()).catch(() => {})
+  return [tunnel, withoutTls(url)]
+}
+
+function adviceForProxy(target: string, status: number | undefined) {
+  if (status === undefined) return 'Check host and port in AFILNET_PROXY, and whether a firewall blocks this machine'
+  if (status === 407 || status === 401) return 'Correct user and password in AFILNET_PROXY' // tinyproxy says 401
+  return status < 500 ? `Have the proxy allow CONNECT to ${target}` : `Find out why the proxy cannot reach ${target}`
 }
 
 async function checkName(hostname: string, withinMs: number): Promise<Check> {
@@ -68,16 +116,28 @@ const refusals: Record<string, readonly [detail: string, todo: string]> = {
 }
 const noTls = 'Check the port in the URL, and whether a firewall blocks this machine'
 
-/** Opens a TLS connection as the gateway does, and sends nothing on it. */
-async function checkCertificate({ hostname, port, host }: URL, withinMs: number): Promise<Check> {
-  const named = { section, check: 'TLS' }
+/** Opens a TLS connection as the gateway does. */
+async function openTls({ hostname, port }: URL, withinMs: number): Promise<TLSSocket> {
   const name = bare(hostname)
   const socket = connect({ host: name, port: Number(port || 443), ...(!isIP(name) && { servername: name }), minVersion: 'TLSv1.2' })
   socket.on('error', () => {}) // also after the wait below
   try {
     await once(socket, 'secureConnect', { signal: AbortSignal.timeout(withinMs) })
+    return socket
+  } catch (error) {
+    socket.destroy()
+    throw error
+  }
+}
+
+/** Looks at the certificate of a connection on which nothing is sent. */
+async function checkCertificate({ host }: URL, open: () => Promise<TLSSocket>): Promise<Check> {
+  const named = { section, check: 'TLS' }
+  try {
+    const socket = (await open()).on('error', () => {})
     const protocol = socket.getProtocol()
     const daysLeft = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / dayMs)
+    socket.destroy()
     const detail = `${host}: ${protocol}, trusted, ${daysLeft} days left on the certificate`
     const found = { ...named, detail, facts: { protocol, daysLeft } }
     if (daysLeft >= soonDays) return { ...found, verdict: 'ok' }
@@ -87,8 +147,6 @@ async function checkCertificate({ hostname, port, host }: URL, withinMs: number)
     const [why, todo] = refusals[fault] ?? []
     const detail = why ? `its certificate ${why}, so the gateway refuses it` : `a TLS connection could not be opened (${fault})`
     return { ...named, verdict: 'broken', detail: `${host}: ${detail}`, todo: todo ?? noTls, facts: { fault } }
-  } finally {
-    socket.destroy()
   }
 }
 

@@ -35,7 +35,7 @@ async function checkSurroundings(config: Config): Promise<Check[]> {
   const [store, gateway, network, checked] = await Promise.all([
     checkStore(config).catch(internalFault('store')),
     checkGateway(config),
-    checkNetwork(urls, config.timeoutMs).catch(internalFault('network')),
+    checkNetwork(urls, config.timeoutMs, config.proxyUrl).catch(internalFault('network')),
     Promise.all(
       accounts.map(([account, own]) =>
         checkAccount(account, own, config).catch(error => ({ checks: internalFault('afilnet', account)(error), readings: [] })),

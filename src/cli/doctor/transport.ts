@@ -14,7 +14,7 @@ export async function prepareTransport(transports: PreparedTransports, account: 
   } catch (error) {
     if (!(error instanceof TransportError)) throw error
     const todo = error.isTemporary
-      ? 'Check the lines DNS and TLS. Or save the WSDL as a file and name that in AFILNET_WSDL'
+      ? 'Check the lines of the network above. Or save the WSDL as a file and name that in AFILNET_WSDL'
       : 'Correct AFILNET_WSDL: the gateway does not start with it. A copy of the WSDL in a file can be corrected'
     return [{ check: 'WSDL', verdict: 'broken', detail: error.message, todo }]
   }

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { createServer as createHttp } from 'node:http'
 import { createServer as createHttps } from 'node:https'
-import { createServer, type Server } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect } from 'vitest'
 import { freePort } from '../../../bench/programs.ts'
@@ -75,5 +76,71 @@ describe('the network', () => {
     expect(wrong).toEqual({ ok: [], warning: ['TLS'], broken: ['TLS', 'getchatchannels'] }[verdict])
     expect(seen).toEqual(verdict === 'broken' ? [] : ['/api/http/'])
     expect(named('DNS')).toMatchObject([{ verdict: 'ok', detail: expect.stringMatching(/^localhost: \d IPv4 and \d IPv6 addresses/) }])
+  })
+
+  /** A proxy that opens every tunnel to one port, or answers with a status. */
+  const proxy = async (answer: { to: number } | { status: number }) => {
+    const server = createHttp().on('connect', (_, socket: Socket) => {
+      socket.on('error', () => {})
+      if ('status' in answer) return void socket.end(`HTTP/1.1 ${answer.status} No\r\nContent-Length: 0\r\n\r\n`)
+      socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
+      socket.pipe(connect(answer.to, '127.0.0.1').on('error', () => {})).pipe(socket)
+    })
+    return { AFILNET_PROXY: `http://ops:fake-proxy-password@127.0.0.1:${await listen(server)}` }
+  }
+
+  test('may leave only the way through a proxy, which knows the name', async ({ examine, dir }) => {
+    const identity = selfSigned(nameless, { from: -9, to: 90 })
+    const seen: string[] = []
+    const env = await proxy({ to: await listen(answering(identity, seen)) })
+    writeFileSync(join(dir, 'ca.pem'), identity.cert)
+
+    const trust = { NODE_EXTRA_CA_CERTS: join(dir, 'ca.pem'), AFILNET_TIMEOUT_MS: '5000' }
+    const { named, wrong } = await examine({ env: { ...api(`https://${nameless}`), ...env, ...trust }, under: [] })
+
+    expect(wrong).toEqual([])
+    expect(named('DNS')).toMatchObject([{ verdict: 'ok', detail: '127.0.0.1: an address, nothing to resolve' }])
+    expect(named('proxy')).toMatchObject([{ verdict: 'ok', detail: `opened a tunnel to ${nameless}:443` }])
+    expect(named('TLS')).toMatchObject([{ verdict: 'ok', detail: expect.stringMatching(/trusted, 89 days left/) }])
+    expect(seen).toEqual(['/api/http/'])
+  })
+
+  test('may have something behind the proxy that is not the server of that name', async ({ examine }) => {
+    const env = await proxy({ to: await listen(answering(selfSigned(nameless), [])) })
+
+    const { named, wrong } = await examine({ env: { ...api(`https://${nameless}`), ...env } })
+
+    expect(named('TLS')).toMatchObject([
+      { verdict: 'broken', detail: expect.stringMatching(/not signed by a CA that this machine trusts/) },
+    ])
+    expect(wrong).toEqual(['TLS', 'getchatchannels'])
+  })
+
+  test.for([
+    [407, /answered HTTP 407/, /user and password/],
+    [401, /answered HTTP 401/, /user and password/],
+    [403, /answered HTTP 403/, /allow CONNECT to a+\.localhost:443/],
+    [502, /answered HTTP 502/, /why the proxy cannot reach a+\.localhost:443/],
+  ] as const)('may have a proxy that answers %d', async ([status, detail, todo], { doctor, examine }) => {
+    const env = { ...api(`https://${nameless}`), ...(await proxy({ status })) }
+
+    const { named, wrong } = await examine({ env })
+
+    expect(named('proxy')).toMatchObject([{ verdict: 'broken', detail: expect.stringMatching(detail), todo: expect.stringMatching(todo) }])
+    expect(named('TLS')).toMatchObject([{ verdict: 'skipped' }])
+    expect(wrong).toEqual(['proxy', 'getchatchannels'])
+    expect((await doctor({ env })).out).not.toMatch(/fake-proxy-password|b3Bz/)
+  })
+
+  test('may have a proxy that cannot be reached, or whose certificate is not trusted', async ({ examine }) => {
+    const through = (url: string) => examine({ env: { ...api(`https://${nameless}`), AFILNET_PROXY: url } })
+    const closed = await through(`http://127.0.0.1:${await freePort()}`)
+    const distrusted = await through(`https://localhost:${await listen(answering(localhost(90), []))}`)
+
+    expect(closed.named('proxy')).toMatchObject([{ verdict: 'broken', detail: `opened no tunnel to ${nameless}:443 (ECONNREFUSED)` }])
+    expect(closed.wrong).toEqual(['proxy', 'getchatchannels'])
+    expect(distrusted.named('proxy')).toMatchObject([
+      { detail: expect.stringMatching(/DEPTH_ZERO_SELF_SIGNED_CERT/), todo: expect.stringMatching(/NODE_EXTRA_CA_CERTS/) },
+    ])
   })
 })

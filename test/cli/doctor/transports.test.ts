@@ -91,7 +91,7 @@ describe('the transport soap', () => {
         todo: expect.stringMatching(/^Correct AFILNET_WSDL/),
       },
     ])
-    expect(unreachable.named('WSDL')).toMatchObject([{ verdict: 'broken', todo: expect.stringMatching(/^Check the lines DNS and TLS/) }])
+    expect(unreachable.named('WSDL')).toMatchObject([{ verdict: 'broken', todo: expect.stringMatching(/^Check the lines of the network/) }])
     expect(sandbox.calls).toEqual([])
   })
 })
