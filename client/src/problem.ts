@@ -43,7 +43,7 @@ export function inDoubt(problem: GatewayProblem): GatewayProblem {
 }
 
 /** What matters of a request whose answer is lost. */
-type Sent = Pick<Request, 'method'>
+type Sent = Pick<Request, 'method'> & Partial<Pick<Request, 'url' | 'headers'>>
 type Details = { retryAfterMs?: number | undefined; body?: ProblemBody; cause?: unknown }
 
 /** Reads the error out of an answer; one of a proxy, say, is judged by its status. */
@@ -99,8 +99,9 @@ function retryAfterMsOf({ headers }: Response) {
 export const unreachable = (request: Sent, cause: unknown) =>
   new GatewayProblem({ code: 'gateway-unreachable', title: 'The gateway cannot be reached', ...lost(request) }, { cause })
 
-/** What is known of a request whose answer is lost. */
-const lost = ({ method }: Sent) =>
-  method === 'GET' || method === 'HEAD'
-    ? ({ outcome: 'not_applied', retry: 'yes' } as const)
-    : ({ outcome: 'unknown', retry: 'same-key' } as const)
+/** What is known of a request whose answer is lost. Afilnet may mark the messages of `unread` as read. */
+function lost({ method, url, headers }: Sent) {
+  const isRead = method === 'GET' || method === 'HEAD'
+  if (isRead && !/\/unread(\?|$)/.test(url ?? '')) return { outcome: 'not_applied', retry: 'yes' } as const
+  return { outcome: 'unknown', retry: !isRead && headers?.has('idempotency-key') ? 'same-key' : 'no' } as const
+}

@@ -138,6 +138,19 @@ describe('The client', () => {
     expect(problem).toMatchObject({ code: 'unreadable-answer', status, outcome: 'unknown', retry, retryAfterMs: 7_000 })
   })
 
+  test('lets nothing be repeated without a key whose answer is lost, nor unread messages', async () => {
+    const lost = () => Promise.reject(new TypeError('fetch failed'))
+    const badGateway = () => new Response('<html>', { status: 502 })
+    const { fetch } = network(lost, badGateway, lost, badGateway)
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+    const unread = () => client.get('/chats/{platform}/{platformId}/{destination}/unread', { params: { path: chat } })
+    const post = () => client.post('/chats/{platform}/{platformId}/{destination}/messages', { params: { path: chat }, body: hello })
+
+    const problems = [await problemOf(unread()), await problemOf(unread()), await problemOf(post()), await problemOf(post())]
+
+    expect(problems.map(({ status, outcome, retry }) => [status, outcome, retry])).toEqual([0, 502, 0, 502].map(n => [n, 'unknown', 'no']))
+  })
+
   test.for(['', '<html>Please log in</html>', '"ok"'])('takes the success %j for an answer of something else', async text => {
     const { fetch } = network(page(text), page(text))
     const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
