@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import { describe, expect } from 'vitest'
 import type { ScriptedResponse } from '../../src/sandbox/scripted-responses.ts'
 import { canaries, hold, sharedTest as test } from '../gateway.ts'
@@ -362,5 +364,26 @@ describe('The ledger', () => {
     const bytes = Buffer.concat(readdirSync(folder).map(name => readFileSync(join(folder, name))))
     expect(bytes.includes('kept')).toBe(true)
     for (const secret of secrets) expect(bytes.includes(secret), `${secret} is in the file`).toBe(false)
+  })
+})
+
+describe('The retry loop of docs/sending.md', () => {
+  const doc = readFileSync(join(import.meta.dirname, '../../docs/sending.md'), 'utf8')
+  const loop = stripTypeScriptTypes(doc.split('```ts\n')[1]?.split('```')[0] ?? '')
+
+  test('sends once, whatever happens to the answers, and throws what another try cannot change', async ({ gateway, sandbox }) => {
+    const page = (status: number) => new Response('<html>', { status })
+    const lost = (request: Promise<Response>) => request.then(() => Promise.reject(new TypeError('fetch failed')))
+    const faults = [lost, async () => page(502), (request: Promise<Response>) => request.then(() => page(503)), async () => page(200)]
+    const send: (destination: string, message: string, key: string) => Promise<string> = runInNewContext(`${loop}\nsend`, {
+      ...{ gateway: gateway.url, apiKey: canaries.key, setTimeout: (resolve: () => void) => resolve() },
+      fetch: (url: string, init: object) => (faults.shift() ?? (request => request))(fetch(url, init)),
+    })
+
+    const id = await send('34600000000', 'Hello', 'order-4711')
+
+    expect((await gateway.get(`/sends/${id}`)).json).toMatchObject({ state: 'accepted', idempotencyKey: 'order-4711' })
+    expect([faults.length, sandbox.sent.length]).toEqual([0, 1])
+    await expect(send('CHANNEL_NOT_FOUND', 'Hello', 'order-4712')).rejects.toThrow('channel-not-found, outcome not_applied')
   })
 })
