@@ -82,7 +82,7 @@ export const afilnet = {
       expected:
         'direct, or the URL of an http or https proxy such as http://user:password@proxy.internal:3128 (escape % @ : / ? # in user and password)',
       description:
-        'The egress proxy for calls to Afilnet. The gateway does not read HTTPS_PROXY and warns if only that is set; the value direct says that you want no proxy.',
+        'The egress proxy for calls to Afilnet, through CONNECT. Webhooks, the store, S3 and traces do not use it. The gateway does not read HTTPS_PROXY and warns if only that is set; the value direct says that you want no proxy.',
       example: 'http://user:password@proxy.internal:3128',
     }),
     AFILNET_ROWS: only(
