@@ -198,6 +198,11 @@ describe('A caller of certain chats', () => {
     expect(platforms).toEqual([['whatsapp'], ['telegram'], [], ['operator', 'telegram', 'webchat', 'whatsapp']])
     expect(sandbox.calls).toHaveLength(1)
     expect(new Set(replies.map(({ headers }) => headers.etag)).size).toBe(4)
+
+    sandbox.removeChannel('telegram', '200')
+    const known = replies.map(({ headers }) => ({ 'if-none-match': String(headers.etag) }))
+    const again = await Promise.all(keys.map((key, i) => gateway.request('/channels', { key, headers: known[i] ?? {} })))
+    expect(again.map(({ status }) => status)).toEqual([304, 200, 304, 200]) // no tag tells of the channels of others
   })
 
   test('hears of its rights, its limits and its end', async ({ start }) => {
