@@ -141,7 +141,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   })
   const cors = createCors(config.corsOrigins, config.mcp)
   const draining = createDraining(lifecycle)
-  const { authenticate, cancelIfCallerLeft } = createAuthentication(app, {
+  const { authenticate, cancelIfCallerLeft, isOutdated } = createAuthentication(app, {
     callers: config.callers,
     open: upstream.open,
     openToken: tokens.open,
@@ -181,7 +181,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(requestSteps, steps)
   await app.register(streams, { leaveDrain: draining.release, onSend: steps.onSend })
   await app.register(jsonBody)
-  await app.register(pipelining, { recheck: [authenticate, authorize], formMs: timeouts.uploadMs })
+  await app.register(pipelining, { isOutdated, recheck: [authenticate, authorize], formMs: timeouts.uploadMs })
   await app.register(strictRoutes)
   await app.register(docs, { publicUrl: config.publicUrl, base, serve: config.docs })
   if (config.mcp) await app.register((await import('./routes/mcp.ts')).mcp, { base, hold: slowReaders.hold })

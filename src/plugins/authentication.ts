@@ -85,10 +85,12 @@ function keysOf(callers: Record<string, CallerConfig>, open: AuthenticationOptio
 export function createAuthentication(app: FastifyInstance, { callers: given, open, openToken, now = Date.now }: AuthenticationOptions) {
   let callers = given
   let keys = keysOf(callers, open)
+  let reloadedAt = 0
 
   app.decorate('useCallers', (next: Record<string, CallerConfig>) => {
     keys = keysOf(next, open, keys)
     callers = next
+    reloadedAt = performance.now()
   })
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {
@@ -154,7 +156,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     }
   }
 
-  return { authenticate, cancelIfCallerLeft }
+  return { authenticate, cancelIfCallerLeft, isOutdated: ({ startedAt }: FastifyRequest) => startedAt <= reloadedAt }
 }
 
 /** Why a key is not valid at a time. */

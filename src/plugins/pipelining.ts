@@ -1,4 +1,4 @@
-import type { FastifyRequest, preHandlerHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem/problem.ts'
 import { connectionOf } from './connections.ts'
@@ -18,6 +18,8 @@ const maxBefore = 64
 const maxWaiting = 1_024
 
 type PipeliningOptions = {
+  /** Whether the callers were replaced since the request began: its body may have taken minutes to arrive. */
+  isOutdated: (request: FastifyRequest) => boolean
   recheck: readonly Check[]
   /** How long files that have arrived may wait: few forms may be on their way at one time, and a stream of events has no end. */
   formMs: number
@@ -27,8 +29,8 @@ type PipeliningOptions = {
  * Lets a request that changes something wait for the answers before it on its connection: RFC 9112 lets only reads run side by side. So
  * does a download, which would hold an open file and a piece of it in memory.
  *
- * It is dropped if one of them closes the connection, since its own answer could not leave. `recheck` runs again after a wait: meanwhile the
- * key may have been disabled.
+ * It is dropped if one of them closes the connection, since its own answer could not leave. `recheck` runs again after a wait, and after a
+ * reload: meanwhile the key may have been disabled.
  */
 export const pipelining = fp<PipeliningOptions>(async function pipelining(app, options) {
   const waitForTurn = inTurn(options)
@@ -42,9 +44,22 @@ export const pipelining = fp<PipeliningOptions>(async function pipelining(app, o
 /** Whether the caller of an unsafe read has left: the messages that it would mark as read would be lost. A send runs all the same. */
 const hasReaderLeft = ({ method, raw }: FastifyRequest) => (method === 'GET' || method === 'HEAD') && raw.socket.destroyed
 
+const headers = { 'www-authenticate': 'Bearer' }
+
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
-function inTurn({ recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
+function inTurn({ isOutdated, recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
   let waiting = 0
+
+  /** A request whose callers were replaced as it came keeps its account, unless its key has lost that. */
+  function recheckArrived(request: FastifyRequest, reply: FastifyReply, done: (problem?: Error) => void) {
+    const account = request.call?.account
+    runChecks(recheck, 0, request, reply, problem => {
+      const hasMoved = !problem && account && request.call.account.name !== account.name
+      if (account) request.call.account = account
+      done(hasMoved ? new Problem('unauthenticated', { detail: 'This key is of another account now.', headers }) : problem)
+    })
+  }
+
   return (request, reply, done) => {
     const connection = connectionOf(request.raw.socket)
     const { open } = connection
@@ -55,7 +70,7 @@ function inTurn({ recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
     }
     const at = open.lastIndexOf(reply)
     const before = open[at - 1] // answers leave in their order, so it is the last of them
-    if (!before) return proceed([])
+    if (!before) return isOutdated(request) ? recheckArrived(request, reply, done) : proceed([])
     if (at > maxBefore) return done(tooMany('on this connection'))
     if (waiting >= maxWaiting) return done(tooMany('on all connections'))
     waiting++

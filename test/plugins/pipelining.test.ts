@@ -19,14 +19,40 @@ const upload = (path: string) => ask(`POST ${path}`, form).replace('application/
 const watching = { EVENTS_CHANNELS: 'telegram/7' }
 const stream = ask('GET /events', '', { headers: 'Accept: text/event-stream\r\n' })
 
-type Changes = { channels?: string; disabled?: boolean; scopes?: Scope[] }
+type Changes = { channels?: string; disabled?: boolean; scopes?: Scope[]; account?: string }
 
 /** Ends the streams of the caller by what changes. */
 async function reload(gateway: TestGateway, sandbox: Sandbox, { channels = watching.EVENTS_CHANNELS, ...changes }: Changes) {
   const config = readConfig({ ...environment(sandbox), EVENTS_CHANNELS: channels })
   const { default: caller = expect.fail() } = config.callers
-  await gateway.reload({ ...config, callers: { default: { ...caller, ...changes } } })
+  const { default: account = expect.fail() } = config.accounts
+  const accounts = changes.account === undefined ? config.accounts : { ...config.accounts, [changes.account]: account }
+  await gateway.reload({ ...config, accounts, callers: { default: { ...caller, ...changes } } })
 }
+
+describe('A request whose body arrives after a reload', () => {
+  test.for<[string, Changes, number]>([
+    ['has disabled its caller', { disabled: true }, 401],
+    ['has taken the scope away', { scopes: ['messages:read'] }, 403],
+    ['has moved its key to another account', { account: 'other' }, 401],
+    ['has changed other things', { channels: 'telegram/8' }, 201],
+  ])('that %s goes by its rights now', async ([, changes, status], { start, folder, sandbox }) => {
+    const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` }, alone: true })
+    const halves = [ask(`POST ${chat}/messages`, hello), upload(`${chat}/files`)].map(text => {
+      const socket = gateway.open()
+      socket.write(text.slice(0, -5))
+      return { answer: once(socket.setEncoding('utf8'), 'data'), finish: () => socket.write(text.slice(-5)) }
+    })
+    await expect.poll(() => requestsInFlight(gateway)).toBe(2)
+    await reload(gateway, sandbox, changes)
+    for (const { finish } of halves) finish()
+    const answers = await Promise.all(halves.map(({ answer }) => answer))
+
+    expect(answers.map(([text]) => readAnswers(String(text))[0]?.status)).toEqual([status, status])
+    expect(sandbox.sent).toHaveLength(status === 201 ? 2 : 0)
+    expect(namesIn(folder)).toHaveLength(status === 201 ? 1 : 0)
+  })
+})
 
 describe('Requests that a caller writes one behind the other', () => {
   test('change something in their order, each after the answer before it', async ({ gateway, sandbox }) => {
