@@ -52,7 +52,10 @@ export class AccountEvents {
     const feed = await this.#feed.open()
     const { items, position } = await this.#collect(feed, view, after, limit, waitMs, AbortSignal.any([cancelled, this.#closing.signal]))
     const written: string[] = []
-    for (const entry of items) written.push(await feed.write(entry))
+    for (const entry of items) {
+      const json = await feed.write(entry)
+      written.push((view.isLimited && entry.limited?.json) || json)
+    }
     const last = items.at(-1)
     const isGapLast = last?.event.position === position && last.event.type === 'gap'
     return { items: written, nextCursor: isGapLast ? last.id : feed.cursorAt(position) }

@@ -1,6 +1,6 @@
 import { type EventLog, gapEvent, type LoggedEvent, type LogMark } from '../store/event-log.ts'
 import { cursorOf } from './cursor.ts'
-import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
+import { type DescribeSend, isOfMessage, ownMessage, writeEvent } from './event-json.ts'
 import type { Texts } from './texts.ts'
 
 /** An event on its way to consumers; what is written of it is shared by all of them. */
@@ -12,6 +12,8 @@ export type Entry = {
   /** The Event as JSON, and as a block of a stream. */
   json?: string
   block?: string
+  /** The same for consumers of certain chats, where they may not see its message. */
+  limited?: Entry
 }
 
 export type FeedOptions = {
@@ -104,8 +106,13 @@ export class Feed {
   }
 
   #write(entry: Entry, message: Parameters<typeof writeEvent>[2]) {
-    entry.json ??= writeEvent(entry.event, entry.id, message, this.#options.describeSend)
-    entry.block ??= `id: ${entry.id}\nevent: ${entry.event.type}\ndata: ${entry.json}\n\n`
+    const { event, id } = entry
+    entry.json ??= writeEvent(event, id, message, this.#options.describeSend)
+    entry.block ??= `id: ${id}\nevent: ${event.type}\ndata: ${entry.json}\n\n`
+    if (message && !ownMessage(event, message)) {
+      entry.limited = { event, id, learntAt: entry.learntAt }
+      this.#write(entry.limited, null)
+    }
     return entry.json
   }
 

@@ -4,12 +4,12 @@ import { StoreUnavailableError } from '../store/store.ts'
 import { AccountEvents, type Page } from './account-events.ts'
 import { type Consumer, Consumers, type ConsumersOptions, type Reader } from './consumers.ts'
 import type { Cursor } from './cursor.ts'
-import { type DescribeSend, isOfMessage, writeEvent } from './event-json.ts'
+import { type DescribeSend, isOfMessage, ownMessage, writeEvent } from './event-json.ts'
 import { LogReplacedError } from './feed.ts'
 import type { ConversationRead } from './ports.ts'
 import type { Sink } from './stream.ts'
 import { type ReadConversation, Texts } from './texts.ts'
-import { createView, type Filters } from './view.ts'
+import { createView, type Filters, type Viewer } from './view.ts'
 
 export type ListQuery = Filters & { after?: Cursor | undefined; limit: number; waitMs: number }
 type StreamQuery = Filters & { after?: Cursor | undefined }
@@ -88,9 +88,9 @@ export class Live {
   }
 
   /** An event of the log as JSON, with its text. Rejects while that cannot be read; `learntAt` is of the clock that never jumps. */
-  async write(account: string, id: string, event: LoggedEvent, learntAt: number): Promise<string> {
+  async write({ account, chats }: Pick<Viewer, 'account' | 'chats'>, id: string, event: LoggedEvent, learntAt: number): Promise<string> {
     const message = isOfMessage(event) ? await this.#texts.find(account, event, learntAt) : null
-    return writeEvent(event, id, message, this.#options.describeSend)
+    return writeEvent(event, id, chats ? ownMessage(event, message) : message, this.#options.describeSend)
   }
 
   /** What the poller has read of a conversation, before it appends its events. */

@@ -129,7 +129,7 @@ export class Group {
           await written.catch(() => sleep(Math.min(firstRestMs * 2 ** failures++, maxRestMs), undefined, { ref: false }))
         }
         if (entry.block === undefined) return
-        batch.push(entry)
+        batch.push(this.view.isLimited ? (entry.limited ?? entry) : entry)
         characters += entry.block.length
       }
       this.position = entry.event.position

@@ -11,7 +11,7 @@ export type Filters = { types?: readonly EventType[] | undefined } & {
 }
 
 /** Consumers of one view get the same bytes: `key` names it. */
-export type View = { key: string; passes(event: NewEvent): boolean }
+export type View = { key: string; isLimited: boolean; passes(event: NewEvent): boolean }
 
 /** The events that a caller may see and asks for. A `gap` passes every filter of types. */
 export function createView({ name, chats, token }: Viewer, filters: Filters): View {
@@ -37,5 +37,5 @@ export function createView({ name, chats, token }: Viewer, filters: Filters): Vi
     return !token || (JSON.parse(send ?? '{}') as Partial<SendRow>).actor === token.actor // as the store wrote it
   }
 
-  return { key: JSON.stringify([name, token?.actor, chats, filters]), passes }
+  return { key: JSON.stringify([name, token?.actor, chats, filters]), isLimited: chats !== undefined, passes }
 }

@@ -17,10 +17,10 @@ export function connectWebhooks({ store, live, observe }: WebhookParts) {
   const reader: EventReader = {
     idOf: (account, identity, position, isMade) => cursorOf(account, { identity, position }, isMade),
     readCursor,
-    async render(account, id, event, learntAt) {
+    async render(webhook, id, event, learntAt) {
       const events = live()
       if (!events) throw new Error('No account has events')
-      return events.write(account, id, event, learntAt)
+      return events.write(webhook, id, event, learntAt)
     },
   }
 

@@ -3,14 +3,14 @@ import { retryAfterMs } from '../lib/retry-after.ts'
 import type { Endpoint, Reply } from './endpoint.ts'
 import type { Feed } from './feed.ts'
 import type { Health } from './health.ts'
-import type { Clock, EventReader } from './ports.ts'
+import type { Clock, EventReader, WebhookConfig } from './ports.ts'
 import type { Unsaved } from './unsaved.ts'
 import { mostRefusals, refusalDelayMs, verdictOf } from './verdict.ts'
 import { type Entry, isMade, type Window } from './window.ts'
 
 type AttemptsOptions = {
   name: string
-  account: string
+  webhook: WebhookConfig
   feed: Feed
   health: Health
   reader: EventReader
@@ -59,10 +59,10 @@ export class Attempts {
   }
 
   async #run(entry: Entry) {
-    const { name, account, health, reader, endpoint, clock, observe, signal, holds } = this.#options
+    const { name, webhook, health, reader, endpoint, clock, observe, signal, holds } = this.#options
     const [at, startedAt] = [clock.now(), clock.monotonic()]
     const id = this.#idOf(entry)
-    const body = await reader.render(account, id, entry.event, entry.learntAt).catch(() => undefined)
+    const body = await reader.render(webhook, id, entry.event, entry.learntAt).catch(() => undefined)
     if (signal.aborted || !holds()) return // the reading took long: another process may deliver by now
     if (body === undefined) {
       entry.notBefore = clock.now() + unreadableMs
@@ -147,7 +147,7 @@ export class Attempts {
   }
 
   #idOf({ event }: Entry) {
-    const { account, reader, feed } = this.#options
-    return reader.idOf(account, feed.identity(), event.position, isMade(event))
+    const { webhook, reader, feed } = this.#options
+    return reader.idOf(webhook.account, feed.identity(), event.position, isMade(event))
   }
 }

@@ -18,8 +18,8 @@ export type EventReader = {
   idOf(account: string, identity: string, position: number, isMade: boolean): string
   /** Where a cursor points; nothing for one that is malformed or of another account. */
   readCursor(account: string, cursor: string): { identity: string; position: number } | undefined
-  /** The Event as JSON in one line, with its text as Afilnet has it since `learntAt` (monotonic); rejects while Afilnet cannot be read. */
-  render(account: string, id: string, event: LoggedEvent, learntAt: number): Promise<string>
+  /** The Event as JSON in one line, with its text, if the webhook may see that, as Afilnet has it since `learntAt` (monotonic); rejects while Afilnet cannot be read. */
+  render(webhook: Pick<WebhookConfig, 'account' | 'chats'>, id: string, event: LoggedEvent, learntAt: number): Promise<string>
 }
 
 /** Time, so that tests need not wait for it. */

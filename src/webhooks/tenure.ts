@@ -54,13 +54,12 @@ export class Tenure {
   #cancelTimer = () => {}
 
   constructor(options: TenureOptions, { health, feed, requests, lastError, formerAccounts }: Begun) {
-    const { account } = options.webhook
     this.#options = options
     this.#health = health
     this.#feed = feed
     this.#requests = requests
     this.#formerAccounts = formerAccounts
-    this.#attempts = new Attempts({ ...options, account, feed, health, unsaved: this.#unsaved, signal: this.#abort.signal, lastError })
+    this.#attempts = new Attempts({ ...options, feed, health, unsaved: this.#unsaved, signal: this.#abort.signal, lastError })
     this.#saving = createSaving(options.clock, () => this.#write())
   }
 

@@ -1,6 +1,11 @@
-import { describe, expect } from 'vitest'
+import { hash } from 'node:crypto'
+import { describe, expect, onTestFinished } from 'vitest'
+import { scopes } from '../../src/access.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { calls } from '../afilnet/calls.ts'
-import { canaries, hold, test } from '../gateway.ts'
+import { canaries, environment, hold, test } from '../gateway.ts'
+import { openStream, watching } from '../live/streaming.ts'
+import { secret, startReceiver } from '../webhooks/receiver.ts'
 
 const own = { platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Hello' }
 const list = (...rows: object[]) => JSON.stringify({ status: 'SUCCESS', result: { list: rows } })
@@ -108,6 +113,41 @@ describe('AFILNET_ROWS=destination-open', () => {
 
     expect([(await first).status, second.status]).toEqual(statuses)
     expect(sandbox.calls).toHaveLength(2)
+  })
+
+  test('tells consumers of certain chats of such a row, but not what is in it', async ({ start, sandbox }) => {
+    const receiver = await startReceiver()
+    onTestFinished(receiver.close)
+    const watched = { ...env, EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
+    const gateway = await start({ env: watched })
+    const config = readConfig({ ...environment(sandbox), ...watched })
+    const { chats } = limited
+    await gateway.reload({
+      ...config,
+      callers: { ...config.callers, limited: { keySha256: [hash('sha256', limited.key)], account: 'default', scopes: [...scopes], chats } },
+      webhooks: { limited: { url: new URL(receiver.url), secrets: [secret], account: 'default', chats } },
+    })
+    await watching(gateway)
+    await expect.poll(async () => (await gateway.get('/webhooks')).json.items).toHaveLength(1)
+    const { nextCursor } = (await gateway.get('/events')).json
+    const stream = openStream(gateway, { authorization: `Bearer ${limited.key}` })
+    onTestFinished(() => void stream.socket.destroy())
+    await expect.poll(() => stream.blocks()).toHaveLength(1)
+    const foreign = { ...own, messageid: '9', destination: '34600000001', message: 'not yours' }
+    sandbox.answer({ method: 'getmessages', body: list(own, foreign), times: 99 })
+    sandbox.receive(own)
+    const messages = async (key: string) => {
+      const { items } = (await gateway.request('/events?wait=30', { key })).json
+      return Object.fromEntries(items.map(({ messageId, message }: Record<string, string | object>) => [messageId, message]))
+    }
+
+    expect(await messages(canaries.key)).toMatchObject({ 9: { message: 'not yours' } })
+    expect(await messages(limited.key)).toMatchObject({ 9: null })
+    await expect.poll(() => stream.text).toContain('"messageId":"9"')
+    await gateway.post('/webhooks/limited/redrive', { after: nextCursor })
+    await expect.poll(() => receiver.taken).toContain('9')
+    expect(stream.text + JSON.stringify(receiver.posts)).not.toContain('not yours')
+    expect(stream.text).toContain('"message":"Hello"')
   })
 
   test('still compares the platform and the channel', async ({ start, sandbox }) => {

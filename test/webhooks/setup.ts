@@ -48,7 +48,7 @@ export const reader: EventReader = {
     const [, identity = '', position] = /^([\w-]+)\.(\d+)$/.exec(cursor) ?? []
     return position === undefined ? undefined : { identity, position: Number(position) }
   },
-  render: async (_account, id, { type, messageId, reason }) =>
+  render: async (_webhook, id, { type, messageId, reason }) =>
     JSON.stringify({ id, type, messageId, ...(reason !== undefined && { reason }) }),
 }
 
