@@ -164,6 +164,30 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
   })
 
+  test.skipIf(missing)('says once that the inbox is away, however often it tries (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page, context } = await visit(browser(), inbox.url)
+    let tries = 0
+    await page.route('**/api/events', route => {
+      tries++
+      return route.fulfill({ contentType: 'text/event-stream', body: 'retry: 10\n\n' })
+    })
+    await page.addInitScript(`window.said = []
+    addEventListener('DOMContentLoaded', () => {
+      const status = document.getElementById('connection')
+      new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true })
+    })`)
+    await page.reload()
+
+    await expect.poll(() => tries, patience).toBeGreaterThan(5)
+
+    expect(await page.evaluate('said')).toEqual(['The inbox cannot be reached. It is trying again…'])
+    await page.unroute('**/api/events')
+    await page.locator('#connection').waitFor({ state: 'hidden', ...patience })
+    const { nodes } = await (await context.newCDPSession(page)).send('Accessibility.getFullAXTree')
+    expect(nodes.filter(({ ignored, role }) => !ignored && role?.value === 'status')).toHaveLength(1)
+  })
+
   test.skipIf(missing)(
     'reads the list once at a time, however often it is asked to while that fails (needs Chromium)',
     async ({ start, sandbox }) => {

@@ -38,10 +38,11 @@ describe('The inbox', { timeout: 120_000 }, () => {
     const { page } = await visit(browser(), `${inbox.url}/#whatsapp/100/drops`)
 
     await write(page, 'Can you hear me?')
-    await page.getByRole('button', { name: 'Check again' }).click(patience)
+    await page.getByRole('button', { name: 'Check again' }).press('Enter', patience)
     await page.getByRole('button', { name: 'Check again' }).waitFor(patience)
 
     expect(await line(page, 'Can you hear me?').innerText()).toContain('Perhaps sent')
+    expect(await page.evaluate('document.activeElement.id')).toBe('messages') // the button that was pressed has gone
     expect(sandbox.sent).toHaveLength(1)
   })
 
@@ -137,6 +138,24 @@ describe('The inbox', { timeout: 120_000 }, () => {
     expect(await direction('#text')).toBe('rtl')
     await page.locator('#text').fill('Yes')
     expect(await direction('#text')).toBe('ltr')
+  })
+
+  test.skipIf(missing)('announces a burst of messages in one sentence (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    await openChat(page)
+    await page.evaluate(`(() => {
+      window.said = []
+      const announcer = document.getElementById('announcer')
+      new MutationObserver(() => said.push(announcer.textContent)).observe(announcer, { childList: true })
+    })()`)
+    const said = () => page.evaluate('said') as Promise<string[]>
+
+    for (let n = 1; n <= 50; n++) sandbox.receive({ ...address, message: `Burst ${n}. ${'word '.repeat(n * 50)}` })
+
+    await expect.poll(async () => (await said()).join(), patience).toContain('messages, the last one: Burst 50.')
+    expect((await said()).length).toBeLessThan(5)
+    expect((await said()).join().length).toBeLessThan(2_000)
   })
 
   test.skipIf(missing)('sends a photo that is dropped into the conversation (needs Chromium)', async ({ start, sandbox }) => {
@@ -236,6 +255,10 @@ describe('The inbox', { timeout: 120_000 }, () => {
     await keyboard.press('Enter')
     await line(page, 'No mouse needed').waitFor(patience)
     await expect.poll(() => sandbox.sent.length, patience).toBe(1)
+    await page.locator('#search').fill('Nobody')
+    await keyboard.press('Escape')
+    expect(await page.locator('#search').inputValue()).toBe('')
+    expect(await page.locator('.conversation').count()).toBeGreaterThan(1)
     await page.locator('#text').fill('にほん')
     for (const key of ['Enter', 'Escape']) // they end the composition of a word; the second way is Safari's
       for (const composing of [{ isComposing: true }, { keyCode: 229 }])

@@ -1,5 +1,5 @@
 import { type Conversation, keyOf } from './conversations.ts'
-import { byId, make } from './dom.ts'
+import { byId, isComposing, make } from './dom.ts'
 import { preview } from './media-links.ts'
 import { shortTime } from './times.ts'
 import { createVirtualList } from './virtual-list.ts'
@@ -107,8 +107,12 @@ export function createConversationList(onOpen: (key: string) => void) {
   addEventListener('pointercancel', letGo)
   addEventListener('click', letGo)
   search.addEventListener('input', draw)
-  search.addEventListener('keydown', ({ key }) => {
-    if (key === 'ArrowDown') box.focus()
+  search.addEventListener('keydown', event => {
+    if (event.key === 'ArrowDown') box.focus()
+    if (event.key !== 'Escape' || search.value === '' || isComposing(event)) return
+    event.stopPropagation() // it ends the search, and not the conversation
+    search.value = ''
+    draw()
   })
 
   return {

@@ -46,10 +46,11 @@ const problems: { stream?: string | undefined; list?: string | undefined; readin
 function showState(news: typeof problems) {
   const { stream, list, reading } = Object.assign(problems, news)
   const line = byId('connection')
-  line.hidden = stream === undefined && list === undefined && reading === undefined
-  if (stream !== undefined) line.textContent = states[stream] ?? `Live updates are interrupted (${stream}). The inbox is trying again…`
-  else if (list !== undefined) line.textContent = `The conversations cannot be listed (${list}). The inbox is trying again…`
-  else line.textContent = reading === undefined ? '' : `This conversation cannot be read (${reading}). The inbox is trying again…`
+  let text = ''
+  if (stream !== undefined) text = states[stream] ?? `Live updates are interrupted (${stream}). The inbox is trying again…`
+  else if (list !== undefined) text = `The conversations cannot be listed (${list}). The inbox is trying again…`
+  else if (reading !== undefined) text = `This conversation cannot be read (${reading}). The inbox is trying again…`
+  if (line.textContent !== text) line.textContent = text // a screen reader would say it again with each try
 }
 
 const load = persistent(conversations.load, { onOutcome: error => showState({ list: error instanceof Error ? error.message : undefined }) })

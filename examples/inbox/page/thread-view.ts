@@ -1,5 +1,5 @@
 import type { Chat } from '../../../client/src/client.ts'
-import { keyOf } from './conversations.ts'
+import { keyOf, type Message } from './conversations.ts'
 import { byId, make } from './dom.ts'
 import { gatewayFor } from './gateway.ts'
 import { type FileLink, fileIn } from './media-links.ts'
@@ -21,6 +21,7 @@ const words: Record<Outgoing['state'], string> = {
 export function createThreadView(onState: (problem: string | undefined) => void) {
   const scroller = byId('messages')
   let thread: ReturnType<typeof createThread> | undefined
+  let arrived: string[] = []
   /** They outlive the view of their conversation: a message that was refused meanwhile must not look sent. */
   const kept = new Map<string, { gateway: ReturnType<typeof gatewayFor>; outbox: ReturnType<typeof createOutbox> }>()
   const list = createVirtualList<Line>(scroller, {
@@ -75,6 +76,16 @@ export function createThreadView(onState: (problem: string | undefined) => void)
     if (['rejected', 'not_sent', 'unknown'].includes(state)) byId('announcer').textContent = `${destination}: ${words[state]} ${reason}`
   }
 
+  /** Says a burst of messages in one sentence: a screen reader would read line after line. */
+  function announce({ message }: Message) {
+    if (arrived.push(message?.slice(0, 300) ?? 'a message without text') > 1) return
+    setTimeout(() => {
+      const count = arrived.length > 1 ? `${arrived.length} messages, the last one: ` : ''
+      if (thread && arrived.length > 0) byId('announcer').textContent = `${thread.chat.destination}: ${count}${arrived.at(-1)}`
+      arrived = []
+    }, 500)
+  }
+
   const draw = () => list.show(thread?.lines() ?? [])
 
   return {
@@ -83,13 +94,12 @@ export function createThreadView(onState: (problem: string | undefined) => void)
       onState(undefined)
       byId('who').textContent = chat.destination
       byId('announcer').textContent = ''
+      arrived = []
       thread = createThread(chat, {
         ...sendingIn(chat),
         onState,
         onChange: draw,
-        onArrival: ({ message }) => {
-          byId('announcer').textContent = `${chat.destination}: ${message ?? 'a message without text'}`
-        },
+        onArrival: announce,
       })
       draw()
       list.toEnd()

@@ -80,7 +80,9 @@ export function createVirtualList<Item>(
   /** Leaves elements that stay where they are. */
   function exchange(elements: HTMLElement[]) {
     const staying = new Set<Element>(elements)
-    for (const child of [...sheet.children]) if (!staying.has(child)) child.remove()
+    const leaving = [...sheet.children].filter(child => !staying.has(child))
+    if (leaving.some(child => child.contains(document.activeElement))) scroller.focus({ preventScroll: true }) // else the keyboard is nowhere
+    for (const child of leaving) child.remove()
     for (const [index, element] of elements.entries())
       if (sheet.children[index] !== element) sheet.insertBefore(element, sheet.children[index] ?? null)
   }
