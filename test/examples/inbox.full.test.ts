@@ -158,6 +158,45 @@ describe('The inbox', { timeout: 120_000 }, () => {
     expect((await said()).join().length).toBeLessThan(2_000)
   })
 
+  test.skipIf(missing)('shows what is what in forced colors (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url, { forcedColors: 'active' })
+    await openChat(page)
+    sandbox.receive({ ...address, destination: '34600000001', message: 'Am I seen?' })
+    await page.locator('.unread').waitFor(patience)
+    const edge = (selector: string) => page.evaluate(`getComputedStyle(document.querySelector('${selector}')).borderLeftWidth`)
+
+    expect(await edge('.bubble')).toBe('1px')
+    expect(await edge('.unread')).toBe('1px')
+    expect(await edge('.conversation[aria-selected=true]')).toBe('8px')
+    expect(await edge('.conversation[aria-selected=false]')).toBe('0px')
+  })
+
+  test.skipIf(missing)('follows the size of text that the browser is set to (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page, context } = await visit(browser(), inbox.url)
+    await openChat(page)
+    const sizes = () =>
+      page.evaluate("['.bubble p', '.bubble footer', '#text'].map(it => getComputedStyle(document.querySelector(it)).fontSize)")
+
+    expect(await sizes()).toEqual(['15px', '13.6px', '15px'])
+    await (await context.newCDPSession(page)).send('Page.setFontSizes', { fontSizes: { standard: 24 } })
+
+    expect(await sizes()).toEqual(['22.5px', '20.4px', '22.5px'])
+    expect(await page.evaluate("document.getElementById('text').offsetHeight")).toBeGreaterThan(55) // a whole line
+  })
+
+  test.skipIf(missing)('leaves room for messages in a low window, however long the draft (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url, { viewport: { width: 320, height: 256 } }) // 1280 by 1024 at 400 %
+    await openChat(page)
+
+    await page.locator('#text').fill('line\n'.repeat(9))
+
+    expect(await page.evaluate("document.getElementById('messages').clientHeight")).toBeGreaterThan(75)
+    expect(await page.evaluate('[document.documentElement.scrollWidth, document.documentElement.scrollHeight]')).toEqual([320, 256])
+  })
+
   test.skipIf(missing)('sends a photo that is dropped into the conversation (needs Chromium)', async ({ start, sandbox }) => {
     const { inbox } = await open(start, sandbox)
     const { page } = await visit(browser(), inbox.url)

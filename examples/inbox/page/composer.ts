@@ -12,7 +12,7 @@ export function createComposer(onSend: (text: string, file?: File) => void) {
   const grow = () => {
     form.style.minHeight = `${form.offsetHeight}px` // the messages above must not move while this measures
     text.style.height = 'auto'
-    text.style.height = `${Math.min(text.scrollHeight + 2, 160)}px` // with its borders
+    text.style.height = `${text.scrollHeight + 2}px` // with its borders
     form.style.minHeight = ''
   }
   const send = (file?: File) => {
