@@ -1,6 +1,7 @@
 import { expect, onTestFinished, vi } from 'vitest'
 import { createClient } from '../../client/src/client.ts'
 import { createConversations, type Event, keyOf } from '../../examples/inbox/page/conversations.ts'
+import { shortTime } from '../../examples/inbox/page/times.ts'
 import { startInbox } from '../../examples/inbox/server/inbox.ts'
 import { listConversations } from '../../examples/inbox/server/lists.ts'
 import { canaries, test } from '../gateway.ts'
@@ -92,4 +93,17 @@ test('A list that cannot be read says why', async () => {
   onTestFinished(() => void vi.unstubAllGlobals())
 
   await expect(createConversations(() => {}).load()).rejects.toThrow('insufficient-scope')
+})
+
+test('A time of today has no date, and one of another year has its year', () => {
+  const today = new Date().toISOString().slice(0, 10)
+  const year = Number(today.slice(0, 4))
+  const otherDay = today.endsWith('01-31') ? '01-30' : '01-31'
+
+  expect([`${today} 09:30:00`, `${year}-${otherDay} 09:30:00`, `${year - 1}-${otherDay} 09:30:00`, null].map(shortTime)).toEqual([
+    '09:30',
+    `${otherDay} 09:30`,
+    `${year - 1}-${otherDay} 09:30`,
+    '',
+  ])
 })

@@ -138,6 +138,21 @@ describe('The inbox', { timeout: 120_000 }, () => {
     expect(await direction('#text')).toBe('rtl')
     await page.locator('#text').fill('Yes')
     expect(await direction('#text')).toBe('ltr')
+    await write(page, 'نعم')
+    await page.locator('.conversation', { hasText: 'You: نعم' }).waitFor(patience)
+    expect(await direction('.conversation .text')).toBe('ltr')
+    expect(await direction('.conversation .text bdi')).toBe('rtl')
+  })
+
+  test.skipIf(missing)('says why a file is not sent, under the name that it has (needs Chromium)', async ({ start, sandbox }) => {
+    const { inbox } = await open(start, sandbox)
+    const { page } = await visit(browser(), inbox.url)
+    await openChat(page)
+
+    await page.locator('#file').setInputFiles({ name: 'photo\u202Egpj.exe', mimeType: '', buffer: Buffer.alloc(0) })
+
+    await line(page, '📄 photogpj.exe').getByText('Not sent').waitFor(patience)
+    expect(await line(page, 'photogpj.exe').innerText()).toContain('/file is empty')
   })
 
   test.skipIf(missing)('announces a burst of messages in one sentence (needs Chromium)', async ({ start, sandbox }) => {

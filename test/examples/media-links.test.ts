@@ -6,6 +6,7 @@ const address = `https://gateway.example.com/media/${'a'.repeat(43)}`
 test.for([
   [`${address}/photo.png`, { name: 'photo.png', caption: '', isPicture: true }],
   [`Our menu ${address}/men%C3%BA.pdf`, { name: 'menú.pdf', caption: 'Our menu', isPicture: false }],
+  [`${address}/photo%E2%80%AEgpj.exe`, { name: 'photogpj.exe', caption: '', isPicture: false }],
   [`${address}/100%`, { name: '100%', caption: '', isPicture: false }],
 ] as const)('a sent file is found in %s', ([text, file]) => {
   expect(fileIn(text)).toMatchObject(file)

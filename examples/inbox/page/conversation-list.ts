@@ -33,11 +33,7 @@ export function createConversationList(onOpen: (key: string) => void) {
       { className: 'conversation', id: `c/${key}` },
       make('span', { className: 'name', dir: 'auto', textContent: destination }),
       make('time', { textContent: shortTime(last.datetime) }),
-      make('span', {
-        className: 'text',
-        dir: 'auto',
-        textContent: last.direction === 'out' ? `You: ${preview(last.message ?? '')}` : (last.message ?? ''),
-      }),
+      make('span', { className: 'text', dir: 'auto' }, ...textOf(last)),
       unread > 0 ? make('span', { className: 'unread', textContent: String(unread), ariaLabel: `${unread} new`, role: 'img' }) : undefined,
       make('span', { className: 'channel', textContent: channel }),
     )
@@ -125,3 +121,7 @@ export function createConversationList(onOpen: (key: string) => void) {
     focus: () => box.focus(),
   }
 }
+
+/** The last message in one line. What is written from right to left must not turn the words before it. */
+const textOf = ({ direction, message }: Conversation['last']) =>
+  direction === 'out' ? ['You: ', make('bdi', { textContent: preview(message ?? '') })] : [message ?? '']

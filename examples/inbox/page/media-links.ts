@@ -9,10 +9,13 @@ export function fileIn(text: string): FileLink | undefined {
   const url = word.slice(Math.max(0, word.search(/https?:\/\//)))
   const encoded = /^https?:\/\/\S+\/media\/[\w-]{43}\/([^\s/?#]+)$/.exec(url)?.[1]
   if (encoded === undefined) return undefined
-  const name = decode(encoded)
+  const name = shownName(decode(encoded))
   const caption = text.slice(0, text.length - url.length).trimEnd()
   return { url, name, caption, isPicture: /\.(png|jpe?g|gif|webp)$/i.test(name) }
 }
+
+/** Marks of direction could show `photo\u202Egpj.exe` as `photoexe.jpg`. */
+export const shownName = (name: string) => name.replace(/\p{Bidi_Control}/gu, '')
 
 /** A message in one line. */
 export function preview(text: string): string {

@@ -104,7 +104,8 @@ function outcomeOf(error: unknown, wasInDoubt = false): Partial<Outgoing> {
   const isFinal = code === 'unreadable-answer' && retry === 'no' // 413 of a proxy, say: it will say so again
   if (unreachable.has(code) && !isFinal) return { state: 'waiting', reason: title, inDoubt }
   if (inDoubt) return { state: 'unknown', reason: title, inDoubt }
-  return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason: title }
+  const reason = [title, body?.detail].filter(Boolean).join(': ')
+  return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason }
 }
 
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('')

@@ -2,7 +2,7 @@ import type { Chat } from '../../../client/src/client.ts'
 import { keyOf, type Message } from './conversations.ts'
 import { byId, make } from './dom.ts'
 import { gatewayFor } from './gateway.ts'
-import { type FileLink, fileIn } from './media-links.ts'
+import { type FileLink, fileIn, shownName } from './media-links.ts'
 import { createOutbox, type Outgoing } from './outbox.ts'
 import { createThread, type Line } from './thread.ts'
 import { shortTime } from './times.ts'
@@ -131,10 +131,10 @@ function contentOf(text: string, outgoing: Outgoing | undefined, isOut: boolean)
 }
 
 function ownFile(file: File): Node {
-  if (!file.type.startsWith('image/')) return make('p', { textContent: `📄 ${file.name}` })
+  if (!file.type.startsWith('image/')) return make('p', { textContent: `📄 ${shownName(file.name)}` })
   const src = pictures.get(file) ?? URL.createObjectURL(file)
   pictures.set(file, src)
-  return make('img', { src, alt: file.name })
+  return make('img', { src, alt: shownName(file.name) })
 }
 
 function keptFile({ url, name, isPicture }: FileLink): Node {

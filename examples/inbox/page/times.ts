@@ -2,5 +2,7 @@
 export function shortTime(datetime: string | null | undefined): string {
   const [, day = '', time = ''] = /^(\S+) (\d\d:\d\d)/.exec(datetime ?? '') ?? []
   const today = new Date().toISOString().slice(0, 10)
-  return day === today ? time : `${day.slice(5)} ${time}`.trim()
+  if (day === today) return time
+  const isThisYear = day.slice(0, 4) === today.slice(0, 4)
+  return `${isThisYear ? day.slice(5) : day} ${time}`.trim()
 }
