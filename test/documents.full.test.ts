@@ -98,13 +98,30 @@ describe('The docs page', { timeout: 60_000 }, () => {
     expect(await page.title()).toBe('Afilnet gateway')
   })
 
-  test.skipIf(missing)('fits a window of 390 pixels (needs Chromium)', async ({ gateway }) => {
-    const { page, seen } = await visit(`${gateway.url}/docs`, 390)
-    await page.locator('.opblock[id$="-sendMessage"] .opblock-summary-control').click()
-    await page.locator('.opblock[id$="-sendMessage"] .execute').waitFor()
+  test.skipIf(missing).for([390, 320])('fits a window of %i pixels (needs Chromium)', async (width, { gateway }) => {
+    const { page, seen } = await visit(`${gateway.url}/docs`, width)
+    for (const operation of ['sendMessage', 'sendFile', 'storeMedia', 'listEvents']) {
+      await page.locator(`.opblock[id$="-${operation}"] .opblock-summary-control`).click()
+      await page.locator(`.opblock[id$="-${operation}"] .response-control-examples`).first().waitFor({ state: 'attached' })
+    }
 
-    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width)
     expect(seen.errors).toEqual([])
+  })
+
+  test.skipIf(missing)('shows what came of a stream of events, which never ends (needs Chromium)', async ({ start }) => {
+    const gateway = await start({ env: { EVENTS_CHANNELS: 'whatsapp/100' } })
+    const { page, seen } = await visit(`${gateway.url}/docs`)
+    await authorise(page)
+    const operation = page.locator('.opblock[id$="-listEvents"]')
+    await operation.locator('.opblock-summary-control').click()
+    await operation.locator('.responses-wrapper select.content-type').first().selectOption('text/event-stream')
+
+    await operation.locator('.execute').click()
+
+    await operation.locator('.live-responses-table', { hasText: 'retry: 3000' }).waitFor()
+    expect(await operation.locator('.loading-container').count()).toBe(0)
+    expect(seen.errors.map(error => error.split('?')[0])).toEqual([`failed: ${gateway.url}/events`]) // the page ended it
   })
 
   test.skipIf(missing)(
@@ -248,6 +265,8 @@ describe('A problem’s page', { timeout: 60_000 }, () => {
 
     expect(await page.locator('h1').innerText()).toBe('Afilnet did not answer in time')
     expect(await page.evaluate('getComputedStyle(document.body).maxWidth')).toBe('640px')
+    await (await context.newCDPSession(page)).send('Page.setFontSizes', { fontSizes: { standard: 24 } })
+    expect(await page.evaluate('getComputedStyle(document.body).fontSize')).toBe('24px') // as the browser is set to
     expect(errors.filter(text => !text.includes('favicon.ico'))).toEqual([])
   })
 })

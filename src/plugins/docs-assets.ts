@@ -9,7 +9,7 @@ export const style = `.swagger-ui .markdown code, .swagger-ui .renderedMarkdown 
 .swagger-ui .keep-key { display: block; padding: 0 0 16px; font-family: sans-serif }
 .swagger-ui .keep-key input { margin: 0 8px 0 0 }
 .swagger-ui .unseen { position: absolute; clip-path: inset(50%) }
-@media (max-width: 640px) { .swagger-ui table { display: block; overflow-x: auto } }
+@media (max-width: 640px) { .swagger-ui table { display: block; position: relative; overflow-x: auto } .swagger-ui .try-out { flex-wrap: wrap; gap: 8px } }
 html.dark-mode .swagger-ui :is(.renderedMarkdown td, .header-col) { color: #e4e6e6 }
 html.dark-mode .swagger-ui .opblock .opblock-section-header .try-out__btn.cancel { color: #ff8080; border-color: #ff8080 }
 html:not(.dark-mode) .swagger-ui :is(.info a, .markdown a, .link) { color: #0a5fb4 }
@@ -32,6 +32,7 @@ html:not(.dark-mode) .swagger-ui .json-schema-2020-12__constraint { color: #fff;
  *
  * Swagger UI keeps the authorization in the browser's storage or not at all; the plugin lets it write there only while the box is ticked.
  * It calls it `authorized`, as every Swagger UI of the origin does.
+ * It shows an answer when that has ended, which a stream of events never does; the plugin ends it after what came in five seconds.
  * It also puts a link into each button that opens an operation, which screen readers cannot reach: the plugin leaves the text. It names neither the
  * field of the body nor the lists of examples: the plugin does.
  */
@@ -61,9 +62,18 @@ export const script = `(() => {
         'Keep the key in this browser')),
     },
   })
+  const glimpse = async (url, request) => {
+    const answer = await fetch(url, request)
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+    setTimeout(() => reader.cancel(), 5000)
+    let text = ''
+    for (let part; !(part = await reader.read()).done; ) text += part.value
+    return new Response(text, answer)
+  }
+  const requestInterceptor = request => (/event-stream/.test(request.headers?.accept) ? { ...request, userFetch: glimpse } : request)
   const { SwaggerUIBundle } = window
   window.SwaggerUIBundle = Object.assign(
-    config => SwaggerUIBundle({ ...config, persistAuthorization: Boolean(storage), plugins: [...config.plugins, KeepKey] }),
+    config => SwaggerUIBundle({ ...config, persistAuthorization: Boolean(storage), plugins: [...config.plugins, KeepKey], requestInterceptor }),
     SwaggerUIBundle,
   )
 })()

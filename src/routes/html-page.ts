@@ -5,7 +5,7 @@ import { prefers } from '../lib/prefers.ts'
 
 const style = `:root{color-scheme:light dark;--text:#1c2024;--muted:#5a6169;--line:#d9dde1;--back:#fff;--code:#eef0f2;--link:#0a5fb4}
 @media (prefers-color-scheme:dark){:root{--text:#e6e8ea;--muted:#a3abb2;--line:#3a4147;--back:#15181b;--code:#262b30;--link:#7cb8f5}}
-body{font:16px/1.55 system-ui,sans-serif;max-width:40rem;margin:0 auto;padding:2.5rem 1rem;color:var(--text);background:var(--back);overflow-wrap:anywhere}
+body{font:1rem/1.55 system-ui,sans-serif;max-width:40rem;margin:0 auto;padding:2.5rem 1rem;color:var(--text);background:var(--back);overflow-wrap:anywhere}
 h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.1rem;margin-top:2rem}a{color:var(--link)}
 code{background:var(--code);padding:.1em .3em;border-radius:3px;font-size:.9em}.muted{color:var(--muted)}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.5rem 1.25rem}dd{margin:0}
