@@ -6,7 +6,8 @@ import type { Sighting } from './match.ts'
 export type Seen = Sighting & { digest: string; status: string | null }
 
 const maxConversations = 10_000
-const maxRows = 100
+const maxRows = 100 // of one conversation
+const maxAllRows = 100_000 // about 225 bytes each
 const keepMs = 3_600_000
 
 /**
@@ -18,7 +19,8 @@ export class Sightings {
   readonly #seen: LRUCache<string, Seen[]>
 
   constructor(now: () => number) {
-    this.#seen = new LRUCache({ max: maxConversations, ttl: keepMs, perf: { now } })
+    const sizeCalculation = (rows: Seen[]) => Math.max(1, rows.length)
+    this.#seen = new LRUCache({ max: maxConversations, maxSize: maxAllRows, sizeCalculation, ttl: keepMs, perf: { now } })
   }
 
   add(conversation: Conversation, rows: readonly Seen[]) {

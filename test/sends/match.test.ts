@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Candidate, rowOf, type Sighting } from '../../src/sends/match.ts'
+import { Sightings } from '../../src/sends/sightings.ts'
 
 const sent = (id: string, over: Partial<Candidate> = {}): Candidate => ({ id, state: 'unknown', beganAt: 1_000, settledAt: 2_000, ...over })
 const row = (messageId: string, over: Partial<Sighting> = {}): Sighting => ({
@@ -43,6 +44,23 @@ describe('The row of a send', () => {
     expect(rowOf(mine, [mine, sent('other', before)], [row('1')]), 'an unknown one may come late').toBe(undefined)
     expect(rowOf(mine, [mine, sent('other', before)], [row('1', { absentAt: 60_801 })])).toMatchObject({ messageId: '1' })
     expect(rowOf(mine, [mine, sent('other', { beganAt: 5_001, settledAt: 6_000 })], [row('1')])).toMatchObject({ messageId: '1' })
+  })
+})
+
+describe('The rows that were seen', () => {
+  const chat = (destination: number) => ({ user: 'ops', platform: 'whatsapp', platformId: '100', destination: String(destination) })
+  const rows = Array.from({ length: 100 }, (_, n) => ({ ...row(String(n)), digest: 'of its text', status: 'sent' }))
+
+  test('are forgotten with their conversation when all conversations have many, the oldest first', () => {
+    const sightings = new Sightings(() => 0)
+    for (let n = 0; n < 1_000; n++) sightings.add(chat(n), rows)
+    expect(sightings.of(chat(0))).toHaveLength(100)
+
+    sightings.add(chat(1_000), rows)
+
+    expect(sightings.of(chat(1)), 'the one that was not asked for').toEqual([])
+    expect(sightings.of(chat(0))).toHaveLength(100)
+    expect(sightings.of(chat(1_000))).toHaveLength(100)
   })
 })
 
