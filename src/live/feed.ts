@@ -26,6 +26,7 @@ export type FeedOptions = {
 }
 
 const tailEntries = 1_000
+const tailCharacters = 4_194_304
 const pageEntries = 200
 const againMs = 1_000
 
@@ -121,6 +122,14 @@ export class Feed {
     return { event, id, learntAt: performance.now() }
   }
 
+  /** Long texts leave earlier than others: a consumer that is behind them reads the log. */
+  #shortenTail() {
+    let characters = this.#tail.reduce((sum, { block }) => sum + (block?.length ?? 0), 0)
+    let gone = 0
+    while (this.#tail.length - gone > tailEntries || characters > tailCharacters) characters -= this.#tail[gone++]?.block?.length ?? 0
+    this.#tailFrom = this.#tail.splice(0, gone).at(-1)?.event.position ?? this.#tailFrom
+  }
+
   /** Reads what is new; news that arrive meanwhile are read in another round. */
   async #advance() {
     this.#isBehind = true
@@ -136,8 +145,7 @@ export class Feed {
         this.#tail.push(...events.map(event => this.#entryOf(event)))
         this.last = events.at(-1)?.position ?? this.last
         this.#isBehind ||= events.length === pageEntries
-        const dropped = this.#tail.splice(0, Math.max(0, this.#tail.length - tailEntries))
-        this.#tailFrom = dropped.at(-1)?.event.position ?? this.#tailFrom
+        this.#shortenTail()
         this.#options.onNews()
       }
     } catch {

@@ -17,8 +17,9 @@ type Latest = {
 
 type Options = { read: ReadConversation; secret: () => Promise<Uint8Array> }
 
-/** About how much of memory all texts may take, with 300 for what surrounds each. */
+/** About how much of memory all texts may take, with 300 for what surrounds each, and for a conversation without any. */
 const maxCharacters = 4_194_304
+const aroundText = 300
 
 /**
  * The latest answer for each conversation, as far as there is room: an event gets its text from here, or from one read that all who wait
@@ -28,7 +29,7 @@ export class Texts {
   readonly #options: Options
   readonly #latest = new LRUCache<string, Latest>({
     maxSize: maxCharacters,
-    sizeCalculation: ({ list }) => list.reduce((sum, { message }) => sum + 300 + (message?.length ?? 0), 1),
+    sizeCalculation: ({ list }) => list.reduce((sum, { message }) => sum + aroundText + (message?.length ?? 0), aroundText),
   })
   readonly #reading = new Map<string, { beganAt: number; done: Promise<Latest> }>()
 

@@ -10,7 +10,7 @@ import { created, message } from './delivery.ts'
 const mark = { identity: 'identity', trimmed: 0, last: 0 }
 
 /** A feed whose log answers each read when the test says so. */
-async function start() {
+async function start(items: Message[] = []) {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const reads: PromiseWithResolvers<Awaited<ReturnType<EventLog['read']>>>[] = []
   const replaced: string[] = []
@@ -27,11 +27,11 @@ async function start() {
       return () => {}
     },
   } as Partial<EventLog> as EventLog // all that a feed asks of a log
-  const texts = new Texts({ read: async () => ({ items: [], digest: '', beganAt: 0, endedAt: 0 }), secret: async () => new Uint8Array() })
+  const texts = new Texts({ read: async () => ({ items, digest: '', beganAt: 0, endedAt: 0 }), secret: async () => new Uint8Array() })
   const feed = new Feed({ account: 'main', log, texts, describeSend: row => row, onNews() {}, onReplaced: () => replaced.push('replaced') })
   await feed.open()
   appended()
-  return { feed, reads, replaced }
+  return { feed, reads, replaced, append: () => appended() }
 }
 
 describe('A feed', () => {
@@ -74,6 +74,21 @@ describe('A feed', () => {
     expect([feed.last, feed.after(199)]).toEqual([1_200, undefined])
     expect(feed.after(200)?.map(({ event }) => event.position)).toEqual(Array.from({ length: 1_000 }, (_, n) => n + 201))
   })
+
+  test('has fewer of them in memory when their texts are long', async () => {
+    const { feed, reads, append } = await start([message('1', 'x'.repeat(1_048_576))])
+    const events = Array.from({ length: 10 }, (_, n) => ({ ...created('1'), position: n + 1 }))
+    reads[0]?.resolve({ mark: { ...mark, last: 10 }, events })
+    await turn()
+    for (const entry of feed.after(0) ?? []) await feed.write(entry)
+
+    append()
+    reads[1]?.resolve({ mark: { ...mark, last: 11 }, events: [{ ...created('1'), position: 11 }] })
+    await turn()
+
+    expect(feed.after(6)).toBe(undefined)
+    expect(feed.after(7)?.map(({ event }) => event.position)).toEqual([8, 9, 10, 11])
+  })
 })
 
 test.for(['fails', 'comes'])('The text of an event is not one that was asked for before it, whether that %s', async how => {
@@ -94,4 +109,18 @@ test.for(['fails', 'comes'])('The text of an event is not one that was asked for
   reads[1]?.resolve(listOf('new'))
 
   expect(await second).toMatchObject({ message: 'new' })
+})
+
+test('What Afilnet does not list any more has its share of the room for texts, too', async () => {
+  let reads = 0
+  const read = async () => ({ items: [], digest: '', beganAt: 0, endedAt: 0, number: ++reads })
+  const texts = new Texts({ read, secret: async () => new Uint8Array() })
+  const find = (n: number) => texts.find('main', created('1', { destination: String(n) }), 0)
+  for (let n = 0; n < 15_000; n++) await find(n)
+  expect(await find(14_999)).toBe(null)
+  expect(reads, 'the last one was remembered').toBe(15_000)
+
+  await find(0)
+
+  expect(reads, 'the first one made room').toBe(15_001)
 })
