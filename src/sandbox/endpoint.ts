@@ -61,7 +61,7 @@ function openExchange(state: State, call: Call, response: ServerResponse, status
     begin,
     finish: (body: Buffer | string) => {
       begin(Buffer.byteLength(body)).end(body)
-      call.answer = state.redactor.all({ status, body: String(body) })
+      state.answered(call, state.redactor.all({ status, body: String(body) }))
     },
     hangUp: (last = '') => {
       endedByUs = true

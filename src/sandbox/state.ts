@@ -28,8 +28,9 @@ export type StateOptions = { password?: string; clientSecret?: string; customers
 
 export type State = ReturnType<typeof createState>
 
-/** Older calls are forgotten in batches, so that a sandbox can run for days. */
-const keepCalls = 100_000
+/** Of all calls with their answers. Older ones are forgotten in batches, so that a sandbox can run for days. */
+const keepCharacters = 50_000_000
+const lengthOf = ({ body, bodyBase64, answer }: Call) => 1_000 + body.length + bodyBase64.length + (answer?.body.length ?? 0)
 
 /** All that the sandbox knows: the accounts, the calls, and how it answers. */
 export function createState(options: StateOptions = {}) {
@@ -40,6 +41,20 @@ export function createState(options: StateOptions = {}) {
   const calls: Call[] = []
   const queue: { answer: ScriptedResponse; left: number }[] = []
   let lastId = 0
+  let characters = 0
+
+  function grow(by: number) {
+    characters += by
+    if (characters <= keepCharacters) return
+    characters = calls.reduce((sum, call) => sum + lengthOf(call), 0)
+    let forgotten = 0
+    for (const call of calls) {
+      if (characters <= 0.9 * keepCharacters) break
+      characters -= lengthOf(call)
+      forgotten++
+    }
+    calls.splice(0, forgotten)
+  }
 
   function take(isMeant: (answer: ScriptedResponse) => boolean): ScriptedResponse | undefined {
     const index = queue.findIndex(({ answer }) => isMeant(answer))
@@ -69,9 +84,14 @@ export function createState(options: StateOptions = {}) {
 
     record: (call: Omit<Call, 'id' | 'closedByPeer'>): Call => {
       const recorded = { id: ++lastId, ...call, closedByPeer: false }
-      if (calls.length >= keepCalls) calls.splice(0, keepCalls / 10)
       calls.push(recorded)
+      grow(lengthOf(recorded))
       return recorded
+    },
+
+    answered: (call: Call, answer: NonNullable<Call['answer']>) => {
+      call.answer = answer
+      grow(answer.body.length)
     },
 
     queue: (answer: ScriptedResponse) => {

@@ -49,6 +49,14 @@ describe('the control surface', () => {
     expect(sandbox.sent).toHaveLength(1)
   })
 
+  test('forgets the oldest calls when many had long answers', async ({ sandbox }) => {
+    await ask(sandbox, 'POST', '/answers', { body: 'x'.repeat(5_000_000), times: 11 })
+    for (let n = 1; n <= 11; n++) await (await post(sandbox, send(sandbox))).arrayBuffer()
+
+    const left = (await (await ask(sandbox, 'GET', '/calls')).json()) as { id: number }[]
+    expect(left.map(({ id }) => id)).toEqual([3, 4, 5, 6, 7, 8, 9, 10, 11])
+  })
+
   test('queues answers, as text and as bytes', async ({ sandbox }) => {
     await ask(sandbox, 'POST', '/answers', { status: 503, headers: { 'retry-after': '7' }, body: 'later', times: 1 })
     await ask(sandbox, 'POST', '/answers', { method: 'sendmessage', bodyBase64: '/w==' })
