@@ -29,29 +29,29 @@ async function withStream() {
   return { inbox, stream: await opened }
 }
 
+/** What a page gets, until it gets this event. */
+async function visit({ url }: { url: string }, until: string, last?: string) {
+  const { body } = await fetch(`${url}/api/events`, { headers: last ? { 'last-event-id': last } : {} })
+  const read = async () => {
+    let text = ''
+    for await (const chunk of body ?? []) {
+      text += Buffer.from(chunk).toString()
+      if (text.includes(`id: ${until}\n`)) break
+    }
+    return text.match(/(?<=id: )\w+|reset/g)
+  }
+  return { seen: read() }
+}
+
 test('A page that comes back gets what it missed, once, or reads again; the stream ends with the inbox', async () => {
   const { inbox, stream } = await withStream()
   const say = (from: number, to: number) => {
     for (let n = from; n <= to; n++) stream.write(`id: e${n}\ndata: {"id":"e${n}"}\n\n`)
   }
-  /** What a page gets, until it gets this event. */
-  const visit = async (until: string, last?: string) => {
-    const { body } = await fetch(`${inbox.url}/api/events`, { headers: last ? { 'last-event-id': last } : {} })
-    const read = async () => {
-      let text = ''
-      for await (const chunk of body ?? []) {
-        text += Buffer.from(chunk).toString()
-        if (text.includes(`id: ${until}\n`)) break
-      }
-      return text.match(/(?<=id: )\w+|reset/g)
-    }
-    return { seen: read() }
-  }
-
-  const first = await visit('e1002')
+  const first = await visit(inbox, 'e1002')
   say(1, 1_002)
   expect(await first.seen).toHaveLength(1_002)
-  const pages = await Promise.all([undefined, 'e1000', 'e3', 'e2'].map(last => visit('e1003', last)))
+  const pages = await Promise.all([undefined, 'e1000', 'e3', 'e2'].map(last => visit(inbox, 'e1003', last)))
   say(1_003, 1_003)
   const [fresh, back, oldest, late] = await Promise.all(pages.map(({ seen }) => seen))
 
@@ -60,6 +60,22 @@ test('A page that comes back gets what it missed, once, or reads again; the stre
   const ended = once(stream, 'close')
   await inbox.close()
   await ended
+})
+
+test('A page that comes back behind long messages reads again, too', async () => {
+  const { inbox, stream } = await withStream()
+  const say = (n: number, text: string) => stream.write(`id: e${n}\ndata: {"id":"e${n}","text":"${text}"}\n\n`)
+
+  const first = await visit(inbox, 'e6')
+  for (let n = 1; n <= 6; n++) say(n, 'x'.repeat(1_000_000))
+  expect(await first.seen).toHaveLength(6)
+  const pages = await Promise.all(['e3', 'e2'].map(last => visit(inbox, 'e7', last)))
+  say(7, '')
+
+  expect(await Promise.all(pages.map(({ seen }) => seen))).toEqual([
+    ['e4', 'e5', 'e6', 'e7'],
+    ['reset', 'e7'],
+  ])
 })
 
 test('A page that does not read is left, and the others go on', async () => {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Client, GatewayProblem } from '../../../client/src/client.ts'
 
 const kept = 1_000
+const keptCharacters = 4_194_304
 const maxWaitingBytes = 1_048_576
 const againMs = 5_000
 
@@ -11,6 +12,7 @@ export function createAccountStream(gateway: Client) {
   const pages = new Set<ServerResponse>()
   const recent: { id: string; block: string }[] = []
   const stopped = new AbortController()
+  let characters = 0 // of the recent blocks
   let state = 'connecting'
 
   const write = (page: ServerResponse, block: string) => {
@@ -28,7 +30,8 @@ export function createAccountStream(gateway: Client) {
     for await (const event of gateway.events({ signal: stopped.signal, onConnection })) {
       const block = `id: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`
       recent.push({ id: event.id, block })
-      if (recent.length > kept) recent.shift()
+      characters += block.length
+      while (recent.length > kept || characters > keptCharacters) characters -= recent.shift()?.block.length ?? 0
       for (const page of pages) write(page, block)
     }
   }
