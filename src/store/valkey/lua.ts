@@ -161,6 +161,9 @@ const writing = `${logWriting}
   end
 
   ${queueWriting}
+  local function forgetIfGone(caller) -- whoever asks all callers would ask this one for ever
+    if redis.call('EXISTS', of(caller)) == 0 then redis.call('SREM', P .. 'callers', caller) end
+  end
   local function looks(row) return P .. 'looks:' .. row.account end
   local function drop(id)
     local row = read(id)
@@ -171,6 +174,7 @@ const writing = `${logWriting}
     if row.state == 'queued' then dequeue(id) end
     free(row)
     redis.call('ZREM', of(row.caller), id)
+    forgetIfGone(row.caller)
     for _, name in ipairs(filters) do
       if row[name] then redis.call('ZREM', by(name, row.caller, row[name]), id) end
     end

@@ -4,7 +4,9 @@ import { grow, prefix, read, type Script, script, voidMs, write } from './lua.ts
 
 /** The ledger's verbs, one atomic step each; those that write begin their answer with whether the store is over its size. */
 export const scripts = {
-  open: write(`return {over(), redis.call('SCARD', P .. 'callers'), unpack(mark())}`),
+  open: write(`
+    for _, caller in ipairs(redis.call('SMEMBERS', P .. 'callers')) do forgetIfGone(caller) end -- an earlier release has left them
+    return {over(), redis.call('SCARD', P .. 'callers'), unpack(mark())}`),
 
   /** Whether a claim would be taken: the server looks before it runs this. */
   room: grow(`return {over()}`),
