@@ -13,11 +13,15 @@ export type RequestWriter = (operation: Operation, params: Values) => WireReques
 
 type Transport = (path: string, account: Credentials) => RequestWriter
 
-/** The headers of every request. The gateway decodes a coding that it did not ask for, but some proxies compress unless they are asked not to. */
-export const commonHeaders = { 'accept-encoding': 'identity', 'user-agent': userAgent }
+/**
+ * The headers of every request. The gateway decodes a coding that it did not ask for, but some proxies compress unless they are asked not to.
+ *
+ * All names have the usual capitals: PHP's `getallheaders()` keeps their spelling under Apache, and programs look for `Authorization` in it.
+ */
+export const commonHeaders = { 'Accept-Encoding': 'identity', 'User-Agent': userAgent }
 
-const accept = { accept: 'application/json', ...commonHeaders }
-const formHeaders = { 'content-type': 'application/x-www-form-urlencoded', ...accept }
+const accept = { Accept: 'application/json', ...commonHeaders }
+export const formHeaders = { 'Content-Type': 'application/x-www-form-urlencoded', ...accept }
 
 /**
  * Writes the form that Afilnet reads: only documented names, each once, in the manual's order.
@@ -54,7 +58,7 @@ export const transports = {
   },
   basic(path, { user, password }) {
     const write = formWriter()
-    const headers = { ...formHeaders, authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
+    const headers = { ...formHeaders, Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
     return (operation, params) => ({ method: 'POST', path, headers, body: write(operation, params) })
   },
   get(path, account) {

@@ -1,6 +1,9 @@
+import { createServer, request } from 'node:http'
 import { describe, expect } from 'vitest'
-import { sharedTest as test } from '../gateway.ts'
+import { transportNames } from '../../src/afilnet/transports.ts'
+import { sharedTest as test, transportEnvironment } from '../gateway.ts'
 import { calls, chat, type Method } from './calls.ts'
+import { listen } from './listeners.ts'
 
 const credentials = 'user=demo%40sandbox.invalid&password=<redacted>'
 const basicToken = 'Basic demo@sandbox.invalid:<redacted>'
@@ -133,5 +136,32 @@ describe.for(['post', 'basic', 'get'] as const)('hostile text over the %s transp
     expect(sandbox.sent.map(({ message }) => message)).toEqual(hostile.map(([text]) => text))
     const forms = sandbox.calls.map(({ body, query }) => (transport === 'get' ? query : body).split('&message=').slice(1))
     expect(forms).toEqual(hostile.map(([, spelling]) => [spelling]))
+  })
+})
+
+describe('every transport', () => {
+  test.for(transportNames)('names its headers with the usual capitals: %s', async (transport, { start, sandbox }) => {
+    const names = new Set<string>()
+    const port = await listen(
+      createServer((incoming, outgoing) => {
+        const { method, url, headers, rawHeaders } = incoming
+        for (const [i, name] of rawHeaders.entries()) if (i % 2 === 0) names.add(name)
+        const forwarded = request(`${sandbox.url}${url}`, { method, headers }, answer => {
+          answer.pipe(outgoing.writeHead(answer.statusCode ?? 502, answer.headers))
+        })
+        incoming.pipe(forwarded)
+      }),
+    )
+    const env = Object.entries(transportEnvironment(sandbox, transport)).map(([name, value]) => [
+      name,
+      value?.replace(sandbox.url, `http://127.0.0.1:${port}`),
+    ])
+    const gateway = await start({ env: Object.fromEntries(env) })
+
+    expect((await calls.sendmessage(gateway)).status).toBe(201)
+
+    const undici = ['host', 'connection', 'content-length']
+    expect([...names].filter(name => /^[a-z]/.test(name) && !undici.includes(name))).toEqual([])
+    expect([...names]).toEqual(expect.arrayContaining(['Accept', 'Accept-Encoding', 'User-Agent']))
   })
 })

@@ -84,7 +84,7 @@ export class TokenAttempt implements ExchangeHandle, ExchangeListener {
   #send(token: string) {
     this.#token = token
     const { request } = this.#options
-    const authorized = { ...request, headers: { ...request.headers, authorization: `Bearer ${token}` } }
+    const authorized = { ...request, headers: { ...request.headers, Authorization: `Bearer ${token}` } }
     this.#exchange = new Exchange(this.#state, { ...this.#options, request: authorized, timeoutMs: this.#leftMs() }, this)
     this.#exchange.start()
   }

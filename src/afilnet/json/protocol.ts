@@ -17,7 +17,7 @@ export function createJsonProtocol({ url, jsonStyle, ...options }: JsonOptions):
   }
 }
 
-const headers = { 'content-type': 'application/json', accept: 'application/json', ...commonHeaders }
+const headers = { 'Content-Type': 'application/json', Accept: 'application/json', ...commonHeaders }
 
 function createWriter(path: string, style: 'body' | 'path'): RequestWriter {
   const base = path.endsWith('/') ? path : `${path}/`

@@ -4,6 +4,7 @@ import type { Connector } from '../connector.ts'
 import { type Fault, failures, faults, mismatch, UpstreamError } from '../faults.ts'
 import { networkErrorOf, retryAfter } from '../response-faults.ts'
 import { requestOnce } from '../single-request.ts'
+import { formHeaders } from '../transports.ts'
 
 type OAuthSettings = {
   tokenUrl: URL
@@ -76,8 +77,9 @@ export class Tokens {
     const oauth = await import('oauth4webapi')
     let status: number | undefined
     let retryAfterS: number | undefined
-    const send: FetchToken = async (url, { headers, body }) => {
+    const send: FetchToken = async (url, { headers: { authorization = '' }, body }) => {
       const { connect, timeoutMs } = this.#options
+      const headers = { ...formHeaders, Authorization: authorization }
       const response = await requestOnce({ url: new URL(url), connect, timeoutMs, maxBytes, method: 'POST', headers, body: String(body) })
       status = response.status
       retryAfterS = retryAfter(response.headers)

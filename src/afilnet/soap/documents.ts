@@ -50,7 +50,7 @@ export class Documents {
   }
 
   async #fetch(url: URL): Promise<Buffer> {
-    const headers = { accept: 'text/xml, application/xml, application/wsdl+xml' }
+    const headers = { Accept: 'text/xml, application/xml, application/wsdl+xml' }
     const response = await requestOnce({ ...this.#options, url, method: 'GET', headers, maxBytes }).catch((error: unknown) => {
       if (isTooLarge(error)) throw new TransportError(`the WSDL has more than ${maxBytes} bytes`)
       throw new TransportError('the WSDL cannot be fetched', { isTemporary: true }) // the message may hold anything

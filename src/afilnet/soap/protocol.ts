@@ -23,10 +23,10 @@ export function createSoapProtocol(service: SoapService, credentials: Credential
 }
 
 function createWriter({ url, operations, hasCredentials }: SoapService, { user, password }: Credentials): RequestWriter {
-  const basic = { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
+  const basic = { Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` }
   const shared = {
-    'content-type': 'text/xml; charset=utf-8',
-    accept: 'text/xml',
+    'Content-Type': 'text/xml; charset=utf-8',
+    Accept: 'text/xml',
     ...commonHeaders,
     ...(!hasCredentials && basic),
   }
@@ -37,7 +37,7 @@ function createWriter({ url, operations, hasCredentials }: SoapService, { user, 
     const present = [...operation.required, ...operation.optional].filter(name => params[name] !== undefined)
     if (!present.every(name => isWritable(params[name] ?? ''))) throw new UpstreamError(failures.notWritable, operation)
     const body = fill(described.template(present), { ...params, class: 'chat', method: operation.method, user, password })
-    return { method: 'POST', path, headers: { ...shared, soapaction: described.action }, body }
+    return { method: 'POST', path, headers: { ...shared, SOAPAction: described.action }, body }
   }
 }
 
