@@ -37,6 +37,8 @@ export const readRows = <O extends Operation>(operation: O, bytes: Uint8Array) =
 function open(answer: RawResponse): Opened {
   const items = plainItems(answer) ?? itemsOf(answer)
   const rows = items.every(isObject) ? items : items.filter(isObject)
+  // Rows in a form that is not read must not pass for a conversation without messages.
+  if (rows.length === 0 && !items.every(isNothing)) throw unreadable(answer, 'no list')
   return { items: rows, skipped: items.length - rows.length }
 }
 

@@ -27,7 +27,20 @@ describe('a list of Afilnet', () => {
     }
   })
 
-  const empty = [{ list: [] }, { list: {} }, { list: null }, { list: false }, { list: '' }, {}, [], null, false, '', undefined]
+  const empty = [
+    { list: [] },
+    { list: {} },
+    { list: null },
+    { list: false },
+    { list: '' },
+    { list: [null, '', []] },
+    {},
+    [],
+    null,
+    false,
+    '',
+    undefined,
+  ]
 
   test.for(lists)('of %s is empty in each way of saying nothing', async (method, { gateway, sandbox }) => {
     for (const result of empty) {
@@ -71,7 +84,18 @@ describe('a list of Afilnet', () => {
     expect(skippedIn(gateway)).toEqual([5, 5])
   })
 
-  const none = [1, 'none', true, [{}], { list: 'none' }, { list: 7 }, { list: row }]
+  const none = [
+    1,
+    'none',
+    true,
+    [{}],
+    { list: 'none' },
+    { list: 7 },
+    { list: row },
+    { list: ['none'] },
+    { list: [['100']] },
+    { list: { row: [row, row] } },
+  ]
 
   test.for(lists)('of %s that is none is not taken for an empty one', async (method, { gateway, sandbox }) => {
     for (const result of none) {

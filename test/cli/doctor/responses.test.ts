@@ -141,7 +141,7 @@ describe('the shape of the answers', () => {
 
   test.for([
     ['encoding', 'UTF-8 with a byte order mark', '\uFEFF{"status":"SUCCESS"}'],
-    ['result.list', 'array with items that are no rows', '{"status":"SUCCESS","result":{"list":["cn1"]}}'],
+    ['result.list', 'array with items that are no rows', '{"status":"SUCCESS","result":{"list":[null]}}'],
   ] as const)('is a note where the reader accepts it: %s, %s', async ([check, seen, body], { examine, sandbox }) => {
     sandbox.answer({ body })
     const { named, wrong } = await examine()
