@@ -39,6 +39,10 @@ describe('The list of a SOAP answer', () => {
       'PHP’s map with numbers for names',
       answer(item('status', 'SUCCESS') + item('result', item('list', item('0', rowMap) + item('5', rowMap)))),
     ],
+    [
+      'PHP’s maps without types',
+      answer(item('status', 'SUCCESS') + item('result', item('list', `<n:Map>${rowMap}</n:Map><n:Map>${rowMap}</n:Map>`))),
+    ],
     ['results without a return', inEnvelope(`<r>${status}<result><list><item>${row}</item><item>${row}</item></list></result></r>`)],
     [
       'JSON',
@@ -59,6 +63,7 @@ describe('The list of a SOAP answer', () => {
 
   test.for<[string, string]>([
     ['one row', `<list><item>${row}</item></list>`],
+    ['one row in an element of any name', `<list><n:Map>${row}</n:Map></list>`],
     ['one row that is the list', `<list>${row}</list>`],
   ])('can have %s', ([, list]) => {
     expect(rowsOf(answer(`${status}<result>${list}</result>`))).toMatchObject([{ messageid: '9007199254740993' }])
@@ -98,7 +103,7 @@ describe('The list of a SOAP answer', () => {
   })
 
   test('cannot change the prototype of objects', () => {
-    const poison = '<x id="__proto__"><y>1</y></x><__proto__><polluted>1</polluted></__proto__><x href="#__proto__"/>'
+    const poison = '<x id="__proto__"><y>1</y></x><__proto__><polluted>1</polluted></__proto__><x href="__proto__"/>'
     rowsOf(answer(`${status}<result>${poison}<list/></result>`))
 
     expect(Object.keys(Object.prototype)).toEqual([])
@@ -121,6 +126,10 @@ describe('What is no SOAP answer', () => {
     ['too deep', answer(`${status}<result>${'<a>'.repeat(100_000)}${'</a>'.repeat(100_000)}</result>`)],
     ['a comment without an end', `<!-- ${answer(status)}`],
     ['bytes that are not of its encoding', Buffer.from(answer(`${status}<result><message>ñ</message></result>`), 'latin1')],
+    [
+      'an element that stands for another',
+      answer(`${status}<result><list><item id="ref1">${row}</item><item href="#ref1"/></list></result>`),
+    ],
     ['too many elements', answer(`${status}<result><list>${'<a/>'.repeat(600_000)}</list></result>`)],
     ['too many attributes', answer(`${status}<result><list ${Array.from({ length: 600_000 }, (_, i) => `a${i}=""`).join(' ')}/></result>`)],
     ['a repeated status', answer(`${status}${status}`)],

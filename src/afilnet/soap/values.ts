@@ -57,6 +57,7 @@ function markedAs(attributes: Record<string, string>) {
   let isNil = false
   let isArray = false
   for (const [name, value] of Object.entries(attributes)) {
+    if (name === 'href' && value.startsWith('#')) throw new Error('stands for another element') // what is repeated could grow without end
     const local = localName(name)
     if (local === 'nil') isNil = value === 'true' || value === '1'
     if (local === 'arrayType' || (local === 'type' && /^(.*:)?Array(Of\w*)?$/.test(value))) isArray = true
@@ -69,12 +70,17 @@ function contentOf({ name, isNil, isArray, text, children }: Element): Value {
   if (children.length === 0) return isArray ? [] : text
   const isItems = children.every(([child]) => child === 'item')
   // PHP writes an array with names as items of a key and a value.
-  if (isItems && children.every(([, value]) => isPair(value)))
-    return membersOf(children.map(([, value]) => [String((value as Members).key), (value as Members).value ?? null]))
+  if (isItems && children.every(([, value]) => isPair(value))) return membersOf(children.map(([, value]) => memberOf(value as Members)))
   if (isArray || isItems) return children.map(([, value]) => value)
   if (name !== 'list') return membersOf(children)
   // A list has rows, whatever they are called; or it is repeated, and each one is a row.
   return children.some(([, value]) => isMembers(value)) ? children.map(([, value]) => value) : [membersOf(children)]
+}
+
+/** Without types in the message, PHP names the items of an array after the type that they have, as in `<ns2:Map>`. */
+function memberOf({ key, value = null }: Members): [name: string, value: Value] {
+  const [items, ...more] = key === 'list' && isMembers(value) ? Object.values(value) : []
+  return [String(key), Array.isArray(items) && more.length === 0 ? items : value]
 }
 
 export const isMembers = (value: unknown): value is Members => typeof value === 'object' && value !== null && !Array.isArray(value)
