@@ -54,16 +54,12 @@ describe('A token', () => {
     expect(sandbox.oauth.requests).toHaveLength(2)
   })
 
-  test('may come with null for what is absent', async ({ gateway, sandbox }) => {
-    const token = {
-      access_token: 'unknown-to-the-sandbox',
-      token_type: 'Bearer',
-      expires_in: null,
-      scope: null,
-      refresh_token: null,
-      error: '',
-    }
-    sandbox.answer({ method: 'token', body: JSON.stringify(token) })
+  test.for<[string, object]>([
+    ['null for what is absent', { token_type: 'Bearer', expires_in: null, scope: null, refresh_token: null, error: '' }],
+    ['no type', { expires_in: '3600' }],
+    ['more that is odd', { token_type: 'BEARER', scope: ['chat'], refresh_token: false, id_token: 'none' }],
+  ])('may come with %s', async ([, more], { gateway, sandbox }) => {
+    sandbox.answer({ method: 'token', body: JSON.stringify({ access_token: 'unknown-to-the-sandbox', ...more }) })
 
     expect((await getchatchannels(gateway)).status).toBe(200)
     expect(sandbox.calls.map(({ answer }) => answer?.status)).toEqual([401, 200]) // it was sent, and the next token was good

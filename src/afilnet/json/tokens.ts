@@ -126,12 +126,21 @@ export class Tokens {
 
 type FetchToken = (url: string, options: { headers: Record<string, string>; body?: unknown }) => Promise<Response>
 
-/** The JSON of an answer as RFC 6749 has it: PHP writes null for what is absent. Afilnet answers HTTP 200 to calls that fail. */
+/**
+ * The JSON of an answer as RFC 6749 has it: PHP writes null for what is absent. Afilnet answers HTTP 200 to calls that fail.
+ *
+ * Only what the gateway uses is kept: the library checks the rest too, and refuses tokens over an `id_token` or a `scope` that nobody reads.
+ */
 function standardized(bytes: Buffer): { json: string; isError: boolean } {
   const text = new TextDecoder().decode(bytes)
   try {
     const answer: unknown = JSON.parse(text, (_, value) => value ?? undefined)
-    return { json: JSON.stringify(answer), isError: isObject(answer) && answer.error !== undefined && answer.access_token === undefined }
+    if (!isObject(answer)) return { json: text, isError: false }
+    const { access_token, token_type = 'Bearer', expires_in, error } = answer
+    return {
+      json: JSON.stringify({ access_token, token_type, expires_in, error }),
+      isError: error !== undefined && access_token === undefined,
+    }
   } catch {
     return { json: text, isError: false }
   }
