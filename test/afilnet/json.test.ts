@@ -1,5 +1,10 @@
 import { createServer } from 'node:http'
-import { describe, expect } from 'vitest'
+import { describe, expect, onTestFinished } from 'vitest'
+import { Client } from '../../src/afilnet/client.ts'
+import { createConnector } from '../../src/afilnet/connector.ts'
+import { createJsonProtocol } from '../../src/afilnet/json/protocol.ts'
+import { createLargeResponseSlots } from '../../src/afilnet/large-responses.ts'
+import { getChatChannels } from '../../src/afilnet/operations.ts'
 import { readConfig } from '../../src/config/config.ts'
 import type { Environment } from '../../src/config/variables.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
@@ -145,6 +150,25 @@ describe('A token', () => {
     expect(sandbox.calls).toHaveLength(2)
     expect(sandbox.oauth.requests).toHaveLength(2)
     expect(sandbox.sent).toEqual([])
+  })
+
+  test('that Afilnet refuses in an answer ends the call, and is not used for the next', async ({ sandbox }) => {
+    const account = { url: new URL('/api/json/', sandbox.url), user: '', password: '', timeoutMs: 5_000 }
+    const oauth = { tokenUrl: new URL('/oauth/token', sandbox.url), clientId: sandbox.clientId, clientSecret: canaries.clientSecret }
+    const connect = createConnector(5_000)
+    const protocol = createJsonProtocol({ ...account, ...oauth, grant: 'client_credentials', jsonStyle: 'body', connect })
+    const limits = { connections: 1, lateMs: 0, maxResponseBytes: 65_536, largeResponseSlots: createLargeResponseSlots() }
+    const client = new Client({ ...account, ...limits, transport: 'json', protocol })
+    onTestFinished(() => client.close())
+    const call = () => client.call(getChatChannels, {}, { caller: 'someone', timeoutMs: 5_000 })
+    sandbox.answer({ method: 'getchatchannels', body: '{"status":"error","error":"INCORRECT_USER_PASSWORD"}' })
+
+    await expect(call()).rejects.toMatchObject({ upstreamCode: 'INCORRECT_USER_PASSWORD' })
+    expect(sandbox.calls).toHaveLength(1)
+    await call()
+    await call()
+
+    expect(sandbox.oauth.requests).toHaveLength(2)
   })
 
   test('that is given again after it was refused is not tried again', async ({ gateway, sandbox }) => {

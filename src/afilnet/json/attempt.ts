@@ -1,7 +1,11 @@
+import { openEnvelope } from '../envelope.ts'
 import { type ClientState, type EndedCall, Exchange, type ExchangeListener, type ExchangeOptions } from '../exchange.ts'
 import { failures, faults, UpstreamError } from '../faults.ts'
 import type { ExchangeHandle } from '../protocol.ts'
 import type { Tokens } from './tokens.ts'
+
+/** An answer that only says no is no longer. */
+const maxRefusalBytes = 1_024
 
 /**
  * A call that carries a token, inside one deadline.
@@ -48,6 +52,8 @@ export class TokenAttempt implements ExchangeHandle, ExchangeListener {
   }
 
   onAnswer(bytes: Buffer, exchange: Exchange) {
+    // Afilnet answers HTTP 200 to calls that fail. Such an answer ends the call, but what it refused must not be used for the next.
+    if (bytes.length <= maxRefusalBytes && isRefusal(this.#options, bytes)) this.#tokens.drop(this.#token)
     this.#listener.onAnswer(bytes, exchange)
   }
 
@@ -99,5 +105,14 @@ export class TokenAttempt implements ExchangeHandle, ExchangeListener {
     this.#settled = true
     clearTimeout(this.#timer)
     this.#listener.onFailure(error, this)
+  }
+}
+
+function isRefusal({ operation }: ExchangeOptions, bytes: Buffer): boolean {
+  try {
+    openEnvelope(operation, bytes)
+    return false
+  } catch (error) {
+    return error instanceof UpstreamError && error.fault === faults.INCORRECT_USER_PASSWORD
   }
 }

@@ -63,13 +63,18 @@ export class Tokens {
 
   /** A token other than the one that was refused, if any; rejects with an `UpstreamError`. */
   get(refused?: string): Promise<string> {
-    if (refused !== undefined && this.#token?.value === refused) this.#token = undefined
+    this.drop(refused)
     const { current } = this
     if (current !== undefined) return Promise.resolve(current)
     this.#flight ??= this.#request().finally(() => {
       this.#flight = undefined
     })
     return this.#flight
+  }
+
+  /** Forgets a token that was refused, unless another one has taken its place. */
+  drop(refused: string | undefined) {
+    if (this.#token?.value === refused) this.#token = undefined
   }
 
   async #request(): Promise<string> {
