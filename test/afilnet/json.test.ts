@@ -52,6 +52,33 @@ describe('A token', () => {
     ])
   })
 
+  test('comes from servers that do not decode id and secret, too', async ({ start, sandbox }) => {
+    const seen: string[] = []
+    const { clientId } = sandbox
+    const { clientSecret } = canaries
+    const form = { grant_type: 'client_credentials', client_id: clientId, client_secret: clientSecret }
+    const port = await listen(
+      createServer(async ({ headers: { authorization = '' } }, response) => {
+        const client = Buffer.from(authorization.slice('Basic '.length), 'base64').toString()
+        seen.push(client)
+        response.statusCode = client === `${clientId}:${clientSecret}` ? 200 : 401
+        if (response.statusCode === 401) return response.end('{"error":"invalid_client"}')
+        const token = await fetch(`${sandbox.url}/oauth/token`, { method: 'POST', body: new URLSearchParams(form) })
+        return response.end(await token.text())
+      }),
+    )
+    const gateway = await start(json(sandbox, { AFILNET_TOKEN_URL: `http://127.0.0.1:${port}/token` }))
+
+    expect((await sendmessage(gateway)).status).toBe(201)
+    expect(gateway.log.filter(({ msg }) => /token/.test(String(msg)))).toMatchObject([{ level: 30 }])
+    sandbox.oauth.revoke()
+    expect((await sendmessage(gateway)).status).toBe(201)
+
+    const [encoded, plain] = [`${clientId}:fake-canary-client-secret-%C3%B1%26%3D%25`, `${clientId}:${clientSecret}`]
+    expect(seen).toEqual([encoded, plain, plain])
+    expect(sandbox.sent).toHaveLength(2)
+  })
+
   test('that no header can carry is not kept', async ({ gateway, sandbox }) => {
     sandbox.answer({ method: 'token', body: '{"access_token":"a\\r\\nb: c","token_type":"bearer","expires_in":3600}' })
 
@@ -204,6 +231,7 @@ describe('A token', () => {
     await getmessages(gateway)
     sandbox.answer({
       method: 'token',
+      times: 2, // with id and secret encoded, and as they are
       status: 401,
       body: JSON.stringify({ error: 'invalid_client', error_description: canaries.clientSecret }),
     })

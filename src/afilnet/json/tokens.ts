@@ -50,9 +50,18 @@ export class Tokens {
   readonly #options: TokensOptions
   #token: { value: string; freshUntil: number } | undefined
   #flight: Promise<string> | undefined
+  /**
+   * The client's id and secret, form-encoded as RFC 6749 has it, and as they are, since the usual servers in PHP decode nothing. The one that
+   * was used last is first.
+   */
+  readonly #clients: string[]
 
   constructor(options: TokensOptions) {
     this.#options = options
+    const parts = [options.clientId, options.clientSecret]
+    // The library's own encoding escapes more than RFC 6749 asks for.
+    const encoded = parts.map(text => new URLSearchParams({ '': text }).toString().slice(1))
+    this.#clients = [...new Set([encoded.join(':'), parts.join(':')])]
   }
 
   /** The token, if there is one that does not expire soon. */
@@ -77,7 +86,7 @@ export class Tokens {
     if (this.#token?.value === refused) this.#token = undefined
   }
 
-  async #request(): Promise<string> {
+  async #request(mayRepeat = this.#clients.length > 1): Promise<string> {
     const startedAt = performance.now()
     const oauth = await import('oauth4webapi')
     let status: number | undefined
@@ -103,6 +112,10 @@ export class Tokens {
     } catch (error) {
       const oauthError = error instanceof oauth.ResponseBodyError ? error.error : undefined
       const fault = faultOf(status, oauthError)
+      if (mayRepeat && fault === faults.INCORRECT_USER_PASSWORD && (oauthError === undefined || oauthError === 'invalid_client')) {
+        this.#clients.reverse()
+        return this.#request(false)
+      }
       const known = oauthError !== undefined && /^[a-z_]{1,40}$/.test(oauthError) ? oauthError : undefined
       const networkError = status === undefined ? networkErrorOf(error) : undefined
       this.#options.onToken?.({ ms: performance.now() - startedAt, fault, status, oauthError: known, networkError })
@@ -121,11 +134,8 @@ export class Tokens {
       .then(response => oauth.processGenericTokenEndpointResponse(server, client, response))
   }
 
-  /** HTTP Basic as RFC 6749 has it. The library's own escapes more than that, which servers that decode nothing refuse. */
   readonly #authenticate: OAuth.ClientAuth = (_server, _client, _body, headers) => {
-    const { clientId, clientSecret } = this.#options
-    const [id, secret] = [clientId, clientSecret].map(text => new URLSearchParams({ '': text }).toString().slice(1))
-    headers.set('authorization', `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`)
+    headers.set('authorization', `Basic ${Buffer.from(this.#clients[0] ?? '').toString('base64')}`)
   }
 }
 
