@@ -264,6 +264,7 @@ describe('Without a token', () => {
     ['a rejected client', { status: 400, body: '{"error":"invalid_client"}' }, rejected],
     ['a rejected user', { status: 400, body: '{"error":"invalid_grant"}' }, rejected],
     ['a rejected client with HTTP 200', { body: '{"error":"invalid_client"}' }, rejected],
+    ['Afilnet’s own refusal', { body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' }, rejected],
     ['an unknown grant with HTTP 200', { body: '{"error":"unsupported_grant_type"}' }, mismatch],
     ['null', { body: 'null' }, unreachable],
     ['an unknown grant', { status: 400, body: '{"error":"unsupported_grant_type"}' }, mismatch],

@@ -38,8 +38,8 @@ const maxBytes = 65_536
 /** A token is renewed this long before it expires, or after three quarters of a shorter life. */
 const marginMs = 30_000
 
-/** Errors of RFC 6749 that speak of the client or of the user. */
-const rejections = new Set(['invalid_client', 'invalid_grant', 'unauthorized_client', 'access_denied'])
+/** Errors of RFC 6749 that speak of the client or of the user, and Afilnet's own. */
+const rejections = new Set(['invalid_client', 'invalid_grant', 'unauthorized_client', 'access_denied', 'INCORRECT_USER_PASSWORD'])
 
 /**
  * The access token of one account: kept until shortly before it expires, and asked for once, however many calls wait for it.
