@@ -27,7 +27,9 @@ export async function startProgram(sandbox: { url: string; user: string }, env: 
     rmSync(folder, { recursive: true, force: true })
   })
   const { log, take, logged: found } = createLog()
-  createInterface({ input: child.stdout }).on('line', take)
+  createInterface({ input: child.stdout }).on('line', line => {
+    if (!child.killed || line.endsWith('}')) take(line) // a process that is killed may leave half a line
+  })
   /** Resolves with the first log line of that message, past or to come. */
   const logged = (msg: string) => found(line => line.msg === msg)
   const { url } = await Promise.race([logged('gateway is ready'), exited.then(end => Promise.reject(new Error(`it ended with ${end}`)))])

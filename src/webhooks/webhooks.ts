@@ -102,7 +102,7 @@ export class Webhooks {
   /** Every webhook that has changed, or that was disabled, starts again where it was, once what is in flight has ended. */
   reload(next: Readonly<Record<string, WebhookConfig>>): void {
     for (const [name, webhook] of this.#running) {
-      const config = next[name]
+      const config = Object.hasOwn(next, name) ? next[name] : undefined // a webhook may be called `constructor`
       if (config && isSame(config, webhook.config) && webhook.deliverer.report()?.state !== 'disabled') continue
       this.#running.delete(name)
       this.#ending = Promise.all([this.#ending, end(webhook)]).then(() => {})

@@ -193,6 +193,15 @@ describe('a reload', () => {
     await eventually(() => expect(receiver.taken).toEqual(['a1', 'a2', 'b1', 'b1', 'b2']))
   })
 
+  test('ends a webhook whose name every object has', async ({ receiver, webhooks }) => {
+    const crm = named(receiver.url)
+    webhooks.reload({ crm, constructor: named(`${receiver.url}&other`) })
+    await reported(webhooks, 'crm', 'constructor')
+
+    webhooks.reload({ crm })
+    await reported(webhooks, 'crm')
+  })
+
   test.for([
     ['another URL', (url: string) => named(`${url}&moved`)],
     ['another secret', (url: string) => named(url, { secrets: [repaired] })],
