@@ -17,7 +17,17 @@ export default defineConfig({
     expect: { poll: { timeout: 40_000 } },
     projects: [
       { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [full, packages] } },
-      { extends: true, test: { name: 'full', include: [full], exclude: [packages] } },
+      {
+        extends: true,
+        test: {
+          name: 'full',
+          include: [full],
+          exclude: [packages],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          expect: { poll: { timeout: 120_000 } },
+        },
+      },
     ],
   },
 })

@@ -83,7 +83,7 @@ async function startProxy(prefix: string) {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, to } // a listening TCP server has a port
 }
 
-describe('The docs page', { timeout: 60_000 }, () => {
+describe('The docs page', () => {
   test.skipIf(missing)('tries out all six operations with a key that was entered once (needs Chromium)', async ({ gateway, sandbox }) => {
     const { page, seen } = await visit(`${gateway.url}/docs`)
     await authorise(page)
@@ -212,7 +212,7 @@ describe('The docs page', { timeout: 60_000 }, () => {
   })
 })
 
-describe('The pages of the gateway', { timeout: 60_000 }, () => {
+describe('The pages of the gateway', () => {
   test
     .skipIf(missing)
     .for(
@@ -234,7 +234,7 @@ describe('The pages of the gateway', { timeout: 60_000 }, () => {
   )
 })
 
-describe('An operation of the docs page', { timeout: 60_000 }, () => {
+describe('An operation of the docs page', () => {
   test.skipIf(missing).for(['light', 'dark'] as const)(
     'has no barrier in %s when it is open (needs Chromium)',
     async (colorScheme, { gateway }) => {
@@ -253,7 +253,7 @@ describe('An operation of the docs page', { timeout: 60_000 }, () => {
   )
 })
 
-describe('A problem’s page', { timeout: 60_000 }, () => {
+describe('A problem’s page', () => {
   test.skipIf(missing)('is a page without errors in the browser (needs Chromium)', async ({ gateway }) => {
     const context = await browser.newContext()
     onTestFinished(() => context.close())

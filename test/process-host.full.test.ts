@@ -26,7 +26,7 @@ async function launch(sandbox: Sandbox, stdout: Output, env: Record<string, stri
   })
   const url = `http://127.0.0.1:${given.PORT}`
   const get = async (path: string) => (await fetch(url + path, { headers: { authorization: `Bearer ${canaries.key}` } })).status
-  await expect.poll(() => get('/health/live').catch(() => 0), { timeout: 40_000 }).toBe(200)
+  await expect.poll(() => get('/health/live').catch(() => 0)).toBe(200)
   return { child, exited, url, get }
 }
 
@@ -66,7 +66,7 @@ async function flood(url: string, lines: number) {
   })
   for (let sent = 0; sent < lines; sent += 500) {
     socket.write(head.repeat(500))
-    await expect.poll(() => answers, { timeout: 40_000, interval: 5 }).toBeGreaterThanOrEqual(sent + 490)
+    await expect.poll(() => answers, { interval: 5 }).toBeGreaterThanOrEqual(sent + 490)
   }
 }
 
@@ -75,7 +75,7 @@ const stop = async ({ child, exited }: { child: ChildProcess; exited: Promise<un
   return exited
 }
 
-describe('Output without a reader', { timeout: 120_000 }, () => {
+describe('Output without a reader', () => {
   test('serves on and stops on SIGTERM when the reader of the log pipe has ended', async ({ sandbox }) => {
     const { reader, read, writer } = namedPipe()
     const gateway = await launch(sandbox, writer)
@@ -157,7 +157,7 @@ describe('Output without a reader', { timeout: 120_000 }, () => {
   })
 })
 
-describe('Signals', { timeout: 120_000 }, () => {
+describe('Signals', () => {
   const fatal = ['SIGKILL', 'SIGSTOP', 'SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL'] as const
   const drains = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGABRT', 'SIGXCPU', 'SIGPWR'] as const
   const others = new Set([...fatal, ...drains].map(name => os.signals[name])) // some signals have two names
@@ -210,7 +210,7 @@ async function delaySyncs(pid: number | undefined, delay: string) {
   return delaying
 }
 
-describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { timeout: 120_000 }, () => {
+describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', () => {
   test('does not keep the process alive beyond DRAIN_MS', async ({ sandbox }) => {
     const gateway = await startProgram(sandbox, { AFILNET_TIMEOUT_MS: '2000', DRAIN_MS: '6000' })
     const hang = await delaySyncs(gateway.pid, '600s')
@@ -220,7 +220,7 @@ describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { time
     expect(await gateway.get('/channels')).toMatchObject({ status: 200 })
     gateway.kill('SIGTERM')
     const last = (msg: unknown) => /^drain incomplete/.test(String(msg))
-    await expect.poll(() => last(gateway.log.at(-1)?.msg), { timeout: 40_000 }).toBe(true)
+    await expect.poll(() => last(gateway.log.at(-1)?.msg)).toBe(true)
     hang.kill('SIGKILL') // strace keeps the threads that it delays from ending, which a disk does not
     expect(await gateway.exited).toEqual([null, 'SIGKILL']) // by its own hand: a thread that waits for the disk cannot end
     expect(gateway.log.at(-1)).toMatchObject({ level: 50, msg: expect.stringMatching(/^drain incomplete/) })
@@ -242,7 +242,7 @@ describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { time
     await gateway.exited
     const next = await startProgram(sandbox, { ...env, STORE_URL: `sqlite:${join(gateway.folder, 'ledger.sqlite')}` })
     await queue(next, 'after') // in the same conversation, so it is sent last
-    await expect.poll(sent, { timeout: 40_000 }).toContain('after')
+    await expect.poll(sent).toContain('after')
 
     // 503 if another write of the gateway hung first: then this one has not begun.
     if (status === 503) expect([json.outcome, sent()]).toEqual(['not_applied', ['before', 'after']])
@@ -268,7 +268,7 @@ describe.skipIf(!installed('strace'))('A disk that hangs (needs strace)', { time
   })
 })
 
-describe.skipIf(process.platform !== 'linux')('A DNS that hangs (needs Linux)', { timeout: 120_000 }, () => {
+describe.skipIf(process.platform !== 'linux')('A DNS that hangs (needs Linux)', () => {
   /** The C library looks for a name without dots in this file first, and waits for its writer. */
   function neverRead() {
     const aliases = join(folder(), 'aliases')

@@ -39,7 +39,7 @@ function launch(env: Record<string, string | undefined>, ...args: string[]) {
         expect(found, said.out + said.err).toBeDefined()
         return found as Line // just checked
       },
-      { timeout: 40_000, interval: 20 },
+      { timeout: 120_000, interval: 20 },
     )
   return { child, said, ended, line, lines }
 }
@@ -53,7 +53,7 @@ const get = async (url: string) => {
 const warningOfSwitch =
   'started because of ALLOW_DEBUG: NODE_OPTIONS: --insecure-http-parser opens the process or turns off checks; remove it, or set ALLOW_DEBUG=true to start all the same'
 
-describe('The program', { timeout: 60_000 }, () => {
+describe('The program', () => {
   test.for(['SIGTERM', 'SIGINT'] as const)(
     'says in one line where it listens and for whom, serves, and leaves on %s',
     async (signal, { sandbox }) => {
@@ -147,7 +147,7 @@ describe('The program', { timeout: 60_000 }, () => {
   test.for([
     ['ioredis:*,express:*', 1],
     ['false', 0],
-  ] as const)('prints nothing for DEBUG=%s', { timeout: 40_000 }, async ([DEBUG, warnings], { sandbox }) => {
+  ] as const)('prints nothing for DEBUG=%s', async ([DEBUG, warnings], { sandbox }) => {
     const { child, said, ended, line, lines } = launch({
       ...environment(sandbox, 5_000),
       DEBUG,
@@ -180,7 +180,7 @@ describe('The program', { timeout: 60_000 }, () => {
   })
 })
 
-describe('The WSDL of an account, at the start of the program,', { timeout: 60_000 }, () => {
+describe('The WSDL of an account, at the start of the program,', () => {
   test.for([
     ['that cannot be fetched now ends it with 1, since another start may succeed', 503, 1],
     ['that is nowhere ends it with 78', 404, 78],
@@ -195,7 +195,7 @@ describe('The WSDL of an account, at the start of the program,', { timeout: 60_0
   })
 })
 
-describe('What Node reports in the process', { timeout: 60_000 }, () => {
+describe('What Node reports in the process', () => {
   test('is a line of the log without its text, and ends the process with 1 if it is a failure that no code expects', async ({
     sandbox,
   }) => {
@@ -215,7 +215,7 @@ describe('What Node reports in the process', { timeout: 60_000 }, () => {
   })
 })
 
-describe('A process that gets a signal while it is busy', { timeout: 60_000 }, () => {
+describe('A process that gets a signal while it is busy', () => {
   test('answers everything that it took, refuses the rest, and is gone in time', async ({ sandbox }) => {
     const env = { ...environment(sandbox, 5_000), DRAIN_MS: '30000', DRAIN_DELAY_MS: '3000' }
     const { child, ended, line, lines } = launch(env)
@@ -260,7 +260,7 @@ describe('A process that gets a signal while it is busy', { timeout: 60_000 }, (
         expect(ready.status).toBe(503)
         return ready
       },
-      { timeout: 40_000 },
+      { timeout: 120_000 },
     )
     const served = await get(`${url}/me`)
     const bytes = [...'{"message":"slow"}']

@@ -58,7 +58,7 @@ async function openWay(url: string) {
 
 const run = (page: Page, code: string) => page.evaluate(`(async () => { const { chat, gateway, GatewayProblem } = lab; ${code} })()`)
 
-describe('The client in a page of another origin', { timeout: 120_000 }, () => {
+describe('The client in a page of another origin', () => {
   test.skipIf(missing)(
     'sends a text and a file, listens across a lost connection, and gets problems (needs Chromium)',
     async ({ start, sandbox }) => {

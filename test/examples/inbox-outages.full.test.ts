@@ -12,7 +12,7 @@ import { address, browserOf, createInbox, line, missing, open, openChat, patienc
 
 const browser = browserOf()
 
-describe('The inbox, when something is away', { timeout: 240_000 }, () => {
+describe('The inbox, when something is away', () => {
   test.skipIf(missing)(
     'sends once what was written while the page was offline, and shows what it missed (needs Chromium)',
     async ({ start, sandbox }) => {
@@ -348,7 +348,7 @@ describe('The inbox, when something is away', { timeout: 240_000 }, () => {
     await line(page, 'Heard with the first token').waitFor(patience)
     expect(issued).toBe(1)
 
-    await expect.poll(async () => (await gateway.request('/me', { key: short })).status, { timeout: 90_000, interval: 500 }).toBe(401)
+    await expect.poll(async () => (await gateway.request('/me', { key: short })).status, { interval: 500 }).toBe(401)
     await write(page, 'Written after its end')
     sandbox.receive({ ...address, message: 'Heard after its end' })
 

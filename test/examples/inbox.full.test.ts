@@ -7,7 +7,7 @@ import { address, barriers, browserOf, line, missing, open, openChat, patience, 
 
 const browser = browserOf()
 
-describe('The inbox', { timeout: 120_000 }, () => {
+describe('The inbox', () => {
   test.skipIf(missing)(
     'carries a conversation between two pages and a customer, each message once (needs Chromium)',
     async ({ start, sandbox }) => {

@@ -202,10 +202,10 @@ describe('A stream', () => {
     await append(created('1'), created('2'))
     const { items } = await start().list(crm, { limit: 1, waitMs: 0 }, never)
     const stream = await openIn(start({ log: { ...store.log, read } }), crm, { after: cursorOf(JSON.parse(items[0] ?? '').id) })
-    await vi.waitUntil(() => failures === 1)
+    await vi.waitUntil(() => failures === 1, { timeout: 40_000 })
     await vi.advanceTimersByTimeAsync(1_000)
 
-    await vi.waitUntil(() => idsOf(stream).length > 0)
+    await vi.waitUntil(() => idsOf(stream).length > 0, { timeout: 40_000 })
     expect(idsOf(stream)).toEqual(['2'])
   })
 
@@ -216,7 +216,7 @@ describe('A stream', () => {
     await append(...ids.map(id => created(id)))
     const stream = await openIn(live, crm, { after: cursorOf(nextCursor) }, { takesWhenAsked: true })
 
-    await expect.poll(() => idsOf(stream), { timeout: 40_000 }).toEqual(ids)
+    await expect.poll(() => idsOf(stream)).toEqual(ids)
     expect(stream.ended).toBe(false)
     expect(stream.mostUnsent).toBeLessThan(200_000)
   })

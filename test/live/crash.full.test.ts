@@ -4,9 +4,9 @@ import { test } from '../gateway.ts'
 import { startProgram } from '../program.ts'
 
 const watching = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
-const soon = { timeout: 40_000, interval: 100 }
+const soon = { interval: 100 }
 
-describe('A gateway that is killed while it appends the event of a message that it sent', { timeout: 90_000 }, () => {
+describe('A gateway that is killed while it appends the event of a message that it sent', () => {
   test.for(['before', 'after'].flatMap(at => [true, false].map(isAnswered => ({ at, isAnswered }))))(
     '$at the append (Afilnet answered: $isAnswered) loses neither event nor messageId nor delivery',
     async ({ at, isAnswered }, { sandbox }) => {

@@ -56,7 +56,7 @@ describe('a stream', () => {
     const streams = await Promise.all([1, 2, 3].map(() => open(crm, { after: cursorOf(nextCursor) })))
     for (let n = 2_000; n < 2_500; n += 50) await append(...ids.slice(n, n + 50).map(id => created(id)))
 
-    for (const stream of streams) await expect.poll(() => idsOf(stream), { timeout: 40_000 }).toEqual(ids)
+    for (const stream of streams) await expect.poll(() => idsOf(stream)).toEqual(ids)
     expect(afilnet.reads).toBeLessThan(50)
   })
 
@@ -89,7 +89,7 @@ describe('a stream', () => {
     await expect.poll(() => typesOf(all)).toEqual(['gap'])
     afilnet.list = [message('1')]
     afilnet.error = undefined
-    await expect.poll(() => typesOf(all), { timeout: 40_000 }).toEqual(['gap', 'message.created', 'gap'])
+    await expect.poll(() => typesOf(all)).toEqual(['gap', 'message.created', 'gap'])
   })
 
   test('gets null for a message only once Afilnet has answered without it', async ({ open, append }) => {
@@ -192,7 +192,7 @@ describe('a stream', () => {
     const token = { id: 't', actor: '', chat, expiresAt: Date.now() + 50 }
     const streams = [await open({ ...crm, expires: soon }), await open({ ...crm, token }), await open()]
 
-    await expect.poll(() => streams.map(({ ended }) => ended), { timeout: 40_000 }).toEqual([true, true, false])
+    await expect.poll(() => streams.map(({ ended }) => ended)).toEqual([true, true, false])
   })
 
   test('ends when a reload changes or removes its caller or the channels of its account', async ({ open, live }) => {

@@ -105,7 +105,7 @@ test.for(['fails', 'comes'])('The text of an event is not one that was asked for
   if (how === 'comes') reads[0]?.resolve(listOf('old'))
   else reads[0]?.reject(new Error('away'))
   await Promise.allSettled([first])
-  await vi.waitUntil(() => reads.length > 1)
+  await vi.waitUntil(() => reads.length > 1, { timeout: 40_000 })
   reads[1]?.resolve(listOf('new'))
 
   expect(await second).toMatchObject({ message: 'new' })

@@ -36,7 +36,7 @@ describe('A gateway that watches channels', () => {
     expect([status, json.outcome]).toEqual([502, 'unknown'])
 
     const find = async () => (await gateway.get(`/sends/${json.sendId}`)).json
-    await expect.poll(find, { timeout: 40_000 }).toMatchObject({ state: 'accepted', settledBy: 'read-back' })
+    await expect.poll(find).toMatchObject({ state: 'accepted', settledBy: 'read-back' })
     const settled = await find()
     const { items } = (await gateway.get('/events?type=message.created')).json
     expect(items).toMatchObject([{ direction: 'out', messageId: settled.messageId, message: { message: 'Did it arrive?' } }])

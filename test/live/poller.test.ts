@@ -153,14 +153,14 @@ describe('The poller', () => {
   test('goes on with a channel that was gone for a while', async ({ startPolling, sandbox }) => {
     const undelivered = () => Promise.reject(new Error('looked for again soon')) // and with it, what the patterns name
     const polling = await startPolling({ channels: ['telegram/*'], hooks: { undelivered } })
-    const watches = (count: number) => expect.poll(() => polling.pollers.report()[0]?.watched, { timeout: 40_000 }).toBe(count)
+    const watches = (count: number) => expect.poll(() => polling.pollers.report()[0]?.watched).toBe(count)
     await quiet(polling)
     sandbox.removeChannel('telegram', '200')
     await watches(0)
     sandbox.addChannel({ platform: 'telegram', platformid: '200', name: 'Back again' })
     const id = sandbox.receive({ platform: 'telegram', platformid: '200', destination: '7', message: 'Said meanwhile' })
 
-    await expect.poll(() => created(polling), { timeout: 40_000 }).toEqual([id])
+    await expect.poll(() => created(polling)).toEqual([id])
   })
 
   test('leaves a channel alone for as long as Afilnet asks, and no other', async ({ startPolling, sandbox }) => {
@@ -288,7 +288,7 @@ describe('The poller', () => {
     await quiet(polling)
     const id = sandbox.receive({ ...chat, message: 'Hello' })
 
-    await expect.poll(() => created(polling), { timeout: 40_000 }).toEqual([id])
+    await expect.poll(() => created(polling)).toEqual([id])
     expect(told.slice(0, 2)).toEqual([
       { change: 'message.created', appended: 0 },
       { change: 'message.created', appended: 0 },

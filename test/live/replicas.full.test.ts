@@ -8,11 +8,11 @@ const env = {
   EVENTS_INTERVAL_MS: '1000',
   QUEUE_KEY: Buffer.alloc(32, 'fake').toString('base64'),
 }
-const soon = { timeout: 40_000, interval: 50 }
+const soon = { interval: 50 }
 const path = '/chats/whatsapp/100/34600000000/messages'
 
 describe.skipIf(noServer)('Two gateways on one server (needs redis-server)', () => {
-  test('tell on their streams what became of sends of the other one', { timeout: 90_000 }, async ({ start, sandbox }) => {
+  test('tell on their streams what became of sends of the other one', async ({ start, sandbox }) => {
     const server = await startServer()
     onTestFinished(server.end)
     const polling = await start({ env: { ...env, STORE_URL: server.url() } })

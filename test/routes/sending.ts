@@ -27,5 +27,5 @@ export const replayOf = (first: Reply) => ({ ...lasting(first), replayed: 'true'
 export const replay = (reply: Reply) => ({ ...lasting(reply), replayed: reply.headers['idempotency-replayed'] })
 
 export const settled = (gateway: TestGateway, id: string, state: string) =>
-  expect.poll(async () => (await gateway.get(`/sends/${id}`)).json.state, { timeout: 40_000 }).toBe(state)
+  expect.poll(async () => (await gateway.get(`/sends/${id}`)).json.state).toBe(state)
 export const answered = (sandbox: Sandbox) => sandbox.until(({ calls }) => calls[0]?.answer !== undefined)

@@ -23,7 +23,7 @@ const queue = async (
 const stateOf = async (gateway: Program, id: string) => (await gateway.get(`/sends/${id}`)).json.state
 const becomes = (gateway: Program, id: string, state: string) => expect.poll(() => stateOf(gateway, id)).toBe(state)
 
-describe('A queue', { timeout: 240_000 }, () => {
+describe('A queue', () => {
   test('survives kill -9: what waits goes once and on time, what was in flight is unknown', async ({ sandbox }) => {
     const first = await startProgram(sandbox, env)
     const STORE_URL = `sqlite:${join(first.folder, 'ledger.sqlite')}`
@@ -110,7 +110,7 @@ describe('A queue', { timeout: 240_000 }, () => {
         ended = await states()
         return open.filter(state => ended.has(state))
       }
-      await expect.poll(stillOpen, { interval: 500, timeout: 120_000 }).toEqual([])
+      await expect.poll(stillOpen, { interval: 500 }).toEqual([])
 
       expect([...ended.keys()].filter(state => state !== 'unknown')).toEqual(['accepted'])
       const sent = sandbox.sent.map(({ message }) => String(message))

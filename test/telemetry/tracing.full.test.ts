@@ -40,7 +40,7 @@ async function startCollector(answer = (response: ServerResponse): unknown => re
       return { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${this.port}` }
     },
     /** The span of that name, once it is there. */
-    span: (name: string) => vi.waitUntil(() => collector.spans.find(span => span.name === name), { timeout: 40_000, interval: 10 }),
+    span: (name: string) => vi.waitUntil(() => collector.spans.find(span => span.name === name), { timeout: 120_000, interval: 10 }),
   }
   const server = createServer(async (request, response) => {
     let body = ''
@@ -251,7 +251,7 @@ describe('A request', () => {
     const gateway = await start({ env: { ...collector.env, EVENTS_CHANNELS: '*' } })
     const { socket, blocks } = openStream(gateway)
     onTestFinished(() => void socket.destroy())
-    await expect.poll(() => blocks().length, { timeout: 40_000 }).toBeGreaterThan(0)
+    await expect.poll(() => blocks().length).toBeGreaterThan(0)
 
     socket.destroy()
 
@@ -509,7 +509,7 @@ describe('OpenTelemetry', () => {
     return urls
   }
 
-  test('is not loaded unless a collector is named', { timeout: 60_000 }, async ({ sandbox }) => {
+  test('is not loaded unless a collector is named', async ({ sandbox }) => {
     const without = await loadedBy(sandbox, { OTEL_SERVICE_NAME: 'chat' })
     const collector = await startCollector()
     const withIt = await loadedBy(sandbox, collector.env)

@@ -78,7 +78,7 @@ describe('ten times the capacity', () => {
   })
 })
 
-describe('a thousand callers that come at once', { timeout: 60_000 }, () => {
+describe('a thousand callers that come at once', () => {
   test.skipIf(maxOpenFiles() < 4_096)(
     'are all answered before any is answered for the two hundred and fiftieth time',
     async ({ sandbox }) => {

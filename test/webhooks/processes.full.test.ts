@@ -21,7 +21,7 @@ async function expectAll(receiver: Awaited<ReturnType<typeof startReceiver>>, ch
   expect(receiver.posts.filter(({ event }) => event.type === 'gap')).toEqual([])
 }
 
-describe('A receiver gets every event, in order', { timeout: 240_000 }, () => {
+describe('A receiver gets every event, in order', () => {
   test('although the gateway is killed, and the receiver is down, again and again', async ({ sandbox }) => {
     const { receiver, env } = await receiving()
     const first = await startProgram(sandbox, env)
@@ -62,7 +62,7 @@ describe('A receiver gets every event, in order', { timeout: 240_000 }, () => {
         await expect.poll(() => receiver.taken.length, { interval: 20 }).toBeGreaterThan(enough)
         frozen.kill('SIGSTOP')
         const before = receiver.posts.length
-        await expect.poll(() => receiver.posts.length, { interval: 20, timeout: 60_000 }).toBeGreaterThan(before + 20)
+        await expect.poll(() => receiver.posts.length, { interval: 20 }).toBeGreaterThan(before + 20)
         frozen.kill('SIGCONT')
         await pause(1_000)
       }

@@ -6,7 +6,7 @@ import type { SendRow } from '../../../src/store/store.ts'
 import { crm, ended, send } from '../../store/sends.ts'
 import { dumpOf, figures, fill, say, settled, test } from './command.ts'
 
-describe('npm run store -- copy', { timeout: 60_000 }, () => {
+describe('npm run store -- copy', () => {
   test('keeps the keys: a gateway on the copy replays what one on the original has sent', async ({ start, sandbox, url, path, run }) => {
     const original = await start({ env: { STORE_URL: url } })
     const [first, other] = [await say(original, 'k'), await say(original, 'CHAT_NOT_FOUND', 'CHAT_NOT_FOUND')]
@@ -24,7 +24,7 @@ describe('npm run store -- copy', { timeout: 60_000 }, () => {
     expect(sandbox.calls).toHaveLength(2)
   })
 
-  test('killed in the middle and run again ends with every send, once', { timeout: 60_000 }, async ({ url, path, open, program, run }) => {
+  test('killed in the middle and run again ends with every send, once', async ({ url, path, open, program, run }) => {
     const rows = Array.from({ length: 30_000 }, (_, n) => settled({ idempotencyKey: `k${n}` }))
     const source = await open(path)
     await fill(source, rows)

@@ -56,24 +56,23 @@ describe('npm run store', () => {
     sandbox,
   }) => {
     const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
-    const soon = { timeout: 40_000 }
     const chat = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
     const first = await start({ env: { ...env, STORE_URL: url } })
     await first.logged(({ msg }) => msg === 'polling for events started')
-    await expect.poll(() => sandbox.calls.length, soon).toBeGreaterThan(1)
+    await expect.poll(() => sandbox.calls.length).toBeGreaterThan(1)
     sandbox.receive({ ...chat, message: 'Hello' })
-    await expect.poll(async () => (await first.get('/events')).json.items.length, soon).toBe(1)
+    await expect.poll(async () => (await first.get('/events')).json.items.length).toBe(1)
     const { nextCursor } = (await first.get('/events')).json
     await first.drain()
     const copy = `sqlite:${join(dir, 'copy.sqlite')}`
     await run(['copy', url, copy])
     const second = await start({ env: { ...env, STORE_URL: copy } })
     const polled = sandbox.calls.length
-    await expect.poll(() => sandbox.calls.length, soon).toBeGreaterThan(polled + 1)
+    await expect.poll(() => sandbox.calls.length).toBeGreaterThan(polled + 1)
     const messageId = sandbox.receive({ ...chat, message: 'Hello again' })
 
     await expect
-      .poll(async () => (await second.get(`/events?after=${nextCursor}`)).json.items, soon)
+      .poll(async () => (await second.get(`/events?after=${nextCursor}`)).json.items)
       .toMatchObject([
         { type: 'gap', reason: 'log-replaced', destination: null },
         { type: 'message.created', messageId },

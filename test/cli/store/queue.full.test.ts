@@ -26,7 +26,7 @@ function bringForward(path: string, column: 'nextAt' | 'expiresAt', ...ids: stri
 }
 const stateOf = async (gateway: TestGateway, id: string) => (await gateway.get(`/sends/${id}`)).json.state
 
-describe('npm run store, with queued sends', { timeout: 240_000 }, () => {
+describe('npm run store, with queued sends', () => {
   test('leaves them out of a copy and says how many: only the original sends them', async ({ start, sandbox, url, path, run }) => {
     const original = await start({ env: { ...env, STORE_URL: url } })
     const ids = [await queue(original, 500_000), await queue(original, 600_000)]

@@ -45,10 +45,10 @@ describe('several processes on one file', () => {
     const heard: string[] = []
     await expect.poll(() => here.log.read('main', 0, 1)).toMatchObject({ events: [] })
     const stop = here.log.watch(['main'], account => heard.push(account))
-    await expect.poll(() => heard.length, { timeout: 40_000 }).toBe(1)
+    await expect.poll(() => heard.length).toBe(1)
     await one.live.append('main', { events: [created('1')] })
 
-    await expect.poll(() => heard.length, { timeout: 40_000 }).toBe(2)
+    await expect.poll(() => heard.length).toBe(2)
     stop()
   })
 
