@@ -52,7 +52,9 @@ describe('A token', () => {
     ])
   })
 
-  test('comes from servers that do not decode id and secret, too', async ({ start, sandbox }) => {
+  const refusals = ['{"error":"invalid_client"}', '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}', 'no JSON']
+
+  test.for(refusals)('comes from servers that do not decode id and secret, too, and refuse by %s', async (refusal, { start, sandbox }) => {
     const seen: string[] = []
     const { clientId } = sandbox
     const { clientSecret } = canaries
@@ -62,7 +64,7 @@ describe('A token', () => {
         const client = Buffer.from(authorization.slice('Basic '.length), 'base64').toString()
         seen.push(client)
         response.statusCode = client === `${clientId}:${clientSecret}` ? 200 : 401
-        if (response.statusCode === 401) return response.end('{"error":"invalid_client"}')
+        if (response.statusCode === 401) return response.end(refusal)
         const token = await fetch(`${sandbox.url}/oauth/token`, { method: 'POST', body: new URLSearchParams(form) })
         return response.end(await token.text())
       }),

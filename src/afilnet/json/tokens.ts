@@ -41,6 +41,9 @@ const marginMs = 30_000
 /** Errors of RFC 6749 that speak of the client or of the user, and Afilnet's own. */
 const rejections = new Set(['invalid_client', 'invalid_grant', 'unauthorized_client', 'access_denied', 'INCORRECT_USER_PASSWORD'])
 
+/** Of these, what may say that the client's id and secret were not understood; a bare HTTP 401 may, too. */
+const clientRejections = new Set([undefined, 'invalid_client', 'INCORRECT_USER_PASSWORD'])
+
 /**
  * The access token of one account: kept until shortly before it expires, and asked for once, however many calls wait for it.
  *
@@ -112,7 +115,7 @@ export class Tokens {
     } catch (error) {
       const oauthError = error instanceof oauth.ResponseBodyError ? error.error : undefined
       const fault = faultOf(status, oauthError)
-      if (mayRepeat && fault === faults.INCORRECT_USER_PASSWORD && (oauthError === undefined || oauthError === 'invalid_client')) {
+      if (mayRepeat && fault === faults.INCORRECT_USER_PASSWORD && clientRejections.has(oauthError)) {
         this.#clients.reverse()
         return this.#request(false)
       }
