@@ -1122,7 +1122,7 @@ export interface components {
             messageId: string | null;
             /** @description `in` or `out` */
             direction: string | null;
-            /** @description The message as it is now; null if Afilnet no longer lists it */
+            /** @description The message as it is now; null if no longer listed for you */
             message?: components["schemas"]["Message"] | null;
             send?: components["schemas"]["Send"];
             /**

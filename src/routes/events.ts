@@ -42,7 +42,7 @@ export const Event = Type.Object(
     message: Type.Optional(
       Type.Unsafe<Static<typeof Message> | null>({
         anyOf: [ref(Message), { type: 'null' }],
-        description: 'The message as it is now; null if Afilnet no longer lists it',
+        description: 'The message as it is now; null if no longer listed for you',
       }),
     ),
     send: Type.Optional(ref(Send)),
