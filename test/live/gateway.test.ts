@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
+import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
-import { environment, type TestGateway, test } from '../gateway.ts'
+import { canaries, environment, type TestGateway, test } from '../gateway.ts'
 
 const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
 
@@ -71,4 +75,37 @@ test('A reload that names the time zone of an account has its unknown sends look
 
   const find = async () => (await gateway.get(`/sends/${json.sendId}`)).json
   await expect.poll(find).toMatchObject({ state: 'accepted', settledBy: 'read-back' })
+})
+
+test('The consumer of docs/events.md goes on whatever a proxy answers, and handles what it missed', async ({ start, sandbox }) => {
+  const gateway = await start({ env })
+  const polled = 'gateway_events_poll_duration_seconds_count{account="default",result="ok"}'
+  await expect.poll(async () => Number(await scrape(gateway, polled))).toBeGreaterThan(0)
+  sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Are you open?' })
+  const doc = readFileSync(join(import.meta.dirname, '../../docs/events.md'), 'utf8')
+  const program = stripTypeScriptTypes(/^ {4}\/\/ Reads every event.*?^ {4}\}$/ms.exec(doc)?.[0] ?? '')
+  const page = (status: number, headers = {}) => new Response('<html>', { status, headers })
+  const faults = [page(503, { 'retry-after': 'Sat, 28 Nov 2026 16:00:00 GMT' }), page(502, { 'retry-after': '7' }), page(200), undefined]
+  const [waits, handled]: [number[], string[]] = [[], []]
+  let cursor = ''
+
+  const run: Promise<void> = runInNewContext(`(async () => {${program}})()`, {
+    process: { env: { GATEWAY_URL: gateway.url, GATEWAY_KEY: canaries.key } },
+    console: { log: (...words: string[]) => handled.push(words.join(' ')), error: () => {} },
+    setTimeout: (resolve: () => void, ms: number) => waits.push(ms) && resolve(),
+    fetch: async (url: string, init: object) =>
+      faults.length > 0 ? (faults.shift() ?? Promise.reject(new TypeError('fetch failed'))) : fetch(url, init),
+    readFileSync: () => cursor,
+    writeFileSync: (_: string, text: string) => {
+      cursor = text
+    },
+    renameSync: () => {
+      if (handled.length > 0) throw new Error('killed')
+    },
+  })
+
+  await expect(run).rejects.toThrow('killed')
+  expect(handled).toEqual(['message.created Are you open?'])
+  expect(waits).toEqual([1_000, 7_000, 1_000, 1_000])
+  expect((await gateway.get(`/events?after=${cursor}`)).json.items).toEqual([])
 })

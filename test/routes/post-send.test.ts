@@ -372,11 +372,14 @@ describe('The retry loop of docs/sending.md', () => {
   const loop = stripTypeScriptTypes(doc.split('```ts\n')[1]?.split('```')[0] ?? '')
 
   test('sends once, whatever happens to the answers, and throws what another try cannot change', async ({ gateway, sandbox }) => {
-    const page = (status: number) => new Response('<html>', { status })
+    const page = (status: number, headers = {}) => new Response('<html>', { status, headers })
     const lost = (request: Promise<Response>) => request.then(() => Promise.reject(new TypeError('fetch failed')))
-    const faults = [lost, async () => page(502), (request: Promise<Response>) => request.then(() => page(503)), async () => page(200)]
+    const busy = page(503, { 'retry-after': 'Sat, 28 Nov 2026 16:00:00 GMT' })
+    const faults = [lost, async () => page(502), (request: Promise<Response>) => request.then(() => busy), async () => page(200)]
+    const waits: number[] = []
+    const wait = (resolve: () => void, ms: number) => waits.push(ms) && resolve()
     const send: (destination: string, message: string, key: string) => Promise<string> = runInNewContext(`${loop}\nsend`, {
-      ...{ gateway: gateway.url, apiKey: canaries.key, setTimeout: (resolve: () => void) => resolve() },
+      ...{ gateway: gateway.url, apiKey: canaries.key, setTimeout: wait },
       fetch: (url: string, init: object) => (faults.shift() ?? (request => request))(fetch(url, init)),
     })
 
@@ -384,6 +387,11 @@ describe('The retry loop of docs/sending.md', () => {
 
     expect((await gateway.get(`/sends/${id}`)).json).toMatchObject({ state: 'accepted', idempotencyKey: 'order-4711' })
     expect([faults.length, sandbox.sent.length]).toEqual([0, 1])
+    expect(waits).toEqual([2_000, 4_000, 8_000, 16_000])
     await expect(send('CHANNEL_NOT_FOUND', 'Hello', 'order-4712')).rejects.toThrow('channel-not-found, outcome not_applied')
+
+    const notOurs = (request: Promise<Response>) => request.then(() => Response.json({ message: 'Service unavailable' }, { status: 503 }))
+    faults.push(...Array(5).fill(notOurs))
+    await expect(send('34600000000', 'Hello', 'order-4713')).rejects.toThrow('no-answer, outcome unknown')
   })
 })
