@@ -2,12 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcp } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
 import { freePort } from '../../bench/programs.ts'
+import { listen } from '../afilnet/listeners.ts'
 import { test as base, canaries, type TestGateway } from '../gateway.ts'
 import { installed } from '../store/stores.ts'
 import { messages, next } from './issuing.ts'
@@ -54,10 +55,21 @@ const hears = (page: Page, url: string, options: object = {}) =>
     [url, options] as const,
   )
 
-test('The backend of a page answers 503 while the gateway is away, and lives on', async ({ folder }) => {
+/** It takes every request, and breaks off in the middle of the answer. */
+const breaking = () =>
+  listen(
+    createTcp(
+      socket => void socket.once('data', () => socket.end('HTTP/1.1 201 Created\r\nContent-Length: 99\r\n\r\n{')).on('error', () => {}),
+    ),
+  )
+
+test.for([
+  ['is away', freePort],
+  ['breaks off', breaking],
+] as const)('The backend of a page answers 503 while the gateway %s, and lives on', async ([, gatewayPort], { folder }) => {
   writeFileSync(join(folder, 'bff.mjs'), blockOf('js'))
-  const [port, closedPort] = [await freePort(), await freePort()]
-  const env = { GATEWAY: `http://127.0.0.1:${closedPort}`, KEY: canaries.key, PORT: String(port) }
+  const port = await freePort()
+  const env = { GATEWAY: `http://127.0.0.1:${await gatewayPort()}`, KEY: canaries.key, PORT: String(port) }
   const backend = spawn(process.execPath, ['bff.mjs'], { cwd: folder, env, stdio: 'ignore' })
   onTestFinished(() => void backend.kill())
   const ask = async () => (await fetch(`http://127.0.0.1:${port}/token`).catch(() => undefined))?.status
