@@ -171,6 +171,14 @@ describe('The inbox', () => {
     await expect.poll(async () => (await said()).join(), patience).toContain('messages, the last one: Burst 50.')
     expect((await said()).length).toBeLessThan(5)
     expect((await said()).join().length).toBeLessThan(2_000)
+
+    await page.evaluate(`new MutationObserver(() => {
+      if (document.getElementById('messages').textContent.includes('Bye')) location.hash = ''
+    }).observe(document.getElementById('messages'), { childList: true, subtree: true })`)
+    sandbox.receive({ ...address, message: 'Bye' }) // closes the conversation before it is said
+    await page.locator('#nothing').waitFor(patience)
+    await page.evaluate('new Promise(resolve => setTimeout(resolve, 500))') // comes after the timer of the announcement
+    expect((await said()).join()).not.toContain('Bye')
   })
 
   test.skipIf(missing)('shows what is what in forced colors (needs Chromium)', async ({ start, sandbox }) => {

@@ -110,6 +110,7 @@ export function createThreadView(onState: (problem: string | undefined) => void)
     close() {
       thread?.close()
       thread = undefined
+      arrived = []
       onState(undefined)
       draw()
     },
