@@ -68,10 +68,10 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
   http.use({
     async onResponse({ request, response, schemaPath, options: { parseAs } }) {
       const { status, ok } = response
-      if (status === 304) return
+      if (status === 304 && request.method !== 'POST') return
       if (!ok) throw await problemOf(request, response)
-      const hasBody = status !== 204 && request.method !== 'HEAD' && schemaPath !== '/webhooks/{name}/redrive'
-      if (parseAs !== 'stream') await checkAnswer(request, response, hasBody && parseAs === 'json')
+      const isEmpty = request.method === 'DELETE' ? status === 204 : request.method === 'HEAD' || schemaPath === '/webhooks/{name}/redrive'
+      if (parseAs !== 'stream') await checkAnswer(request, response, !isEmpty && parseAs === 'json')
     },
   })
 

@@ -91,8 +91,8 @@ function unreadable(request: Sent, response: Response, title: string, { cause, .
 }
 
 function retryAfterMsOf({ headers }: Response) {
-  const seconds = Number(headers.get('retry-after') ?? Number.NaN)
-  return Number.isFinite(seconds) ? seconds * 1000 : undefined
+  const seconds = Number(headers.get('retry-after'))
+  return seconds > 0 ? seconds * 1000 : undefined // a proxy may write a date, or 0, which would repeat at once for hours
 }
 
 /** No answer came: the network failed, or the gateway is not there. */

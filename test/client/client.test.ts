@@ -162,6 +162,25 @@ describe('The client', () => {
     expect(send).toMatchObject({ status: 200, outcome: 'unknown', retry: 'same-key', idempotencyKey: expect.any(String) })
   })
 
+  test.for([
+    [204, 'same-key'],
+    [304, 'no'],
+  ] as const)('takes no %i for a send', async ([status, retry]) => {
+    const { fetch } = network(() => new Response(null, { status }))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    const problem = await problemOf(client.send(chat, hello, { attempts: 1 }))
+
+    expect(problem).toMatchObject({ code: 'unreadable-answer', status, outcome: 'unknown', retry })
+  })
+
+  test.for(['', '0', '-7'])('keeps its own pace where a proxy writes Retry-After: %s', async seconds => {
+    const { fetch } = network(() => new Response('', { status: 503, headers: { 'retry-after': seconds } }))
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    expect((await problemOf(client.send(chat, hello, { attempts: 1 }))).retryAfterMs).toBeUndefined()
+  })
+
   test('takes a redrive and a deletion, whose answers have no body', async () => {
     const { fetch } = network(
       () => new Response(null, { status: 202, headers: { 'content-length': '0' } }),
