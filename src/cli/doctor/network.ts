@@ -56,10 +56,12 @@ async function checkBehindProxy(url: URL, proxyUrl: URL, withinMs: number): Prom
   if (failure?.code === 'PROXY_TUNNEL_FAILED') {
     const { proxyStatus: http, proxyFault } = failure
     const fault = http === undefined ? codeOf(proxyFault) : undefined
-    const detail = fault ? `opened no tunnel to ${target} (${fault})` : `answered HTTP ${http} instead of opening a tunnel to ${target}`
+    const [why, todo] = refusals[fault ?? ''] ?? []
+    const shown = why ? `its own certificate ${why}` : fault
+    const detail = shown ? `opened no tunnel to ${target} (${shown})` : `answered HTTP ${http} instead of opening a tunnel to ${target}`
     const skipped = `${host}: not checked, since there is no tunnel`
     return [
-      { ...named, verdict: 'broken', detail, todo: refusals[fault ?? '']?.[1] ?? adviceForProxy(target, http), facts: { http, fault } },
+      { ...named, verdict: 'broken', detail, todo: todo ?? adviceForProxy(target, http), facts: { http, fault } },
       { section, check: 'TLS', verdict: 'skipped', detail: skipped },
     ]
   }
