@@ -53,7 +53,7 @@ describe('The inbox', () => {
     await write(page, 'Hello')
 
     await line(page, 'Not sent: refused').waitFor(patience)
-    expect(await line(page, 'Hello').innerText()).toContain('Afilnet has no route to this destination')
+    expect(await line(page, 'Hello').innerText()).toContain('refused (Afilnet has no route to this destination. Nothing was sent.)')
     expect(await page.locator('#announcer').textContent()).toContain('Not sent: refused')
   })
 

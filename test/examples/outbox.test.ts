@@ -167,7 +167,7 @@ test('What the gateway learns of a send is shown, and only what is accepted is f
   )
   for (const text of ['one', 'two']) await outbox.add(text, undefined, new Set())
   const [{ key: idempotencyKey } = expect.fail()] = outbox.all
-  const send = { idempotencyKey, state: 'rejected', problem: { title: 'Refused' } } as NonNullable<Outgoing['send']>
+  const send = { idempotencyKey, state: 'rejected', problem: { title: 'No', detail: 'Refused' } } as NonNullable<Outgoing['send']>
 
   outbox.learn({ ...send, state: 'pending' })
   expect(outbox.all.map(({ state }) => state)).toEqual(['accepted', 'accepted'])

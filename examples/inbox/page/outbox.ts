@@ -90,7 +90,7 @@ export function createOutbox(chat: Chat, gateway: () => Promise<Client>, onChang
     learn(send: Send) {
       const outgoing = all.find(({ key }) => key === send.idempotencyKey)
       if (!outgoing || send.state === 'pending') return
-      change(outgoing, { send, state: send.state as Outgoing['state'], ...(send.problem && { reason: send.problem.title }) })
+      change(outgoing, { send, state: send.state as Outgoing['state'], ...(send.problem && { reason: send.problem.detail }) })
     },
   }
 }
@@ -104,8 +104,7 @@ function outcomeOf(error: unknown, wasInDoubt = false): Partial<Outgoing> {
   const isFinal = code === 'unreadable-answer' && retry === 'no' // 413 of a proxy, say: it will say so again
   if (unreachable.has(code) && !isFinal) return { state: 'waiting', reason: title, inDoubt }
   if (inDoubt) return { state: 'unknown', reason: title, inDoubt }
-  const reason = [title, body?.detail].filter(Boolean).join(': ')
-  return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason }
+  return { state: retry === 'no' && body?.sendId !== undefined && error.status < 500 ? 'rejected' : 'not_sent', reason: error.message }
 }
 
 const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('')
