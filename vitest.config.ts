@@ -23,7 +23,7 @@ export default defineConfig({
           name: 'full',
           include: [full],
           exclude: [packages],
-          testTimeout: 300_000,
+          testTimeout: 300_000, // it starts and kills programs, which takes minutes on a busy machine
           hookTimeout: 300_000,
           expect: { poll: { timeout: 120_000 } },
         },

@@ -172,7 +172,7 @@ function setCaller(request: FastifyRequest, caller: Caller, account: Account) {
   else request.call = { caller: caller.name, account, cancellation: new Cancellation() }
 }
 
-const unauthenticated = (detail: string | undefined) =>
+export const unauthenticated = (detail: string | undefined) =>
   new Problem('unauthenticated', { detail, headers: { 'www-authenticate': 'Bearer' } })
 
 function digestOf(authorization = '') {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem } from '../problem/problem.ts'
+import { unauthenticated } from './authentication.ts'
 import { connectionOf } from './connections.ts'
 import { type Check, runChecks } from './request-steps.ts'
 
@@ -44,8 +45,6 @@ export const pipelining = fp<PipeliningOptions>(async function pipelining(app, o
 /** Whether the caller of an unsafe read has left: the messages that it would mark as read would be lost. A send runs all the same. */
 const hasReaderLeft = ({ method, raw }: FastifyRequest) => (method === 'GET' || method === 'HEAD') && raw.socket.destroyed
 
-const headers = { 'www-authenticate': 'Bearer' }
-
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
 function inTurn({ isOutdated, recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
   let waiting = 0
@@ -56,7 +55,7 @@ function inTurn({ isOutdated, recheck, formMs }: PipeliningOptions): preHandlerH
     runChecks(recheck, 0, request, reply, problem => {
       const hasMoved = !problem && account && request.call.account.name !== account.name
       if (account) request.call.account = account
-      done(hasMoved ? new Problem('unauthenticated', { detail: 'This key is of another account now.', headers }) : problem)
+      done(hasMoved ? unauthenticated('This key is of another account now.') : problem)
     })
   }
 

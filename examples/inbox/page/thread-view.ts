@@ -76,7 +76,7 @@ export function createThreadView(onState: (problem: string | undefined) => void)
     if (['rejected', 'not_sent', 'unknown'].includes(state)) byId('announcer').textContent = `${destination}: ${words[state]} ${reason}`
   }
 
-  /** Says a burst of messages in one sentence: a screen reader would read line after line. */
+  /** Announces a burst of messages in one sentence: a screen reader would read each of them. */
   function announce({ message }: Message) {
     if (arrived.push(message?.slice(0, 300) ?? 'a message without text') > 1) return
     setTimeout(() => {

@@ -4,7 +4,7 @@ import { failures, faults, UpstreamError } from '../faults.ts'
 import type { ExchangeHandle } from '../protocol.ts'
 import type { Tokens } from './tokens.ts'
 
-/** An answer that only says no is no longer. */
+/** A refusal has no result and is shorter than this: larger answers need no second look. */
 const maxRefusalBytes = 1_024
 
 /**

@@ -41,7 +41,7 @@ const marginMs = 30_000
 /** Errors of RFC 6749 that speak of the client or of the user, and Afilnet's own. */
 const rejections = new Set(['invalid_client', 'invalid_grant', 'unauthorized_client', 'access_denied', 'INCORRECT_USER_PASSWORD'])
 
-/** Of these, what may say that the client's id and secret were not understood; a bare HTTP 401 may, too. */
+/** Those that may mean that the server did not decode the client's id and secret; `undefined` is a bare HTTP 401. */
 const clientRejections = new Set([undefined, 'invalid_client', 'INCORRECT_USER_PASSWORD'])
 
 /**
@@ -147,7 +147,7 @@ type FetchToken = (url: string, options: { headers: Record<string, string>; body
 /**
  * The JSON of an answer as RFC 6749 has it: PHP writes null for what is absent. Afilnet answers HTTP 200 to calls that fail.
  *
- * Only what the gateway uses is kept: the library checks the rest too, and refuses tokens over an `id_token` or a `scope` that nobody reads.
+ * Only what the gateway uses is kept: the library checks the rest too, and refuses a token over an `id_token` or a `scope` that the gateway does not use.
  */
 function standardized(bytes: Buffer): { json: string; isError: boolean } {
   const text = new TextDecoder().decode(bytes)

@@ -161,7 +161,7 @@ const writing = `${logWriting}
   end
 
   ${queueWriting}
-  local function forgetIfGone(caller) -- whoever asks all callers would ask this one for ever
+  local function forgetIfGone(caller) -- or each script that visits all callers would go on visiting it
     if redis.call('EXISTS', of(caller)) == 0 then redis.call('SREM', P .. 'callers', caller) end
   end
   local function looks(row) return P .. 'looks:' .. row.account end
