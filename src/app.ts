@@ -272,9 +272,8 @@ function serverOptions(logger: FastifyBaseLogger, config: Config, { headersMs, r
     genReqId: requestIdOf,
     return503OnClosing: false, // `draining` answers 503 with a problem
     keepAliveTimeout: config.keepAliveMs,
-    requestTimeout: Math.max(uploadMs + requestMs, headersMs),
+    requestTimeout: Math.max(uploadMs + requestMs, headersMs), // `endSlowRequests` ends all but uploads sooner
     http: {
-      requestTimeout: Math.max(uploadMs + requestMs, headersMs), // `endSlowRequests` ends all but uploads sooner
       headersTimeout: headersMs,
       connectionsCheckingInterval: checkEveryMs,
       requireHostHeader: false,
