@@ -45,11 +45,10 @@ export const strictRoutes = fp(async function strictRoutes(app) {
   app.addHook('onRoute', route => {
     if (route.config?.scope === 'public') return
     const { querystring } = (route.schema ?? {}) as { querystring?: { properties: object } }
-    const checks = [route.preValidation ?? []].flat()
-    if (querystring) checks.unshift(refuseBrokenEscape)
+    const checks: preValidationHookHandler[] = querystring ? [refuseBrokenEscape] : []
     if (querystring && 'destination' in querystring.properties) checks.push(refuseBadFilter)
     if (route.url.includes(':destination')) checks.push(refuseBadDestination)
-    route.preValidation = checks
+    route.preValidation = [...checks, ...[route.preValidation ?? []].flat()]
     route.schema = { querystring: noQuery, ...route.schema }
   })
 })
