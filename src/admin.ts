@@ -5,7 +5,6 @@ import { isLoopbackHost } from './lib/addresses.ts'
 import { createRouteCheck } from './plugins/allowed-methods.ts'
 import type { CallerReport } from './plugins/authentication.ts'
 import { requestIdOf, setCommonHeaders } from './plugins/common-headers.ts'
-import { connectionOf } from './plugins/connections.ts'
 import { errorHandler } from './plugins/error-handler.ts'
 import { listen } from './plugins/listeners.ts'
 import { refuseMalformed } from './plugins/malformed-requests.ts'
@@ -61,8 +60,8 @@ export async function createAdmin({ metrics, reportCallers, reportAccounts, host
 }
 
 /** Closes a connection that pipelines requests: thousands fit into one packet, and the metrics are large. */
-const refusePipelined: Check = ({ raw: { socket } }, reply) => {
-  if (connectionOf(socket).open.length === 1) return undefined
+const refusePipelined: Check = ({ connection: { socket, open } }, reply) => {
+  if (open.length === 1) return undefined
   socket.destroy()
   return reply
 }

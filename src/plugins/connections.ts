@@ -29,7 +29,7 @@ export function connectionOf(socket: Socket & { [property]?: Connection }): Conn
 
 /** Notes that an answer closes its connection. */
 export function closeAfter(reply: FastifyReply) {
-  const connection = connectionOf(reply.request.raw.socket)
+  const { connection } = reply.request
   connection.closing ??= []
   connection.closing.push(reply)
 }

@@ -2,7 +2,6 @@ import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastif
 import fp from 'fastify-plugin'
 import { Problem } from '../problem/problem.ts'
 import { unauthenticated } from './authentication.ts'
-import { connectionOf } from './connections.ts'
 import { type Check, runChecks } from './request-steps.ts'
 
 declare module 'fastify' {
@@ -42,8 +41,14 @@ export const pipelining = fp<PipeliningOptions>(async function pipelining(app, o
   })
 })
 
-/** Whether the caller of an unsafe read has left: the messages that it would mark as read would be lost. A send runs all the same. */
-const hasReaderLeft = ({ method, raw }: FastifyRequest) => (method === 'GET' || method === 'HEAD') && raw.socket.destroyed
+/**
+ * Whether nothing is done for a request whose turn it is: its own answer could not leave, or the caller of an unsafe read has left, and the
+ * messages that it would mark as read would be lost. A send runs all the same.
+ */
+function isDropped({ method, raw, connection: { open, closing } }: FastifyRequest) {
+  if ((method === 'GET' || method === 'HEAD') && raw.socket.destroyed) return true
+  return closing?.some(answer => !open.includes(answer)) // all answers before it are gone, and those after it are still open
+}
 
 /** Before the handler and not sooner: while it waits, the request must arrive as a whole, or it would count as a slow one. */
 function inTurn({ isOutdated, recheck, formMs }: PipeliningOptions): preHandlerHookHandler {
@@ -60,16 +65,11 @@ function inTurn({ isOutdated, recheck, formMs }: PipeliningOptions): preHandlerH
   }
 
   return (request, reply, done) => {
-    const connection = connectionOf(request.raw.socket)
-    const { open } = connection
-    const proceed = (checks: readonly Check[]) => {
-      // All answers before it are gone, and those after it are still open.
-      if (hasReaderLeft(request) || connection.closing?.some(answer => !open.includes(answer))) void request.form?.discard()
-      else runChecks(checks, 0, request, reply, done)
-    }
+    const { open } = request.connection
     const at = open.lastIndexOf(reply)
     const before = open[at - 1] // answers leave in their order, so it is the last of them
-    if (!before) return isOutdated(request) ? recheckArrived(request, reply, done) : proceed([])
+    if (!before && isOutdated(request)) return recheckArrived(request, reply, done)
+    if (!before) return isDropped(request) ? void request.form?.discard() : done()
     if (at > maxBefore) return done(tooMany('on this connection'))
     if (waiting >= maxWaiting) return done(tooMany('on all connections'))
     waiting++
@@ -80,7 +80,8 @@ function inTurn({ isOutdated, recheck, formMs }: PipeliningOptions): preHandlerH
     }
     const onTurn = () => {
       leave()
-      proceed(recheck)
+      if (isDropped(request)) void request.form?.discard()
+      else runChecks(recheck, 0, request, reply, done)
     }
     const onLate = () => {
       leave()

@@ -1,11 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Problem } from '../problem/problem.ts'
-import { connectionOf } from './connections.ts'
+import { type Connection, connectionOf } from './connections.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     startedAt: number
+    connection: Connection
     /** What the route declares, and its pattern. Fastify makes `routeOptions` anew, with twelve properties, each time it is asked. */
     route: FastifyContextConfig & { url?: string }
     /** Set while files arrive, which takes longer than other bodies may. */
@@ -27,6 +28,7 @@ export type RequestSteps = { onRequest: readonly Check[]; onSend: readonly Compl
 /** Runs three lists for each request, in order. One hook and one listener each: a hook for every step cost more than the steps. */
 export const requestSteps = fp<RequestSteps>(async function requestSteps(app, { onRequest, onSend, onClose }) {
   app.decorateRequest('route')
+  app.decorateRequest('connection')
   app.addHook('onRequest', (request, reply, done) => {
     beginRequest(request, reply, onClose)
     runChecks(onRequest, 0, request, reply, done)
@@ -47,6 +49,7 @@ export function beginRequest(request: FastifyRequest, reply: FastifyReply, onClo
   const { raw } = reply
   const connection = connectionOf(request.raw.socket)
   const { open } = connection
+  request.connection = connection
   request.startedAt = performance.now()
   request.route = request.routeOptions.config
   open.push(reply)

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../problem/problem.ts'
-import { type CallerConnections, connectionOf } from './connections.ts'
+import type { CallerConnections } from './connections.ts'
 import type { Check, Cleanup, Completion } from './request-steps.ts'
 
 type SlowReaderOptions = { connections: CallerConnections; readerTimeoutMs: number; maxWaitingBytes: number }
@@ -36,8 +36,7 @@ export function createSlowReaders({ connections, readerTimeoutMs, maxWaitingByte
   let behind = 0
 
   /** Node stops reading from a caller that does not read, but what has come by then is one request after the other. */
-  const admit: Check = (request, reply) => {
-    const { socket, open } = connectionOf(request.raw.socket)
+  const admit: Check = ({ connection: { socket, open } }, reply) => {
     if (open.length === 1) return undefined
     reply.isBehind = true
     behind++
