@@ -2,10 +2,10 @@ import { isAscii } from 'node:buffer'
 import { isObject } from '../lib/is-object.ts'
 import { isLarge, quoteLargeNumbers } from '../lib/json-large-numbers.ts'
 import { type JsonMember, membersOf } from '../lib/json-members.ts'
-import { failures, faults, type Unreadable, UpstreamError } from './faults.ts'
+import { failures, faults, UpstreamError } from './faults.ts'
 import type { Operation, Row } from './operations.ts'
 import { type Item, readRow } from './row.ts'
-import { looksOf } from './unreadable.ts'
+import { unreadable } from './unreadable.ts'
 
 /** The items of an answer's list in Afilnet's order, and how many others were skipped because they are not objects. */
 export type Opened = { items: Item[]; skipped: number }
@@ -94,11 +94,6 @@ export function refusal({ safe }: Operation, error: unknown): UpstreamError {
 
 /** A code that the manual does not list. A sentence is none, nor is a long number: they may quote the request, even its password. */
 export const codeOf = (text: string) => (/^[A-Z0-9_]{1,64}$/.test(text) && !/\d{7}/.test(text) ? text : undefined)
-
-/** The error for an answer that is no result. */
-export function unreadable({ operation: { safe }, bytes }: Omit<RawResponse, 'text'>, reason: Unreadable['reason']) {
-  return new UpstreamError(failures.invalidResponse, { safe, unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
-}
 
 function decode(operation: Operation, bytes: Uint8Array): string {
   // PHP escapes what is not ASCII.

@@ -6,12 +6,12 @@ import type { Waiter } from '../lib/fair-queue.ts'
 import type { Admission } from './admission.ts'
 import type { Connection, Connections } from './connections.ts'
 import { decodeContent } from './content-coding.ts'
-import { type Fault, failures, type Unreadable, UpstreamError } from './faults.ts'
+import { type Fault, failures, UpstreamError } from './faults.ts'
 import { LargeResponse, type LargeResponseSlots } from './large-responses.ts'
 import type { Operation } from './operations.ts'
 import { faultOfError, faultOfStatus, networkErrorOf, retryAfter } from './response-faults.ts'
 import type { WireRequest } from './transports.ts'
-import { looksOf } from './unreadable.ts'
+import { unreadable } from './unreadable.ts'
 
 /** What all calls of one account share. */
 export type ClientState = {
@@ -171,7 +171,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
   onResponseError(_: Dispatcher.DispatchController, error: Error) {
     this.#distrusted = true
     const fault = this.#controller ? faultOfError(error, this.#answering) : failures.unreachable
-    if (fault === failures.invalidResponse) this.#failUnreadable(this.#answering ? 'incomplete' : 'not HTTP', this.#body.take())
+    const answer = { operation: this.#operation, bytes: this.#body.take() }
+    if (fault === failures.invalidResponse) this.#fail(unreadable(answer, this.#answering ? 'incomplete' : 'not HTTP'))
     else this.#failAs(fault, { networkError: networkErrorOf(error) })
     this.#end()
   }
@@ -188,7 +189,7 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
         this.#settled = true
         this.#listener.onAnswer(content, this)
         this.#large?.release()
-      } else if (content === failures.invalidResponse) this.#failUnreadable('not decodable', bytes)
+      } else if (content === failures.invalidResponse) this.#fail(unreadable({ operation: this.#operation, bytes }, 'not decodable'))
       else this.#failAs(content)
     }
     this.#recordEnd()
@@ -218,12 +219,8 @@ export class Exchange implements Waiter, Dispatcher.DispatchHandler {
     admission.release(this)
   }
 
-  #failAs(fault: Fault, details: Partial<Pick<UpstreamError, 'retryAfterS' | 'unreadable' | 'networkError'>> = {}) {
+  #failAs(fault: Fault, details: Partial<Pick<UpstreamError, 'retryAfterS' | 'networkError'>> = {}) {
     if (!this.#settled) this.#fail(new UpstreamError(fault, { safe: this.#operation.safe, ...details }))
-  }
-
-  #failUnreadable(reason: Unreadable['reason'], bytes: Buffer) {
-    this.#failAs(failures.invalidResponse, { unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
   }
 
   #fail(error: unknown) {

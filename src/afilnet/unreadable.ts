@@ -1,8 +1,14 @@
 import { isUtf8 } from 'node:buffer'
-import type { Unreadable } from './faults.ts'
+import { failures, type Unreadable, UpstreamError } from './faults.ts'
+import type { Operation } from './operations.ts'
+
+/** The error for an answer that is no result. */
+export function unreadable({ operation: { safe }, bytes }: { operation: Operation; bytes: Uint8Array }, reason: Unreadable['reason']) {
+  return new UpstreamError(failures.invalidResponse, { safe, unreadable: { reason, bytes: bytes.length, looks: looksOf(bytes) } })
+}
 
 /** What an answer is by its first bytes. */
-export function looksOf(bytes: Uint8Array): Unreadable['looks'] {
+function looksOf(bytes: Uint8Array): Unreadable['looks'] {
   const start = Buffer.from(bytes.subarray(0, 64))
     .toString('latin1')
     .replace(/^\xef\xbb\xbf/, '')

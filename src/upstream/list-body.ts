@@ -5,7 +5,7 @@ import { type Opened, openEnvelope } from '../afilnet/envelope.ts'
 import { type ForeignField, failures, UpstreamError } from '../afilnet/faults.ts'
 import type { Operation } from '../afilnet/operations.ts'
 import { directionOf, type Item, readExtra, readSent, readText } from '../afilnet/row.ts'
-import { looksOf } from '../afilnet/unreadable.ts'
+import { unreadable } from '../afilnet/unreadable.ts'
 import { shapeOf } from '../lib/json-shape.ts'
 import { version } from '../version.ts'
 
@@ -97,10 +97,7 @@ const minStructureBytes = 32
 /** Parsing takes memory: a megabyte of brackets a hundred, the rows of a megabyte of `{}` twenty, empty arrays inside a row as many. */
 function checkShape(operation: Operation, bytes: Uint8Array, maxItems: number) {
   const { depth, items, structures } = shapeOf(bytes, rowDepth)
-  if (depth > maxDepth) {
-    const unreadable = { reason: 'nested too deep', bytes: bytes.length, looks: looksOf(bytes) } as const
-    throw new UpstreamError(failures.invalidResponse, { safe: operation.safe, unreadable })
-  }
+  if (depth > maxDepth) throw unreadable({ operation, bytes }, 'nested too deep')
   if (items > maxItems || structures > bytes.length / minStructureBytes) throw new UpstreamError(failures.responseTooLarge, operation)
 }
 

@@ -1,6 +1,7 @@
-import { codeOf, refusal, unreadable } from '../envelope.ts'
+import { codeOf, refusal } from '../envelope.ts'
 import { type Fault, failures, faults, UpstreamError } from '../faults.ts'
 import type { Operation } from '../operations.ts'
+import { unreadable } from '../unreadable.ts'
 import { isMembers, type Members, readXml, type Value } from './values.ts'
 import { decodeXml } from './xml.ts'
 
