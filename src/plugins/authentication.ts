@@ -46,8 +46,8 @@ declare module 'fastify' {
     reportCallers(): CallerReport[]
   }
   interface FastifyRequest {
-    caller: Caller | undefined
-    /** Set once the key is known. */
+    /** Both are set once the key is known: before that, and on public routes, there is neither. */
+    caller: Caller
     call: Call
   }
 }
@@ -98,7 +98,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     return key && issueOf(key, now()) === undefined ? key.caller : undefined
   })
   app.decorate('digestOf', digestOf)
-  app.decorateRequest('caller', undefined)
+  app.decorateRequest('caller')
   app.decorateRequest('call')
   requireScopes(app)
 

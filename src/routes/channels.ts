@@ -31,6 +31,6 @@ export const channels: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(ChannelList) },
       },
     },
-    async ({ call, caller }, reply) => sendList(reply, await call.account.read(getChatChannels, {}, call, caller?.chats)),
+    async ({ call, caller }, reply) => sendList(reply, await call.account.read(getChatChannels, {}, call, caller.chats)),
   )
 }

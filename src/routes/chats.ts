@@ -24,7 +24,7 @@ export const chats: FastifyPluginAsyncTypebox = async app => {
     async ({ params, query, call, caller }, reply) => {
       const { platform, platformId } = params
       const page = askedPage(query, { messageIds: false })
-      const list = await call.account.read(getChats, { platform, platformid: platformId }, call, caller?.chats)
+      const list = await call.account.read(getChats, { platform, platformid: platformId }, call, caller.chats)
       return sendList(reply, page ? { body: pageOf(list.body, page) } : list)
     },
   )

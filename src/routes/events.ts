@@ -119,7 +119,7 @@ export const events: FastifyPluginAsyncTypebox<EventsOptions> = async (app, { li
     async (request, reply) => {
       const { headers, method, query, caller } = request
       const room = live()
-      if (!caller || !room?.isEnabled(caller.account)) throw new Problem('events-not-enabled')
+      if (!room?.isEnabled(caller.account)) throw new Problem('events-not-enabled')
       const isStream = prefers(headers.accept, 'text/event-stream', 'application/json')
       const filters = filtersOf(query, cursorIn(request, caller.account, isStream))
       reply.headers({ 'cache-control': 'no-store', vary: 'Accept, Authorization', 'x-accel-buffering': 'no' })

@@ -13,7 +13,6 @@ import { Problem } from '../problem/problem.ts'
 import { refused } from '../sends/attempt.ts'
 import { newSendId } from '../sends/request.ts'
 import type { MediaRow } from '../store/media.ts'
-import { requireCaller } from './caller.ts'
 import { acceptForms } from './forms.ts'
 import { filePart, typeFor } from './media.ts'
 import { chatOf } from './messages.ts'
@@ -113,14 +112,14 @@ async function sendByUrl(request: FileRequest, reply: FastifyReply, body: NewFil
 
 /** Stores the files first, so that Afilnet can fetch them; what is not sent is deleted again. */
 async function sendForm(request: FileRequest, reply: FastifyReply, body: NewFileForm, { route, media }: FilesOptions) {
-  const { params, call, form } = request
+  const { params, caller, call, form } = request
   const { file, thumb, message, reference } = body
   const base = media.baseFor(call.account.isLocal)
   const type = typeFor('/file', body.type, file.contentType)
   const uploads = [{ type, upload: file }, ...(thumb ? [{ type: typeFor('/thumb', 'image', thumb.contentType), upload: thumb }] : [])]
   const id = newSendId()
   let refusal: Problem | undefined
-  const rows = await media.keep(ownerOf(requireCaller(request)), uploads, { ...params, sendId: id }).catch((error): MediaRow[] => {
+  const rows = await media.keep(ownerOf(caller), uploads, { ...params, sendId: id }).catch((error): MediaRow[] => {
     if (!(error instanceof Problem)) throw error
     refusal = error // a repetition needs no file
     return []
@@ -161,7 +160,7 @@ const defined = <T extends object>(members: T) =>
 async function requireFile(pointer: string, url: string, type: MediaType, request: FileRequest, media: Media) {
   let row: MediaRow | undefined
   try {
-    row = await media.fileAt(url, ownerOf(requireCaller(request)))
+    row = await media.fileAt(url, ownerOf(request.caller))
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'media-not-found') throw error
     const detail = 'is not a file of yours, or has expired'

@@ -54,7 +54,7 @@ function toolboxOf(
   const { base, hold } = options
   const { id, ip, caller, headers, limited } = request
   return {
-    tools: tools.filter(({ scope }) => scope === 'any-key' || caller?.scopes.has(scope)),
+    tools: tools.filter(({ scope }) => scope === 'any-key' || caller.scopes.has(scope)),
     async call(name, args) {
       try {
         if (limited) throw limited

@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import { type ChatLimit, scopes, tokenRequestsPerMinute } from '../access.ts'
 import { openWord } from '../lib/string-enum.ts'
-import { requireCaller } from './caller.ts'
 import { AnsweredPlatform, ref } from './params.ts'
 
 const AnsweredChat = { platform: AnsweredPlatform, platformId: Type.String(), destination: Type.String() }
@@ -54,8 +53,8 @@ export const me: FastifyPluginAsyncTypebox = async app => {
         response: { 200: ref(Me) },
       },
     },
-    async (request, reply) => {
-      const { name, account, scopes, chats, expires, rateLimit, token } = requireCaller(request)
+    async ({ caller }, reply) => {
+      const { name, account, scopes, chats, expires, rateLimit, token } = caller
       reply.header('cache-control', 'private, no-store')
       return {
         caller: name,

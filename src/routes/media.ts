@@ -8,7 +8,6 @@ import type { Media } from '../media/media.ts'
 import { urlOf } from '../media/url.ts'
 import { Problem } from '../problem/problem.ts'
 import type { MediaRow } from '../store/media.ts'
-import { requireCaller } from './caller.ts'
 import { acceptForms } from './forms.ts'
 import { ref } from './params.ts'
 
@@ -105,8 +104,7 @@ const storeMedia: FastifyPluginAsyncTypebox<MediaOptions> = async (app, { media,
       },
     },
     async (request, reply) => {
-      const { body, form, call } = request
-      const caller = requireCaller(request)
+      const { body, form, caller, call } = request
       const { type: wanted, file } = body as NewMedia // as the schema has it
       const base = media.baseFor(call.account.isLocal)
       const type = typeFor('/file', wanted, file.contentType)
@@ -136,9 +134,8 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
         response: { 200: File },
       },
     },
-    async (request, reply) => {
-      const { params, call } = request
-      const row = await media.find(ownerOf(requireCaller(request)), params.id)
+    async ({ params, caller, call }, reply) => {
+      const row = await media.find(ownerOf(caller), params.id)
       reply.header('cache-control', 'private, no-store')
       return describe(row, media.baseFor(call.account.isLocal))
     },
@@ -156,8 +153,8 @@ export const mediaFiles: FastifyPluginAsyncTypebox<MediaOptions> = async (app, {
         response: { 204: { type: 'null', description: 'It is gone' } },
       },
     },
-    async (request, reply) => {
-      await media.remove(ownerOf(requireCaller(request)), request.params.id)
+    async ({ params, caller }, reply) => {
+      await media.remove(ownerOf(caller), params.id)
       return reply.code(204).header('cache-control', 'no-store').send()
     },
   )

@@ -91,7 +91,7 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
     },
     async ({ params, query, call, caller }, reply) => {
       const page = askedPage(query, { messageIds: true })
-      const list = await call.account.read(getMessages, chatOf(params), call, caller?.chats)
+      const list = await call.account.read(getMessages, chatOf(params), call, caller.chats)
       return sendList(reply, page ? { body: pageOf(list.body, page) } : list)
     },
   )
@@ -113,7 +113,7 @@ export const messages: FastifyPluginAsyncTypebox<{ route: SendRoute }> = async (
     },
     async ({ params, call, caller }, reply) => {
       reply.header('cache-control', 'no-store')
-      const { body } = await call.account.read(getUnreadMessages, chatOf(params), call, caller?.chats)
+      const { body } = await call.account.read(getUnreadMessages, chatOf(params), call, caller.chats)
       return sendList(reply, { body })
     },
   )

@@ -40,7 +40,7 @@ type PostRequest = {
   params: ChatParams
   headers: Static<typeof SendHeaders>
   call: Call
-  caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant } | undefined
+  caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant }
 }
 
 const answer = ref(Send)
@@ -97,11 +97,11 @@ export async function postSend(
     caller: call.caller,
     account: call.account.name,
     user: call.account.user,
-    sendsPerDay: caller?.rateLimit?.sendsPerDay,
+    sendsPerDay: caller.rateLimit?.sendsPerDay,
     kind,
     reference: body.reference,
     idempotencyKey,
-    actor: caller?.token?.actor,
+    actor: caller.token?.actor,
     body,
     requestId,
     attempt,

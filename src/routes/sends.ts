@@ -6,7 +6,6 @@ import type { ProblemCode } from '../problem/catalogue.ts'
 import type { SendReader } from '../sends/reads.ts'
 import type { Sends } from '../sends/sends.ts'
 import { sendStates } from '../store/store.ts'
-import { requireCaller } from './caller.ts'
 import { cursorPage, readLimit } from './lists.ts'
 import { Platform, ref } from './params.ts'
 import { canceledExample, Send, SendPage, SendVerdict, sendExample } from './send-schemas.ts'
@@ -27,9 +26,7 @@ const Filters = Type.Object(
 )
 
 /** Whose sends a request may see. */
-const readerOf = ({ call: { caller: name, account }, caller }: FastifyRequest): SendReader => {
-  return { caller: name, account: account.name, token: caller?.token }
-}
+const readerOf = ({ caller: { name, account, token } }: FastifyRequest): SendReader => ({ caller: name, account, token })
 
 const tags = ['Sends']
 const oneSend = { params: SendParams, response: { 200: ref(Send) } }
@@ -76,19 +73,18 @@ export const sendLedger: FastifyPluginAsyncTypebox<{ sends: Sends }> = async (ap
     '/sends/:id',
     { config: anyKey('insufficient-scope', 'send-not-found', 'send-already-started'), schema: cancelSend },
     (request, reply) => {
-      const { scopes } = requireCaller(request)
+      const { params, caller } = request
       reply.header('cache-control', 'no-store')
-      return sends.cancel({ ...readerOf(request), scopes }, request.params.id)
+      return sends.cancel({ ...readerOf(request), scopes: caller.scopes }, params.id)
     },
   )
   app.post(
     '/sends/:id/settle',
     { config: anyKey('insufficient-scope', 'send-not-found', 'send-already-settled'), schema: settleSend },
     (request, reply) => {
-      const { id: requestId, params, body } = request
-      const { scopes } = requireCaller(request)
+      const { id: requestId, params, body, caller } = request
       reply.header('cache-control', 'no-store')
-      return sends.settle({ ...readerOf(request), scopes }, params.id, { ...body, requestId })
+      return sends.settle({ ...readerOf(request), scopes: caller.scopes }, params.id, { ...body, requestId })
     },
   )
   app.get('/sends/:id', { config: anyKey('send-not-found'), schema: getSend }, (request, reply) => {

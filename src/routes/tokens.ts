@@ -57,7 +57,7 @@ export const tokens: FastifyPluginAsyncTypebox<{ tokens: Pick<Tokens, 'issue'> }
     },
     async ({ body, caller, headers }, reply) => {
       const keySha256 = app.digestOf(headers.authorization)
-      if (!caller || keySha256 === undefined) throw new Problem('unauthenticated')
+      if (keySha256 === undefined) throw new Problem('unauthenticated')
       const { ttlSeconds = usualTtlS, actor = '' } = body
       const chat = chatOf(body)
       if (/[\p{C}\p{Zl}\p{Zp}]/u.test(actor)) throw invalidBody('/actor', 'contains a character that cannot be printed')

@@ -128,7 +128,7 @@ const withoutBody: preParsingHookHandler = ({ headers }, _, payload, done) => {
 
 /** Callers with `chats` see no webhooks: those get the events of every chat. */
 function accountOf({ caller }: FastifyRequest): string {
-  if (!caller || caller.chats) throw new Problem('webhook-not-found')
+  if (caller.chats) throw new Problem('webhook-not-found')
   return caller.account
 }
 
