@@ -55,9 +55,8 @@ declare module 'fastify' {
 type AuthenticationOptions = {
   callers: Record<string, CallerConfig>
   open: (account: string) => Account
-  /** Reads a token that one of these keys issued. Without it, there are only keys. */
-  openToken?: ((token: string, digests: ReadonlyMap<string, unknown>) => Promise<OpenedToken>) | undefined
-  now?: () => number
+  /** Reads a token that one of these keys issued. */
+  openToken: (token: string, digests: ReadonlyMap<string, unknown>) => Promise<OpenedToken>
 }
 
 type Key = { caller: Caller; account: Account; expiresAt: number; lastUsedAt: number | undefined }
@@ -82,7 +81,7 @@ function keysOf(callers: Record<string, CallerConfig>, open: AuthenticationOptio
 }
 
 /** Turns `Authorization: Bearer <key>` into `request.caller`, and refuses requests without a valid key. */
-export function createAuthentication(app: FastifyInstance, { callers: given, open, openToken, now = Date.now }: AuthenticationOptions) {
+export function createAuthentication(app: FastifyInstance, { callers: given, open, openToken }: AuthenticationOptions) {
   let callers = given
   let keys = keysOf(callers, open)
   let reloadedAt = 0
@@ -95,7 +94,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {
     const key = keyOf(authorization)
-    return key && issueOf(key, now()) === undefined ? key.caller : undefined
+    return key && issueOf(key) === undefined ? key.caller : undefined
   })
   app.decorate('digestOf', digestOf)
   app.decorateRequest('caller')
@@ -106,24 +105,24 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
     if (request.route.scope === 'public') return undefined
     const { authorization } = request.headers
     const key = keyOf(authorization)
-    if (key) key.lastUsedAt = now()
-    else {
-      const token = openToken && tokenForm.exec(authorization ?? '')?.[1]
-      if (token) return authenticateToken(request, reply, token)
+    if (!key) {
+      const token = tokenForm.exec(authorization ?? '')?.[1]
+      return token ? authenticateToken(request, reply, token) : unauthenticated(headerIssueOf(authorization))
     }
-    const detail = key ? issueOf(key, now()) : headerIssueOf(authorization)
-    if (!key || detail !== undefined) return unauthenticated(detail)
+    key.lastUsedAt = Date.now()
+    const issue = issueOf(key)
+    if (issue !== undefined) return unauthenticated(issue)
     setCaller(request, key.caller, key.account)
     return undefined
   }
 
   async function authenticateToken(request: FastifyRequest, reply: FastifyReply, token: string) {
     const issuers = keys
-    const opened = await openToken?.(token, issuers)
-    if (!opened || 'issue' in opened) return unauthenticated(opened?.issue)
+    const opened = await openToken(token, issuers)
+    if ('issue' in opened) return unauthenticated(opened.issue)
     const { claims, keySha256 } = opened
     const issuer = issuers.get(keySha256)
-    if (!issuer || issueOf(issuer, now()) !== undefined || issuer.caller.account !== claims.account)
+    if (!issuer || issueOf(issuer) !== undefined || issuer.caller.account !== claims.account)
       return unauthenticated('The key that issued this token is no longer valid.')
     setCaller(request, callerWith(issuer.caller, claims), issuer.account)
     if (reply.raw.closed) cancelIfCallerLeft(request, reply, false) // while the token was read
@@ -136,9 +135,8 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   }
 
   /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */
-  function keyOf(authorization = '') {
-    const digest = digestOf(authorization)
-    return digest === undefined ? undefined : keys.get(digest)
+  function keyOf(authorization: string | undefined) {
+    return keys.get(digestOf(authorization) ?? '')
   }
 
   function report(name: string, { keySha256, account, scopes, expires, rateLimit, disabled = false }: CallerConfig): CallerReport {
@@ -148,7 +146,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
       scopes,
       ...(rateLimit && { rateLimit }),
       disabled,
-      ...(expires !== undefined && { expires, daysToExpiry: Math.floor((Date.parse(expires) - now()) / dayMs) }),
+      ...(expires !== undefined && { expires, daysToExpiry: Math.floor((Date.parse(expires) - Date.now()) / dayMs) }),
       keys: keySha256.map(sha256 => {
         const at = keys.get(sha256)?.lastUsedAt
         return { sha256: sha256.slice(0, 8), lastUsedAt: at === undefined ? null : new Date(at).toISOString() }
@@ -159,10 +157,10 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   return { authenticate, cancelIfCallerLeft, isOutdated: ({ startedAt }: FastifyRequest) => startedAt <= reloadedAt }
 }
 
-/** Why a key is not valid at a time. */
-function issueOf({ caller, expiresAt }: Key, at: number) {
+/** Why a key is not valid. */
+function issueOf({ caller, expiresAt }: Key) {
   if (caller.disabled) return 'This key is disabled.'
-  return expiresAt <= at ? 'This key has expired.' : undefined
+  return expiresAt <= Date.now() ? 'This key has expired.' : undefined
 }
 
 /** A request that is checked again keeps its call, by which the trace and the cancellation are found. */
