@@ -1,4 +1,4 @@
-import type { Fault, ForeignField, Unreadable } from './afilnet/faults.ts'
+import type { Fault, ForeignField, TokenReport, Unreadable } from './afilnet/faults.ts'
 import type { ProblemCode } from './problem/catalogue.ts'
 
 /**
@@ -56,16 +56,7 @@ export type Events = {
   rowsSkipped: { account: string; operation: string; count: number }
   /** A call was cancelled because no caller waits for it any more. */
   upstreamAbandoned: { account: string; operation: string }
-  /** A request for an OAuth 2.0 token has ended; without a fault it gave one. */
-  tokenRequested: {
-    account: string
-    ms: number
-    lifetimeS?: number | undefined
-    fault?: Fault
-    status?: number | undefined
-    oauthError?: string | undefined
-    networkError?: string | undefined
-  }
+  tokenRequested: { account: string } & TokenReport
   /** A call to Afilnet was not made. */
   callRefused: { account: string; reason: 'overloaded' | 'circuit-open' | 'credentials' }
   /** The circuit breaker of an operation opened or closed. */

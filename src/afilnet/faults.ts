@@ -75,6 +75,16 @@ export type Unreadable = {
 /** A field by which a row can belong to another chat than the one asked for. */
 export type ForeignField = 'platform' | 'platformId' | 'destination'
 
+/** How a request for an OAuth 2.0 token ended, for the log; without a fault it gave one. Nothing in it is secret. */
+export type TokenReport = {
+  ms: number
+  lifetimeS?: number | undefined
+  fault?: Fault
+  status?: number | undefined
+  oauthError?: string | undefined
+  networkError?: string | undefined
+}
+
 type UpstreamErrorOptions = {
   safe: boolean
   upstreamCode?: string | undefined

@@ -1,6 +1,6 @@
 import { createConnector } from './connector.ts'
+import type { TokenReport } from './faults.ts'
 import type { JsonOptions } from './json/protocol.ts'
-import type { TokenReport } from './json/tokens.ts'
 import type { Protocol } from './protocol.ts'
 import type { SoapService } from './soap/service.ts'
 import { TransportError } from './transport-error.ts'

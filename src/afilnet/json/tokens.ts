@@ -1,7 +1,7 @@
 import type * as OAuth from 'oauth4webapi'
 import { isObject } from '../../lib/is-object.ts'
 import type { Connector } from '../connector.ts'
-import { type Fault, failures, faults, mismatch, UpstreamError } from '../faults.ts'
+import { type Fault, failures, faults, mismatch, type TokenReport, UpstreamError } from '../faults.ts'
 import { networkErrorOf, retryAfter } from '../response-faults.ts'
 import { requestOnce } from '../single-request.ts'
 import { formHeaders } from '../transports.ts'
@@ -15,16 +15,6 @@ type OAuthSettings = {
   /** For the grant `password`. */
   user: string
   password: string
-}
-
-/** How a request for a token ended; nothing in it is secret. */
-export type TokenReport = {
-  ms: number
-  lifetimeS?: number | undefined
-  fault?: Fault
-  oauthError?: string | undefined
-  status?: number | undefined
-  networkError?: string | undefined
 }
 
 export type TokensOptions = OAuthSettings & {

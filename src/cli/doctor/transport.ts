@@ -1,11 +1,10 @@
+import type { TokenReport } from '../../afilnet/faults.ts'
 import type { PreparedTransports } from '../../afilnet/prepared-transports.ts'
 import type { SoapService } from '../../afilnet/soap/service.ts'
 import { TransportError } from '../../afilnet/transport-error.ts'
 import type { AccountConfig } from '../../config/account.ts'
 import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
 import type { Line } from './wire-line.ts'
-
-type TokenReport = Parameters<NonNullable<Parameters<PreparedTransports['open']>[1]>>[0]
 
 /** Reads the WSDL of an account, where its transport has one, and says what it offers. */
 export async function prepareTransport(transports: PreparedTransports, account: string, config: AccountConfig): Promise<Line[]> {
