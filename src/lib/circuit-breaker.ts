@@ -16,7 +16,7 @@ type CircuitBreakerOptions = {
   /** The wait after a probe that proved nothing. */
   inconclusiveMs: number
   /** Called when the circuit opens and when it closes. */
-  onStateChange?: (open: boolean) => void
+  onStateChange: (open: boolean) => void
 }
 
 /** Names the state of the circuit in which a call began. */
@@ -72,7 +72,7 @@ export class CircuitBreaker {
     if (!rule.record(verdict === 'failed')) return
     this.#probeMs = firstProbeMs
     this.#open(firstProbeMs)
-    onStateChange?.(true)
+    onStateChange(true)
   }
 
   #endProbe(verdict: Verdict) {
@@ -85,7 +85,7 @@ export class CircuitBreaker {
     this.#state = 'closed'
     rule.reset()
     rule.record(false)
-    onStateChange?.(false)
+    onStateChange(false)
   }
 
   #open(waitMs: number) {

@@ -10,7 +10,7 @@ export type Waiter = {
 }
 
 /** What one caller has. It outlives the requests of the caller, whose waiters leave its array as soon as they are served. */
-type Share = { readonly caller: string; acquired: number; readonly waiting: Waiter[] }
+type Share = { acquired: number; readonly waiting: Waiter[] }
 
 const total = ({ acquired, waiting }: Share) => acquired + waiting.length
 
@@ -88,7 +88,7 @@ export class FairQueue {
   #shareOf(caller: string): Share {
     let share = this.#shares.get(caller)
     if (!share) {
-      share = { caller, acquired: 0, waiting: [] }
+      share = { acquired: 0, waiting: [] }
       this.#shares.set(caller, share)
     }
     return share

@@ -1,9 +1,11 @@
+const steadyMs = 3_000
+
 /**
- * Reports a loss at once and a recovery only after it has lasted `steadyMs`, so that a state that flaps is reported once.
+ * Reports a loss at once and a recovery only after it has lasted three seconds, so that a state that flaps is reported once.
  *
  * `ok` is what was reported last, so that health, metrics and log agree.
  */
-export function createSteadyState<D>(report: (ok: boolean, detail: D) => void, steadyMs = 3_000) {
+export function createSteadyState<D>(report: (ok: boolean, detail: D) => void) {
   let ok = true
   let reported = true
   let timer: NodeJS.Timeout | undefined

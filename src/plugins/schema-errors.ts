@@ -5,7 +5,6 @@ import type { Problem } from '../problem/problem.ts'
 type Schema = {
   type?: string | string[]
   enum?: unknown[]
-  pattern?: string
   minLength?: number
   maxLength?: number
   minimum?: number

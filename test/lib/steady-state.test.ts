@@ -5,7 +5,7 @@ function observed() {
   vi.useFakeTimers()
   onTestFinished(() => void vi.useRealTimers())
   const reports: [boolean, string][] = []
-  return { reports, state: createSteadyState<string>((ok, detail) => void reports.push([ok, detail]), 3_000) }
+  return { reports, state: createSteadyState<string>((ok, detail) => void reports.push([ok, detail])) }
 }
 
 describe('createSteadyState', () => {
