@@ -1,4 +1,4 @@
-import { BlockList, isIP, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv6, SocketAddress } from 'node:net'
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
@@ -86,18 +86,14 @@ export function membershipOf(blocks: readonly string[]): (address: string | unde
 export function networkOf(address: string): string {
   const bare = address.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$|^\[(.+)\](:\d+)?$/, '$1$2').replace(/%.*/, '')
   if (isIP(bare) !== 6) return bare
-  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical(bare)) ?? []
-  if (high !== undefined && low !== undefined) {
-    const [a, b] = [Number.parseInt(high, 16), Number.parseInt(low, 16)]
-    return [a >> 8, a & 255, b >> 8, b & 255].join('.')
-  }
-  const [head = '', tail] = canonical(bare).split('::')
+  const { address: canonical } = new SocketAddress({ address: bare, family: 'ipv6' })
+  const mapped = /^::ffff:(.+\..+)$/.exec(canonical)?.[1]
+  if (mapped !== undefined) return mapped
+  const [head = '', tail] = canonical.split('::')
   const [before, after] = [head, tail ?? ''].map(part => (part === '' ? [] : part.split(':')))
   const zeros = tail === undefined ? [] : Array<string>(8 - (before?.length ?? 0) - (after?.length ?? 0)).fill('0')
   return `${[...(before ?? []), ...zeros, ...(after ?? [])].slice(0, 4).join(':')}::/64`
 }
-
-const canonical = (ipv6: string) => URL.parse(`http://[${ipv6}]`)?.hostname.slice(1, -1) ?? ipv6
 
 /** Whether a host, with or without a port, is this machine itself. */
 export function isLoopbackHost(host = ''): boolean {
