@@ -22,7 +22,7 @@ export class Admission extends FairQueue {
   }
 
   /** Whether a slot is free for the caller, or will be so early that the call can end within its budget. */
-  canServe(operation: Operation, caller: string, timeoutMs: number): boolean {
+  canServe(operation: Operation, caller: string, timeoutMs = this.#timeoutMs): boolean {
     if (this.positionOf(caller) === 0) return true
     return this.admits(caller) && this.#waitMs(caller) + this.minBudgetMs(operation, caller) < timeoutMs
   }

@@ -3,7 +3,7 @@ import { Admission } from './admission.ts'
 import { Connections } from './connections.ts'
 import { createConnector } from './connector.ts'
 import { readRows } from './envelope.ts'
-import { type ClientState, Exchange, type ExchangeListener } from './exchange.ts'
+import { type ClientState, Exchange, type ExchangeListener, type ExchangeOptions } from './exchange.ts'
 import { failures, UpstreamError } from './faults.ts'
 import type { LargeResponseSlots } from './large-responses.ts'
 import type { Operation, Params, Row } from './operations.ts'
@@ -38,7 +38,6 @@ export type ClientOptions = {
 export class Client {
   readonly #state: ClientState
   readonly #url: URL
-  readonly #timeoutMs: number
   readonly #write: RequestWriter
   readonly #protocol: Protocol | undefined
 
@@ -46,7 +45,6 @@ export class Client {
     const { protocol, connections, timeoutMs, maxResponseBytes, proxyUrl, watch } = options
     const { url } = protocol ?? options
     this.#url = url
-    this.#timeoutMs = timeoutMs
     this.#protocol = protocol
     this.#write = protocol?.write ?? plainWriter(options)
     const connect = createConnector(Math.min(timeoutMs, 5_000), proxyUrl)
@@ -70,15 +68,14 @@ export class Client {
   }
 
   /** An attempt at a call that is ready to `start`. */
-  exchange(operation: Operation, request: WireRequest, caller: string, timeoutMs: number, listener: ExchangeListener): ExchangeHandle {
-    const call = { operation, request, caller, timeoutMs }
+  exchange(call: ExchangeOptions, listener: ExchangeListener): ExchangeHandle {
     return this.#protocol ? this.#protocol.attempt(this.#state, call, listener) : new Exchange(this.#state, call, listener)
   }
 
   /** Throws an `UpstreamError` if a call that began now would be refused for want of a slot. */
   admit(operation: Operation, caller: string) {
     const { admission } = this.#state
-    if (!admission.canServe(operation, caller, this.#timeoutMs)) throw admission.overloaded(operation, caller)
+    if (!admission.canServe(operation, caller)) throw admission.overloaded(operation, caller)
   }
 
   /** Whether an answer has borne the sandbox's mark. */
@@ -99,7 +96,7 @@ export class Client {
   ): Promise<Row<O>[]> {
     const request = this.write(operation, params)
     return new Promise<Uint8Array>((resolve, reject) =>
-      this.exchange(operation, request, caller, timeoutMs, { onAnswer: resolve, onFailure: reject }).start(),
+      this.exchange({ operation, request, caller, timeoutMs }, { onAnswer: resolve, onFailure: reject }).start(),
     ).then(bytes => readRows(operation, bytes))
   }
 

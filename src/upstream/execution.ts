@@ -120,7 +120,7 @@ export class Execution implements ExchangeListener {
     const { operation, request, call } = this.#task
     this.#attempts++
     this.#endTrace = traceAttempt?.(call, operation)
-    this.#exchange = client.exchange(operation, request, call.caller, this.#deadline - performance.now(), this)
+    this.#exchange = client.exchange({ operation, request, caller: call.caller, timeoutMs: this.#deadline - performance.now() }, this)
     this.#exchange.start()
   }
 
