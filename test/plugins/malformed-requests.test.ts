@@ -203,7 +203,6 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     ['HTTP/1.2', wire('GET /health/live').replace('HTTP/1.1', 'HTTP/1.2'), 400, 'invalid-request'],
     ['HTTP/2.0', wire('GET /health/live').replace('HTTP/1.1', 'HTTP/2.0'), 400, 'invalid-request'],
     ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid-request'],
-    ['the hello of TLS', '\x16\x03\x01\x02\x00\x01\x00\x01', 400, 'invalid-request'],
     ...[
       'gzip',
       'gzip, chunked',
@@ -226,7 +225,7 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     ...['2, 2', '+2', '-2', '0x2', '', '99999999999999999999', '2\r\nContent-Length: 2'].map(
       length => [`the length ${JSON.stringify(length)}`, post(`Content-Length: ${length}\r\n`, '{}'), 400, 'invalid-request'] as const,
     ),
-    ...['a, b', 'a/b', 'u@a', 'a b', 'a:b', '\xe9', ''].map(
+    ...['a, b', 'a/b', 'u@a', 'a b', 'a:b', '\xe9'].map(
       host => [`the host ${JSON.stringify(host)}`, wire('GET /me').replace('gateway', host), 400, 'invalid-request'] as const,
     ),
     ['a folded header', wire('GET /me', 'X: a\r\n b\r\n'), 400, 'invalid-request'],
@@ -234,7 +233,6 @@ describe('What Node or Fastify would refuse in words of their own', () => {
     ['a NUL in a header', wire('GET /me', 'X: a\0b\r\n'), 400, 'invalid-request'],
     ['a bare line feed', wire('GET /me').replace('gateway\r\n', 'gateway\n'), 400, 'invalid-request'],
     ['a bare carriage return', wire('GET /me', 'X: a\rb\r\n'), 400, 'invalid-request'],
-    ['an unknown method', wire('FOO /me'), 400, 'invalid-request'],
     ['a method in lower case', wire('get /me'), 400, 'invalid-request'],
     ['a target without a slash', wire('GET me'), 400, 'invalid-request'],
     ['a target of another scheme', wire('GET ftp://elsewhere/me'), 404, 'not-found'],
