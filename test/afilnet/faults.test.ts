@@ -95,12 +95,4 @@ describe('an error code of Afilnet', () => {
 
     expect(json.upstreamCode).toBe(error)
   })
-
-  test('reads the same in lower case status', async ({ gateway, sandbox }) => {
-    sandbox.shape({ status: 'lower' })
-
-    const { status, json } = await gateway.get('/chats/whatsapp/100/CHAT_NOT_FOUND/messages')
-
-    expect({ status, ...json }).toMatchObject({ status: 404, code: 'chat-not-found' })
-  })
 })

@@ -199,15 +199,6 @@ describe('a breaker', () => {
     expect(breaker.retryAfterS).toBe(4)
   })
 
-  plain('closes with a probe that was answered', () => {
-    const { breaker, open, end } = opened()
-    open()
-    at(2_000)
-
-    end('answered')
-    expect(breaker.isOpen).toBe(false)
-  })
-
   plain('does not hear of failures of before', () => {
     const { breaker, open, underWay } = opened()
     const old = Array.from({ length: 6 }, underWay)
