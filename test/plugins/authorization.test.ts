@@ -36,7 +36,9 @@ const routes = [
 
 describe('The matrix of routes and keys', () => {
   test.for(routes)('%s %s', async ([method, path, request, scope, elsewhere], { start, sandbox }) => {
-    const gateway = await start({ callers: callers })
+    const full = { ...callers.full, scopes: scope ? ([scope, 'messages:read'] as const) : [] } // which the token is to have
+    const bare = { ...callers.bare, scopes: scopes.filter(name => name !== scope) }
+    const gateway = await start({ callers: { ...callers, full, bare } })
     const ask = async (key: string | null) => {
       const before = sandbox.calls.length
       const { status, json } = await gateway.request(path, { method, ...request, key })

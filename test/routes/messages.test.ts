@@ -23,21 +23,6 @@ describe('POST /chats/{platform}/{platformId}/{destination}/messages', () => {
     expect(sandbox.sent).toMatchObject([{ platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Hello' }])
   })
 
-  test('keeps a key without the scope from sending', async ({ start, sandbox }) => {
-    const reader = { key: 'fake-reader-key-0123456789', scopes: ['messages:read'] } as const
-    const gateway = await start({ callers: { reader } })
-
-    const reply = await gateway.request(`${chat}/messages`, {
-      method: 'POST',
-      key: reader.key,
-      headers: { 'content-type': 'application/json' },
-      body: '{"message":"Hello"}',
-    })
-
-    expect(reply).toMatchObject({ status: 403, json: { code: 'insufficient-scope', outcome: 'not_applied', retry: 'no' } })
-    expect(sandbox.calls).toEqual([])
-  })
-
   test.for([
     ['no message', {}, '/message'],
     ['an empty message', { message: '' }, '/message'],
