@@ -1,10 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
-import type { TokenGrant } from '../access.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Problem } from '../problem/problem.ts'
 import type { SendAttempt } from '../sends/attempt.ts'
 import type { Sends } from '../sends/sends.ts'
-import type { Call } from '../upstream/call.ts'
 import { type ChatParams, ref, text } from './params.ts'
 import { prefer, queueOf, type Seal } from './queueing.ts'
 import { canceledExample, queuedExample, Send } from './send-schemas.ts'
@@ -35,13 +33,7 @@ export const SendHeaders = Type.Object({
 
 /** What the POST routes need beside Afilnet. */
 export type SendRoute = { sends: Sends; base: string; keyRequired: boolean; seal: Seal }
-type PostRequest = {
-  id: string
-  params: ChatParams
-  headers: Static<typeof SendHeaders>
-  call: Call
-  caller: { rateLimit?: { sendsPerDay?: number } | undefined; token?: TokenGrant }
-}
+type PostRequest = Pick<FastifyRequest, 'id' | 'call' | 'caller'> & { params: ChatParams; headers: Static<typeof SendHeaders> }
 
 const answer = ref(Send)
 
