@@ -1,10 +1,8 @@
 import type { FastifyInstance } from 'fastify'
-import { allows, allowsChannel, destinationIssue, normalizeDestination } from '../access.ts'
+import { allows, allowsChannel, type Chat, destinationIssue, normalizeDestination } from '../access.ts'
 import { invalidParameter } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 import type { Check } from './request-steps.ts'
-
-type ChatPath = { platform?: string; platformId?: string; destination?: string }
 
 /** Holds each route to its scope and each caller to its chats. */
 export const authorize: Check = ({ method, route: { scope }, caller, params }) => {
@@ -12,7 +10,7 @@ export const authorize: Check = ({ method, route: { scope }, caller, params }) =
   if (!scope || scope === 'public' || !caller.scopes.has(scope)) {
     return new Problem('insufficient-scope', { detail: `This ${caller.token ? 'token' : 'key'} lacks the scope ${scope}.` })
   }
-  const { platform, platformId = '', destination } = params as ChatPath // decoded once, by the router
+  const { platform, platformId = '', destination } = params as Partial<Chat> // decoded once, by the router
   if (platform === undefined || !caller.chats) return undefined
   const allowed =
     destination === undefined ? allowsChannel(caller.chats, platform, platformId) : allows(caller.chats, platform, platformId, destination)

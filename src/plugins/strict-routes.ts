@@ -1,16 +1,14 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest, preValidationHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { destinationIssue, normalizeDestination } from '../access.ts'
+import { type Chat, destinationIssue, normalizeDestination } from '../access.ts'
 import { decoded } from '../lib/decoded.ts'
 import { invalidParameter, undecodable } from '../problem/invalid-request.ts'
 import { Problem } from '../problem/problem.ts'
 
-type ChatPath = { platform: string; destination: string }
-
 /** Gives a recipient its one name before anything looks at it. */
 export function normalizeChat({ params }: FastifyRequest): undefined {
-  const chat = params as Partial<ChatPath> | undefined // decoded once, by the router; a URL without a route has none
+  const chat = params as Partial<Chat> | undefined // decoded once, by the router; a URL without a route has none
   if (chat?.destination !== undefined) chat.destination = normalizeDestination(chat.platform ?? '', chat.destination)
 }
 
@@ -24,14 +22,14 @@ const refuseBrokenEscape: preValidationHookHandler = ({ raw: { url = '' } }, _, 
 }
 
 const refuseBadDestination: preValidationHookHandler = ({ method, params }, _, done) => {
-  const { platform, destination } = params as ChatPath // of such a route
+  const { platform, destination } = params as Chat // of such a route
   const issue = destinationIssue(platform, destination, { sending: method === 'POST' })
   done(issue === undefined ? undefined : invalidParameter('path', 'destination', issue))
 }
 
 /** A recipient that a list is filtered by; the schema judges its form afterwards. */
 const refuseBadFilter: preValidationHookHandler = ({ query }, _, done) => {
-  const { platform = '', destination = '' } = query as Partial<ChatPath>
+  const { platform = '', destination = '' } = query as Partial<Chat>
   const name = typeof destination === 'string' ? normalizeDestination(platform, destination) : ''
   const issue = destinationIssue(platform, name, { sending: false })
   done(issue === undefined ? undefined : invalidParameter('query', 'destination', issue))
