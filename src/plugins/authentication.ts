@@ -93,7 +93,7 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   })
   app.decorate('reportCallers', () => Object.entries(callers).map(([name, caller]) => report(name, caller)))
   app.decorate('callerOf', (authorization: string | undefined) => {
-    const key = keyOf(authorization)
+    const key = keys.get(digestOf(authorization) ?? '')
     return key && issueOf(key) === undefined ? key.caller : undefined
   })
   app.decorate('digestOf', digestOf)
@@ -104,7 +104,8 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   const authenticate: Check = (request, reply) => {
     if (request.route.scope === 'public') return undefined
     const { authorization } = request.headers
-    const key = keyOf(authorization)
+    // The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess.
+    const key = keys.get(digestOf(authorization) ?? '')
     if (!key) {
       const token = tokenForm.exec(authorization ?? '')?.[1]
       return token ? authenticateToken(request, reply, token) : unauthenticated(headerIssueOf(authorization))
@@ -132,11 +133,6 @@ export function createAuthentication(app: FastifyInstance, { callers: given, ope
   /** Ends what only this caller waits for. */
   const cancelIfCallerLeft: Cleanup = ({ call }, _, isWhole) => {
     if (call && !isWhole) call.cancellation.cancel(new Error('the caller has left'))
-  }
-
-  /** The time of the lookup reveals nothing about a key: an attacker cannot choose the digest of a guess. */
-  function keyOf(authorization: string | undefined) {
-    return keys.get(digestOf(authorization) ?? '')
   }
 
   function report(name: string, { keySha256, account, scopes, expires, rateLimit, disabled = false }: CallerConfig): CallerReport {
