@@ -160,7 +160,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       authorize,
     ],
     onSend: [completeEtag, slowReaders.complete, ...cors.onSend, draining.endKeepAlive, lingerAfterHalfRequest],
-    onClose: [slowReaders.release, draining.release, cancelIfCallerLeft, createAccessLog(app, observe)],
+    onClose: [slowReaders.release, draining.release, cancelIfCallerLeft, createAccessLog(observe)],
   }
 
   app.server.on('connection', connections.accept)

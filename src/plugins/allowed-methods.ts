@@ -4,6 +4,8 @@ import type { Check } from './request-steps.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Methods and patterns of all routes. */
+    routes: { method: string; url: string }[]
     /** The methods of a request target, as `Allow` has them; none if no route matches its path. */
     allowedMethods(target: string): string | undefined
   }
@@ -11,16 +13,13 @@ declare module 'fastify' {
 
 /** Refuses unknown paths with 404 and other methods of known paths with 405: Fastify answers 404 to both. */
 export function createRouteCheck(app: FastifyInstance): Check {
-  const methods = new Map<string, Set<string>>()
-  app.addHook('onRoute', ({ url, method }) => {
-    const known = methods.get(url) ?? new Set()
-    for (const name of [method].flat()) known.add(name)
-    methods.set(url, known)
-  })
+  app.decorate('routes', [])
+  app.addHook('onRoute', ({ method, url }) => void app.routes.push(...[method].flat().map(method => ({ method, url }))))
   app.decorate('allowedMethods', (target: string) => {
     const segments = pathOf(target)?.split('/') ?? []
-    const [, known] = [...methods].find(([pattern]) => matches(pattern.split('/'), segments)) ?? []
-    return known && [...known].sort().join(', ')
+    const found = app.routes.find(({ url }) => matches(url.split('/'), segments))
+    const methods = app.routes.filter(({ url }) => url === found?.url).map(({ method }) => method)
+    return found && methods.sort().join(', ')
   })
   return request => {
     if (!request.is404) return undefined
