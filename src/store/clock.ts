@@ -7,8 +7,23 @@ const settleMs = 600_000
 /** Outcomes may come hours late, from an outage; one that is older was written under a clock that was wrong. */
 const slackMs = 3_600_000
 
+/** One reading of the clocks. */
+export type Times = {
+  /** The wall clock. */
+  now: number
+  /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
+  trusted: number
+  /** The wall clock, or in the first ten minutes the time that the ledger remembers if that is later. */
+  latest: number
+  /** Whether both clocks have agreed for ten minutes. */
+  mayDelete: boolean
+  /** Whether both clocks agree now. */
+  mayExpireLeases: boolean
+}
+
 /** When a send ended: an hour before `latest` at the earliest. By a clock that is far behind, it would expire and free its key once the clock is right again. */
-export const endedAt = (settledAt: number, latest: number) => (settledAt < latest - slackMs ? latest : settledAt)
+export const endedAt = ({ now, latest }: Pick<Times, 'now' | 'latest'>, settledAt = now) =>
+  settledAt < latest - slackMs ? latest : settledAt
 
 /**
  * Watches the wall clock by the monotonic one.
@@ -25,7 +40,8 @@ export function createClock(now: () => number, monotonic: () => number) {
 
   function update() {
     const at = monotonic()
-    const found = now() - at
+    const wall = now()
+    const found = wall - at
     if (candidate && Math.abs(found - candidate.offset) <= toleranceMs && at >= candidate.until) offset = found
     if (Math.abs(found - offset) <= toleranceMs) {
       offset = found
@@ -35,36 +51,25 @@ export function createClock(now: () => number, monotonic: () => number) {
       candidate = { offset: found, until: steadyAt }
     }
     if (at >= steadyAt) ceiling = Number.POSITIVE_INFINITY
-    return at
-  }
-
-  function read() {
-    const at = update()
-    const agrees = candidate === undefined
-    const latest = ceiling === Number.POSITIVE_INFINITY ? offset : Math.max(offset, ceiling)
-    return {
-      trusted: Math.floor(at + Math.min(offset, ceiling)),
-      latest: Math.floor(at + latest),
-      agrees,
-      steady: agrees && at >= steadyAt,
-    }
+    return { at, wall }
   }
 
   return {
-    now,
-    /** The time by which rows expire: it follows the wall clock, but a jump of it only once the jump has lasted. */
-    trusted: () => read().trusted,
-    /** The wall clock, or in the first ten minutes the time that the ledger remembers if that is later. */
-    latest: () => read().latest,
-    /** Whether wall clock and monotonic clock agree now, which is enough to expire leases. */
-    agrees: () => read().agrees,
-    /** Whether they have agreed for ten minutes, which is enough to delete rows. */
-    steady: () => read().steady,
-    /** The four from one reading of the clocks. */
-    read,
+    read(): Times {
+      const { at, wall } = update()
+      const latest = ceiling === Number.POSITIVE_INFINITY ? offset : Math.max(offset, ceiling)
+      const agrees = candidate === undefined
+      return {
+        now: wall,
+        trusted: Math.floor(at + Math.min(offset, ceiling)),
+        latest: Math.floor(at + latest),
+        mayDelete: agrees && at >= steadyAt,
+        mayExpireLeases: agrees,
+      }
+    },
     /** What time it was when a process last saw the ledger: until the clock is steady, time is taken to go on from there. */
     anchor(lastSeen: number) {
-      const at = update()
+      const { at } = update()
       if (at < steadyAt && ceiling === Number.POSITIVE_INFINITY) ceiling = lastSeen - at
     },
   }

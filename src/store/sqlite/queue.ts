@@ -159,9 +159,9 @@ function leave(
   [caller, account, id]: [string, string, string],
   { state, settledAt, answer, settledBy }: Outcome,
 ): FlatRow | undefined {
-  const { file, latest } = context
+  const { file } = context
   const end = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ? WHERE ${named} AND state = 'queued' RETURNING ${all}`
-  const values = [state, endedAt(settledAt, latest), answer, settledBy ?? null]
+  const values = [state, endedAt(context, settledAt), answer, settledBy ?? null]
   const row = file.row(end, ...values, caller, account, id)
   if (!row) return undefined
   dequeue(file, id)

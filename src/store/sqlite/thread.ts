@@ -4,7 +4,7 @@ import { WorkerClient } from '../../lib/worker-client.ts'
 import type { LedgerClock } from '../clock.ts'
 import type { LedgerMemory } from '../identity.ts'
 import { LedgerChangedError, type LedgerListener, type StoreFault, StoreUnavailableError, StoreVersionError } from '../store.ts'
-import type { Learnt, Refusal, Times, Verbs, WorkerSettings } from './worker.ts'
+import type { Learnt, Refusal, Verbs, WorkerSettings } from './worker.ts'
 
 /** A worker thread that runs the verbs of `worker.ts`. Rejects with `StoreUnavailableError` or one of its kinds. */
 export type Thread = {
@@ -44,10 +44,7 @@ export function createThread(options: ThreadOptions): Thread {
         name: 'store',
         resourceLimits,
       }),
-    about(): Times {
-      const { trusted, latest, steady, agrees } = clock.read()
-      return { now: clock.now(), trusted, latest, mayDelete: steady, mayExpireLeases: agrees }
-    },
+    about: clock.read,
     onReply(about) {
       const { state, memory: known, logged = [] } = about as Learnt // as worker.ts says it
       if (state) report(state.fault)

@@ -1,17 +1,10 @@
+import type { Times } from '../clock.ts'
 import { type LedgerMark, markOf } from '../identity.ts'
 import type { SqliteFile } from './file.ts'
 
-/** What a verb works with: the file, the clock of the process that asked, and what follows from both. */
-export type VerbContext = {
+/** What a verb works with: the clocks of the process that asked, the file, and what follows from both. */
+export type VerbContext = Times & {
   file: SqliteFile
-  now: number
-  /** The time by which rows expire. */
-  trusted: number
-  /** As in clock.ts: sends end by it, and positions of events begin with it. */
-  latest: number
-  /** Whether rows, or leases, may be taken for expired for good. */
-  mayDelete: boolean
-  mayExpireLeases: boolean
   /** Rows that settled at or before these are gone: `unknown` ones first, then the others. */
   horizon: [unknown: number, other: number]
   leaseMs: number

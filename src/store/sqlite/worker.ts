@@ -1,5 +1,6 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { Batch } from '../../lib/worker-client.ts'
+import type { Times } from '../clock.ts'
 import { compareLedger, type LedgerMemory } from '../identity.ts'
 import type { StoreFault, StorePolicy } from '../store.ts'
 import { deliveryReads, deliveryWrites } from './delivery-verbs.ts'
@@ -20,9 +21,6 @@ export type WorkerSettings = Omit<StorePolicy, 'now' | 'monotonic'> & {
   process: string
   memory?: LedgerMemory | undefined
 }
-
-/** The clock of the main thread, with each batch. */
-export type Times = Pick<VerbContext, 'now' | 'trusted' | 'latest' | 'mayDelete' | 'mayExpireLeases'>
 
 /** What a batch has learnt: how the store is, what this process is to remember of its ledger, and which accounts have new events. */
 export type Learnt = { state?: { fault?: StoreFault }; memory?: LedgerMemory | undefined; logged?: string[] }
@@ -48,7 +46,7 @@ let memory = remembered
 port.on('message', ([times, ...flat]: Batch) => {
   const calls: Call[] = []
   for (let n = 0; n < flat.length; n += 2) calls.push({ name: flat[n] as keyof Verbs, args: flat[n + 1] as unknown[] }) // typed by `call` in thread.ts
-  const { learnt, answers } = serve(calls, times as Times)
+  const { learnt, answers } = serve(calls, times as Times) // as thread.ts says it
   const reply: Batch = [learnt]
   for (const { error, value } of answers) reply.push(error, value)
   port.postMessage(reply)

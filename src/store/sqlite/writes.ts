@@ -80,8 +80,8 @@ export const writes = {
     note: string | null,
     late: boolean,
   ): FlatSettlement {
-    const { file, latest } = context
-    const at = endedAt(settledAt, latest)
+    const { file } = context
+    const at = endedAt(context, settledAt)
     const set = `UPDATE sends SET state = ?, settledAt = ?, answer = ?, settledBy = ?, note = ?, lookAt = ${lookAt}`
     const values = [state, at, answer, settledBy, note, state, at]
     const read = () => file.row(`SELECT ${all} FROM sends WHERE ${named}`, caller, account, id)
@@ -175,8 +175,8 @@ export const writes = {
 
 /** Sends whose process is gone become `unknown`; returns how many. */
 function orphan(context: VerbContext, which: string, ...values: string[]): number {
-  const { file, now, latest } = context
-  const endAt = endedAt(now, latest)
+  const { file } = context
+  const endAt = endedAt(context)
   const found = file.rows(`${orphaned} AND ${which} RETURNING ${all}`, endAt, 'unknown', endAt, ...values)
   for (const row of found) {
     if (row[at.dueAt] !== null) dequeue(file, String(row[at.id]))

@@ -30,12 +30,12 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
       return rows.map(row => JSON.parse(row) as FailedDelivery) // as `save` wrote it
     },
     async deleteFailed(keepMs) {
-      if (!clock.steady()) return 0
-      const now = clock.trusted()
+      const { mayDelete, trusted } = clock.read()
+      if (!mayDelete) return 0
       let gone = 0
       for (const name of await names()) {
         for (let after = '-1'; after !== ''; ) {
-          const [some, next] = await write(scripts.deleteFailed, name, now - keepMs, now + keepMs, after)
+          const [some, next] = await write(scripts.deleteFailed, name, trusted - keepMs, trusted + keepMs, after)
           gone += Number(some)
           after = String(next)
         }

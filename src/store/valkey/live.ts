@@ -62,11 +62,13 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
       return { mark: markOf(mark), events: pairsOf(flat).map(([id, body]) => eventOf(id, body)) }
     },
     async trim(keepMs, what) {
-      if (!clock.steady()) return 0
-      const now = clock.trusted()
-      const before = now - keepMs
+      const { mayDelete, trusted } = clock.read()
+      if (!mayDelete) return 0
+      const before = trusted - keepMs
       const slices =
-        what === 'unused' ? [1, before - unusedMs, 0, Number.MAX_SAFE_INTEGER] : [before * perMs, before - unusedMs, before, now + keepMs]
+        what === 'unused'
+          ? [1, before - unusedMs, 0, Number.MAX_SAFE_INTEGER]
+          : [before * perMs, before - unusedMs, before, trusted + keepMs]
       let trimmed = 0
       for (const account of await accounts()) {
         for (let slice = -1; slice !== 0 && trimmed < trimMax; trimmed += slice)

@@ -105,7 +105,7 @@ export function createMediaLedger(session: Session, clock: LedgerClock): MediaLe
   }
   async function found(script: Script, value: string) {
     const flat = (await read(script, value)) as Flat
-    return flat[0] !== '' && Number(flat[1]) > clock.trusted() ? rowOf(flat) : undefined
+    return flat[0] !== '' && Number(flat[1]) > clock.read().trusted ? rowOf(flat) : undefined
   }
   return {
     add,
@@ -125,7 +125,10 @@ export function createMediaLedger(session: Session, clock: LedgerClock): MediaLe
     async remove(ids) {
       await write(scripts.remove, ...ids)
     },
-    expired: async () => (clock.steady() ? ((await read(scripts.expired, clock.trusted())) as string[]) : []),
+    async expired() {
+      const { mayDelete, trusted } = clock.read()
+      return mayDelete ? ((await read(scripts.expired, trusted)) as string[]) : []
+    },
     async usage() {
       const [files, bytes] = (await read(scripts.usage)) as Reply[]
       return { files: Number(files), bytes: Number(bytes) }

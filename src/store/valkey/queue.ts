@@ -23,7 +23,7 @@ export function createQueue({ read, readToWrite, write, confirmedWrite }: Sessio
 
   return {
     async takeDue(owner, places, running = new Map()) {
-      const at = endedAt(clock.now(), clock.latest())
+      const at = endedAt(clock.read())
       const [found, nextAt, late, ...more] = await write(queueScripts.takeDue, owner, places, at, ...[...running].flat())
       if (found === 'changed') ledger.seen(markOf(more))
       const taken = found === 'changed' ? [] : (found as [Reply, string, number][]) // as the script says it
@@ -42,7 +42,7 @@ export function createQueue({ read, readToWrite, write, confirmedWrite }: Sessio
       return requeued === 1
     },
     async unqueue({ id }, { state, settledAt, answer, settledBy = '' }) {
-      const [ended, row] = await confirmedWrite(queueScripts.unqueue, id, state, endedAt(settledAt, clock.latest()), answer, settledBy)
+      const [ended, row] = await confirmedWrite(queueScripts.unqueue, id, state, endedAt(clock.read(), settledAt), answer, settledBy)
       if (ended === 1) return { settled: true }
       return row ? { settled: false, row: toRow(row) } : { settled: false }
     },

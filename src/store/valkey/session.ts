@@ -26,16 +26,8 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
   let refused: StoreFault | undefined
 
   function common(): Args {
-    const trusted = clock.trusted()
-    return [
-      clock.now(),
-      trusted - policy.keepMs,
-      trusted - policy.keepUnknownMs,
-      policy.leaseMs,
-      policy.maxBytes,
-      identity,
-      ...ledger.known(),
-    ]
+    const { now, trusted } = clock.read()
+    return [now, trusted - policy.keepMs, trusted - policy.keepUnknownMs, policy.leaseMs, policy.maxBytes, identity, ...ledger.known()]
   }
 
   const writeWith =

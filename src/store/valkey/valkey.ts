@@ -176,7 +176,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
-      const at = endedAt(settledAt, clock.latest())
+      const at = endedAt(clock.read(), settledAt)
       const [settled, row] = await bestEffortWrite(scripts.settle, id, state, at, answer, settledBy, note, late ? 1 : 0)
       return { settled: settled === 1, ...(row && { row: toRow(row) }) }
     },
@@ -192,17 +192,18 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
     },
 
     async heartbeat(owner) {
-      const [bytes, ...mark] = await confirmedWrite(scripts.heartbeat, owner, clock.trusted(), Number(clock.steady()))
+      const { trusted, mayDelete } = clock.read()
+      const [bytes, ...mark] = await confirmedWrite(scripts.heartbeat, owner, trusted, Number(mayDelete))
       ledger.seen(markOf(mark))
       if (session.claimsRefused()) await claimWrite(scripts.room)
       ledger.evictions(await track(writer.refresh))
       return Number(bytes)
     },
 
-    release: owner => inSlices(() => write(scripts.release, owner, slice, endedAt(clock.now(), clock.latest()))),
+    release: owner => inSlices(() => write(scripts.release, owner, slice, endedAt(clock.read()))),
     expireLeases: async () =>
-      clock.agrees() ? inSlices(() => write(scripts.expireLeases, slice, endedAt(clock.now(), clock.latest()))) : 0,
-    deleteExpired: async () => (clock.steady() ? inSlices(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
+      clock.read().mayExpireLeases ? inSlices(() => write(scripts.expireLeases, slice, endedAt(clock.read()))) : 0,
+    deleteExpired: async () => (clock.read().mayDelete ? inSlices(() => write(scripts.deleteExpired, slice, keepCountsMs), deleteMax) : 0),
 
     async secret() {
       const [secret] = await confirmedWrite(scripts.secret, randomBytes(32).toString('hex'))
