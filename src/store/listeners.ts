@@ -23,6 +23,8 @@ export function createListeners(watch: (accounts: readonly string[]) => () => vo
         if (all.delete(listener)) restart()
       }
     },
+    /** Ends what `watch` began; the listeners stay. */
+    stop: () => stop(),
     notify(account: string) {
       for (const { accounts, onNews } of all) if (accounts.has(account)) onNews(account)
     },

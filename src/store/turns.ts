@@ -1,18 +1,16 @@
 import { type ReadCancellation, StoreUnavailableError } from './store.ts'
 
-/** Runs steps of reads, a few at a time. */
-export type Turns = <T>(caller: string, step: () => Promise<T>, cancellation?: ReadCancellation) => Promise<T>
-
 const concurrent = 2
 const maxWaiting = 200 // of one caller
 
 /**
- * Callers take turns: one that asks for hundreds of long lists waits for itself, and others wait for one step of it.
+ * Runs steps of reads, a few at a time. Callers take turns: one that asks for hundreds of long lists waits for itself, and others wait for
+ * one step of it.
  *
  * Rejects with `StoreUnavailableError` (`busy`) beyond 200 waiting steps of a caller, and with the reason of the cancellation when the turn
  * of a cancelled read comes.
  */
-export function createTurns(): Turns {
+export function createTurns() {
   const queues = new Map<string, (() => void)[]>() // in order of their next turn
   let running = 0
 
@@ -37,7 +35,7 @@ export function createTurns(): Turns {
     running++
   }
 
-  return async (caller, step, cancellation) => {
+  return async <T>(caller: string, step: () => Promise<T>, cancellation?: ReadCancellation): Promise<T> => {
     await turn(caller)
     try {
       if (cancellation?.reason) throw cancellation.reason

@@ -7,8 +7,10 @@ import { all, at, type FlatRow, named } from './rows.ts'
 import { digitsOf, formatted, rare } from './schema.ts'
 import { sendersOf, type VerbContext } from './verb-context.ts'
 
-/** Rows of a list, and the id from which to go on; without one there are no more. */
-type FlatPage = [rows: FlatRow[], next?: string]
+/** Rows of a list, and the id from which to go on; an empty one ends it. */
+type FlatPage = [rows: FlatRow[], next: string]
+
+type Filters = Omit<SendFilter, 'limit' | 'before'>
 
 const filters = ['state', 'platform', 'platformId', 'destination', 'reference', 'idempotencyKey', 'actor'] as const
 const live = `(settledAt IS NULL OR settledAt > iif(state = 'unknown', ?, ?))`
@@ -25,8 +27,7 @@ export const reads = {
   },
 
   /** One step of a list: looks at so many rows of a matching index, so that a filter with few matches blocks no other call. */
-  list({ file, horizon }: VerbContext, caller: string, account: string, filter: SendFilter): FlatPage {
-    const { limit, before = '~' } = filter // every id is less
+  list({ file, horizon }: VerbContext, caller: string, account: string, filter: Filters, before: string, limit: number): FlatPage {
     const named = filters.filter(name => filter[name] !== undefined)
     const sources = sourcesOf(caller, account, filter)
     let next = ''
@@ -44,7 +45,7 @@ export const reads = {
       found.push(...file.rows(rows, ...values, before, next, ...given, ...horizon, limit))
     }
     found.sort((a, b) => (String(a[at.id]) < String(b[at.id]) ? 1 : -1))
-    return [found.slice(0, limit), ...(next === '' ? [] : [next])] as FlatPage
+    return [found.slice(0, limit), next]
   },
 
   conversation({ file }: VerbContext, { user, platform, platformId, destination }: Conversation, since: number): FlatRow[] {
@@ -85,7 +86,7 @@ export const reads = {
 type Source = [where: string, ...values: SQLInputValue[]]
 
 /** The indexes that together have every row of a filter; each is walked in order of id. */
-function sourcesOf(caller: string, account: string, { idempotencyKey, destination, reference, state }: SendFilter): Source[] {
+function sourcesOf(caller: string, account: string, { idempotencyKey, destination, reference, state }: Filters): Source[] {
   const own = 'WHERE caller = ? AND account = ?'
   if (idempotencyKey !== undefined)
     return [

@@ -3,9 +3,9 @@ import { hostname } from 'node:os'
 import type { OpenedStore, StoreOptions } from '../adapter.ts'
 import { createClock } from '../clock.ts'
 import type { EventStore } from '../event-log.ts'
-import type { Sender, SendFilter, SendRow, Settlement, StoreFault } from '../store.ts'
+import type { SendRow, Settlement, Store, StoreFault } from '../store.ts'
 import { beginsEmpty, StoreUnavailableError, StoreVersionError, within } from '../store.ts'
-import { createTurns, type Turns } from '../turns.ts'
+import { createTurns } from '../turns.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media-ledger.ts'
 import { type FlatRow, type FlatSettlement, flatten, flattenNew, toRow } from './rows.ts'
@@ -54,7 +54,6 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
 
 /** The verbs of the store, each as a call to one of its threads. */
 function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedStore {
-  const turns = createTurns()
   return {
     ...live,
     media: createMediaLedger(writer, reader),
@@ -94,7 +93,7 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedSt
       const row = await reader.call('find', [caller, account, id])
       return row && toRow(row)
     },
-    list: (sender, filter, cancellation) => list(reader, sender, filter, (caller, step) => turns(caller, step, cancellation)),
+    list: createList(reader),
     heartbeat: owner => writer.call('heartbeat', [owner]),
     release: owner => writer.call('release', [owner]),
     expireLeases: () => writer.call('expireLeases', []),
@@ -130,16 +129,18 @@ function createStore(writer: Thread, reader: Thread, live: EventStore): OpenedSt
 
 const settlementOf = ([settled, row]: FlatSettlement): Settlement => ({ settled, ...(row && { row: toRow(row) }) })
 
-/** A page of sends, read in steps, so that one long list does not hold up others. */
-async function list(reader: Thread, sender: Sender, filter: SendFilter, read: Turns): Promise<SendRow[]> {
-  const { caller, account } = sender
-  const found: FlatRow[] = []
-  let next: string | undefined = filter.before ?? ''
-  while (next !== undefined && found.length < filter.limit) {
-    const step: SendFilter = { ...filter, limit: filter.limit - found.length, ...(next && { before: next }) }
-    const [rows, after] = await read(caller, () => reader.call('list', [caller, account, step]))
-    found.push(...rows)
-    next = after
+/** Reads a page in steps, so that one long list does not hold up others. */
+function createList(reader: Thread): Store['list'] {
+  const turns = createTurns()
+  return async ({ caller, account }, { limit, before = '~', ...filter }, cancellation) => {
+    const found: FlatRow[] = []
+    let from = before // every id is less than the usual one
+    do {
+      const step = () => reader.call('list', [caller, account, filter, from, limit - found.length])
+      const [rows, next] = await turns(caller, step, cancellation)
+      found.push(...rows)
+      from = next
+    } while (from !== '' && found.length < limit)
+    return found.map(toRow)
   }
-  return found.map(toRow)
 }

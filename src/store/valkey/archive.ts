@@ -34,25 +34,19 @@ export function createArchive(session: Session): Archive {
       return found === wanted
     },
 
-    async holdQueue() {
-      const [held] = await confirmedWrite(queueScripts.hold)
-      return Number(held)
-    },
-
-    async releaseQueue() {
-      const [released] = await confirmedWrite(queueScripts.unhold)
-      return Number(released)
-    },
+    holdQueue: async () => Number((await confirmedWrite(queueScripts.hold))[0]),
+    releaseQueue: async () => Number((await confirmedWrite(queueScripts.unhold))[0]),
 
     async forget(destination) {
       const sum = { gone: 0, pending: 0 }
       for (const caller of (await read(scripts.callers)) as string[]) {
-        for (let from: string | undefined = ''; from !== undefined; ) {
+        let from = ''
+        do {
           const [gone, pending, last] = await write(scripts.forget, caller, destination, from, slice)
           sum.gone += Number(gone)
           sum.pending += Number(pending)
-          from = last === '' ? undefined : String(last)
-        }
+          from = String(last)
+        } while (from !== '')
       }
       await forgetEvents(session, destination)
       await forgetDeliveries(session, destination)

@@ -20,11 +20,9 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
   const { read, readToWrite, writeBeside: write } = session
   const marksOf = async (accounts: readonly string[]) => ((await read(scripts.marks, ...accounts)) as Reply[][]).map(markOf)
   const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
-  let stop = () => {}
-  const listeners = createListeners(watched => {
-    stop = watchStreams({ place, accounts: watched, marksOf, onNews: account => listeners.notify(account) })
-    return stop
-  })
+  const listeners = createListeners(watched =>
+    watchStreams({ place, accounts: watched, marksOf, onNews: account => listeners.notify(account) }),
+  )
 
   const leases: Leases = {
     async acquire(name, holder, leaseMs) {
@@ -78,7 +76,7 @@ export function createLive(session: Session, place: ServerPlace, clock: LedgerCl
     },
     watch: listeners.add,
   }
-  return { live: { leases, log, deliveries: createDeliveries(session, clock) }, stop: () => stop() }
+  return { live: { leases, log, deliveries: createDeliveries(session, clock) }, stop: listeners.stop }
 }
 
 const markOf = ([identity, trimmed, last]: Reply[]): LogMark => ({
