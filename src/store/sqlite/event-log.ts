@@ -7,7 +7,7 @@ import type { VerbContext } from './verb-context.ts'
 
 /** An event on its way between the threads: its destination apart, by which `forget` finds it, and the rest as JSON. */
 type FlatEvent = [destination: string | null, body: string]
-type FlatAppend = Pick<Append, 'lease'> & { states: readonly KnownState[]; events: readonly FlatEvent[] }
+type FlatAppend = { lease: Append['lease'] | undefined; states: readonly KnownState[]; events: readonly FlatEvent[] }
 
 const sliceRows = 1_000
 const unusedMs = 86_400_000 // beyond the retention
@@ -43,13 +43,14 @@ export const logWrites = {
   append(context: VerbContext, account: string, { lease, states, events }: FlatAppend): number[] | undefined {
     const { file } = context
     if (lease && !holds(context, lease.name, lease.fence)) return undefined
-    if (!markOf(file, account)) throw new Error('The account has no event log')
+    const mark = markOf(file, account)
+    if (!mark) throw new Error('The account has no event log')
     if (context.over) dropEvents(context, account)
     for (const { key, destination, state } of states) {
       if (state === null) file.run('DELETE FROM states WHERE account = ? AND key = ?', account, key)
       else file.run('INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)', account, key, destination, state)
     }
-    return log(context, account, events)
+    return log(context, account, mark, events)
   },
 
   /** One slice of one account. */
@@ -119,7 +120,8 @@ function isGone(other: string, mine: string): boolean {
 export function announce(context: VerbContext, flat: FlatRow) {
   const { fingerprint: _, textDigest: __, user: ___, owner: ____, ...row } = toRow(flat)
   const { caller, account, platform, platformId, destination, messageId = null } = row
-  if (!markOf(context.file, account)) return
+  const mark = markOf(context.file, account)
+  if (!mark) return
   const chat = { platform, platformId, destination, messageId }
   const event: NewEvent = {
     type: 'send.updated',
@@ -129,12 +131,10 @@ export function announce(context: VerbContext, flat: FlatRow) {
     sender: { caller, account },
     send: JSON.stringify(row),
   }
-  log(context, account, [[destination, JSON.stringify(event)]])
+  log(context, account, mark, [[destination, JSON.stringify(event)]])
 }
 
-function log({ file, latest, logged }: VerbContext, account: string, events: readonly FlatEvent[]): number[] {
-  const last = markOf(file, account)?.last
-  if (last === undefined) throw new Error('The account has no event log')
+function log({ file, latest, logged }: VerbContext, account: string, { last }: LogMark, events: readonly FlatEvent[]): number[] {
   if (events.length === 0) return []
   const first = Math.max(last + 1, latest * perMs)
   const positions = events.map((_, n) => first + n)

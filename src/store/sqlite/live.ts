@@ -31,7 +31,7 @@ export function createLive(writer: Thread, reader: Thread): EventStore & { logge
     accounts: () => writer.call('logAccounts', []), // every gateway asks, which should not start the other thread
     append(account, { lease, states = [], events }) {
       const flat = events.map(event => [event.destination, JSON.stringify(event)] as [string | null, string])
-      return writer.call('append', [account, { ...(lease && { lease }), states, events: flat }])
+      return writer.call('append', [account, { lease, states, events: flat }])
     },
     async states(account, after = '') {
       const rows = await reader.call('readStates', [account, after])

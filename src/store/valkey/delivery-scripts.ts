@@ -45,7 +45,7 @@ export const deliveryScripts = {
     end
     return {over(), 1}`),
 
-  request: grow(`${keeping}
+  request: grow(`
     local requests = P .. 'requests:' .. ARGV[9]
     local id = redis.call('HINCRBY', requests, 'last', 1)
     keep(requests, tostring(id), ARGV[10])

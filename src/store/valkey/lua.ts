@@ -191,19 +191,24 @@ const writing = `${logWriting}
     redis.call('INCRBY', P .. 'bytes', #value - #before)
   end
 
+  local function restate(row, to)
+    redis.call('ZREM', by('state', row.caller, row.state), row.id)
+    redis.call('ZADD', by('state', row.caller, to), 0, row.id)
+    redis.call('HSET', at(row.id), 'state', to)
+    row.state = to
+  end
   local function move(row, to, settledAt, answer)
     local was = counted(row)
-    redis.call('ZREM', by('state', row.caller, row.state), row.id)
     if row.state == 'unknown' then redis.call('ZREM', looks(row), row.id) end
     redis.call('SREM', P .. 'pending:' .. row.owner, row.id)
     redis.call('ZREM', P .. 'unknown', row.id)
-    row.state, row.settledAt = to, settledAt
-    redis.call('HSET', at(row.id), 'state', to, 'settledAt', settledAt)
+    restate(row, to)
+    row.settledAt = settledAt
+    redis.call('HSET', at(row.id), 'settledAt', settledAt)
     if answer then set(row, 'answer', answer) end
     if to == 'unknown' and row.kind == 'message' and row.textDigest then
       redis.call('ZADD', looks(row), settledAt + ${lookAfterMs[0]}, row.id)
     end
-    redis.call('ZADD', by('state', row.caller, to), 0, row.id)
     ripen(row)
     if was and not counted(row) then count(row, -1) end
     if to == 'not_sent' then free(row) end

@@ -37,10 +37,7 @@ export const queueScripts = {
         redis.call('ZREM', Q('chat:' .. chat), id)
         redis.call('ZREM', Q('expiry'), id)
         redis.call('SET', Q('running:' .. chat), id)
-        redis.call('ZREM', by('state', row.caller, 'queued'), id)
-        redis.call('ZADD', by('state', row.caller, 'pending'), 0, id)
-        row.state = 'pending'
-        redis.call('HSET', at(id), 'state', 'pending')
+        restate(row, 'pending')
         set(row, 'owner', owner)
         set(row, 'startedAt', ARGV[1])
         redis.call('SADD', P .. 'pending:' .. owner, id)
@@ -76,11 +73,8 @@ export const queueScripts = {
     local row = read(ARGV[9])
     local chat = redis.call('HGET', Q(ARGV[9]), 'chat')
     if not row or row.state ~= 'pending' or not chat or redis.call('HGET', Q(row.id), 'attempts') ~= ARGV[11] then return {over(), 0} end
-    redis.call('ZREM', by('state', row.caller, 'pending'), row.id)
-    redis.call('ZADD', by('state', row.caller, 'queued'), 0, row.id)
+    restate(row, 'queued')
     redis.call('SREM', P .. 'pending:' .. row.owner, row.id)
-    row.state = 'queued'
-    redis.call('HSET', at(row.id), 'state', 'queued')
     redis.call('HSET', Q(row.id), 'nextAt', ARGV[10])
     redis.call('DEL', Q('running:' .. chat))
     redis.call('ZADD', Q('chat:' .. chat), row.dueAt, row.id)
@@ -95,13 +89,11 @@ export const queueScripts = {
       if ARGV[10] == 'not_sent' then redis.call('SET', P .. 'void:' .. ARGV[9], '', 'PX', ${voidMs}) end
       return {over(), 0}
     end
-    local may = row.state == 'queued'
-    if may then
-      move(row, ARGV[10], ARGV[11], ARGV[12])
-      if ARGV[13] ~= '' then set(row, 'settledBy', ARGV[13]) end
-      announce(row)
-    end
-    return {over(), may and 1 or 0, redis.call('HGETALL', at(row.id))}`),
+    if row.state ~= 'queued' then return {over(), 0, redis.call('HGETALL', at(row.id))} end
+    move(row, ARGV[10], ARGV[11], ARGV[12])
+    if ARGV[13] ~= '' then set(row, 'settledBy', ARGV[13]) end
+    announce(row)
+    return {over(), 1}`),
 
   /** What is held stays in `expiry`: it expires all the same. */
   hold: write(`

@@ -4,7 +4,7 @@ import type { DueSend, SendRow, Store } from '../store.ts'
 import type { Reply } from './connection.ts'
 import type { LedgerWatch } from './ledger.ts'
 import { queueScripts } from './queue-scripts.ts'
-import { toRow } from './rows.ts'
+import { settlementOf, toRow } from './rows.ts'
 import type { Session } from './session.ts'
 
 type QueueVerbs = Pick<Store, 'takeDue' | 'pendingOf' | 'requeue' | 'unqueue' | 'sealedByOthers' | 'backlog'>
@@ -42,9 +42,8 @@ export function createQueue({ read, readToWrite, write, confirmedWrite }: Sessio
       return requeued === 1
     },
     async unqueue({ id }, { state, settledAt, answer, settledBy = '' }) {
-      const [ended, row] = await confirmedWrite(queueScripts.unqueue, id, state, endedAt(clock.read(), settledAt), answer, settledBy)
-      if (ended === 1) return { settled: true }
-      return row ? { settled: false, row: toRow(row) } : { settled: false }
+      const at = endedAt(clock.read(), settledAt)
+      return settlementOf(await confirmedWrite(queueScripts.unqueue, id, state, at, answer, settledBy))
     },
     async sealedByOthers(keys) {
       return ((await readToWrite(queueScripts.sealedByOthers, ...keys)) as Reply[]).map(toRow) // as above

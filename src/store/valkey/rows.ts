@@ -1,4 +1,4 @@
-import type { SendRow } from '../store.ts'
+import type { SendRow, Settlement } from '../store.ts'
 import type { Reply } from './connection.ts'
 
 /** The members of an object as a script takes them: names and values in turn, without those that are undefined. */
@@ -16,3 +16,6 @@ export function toRow(flat: Reply | undefined): SendRow {
   for (const [name, value] of pairsOf(flat as string[])) row[name] = numbers.has(name) ? Number(value) : value
   return row as SendRow
 }
+
+/** What the scripts say that end a send. */
+export const settlementOf = ([settled, row]: Reply[]): Settlement => ({ settled: settled === 1, ...(row && { row: toRow(row) }) })

@@ -15,7 +15,7 @@ import { createLedgerWatch, type LedgerWatch } from './ledger.ts'
 import { createLive } from './live.ts'
 import { createMediaLedger } from './media.ts'
 import { createQueue } from './queue.ts'
-import { fieldsOf, toRow } from './rows.ts'
+import { fieldsOf, settlementOf, toRow } from './rows.ts'
 import { scripts } from './scripts.ts'
 import { type ServerReport, warningsFor } from './server-report.ts'
 import { createSession, type Session } from './session.ts'
@@ -177,8 +177,7 @@ function createSends(session: Session, ledger: LedgerWatch, clock: LedgerClock, 
 
     async settle({ id }, { state, settledAt, answer, settledBy = '', note = '', late }) {
       const at = endedAt(clock.read(), settledAt)
-      const [settled, row] = await bestEffortWrite(scripts.settle, id, state, at, answer, settledBy, note, late ? 1 : 0)
-      return { settled: settled === 1, ...(row && { row: toRow(row) }) }
+      return settlementOf(await bestEffortWrite(scripts.settle, id, state, at, answer, settledBy, note, late ? 1 : 0))
     },
 
     async note({ id }, { messageId, deliveryStatus = '', deliveryAt }) {
@@ -238,24 +237,25 @@ function createReads({ read, readToWrite }: Session): Pick<Store, 'conversation'
     async list({ caller, account }, { limit, before = '', ...filter }, cancellation) {
       const found: SendRow[] = []
       const until = performance.now() + walkMs
-      for (let from: string | undefined = before; from !== undefined && found.length < limit; ) {
+      let from = before
+      do {
         if (performance.now() > until) throw new StoreUnavailableError('busy') // its caller has gone
         const args = [caller, account, limit - found.length, from, slice, ...fieldsOf(filter)]
         const [rows, last] = (await turns(caller, () => read(scripts.list, ...args), cancellation)) as [Reply[], string]
         found.push(...rows.map(toRow))
-        from = last === '' ? undefined : last
-      }
+        from = last
+      } while (from !== '' && found.length < limit)
       return found
     },
 
     async check() {
-      let [lost, bytes] = [0, 0]
-      for (let from: string | undefined = ''; from !== undefined; ) {
+      let [lost, bytes, from] = [0, 0, '']
+      do {
         const [missing, last, used] = (await read(scripts.inspect, from, pageRows)) as [number, string, number]
         lost += missing
         bytes = used
-        from = last === '' ? undefined : last
-      }
+        from = last
+      } while (from !== '')
       return { problems: lost === 0 ? [] : [`sends that an index names and that are gone: ${lost}`], bytes }
     },
   }
