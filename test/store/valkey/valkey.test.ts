@@ -7,7 +7,7 @@ import type { StoreOptions } from '../../../src/store/adapter.ts'
 import type { DeliveryChange } from '../../../src/store/deliveries.ts'
 import type { MediaLedger } from '../../../src/store/media.ts'
 import { openStore } from '../../../src/store/open.ts'
-import { type Archive, type NewSend, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
+import { type NewSend, type SendRow, type Store, type StoreFault, StoreVersionError } from '../../../src/store/store.ts'
 import { readStoreUrl, type ServerPlace } from '../../../src/store/url.ts'
 import { openValkey } from '../../../src/store/valkey/valkey.ts'
 import { selfSigned } from '../../afilnet/certificate.ts'
@@ -293,67 +293,6 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
     expect(await refused(store.claim(row, undefined, sealed))).toEqual(unavailable('busy'))
     expect(await store.list(crm, { limit: 10 })).toEqual([])
     expect(await store.claim(send({ idempotencyKey: 'k' }))).toEqual({ claimed: true })
-  })
-
-  describe('the archive', () => {
-    async function filled() {
-      const { store } = await open(shared.fresh())
-      for (const end of ['accepted', 'rejected', 'not_sent', 'unknown', undefined] as const)
-        await put(store, { caller: end ?? 'crm', owner: 'elsewhere', idempotencyKey: `k-${end}`, reference: 'r' }, end)
-      return store
-    }
-    async function everything(store: Archive) {
-      const rows: SendRow[] = []
-      for (let page = await store.dump(); page.length > 0; page = await store.dump(rows.at(-1)?.id)) rows.push(...page)
-      return rows
-    }
-
-    test('goes over whole: rows, keys, counts and secret', async () => {
-      const [from, { store: to }] = [await filled(), await open(shared.fresh())]
-      const rows = await everything(from)
-
-      expect(rows.map(({ state }) => state)).toEqual(['accepted', 'rejected', 'not_sent', 'unknown', 'pending'])
-      expect(await to.adopt(await from.secret())).toBe(true)
-      expect(await to.load(rows)).toBe(5)
-      expect(await everything(to)).toEqual(rows)
-      expect(await to.secret()).toEqual(await from.secret())
-      expect(await to.adopt(Buffer.alloc(32))).toBe(false)
-      expect(await to.load(rows), 'again').toBe(0)
-      for (const { caller, idempotencyKey = '', state } of rows)
-        expect((await to.claim(send({ caller, idempotencyKey }))).claimed, state).toBe(state === 'not_sent')
-      expect(await to.claim(send({ caller: 'accepted' }), 1)).toEqual({ claimed: false })
-      expect(await to.claim(send({ caller: 'rejected' }), 1)).toEqual({ claimed: true })
-      expect(await to.expireLeases(), 'no process runs the pending one any more').toBe(1)
-      expect(await to.check()).toMatchObject({ problems: [] })
-    })
-
-    test('leaves out whose key is held', async () => {
-      const [from, { store: to }] = [await filled(), await open(shared.fresh())]
-      await put(to, { caller: 'accepted', idempotencyKey: 'k-accepted' }, 'accepted')
-
-      expect(await to.load(await everything(from))).toBe(4)
-    })
-
-    test('comes in order and in pages, of all callers', async () => {
-      const { store } = await open(shared.fresh())
-      const rows = Array.from({ length: 2_300 }, (_, n) => send({ caller: `c${n % 3}` }))
-      for (let n = 0; n < rows.length; n += 500) await Promise.all(rows.slice(n, n + 500).map(row => store.claim(row)))
-
-      expect(await store.dump()).toHaveLength(1_000)
-      expect((await everything(store)).map(({ id }) => id)).toEqual(rows.map(({ id }) => id))
-    })
-
-    test('forgets a destination for all callers, but nothing that is still running', async () => {
-      const { store } = await open(shared.fresh())
-      const other = await put(store, { destination: '34600000001' }, 'accepted')
-      const running = await put(store)
-      for (let n = 0; n < 450; n++) await put(store, { caller: n % 2 ? 'crm' : 'shop', idempotencyKey: `k${n}` }, 'accepted')
-
-      expect(await store.forget('34600000000')).toEqual({ gone: 450, pending: 1 })
-      expect((await everything(store)).map(({ id }) => id)).toEqual([other.id, running.id])
-      await store.settle(running, ended('accepted'))
-      expect(await store.forget('34600000000')).toEqual({ gone: 1, pending: 0 })
-    })
   })
 
   describe('a queue that an earlier release works on, or has worked on', () => {
