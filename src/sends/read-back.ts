@@ -1,16 +1,15 @@
 import type { KeyObject } from 'node:crypto'
 import { type Observe, unobserved } from '../events.ts'
 import { repeat } from '../lib/repeat.ts'
-import { type Conversation, maxConversationRows, type Outcome, type SendRow, type Store, within } from '../store/store.ts'
+import { type Conversation, chatKeyOf, maxConversationRows, type Outcome, type SendRow, type Store, within } from '../store/store.ts'
 import { type ConversationRow, datedRows, type Listed, merge } from './dated-rows.ts'
 import { type Candidate, rowOf } from './match.ts'
 import { textDigest } from './request.ts'
 import { type Seen, Sightings } from './sightings.ts'
 
 /** What the poller has read of a conversation: `isNew` rows were not there at `absentAt`, when an earlier call began, and were there at `at`. */
-type PolledConversation = Omit<Conversation, 'user'> & {
+type PolledConversation = Conversation & {
   account: string
-  user: string
   rows: readonly (ConversationRow & { isNew: boolean; statusChanged: boolean })[]
   absentAt: number | undefined
   beganAt: number
@@ -63,9 +62,7 @@ export class ReadBack {
     const accounts = this.#options.accounts()
     if (accounts.length === 0) return
     const due = await within(this.#options.timeoutMs, this.#options.store.takeLookups(accounts, lookups))
-    const conversations = Map.groupBy(due, ({ account, user, platform, platformId, destination }) =>
-      JSON.stringify([account, user, platform, platformId, destination]),
-    )
+    const conversations = Map.groupBy(due, row => JSON.stringify([row.account, chatKeyOf(row)]))
     await Promise.allSettled(Array.from(conversations.values(), rows => this.#lookFor(rows)))
   }
 
