@@ -23,7 +23,7 @@ import { isRepeated, ledgerKey, newSend, type SendRequest } from './request.ts'
 import { StoreSecret } from './secret.ts'
 import { createSettlements, type Settlements } from './settle.ts'
 
-export type SendsOptions = {
+type SendsOptions = {
   store: Store
   base: string
   observe?: Observe

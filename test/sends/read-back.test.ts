@@ -217,12 +217,10 @@ describe('A conversation that is watched', () => {
     readBack: ReadBack,
     clock: { ms: number },
     rows: ConversationRow[],
-    over: { isNew?: boolean; absentAt?: number | undefined } = {},
+    { isNew = true, ...over }: { isNew?: boolean; absentAt?: number | undefined } = {},
   ) => {
-    const { isNew = true, absentAt = start - 1_000 } = 'absentAt' in over ? { ...over, absentAt: over.absentAt ?? Number.NaN } : over
-    const known = Number.isNaN(absentAt) ? undefined : absentAt
     const read = rows.map(listed => ({ ...listed, isNew, statusChanged: !isNew }))
-    return readBack.conversationRead({ ...chat, rows: read, absentAt: known, beganAt: clock.ms, at: clock.ms })
+    return readBack.conversationRead({ ...chat, rows: read, absentAt: start - 1_000, beganAt: clock.ms, at: clock.ms, ...over })
   }
 
   test('gives accepted sends their message and each word for its delivery', async ({ store, clock, readBack, sent }) => {
