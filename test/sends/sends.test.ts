@@ -51,6 +51,12 @@ const attempt = (run: SendAttempt['run']): SendAttempt => ({ admit() {}, run })
 const accepted = attempt(async () => {})
 const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)['NO_CREDITS']) =>
   attempt(() => Promise.reject(new UpstreamError(fault, { safe: false })))
+/** Afilnet does not answer in time; what it says late is told by `tell`. */
+const timesOut = (tell: (onLateResult: (error?: unknown) => void) => void) =>
+  attempt(async onLateResult => {
+    tell(onLateResult)
+    throw new UpstreamError(failures.timeout, { safe: false })
+  })
 const never = () => new Promise<never>(() => {})
 /** While Afilnet cannot be called. */
 const held: SendAttempt = {
@@ -381,16 +387,7 @@ describe('An outcome that the store does not take', () => {
   test('gives way to a late answer', async ({ sends, store, trouble }) => {
     const late = Promise.withResolvers<void>()
     trouble.settle = refuse
-    const reported = await problem(
-      sends.run(
-        request(
-          attempt(async onLateResult => {
-            void late.promise.then(() => onLateResult())
-            throw new UpstreamError(failures.timeout, { safe: false })
-          }),
-        ),
-      ),
-    )
+    const reported = await problem(sends.run(request(timesOut(tell => void late.promise.then(tell)))))
     late.resolve()
     await late.promise
     delete trouble.settle
@@ -402,11 +399,7 @@ describe('An outcome that the store does not take', () => {
   test('does not take a late answer with it that comes while it is recorded', async ({ sends, store, trouble }) => {
     const [late, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     trouble.settle = refuse
-    const unknown = attempt(async onLateResult => {
-      void late.promise.then(() => onLateResult())
-      throw new UpstreamError(failures.timeout, { safe: false })
-    })
-    await problem(sends.run(request(unknown)))
+    await problem(sends.run(request(timesOut(tell => void late.promise.then(tell)))))
     trouble.settle = async (send, outcome) => {
       if (outcome.state === 'accepted') {
         refused.resolve()
@@ -423,11 +416,7 @@ describe('An outcome that the store does not take', () => {
 
   test('does not take the place of a late answer that waits already', async ({ sends, store, trouble }) => {
     trouble.settle = refuse
-    const early = attempt(async onLateResult => {
-      onLateResult()
-      throw new UpstreamError(failures.timeout, { safe: false })
-    })
-    await problem(sends.run(request(early)))
+    await problem(sends.run(request(timesOut(tell => tell()))))
     delete trouble.settle
     await expect.poll(async () => (await rows(store))[0]?.state).not.toBe('pending')
 
@@ -436,11 +425,7 @@ describe('An outcome that the store does not take', () => {
 
   test('stays unknown if a late answer says that nothing was sent', async ({ sends, store, trouble }) => {
     trouble.settle = refuse
-    const early = attempt(async onLateResult => {
-      onLateResult(new UpstreamError(faults.NO_CREDITS, { safe: false }))
-      throw new UpstreamError(failures.timeout, { safe: false })
-    })
-    await problem(sends.run(request(early)))
+    await problem(sends.run(request(timesOut(tell => tell(new UpstreamError(faults.NO_CREDITS, { safe: false }))))))
     delete trouble.settle
     await expect.poll(async () => (await rows(store))[0]?.state).not.toBe('pending')
 
