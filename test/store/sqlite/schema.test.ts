@@ -99,21 +99,6 @@ describe('versions', () => {
     expect((await store.log.read('main', 0, 10)).events).toHaveLength(1)
   })
 
-  test('a file of the third version opens, and takes sends of tokens', async ({ open, path }) => {
-    const db = new DatabaseSync(path)
-    migrate(db, migrations.slice(0, 3))
-    const row = { ...send({ idempotencyKey: 'k' }), ...ended('accepted') }
-    db.prepare(`INSERT INTO sends (${Object.keys(row)}) VALUES (${Object.keys(row).map(() => '?')})`).run(...Object.values(row))
-    db.close()
-    const store = await open({ now: () => 10_000, monotonic: () => 10_000 })
-
-    expect(await store.find(crm, row.id)).toEqual(row)
-    expect(await store.claim(send({ idempotencyKey: 'k' }))).toMatchObject({ claimed: false, existing: { id: row.id } })
-    const made = send({ idempotencyKey: 'of a token k', actor: 'alice' })
-    expect(await store.claim(made)).toEqual({ claimed: true })
-    expect(await store.find(crm, made.id)).toEqual({ ...made, state: 'pending' })
-  })
-
   test('a file of version 10 opens with what is queued, and no account waits for another', async ({ open, path }) => {
     const db = new DatabaseSync(path)
     migrate(db, migrations.slice(0, 10))
