@@ -12,7 +12,7 @@ const pageRows = 1_000
 
 /** What an operator does to a whole ledger on a server. */
 export function createArchive(session: Session): Archive {
-  const { read, write, confirmedWrite } = session
+  const { read, members, write, confirmedWrite } = session
   return {
     async dump(after = '') {
       const rows = (await read(scripts.dump, after, pageRows)) as Reply[]
@@ -39,7 +39,7 @@ export function createArchive(session: Session): Archive {
 
     async forget(destination) {
       const sum = { gone: 0, pending: 0 }
-      for (const caller of (await read(scripts.callers)) as string[]) {
+      for (const caller of await members('callers')) {
         let from = ''
         do {
           const [gone, pending, last] = await write(scripts.forget, caller, destination, from, slice)
@@ -55,8 +55,8 @@ export function createArchive(session: Session): Archive {
   }
 }
 
-async function forgetEvents({ read, write }: Session, destination: string) {
-  for (const account of (await read(eventScripts.logs)) as string[]) {
+async function forgetEvents({ members, write }: Session, destination: string) {
+  for (const account of await members('logs')) {
     for (let after = '0'; after !== ''; ) after = String((await write(eventScripts.forgetEvents, account, destination, after, slice))[0])
     let cursor = '0'
     do cursor = String((await write(eventScripts.forgetStates, account, destination, cursor, slice))[0])

@@ -7,9 +7,7 @@ import type { Session } from './session.ts'
 const slice = 200
 
 /** Webhooks on a server. */
-export function createDeliveries({ read, writeBeside: write }: Session, clock: LedgerClock): Deliveries {
-  const names = async () => ((await read(scripts.names)) as string[]).sort()
-
+export function createDeliveries({ read, members, writeBeside: write }: Session, clock: LedgerClock): Deliveries {
   const deliveries: Deliveries = {
     async webhook(name) {
       const [account, state, flat] = (await read(scripts.webhook, name)) as [string | null, string | null, string[]]
@@ -33,7 +31,7 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
       const { mayDelete, trusted } = clock.read()
       if (!mayDelete) return 0
       let gone = 0
-      for (const name of await names()) {
+      for (const name of await members('webhooks')) {
         for (let after = '-1'; after !== ''; ) {
           const [some, next] = await write(scripts.deleteFailed, name, trusted - keepMs, trusted + keepMs, after)
           gone += Number(some)
@@ -42,7 +40,7 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
       }
       return gone
     },
-    dumpWebhooks: async () => archiveOf(await names(), deliveries),
+    dumpWebhooks: async () => archiveOf(await members('webhooks'), deliveries),
     async loadWebhook({ name, account, state, failed }) {
       const [loaded] = await write(scripts.load, name, account, state, ...failed.flatMap(flat))
       return loaded === 1
@@ -54,8 +52,8 @@ export function createDeliveries({ read, writeBeside: write }: Session, clock: L
 const flat = (row: FailedDelivery): [number, string] => [row.position, JSON.stringify(row)]
 
 /** Erases what webhooks failed to deliver of a destination. */
-export async function forgetDeliveries({ read, writeBeside: write }: Session, destination: string) {
-  for (const name of (await read(scripts.names)) as string[]) {
+export async function forgetDeliveries({ members, writeBeside: write }: Session, destination: string) {
+  for (const name of await members('webhooks')) {
     for (let after = '-1'; after !== ''; ) after = String((await write(scripts.forgetFailed, name, destination, after, slice))[0])
   }
 }

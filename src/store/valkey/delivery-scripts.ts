@@ -86,8 +86,6 @@ export const deliveryScripts = {
     end
     return {over(), positions[rows] or ''}`),
 
-  names: read(`return redis.call('SMEMBERS', P .. 'webhooks')`),
-
   load: grow(`${keeping}
     local name = ARGV[9]
     if redis.call('EXISTS', P .. 'webhook:' .. name) == 1 then return {over(), 0} end

@@ -81,8 +81,6 @@ export const eventScripts = {
     for i = 9, #ARGV do found[i - 8] = markOf(ARGV[i]) or {'', '0', '0'} end
     return found`),
 
-  logs: read(`return redis.call('SMEMBERS', P .. 'logs')`),
-
   /** One slice of one log, before a position or, after a clock was ahead, by the events' own times; a log that was opened last before a time goes as a whole, with what was known. */
   trim: write(`
     local account, before, openedBefore = ARGV[9], ARGV[10], tonumber(ARGV[11])

@@ -17,9 +17,9 @@ const perMs = 1_000 // positions are times
 
 /** Leases and event logs on a server; a failure of theirs says nothing of the ledger. */
 export function createLive(session: Session, place: ServerPlace, clock: LedgerClock): { live: EventStore; stop: () => void } {
-  const { read, readToWrite, writeBeside: write } = session
+  const { read, members, readToWrite, writeBeside: write } = session
   const marksOf = async (accounts: readonly string[]) => ((await read(scripts.marks, ...accounts)) as Reply[][]).map(markOf)
-  const accounts = async () => ((await read(scripts.logs)) as string[]).toSorted()
+  const accounts = () => members('logs')
   const listeners = createListeners(watched =>
     watchStreams({ place, accounts: watched, marksOf, onNews: account => listeners.notify(account) }),
   )

@@ -234,7 +234,7 @@ export const scripts = {
     end
     return {over(), ids[tonumber(ARGV[10])] or ''}`),
 
-  callers: read(`return redis.call('SMEMBERS', P .. 'callers')`),
+  members: read(`return redis.call('SMEMBERS', P .. ARGV[9])`),
 
   inspect: read(`
     local ids, missing = page(ARGV[9], tonumber(ARGV[10])), 0

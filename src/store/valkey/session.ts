@@ -1,9 +1,9 @@
 import type { LedgerClock } from '../clock.ts'
-import type { StoreFault } from '../store.ts'
-import { StoreUnavailableError } from '../store.ts'
+import { type StoreFault, StoreUnavailableError } from '../store.ts'
 import type { Connection, Reply } from './connection.ts'
 import type { LedgerWatch } from './ledger.ts'
 import type { Script } from './lua.ts'
+import { scripts } from './scripts.ts'
 
 type Args = (string | number)[]
 
@@ -66,12 +66,16 @@ export function createSession({ writer, reader, clock, ledger, policy, identity,
   /** An end that a failover takes back makes a send `unknown` and never a second one, so it need not wait for the replica in vain. */
   const bestEffortConfirm: Connection['ask'] = async (script, args) => (await writer.askConfirmed(script, args)).reply
 
+  const read = (script: Script, ...args: Args) => track(() => reader.ask(script, [...common(), ...args]))
+
   return {
     track,
     /** What a script that reads answers. */
-    read: (script: Script, ...args: Args) => track(() => reader.ask(script, [...common(), ...args])),
+    read,
     /** The same on the connection that writes. During a failover, the two connections may lead to different servers. */
     readToWrite: (script: Script, ...args: Args) => track(() => writer.ask(script, [...common(), ...args])),
+    /** All names in a set. */
+    members: async (set: 'callers' | 'logs' | 'webhooks') => ((await read(scripts.members, set)) as string[]).sort(), // as the script says it
     /** What a script that writes answers; confirmed writes reject unless a replica has them, where there is one. */
     write: writeWith(writer.ask),
     confirmedWrite: writeWith(confirmed),
