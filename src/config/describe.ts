@@ -4,71 +4,74 @@ import { maskStoreUrl, readStoreUrl } from '../store/url.ts'
 import { type AccountConfig, canReadBack } from './account.ts'
 import type { Config } from './config.ts'
 import type { VariableName } from './variables.ts'
-import type { WebhookConfig } from './webhooks.ts'
 
 const set = '<set>'
 
 /** What `--check` shows for each variable; `undefined` if it is not set and has no default. */
-const shown: Record<VariableName, (config: Config) => unknown> = {
-  GATEWAY_CONFIG: config => config.configFile,
-  AFILNET_USER: config => only(config)?.account.user,
-  AFILNET_PASSWORD: config => only(config)?.account.password,
-  AFILNET_TRANSPORT: config => only(config)?.account.transport,
-  AFILNET_URL: config => only(config)?.account.url,
-  AFILNET_TOKEN_URL: config => only(config)?.account.tokenUrl,
-  AFILNET_CLIENT_ID: config => only(config)?.account.clientId,
-  AFILNET_CLIENT_SECRET: config => only(config)?.account.clientSecret,
-  AFILNET_SCOPE: config => only(config)?.account.scope,
-  AFILNET_GRANT: config => only(config)?.account.grant,
-  AFILNET_JSON_STYLE: config => only(config)?.account.jsonStyle,
-  AFILNET_WSDL: config => only(config)?.account.wsdl,
-  AFILNET_TIMEOUT_MS: config => config.timeoutMs,
-  AFILNET_LATE_MS: config => config.lateMs,
-  AFILNET_CONNECTIONS: config => config.connections,
-  AFILNET_MAX_RESPONSE_BYTES: config => config.maxResponseBytes,
-  READ_CACHE_MS: config => config.readCacheMs,
-  AFILNET_TIMEZONE: config => only(config)?.account.timezone,
-  AFILNET_PROXY: ({ proxyUrl }) =>
-    proxyUrl && (proxyUrl.username || proxyUrl.password ? `${proxyUrl.protocol}//${set}@${proxyUrl.host}` : proxyUrl.origin),
-  AFILNET_ROWS: config => only(config)?.account.rows,
-  AFILNET_SENT: config => only(config)?.account.sent,
-  GATEWAY_KEY_SHA256: config => only(config)?.caller.keySha256.map(() => set),
-  RATE_LIMIT_PER_MINUTE: config => only(config)?.caller.rateLimit?.requestsPerMinute,
-  HOST: config => config.host,
-  PORT: config => config.port,
-  ADMIN_HOST: config => config.adminHost,
-  ADMIN_PORT: config => config.adminPort,
-  TRUST_PROXY: config => config.trustProxy,
-  CORS_ORIGINS: config => config.corsOrigins,
-  PUBLIC_URL: config => config.publicUrl,
-  MCP: config => config.mcp,
-  DOCS: config => config.docs,
-  LOG_LEVEL: config => config.logLevel,
-  KEEP_ALIVE_MS: config => config.keepAliveMs,
-  ALLOW_DEBUG: config => config.allowDebug,
-  OTEL_EXPORTER_OTLP_ENDPOINT: ({ tracing }) => tracing?.endpoint,
-  OTEL_EXPORTER_OTLP_HEADERS: ({ tracing }) => tracing && mapValues(tracing.headers, () => set),
-  OTEL_SERVICE_NAME: ({ tracing }) => tracing?.serviceName,
-  OTEL_TRACES_SAMPLER: ({ tracing }) => tracing?.sampler,
-  OTEL_TRACES_SAMPLER_ARG: ({ tracing }) => tracing?.ratio,
-  STORE_URL: config => maskStoreUrl(config.storeUrl),
-  SENDS_KEEP_HOURS: config => config.keepHours,
-  STORE_MAX_MB: config => config.storeMaxMb,
-  QUEUE_KEY: config => config.queueKeys?.map(() => set),
-  READ_BACK: config => config.readBack && (Object.values(config.accounts).every(canReadBack) || readBackIsOff(config)),
-  IDEMPOTENCY_REQUIRED: config => config.idempotencyRequired,
-  MEDIA_URL: config => config.media.url,
-  MEDIA_STORE: config => showMediaPlace(config.media.place),
-  MEDIA_MAX_BYTES: config => config.media.maxBytes,
-  MEDIA_KEEP_HOURS: config => config.media.keepMs / 3_600_000,
-  MEDIA_MAX_MB: config => config.media.maxTotalBytes / 1_048_576,
-  EVENTS_CHANNELS: config => only(config)?.account.events?.channels,
-  EVENTS_INTERVAL_MS: config => only(config)?.account.events?.intervalMs,
-  EVENTS_KEEP_HOURS: config => config.eventsKeepMs / 3_600_000,
-  WEBHOOK_URL: config => only(config)?.webhook?.url,
-  WEBHOOK_SECRET: config => only(config)?.webhook?.secret,
-  DRAIN_MS: config => config.drainMs,
-  DRAIN_DELAY_MS: config => config.drainDelayMs,
+function describeVariables(config: Config): Record<VariableName, unknown> {
+  const { configFile, media, proxyUrl, tracing } = config
+  const { accounts, callers, webhooks } = describeRows(config)
+  const [account, caller, webhook] = configFile === undefined ? [accounts.default, callers.default, webhooks.default] : []
+  return {
+    GATEWAY_CONFIG: configFile,
+    AFILNET_USER: account?.user,
+    AFILNET_PASSWORD: account?.password,
+    AFILNET_TRANSPORT: account?.transport,
+    AFILNET_URL: account?.url,
+    AFILNET_TOKEN_URL: account?.tokenUrl,
+    AFILNET_CLIENT_ID: account?.clientId,
+    AFILNET_CLIENT_SECRET: account?.clientSecret,
+    AFILNET_SCOPE: account?.scope,
+    AFILNET_GRANT: account?.grant,
+    AFILNET_JSON_STYLE: account?.jsonStyle,
+    AFILNET_WSDL: account?.wsdl,
+    AFILNET_TIMEOUT_MS: config.timeoutMs,
+    AFILNET_LATE_MS: config.lateMs,
+    AFILNET_CONNECTIONS: config.connections,
+    AFILNET_MAX_RESPONSE_BYTES: config.maxResponseBytes,
+    READ_CACHE_MS: config.readCacheMs,
+    AFILNET_TIMEZONE: account?.timezone,
+    AFILNET_PROXY: proxyUrl && (proxyUrl.username || proxyUrl.password ? `${proxyUrl.protocol}//${set}@${proxyUrl.host}` : proxyUrl.origin),
+    AFILNET_ROWS: account?.rows,
+    AFILNET_SENT: account?.sent,
+    GATEWAY_KEY_SHA256: caller?.keySha256,
+    RATE_LIMIT_PER_MINUTE: caller?.rateLimit?.requestsPerMinute,
+    HOST: config.host,
+    PORT: config.port,
+    ADMIN_HOST: config.adminHost,
+    ADMIN_PORT: config.adminPort,
+    TRUST_PROXY: config.trustProxy,
+    CORS_ORIGINS: config.corsOrigins,
+    PUBLIC_URL: config.publicUrl,
+    MCP: config.mcp,
+    DOCS: config.docs,
+    LOG_LEVEL: config.logLevel,
+    KEEP_ALIVE_MS: config.keepAliveMs,
+    ALLOW_DEBUG: config.allowDebug,
+    OTEL_EXPORTER_OTLP_ENDPOINT: tracing?.endpoint,
+    OTEL_EXPORTER_OTLP_HEADERS: tracing && mapValues(tracing.headers, () => set),
+    OTEL_SERVICE_NAME: tracing?.serviceName,
+    OTEL_TRACES_SAMPLER: tracing?.sampler,
+    OTEL_TRACES_SAMPLER_ARG: tracing?.ratio,
+    STORE_URL: maskStoreUrl(config.storeUrl),
+    SENDS_KEEP_HOURS: config.keepHours,
+    STORE_MAX_MB: config.storeMaxMb,
+    QUEUE_KEY: config.queueKeys?.map(() => set),
+    READ_BACK: config.readBack && (Object.values(config.accounts).every(canReadBack) || readBackIsOff(config)),
+    IDEMPOTENCY_REQUIRED: config.idempotencyRequired,
+    MEDIA_URL: media.url,
+    MEDIA_STORE: showMediaPlace(media.place),
+    MEDIA_MAX_BYTES: media.maxBytes,
+    MEDIA_KEEP_HOURS: media.keepMs / 3_600_000,
+    MEDIA_MAX_MB: media.maxTotalBytes / 1_048_576,
+    EVENTS_CHANNELS: account?.events?.channels,
+    EVENTS_INTERVAL_MS: account?.events?.intervalMs,
+    EVENTS_KEEP_HOURS: config.eventsKeepMs / 3_600_000,
+    WEBHOOK_URL: webhook?.url,
+    WEBHOOK_SECRET: webhook?.secret,
+    DRAIN_MS: config.drainMs,
+    DRAIN_DELAY_MS: config.drainDelayMs,
+  }
 }
 
 /** Names the accounts in whose conversations an unknown send cannot be looked for. */
@@ -79,17 +82,13 @@ function readBackIsOff({ accounts, configFile }: Config) {
   return `off${which}: it needs ${timezone} or events, and no ${sent}`
 }
 
-/** The one account, caller and webhook, where the environment configures them. */
-function only({ configFile, accounts: { default: account }, callers: { default: caller }, webhooks: { default: webhook } }: Config) {
-  if (configFile !== undefined || !account || !caller) return undefined
-  return { account: withoutSecrets(account), caller, webhook: webhook && showWebhook(webhook) }
-}
-
-/** The query of its URL may hold a secret. */
-const showWebhook = ({ url, secrets, ...rest }: WebhookConfig) => ({
-  ...rest,
-  url: `${url.origin}${url.pathname}`,
-  secret: secrets.map(() => set),
+/** What the configuration has by names, without secrets. The query of a webhook's URL may hold one. */
+const describeRows = ({ accounts, callers, webhooks }: Config) => ({
+  accounts: mapValues(accounts, withoutSecrets),
+  callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => set) })),
+  webhooks: mapValues(webhooks, ({ url, secrets, ...rest }) => {
+    return { ...rest, url: `${url.origin}${url.pathname}`, secret: secrets.map(() => set) }
+  }),
 })
 
 /** An account as it may be shown. The query of a WSDL's URL is mostly no more than `wsdl`. */
@@ -105,21 +104,14 @@ function withoutSecrets({ wsdlDigest, ...account }: AccountConfig) {
 }
 
 /** The configuration by the names of variables and of the file's properties, without secrets. */
-export function describeConfig(config: Config): Record<string, unknown> {
-  const { accounts, callers, webhooks, configFile, files } = config
-  return {
-    ...mapValues(shown, show => show(config)),
-    ...(configFile !== undefined && {
-      accounts: mapValues(accounts, withoutSecrets),
-      callers: mapValues(callers, caller => ({ ...caller, keySha256: caller.keySha256.map(() => set) })),
-      webhooks: mapValues(webhooks, showWebhook),
-    }),
-    files: Object.keys(files),
-  }
-}
+export const describeConfig = (config: Config): Record<string, unknown> => ({
+  ...describeVariables(config),
+  ...(config.configFile !== undefined && describeRows(config)),
+  files: Object.keys(config.files),
+})
 
 /** What is valid and yet probably not meant. */
-export function warningsOf(config: Config, now = Date.now()): string[] {
+export function warningsOf(config: Config): string[] {
   const { accounts, callers, webhooks, tracing, publicUrl, trustProxy, keepAliveMs } = config
   const inTheClear = tracing?.endpoint.protocol === 'http:' && !isLoopback(tracing.endpoint) && Object.keys(tracing.headers).length > 0
   const isPublicInTheClear = publicUrl?.protocol === 'http:' && !isLoopback(publicUrl)
@@ -134,7 +126,7 @@ export function warningsOf(config: Config, now = Date.now()): string[] {
       `KEEP_ALIVE_MS is ${keepAliveMs}: it must exceed the idle timeout of the proxy in front, which is often 60 seconds`,
     ...Object.entries(accounts).flatMap(warningsOfAccount),
     ...Object.entries(callers).map(
-      ([name, { expires }]) => expires !== undefined && Date.parse(expires) <= now && `caller ${name}: its keys have expired`,
+      ([name, { expires }]) => expires !== undefined && Date.parse(expires) <= Date.now() && `caller ${name}: its keys have expired`,
     ),
     ...Object.entries(webhooks).map(
       ([name, { account }]) =>
