@@ -34,12 +34,9 @@ const namesOf = (rules: Record<string, Rule>) => Object.keys(rules).join(', ')
 /** Refuses a channel that the account does not have. */
 function checkChannel({ account }: Target, { platform, platformid }: Body) {
   if (account.world.hasChannel(String(platform), String(platformid))) return
-  const known = account.world.channels().map(channel => `${channel.platform}/${channel.platformid}`)
+  const known = account.world.channels.map(channel => `${channel.platform}/${channel.platformid}`)
   throw new Refusal(400, `platform, platformid: expected one of ${known.join(', ')}`)
 }
-
-/** The conversation that a body names. */
-const addressOf = ({ platform, platformid, destination }: Body) => ({ platform, platformid, destination }) as Address // as checked
 
 /** What the control port can do. Each cast below is of a body whose rules are those of the type. */
 export const routes: Record<string, Record<string, Route>> = {
@@ -101,8 +98,8 @@ export const routes: Record<string, Record<string, Route>> = {
     DELETE: [
       'Afilnet forgets a conversation, or one message of it: platform, platformid, destination, messageid',
       ({ handle }, body) => {
-        const { messageid, ...removal } = check(body, rules.removal, chat)
-        handle.remove(addressOf(removal), messageid as string | undefined)
+        const { messageid, ...address } = check(body, rules.removal, chat)
+        handle.remove(address as Address, messageid as string | undefined)
       },
     ],
   },
@@ -110,8 +107,8 @@ export const routes: Record<string, Record<string, Route>> = {
     PUT: [
       `a message takes another status: ${namesOf(rules.status)}`,
       ({ account }, body) => {
-        const { messageid, status, ...rest } = check(body, rules.status, Object.keys(rules.status))
-        if (!account.world.mark(addressOf(rest), String(messageid), String(status))) throw new Refusal(404, 'No such message')
+        const { messageid, status, ...address } = check(body, rules.status, Object.keys(rules.status))
+        if (!account.world.mark(address as Address, String(messageid), String(status))) throw new Refusal(404, 'No such message')
       },
     ],
   },
@@ -130,8 +127,8 @@ export const routes: Record<string, Record<string, Route>> = {
       `what customers do unasked, everybody or those of one conversation: ${namesOf(rules.customers)}`,
       ({ handle }, body) => {
         const { platform, platformid, destination, ...script } = check(body, rules.customers)
-        const address = destination === undefined ? undefined : addressOf(check(body, rules.customers, chat))
-        handle.script(script as Partial<Script>, address)
+        if (destination !== undefined) check(body, rules.customers, chat)
+        handle.script(script as Partial<Script>, destination === undefined ? undefined : ({ platform, platformid, destination } as Address))
       },
     ],
   },

@@ -1,5 +1,5 @@
 import { smallTalk } from './seeds.ts'
-import type { Address, Sent, World } from './world.ts'
+import { type Address, keyOf, type Sent, type World } from './world.ts'
 
 /** What a customer does unasked; 0 ms means never. */
 export type Script = {
@@ -20,7 +20,6 @@ const silent: Script = { replyAfterMs: 0, writeEveryMs: 0, texts: ['Message {n}'
 export const talkative: Partial<Script> = { replyAfterMs: 900, texts: smallTalk, deliveredAfterMs: 300, readAfterMs: 700 }
 
 const everybody = ''
-const key = ({ platform, platformid, destination }: Address) => JSON.stringify([platform, platformid, destination])
 
 /** The customers of an account: each follows its own script, or else the one for everybody. */
 export function createCustomers(world: World, changed: () => void, first: Partial<Script>) {
@@ -48,7 +47,7 @@ export function createCustomers(world: World, changed: () => void, first: Partia
   const customers = {
     /** Changes the script of one conversation, or that of everybody. */
     script: (change: Partial<Script>, address?: Address) => {
-      const name = address ? key(address) : everybody
+      const name = address ? keyOf(address) : everybody
       const script = { ...(scripts.get(name) ?? scripts.get(everybody) ?? silent), ...change }
       scripts.set(name, script)
       clearInterval(writing.get(name))
@@ -65,7 +64,7 @@ export function createCustomers(world: World, changed: () => void, first: Partia
 
     /** Lets the conversation go on after a message or file. */
     taken: (sent: Sent) => {
-      const script = scripts.get(key(sent)) ?? scripts.get(everybody) ?? silent
+      const script = scripts.get(keyOf(sent)) ?? scripts.get(everybody) ?? silent
       if (sent.method === 'sendmessage') after(script.replyAfterMs, () => say(sent, script))
       after(script.deliveredAfterMs, () => world.mark(sent, sent.messageid, 'delivered', 'sent'))
       after(script.readAfterMs, () => world.mark(sent, sent.messageid, 'read'))

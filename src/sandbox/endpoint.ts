@@ -42,7 +42,7 @@ const isLiteral = ({ status, body }: ScriptedResponse) => status !== undefined |
 const takes = (answer: ScriptedResponse) => answer.takes ?? (answer.fault ? answer.fault !== 'reset' : !isLiteral(answer))
 
 /** One call in progress: what a regular answer and every fault are made of, and the record of how it ended. */
-function openExchange(state: State, call: Call, response: ServerResponse, status: number, headers: Record<string, string>, type = phpType) {
+function openExchange(state: State, call: Call, response: ServerResponse, status: number, headers: Record<string, string>, type: string) {
   let endedByUs = false
   const closed = () => {
     call.closedByPeer = !endedByUs && !response.writableFinished
@@ -112,8 +112,8 @@ export function createEndpoint(state: State): Handler {
     const wrongMethod = !['GET', 'POST'].includes(request.method ?? '')
     const error = wrongMethod ? 'Afilnet takes GET and POST' : errorIn(received)
     if (error !== undefined) {
-      const headers = { 'content-type': 'text/plain; charset=utf-8', ...(wrongMethod && { allow: 'GET, POST' }) }
-      openExchange(state, call, response, wrongMethod ? 405 : 400, headers).finish(`${error}\n`)
+      const headers = wrongMethod ? { allow: 'GET, POST' } : {}
+      openExchange(state, call, response, wrongMethod ? 405 : 400, headers, 'text/plain; charset=utf-8').finish(`${error}\n`)
       return state.changed()
     }
 

@@ -89,7 +89,6 @@ export class OAuth {
     after(answer?.delayMs ?? 0, answer?.held, response, () => this.#respond(response, decided, answer))
   }
 
-  /** What a request gets: a token, or an error of RFC 6749. */
   #decide(form: URLSearchParams, client: Client): Decided {
     const { userOf, mainUser, clientSecret } = this.#options
     const grant = form.get('grant_type')

@@ -29,7 +29,7 @@ const send = (method: Sent['method'], names: readonly string[]) => (world: World
 export const operations: Record<string, Record<string, Operation>> = {
   user: { getbalance: { needs: [], result: () => '100.00' } },
   chat: {
-    getchatchannels: { needs: [], result: (world, _, shape) => listResult(world.channels(), shape, 'sent') },
+    getchatchannels: { needs: [], result: (world, _, shape) => listResult(world.channels, shape, 'sent') },
     sendmessage: {
       needs: [...chat, 'message'],
       magicIn: 'destination',

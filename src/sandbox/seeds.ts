@@ -15,7 +15,8 @@ type Seed = [
   text: string,
 ]
 
-const conversations: Seed[] = [
+/** The messages of a new account, the oldest first. */
+export const seeds: readonly Seed[] = [
   ['operator', '300', 'ana', 300, 'read', 'I take the afternoon shift'],
   ['operator', '300', 'ana', 290, 'sent', 'Thank you, Ana'],
   ['telegram', '200', '700100200', 180, 'read', '/start'],
@@ -24,14 +25,11 @@ const conversations: Seed[] = [
   ['whatsapp', '100', '34600000001', 90, 'read', 'Great 👍'],
   ['webchat', '10', 'visitor-7f3a', 40, 'read', 'Hello, is anybody there?'],
   ['webchat', '10', 'visitor-7f3a', 39, 'sent', 'Hello! How can we help?'],
-  ['webchat', '10', 'visitor-7f3a', 12, 'unread', 'Do you ship to the Canary Islands?'],
   ['whatsapp', '100', '34600000000', 30, 'sent', 'Good morning, your order 1043 is ready'],
+  ['webchat', '10', 'visitor-7f3a', 12, 'unread', 'Do you ship to the Canary Islands?'],
   ['whatsapp', '100', '34600000000', 8, 'unread', '¿Hasta qué hora abren hoy?'],
   ['whatsapp', '100', '34600000000', 7, 'unread', 'I can come at seven'],
 ]
-
-/** The messages of a new account, the oldest first. */
-export const seeds = conversations.toSorted((a, b) => b[3] - a[3])
 
 /** What customers of the demo say, in turn. */
 export const smallTalk = [

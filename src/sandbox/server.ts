@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream'
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>
 
-export type Listener = { port: number; close(): Promise<void> }
+type Listener = { port: number; close(): Promise<void> }
 
 /** Answers that node:http would give without the mark of the sandbox. */
 const refusals: Record<string, string> = {

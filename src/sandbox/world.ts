@@ -28,7 +28,8 @@ type More = Pick<Message, 'sent' | 'status'> & Pick<Written, 'datetime' | 'lateM
 
 type Entry = { row: Message; shownAt: number }
 
-const key = ({ platform, platformid, destination }: Address) => JSON.stringify([platform, platformid, destination])
+/** The name of a conversation. */
+export const keyOf = ({ platform, platformid, destination }: Address) => JSON.stringify([platform, platformid, destination])
 
 /**
  * Channels, conversations and messages, as Afilnet would hold them; time only passes through `now`.
@@ -37,11 +38,11 @@ const key = ({ platform, platformid, destination }: Address) => JSON.stringify([
  */
 export class World {
   readonly sent: Sent[] = []
+  readonly channels: Channel[] = []
   readonly #now: () => number
   readonly #onTaken: (sent: Sent) => void
   readonly #lateMs: () => number
   readonly #chats = new Map<string, Entry[]>()
-  readonly #channels: Channel[] = []
   #lastId = 0
   #lastBulk = 0
 
@@ -52,12 +53,8 @@ export class World {
     this.reset()
   }
 
-  channels(): Channel[] {
-    return this.#channels
-  }
-
   hasChannel(platform: string, platformid: string): boolean {
-    return this.#channels.some(channel => channel.platform === platform && channel.platformid === platformid)
+    return this.channels.some(channel => channel.platform === platform && channel.platformid === platformid)
   }
 
   hasChat(address: Address): boolean {
@@ -66,7 +63,7 @@ export class World {
 
   /** What the conversation lists, the oldest first. */
   messages(address: Address): Message[] {
-    const chat = this.#chats.get(key(address)) ?? []
+    const chat = this.#chats.get(keyOf(address)) ?? []
     return chat.filter(entry => this.#isShown(entry)).map(({ row }) => row)
   }
 
@@ -80,7 +77,7 @@ export class World {
   }
 
   addresses(): Address[] {
-    return [...this.#chats.values()].flatMap(chat => chat.slice(0, 1).map(({ row }) => row as Address))
+    return [...this.#chats.values()].flatMap(chat => chat[0]?.row ?? [])
   }
 
   /** The last message of each conversation of a channel, the most recent last. */
@@ -112,16 +109,16 @@ export class World {
 
   /** The message takes another status, if it has the one that is expected; `false` when there is no such message. */
   mark(address: Address, messageid: string, status: string, expected?: string): boolean {
-    const row = this.#chats.get(key(address))?.find(entry => entry.row.messageid === messageid)?.row
+    const row = this.#chats.get(keyOf(address))?.find(entry => entry.row.messageid === messageid)?.row
     if (row && (expected === undefined || row.status === expected)) row.status = status
     return row !== undefined
   }
 
   /** Afilnet forgets the conversation, or one message of it. */
   remove(address: Address, messageid?: string): void {
-    const left = (this.#chats.get(key(address)) ?? []).filter(({ row }) => messageid !== undefined && row.messageid !== messageid)
-    if (left.length > 0) this.#chats.set(key(address), left)
-    else this.#chats.delete(key(address))
+    const left = (this.#chats.get(keyOf(address)) ?? []).filter(({ row }) => messageid !== undefined && row.messageid !== messageid)
+    if (left.length > 0) this.#chats.set(keyOf(address), left)
+    else this.#chats.delete(keyOf(address))
   }
 
   /** Fills a channel; the customers' numbers begin with 347. `false` when there is no such channel. */
@@ -135,17 +132,17 @@ export class World {
   }
 
   addChannel(channel: Channel): void {
-    this.#channels.push(channel)
+    this.channels.push(channel)
   }
 
   removeChannel(platform: string, platformid: string): void {
-    const at = this.#channels.findIndex(channel => channel.platform === platform && channel.platformid === platformid)
-    if (at >= 0) this.#channels.splice(at, 1)
+    const at = this.channels.findIndex(channel => channel.platform === platform && channel.platformid === platformid)
+    if (at >= 0) this.channels.splice(at, 1)
   }
 
   reset(): void {
     this.#chats.clear()
-    this.#channels.splice(0, Number.POSITIVE_INFINITY, ...firstChannels)
+    this.channels.splice(0, Number.POSITIVE_INFINITY, ...firstChannels)
     this.sent.length = 0
     this.#lastId = 1000
     this.#lastBulk = 0
@@ -159,9 +156,9 @@ export class World {
     const { sent, status, lateMs = 0, datetime = new Date(at).toISOString().slice(0, 19).replace('T', ' ') } = more
     const row: Message = { platformid, platform, message, destination, messageid: String(++this.#lastId), sent, status, datetime }
     const entry = { row, shownAt: at + lateMs }
-    const chat = this.#chats.get(key(row))
+    const chat = this.#chats.get(keyOf(row))
     if (chat) chat.push(entry)
-    else this.#chats.set(key(row), [entry])
+    else this.#chats.set(keyOf(row), [entry])
     return row.messageid
   }
 
