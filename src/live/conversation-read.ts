@@ -5,7 +5,7 @@ import { type Advance, advance, type ListedRow, startEmpty } from './conversatio
 import { rowOf } from './identity.ts'
 import { chatKey } from './known-states.ts'
 import type { ConversationRead, List, Message } from './ports.ts'
-import { readState, type StoredState, writeState } from './state-text.ts'
+import { readState, writeState } from './state-text.ts'
 import type { Term } from './term.ts'
 
 /** Why a conversation is read. */
@@ -45,7 +45,7 @@ export async function readConversation(term: Term, chat: Chat, cause: Cause): Pr
     const state: KnownState = {
       key,
       destination: chat.destination,
-      state: writeState({ mark, readAt: beganAt, conversation: advanced.conversation } satisfies StoredState),
+      state: writeState({ mark, readAt: beganAt, conversation: advanced.conversation }),
     }
     if (!(await term.append([state], events))) return undefined
   }

@@ -1,7 +1,7 @@
 import type { Conversation, KnownMessage } from './conversation.ts'
 
 /** A state as it is stored. */
-export type StoredState = {
+type StoredState = {
   /** Names the row of getchats up to which the conversation was read. */
   mark: string
   /** When the answer was asked for; epoch milliseconds. */

@@ -34,9 +34,7 @@ const fetchMs = 3_600_000 // as long as MEDIA_KEEP_HOURS is at least
 
 /** Files of callers: their rows are in the ledger, their bytes in the media store, which is opened with the first of them. */
 export class Media {
-  readonly #options: MediaOptions
-  readonly #observe: Observe
-  readonly #now: () => number
+  readonly #options: MediaOptions & { now: () => number }
   readonly #enter = createUploadSlots()
   readonly #usage = { files: 0, bytes: 0 }
   readonly #open: () => Promise<MediaBytes>
@@ -44,20 +42,18 @@ export class Media {
   readonly sweep: (isStart?: boolean) => Promise<void>
 
   constructor(options: MediaOptions) {
-    this.#options = options
-    this.#observe = options.observe
-    this.#now = options.now ?? Date.now
+    this.#options = { now: Date.now, ...options }
     this.#publicUrl = options.url?.href.replace(/\/$/, '')
-    const { ledger, place } = options
+    const { ledger, place, observe, now } = this.#options
     const open = loadOnce(async () => (await import('./open.ts')).openBytes(place))
-    this.#open = reportingFailures(open, this.#observe)
-    this.sweep = createSweeper({ ledger, place, open, observe: this.#observe, now: this.#now })
+    this.#open = reportingFailures(open, observe)
+    this.sweep = createSweeper({ ledger, place, open, observe, now })
   }
 
   /** Reports a folder that uploads need and this process cannot write to; it is not refused, since all else works without it. */
   async checkFolder(): Promise<void> {
     const fault = await (await import('./open.ts')).folderFault(this.#options.place)
-    if (fault) this.#observe('mediaFolderNotWritable', fault)
+    if (fault) this.#options.observe('mediaFolderNotWritable', fault)
   }
 
   /** Where Afilnet can fetch files; throws `media-not-public`. */
@@ -83,7 +79,7 @@ export class Media {
       return { ...form, discard: () => form.discard().finally(leave) }
     } catch (error) {
       leave()
-      this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
+      this.#options.observe('uploadEnded', { result: resultOf(error), bytes: 0 })
       throw error
     }
   }
@@ -94,7 +90,7 @@ export class Media {
     try {
       for (const { type, upload } of uploads) {
         const { bytes, sha256, contentType } = upload
-        const createdAt = this.#now()
+        const createdAt = this.#options.now()
         const names = { id: randomUUID(), token: randomBytes(32).toString('base64url'), owner, ...purpose, name: cleanName(upload.name) }
         const row = { ...names, type, contentType, bytes, sha256, createdAt, expiresAt: createdAt + this.#options.keepMs }
         if (!(await inTime(this.#options.ledger.add(row, this.#options.maxTotalBytes)))) throw new Problem('media-full')
@@ -102,7 +98,7 @@ export class Media {
         await upload.commit(row.id)
       }
       for (const { upload } of uploads) upload.isKept = true
-      this.#observe('uploadEnded', { result: 'stored', bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) })
+      this.#options.observe('uploadEnded', { result: 'stored', bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) })
       return rows
     } catch (error) {
       await this.discard(rows)
@@ -167,7 +163,7 @@ export class Media {
 
   /** To call when the media store gives more or fewer bytes of a file than its row says. */
   lengthDiffers() {
-    this.#observe('mediaStoreFailed', { verb: 'read', fault: 'WrongLength' })
+    this.#options.observe('mediaStoreFailed', { verb: 'read', fault: 'WrongLength' })
   }
 
   /** Has files live until Afilnet has had the time to fetch them for a send that ends then. */
@@ -180,7 +176,7 @@ export class Media {
   async formFailed(form: Form, error: unknown) {
     await form.discard()
     const isStored = Object.values(form.files).some(({ isKept }) => isKept)
-    if (!isStored) this.#observe('uploadEnded', { result: resultOf(error), bytes: 0 })
+    if (!isStored) this.#options.observe('uploadEnded', { result: resultOf(error), bytes: 0 })
   }
 
   /** What was stored when this was last called, for metrics: they do not wait for the ledger. */

@@ -21,7 +21,7 @@ type DeliveryItem = {
 
 export type DeliveryPage = { items: DeliveryItem[]; nextCursor?: string }
 
-type Query = { state?: 'pending' | 'failed'; limit: number; cursor?: string }
+export type DeliveryQuery = { state?: 'pending' | 'failed'; limit: number; cursor?: string }
 
 /** A delivery that has not succeeded. */
 type Delivery = Omit<FailedDelivery, 'eventId'> & { eventId?: string; state: 'pending' | 'failed' }
@@ -31,7 +31,7 @@ const mostPages = 20 // what one answer looks at
 
 /** Lists what a webhook has not delivered: what failed, from the store, and what waits, from the log. */
 export function createListing({ store: { log, deliveries }, reader }: { store: EventStore; reader: EventReader }) {
-  async function page(name: string, webhook: WebhookConfig, { state, limit, cursor }: Query): Promise<DeliveryPage> {
+  async function page(name: string, webhook: WebhookConfig, { state, limit, cursor }: DeliveryQuery): Promise<DeliveryPage> {
     const { account } = webhook
     const after = cursor === undefined ? -1 : positionIn(cursor)
     const { saved } = await deliveries.webhook(name)

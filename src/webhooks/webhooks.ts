@@ -6,7 +6,7 @@ import { StoreUnavailableError } from '../store/store.ts'
 import { createDeliverer, type Deliverer } from './deliverer.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
 import { stateNameOf, type WebhookStateName } from './health.ts'
-import { createListing, type DeliveryPage, type Listing } from './listing.ts'
+import { createListing, type DeliveryPage, type DeliveryQuery, type Listing } from './listing.ts'
 import { type Clock, type EventReader, realClock, type WebhookConfig } from './ports.ts'
 import { readState } from './saved-state.ts'
 import { verdictOf } from './verdict.ts'
@@ -57,11 +57,7 @@ export class Webhooks {
     return Promise.all(own.map(([name, webhook]) => this.#describe(name, webhook))).catch(asProblem)
   }
 
-  async deliveries(
-    account: string,
-    name: string,
-    query: { state?: 'pending' | 'failed'; limit: number; cursor?: string },
-  ): Promise<DeliveryPage> {
+  async deliveries(account: string, name: string, query: DeliveryQuery): Promise<DeliveryPage> {
     return this.#listing.page(name, this.#find(account, name).config, query).catch(asProblem)
   }
 
