@@ -1,22 +1,11 @@
 import { hash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
-import { issuesOf } from './issues.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'gateway-config-file-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-let files = 0
-
-const file = (content: string) => {
-  const path = join(folder, `file-${++files}`)
-  writeFileSync(path, content)
-  return path
-}
+import { file, folder, issuesOf } from './setup.ts'
 
 const digest = (n: number) => `${n}b`.repeat(32)
 const account = () => ({ user: 'ops@example.com', password: { env: 'MAIN_PASSWORD' } })
@@ -134,10 +123,8 @@ describe('A mistake in the file', () => {
     ['no user', { user: undefined }, 'accounts.main.user'],
     ['an empty user', { user: ' ' }, 'accounts.main.user'],
     ['no password', { password: undefined }, 'accounts.main.password'],
-    ['the password itself', { password: 'fake-canary' }, 'accounts.main.password'],
     ['a password from nowhere', { password: {} }, 'accounts.main.password'],
     ['a password from two places', { password: { env: 'MAIN_PASSWORD', file: '/x' } }, 'accounts.main.password'],
-    ['a variable that is not set', { password: { env: 'fake-canary' } }, 'accounts.main.password'],
     ['a variable that is a word of JavaScript', { password: { env: 'constructor' } }, 'accounts.main.password'],
     ['a file that is not there', { password: { file: '/nowhere/fake-canary' } }, 'accounts.main.password'],
     ['a directory for a file', { password: { file: folder } }, 'accounts.main.password'],
@@ -156,7 +143,6 @@ describe('A mistake in the file', () => {
     ['no user with basic', { user: undefined, transport: 'basic' }, 'accounts.main.user'],
     ['a blank scope', { scope: ' ' }, 'accounts.main.scope'],
     ['events too often', { events: { channels: ['*'], intervalMs: 999 } }, 'accounts.main.events.intervalMs'],
-    ['a misspelt property', { pasword: 'fake-canary' }, 'accounts.main.pasword'],
     ['a property with a slash', { 'a/b~': 1 }, 'accounts.main["a/b~"]'],
   ])('that is %s of an account is named by its path', ([, change, path]) => {
     const issues = issuesIn({ ...valid(), accounts: { main: { ...account(), ...(change as object) } } })
@@ -169,15 +155,11 @@ describe('A mistake in the file', () => {
     ['no digest', { keySha256: undefined }, 'callers.crm.keySha256'],
     ['an empty list of digests', { keySha256: [] }, 'callers.crm.keySha256'],
     ['three digests', { keySha256: [digest(1), digest(2), digest(3)] }, 'callers.crm.keySha256'],
-    ['a key for a digest', { keySha256: ['afgw_fake-canary'] }, 'callers.crm.keySha256[0]'],
     ['a digest that was cut off', { keySha256: [digest(1).slice(1)] }, 'callers.crm.keySha256[0]'],
     ['an upper-case digest', { keySha256: [digest(1), digest(2).toUpperCase()] }, 'callers.crm.keySha256[1]'],
-    ['one digest twice', { keySha256: [digest(1), digest(1)] }, 'callers.crm.keySha256[1]'],
     ['the digest of an example', { keySha256: ['0'.repeat(64)] }, 'callers.crm.keySha256[0]'],
     ['no account', { account: undefined }, 'callers.crm.account'],
-    ['an account that is not there', { account: 'mian' }, 'callers.crm.account'],
     ['no scopes', { scopes: undefined }, 'callers.crm.scopes'],
-    ['a misspelt scope', { scopes: ['messages:read', 'messages:write'] }, 'callers.crm.scopes[1]'],
     ['a pattern of two segments', { chats: ['whatsapp/100'] }, 'callers.crm.chats[0]'],
     ['a star in the middle', { chats: ['whatsapp/100/*', 'whatsapp/1*0/*'] }, 'callers.crm.chats[1]'],
     ['an end that is no time', { expires: 'tomorrow' }, 'callers.crm.expires'],

@@ -1,35 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { scopes } from '../../src/access.ts'
-import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { readConfig } from '../../src/config/config.ts'
 import { describeConfig, mediaWarningsOf, warningsOf, warningsOfChange } from '../../src/config/describe.ts'
 import { type Environment, Variables } from '../../src/config/variables.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'gateway-config-messages-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-let files = 0
-
-const file = (content: string | Uint8Array) => {
-  const path = join(folder, `file-${++files}`)
-  writeFileSync(path, content)
-  return path
-}
+import { file, folder, issueLines } from './setup.ts'
 
 const digest = 'ab'.repeat(32)
 const valid = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'fake-canary', GATEWAY_KEY_SHA256: digest }
 const inFile = (content: Uint8Array) => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: file(content) })
-
-function issuesOf(environment: Environment): string[] {
-  try {
-    readConfig(environment)
-    return []
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return error.issues.map(({ path, message }) => `${path}: ${message}`)
-  }
-}
 
 const mapValues = <T, U>(record: Readonly<Record<string, T>>, map: (value: T) => U) =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]))
@@ -124,7 +103,7 @@ describe('An issue', () => {
       'GATEWAY_CONFIG: the file is a directory, not a file',
     ],
   ])('says what was found and what to write: %j', ([environment, message]) => {
-    expect(issuesOf({ ...valid, ...environment })).toEqual([message])
+    expect(issueLines({ ...valid, ...environment })).toEqual([message])
   })
 
   test.for<[string, string]>([
@@ -142,8 +121,8 @@ describe('An issue', () => {
     ['AFILNET_PASSWORD', 'is the value of an example, not a real password'],
     ['changeme', 'is the value of an example, not a real password'],
   ])('finds what is not part of a password: %s', ([password, message]) => {
-    const inEnvironment = issuesOf({ ...valid, AFILNET_PASSWORD: password })
-    const fromFile = issuesOf({ ...valid, ...inFile(Buffer.from(`${password}\n`)) })
+    const inEnvironment = issueLines({ ...valid, AFILNET_PASSWORD: password })
+    const fromFile = issueLines({ ...valid, ...inFile(Buffer.from(`${password}\n`)) })
 
     expect(inEnvironment).toEqual([`AFILNET_PASSWORD: ${message}`])
     expect(fromFile).toEqual(inEnvironment)
@@ -162,13 +141,13 @@ describe('An issue', () => {
     ['that is a directory', () => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: folder }), 'is a directory, not a file'],
     ['that does not exist', () => ({ AFILNET_PASSWORD: '', AFILNET_PASSWORD_FILE: join(folder, 'none') }), 'does not exist'],
   ])('says why a secret file cannot be used: one %s', ([, environment, fault]) => {
-    expect(issuesOf({ ...valid, ...environment() })).toEqual([`AFILNET_PASSWORD: the file that AFILNET_PASSWORD_FILE names ${fault}`])
+    expect(issueLines({ ...valid, ...environment() })).toEqual([`AFILNET_PASSWORD: the file that AFILNET_PASSWORD_FILE names ${fault}`])
   })
 
   test('is the empty file of a secret that has a default, or none', () => {
     const environment = { ...valid, STORE_URL_FILE: file(''), AFILNET_PROXY_FILE: file(''), QUEUE_KEY_FILE: file('\r\n') }
 
-    expect(issuesOf(environment).sort()).toEqual(
+    expect(issueLines(environment).sort()).toEqual(
       ['AFILNET_PROXY', 'QUEUE_KEY', 'STORE_URL'].map(name => `${name}: the file that ${name}_FILE names is empty`),
     )
   })
@@ -188,7 +167,7 @@ describe('An issue', () => {
       },
     }
 
-    expect(issuesOf({ GATEWAY_CONFIG: file(JSON.stringify(content)) }).sort()).toEqual(
+    expect(issueLines({ GATEWAY_CONFIG: file(JSON.stringify(content)) }).sort()).toEqual(
       [
         'accounts.a.password: the environment variable NOPE is not set',
         'accounts.whatsapp-of-the-shop-in-madrid.password: the environment variable NOPE is not set',
@@ -204,7 +183,7 @@ describe('An issue', () => {
         'callers.y.account: there is no account of that name (accounts: a, c, d, b, whatsapp-of-the-shop-in-madrid)',
       ].sort(),
     )
-    expect(issuesOf({ GATEWAY_CONFIG: file('{\n"accounts":{},\n"callers":{"x":{}, "y":{},\n"x":{}}\n}') })).toContain(
+    expect(issueLines({ GATEWAY_CONFIG: file('{\n"accounts":{},\n"callers":{"x":{}, "y":{},\n"x":{}}\n}') })).toContain(
       'GATEWAY_CONFIG: contains a duplicate key (line 4 column 1)',
     )
   })
@@ -214,7 +193,7 @@ describe('An empty list', () => {
   test('is called empty', () => {
     const text = JSON.stringify({ accounts: {}, callers: { x: { keySha256: [], account: 'a', scopes: [] } } })
 
-    expect(issuesOf({ GATEWAY_CONFIG: file(text) })).toEqual(
+    expect(issueLines({ GATEWAY_CONFIG: file(text) })).toEqual(
       expect.arrayContaining([
         'accounts: an empty object is not an object with at least one property',
         'callers.x.keySha256: an empty list is not a list of one or two digests',

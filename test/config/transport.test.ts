@@ -1,10 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { ConfigError, readConfig } from '../../src/config/config.ts'
+import { writeFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
+import { file, issueLines } from './setup.ts'
 
 const secret = 'fake-canary-secret'
 const base = { GATEWAY_KEY_SHA256: 'b7e23ec29af22b0b4e41da31e868d57226121c84c1b2d3a4f5e6a7b8c9d0e1f2' }
@@ -24,28 +23,14 @@ const soap = {
   AFILNET_WSDL: 'https://www.example.com/soap/?wsdl',
 }
 
-function issuesOf(environment: Environment) {
-  try {
-    readConfig(environment)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.issues.map(({ path, message }) => `${path}: ${message}`)
-    throw error
-  }
-  return []
-}
-
-function file(name: string, content: string) {
-  const dir = mkdtempSync(join(tmpdir(), 'gateway-transport-'))
-  onTestFinished(() => rmSync(dir, { recursive: true }))
-  writeFileSync(join(dir, name), content)
-  return join(dir, name)
-}
-
 describe('The transport json', () => {
   test('needs no user, but for the grant password', () => {
-    expect(issuesOf(json)).toEqual([])
-    expect(issuesOf({ ...json, AFILNET_GRANT: 'password' }).map(issue => issue.split(':')[0])).toEqual(['AFILNET_USER', 'AFILNET_PASSWORD'])
-    expect(issuesOf({ ...json, AFILNET_GRANT: 'password', AFILNET_USER: 'u', AFILNET_PASSWORD: secret })).toEqual([])
+    expect(issueLines(json)).toEqual([])
+    expect(issueLines({ ...json, AFILNET_GRANT: 'password' }).map(issue => issue.split(':')[0])).toEqual([
+      'AFILNET_USER',
+      'AFILNET_PASSWORD',
+    ])
+    expect(issueLines({ ...json, AFILNET_GRANT: 'password', AFILNET_USER: 'u', AFILNET_PASSWORD: secret })).toEqual([])
   })
 
   test.for<[Environment, string]>([
@@ -78,11 +63,11 @@ describe('The transport json', () => {
     [{ AFILNET_JSON_STYLE: 'Path' }, 'AFILNET_JSON_STYLE: "Path" is not one of body, path; write path'],
     [{ AFILNET_SCOPE: 'a  b' }, 'AFILNET_SCOPE: "a  b" is not a list of OAuth 2.0 scopes separated by single blanks'],
   ])('with %j says what to write', ([environment, message]) => {
-    expect(issuesOf({ ...json, ...environment })).toEqual([message])
+    expect(issueLines({ ...json, ...environment })).toEqual([message])
   })
 
   test('has its secret in a file, and shows it nowhere', () => {
-    const path = file('secret', `${secret}\n`)
+    const path = file(`${secret}\n`)
     const config = readConfig({ ...json, AFILNET_CLIENT_SECRET: '', AFILNET_CLIENT_SECRET_FILE: path, AFILNET_SCOPE: 'chat' })
 
     expect(config.accounts.default).toMatchObject({
@@ -107,23 +92,15 @@ describe('The transport json', () => {
   })
 
   test('has its secret in a reference of GATEWAY_CONFIG', () => {
-    const { transport, ...rest } = {
-      transport: 'json',
-      url: json.AFILNET_URL,
-      tokenUrl: json.AFILNET_TOKEN_URL,
-      clientId: 'ours',
-      jsonStyle: 'path',
-    }
+    const urls = { url: json.AFILNET_URL, tokenUrl: json.AFILNET_TOKEN_URL }
+    const main = { transport: 'json', ...urls, clientId: 'ours', clientSecret: { env: 'MAIN_SECRET' }, jsonStyle: 'path' }
     const callers = { crm: { keySha256: [base.GATEWAY_KEY_SHA256], account: 'main', scopes: [] } }
-    const main = { transport, ...rest, clientSecret: { env: 'MAIN_SECRET' } }
-    const GATEWAY_CONFIG = file('config.json', JSON.stringify({ accounts: { main }, callers }))
+    const GATEWAY_CONFIG = file(JSON.stringify({ accounts: { main }, callers }))
     const config = readConfig({ GATEWAY_CONFIG, MAIN_SECRET: secret })
 
     expect(config.accounts.main).toMatchObject({ clientSecret: secret, jsonStyle: 'path', user: 'ours' })
     expect(JSON.stringify(describeConfig(config))).not.toContain(secret)
-    expect(issuesOf({ GATEWAY_CONFIG })).toEqual(
-      ['accounts.main.clientSecret: the environment variable MAIN_SECRET is not set', expect.stringContaining('clientSecret')].slice(0, 1),
-    )
+    expect(issueLines({ GATEWAY_CONFIG })).toEqual(['accounts.main.clientSecret: the environment variable MAIN_SECRET is not set'])
   })
 })
 
@@ -146,11 +123,11 @@ describe('The transport soap', () => {
     [{ AFILNET_WSDL: './no-such.wsdl' }, 'AFILNET_WSDL: the file does not exist'],
     [{ AFILNET_PASSWORD: '' }, 'AFILNET_PASSWORD: is not set; write the password of the Afilnet account'],
   ])('with %j says what to write', ([environment, message]) => {
-    expect(issuesOf({ ...soap, ...environment })).toEqual([message])
+    expect(issueLines({ ...soap, ...environment })).toEqual([message])
   })
 
   test('follows the content of its file, and shows no query', () => {
-    const path = file('a.wsdl', '<definitions/>')
+    const path = file('<definitions/>')
     const before = readConfig({ ...soap, AFILNET_WSDL: path })
     writeFileSync(path, '<definitions></definitions>')
     const after = readConfig({ ...soap, AFILNET_WSDL: path })
@@ -165,13 +142,11 @@ describe('The transport soap', () => {
 
 describe('A variable of another transport', () => {
   test('is reported as not used, and ignored', () => {
-    const { AFILNET_TRANSPORT, ...rest } = { ...soap, AFILNET_TRANSPORT: 'post', AFILNET_TOKEN_URL: json.AFILNET_TOKEN_URL }
-    const config = readConfig(rest)
+    const config = readConfig({ ...soap, AFILNET_TRANSPORT: '', AFILNET_TOKEN_URL: json.AFILNET_TOKEN_URL })
 
     expect(config.accounts.default?.url.href).toBe('https://www.afilnet.com/api/http/')
     expect(warningsOf(config)).toContain('AFILNET_TOKEN_URL is not used: it is for the transport json, and the transport is post')
     for (const [name, own] of Object.entries({ json, soap }))
       expect(warningsOf(readConfig(own)).join()).toContain(`the transport ${name} was never tested against the real Afilnet`)
-    expect(AFILNET_TRANSPORT).toBe('post')
   })
 })

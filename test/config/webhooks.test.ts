@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { describeConfig, warningsOf } from '../../src/config/describe.ts'
 import type { Environment } from '../../src/config/variables.ts'
-import { issuesOf } from './issues.ts'
+import { file, issuesOf } from './setup.ts'
 
 const secretOf = (text: string) => `whsec_${Buffer.from(text.padEnd(32, '.')).toString('base64')}`
 const secret = secretOf('fake-secret-one')
@@ -13,18 +10,10 @@ const other = secretOf('fake-secret-two')
 const ofBytes = (length: number) => `whsec_${Buffer.from('fake'.padEnd(length, '.')).toString('base64')}`
 const eventless = { AFILNET_USER: 'ops@example.com', AFILNET_PASSWORD: 'pa$$ word', GATEWAY_KEY_SHA256: 'ab'.repeat(32) }
 const single = { ...eventless, EVENTS_CHANNELS: '*' }
-const directory = mkdtempSync(join(tmpdir(), 'webhooks-'))
-afterAll(() => rmSync(directory, { recursive: true }))
-
-const write = (name: string, content: string) => {
-  writeFileSync(join(directory, name), content)
-  return join(directory, name)
-}
 const fileWith = (webhooks: unknown): Environment => ({
   PASSWORD: 'pa$$ word',
   HOOK: secret,
-  GATEWAY_CONFIG: write(
-    'config.json',
+  GATEWAY_CONFIG: file(
     JSON.stringify({
       accounts: {
         main: { user: 'ops@example.com', password: { env: 'PASSWORD' }, events: { channels: ['*'] } },
@@ -46,7 +35,7 @@ describe('Webhooks', () => {
     const environment = {
       ...single,
       WEBHOOK_URL: 'http://127.0.0.1:9/x?fake',
-      WEBHOOK_SECRET_FILE: write('secrets', `${secret},${other}\n`),
+      WEBHOOK_SECRET_FILE: file(`${secret},${other}\n`),
     }
 
     expect(readConfig(environment).webhooks).toEqual({
@@ -59,7 +48,7 @@ describe('Webhooks', () => {
   })
 
   test('come from the file, with the secret elsewhere and patterns normalized', () => {
-    const both = [{ file: write('hook', `${secret}\n`) }, { env: 'HOOK2' }]
+    const both = [{ file: file(`${secret}\n`) }, { env: 'HOOK2' }]
     const rows = {
       crm: { ...crm, $comment: 'ours', types: ['message.created'], chats: ['whatsapp/100/+34 600*'] },
       erp: { ...crm, secret: both },
@@ -114,7 +103,7 @@ describe('Webhooks', () => {
     [{ crm: { ...crm, secret: [{ env: 'HOOK' }] } }, 'webhooks.crm.secret', /list of two/],
     [{ crm: { ...crm, secret: [{ env: 'HOOK' }, { env: 'HOOK' }, { env: 'HOOK' }] } }, 'webhooks.crm.secret', /list of two/],
     [{ crm: { ...crm, secret: { env: 'NOPE' } } }, 'webhooks.crm.secret', /the environment variable NOPE is not set/],
-    [{ crm: { ...crm, secret: { file: write('template', 'whsec_$' + '{HOOK}') } } }, 'webhooks.crm.secret', /placeholder of a template/],
+    [{ crm: { ...crm, secret: { file: file('whsec_$' + '{HOOK}') } } }, 'webhooks.crm.secret', /placeholder of a template/],
     [{ crm: { ...crm, account: 'mian' } }, 'webhooks.crm.account', /there is no account "mian" \(accounts: main, quiet\)/],
     [{ crm: { ...crm, chats: [] } }, 'webhooks.crm.chats', /not a list of chat patterns/],
     [{ crm: { ...crm, types: ['message.sent'] } }, 'webhooks.crm.types[0]', /not one of message.created/],
