@@ -26,22 +26,9 @@ describe('npm run key', () => {
   test('prints the row of a caller, which the configuration takes as it is', () => {
     const folder = mkdtempSync(join(tmpdir(), 'gateway-key-'))
     onTestFinished(() => rmSync(folder, { recursive: true }))
-    const args = [
-      '--name',
-      'crm',
-      '--account',
-      'main',
-      '--scope',
-      'messages:send',
-      '--scope',
-      'messages:read',
-      '--chat',
-      'whatsapp/100/*',
-      '--expires',
-      '90d',
-    ]
+    const args = '--name crm --account main --scope messages:send --scope messages:read --chat whatsapp/100/* --expires 90d'
 
-    const { key, row } = run(...args)
+    const { key, row } = run(...args.split(' '))
     const file = join(folder, 'config.json')
     writeFileSync(file, `{"accounts":{"main":{"user":"ops@example.com","password":{"env":"PASSWORD"}}},"callers":{${row}}}`)
     const { callers } = readConfig({ GATEWAY_CONFIG: file, PASSWORD: 'fake-password-of-a-test' })

@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm'
 import { describe, expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import { canaries, environment, type TestGateway, test } from '../gateway.ts'
+import { watching } from './streaming.ts'
 
 const env = { EVENTS_CHANNELS: 'whatsapp/100', EVENTS_INTERVAL_MS: '1000' }
 
@@ -19,8 +20,7 @@ async function scrape({ adminUrl }: TestGateway, name: string) {
 describe('A gateway that watches channels', () => {
   test('counts what it finds, until a reload watches none', async ({ start, sandbox }) => {
     const gateway = await start({ env })
-    const polled = 'gateway_events_poll_duration_seconds_count{account="default",result="ok"}'
-    await expect.poll(async () => Number(await scrape(gateway, polled))).toBeGreaterThan(0)
+    await watching(gateway)
     sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Hello' })
 
     await expect.poll(() => scrape(gateway, 'gateway_events_total{account="default",type="message.created"}')).toBe('1')
@@ -32,8 +32,7 @@ describe('A gateway that watches channels', () => {
 
   test('finds out what became of an unknown send, and tells its caller', async ({ start, sandbox }) => {
     const gateway = await start({ env })
-    const polled = 'gateway_events_poll_duration_seconds_count{account="default",result="ok"}'
-    await expect.poll(async () => Number(await scrape(gateway, polled))).toBeGreaterThan(0)
+    await watching(gateway)
     sandbox.answer({ fault: 'drop', method: 'sendmessage' }) // it takes the message, and its answer is lost
     const send = () => gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'Did it arrive?' }, { 'idempotency-key': 'k' })
     const { status, json } = await send()
@@ -79,8 +78,7 @@ test('A reload that names the time zone of an account has its unknown sends look
 
 test('The consumer of docs/events.md goes on whatever a proxy answers, and handles what it missed', async ({ start, sandbox }) => {
   const gateway = await start({ env })
-  const polled = 'gateway_events_poll_duration_seconds_count{account="default",result="ok"}'
-  await expect.poll(async () => Number(await scrape(gateway, polled))).toBeGreaterThan(0)
+  await watching(gateway)
   sandbox.receive({ platform: 'whatsapp', platformid: '100', destination: '34600000000', message: 'Are you open?' })
   const doc = readFileSync(join(import.meta.dirname, '../../docs/events.md'), 'utf8')
   const program = stripTypeScriptTypes(/^ {4}\/\/ Reads every event.*?^ {4}\}$/ms.exec(doc)?.[0] ?? '')

@@ -29,6 +29,9 @@ export const call = (sandbox: Sandbox, method: string, params: Params = {}): Par
 
 export const form = (params: Params) => new URLSearchParams(params).toString()
 
+/** The header of a user by HTTP Basic. */
+export const basic = (user: string, password: string) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+
 export const formHead = { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } }
 
 /** Posts a form as a browser would, and reads the whole answer. */

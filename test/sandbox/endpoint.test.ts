@@ -1,10 +1,9 @@
 import { describe, expect } from 'vitest'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { call, chat, form, formHead, type Params, post, raw, test } from './client.ts'
+import { basic, call, chat, form, formHead, type Params, post, raw, test } from './client.ts'
 
 const error = (code: string) => ({ status: 'ERROR', error: code })
 
-const basic = (user: string, password: string) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 const naked = (params: Params) => {
   const { user: _user, password: _password, ...rest } = params
   return form(rest)

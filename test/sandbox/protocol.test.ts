@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished } from 'vitest'
 import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
-import { answerTo, call, chat, form, formHead, type Params, post, test } from './client.ts'
+import { answerTo, basic, call, chat, form, formHead, type Params, post, test } from './client.ts'
 
 const success = (result: unknown) => ({ status: 'SUCCESS', result })
 const error = (code: string) => ({ status: 'ERROR', error: code })
@@ -146,8 +146,8 @@ describe('strictness', () => {
   test('takes a password with colons by Basic, whose user ends at the first one', async () => {
     const sandbox = await startSandbox({ password: 'fake:pass:word' })
     onTestFinished(() => sandbox.close())
-    const authorization = `Basic ${Buffer.from(`${sandbox.user}:${sandbox.password}`).toString('base64')}`
-    const reply = await fetch(`${sandbox.url}/api/basic/?class=chat&method=getchatchannels`, { headers: { authorization } })
+    const headers = { authorization: basic(sandbox.user, sandbox.password) }
+    const reply = await fetch(`${sandbox.url}/api/basic/?class=chat&method=getchatchannels`, { headers })
 
     expect(await reply.json()).toMatchObject({ status: 'SUCCESS' })
   })

@@ -3,9 +3,7 @@ import { type Sandbox, startSandbox } from '../../src/sandbox/app.ts'
 import { fakeClientSecret } from '../../src/sandbox/oauth.ts'
 import { fakePassword } from '../../src/sandbox/redaction.ts'
 import { escapeXml } from '../../src/sandbox/xml.ts'
-import { call, chat, form, formHead, type Params, test } from './client.ts'
-
-const basic = (user: string, password: string) => `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
+import { basic, call, chat, form, formHead, type Params, test } from './client.ts'
 
 const percent = (text: string) => [...Buffer.from(text)].map(byte => `%${byte.toString(16).padStart(2, '0')}`).join('')
 

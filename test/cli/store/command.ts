@@ -94,3 +94,10 @@ export const say = (gateway: TestGateway, key: string, destination = '3460000000
 /** The figures of a report, by their first word. */
 export const figures = (stdout: string) =>
   Object.fromEntries([...stdout.matchAll(/^ *(\w+)(?: out)? +(\d+)/gm)].map(([, name, count]) => [name, Number(count)]))
+
+/** The rows of an export. */
+export const rowsIn = (stdout: string) =>
+  stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line))

@@ -3,7 +3,7 @@ import { describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { created } from '../../store/event-contract.ts'
 import { ended, policy, send } from '../../store/sends.ts'
-import { figures, number, test } from './command.ts'
+import { figures, number, rowsIn, test } from './command.ts'
 
 describe('npm run store', () => {
   test('counts the events, exports those of a person, and leaves all of them out of a copy', async ({ dir, url, run }) => {
@@ -32,10 +32,7 @@ describe('npm run store', () => {
       expect([code, figures(stdout).events]).toEqual([0, 3])
       expect(stdout).toContain('each consumer and webhook gets one gap (log-replaced)')
     }
-    const [sent, one, updated, known, ...more] = exported.stdout
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line))
+    const [sent, one, updated, known, ...more] = rowsIn(exported.stdout)
     expect(sent).toMatchObject({ id: row.id, destination: number })
     expect(one).toMatchObject({ account: 'main', event: { type: 'message.created', messageId: '1', destination: number } })
     expect(updated).toMatchObject({ event: { type: 'send.updated', send: { id: row.id, idempotencyKey: 'k', state: 'accepted' } } })

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { describe, expect } from 'vitest'
-import { fill, number, settled, test } from './command.ts'
+import { fill, number, rowsIn, settled, test } from './command.ts'
 
 describe('npm run store -- export', () => {
   test('prints every send as a line of JSON, and never the secret', async ({ path, open, run }) => {
@@ -13,8 +13,7 @@ describe('npm run store -- export', () => {
     const { code, stdout, stderr } = await run(['export'])
 
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    const lines = stdout.trimEnd().split('\n')
-    expect(lines.map(line => JSON.parse(line))).toEqual(rows)
+    expect(rowsIn(stdout)).toEqual(rows)
     for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const) expect(stdout.includes(secret.toString(form))).toBe(false)
   })
 
@@ -27,12 +26,7 @@ describe('npm run store -- export', () => {
       await run(['export', '--destination', number]),
       await run(['export', '--destination', '-'], { input: `${number}\n` }),
     ])
-      expect(
-        stdout
-          .trimEnd()
-          .split('\n')
-          .map(line => JSON.parse(line)),
-      ).toEqual(theirs)
+      expect(rowsIn(stdout)).toEqual(theirs)
   })
 
   test('knows a number however it is written, also by an earlier release', async ({ path, open, run }) => {
@@ -44,11 +38,7 @@ describe('npm run store -- export', () => {
     ]
     await (await open(path)).load([...theirs, settled()])
 
-    const exported = async (name: string) =>
-      (await run(['export', '--destination', name])).stdout
-        .trimEnd()
-        .split('\n')
-        .map(line => JSON.parse(line))
+    const exported = async (name: string) => rowsIn((await run(['export', '--destination', name])).stdout)
     expect(await exported('(+34) 699 999 999')).toEqual(theirs.slice(0, 2))
     expect(await exported(written)).toEqual(theirs)
   })

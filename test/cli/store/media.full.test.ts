@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { postForm, samples, sha256 } from '../../media/forms.ts'
 import { policy } from '../../store/sends.ts'
-import { figures, test } from './command.ts'
+import { figures, rowsIn, test } from './command.ts'
 
 const number = '34600000001'
 const other = '/chats/whatsapp/100/34600000000/files'
@@ -32,10 +32,7 @@ describe('npm run store', () => {
 
     expect(before.code).toBe(0)
     expect(figures(before.stdout)).toMatchObject({ files: 3, lost: 0, damaged: 0, unknown: 0 })
-    const rows = exported.stdout
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line))
+    const rows = rowsIn(exported.stdout)
     expect(rows.filter(row => row.file)).toMatchObject([{ name: 'theirs.png', destination: number, sha256: sha256(samples.png) }])
     expect(rows.filter(row => row.file)[0]).not.toHaveProperty('token')
     expect(whole.stdout.match(/^\{"file":/gm)).toHaveLength(3)
