@@ -5,11 +5,9 @@ import { fileURLToPath } from 'node:url'
 import type { Page } from 'playwright-core'
 import { rolldown } from 'rolldown'
 import { describe, expect, onTestFinished } from 'vitest'
-import { browserOf, missing, untilWatched } from '../examples/inbox.ts'
-import { test } from '../gateway.ts'
+import { missing, test, untilWatched } from '../examples/inbox.ts'
 import { issue } from '../tokens/issuing.ts'
 
-const browser = browserOf()
 const scopes = ['messages:read', 'messages:send', 'files:send', 'events:read']
 const setUp = (options: { baseUrl: string; key: string }) => `import('/client.js').then(({ createClient, GatewayProblem }) => {
   const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
@@ -61,12 +59,12 @@ const run = (page: Page, code: string) => page.evaluate(`(async () => { const { 
 describe('The client in a page of another origin', () => {
   test.skipIf(missing)(
     'sends a text and a file, listens across a lost connection, and gets problems (needs Chromium)',
-    async ({ start, sandbox }) => {
+    async ({ browser, start, sandbox }) => {
       const site = await openSite()
       const gateway = await start({ env: { EVENTS_CHANNELS: '*', EVENTS_INTERVAL_MS: '1000', CORS_ORIGINS: site } })
       const way = await openWay(gateway.url)
       await untilWatched(sandbox)
-      const context = await browser().newContext()
+      const context = await browser.newContext()
       onTestFinished(() => context.close())
       const page = await context.newPage()
       await page.goto(site)

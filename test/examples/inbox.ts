@@ -3,26 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, onTestFinished } from 'vitest'
+import { onTestFinished } from 'vitest'
 import { startInbox } from '../../examples/inbox/server/inbox.ts'
 import type { Sandbox } from '../../src/sandbox/app.ts'
-import { canaries, type StartOptions, type TestGateway } from '../gateway.ts'
+import { test as base, canaries, type StartOptions, type TestGateway } from '../gateway.ts'
 
 const executablePath = '/usr/bin/chromium'
 export const missing = !existsSync(executablePath)
 export const address = { platform: 'whatsapp', platformid: '100', destination: '34600000000' }
 export const patience = { timeout: 40_000 }
-
-/** A Chromium for the tests of a file; to be called once, outside of them. */
-export function browserOf(): () => Browser {
-  let browser: Browser
-  beforeAll(async () => {
-    const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-    if (!missing) browser = await chromium.launch({ executablePath, args })
-  })
-  afterAll(() => browser?.close())
-  return () => browser
-}
 
 /** An inbox without a gateway yet, and the environment of one for it, which watches every channel. */
 export async function createInbox() {
@@ -60,6 +49,29 @@ export async function visit(browser: Browser, url: string, options: BrowserConte
   await page.locator('.conversation').first().waitFor(patience)
   return { page, context, errors }
 }
+
+/** A page of an inbox, in front of a gateway that watches every channel. */
+export const test = base.extend<Served & Visited & { browser: Browser; served: Served; visited: Visited }>({
+  browser: [
+    // biome-ignore lint/correctness/noEmptyPattern: how Vitest says "needs no other fixture"
+    async ({}, use) => {
+      const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+      const browser = await chromium.launch({ executablePath, args })
+      await use(browser)
+      await browser.close()
+    },
+    { scope: 'file' },
+  ],
+  served: async ({ start, sandbox }, use) => use(await open(start, sandbox)),
+  inbox: async ({ served }, use) => use(served.inbox),
+  gateway: async ({ served }, use) => use(served.gateway),
+  visited: async ({ browser, inbox }, use) => use(await visit(browser, inbox.url)),
+  page: async ({ visited }, use) => use(visited.page),
+  context: async ({ visited }, use) => use(visited.context),
+  errors: async ({ visited }, use) => use(visited.errors),
+})
+type Served = Awaited<ReturnType<typeof open>>
+type Visited = Awaited<ReturnType<typeof visit>>
 
 export async function openChat(page: Page, name = address.destination) {
   await page.locator('.conversation', { hasText: name }).first().click()
