@@ -1,3 +1,6 @@
+import type { Fault } from '../../afilnet/faults.ts'
+import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
+
 /** What the operator can do about a failed call, by the code that callers get. */
 const adviceByCode: Record<string, string> = {
   'upstream-credentials-rejected':
@@ -17,6 +20,9 @@ const adviceByCode: Record<string, string> = {
 }
 
 export const adviceFor = (code: string): string => adviceByCode[code] ?? adviceByCode['upstream-unknown-error'] ?? ''
+
+/** What a failed call is called. A test holds every fault to the catalogue. */
+export const titleOf = ({ code }: Fault): string => catalogue[code as ProblemCode].title
 
 /** Afilnet refused a channel or chat that it had listed itself. */
 export const contradiction = 'Report this with the output of --json: Afilnet refuses a channel or chat that its own list contains'

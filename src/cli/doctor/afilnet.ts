@@ -5,8 +5,7 @@ import { getChatChannels, getChats, getMessages, type Operation, type Params, ty
 import { PreparedTransports } from '../../afilnet/prepared-transports.ts'
 import type { AccountConfig } from '../../config/account.ts'
 import type { Config } from '../../config/config.ts'
-import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
-import { adviceFor, contradiction } from './advice.ts'
+import { adviceFor, contradiction, titleOf } from './advice.ts'
 import type { Reading } from './clock.ts'
 import { createRecorder, type RecordedCall } from './recorder.ts'
 import type { Check } from './report.ts'
@@ -112,12 +111,11 @@ function resultOf({ check, ms, response, rows, error }: RecordedCall): Omit<Chec
   }
   const { fault, upstreamCode } = error
   const contradicts = fault.side === 'caller'
-  const { title } = catalogue[fault.code as ProblemCode] // a test holds every fault to the catalogue
   const parts = [http === undefined ? undefined : `HTTP ${http}`, upstreamCode].filter(Boolean).join(', ')
   return {
     check,
     verdict: contradicts || fault === rateLimited ? 'warning' : 'broken',
-    detail: `${title}${parts && ` (${parts})`}, after ${ms} ms`,
+    detail: `${titleOf(fault)}${parts && ` (${parts})`}, after ${ms} ms`,
     todo: contradicts ? contradiction : adviceFor(fault.code),
     facts: { ms, http, fault: fault.code, code: upstreamCode },
   }

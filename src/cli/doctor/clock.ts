@@ -3,8 +3,6 @@ import type { Check } from './report.ts'
 /** The date in a response of Afilnet, and the start and end of the call by this machine's clock. */
 export type Reading = { date: string | undefined; startedAt: number; endedAt: number }
 
-const section = 'clock'
-
 // Half a lease of the ledger. Beyond a whole one, processes on one store take each other for dead.
 const warnMs = 5_000
 // No synchronised machine is that far off. Daily quotas, expiries and the order of ids are wrong then, too.
@@ -18,7 +16,7 @@ export function checkClock(readings: readonly Reading[]): Check {
     return theirs > endedAt ? endedAt - theirs : Math.max(0, startedAt - (theirs + 1_000))
   })
   const [leastMs] = differences.toSorted((a, b) => Math.abs(a) - Math.abs(b))
-  const named = { section, check: 'difference' }
+  const named = { section: 'clock', check: 'difference' }
   if (leastMs === undefined) return { ...named, verdict: 'skipped', detail: 'not checked: no response of Afilnet had a date' }
   const apartS = Math.round(Math.abs(leastMs) / 1000)
   const facts = { differenceMs: leastMs }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { canReadBack } from '../../config/account.ts'
 import { type Config, ConfigError, readConfig } from '../../config/config.ts'
 import { type Environment, Variables } from '../../config/variables.ts'
-import type { Check } from './report.ts'
+import { type Check, daysUntil, soonDays } from './report.ts'
 
 const section = 'configuration'
 
@@ -51,13 +51,10 @@ function checkReadBack(account: string, own: Config['accounts'][string], { readB
   return { ...named, verdict: 'note', detail, todo }
 }
 
-const dayMs = 86_400_000
-const soonDays = 21
-
 /** Expired keys get 401 without a line in the log, so the doctor warns before. */
 function checkExpiry([caller, { expires, disabled }]: [string, Config['callers'][string]]): Check[] {
   if (expires === undefined || disabled) return []
-  const daysLeft = Math.floor((Date.parse(expires) - Date.now()) / dayMs)
+  const daysLeft = daysUntil(expires)
   if (daysLeft >= soonDays) return []
   const detail = `the keys of caller ${caller} ${daysLeft < 0 ? 'have expired' : `expire in ${daysLeft} days`}`
   const todo = 'Set a later `expires`, or give the caller new keys. Set `disabled` if it should stay refused'

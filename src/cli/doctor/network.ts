@@ -4,11 +4,9 @@ import { isIP, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type TLSSocket } from 'node:tls'
 import { createConnector } from '../../afilnet/connector.ts'
-import type { Check } from './report.ts'
+import { type Check, daysUntil, soonDays } from './report.ts'
 
 const section = 'network'
-const dayMs = 86_400_000
-const soonDays = 21
 
 /**
  * Resolves the name of every server in these URLs, and checks its certificate.
@@ -138,7 +136,7 @@ async function checkCertificate({ host }: URL, open: () => Promise<TLSSocket>): 
   try {
     const socket = (await open()).on('error', () => {})
     const protocol = socket.getProtocol()
-    const daysLeft = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - Date.now()) / dayMs)
+    const daysLeft = daysUntil(socket.getPeerCertificate().valid_to)
     socket.destroy()
     const detail = `${host}: ${protocol}, trusted, ${daysLeft} days left on the certificate`
     const found = { ...named, detail, facts: { protocol, daysLeft } }

@@ -17,6 +17,10 @@ export type Check = {
 /** The whole report, as `--json` prints it. */
 export type Report = { verdict: keyof typeof exitCodes; checks: readonly Check[]; node: string; version: string; at: string }
 
+/** The report warns of what ends in fewer days. */
+export const soonDays = 21
+export const daysUntil = (time: string) => Math.floor((Date.parse(time) - Date.now()) / 86_400_000)
+
 /** The exit code of each verdict. */
 export const exitCodes = { ok: 0, warning: 1, broken: 2 } as const
 

@@ -134,15 +134,9 @@ function orderOf(rows: readonly RawRow[], of: string): Observation[] {
   const [first] = comparable
   const one = typeof first
   if (rows.length < 2 || !/^(string|number|bigint)$/.test(one) || comparable.some(value => typeof value !== one)) return []
-  const pairs = comparable.slice(1).map((value, index) => compare(comparable[index], value))
-  const seen = pairs.every(sign => sign === 0)
-    ? 'all the same'
-    : pairs.every(sign => sign <= 0)
-      ? 'ascending'
-      : pairs.every(sign => sign >= 0)
-        ? 'descending'
-        : 'in no order'
-  return [{ question: 'order', of, seen }]
+  const signs = new Set(comparable.slice(1).map((value, index) => compare(comparable[index], value)))
+  const direction = signs.has(-1) ? 'ascending' : signs.has(1) ? 'descending' : 'all the same'
+  return [{ question: 'order', of, seen: signs.has(-1) && signs.has(1) ? 'in no order' : direction }]
 }
 
 function compare(a: unknown, b: unknown) {

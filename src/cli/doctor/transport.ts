@@ -3,7 +3,7 @@ import type { PreparedTransports } from '../../afilnet/prepared-transports.ts'
 import type { SoapService } from '../../afilnet/soap/service.ts'
 import { TransportError } from '../../afilnet/transport-error.ts'
 import type { AccountConfig } from '../../config/account.ts'
-import { catalogue, type ProblemCode } from '../../problem/catalogue.ts'
+import { titleOf } from './advice.ts'
 import type { Line } from './wire-line.ts'
 
 /** Reads the WSDL of an account, where its transport has one, and says what it offers. */
@@ -41,6 +41,5 @@ export function describeToken({ ms, lifetimeS, fault, status, oauthError, networ
   const todo = isRejected
     ? 'Correct the client id and secret, or user and password. The doctor asked once only'
     : 'Check AFILNET_TOKEN_URL, the grant and the scopes'
-  const { title } = catalogue[fault.code as ProblemCode] // a test holds every fault to the catalogue
-  return { check: 'token', verdict: 'broken', detail: `not received after ${facts.ms} ms (${parts}): ${title}`, todo, facts }
+  return { check: 'token', verdict: 'broken', detail: `not received after ${facts.ms} ms (${parts}): ${titleOf(fault)}`, todo, facts }
 }
