@@ -98,8 +98,7 @@ export class ChannelPoll {
   #pauseMs(retryAfterMs: number) {
     const usualMs = this.intervalMs
     const backoffMs = Math.min(maxBackoffMs, Math.max(retryAfterMs, usualMs * 2 ** Math.min(this.#failures, 10)))
-    const pauseMs = this.#failures > 0 ? Math.max(usualMs, backoffMs) : usualMs
-    return pauseMs * (1 + 0.1 * Math.random()) // so that channels spread
+    return Math.max(usualMs, backoffMs) * (1 + 0.1 * Math.random()) // so that channels spread
   }
 
   /** Gives how long Afilnet wants to be left alone. */
@@ -134,14 +133,11 @@ export class ChannelPoll {
     else if (items) await this.#compare(items)
     if (!this.#state) return // the term is over
     await this.#tellIfUnreadableForLong(endedAt)
-    if (this.#state.hasGap || Math.abs(endedAt - this.#state.readAt) > this.#readAtStepMs)
+    const stepMs = Math.min(readAtStepMs, this.#term.options.keepMs / 10)
+    if (this.#state.hasGap || Math.abs(endedAt - this.#state.readAt) > stepMs)
       await this.#save({ newest: this.#state.newest, readAt: endedAt })
     this.#digest = digest
     this.#polledAt = beganAt
-  }
-
-  get #readAtStepMs() {
-    return Math.min(readAtStepMs, this.#term.options.keepMs / 10)
   }
 
   /** At the first successful look, what there is now is known. The channel's own state comes last: half a baseline is made anew. */

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { readSoap } from './soap.ts'
 
 export type Param = [name: string, value: string]
@@ -63,7 +63,10 @@ async function parseMultipart(bytes: Buffer, contentType: string): Promise<Parse
 }
 
 /** As PHP does, a body of any other type is left unread. */
-const parseBody = async (bytes: Buffer, contentType: string): Promise<Parsed & { transport: Transport }> => {
+async function parseBody(way: Way, bytes: Buffer, headers: IncomingHttpHeaders, path: string): Promise<Parsed & { transport: Transport }> {
+  const contentType = headers['content-type'] ?? ''
+  if (way === 'json') return { transport: 'json', ...parseJson(bytes, contentType, path) }
+  if (way === 'soap') return { transport: 'soap', ...readSoap(bytes, contentType, String(headers.soapaction ?? '')) }
   const [type] = contentType.toLowerCase().split(/[;\s]/)
   if (type === 'multipart/form-data') return { transport: 'multipart', ...(await parseMultipart(bytes, contentType)) }
   if (type === 'application/x-www-form-urlencoded' && bytes.length > 0)
@@ -97,19 +100,13 @@ export async function readRequest(
   way: Way,
 ): Promise<ReceivedRequest> {
   const { headers, method } = request
-  const contentType = headers['content-type'] ?? ''
   const fromQuery = parsePairs(query)
-  const fromBody =
-    way === 'json'
-      ? { transport: 'json' as const, ...parseJson(bytes, contentType, path) }
-      : way === 'soap'
-        ? { transport: 'soap' as const, ...readSoap(bytes, contentType, String(headers.soapaction ?? '')) }
-        : await parseBody(bytes, contentType)
+  const fromBody = await parseBody(way, bytes, headers, path)
   const error = fromQuery.error ?? fromBody.error
   return {
     way,
     transport: way === 'basic' ? 'basic' : method === 'GET' ? 'get' : fromBody.transport,
-    contentType,
+    contentType: headers['content-type'] ?? '',
     query,
     bytes,
     params: [...fromQuery.params, ...fromBody.params],

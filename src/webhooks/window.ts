@@ -56,11 +56,6 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
   /** What is older than this was settled before and is here again. */
   let settled = position
 
-  const insert = (entry: Entry) => {
-    const at = entries.findLastIndex(({ event }) => event.position < entry.event.position) + 1
-    entries.splice(at, 0, entry)
-  }
-
   function advance() {
     const first = entries.find(({ event }) => event.position > settled)
     settled = first ? first.event.position - 1 : read
@@ -89,7 +84,8 @@ export function createWindow(position: number, delivered: Iterable<number> = [])
     /** Puts an event that was settled back among those that wait. */
     restore(entry: Entry) {
       done.delete(entry.event.position)
-      if (!entries.some(({ event }) => event.position === entry.event.position)) insert(entry)
+      const at = entries.findLastIndex(({ event }) => event.position <= entry.event.position)
+      if (entries[at]?.event.position !== entry.event.position) entries.splice(at + 1, 0, entry)
     },
 
     settle(entry: Entry) {

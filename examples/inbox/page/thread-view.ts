@@ -95,12 +95,7 @@ export function createThreadView(onState: (problem: string | undefined) => void)
       byId('who').textContent = chat.destination
       byId('announcer').textContent = ''
       arrived = []
-      thread = createThread(chat, {
-        ...sendingIn(chat),
-        onState,
-        onChange: draw,
-        onArrival: announce,
-      })
+      thread = createThread(chat, { ...sendingIn(chat), onState, onChange: draw, onArrival: announce })
       draw()
       list.toEnd()
     },

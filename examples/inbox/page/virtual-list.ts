@@ -1,11 +1,3 @@
-/** A list of any length with only what is visible in the document. Items may differ in height; unseen ones count with an estimate. */
-export type VirtualList<Item> = {
-  /** Shows these items. At its end, the list stays there; elsewhere, what is read keeps its place. */
-  show(items: readonly Item[]): void
-  scrollTo(index: number): void
-  toEnd(): void
-}
-
 type Options<Item> = {
   keyOf: (item: Item) => string
   /** Two items of one key and one look share their element, so that a click, a selection or the focus survives a change elsewhere. */
@@ -19,10 +11,9 @@ type Options<Item> = {
 
 const margin = 400
 
-export function createVirtualList<Item>(
-  scroller: HTMLElement,
-  { keyOf, lookOf, render, estimate, fromEnd = false, onTop }: Options<Item>,
-): VirtualList<Item> {
+/** A list of any length with only what is visible in the document. Items may differ in height; unseen ones count with an estimate. */
+export function createVirtualList<Item>(scroller: HTMLElement, options: Options<Item>) {
+  const { keyOf, lookOf, render, estimate, fromEnd = false, onTop } = options
   const sheet = document.createElement('div')
   sheet.setAttribute('role', 'presentation')
   sheet.className = 'sheet'
@@ -133,11 +124,13 @@ export function createVirtualList<Item>(
   }).observe(scroller)
 
   return {
-    show: next =>
+    /** Shows these items. At its end, the list stays there; elsewhere, what is read keeps its place. */
+    show(next: readonly Item[]) {
       redraw(() => {
         items = next
-      }),
-    scrollTo(index) {
+      })
+    },
+    scrollTo(index: number) {
       const [top = 0, bottom = 0] = [tops[index], tops[index + 1]]
       if (top < scroller.scrollTop) scroller.scrollTop = top
       else if (bottom > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = bottom - scroller.clientHeight
