@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { hash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 
 const run = (...args: string[]) => {
@@ -23,13 +24,12 @@ describe('npm run key', () => {
     expect(run().key).not.toBe(key)
   })
 
-  test('prints the row of a caller, which the configuration takes as it is', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'gateway-key-'))
-    onTestFinished(() => rmSync(folder, { recursive: true }))
+  test('prints the row of a caller, which the configuration takes as it is', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'gateway-key-'))
     const args = '--name crm --account main --scope messages:send --scope messages:read --chat whatsapp/100/* --expires 90d'
 
     const { key, row } = run(...args.split(' '))
-    const file = join(folder, 'config.json')
+    const file = join(folder.path, 'config.json')
     writeFileSync(file, `{"accounts":{"main":{"user":"ops@example.com","password":{"env":"PASSWORD"}}},"callers":{${row}}}`)
     const { callers } = readConfig({ GATEWAY_CONFIG: file, PASSWORD: 'fake-password-of-a-test' })
 

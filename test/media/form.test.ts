@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -14,20 +15,20 @@ const headers = { 'content-type': 'multipart/form-data; boundary=b' }
 const limits = { fields: [], files: ['file'], maxBytes: 1_000_000, totalMs: 600_000, stallMs: 5_000 }
 const fileHead = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 
-test('a form whose caller left before it was read is refused', async ({ onTestFinished }) => {
-  const folder = mkdtempSync(join(tmpdir(), 'form-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
+test('a form whose caller left before it was read is refused', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'form-'))
   const source = new PassThrough()
   source.destroy()
   await once(source, 'close')
 
-  await expect(readForm(source, headers, { ...limits, store: await openFolder(folder) })).rejects.toMatchObject({ code: 'request-timeout' })
+  await expect(readForm(source, headers, { ...limits, store: await openFolder(folder.path) })).rejects.toMatchObject({
+    code: 'request-timeout',
+  })
 })
 
-test('a form that is cut while the store opens its file is refused, and leaves nothing', async ({ onTestFinished }) => {
-  const folder = mkdtempSync(join(tmpdir(), 'form-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
-  const bytes = await openFolder(folder)
+test('a form that is cut while the store opens its file is refused, and leaves nothing', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'form-'))
+  const bytes = await openFolder(folder.path)
   const source = new PassThrough()
   const slow: typeof bytes = {
     ...bytes,
@@ -41,15 +42,14 @@ test('a form that is cut while the store opens its file is refused, and leaves n
   source.write(`${fileHead}some of its bytes`)
 
   await expect(reading).rejects.toMatchObject({ code: 'request-timeout' })
-  expect(readdirSync(folder)).toEqual([])
+  expect(readdirSync(folder.path)).toEqual([])
 })
 
 test.for([100, 500_000])('a form of %i bytes does not stall while the store is slow', async (size, { onTestFinished }) => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   onTestFinished(() => void vi.useRealTimers())
-  const folder = mkdtempSync(join(tmpdir(), 'form-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
-  const bytes = await openFolder(folder)
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'form-'))
+  const bytes = await openFolder(folder.path)
   const [opening, syncing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
   const slow: typeof bytes = {
     ...bytes,
@@ -113,22 +113,20 @@ test('a form that is refused is read to its end, and no file of it is stored', a
 test.for([
   ['empty', 0, 'invalid-request'],
   ['too large', limits.maxBytes + 1, 'payload-too-large'],
-] as const)('a file that is %s leaves nothing', async ([, bytes, code], { onTestFinished }) => {
-  const folder = mkdtempSync(join(tmpdir(), 'form-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
+] as const)('a file that is %s leaves nothing', async ([, bytes, code]) => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'form-'))
   const source = new PassThrough()
-  const reading = readForm(source, headers, { ...limits, store: await openFolder(folder) })
+  const reading = readForm(source, headers, { ...limits, store: await openFolder(folder.path) })
   source.end(`${fileHead}${'x'.repeat(bytes)}\r\n--b--\r\n`)
 
   await expect(reading).rejects.toMatchObject({ code })
-  expect(readdirSync(folder)).toEqual([])
+  expect(readdirSync(folder.path)).toEqual([])
 })
 
-test.skipIf(!existsSync('/proc/self/fd'))('a form leaves no file open', async ({ onTestFinished }) => {
-  const folder = mkdtempSync(join(tmpdir(), 'form-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
+test.skipIf(!existsSync('/proc/self/fd'))('a form leaves no file open', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'form-'))
   const source = new PassThrough()
-  const reading = readForm(source, headers, { ...limits, store: await openFolder(folder) })
+  const reading = readForm(source, headers, { ...limits, store: await openFolder(folder.path) })
   source.end(`${fileHead}some text\r\n--b--\r\n`)
   const form = await reading
   await form.files.file?.commit(randomUUID())
@@ -140,7 +138,7 @@ test.skipIf(!existsSync('/proc/self/fd'))('a form leaves no file open', async ({
     }
   })
 
-  expect(open.filter(path => path.startsWith(folder))).toEqual([])
+  expect(open.filter(path => path.startsWith(folder.path))).toEqual([])
 })
 
 test('64 forms may arrive at a time, 32 of one caller', () => {
