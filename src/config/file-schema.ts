@@ -1,4 +1,3 @@
-// Longer than 200 lines, because it is one table: everything that the file of GATEWAY_CONFIG may hold.
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { chatPattern, scopes } from '../access.ts'
 import { grants, jsonStyles, transportNames } from '../afilnet/transports.ts'
@@ -14,8 +13,9 @@ const words = <const T extends string>(values: readonly T[], description: string
       { description, expected: `one of ${values.join(', ')}` },
     ),
   )
-const limit = (description: string) =>
-  Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000, description, expected: 'a whole number (1 to 1000000000)' }))
+const integer = (minimum: number, maximum: number, what: string, description: string) =>
+  Type.Optional(Type.Integer({ minimum, maximum, description, expected: `${what} (${minimum} to ${maximum})` }))
+const limit = (description: string) => integer(1, 1_000_000_000, 'a whole number', description)
 const named = <T extends TSchema>(pattern: string, row: T, description: string) =>
   Type.Record(Type.String({ pattern }), row, { ...strict, minProperties: 1, description, expected: 'an object with at least one property' })
 
@@ -48,12 +48,9 @@ export type AccountRow = Static<typeof AccountRow>
 export const AccountRow = Type.Object(
   {
     $comment,
-    user: Type.Optional(
-      Type.String({
-        pattern: '\\S',
-        description: 'The user (e-mail) of the Afilnet account; required, except for json with client_credentials',
-        expected: 'the user of the Afilnet account',
-      }),
+    user: word(
+      'The user (e-mail) of the Afilnet account; required, except for json with client_credentials',
+      'the user of the Afilnet account',
     ),
     password: Type.Optional(reference('password')),
     transport: Type.Optional(words(transportNames, 'The way into Afilnet')),
@@ -70,14 +67,7 @@ export const AccountRow = Type.Object(
     grant: Type.Optional(words(grants, 'json: the OAuth 2.0 grant; default: client_credentials')),
     jsonStyle: Type.Optional(words(jsonStyles, 'json: where class and method stand; default: body')),
     wsdl: word('soap: the URL or the file of the WSDL', 'a URL or the path of a file'),
-    connections: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        maximum: 65_535,
-        description: 'Concurrent calls to Afilnet; default: AFILNET_CONNECTIONS',
-        expected: 'a number of connections (1 to 65535)',
-      }),
-    ),
+    connections: integer(1, 65_535, 'a number of connections', 'Concurrent calls to Afilnet; default: AFILNET_CONNECTIONS'),
     rows: Type.Optional(
       Type.Literal('destination-open', {
         description: 'destination-open: do not compare the destination of rows with the one asked for, for callers without chats',
@@ -88,22 +78,12 @@ export const AccountRow = Type.Object(
     events: Type.Optional(
       Type.Object(
         {
-          channels: Type.Array(
-            Type.String({
-              pattern: channelPattern,
-              description: 'A channel to watch',
-              expected: expectedChannel,
-            }),
-            { minItems: 1, description: 'The channels to watch', expected: 'a list of channels; without events, leave events out' },
-          ),
-          intervalMs: Type.Optional(
-            Type.Integer({
-              minimum: 1_000,
-              maximum: 3_600_000,
-              description: 'How often to look at each of them; default: 5000',
-              expected: 'a number of milliseconds (1000 to 3600000)',
-            }),
-          ),
+          channels: Type.Array(Type.String({ pattern: channelPattern, description: 'A channel to watch', expected: expectedChannel }), {
+            minItems: 1,
+            description: 'The channels to watch',
+            expected: 'a list of channels; without events, leave events out',
+          }),
+          intervalMs: integer(1_000, 3_600_000, 'a number of milliseconds', 'How often to look at each of them; default: 5000'),
         },
         {
           ...strict,
