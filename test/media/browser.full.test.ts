@@ -1,14 +1,13 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type Browser, chromium } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, onTestFinished } from 'vitest'
-import { test as base, type TestGateway } from '../gateway.ts'
-import { installed } from '../store/stores.ts'
+import type { Browser } from 'playwright-core'
+import { describe, expect, onTestFinished } from 'vitest'
+import { test as base, missing } from '../examples/inbox.ts'
+import type { TestGateway } from '../gateway.ts'
 import { issue } from '../tokens/issuing.ts'
 import { fetched, postForm, samples } from './forms.ts'
 
-let browser: Browser
 const script = '<script>document.title = "it ran"; alert(1)</script>'
 
 /** A page of another origin that the gateway knows, and a token for its conversation. */
@@ -25,22 +24,16 @@ const test = base.extend<{ site: { gateway: TestGateway; origin: string; token: 
   },
 })
 
-async function open(url: string) {
-  const context = await browser.newContext()
-  onTestFinished(() => context.close())
-  const page = await context.newPage()
+async function open(browser: Browser, url: string) {
+  const page = await browser.newPage()
+  onTestFinished(() => page.close())
   await page.goto(url)
   return page
 }
 
-describe.skipIf(!installed('chromium'))('A page of another origin (needs chromium)', () => {
-  beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] })
-  })
-  afterAll(() => browser.close())
-
-  test('uploads and sends files of its FormData, and shows them', async ({ site: { gateway, origin, token }, sandbox }) => {
-    const page = await open(origin)
+describe.skipIf(missing)('A page of another origin (needs Chromium)', () => {
+  test('uploads and sends files of its FormData, and shows them', async ({ browser, site: { gateway, origin, token }, sandbox }) => {
+    const page = await open(browser, origin)
     const replies = await page.evaluate(
       async ([url, token, png]) => {
         const bytes = Uint8Array.from(atob(`${png}`), letter => letter.charCodeAt(0))
@@ -72,9 +65,9 @@ describe.skipIf(!installed('chromium'))('A page of another origin (needs chromiu
     expect((await fetched(String(sandbox.sent[0]?.fileurl))).bytes).toEqual(samples.png)
   })
 
-  test('gets nothing if its origin is not listed', async ({ start, site: { origin, token } }) => {
+  test('gets nothing if its origin is not listed', async ({ browser, start, site: { origin, token } }) => {
     const other = await start()
-    const page = await open(origin)
+    const page = await open(browser, origin)
     const said = await page.evaluate(
       async ([url, token]) => {
         const body = new FormData()
@@ -93,9 +86,9 @@ describe.skipIf(!installed('chromium'))('A page of another origin (needs chromiu
     ['an SVG', Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg">${script}</svg>`)],
     ['an XHTML page', Buffer.from(`<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml">${script}</html>`)],
     ['a PDF that is a page', Buffer.from(`%PDF-1.7\n<html>${script}`)],
-  ] as const)('cannot have the browser open %s: it is saved', async ([, bytes], { site: { gateway, origin } }) => {
+  ] as const)('cannot have the browser open %s: it is saved', async ([, bytes], { browser, site: { gateway, origin } }) => {
     const { url } = (await postForm(gateway, '/media', [['file', bytes, 'index.html']])).json
-    const page = await open(origin)
+    const page = await open(browser, origin)
     const saved = page.waitForEvent('download')
     const opening = page.goto(url).then(String, ({ message }: Error) => message)
 
@@ -104,18 +97,18 @@ describe.skipIf(!installed('chromium'))('A page of another origin (needs chromiu
     expect([await page.title(), page.url()]).toEqual(['A page', `${origin}/`])
   })
 
-  test('plays a recording that it links to', async ({ site: { gateway, origin } }) => {
+  test('plays a recording that it links to', async ({ browser, site: { gateway, origin } }) => {
     const { url } = (await postForm(gateway, '/media', [['file', samples.wav]])).json
-    const page = await open(origin)
+    const page = await open(browser, origin)
     await page.goto(url)
 
     await expect.poll(() => page.evaluate('document.querySelector("video").duration')).toBe(0.001)
   })
 
-  test('cannot load a GIF as a script, nor run what is in it', async ({ site: { gateway, origin } }) => {
+  test('cannot load a GIF as a script, nor run what is in it', async ({ browser, site: { gateway, origin } }) => {
     const gif = Buffer.from('GIF89a/*\x01\x00*/=1;document.title="it ran"//', 'latin1')
     const { url } = (await postForm(gateway, '/media', [['file', gif]])).json
-    const page = await open(origin)
+    const page = await open(browser, origin)
     const end = await page.evaluate(`new Promise(resolve => {
       const onload = () => resolve('load')
       const onerror = () => resolve('error')
