@@ -54,8 +54,8 @@ const tools: Record<string, { name: string; description: string }> = {
 /** Whether a tool stands for this operation. */
 export const isTool = (operationId: string) => Object.hasOwn(tools, operationId)
 
-/** Descriptions of arguments that name a route, in words for an agent. */
-const argumentTexts: Record<string, string> = { platformId: 'Which of your numbers, bots or widgets, as list_channels lists it.' }
+/** Stands for the description of the routes, which names a route: an agent has tools. */
+const platformIdText = 'Which of your numbers, bots or widgets, as list_channels lists it.'
 
 const idempotencyKey = {
   type: 'string',
@@ -74,8 +74,7 @@ export function toolOf(route: ToolRoute): Tool {
     ...body?.properties,
     ...(method === 'POST' && { idempotencyKey }),
   }
-  for (const [name, description] of Object.entries(argumentTexts))
-    if (properties[name]) properties[name] = { ...properties[name], description }
+  if (properties.platformId) properties.platformId = { ...properties.platformId, description: platformIdText }
   const required = [...Object.keys(params?.properties ?? {}), ...(body?.required ?? [])]
   const { name, description } = tools[operationId] ?? { name: operationId, description: '' }
   return { ...route, name, description, inputSchema: { type: 'object', properties, required, additionalProperties: false } }

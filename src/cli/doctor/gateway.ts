@@ -6,7 +6,7 @@ const answerMs = 1_000
 
 /** Asks the gateway that runs on this machine, if there is one, whether its ledger is still the one that it worked with. */
 export async function checkGateway({ adminHost, adminPort = usualAdminPort }: Pick<Config, 'adminHost' | 'adminPort'>): Promise<Check> {
-  const host = adminHost.includes(':') ? `[${adminHost.replace(/^\[|\]$/g, '')}]` : adminHost
+  const host = adminHost.includes(':') ? `[${adminHost}]` : adminHost
   const metrics = adminPort === 0 ? undefined : await metricsOf(`http://${host}:${adminPort}/metrics`)
   const changed = /^gateway_ledger_changed (\d)$/m.exec(metrics ?? '')?.[1]
   if (changed === undefined) return { ...named, verdict: 'skipped', detail: 'not checked: no gateway answers on the admin port' }
