@@ -371,18 +371,10 @@ describe('A warning', () => {
 
 describe('The description of a configuration', () => {
   test('uses the names of variables, and accepts an IPv6 address in brackets', () => {
-    const own = { HOST: '[::]', AFILNET_PROXY: 'http://u:fake-canary@proxy.internal:3128', QUEUE_KEY: queueKey }
-    const described = describeConfig(readConfig({ ...valid, ...own }))
+    const described = describeConfig(readConfig({ ...valid, HOST: '[::]' }))
 
-    expect(described).toMatchObject({
-      HOST: '::',
-      AFILNET_PASSWORD: '<set>',
-      GATEWAY_KEY_SHA256: ['<set>'],
-      AFILNET_PROXY: 'http://<set>@proxy.internal:3128',
-      QUEUE_KEY: ['<set>'],
-    })
+    expect(described.HOST).toBe('::')
     expect(Object.keys(described)).toEqual([...Object.keys(Variables.properties), 'files'])
-    expect(JSON.stringify(described)).not.toContain('fake-canary')
   })
 
   test('shows each variable as it was set, and of a secret only that it is', () => {
@@ -475,6 +467,7 @@ describe('The description of a configuration', () => {
       callers: { default: { keySha256: ['<set>'] } },
       webhooks: { default: { url: 'https://crm.example.com/', secret: ['<set>'] } },
     })
+    expect(JSON.stringify(described)).not.toContain('fake-canary')
     for (const name of ['AFILNET_USER', 'GATEWAY_KEY_SHA256', 'WEBHOOK_URL', 'WEBHOOK_SECRET'])
       expect(described[name], name).toBeUndefined()
   })
