@@ -46,14 +46,9 @@ export function writeState(
 ): string {
   const tried: Tried[] = window.entries
     .filter(({ attempts }) => attempts > 0)
-    .map(({ event: { position }, attempts, refusals, lastStatus, lastError, lastAttemptAt }) => ({
-      position,
-      attempts,
-      refusals,
-      lastStatus,
-      lastError,
-      lastAttemptAt,
-    }))
+    .map(({ event: { position }, attempts, refusals, lastStatus, lastError, lastAttemptAt }) => {
+      return { position, attempts, refusals, lastStatus, lastError, lastAttemptAt }
+    })
   const oldestAt = window.entries[0]?.event.at
   return JSON.stringify({ ...state, ...window.progress(), tried, ...(oldestAt !== undefined && { oldestAt }) } satisfies WebhookState)
 }
