@@ -19,7 +19,7 @@ npm run key -- --name crm --account main --scope messages:send [--scope …] [--
 
 /** The row of the configuration for a digest, or the issues of the arguments. */
 function rowOf(args: string[], sha256: string): { row: string } | { issues: string[] } {
-  const given = attempt(() => parseArgs({ args, options, strict: true, allowPositionals: false }).values)
+  const given = parsed(args)
   if (!given) return { issues: [usage] }
   if (Object.keys(given).length === 0) return { row: `  GATEWAY_KEY_SHA256=${sha256}` }
   const { name = '', account, scope, chat, expires } = given
@@ -54,11 +54,11 @@ function instantOf(expires: string) {
   return unit === undefined ? expires : new Date(Date.now() + ms).toISOString().replace(/\.\d+/, '')
 }
 
-function attempt<T>(work: () => T): T | undefined {
+function parsed(args: string[]) {
   try {
-    return work()
+    return parseArgs({ args, options }).values
   } catch {
-    return undefined // the message of parseArgs quotes what was typed
+    return undefined // its message quotes what was typed
   }
 }
 
