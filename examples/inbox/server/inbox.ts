@@ -43,13 +43,9 @@ export async function startInbox({ key, port = 0, actorOf = () => 'inbox' }: Inb
         .writeHead(403, { 'content-type': 'text/plain' })
         .end(`This server answers as ${url} only; README.md of the inbox says how to put a proxy in front.\n`)
     answer(request, response).catch(error => {
-      const problem = error instanceof GatewayProblem ? error : undefined
+      const { status, code, title } = error instanceof GatewayProblem ? error : failed
       if (response.headersSent) response.destroy()
-      else
-        json(response, problem && problem.status >= 400 ? problem.status : 502, {
-          code: problem?.code ?? 'inbox-failed',
-          title: problem?.title ?? 'The inbox failed',
-        })
+      else json(response, status >= 400 ? status : failed.status, { code, title })
     })
   })
   server.listen(port, '127.0.0.1')
@@ -74,6 +70,7 @@ export async function startInbox({ key, port = 0, actorOf = () => 'inbox' }: Inb
 
 type Connection = { gatewayUrl: string; gateway: Client; stream: ReturnType<typeof createAccountStream>; policy: string }
 
+const failed = { status: 502, code: 'inbox-failed', title: 'The inbox failed' }
 const common = { 'cache-control': 'no-cache', 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' }
 
 function json(response: ServerResponse, status: number, body: object) {
