@@ -35,8 +35,7 @@ export class Consumers {
   /** Takes a slot for a consumer, which is ended where another one needs it; returns what frees it. Throws `too-many-streams` and `overloaded`. */
   hold(consumer: Consumer): () => void {
     const { name, token, rateLimit } = consumer.reader
-    const evict = () => consumer.end()
-    const release = this.#slots.take({ key: name, tokenId: token?.id, maxOfKey: rateLimit?.streams, evict })
+    const release = this.#slots.take({ key: name, tokenId: token?.id, maxOfKey: rateLimit?.streams, evict: consumer.end })
     this.#open.set(consumer, endOf(consumer.reader))
     return () => {
       this.#open.delete(consumer)
