@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished } from 'vitest'
-import { createClient } from '../../client/src/client.ts'
+import { type Client, createClient } from '../../client/src/client.ts'
 import { createOutbox, type Outgoing } from '../../examples/inbox/page/outbox.ts'
 import { canaries, sharedTest as test } from '../gateway.ts'
 
 const chat = { platform: 'whatsapp', platformId: '100', destination: '34600000000' }
+const outboxOf = (client: Client, onChange: (changed: Outgoing) => void = () => {}) => createOutbox(chat, async () => client, onChange)
 
 /** A proxy that passes on all but forms; gives the client of an outbox behind it. */
 async function clientBehindProxy(gatewayUrl: string, refuse: (response: ServerResponse) => unknown) {
@@ -106,7 +107,7 @@ test.for<[string, (() => Response)[], Outgoing['state'][]]>([
     seen.push(state)
     if (state === 'waiting') setImmediate(() => outbox.resume())
   }
-  const outbox = createOutbox(chat, async () => client, onChange)
+  const outbox = outboxOf(client, onChange)
 
   await outbox.add('Hello', undefined, new Set())
 
@@ -125,7 +126,7 @@ test('A file is tried again once its gateway can be reached, and what was writte
     seen.push(`${text} ${state}`)
     if (text === 'Second' && state === 'waiting') setImmediate(() => outbox.resume())
   }
-  const outbox = createOutbox(chat, async () => client, onChange)
+  const outbox = outboxOf(client, onChange)
 
   void outbox.add('First', new File(['x'], 'x.txt'), new Set())
   await outbox.add('Second', undefined, new Set())
@@ -138,11 +139,7 @@ test('A file is tried again once its gateway can be reached, and what was writte
 
 test('A file that has gone is not sent, or perhaps was where an answer had been lost', async () => {
   const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async () => sent('accepted') })
-  const outbox = createOutbox(
-    chat,
-    async () => client,
-    () => {},
-  )
+  const outbox = outboxOf(client)
   const gone = Object.assign(new File(['x'], 'x.txt'), {
     slice: () => {
       throw new DOMException('gone', 'NotFoundError')
@@ -160,11 +157,7 @@ test('A file that has gone is not sent, or perhaps was where an answer had been 
 
 test('What the gateway learns of a send is shown, and only what is accepted is forgotten', async () => {
   const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch: async () => sent('accepted') })
-  const outbox = createOutbox(
-    chat,
-    async () => client,
-    () => {},
-  )
+  const outbox = outboxOf(client)
   for (const text of ['one', 'two']) await outbox.add(text, undefined, new Set())
   const [{ key: idempotencyKey } = expect.fail()] = outbox.all
   const send = { idempotencyKey, state: 'rejected', problem: { title: 'No', detail: 'Refused' } } as NonNullable<Outgoing['send']>
