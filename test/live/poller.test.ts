@@ -5,7 +5,7 @@ import type { Sandbox } from '../../src/sandbox/app.ts'
 import { StoreUnavailableError } from '../../src/store/store.ts'
 import { hold } from '../gateway.ts'
 import { noServer, startServer } from '../store/valkey/server.ts'
-import { type Polling, test } from './polling.ts'
+import { created, type Polling, polls, quiet, test } from './polling.ts'
 
 const channel = { platform: 'whatsapp', platformid: '100' }
 const chat = { ...channel, destination: '34600000000' }
@@ -14,15 +14,6 @@ const watched = { channels: ['whatsapp/100'] }
 
 /** How many calls of a method Afilnet has seen. */
 const callsOf = ({ calls }: Sandbox, name: string) => calls.filter(({ params }) => Object.fromEntries(params).method === name).length
-
-const polls = ({ observed }: Polling, ok: boolean) =>
-  observed.filter(({ event, details }) => event === 'pollEnded' && details.ok === ok).length
-
-/** Waits until every channel has its baseline, and then for one more poll. */
-const quiet = async (polling: Polling, channels = 1) => {
-  const before = polls(polling, true)
-  await expect.poll(() => polls(polling, true) - before).toBeGreaterThanOrEqual(2 * channels)
-}
 
 /** A wall clock that the test sets forward. */
 const settableClock = () => {
@@ -35,13 +26,10 @@ const settableClock = () => {
 const hour = 3_600_000
 
 const eventsOf = async ({ events }: Polling) => (await events()).map(({ type, messageId }) => [type, messageId])
-const created = async ({ events }: Polling) =>
-  (await events()).filter(({ type }) => type === 'message.created').map(({ messageId }) => messageId)
 
 describe('The poller', () => {
-  test('makes one event of each message after the baseline, in order, and reads only what changed', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling()
-    await quiet(polling, 4)
+  test('makes one event of each message after the baseline, in order, and reads only what changed', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet({}, 4)
     const ids = ['Hello', 'Hello', 'Are you there?'].map(message => sandbox.receive({ ...chat, message }))
     await expect.poll(() => created(polling)).toEqual(ids)
     ids.push(sandbox.receive({ ...newChat, message: 'I am new here' }))
@@ -58,9 +46,8 @@ describe('The poller', () => {
     expect(callsOf(sandbox, 'getunreadmessages')).toBe(0)
   })
 
-  test('makes an event of a status that changes', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling(watched)
-    await quiet(polling)
+  test('makes an event of a status that changes', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet(watched)
     const id = sandbox.receive({ ...chat, message: 'Hello' })
     await expect.poll(() => created(polling)).toEqual([id])
     sandbox.mark(chat, id, 'read')
@@ -72,9 +59,8 @@ describe('The poller', () => {
     await expect.poll(() => eventsOf(polling)).toEqual(events)
   })
 
-  test('goes on where it ended, in another process', async ({ startPolling, sandbox }) => {
-    const first = await startPolling(watched)
-    await quiet(first)
+  test('goes on where it ended, in another process', async ({ startPolling, startQuiet, sandbox }) => {
+    const first = await startQuiet(watched)
     const one = sandbox.receive({ ...chat, message: 'One' })
     await expect.poll(() => created(first)).toEqual([one])
     await first.stop()
@@ -90,9 +76,8 @@ describe('The poller', () => {
     ).toEqual([expect.any(Number), expect.any(Number)])
   })
 
-  test('polls in one process at a time, and in the next one when that ends', async ({ startPolling, sandbox }) => {
-    const first = await startPolling(watched)
-    await quiet(first)
+  test('polls in one process at a time, and in the next one when that ends', async ({ startPolling, startQuiet, sandbox }) => {
+    const first = await startQuiet(watched)
     const second = await startPolling(watched)
     await quiet(first)
     expect(second.observed).toEqual([])
@@ -103,9 +88,8 @@ describe('The poller', () => {
     await expect.poll(() => created(second)).toEqual([id])
   })
 
-  test('watches channels that appear, and no others than its patterns name', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling({ channels: ['telegram/*', 'web*/10'] })
-    await quiet(polling, 2)
+  test('watches channels that appear, and no others than its patterns name', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet({ channels: ['telegram/*', 'web*/10'] }, 2)
     sandbox.receive({ ...chat, message: 'Not watched' })
     const id = sandbox.receive({ platform: 'webchat', platformid: '10', destination: 'visitor-7f3a', message: 'Watched' })
 
@@ -137,10 +121,9 @@ describe('The poller', () => {
     await expect.poll(() => pollers.report()[0]?.intervalMs).toBeGreaterThanOrEqual(500)
   })
 
-  test('rests no longer because the clock was set forward while Afilnet answered', async ({ startPolling, sandbox }) => {
+  test('rests no longer because the clock was set forward while Afilnet answered', async ({ startQuiet, sandbox }) => {
     const clock = settableClock()
-    const polling = await startPolling(watched)
-    await quiet(polling)
+    const polling = await startQuiet(watched)
     const before = callsOf(sandbox, 'getchats')
     const release = hold(sandbox, { method: 'getchats' })
     await sandbox.until(() => callsOf(sandbox, 'getchats') > before)
@@ -163,9 +146,8 @@ describe('The poller', () => {
     await expect.poll(() => created(polling)).toEqual([id])
   })
 
-  test('leaves a channel alone for as long as Afilnet asks, and no other', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling({ channels: ['whatsapp/100', 'telegram/200'] })
-    await quiet(polling, 2)
+  test('leaves a channel alone for as long as Afilnet asks, and no other', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet({ channels: ['whatsapp/100', 'telegram/200'] }, 2)
     const asked = () => {
       const lists = sandbox.calls.map(({ params }) => Object.fromEntries(params)).filter(({ method }) => method === 'getchats')
       return ['whatsapp', 'telegram'].map(name => lists.filter(({ platform }) => platform === name).length)
@@ -179,9 +161,8 @@ describe('The poller', () => {
     expect(Math.min(...since())).toBe(0)
   })
 
-  test('asks for nothing more once Afilnet has rejected the password', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling(watched)
-    await quiet(polling)
+  test('asks for nothing more once Afilnet has rejected the password', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet(watched)
     sandbox.answer({ method: 'getchats', body: '{"status":"ERROR","error":"INCORRECT_USER_PASSWORD"}' })
     await expect.poll(() => polls(polling, false)).toBeGreaterThan(0)
     const asked = sandbox.calls.length
@@ -194,9 +175,8 @@ describe('The poller', () => {
     expect(sandbox.calls).toHaveLength(asked)
   })
 
-  test('backs off while Afilnet fails, and misses nothing', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling(watched)
-    await quiet(polling)
+  test('backs off while Afilnet fails, and misses nothing', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet(watched)
     sandbox.answer({ status: 500, times: 3 }) // a read is asked up to three times
     const id = sandbox.receive({ ...chat, message: 'Hello' })
 
@@ -204,9 +184,8 @@ describe('The poller', () => {
     expect(polls(polling, false)).toBeGreaterThan(0)
   })
 
-  test('says when a channel cannot be read, and when it can be again', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling(watched)
-    await quiet(polling)
+  test('says when a channel cannot be read, and when it can be again', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet(watched)
     const states = () => polling.observed.flatMap(({ event, details }) => (event === 'channelStateChanged' ? [details.readable] : []))
     sandbox.answer({ method: 'getchats', status: 429, headers: { 'retry-after': '0' }, times: 3 })
 
@@ -215,13 +194,13 @@ describe('The poller', () => {
 
   test('reads a conversation again in which a send has no final delivery, and finds a change that getchats does not show', async ({
     startPolling,
+    startQuiet,
     sandbox,
   }) => {
     const before: ConversationRead[] = []
     const after: ConversationRead[] = []
     sandbox.latencyMs = 20
-    const first = await startPolling({ ...watched, hooks: { onRead: async read => void before.push(read) } })
-    await quiet(first)
+    const first = await startQuiet({ ...watched, hooks: { onRead: async read => void before.push(read) } })
     const ids = ['One', 'Two'].map(message => sandbox.receive({ ...chat, message, sent: true }))
     await expect.poll(() => created(first)).toEqual(ids)
     await first.stop()
@@ -235,10 +214,10 @@ describe('The poller', () => {
 
   test('says since when a new conversation may have been there, if a send would have it read before getchats shows it', async ({
     startPolling,
+    startQuiet,
     sandbox,
   }) => {
-    const first = await startPolling(watched)
-    await quiet(first)
+    const first = await startQuiet(watched)
     await first.stop()
     const sentAt = Date.now()
     const id = sandbox.receive({ ...newChat, message: 'One', sent: true })
@@ -295,9 +274,8 @@ describe('The poller', () => {
     ])
   })
 
-  test('misses no message that comes while its conversation is read', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling(watched)
-    await quiet(polling)
+  test('misses no message that comes while its conversation is read', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet(watched)
     const release = hold(sandbox, { method: 'getmessages' })
     const ids = [sandbox.receive({ ...chat, message: 'One' })]
     await sandbox.until(() => callsOf(sandbox, 'getmessages') > 0)
@@ -307,10 +285,9 @@ describe('The poller', () => {
     await expect.poll(() => created(polling)).toEqual(ids)
   })
 
-  test('says of messages that it could not read at once since when they may have been there', async ({ startPolling, sandbox }) => {
+  test('says of messages that it could not read at once since when they may have been there', async ({ startQuiet, sandbox }) => {
     const told: ConversationRead[] = []
-    const polling = await startPolling({ ...watched, hooks: { onRead: async read => void told.push(read) } })
-    await quiet(polling)
+    const polling = await startQuiet({ ...watched, hooks: { onRead: async read => void told.push(read) } })
     sandbox.answer({ method: 'getmessages', status: 429, headers: { 'retry-after': '3600' } })
     const receivedAt = Date.now()
     const ids = [sandbox.receive({ ...chat, message: 'One' })]
@@ -322,10 +299,9 @@ describe('The poller', () => {
     expect(told[0]?.absentAt).toBeLessThanOrEqual(receivedAt)
   })
 
-  test('says that a channel has been unreadable for longer than the retention', async ({ startPolling, sandbox }) => {
+  test('says that a channel has been unreadable for longer than the retention', async ({ startQuiet, sandbox }) => {
     const clock = settableClock()
-    const polling = await startPolling({ ...watched, keepMs: hour })
-    await quiet(polling)
+    const polling = await startQuiet({ ...watched, keepMs: hour })
     sandbox.answer({ status: 500, method: 'getchats', times: Number.MAX_SAFE_INTEGER })
     await expect.poll(() => polls(polling, false)).toBeGreaterThan(0)
     expect(await polling.events()).toEqual([])
@@ -336,10 +312,9 @@ describe('The poller', () => {
       .toMatchObject([{ type: 'gap', platform: 'whatsapp', platformId: '100', destination: null, reason: 'channel-unreadable' }])
   })
 
-  test('says so again after a clock that was far ahead was set back', async ({ startPolling, sandbox }) => {
+  test('says so again after a clock that was far ahead was set back', async ({ startQuiet, sandbox }) => {
     const clock = settableClock()
-    const polling = await startPolling({ ...watched, keepMs: hour })
-    await quiet(polling)
+    const polling = await startQuiet({ ...watched, keepMs: hour })
     clock.aheadMs = 9_000 * hour
     await expect.poll(polling.events).toHaveLength(1)
     await quiet(polling)
@@ -363,9 +338,8 @@ describe('The poller', () => {
     await expect.poll(second.events).toMatchObject([{ type: 'gap', destination: null, reason: 'channel-unreadable' }])
   })
 
-  test('does not tell again what was erased', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling(watched)
-    await quiet(polling)
+  test('does not tell again what was erased', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet(watched)
     const datetime = '2030-01-01 10:00:00'
     const id = sandbox.receive({ ...newChat, message: 'Forget me', datetime })
     await expect.poll(() => created(polling)).toEqual([id])
@@ -376,9 +350,8 @@ describe('The poller', () => {
     await expect.poll(() => created(polling)).toEqual([next])
   })
 
-  test('has no direction with AFILNET_SENT=ignore', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling({ ...watched, env: { AFILNET_SENT: 'ignore' } })
-    await quiet(polling)
+  test('has no direction with AFILNET_SENT=ignore', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet({ ...watched, env: { AFILNET_SENT: 'ignore' } })
     sandbox.receive({ ...chat, message: 'Hello' })
 
     await expect.poll(polling.events).toMatchObject([{ type: 'message.created', direction: null }])
@@ -397,9 +370,8 @@ describe('The poller', () => {
     expect(denials()).toMatchObject([{ details: { account: 'default' } }])
   })
 
-  test('reports a list beyond the size limit', async ({ startPolling, sandbox }) => {
-    const polling = await startPolling({ ...watched, env: { AFILNET_MAX_RESPONSE_BYTES: '20000' } })
-    await quiet(polling)
+  test('reports a list beyond the size limit', async ({ startQuiet, sandbox }) => {
+    const polling = await startQuiet({ ...watched, env: { AFILNET_MAX_RESPONSE_BYTES: '20000' } })
     sandbox.fill({ ...channel, conversations: 200 })
 
     await expect.poll(() => polling.observed.map(({ event }) => event)).toContain('listTooLarge')

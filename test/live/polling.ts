@@ -1,3 +1,4 @@
+import { expect } from 'vitest'
 import { readConfig } from '../../src/config/config.ts'
 import type { Observe } from '../../src/events.ts'
 import { Pollers } from '../../src/live/pollers.ts'
@@ -29,10 +30,28 @@ export type Polling = {
   upstream: ReturnType<typeof createUpstream>
 }
 
-export type StartPolling = (options?: Options) => Promise<Polling>
+/** How many polls have ended, well or not. */
+export const polls = ({ observed }: Polling, ok: boolean) =>
+  observed.filter(({ event, details }) => event === 'pollEnded' && details.ok === ok).length
+
+/** Waits until every channel has its baseline, and then for two more polls. */
+export async function quiet(polling: Polling, channels = 1) {
+  const before = polls(polling, true)
+  await expect.poll(() => polls(polling, true) - before).toBeGreaterThanOrEqual(3 * channels)
+}
+
+/** The messages that came, in the order of the log. */
+export const created = async ({ events }: Polling) =>
+  (await events()).filter(({ type }) => type === 'message.created').map(({ messageId }) => messageId)
+
+type Fixtures = {
+  startPolling: (options?: Options) => Promise<Polling>
+  /** The same, once so many channels have their baseline. */
+  startQuiet: (options: Options, channels?: number) => Promise<Polling>
+}
 
 /** Polls a sandbox into a store of its own. Several at one time are several processes on that store. */
-export const test = base.extend<{ startPolling: StartPolling }>({
+export const test = base.extend<Fixtures>({
   startPolling: async ({ sandbox }, use) => {
     const stores = new Map<string, Awaited<ReturnType<typeof openStore>>>()
     const running: Polling[] = []
@@ -46,6 +65,13 @@ export const test = base.extend<{ startPolling: StartPolling }>({
     })
     for (const { stop } of running) await stop()
     for (const store of stores.values()) await store.close()
+  },
+  startQuiet: async ({ startPolling }, use) => {
+    await use(async (options, channels) => {
+      const polling = await startPolling(options)
+      await quiet(polling, channels)
+      return polling
+    })
   },
 })
 
