@@ -11,6 +11,7 @@ type Agent = { client: Client; tools: () => Promise<string[]>; call: (name: stri
 /** Agents are connected in the old way (`initialize`) or the new one, and closed after the test. */
 const test = sharedTestOn({ MCP: 'true' }).extend<{
   connect: (gateway: TestGateway, key?: string, mode?: 'legacy' | 'auto') => Promise<Agent>
+  agent: Agent
 }>({
   // biome-ignore lint/correctness/noEmptyPattern: Vitest reads what a fixture needs from the pattern
   connect: async ({}, use) => {
@@ -28,9 +29,9 @@ const test = sharedTestOn({ MCP: 'true' }).extend<{
     })
     for (const client of clients) await client.close()
   },
+  agent: async ({ gateway, connect }, use) => use(await connect(gateway)),
 })
 
-const on = { env: { MCP: 'true' } }
 const all = ['list_channels', 'list_conversations', 'read_conversation', 'send_message', 'send_file', 'get_send']
 const channel = { platform: 'whatsapp', platformId: '100' }
 const chat = { ...channel, destination: '34600000000' }
@@ -56,8 +57,7 @@ const leftOf = async (gateway: TestGateway) =>
 describe('POST /mcp', () => {
   test.for(['legacy', 'auto'] as const)(
     'serves agents that connect the %s way, and keeps nothing of them',
-    async (mode, { start, connect }) => {
-      const gateway = await start(on)
+    async (mode, { gateway, connect }) => {
       const { client, tools, call } = await connect(gateway, canaries.key, mode)
 
       expect(client.getServerVersion()).toMatchObject({ name: 'afilnet-gateway' })
@@ -70,7 +70,7 @@ describe('POST /mcp', () => {
 
   test('lets the page of an allowed origin send every header of the protocol', async ({ start }) => {
     const origin = 'https://app.example.com'
-    const gateway = await start({ env: { ...on.env, CORS_ORIGINS: origin } })
+    const gateway = await start({ env: { CORS_ORIGINS: origin } })
     const preflight = { origin, 'access-control-request-method': 'POST' }
     const asked = await gateway.request('/mcp', { method: 'OPTIONS', headers: preflight, key: null })
     const allowed = String(asked.headers['access-control-allow-headers']).toLowerCase().split(', ')
@@ -92,8 +92,7 @@ describe('POST /mcp', () => {
     expect([...sent].filter(name => name !== 'accept' && !allowed.includes(name))).toEqual([])
   })
 
-  test('has flat arguments under the names of the route', async ({ start, connect }) => {
-    const { client } = await connect(await start(on))
+  test('has flat arguments under the names of the route', async ({ agent: { client } }) => {
     const tools = Object.fromEntries((await client.listTools()).tools.map(tool => [tool.name, tool]))
 
     const properties = (name: string) => Object.keys(tools[name]?.inputSchema.properties ?? {})
@@ -112,8 +111,7 @@ describe('POST /mcp', () => {
     expect(JSON.stringify(tools)).not.toMatch(/\$ref|wellFormed|\$id/)
   })
 
-  test('describes each tool by what it can do, in words of the tools', async ({ start, connect }) => {
-    const { client } = await connect(await start(on))
+  test('describes each tool by what it can do, in words of the tools', async ({ agent: { client } }) => {
     const { tools } = await client.listTools()
     const described = Object.fromEntries(tools.map(({ name, description }) => [name, description ?? '']))
 
@@ -135,18 +133,12 @@ describe('POST /mcp', () => {
     ['get_send', { id: 5 }, 'id is not a string'],
     ['send_message', { ...hello, message: { text: 'Hello' } }, 'message is an object'],
     ['send_message', { ...hello, more: [] }, 'more is a list'],
-  ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { start, connect }) => {
-    const gateway = await start(on)
-    const { call } = await connect(gateway)
-
+  ] as const)('says what is wrong with an argument of %s %j', async ([name, args, issue], { agent: { call }, gateway }) => {
     expect((await call(name, args)).structuredContent).toMatchObject({ code: 'invalid-request', detail: `The argument ${issue}.` })
     expect(await gateway.logged(({ code }) => code === 'invalid-request')).toMatchObject({ route: '/mcp' })
   })
 
-  test('takes an argument that is null for one that is left out', async ({ start, connect, sandbox }) => {
-    const gateway = await start(on)
-    const { call } = await connect(gateway)
-
+  test('takes an argument that is null for one that is left out', async ({ agent: { call }, sandbox }) => {
     const sent = await call('send_message', { ...hello, reference: null, sendAt: null, expiresAt: null })
     const again = await call('send_message', hello)
     const unnamed = await call('send_message', { ...hello, idempotencyKey: null })
@@ -160,17 +152,14 @@ describe('POST /mcp', () => {
   })
 
   test('refuses an argument that can be read as JSON, and is nested too deep to be written', async ({ start }) => {
-    const gateway = await start({ ...on, callers: { limited } })
+    const gateway = await start({ callers: { limited } })
     const call = messageOf('tools/call', { name: 'send_message', arguments: { ...hello, more: null } })
     const { text } = await post(gateway, call.replace('"more":null', `"more":${'['.repeat(30_000)}${']'.repeat(30_000)}`))
 
     expect(text).toContain('The argument more is a list.')
   })
 
-  test('sends once for a key, and finds the send', async ({ start, connect, sandbox }) => {
-    const gateway = await start(on)
-    const { call } = await connect(gateway)
-
+  test('sends once for a key, and finds the send', async ({ agent: { call }, gateway, sandbox }) => {
     const first = await call('send_message', hello)
     const again = await call('send_message', hello)
     const file = await call('send_file', { ...chat, type: 'image', fileUrl: 'https://example.com/menu.jpg', idempotencyKey: 'file' })
@@ -187,7 +176,7 @@ describe('POST /mcp', () => {
   })
 
   test('lists only the tools of the key’s scopes, and the routes refuse the others', async ({ start, connect, sandbox }) => {
-    const gateway = await start({ ...on, callers: { reader } })
+    const gateway = await start({ callers: { reader } })
     const agents = [await connect(gateway, reader.key), await connect(gateway, await issue(gateway, { scopes: ['messages:read'] }))]
 
     for (const { tools, call } of agents) {
@@ -209,7 +198,7 @@ describe('POST /mcp', () => {
   })
 
   test('says of an error what a caller needs to decide', async ({ start, connect, sandbox }) => {
-    const { call } = await connect(await start({ env: { ...on.env, AFILNET_TIMEOUT_MS: '1500' } }))
+    const { call } = await connect(await start({ env: { AFILNET_TIMEOUT_MS: '1500' } }))
     sandbox.answer({ body: error('CHANNEL_NOT_FOUND') })
     const refused = await call('send_message', hello)
     sandbox.answer({ delayMs: 60_000 })
@@ -240,9 +229,7 @@ describe('POST /mcp', () => {
     ['send_message', { ...hello, idempotencyKey: 'a\r\nx-more: 1' }],
     ['send_message', { ...hello, destination: 'a,b' }],
     ['send_file', { ...chat, type: 'image', fileUrl: 'http://127.0.0.1/x' }],
-  ] as const)('refuses %s of %j', async ([name, args], { start, connect, sandbox }) => {
-    const { call } = await connect(await start(on))
-
+  ] as const)('refuses %s of %j', async ([name, args], { agent: { call }, sandbox }) => {
     expect(await call(name, args)).toMatchObject({
       isError: true,
       structuredContent: { code: 'invalid-request', outcome: 'not_applied', retry: 'no' },
@@ -262,7 +249,7 @@ describe('POST /mcp', () => {
     [1, 'x'],
     [3, `[${messageOf('tools/list')},${messageOf('tools/call', { name: 'list_channels' })},${messageOf('nothing')}]`],
   ] as const)('counts %i for %s', async ([messages, body], { start }) => {
-    const gateway = await start({ ...on, callers: { limited } })
+    const gateway = await start({ callers: { limited } })
     const before = await leftOf(gateway)
 
     await post(gateway, body)
@@ -271,7 +258,7 @@ describe('POST /mcp', () => {
   })
 
   test('refuses what is beyond the limits of the key, a call in the words of its route', async ({ start, connect, sandbox }) => {
-    const gateway = await start({ ...on, callers: { limited } })
+    const gateway = await start({ callers: { limited } })
     const { call } = await connect(gateway, limited.key)
     for (let left = await leftOf(gateway); left > 0; left--) expect((await call('get_send', {})).isError).toBe(true)
     const batch = `[${messageOf('tools/call', { name: 'send_message', arguments: hello })},${messageOf('tools/list')}]`
@@ -287,7 +274,7 @@ describe('POST /mcp', () => {
   })
 
   test('logs a call as a request of its route, answered, and lets the process end', async ({ start, connect }) => {
-    const gateway = await start({ ...on, alone: true })
+    const gateway = await start({ alone: true })
     const { call } = await connect(gateway)
     await call('list_channels')
 
@@ -297,9 +284,8 @@ describe('POST /mcp', () => {
     expect(await gateway.drain()).toBe(true)
   })
 
-  test('gives an answer of more than 256 KiB as text only', async ({ start, connect, sandbox }) => {
+  test('gives an answer of more than 256 KiB as text only', async ({ agent: { call }, sandbox }) => {
     sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 1_500 })
-    const { call } = await connect(await start(on))
     const { content, structuredContent } = await call('list_conversations', channel)
 
     expect(JSON.parse(content[0]?.text ?? '').items.length).toBeGreaterThan(1_500)
@@ -308,7 +294,7 @@ describe('POST /mcp', () => {
 
   test('holds few large results at a time, and gives every call of a batch its own', async ({ start, sandbox }) => {
     sandbox.fill({ platform: 'whatsapp', platformid: '100', conversations: 5_000 })
-    const gateway = await start({ env: { ...on.env, AFILNET_MAX_RESPONSE_BYTES: '2097152' } })
+    const gateway = await start({ env: { AFILNET_MAX_RESPONSE_BYTES: '2097152' } })
     const list = messageOf('tools/call', { name: 'list_conversations', arguments: channel })
     const calls = [messageOf('tools/call', { name: 'send_message', arguments: hello }), ...Array(20).fill(list)]
     const batch = `[${calls.map((call, id) => call.replace('"id":1', `"id":${id}`))}]`
@@ -325,15 +311,11 @@ describe('POST /mcp', () => {
     expect((await gateway.request('/mcp', { ...options, body: list })).text).toMatch(/"items/)
   })
 
-  test('knows no other tool', async ({ start, connect }) => {
-    const { call } = await connect(await start(on))
-
+  test('knows no other tool', async ({ agent: { call } }) => {
     for (const name of ['listChannels', 'issueToken', '__proto__', '']) await expect(call(name)).rejects.toThrow(/no tool/)
   })
 
-  test('needs a key, and takes no other method', async ({ start }) => {
-    const gateway = await start(on)
-
+  test('needs a key, and takes no other method', async ({ gateway }) => {
     expect(await gateway.request('/mcp', { method: 'POST', key: null })).toMatchObject({ status: 401, json: { code: 'unauthenticated' } })
     for (const method of ['GET', 'DELETE', 'PUT', 'HEAD'])
       expect(await gateway.request('/mcp', { method })).toMatchObject({ status: 405, headers: { allow: 'POST' } })
@@ -353,9 +335,7 @@ describe('POST /mcp', () => {
     '{"jsonrpc":"2.0","id":1,"method":"nothing"}',
     '{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen"}',
     'x',
-  ])('answers %s without a fault', async (body, { start }) => {
-    const gateway = await start(on)
-
+  ])('answers %s without a fault', async (body, { gateway }) => {
     const reply = await gateway.request('/mcp', {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
