@@ -154,7 +154,7 @@ export const WebhookRow = Type.Object(
     $comment,
     url: Type.String({ description: 'Where events are posted to: https, or http on a loopback host', expected: 'a URL' }),
     secret: Type.Union([reference('signing secret'), Type.Array(reference('signing secret'), { minItems: 2, maxItems: 2 })], {
-      description: 'Where the signing secret is (whsec_ and base64), never the secret itself; two during a rotation, the first signs',
+      description: 'Where the signing secret is (whsec_ and base64), never the secret itself; two during a rotation, and both sign',
       expected: '{ "file": … } or { "env": … }, or a list of two of them; never write the secret itself here',
       secret: true,
     }),

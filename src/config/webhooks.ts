@@ -6,7 +6,7 @@ import type { Report, Values } from './variables.ts'
 
 export type WebhookConfig = Pick<WebhookRow, 'account' | 'types'> & {
   url: URL
-  /** The first signs; the receiver may know the second one during a rotation. */
+  /** Each signs every event: the receiver needs to know one of them. */
   secrets: readonly string[]
   chats?: readonly string[]
 }

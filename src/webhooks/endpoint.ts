@@ -15,8 +15,8 @@ const idleMs = 2_000 // shorter than most servers keep an idle connection: the n
 const answerBytes = 16_384
 
 /** Where a webhook posts to. Redirects are not followed, and of an answer only the status counts. */
-export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, { now }: Pick<Clock, 'now'>, timeoutMs = 10_000) {
-  const webhook = new Webhook(secret)
+export function createEndpoint({ url, secrets }: WebhookConfig, { now }: Pick<Clock, 'now'>, timeoutMs = 10_000) {
+  const signers = secrets.map(secret => new Webhook(secret)) // a receiver takes an event if one of the signatures is good
   const pool = new Pool(url.origin, {
     connections: deliveriesAtOnce + 1, // one for a test
     allowH2: false,
@@ -29,8 +29,8 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
   })
 
   return {
-    /** Differs where the URL or the secret does, and reveals neither. */
-    fingerprint: createHmac('sha256', secret).update(url.href).digest('base64url').slice(0, 12),
+    /** Differs where the URL or a secret does, and reveals none of them. */
+    fingerprint: createHmac('sha256', secrets.join()).update(url.href).digest('base64url').slice(0, 12),
     /** Posts a signed body; never rejects. */
     async post(id: string, body: string, signal?: AbortSignal): Promise<Reply> {
       const timestamp = new Date(now())
@@ -45,7 +45,7 @@ export function createEndpoint({ url, secrets: [secret = ''] }: WebhookConfig, {
             'user-agent': userAgent,
             'webhook-id': id,
             'webhook-timestamp': String(Math.floor(timestamp.getTime() / 1_000)),
-            'webhook-signature': webhook.sign(id, timestamp, body),
+            'webhook-signature': signers.map(signer => signer.sign(id, timestamp, body)).join(' '),
           },
           body,
           signal: signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal,

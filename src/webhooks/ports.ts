@@ -3,7 +3,7 @@ import type { LoggedEvent } from '../store/event-log.ts'
 /** A webhook as the configuration has it. */
 export type WebhookConfig = {
   url: URL
-  /** The first signs; a second one is known to the receiver during a rotation. */
+  /** Each signs every event: the receiver needs to know one of them. */
   secrets: readonly string[]
   account: string
   /** Without it, events of every type. */

@@ -205,6 +205,7 @@ describe('a reload', () => {
   test.for([
     ['another URL', (url: string) => named(`${url}&moved`)],
     ['another secret', (url: string) => named(url, { secrets: [repaired] })],
+    ['a second secret', (url: string) => named(url, { secrets: [secret, repaired] })],
   ] as const)('to %s ends a pause, and one to other types does not', async ([, change], { append, live, receiver, webhooks }) => {
     receiver.answer = () => response => response.writeHead(503, { 'retry-after': '600' }).end()
     await append('a1')
@@ -215,7 +216,7 @@ describe('a reload', () => {
     await settled(receiver, live)
     expect(receiver.taken).toEqual([])
     const next = change(receiver.url)
-    receiver.secret = next.secrets[0] ?? ''
+    receiver.secret = next.secrets.at(-1) ?? ''
     webhooks.reload({ crm: next })
 
     await eventually(() => expect(receiver.taken).toEqual(['a1']))

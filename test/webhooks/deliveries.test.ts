@@ -1,5 +1,4 @@
 import { describe, expect } from 'vitest'
-import { secret } from './receiver.ts'
 import { eventually, message, nothingPending, settled, takes, test } from './setup.ts'
 
 const ids = (posts: readonly { event: { messageId: string | null } }[]) => posts.map(({ event }) => event.messageId)
@@ -64,8 +63,10 @@ describe('a webhook', () => {
     expect(receiver.mostOpen).toBe(8)
   })
 
-  test('is signed with the first of two secrets', async ({ append, receiver, start }) => {
-    await start({ secrets: [secret, `whsec_${Buffer.alloc(32, 1).toString('base64')}`] })
+  test.for([0, 1])('is signed with both secrets, for a receiver that knows number %i', async (known, { append, receiver, start }) => {
+    const secrets = [`whsec_${Buffer.alloc(32, 1).toString('base64')}`, `whsec_${Buffer.alloc(32, 2).toString('base64')}`]
+    receiver.secret = secrets[known] ?? ''
+    await start({ secrets })
     await append('a1')
 
     await eventually(() => expect(receiver.taken).toEqual(['a1']))

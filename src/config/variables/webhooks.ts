@@ -17,7 +17,7 @@ export const webhooks = {
       pattern: '^whsec_[^,\\s]+(,whsec_[^,\\s]+)?$',
       expected: 'whsec_ and 24 to 64 random bytes in base64, or two of them separated by a comma',
       description:
-        'Signs the events that WEBHOOK_URL gets (Standard Webhooks). Make one with `echo whsec_$(openssl rand -base64 32)`. During a rotation: two, separated by a comma; the first signs.',
+        'Signs the events that WEBHOOK_URL gets (Standard Webhooks). Make one with `echo whsec_$(openssl rand -base64 32)`. During a rotation: two, separated by a comma; both sign.',
       example: 'whsec_ and the output of: openssl rand -base64 32',
     }),
   },
