@@ -13,7 +13,7 @@ export type ClientOptions = {
   baseUrl: string
   /** The API key or token; a function that fetches one is asked again, with `true`, when the gateway refuses it. */
   key: string | ((refused: boolean) => string | Promise<string>)
-  /** Your own `fetch`. */
+  /** Your own `fetch`; it resolves with the answer of every status, and throws only where there is none. */
   fetch?: ((request: Request) => Promise<Response>) | undefined
 }
 
@@ -87,7 +87,9 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
     const headers = { accept: 'text/event-stream', ...(last !== undefined && { 'last-event-id': last }) }
     const { data, response } = await http.GET('/events', { params: { query }, headers, parseAs: 'stream', signal })
     if (!response.headers.get('content-type')?.startsWith('text/event-stream')) throw foreign({ method: 'GET' }, response)
-    return data as ReadableStream<Uint8Array> // anything else has thrown
+    const stream = data as ReadableStream<Uint8Array> | null // anything else has thrown
+    if (!stream?.getReader) throw new GatewayProblem(noStream) // otherwise the reader would open one after the other
+    return stream
   }
   return {
     get: (async (path: never, init: never) => (await http.GET(path, init)).data) as never, // typed by `Client`
@@ -97,6 +99,9 @@ export function createClient({ baseUrl, key, fetch = globalThis.fetch }: ClientO
     http,
   }
 }
+
+/** Some places, and some packages for requests, have no web streams. */
+const noStream = { code: 'unreadable-answer', title: 'This fetch has no stream to read', outcome: 'not_applied', retry: 'no' } as const
 
 /** Of any realm: a test runner has another `TypeError` than its `fetch`. */
 const isTypeError = (error: unknown) => (error as Error | undefined)?.name === 'TypeError'

@@ -234,4 +234,11 @@ describe('events()', () => {
     expect(connections).toEqual([['unreadable-answer', 'not_applied', 'yes'], undefined])
     expect(requests.map(({ signal }) => signal.aborted)).toEqual([true, true])
   })
+
+  test.for([null, 'a stream of another kind'])('throws where its fetch has no web stream: %s', async body => {
+    const fetch = async () => Object.defineProperty(new Response('data: {}\n\n', stream), 'body', { value: body })
+    const client = createClient({ baseUrl: 'http://127.0.0.1:9', key: canaries.key, fetch })
+
+    await expect(client.events().next()).rejects.toMatchObject({ code: 'unreadable-answer', outcome: 'not_applied', retry: 'no' })
+  })
 })
