@@ -14,6 +14,8 @@ type WorkerClientOptions = {
   about: () => unknown
   /** Receives what a batch of answers says beside them. */
   onReply: (about: unknown) => void
+  /** Receives what the worker says while it works: a text instead of a batch. */
+  onNotice?: ((text: string) => void) | undefined
   /** The thread has not answered for `silentMs`, or is dead. Called once each time. */
   onLost: (why: 'silent' | 'dead') => void
   /** The error of a call that the worker refused, or that it cannot answer. */
@@ -77,7 +79,9 @@ export class WorkerClient {
 
   #open() {
     const opened = this.#options.start()
-    opened.on('message', (batch: Batch) => this.#receive(batch))
+    opened.on('message', (message: Batch | string) =>
+      typeof message === 'string' ? this.#options.onNotice?.(message) : this.#receive(message),
+    )
     opened.on('error', () => {}) // 'exit' follows
     opened.on('exit', () => {
       this.#worker = undefined

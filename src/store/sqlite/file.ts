@@ -11,15 +11,15 @@ export type SqliteFile = ReturnType<typeof openFile>
 const logBytes = 2 ** 24 // what the log is cut back to, and what it may have in peace
 const checkpointPages = logBytes / 2 / 4_096 // the other half is for a large transaction, and for writes while a reader holds the log
 
-/** Opens or creates the file, never readable by others, and brings its schema up to date. */
-export function openFile(path: string, busyMs: number) {
+/** Opens or creates the file, never readable by others, and brings its schema up to date; `onOlder` gets the version that it has before. */
+export function openFile(path: string, busyMs: number, onOlder?: (version: number) => void) {
   const memory = path === ':memory:'
   if (!memory) create(path)
   const writable = memory || mayWrite(path)
   if (writable && !memory) alignModes(path)
   if (!memory) checkReadable(path)
   const inode = memory ? undefined : inodeOf(path)
-  const db = openDatabase(path, busyMs, memory)
+  const db = openDatabase(path, busyMs, memory, onOlder)
   const log = memory ? undefined : inodeOf(`${path}-wal`)
   if (!memory && inodeOf(path) !== inode) {
     db.close() // it may be the one that was replaced while it was opened
@@ -91,7 +91,7 @@ export function openFile(path: string, busyMs: number) {
 }
 
 /** Opens a file as this release needs it. */
-function openDatabase(path: string, busyMs: number, memory: boolean): DatabaseSync {
+function openDatabase(path: string, busyMs: number, memory: boolean, onOlder?: (version: number) => void): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: busyMs })
   try {
     recognise(db)
@@ -99,7 +99,7 @@ function openDatabase(path: string, busyMs: number, memory: boolean): DatabaseSy
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON')
     // With SQLite's own 1,000, a page is copied into the file twice as often, and soon changes again.
     db.exec(`PRAGMA journal_size_limit = ${logBytes}; PRAGMA wal_autocheckpoint = ${checkpointPages}`)
-    migrate(db)
+    migrate(db, migrations, onOlder)
     db.prepare('SELECT 1 FROM sends LIMIT 1').get() // opens the log
   } catch (error) {
     db.close()

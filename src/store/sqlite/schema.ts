@@ -161,11 +161,13 @@ export function recognise(db: DatabaseSync, steps = migrations) {
 }
 
 /** Brings a recognised file up to this release, all steps or none; does not write when there is nothing to do. */
-export function migrate(db: DatabaseSync, steps = migrations) {
+export function migrate(db: DatabaseSync, steps = migrations, onOlder: (version: number) => void = () => {}) {
   if (versionOf(db) === steps.length) return
   db.exec('BEGIN IMMEDIATE')
   try {
     recognise(db, steps) // again: another process may have been first
+    const found = versionOf(db)
+    if (found > 0 && found < steps.length) onOlder(found)
     for (const step of steps.slice(versionOf(db))) db.exec(step)
     db.exec(`PRAGMA user_version = ${steps.length}; COMMIT`)
   } catch (error) {

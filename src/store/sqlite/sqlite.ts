@@ -35,7 +35,7 @@ export async function openSqlite(options: SqliteOptions): Promise<OpenedStore> {
     known = fault
   }
   const settings = { path, maxBytes, busyMs, process: thisProcess, keepMs, keepUnknownMs, leaseMs }
-  const common = { settings, clock, silentMs, report }
+  const common = { settings, clock, silentMs, report, onWarning }
   const writer = createThread({ ...common, onLedger, onLogged: account => logged(account) })
   const reader = path === ':memory:' ? writer : createThread(common)
   const { logged, ...live } = createLive(writer, reader)

@@ -20,6 +20,7 @@ type ThreadOptions = {
   silentMs?: number | undefined
   report: (fault?: StoreFault) => void
   onLedger?: LedgerListener
+  onWarning?: (warning: string) => void
   /** The event log of an account has grown. */
   onLogged?: (account: string) => void
 }
@@ -32,7 +33,7 @@ const closeMs = 1_000 // a disk that hangs must not hold up the end of the proce
 const batchMax = 512 // bounds how long one transaction keeps other processes waiting
 
 export function createThread(options: ThreadOptions): Thread {
-  const { settings, clock, silentMs = usualSilentMs, report, onLedger = () => {}, onLogged = () => {} } = options
+  const { settings, clock, silentMs = usualSilentMs, report, onLedger = () => {}, onWarning, onLogged = () => {} } = options
   const compileCache = getCompileCacheDir()
   let memory: LedgerMemory | undefined
 
@@ -55,6 +56,7 @@ export function createThread(options: ThreadOptions): Thread {
       memory = known
       if (was !== (known.refused !== undefined)) onLedger(!was)
     },
+    onNotice: onWarning,
     onLost: why => report(why === 'dead' ? 'worker' : 'busy'),
     errors: {
       refused(error) {

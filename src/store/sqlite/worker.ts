@@ -10,6 +10,7 @@ import { openFile, type SqliteFile } from './file.ts'
 import { forgetRenewals } from './leases.ts'
 import { mediaReads, mediaWrites } from './media.ts'
 import { reads, upkeep } from './reads.ts'
+import { migrations } from './schema.ts'
 import { flush, markIn, type VerbContext } from './verb-context.ts'
 import { writes as ledgerWrites } from './writes.ts'
 
@@ -40,7 +41,10 @@ type CallResult = { error: Refusal | null; value?: unknown }
 const { memory: remembered, ...settings } = workerData as WorkerSettings // thread.ts passes nothing else
 const port = parentPort as MessagePort // this file runs as a worker only
 
+const restFactor = 10 // times as long as a migration took that failed: one without room on the disk fills the disk each time
+
 let file: SqliteFile | undefined
+let failed: { error: unknown; until: number } | undefined
 let memory = remembered
 
 port.on('message', ([times, ...flat]: Batch) => {
@@ -137,9 +141,34 @@ const refusalOf = (error: unknown): Refusal => ({
 })
 
 function connect(): SqliteFile {
-  file ??= openFile(settings.path, settings.busyMs)
+  file ??= open()
   return file
 }
+
+function open(): SqliteFile {
+  if (failed && performance.now() < failed.until) throw failed.error
+  failed = undefined
+  const began = performance.now()
+  let migrates = false
+  try {
+    return openFile(settings.path, settings.busyMs, found => {
+      migrates = true
+      port.postMessage(migrating(found))
+    })
+  } catch (error) {
+    if (migrates) {
+      const restMs = (performance.now() - began) * restFactor
+      failed = { error, until: performance.now() + restMs }
+      port.postMessage(failing(faultOf(error) ?? 'io', restMs))
+    }
+    throw error
+  }
+}
+
+const migrating = (version: number) =>
+  `the ledger has schema version ${version} and is brought to ${migrations.length}: sends get 503 meanwhile, and older releases cannot use it afterwards`
+const failing = (fault: StoreFault, restMs: number) =>
+  `the ledger could not be brought to ${migrations.length} (${fault}) and is as it was: sends get 503, and the gateway tries again in ${Math.ceil(restMs / 1_000)} seconds`
 
 /** A busy file is fine; any other is opened afresh by the next call, which is how it heals. */
 function lost(error: unknown): StoreFault {

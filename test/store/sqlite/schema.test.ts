@@ -6,7 +6,7 @@ import { migrate, migrations, recognise, versionOf } from '../../../src/store/sq
 import { type Sender, StoreVersionError } from '../../../src/store/store.ts'
 import { created } from '../event-contract.ts'
 import { crm, ended, send, shop } from '../sends.ts'
-import { refused, test } from '../stores.ts'
+import { refused, test, unavailable } from '../stores.ts'
 
 describe('versions', () => {
   test('a newer store is refused and not touched', async ({ open, path }) => {
@@ -134,6 +134,37 @@ describe('versions', () => {
       columns.map(({ name }) => name),
       'the first of an account is found without those before it',
     ).toEqual(['state', 'account', 'nextAt'])
+  })
+
+  test('the file of an older release is said to be migrated, once', async ({ open, path }) => {
+    copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-3.sqlite'), path)
+    const warnings: string[] = []
+    const onWarning = (warning: string) => warnings.push(warning)
+    await (await open({ onWarning })).close()
+    await (await open({ onWarning })).close()
+
+    expect(warnings).toEqual([
+      `the ledger has schema version 3 and is brought to ${migrations.length}: sends get 503 meanwhile, and older releases cannot use it afterwards`,
+    ])
+  })
+
+  test('a migration that fails is not begun again with each send, but is once it can succeed', async ({ open, path }) => {
+    copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-1.sqlite'), path)
+    using db = new DatabaseSync(path)
+    db.exec('CREATE TABLE fences (inTheWay INTEGER)')
+    const warnings: string[] = []
+    const store = await open({ onWarning: warning => warnings.push(warning) })
+    for (let n = 0; n < 200; n++) expect(await refused(store.claim(send()))).toEqual(unavailable('corrupt'))
+
+    expect(warnings.slice(0, 2)).toEqual([
+      expect.stringContaining(`has schema version 1 and is brought to ${migrations.length}`),
+      expect.stringContaining(`could not be brought to ${migrations.length} (corrupt)`),
+    ])
+    expect(warnings.length, 'two for each try').toBeLessThan(200)
+    expect(versionOf(db)).toBe(1)
+    db.exec('DROP TABLE fences')
+    await expect.poll(() => store.claim(send()).catch(() => undefined)).toEqual({ claimed: true })
+    expect((await store.check()).problems).toEqual([])
   })
 
   test('migrations run all or none', ({ path }) => {
