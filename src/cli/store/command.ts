@@ -42,16 +42,19 @@ type Context = Arguments &
     config: StoreConfig
     open: (name: string, url: string, more?: Opening) => Promise<Ledger>
     /** Opens that of `STORE_URL`. */
-    openOwn: () => Promise<Ledger>
+    openOwn: (more?: Opening) => Promise<Ledger>
   }
+
+/** For what is to be done to a backup, or to a restored ledger before a gateway starts with it. */
+const unused: Opening = { migrate: 'unused' }
 
 /** Each command, with the number of its operands; it resolves with whether its work is complete. */
 const commands: Record<string, { operands: number; run: (context: Context) => Promise<boolean> }> = {
   copy: {
     operands: 2,
     async run({ operands: [from = '', to = ''], open, config, print }) {
-      const source = await open('FROM', urlOf(from), { migrate: true })
-      return copy(source, await open('TO', urlOf(to), { migrate: true, create: true }), storePolicyOf(config), print)
+      const source = await open('FROM', urlOf(from), { migrate: 'always' })
+      return copy(source, await open('TO', urlOf(to), { migrate: 'always', create: true }), storePolicyOf(config), print)
     },
   },
   check: { operands: 0, run: async ({ openOwn, config, print }) => check(await openOwn(), config.mediaPlace, print) },
@@ -59,10 +62,10 @@ const commands: Record<string, { operands: number; run: (context: Context) => Pr
     operands: 1,
     async run({ operands: [operand = ''], openOwn, config, readInput, print }) {
       const destination = await destinationOf(operand, readInput)
-      return forget(await openOwn(), destination, config.mediaPlace, print)
+      return forget(await openOwn(unused), destination, config.mediaPlace, print)
     },
   },
-  'hold-queue': { operands: 0, run: async ({ openOwn, print }) => holdQueue(await openOwn(), print) },
+  'hold-queue': { operands: 0, run: async ({ openOwn, print }) => holdQueue(await openOwn(unused), print) },
   'release-queue': { operands: 0, run: async ({ openOwn, print }) => releaseQueue(await openOwn(), print) },
   accept: { operands: 0, run: async ({ openOwn, print }) => accept(await openOwn(), print) },
   export: {
@@ -89,7 +92,7 @@ export async function runStoreCommand(args: readonly string[], terminal: Termina
       opened.push(ledger)
       return ledger
     }
-    const openOwn = () => open('STORE_URL', config.storeUrl)
+    const openOwn = (more?: Opening) => open('STORE_URL', config.storeUrl, more)
     const complete = await commands[parsed.verb]?.run({ ...parsed, ...terminal, config, open, openOwn })
     return { exitCode: complete ? 0 : 1 }
   } catch (error) {

@@ -3,11 +3,15 @@ import { ConfigError } from '../../config/config.ts'
 import type { OpenedStore, StoreOptions } from '../../store/adapter.ts'
 import { type Advice, adviceFor } from '../../store/advice.ts'
 import { openStore } from '../../store/open.ts'
+import { faultOf } from '../../store/sqlite/faults.ts'
+import { openFile } from '../../store/sqlite/file.ts'
 import { isNew, olderVersion } from '../../store/sqlite/schema.ts'
 import { type SendRow, StoreUnavailableError, StoreUrlError, StoreVersionError } from '../../store/store.ts'
 import { readStoreUrl } from '../../store/url.ts'
 import { peekValkey } from '../../store/valkey/peek.ts'
 import { describeConfigError } from '../config-or-exit.ts'
+
+const busyMs = 1_500 // how long another process may hold the lock
 
 /** An open ledger; `fail` throws an error of it as one that names the ledger and says what to do. */
 export type Ledger = OpenedStore & { fail: (error: unknown) => never }
@@ -26,8 +30,11 @@ export class CommandError extends Error {
   }
 }
 
-/** `create` allows a new ledger; `migrate` allows to bring one of an older release up to date, with which no gateway may run then. */
-export type Opening = { create?: boolean; migrate?: boolean }
+/**
+ * `create` allows a new ledger; `migrate` allows to bring one of an older release up to date, with which no gateway may run then: `unused`
+ * one that no gateway uses, such as a backup.
+ */
+export type Opening = { create?: boolean; migrate?: 'always' | 'unused' }
 
 /**
  * Opens the ledger of a URL; errors call it `name`.
@@ -42,7 +49,7 @@ export async function openLedger(name: string, url: string, opening: StoreOption
   return Object.assign(await open(url, opening).catch(fail), { fail })
 }
 
-async function open(url: string, { create = false, migrate = false, ...options }: StoreOptions & Opening): Promise<OpenedStore> {
+async function open(url: string, { create = false, migrate, ...options }: StoreOptions & Opening): Promise<OpenedStore> {
   const place = readStoreUrl(url)
   if (place?.kind === 'server' && !create) {
     const found = await peekValkey(place)
@@ -57,11 +64,25 @@ async function open(url: string, { create = false, migrate = false, ...options }
       )
     throw missing('Check the path')
   }
-  if (path !== undefined && !migrate && olderVersion(path))
-    throw new CommandError(
-      'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date',
-    )
+  if (path !== undefined && olderVersion(path)) bringUpToDate(path, migrate)
   return openStore(url, options)
+}
+
+/** Takes its time with a large file, for which opening the store would not wait. */
+function bringUpToDate(path: string, migrate: Opening['migrate']) {
+  if (!migrate)
+    throw new CommandError(
+      'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date. Of a backup, make a copy with `copy` and use that',
+    )
+  if (migrate === 'unused' && olderVersion(path)?.used)
+    throw new CommandError(
+      'the ledger was written by an older release, and a gateway uses it. Stop that gateway, wait 15 seconds, and run the command again',
+    )
+  try {
+    openFile(path, busyMs).close()
+  } catch (error) {
+    throw error instanceof StoreUnavailableError ? error : new StoreUnavailableError(faultOf(error) ?? 'io')
+  }
 }
 
 const missing = (advice: string) => new CommandError(`there is no ledger. ${advice}; the gateway makes a new one when it starts`)

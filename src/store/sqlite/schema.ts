@@ -138,13 +138,17 @@ export function isNew(path: string) {
   }
 }
 
-/** The schema version of the file of an older release, and of this one; writes nothing. Of a file that cannot be read, opening it says why. */
-export function olderVersion(path: string): { found: number; known: number } | undefined {
+/**
+ * The schema version of the file of an older release, that of this one, and whether a gateway uses the file; writes nothing. Of a file that
+ * cannot be read, opening it says why.
+ */
+export function olderVersion(path: string): { found: number; known: number; used: boolean } | undefined {
   let db: DatabaseSync | undefined
   try {
     db = new DatabaseSync(path, { readOnly: true })
     const [found, known] = [versionOf(db), migrations.length]
-    return found > 0 && found < known ? { found, known } : undefined
+    if (found === 0 || found >= known) return undefined
+    return { found, known, used: db.prepare('SELECT 1 FROM leases WHERE expiresAt > ?').get(Date.now()) !== undefined }
   } catch {
     return undefined
   } finally {

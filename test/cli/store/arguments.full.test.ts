@@ -94,12 +94,32 @@ describe('npm run store', () => {
 
   test('leaves a ledger of an older release to its gateway, but copies it', async ({ run, url, path }) => {
     copyFileSync(new URL('../../store/fixtures/version-1.sqlite', import.meta.url), path)
+    using db = new DatabaseSync(path)
+    db.prepare('INSERT INTO leases VALUES (?, ?)').run('its gateway', Date.now() + 3_600_000)
     const before = readFileSync(path)
 
     for (const args of errands) expect(await run(args)).toMatchObject({ code: 1, stderr: expect.stringContaining('by an older release') })
     expect(readFileSync(path)).toEqual(before)
     const { code, stdout } = await run(['copy', url, `sqlite:${path}.copy`])
     expect({ code, ...figures(stdout) }).toMatchObject({ code: 0, read: 5, copied: 5 })
+  })
+
+  test('brings a ledger of an older release up to date, however long that takes', async ({ run, url, path }) => {
+    copyFileSync(new URL('../../store/fixtures/version-2.sqlite', import.meta.url), path)
+    const db = new DatabaseSync(path)
+    const numbers = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) SELECT i FROM n'
+    db.exec(`CREATE TRIGGER slow AFTER UPDATE ON counts WHEN (SELECT count(*) FROM (${numbers})) = 0 BEGIN SELECT 1; END`)
+    db.close()
+    const { code, stdout, stderr } = await run(['copy', url, `sqlite:${path}.copy`])
+
+    expect({ code, stderr, ...figures(stdout) }).toMatchObject({ code: 0, stderr: '', read: 10, copied: 10 })
+  })
+
+  test('erases a number from a backup of an older release', async ({ run, path }) => {
+    copyFileSync(new URL('../../store/fixtures/version-2.sqlite', import.meta.url), path)
+    const { code, stdout, stderr } = await run(['forget', '34600000001'])
+
+    expect({ code, stderr, ...figures(stdout) }).toEqual({ code: 0, stderr: '', gone: 3, pending: 0 })
   })
 
   test('needs the variables of the ledger and no others, and names what is wrong with them', async ({ run, path, open }) => {

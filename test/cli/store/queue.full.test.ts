@@ -24,6 +24,12 @@ function bringForward(path: string, column: 'nextAt' | 'expiresAt', ...ids: stri
   for (const id of ids) db.prepare(`UPDATE queue SET ${column} = ? WHERE id = ?`).run(Date.now(), id)
   db.close()
 }
+/** Makes a file of the release before out of one of this release. */
+function makeOlder(path: string) {
+  const db = new DatabaseSync(path)
+  db.exec('DROP INDEX queueByState; CREATE INDEX queueByState ON queue (state, nextAt); PRAGMA user_version = 10')
+  db.close()
+}
 const stateOf = async (gateway: TestGateway, id: string) => (await gateway.get(`/sends/${id}`)).json.state
 
 describe('npm run store, with queued sends', () => {
@@ -69,7 +75,7 @@ describe('npm run store, with queued sends', () => {
     expect((await gateway.get(`/sends/${id}`)).status).toBe(404)
   })
 
-  test('hold-queue keeps a restored ledger from sending again, doctor says how many are held, release-queue lets the rest go', async ({
+  test('hold-queue keeps a restored ledger of an older release from sending again, doctor says how many are held, release-queue lets the rest go', async ({
     start,
     sandbox,
     url,
@@ -84,6 +90,7 @@ describe('npm run store, with queued sends', () => {
     await gateway.drain()
     bringForward(path, 'nextAt', sent, late)
     copyFileSync(path, join(dir, 'backup.sqlite')) // nobody has it open
+    makeOlder(join(dir, 'backup.sqlite'))
     const after = await start({ env: { ...env, STORE_URL: url } })
     for (const id of [sent, late]) await ended(after, id, 'accepted')
     await after.drain()
