@@ -64,17 +64,18 @@ async function open(url: string, { create = false, migrate, ...options }: StoreO
       )
     throw missing('Check the path')
   }
-  if (path !== undefined && olderVersion(path)) bringUpToDate(path, migrate)
+  const older = path === undefined ? undefined : olderVersion(path)
+  if (path !== undefined && older) bringUpToDate(path, older.used, migrate)
   return openStore(url, options)
 }
 
 /** Takes its time with a large file, for which opening the store would not wait. */
-function bringUpToDate(path: string, migrate: Opening['migrate']) {
+function bringUpToDate(path: string, used: boolean, migrate: Opening['migrate']) {
   if (!migrate)
     throw new CommandError(
       'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date. Of a backup, make a copy with `copy` and use that',
     )
-  if (migrate === 'unused' && olderVersion(path)?.used)
+  if (migrate === 'unused' && used)
     throw new CommandError(
       'the ledger was written by an older release, and a gateway uses it. Stop that gateway, wait 15 seconds, and run the command again',
     )
