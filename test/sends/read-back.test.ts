@@ -203,6 +203,16 @@ describe('An unknown send, where the time zone is known', () => {
     expect([await find(store, unknown), afilnet.reads]).toMatchObject([{ state: 'accepted' }, 2])
   })
 
+  test('is looked for in its own conversation beside those of others', async ({ store, clock, readBack, afilnet, sent }) => {
+    const unknown = [await sent('Hello'), await sent('Bye', 'unknown', { destination: '34600000001' })]
+    afilnet.rows = [row('Hello'), row('Bye')]
+    clock.ms = start + 2_500
+    await readBack.lookUp()
+
+    for (const send of unknown) expect(await find(store, send)).toMatchObject({ state: 'accepted' })
+    expect(afilnet.reads).toBe(2)
+  })
+
   test('is not looked for if it is a file', async ({ clock, readBack, afilnet, sent }) => {
     await sent('Hello', 'unknown', { kind: 'file' })
     await lookUp({ clock, readBack })

@@ -390,6 +390,16 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       expect(await take()).toEqual([waiting.id])
     })
 
+    test('has lost the last of many rows: says so when it is checked', async () => {
+      const server = await start()
+      const { store } = await open(server.url())
+      const rows = Array.from({ length: 1_001 }, () => send())
+      await Promise.all(rows.map(row => store.claim(row)))
+      server.cli('DEL', `afg:send:${rows.at(-1)?.id}`)
+
+      expect((await store.check()).problems).toEqual(['sends that an index names and that are gone: 1'])
+    })
+
     test('has lost a row: gives nothing of its queue either', async () => {
       const server = await start()
       const { store } = await open(server.url())
