@@ -321,6 +321,17 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
       expect(await other).toEqual([])
     })
 
+    test('find all of the few that match a filter among many', async ({ store }) => {
+      const rows = Array.from({ length: 1_200 }, (_, n) =>
+        send({ platform: n % 2 ? 'whatsapp' : 'telegram', platformId: n % 3 ? '100' : '7' }),
+      )
+      await Promise.all(rows.map(row => store.claim(row)))
+      const wanted = rows.filter(({ platform, platformId }) => platform === 'telegram' && platformId === '7').map(({ id }) => id)
+
+      const found = await store.list(crm, { platform: 'telegram', platformId: '7', limit: 2_000 })
+      expect(found.map(({ id }) => id)).toEqual(wanted.reverse())
+    })
+
     test('pages newest first, undisturbed by what arrives meanwhile', async ({ store }) => {
       const rows = []
       for (let n = 0; n < 25; n++) rows.push(await put(store, 'pending'))
