@@ -62,7 +62,7 @@ async function parseMultipart(bytes: Buffer, contentType: string): Promise<Parse
   }
 }
 
-/** As PHP does, a body of any other type is left unread. */
+/** Reads the body in the way that its URL stands for. As PHP does, the others leave a body unread that is no form. */
 async function parseBody(way: Way, bytes: Buffer, headers: IncomingHttpHeaders, path: string): Promise<Parsed & { transport: Transport }> {
   const contentType = headers['content-type'] ?? ''
   if (way === 'json') return { transport: 'json', ...parseJson(bytes, contentType, path) }
