@@ -377,6 +377,12 @@ describe('The description of a configuration', () => {
     expect(Object.keys(described)).toEqual([...Object.keys(Variables.properties), 'files'])
   })
 
+  test.for(['fake-canary', ':fake-canary', 'fake-canary:fake-canary'])('shows neither user nor password of a proxy: %s', credentials => {
+    const { AFILNET_PROXY } = describeConfig(readConfig({ ...valid, AFILNET_PROXY: `http://${credentials}@proxy.internal:3128` }))
+
+    expect(AFILNET_PROXY).toBe('http://<set>@proxy.internal:3128')
+  })
+
   test('shows each variable as it was set, and of a secret only that it is', () => {
     const plain = {
       AFILNET_USER: 'ops@example.com',
