@@ -323,6 +323,16 @@ describe('Requests that a caller writes one behind the other', () => {
     expect(sandbox.calls.map(({ params }) => Object.fromEntries(params).method)).toEqual(['getmessages', 'getchatchannels'])
   })
 
+  test('send what waits although the caller has left', async ({ gateway, sandbox }) => {
+    sandbox.answer({ fault: 'silent' })
+    const socket = gateway.open()
+    socket.write(ask(`GET ${chat}/messages`, '') + ask(`POST ${chat}/messages`, hello))
+    await sandbox.called(1)
+    socket.destroy()
+
+    await expect.poll(() => sandbox.sent).toMatchObject([{ message: 'Hello' }])
+  })
+
   test('leave no file behind if they are dropped', async ({ start, folder, sandbox }) => {
     const gateway = await start({ env: { MEDIA_STORE: `file:${folder}` } })
     const release = hold(sandbox)
