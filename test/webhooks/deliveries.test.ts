@@ -48,6 +48,21 @@ describe('a webhook', () => {
     expect(receiver.posts.map(({ event }) => event.reason ?? event.messageId)).toEqual(['a1', 'whole', 'channel', 'a2'])
   })
 
+  test('gets a gap of the whole log after what is before it, and before what follows', async ({ live, receiver, start }) => {
+    await start()
+    const waiting: (() => void)[] = []
+    receiver.answer = () => response => void waiting.push(() => response.writeHead(204).end())
+    const gap = message('x', { type: 'gap', platform: null, platformId: null, destination: null, messageId: null, reason: 'whole' })
+    await live.log.append('main', { events: [message('a1'), gap, message('b1')] })
+
+    for (const told of [['a1'], ['a1', 'whole'], ['a1', 'whole', 'b1']]) {
+      await eventually(() => expect(waiting).toHaveLength(1))
+      await settled(receiver, live)
+      expect(receiver.posts.map(({ event }) => event.reason ?? event.messageId)).toEqual(told)
+      waiting.pop()?.()
+    }
+  })
+
   test('gets at most eight at a time, and never two of one conversation', async ({ append, live, receiver, start }) => {
     await start()
     const waiting: (() => void)[] = []

@@ -33,6 +33,7 @@ describe('an operator', () => {
     expect(all.items.map(({ destination }) => destination)).toEqual(['a', 'a', 'a'])
     expect([...first.items, ...rest.items].map(({ eventId }) => eventId)).toEqual(all.items.map(({ eventId }) => eventId))
     expect(rest.nextCursor).toBeUndefined()
+    expect(await webhooks.deliveries('main', 'crm', { limit: 3 })).toEqual({ items: all.items }) // a page that is just full
     await expect(webhooks.deliveries('main', 'crm', { limit: 2, cursor: 'x' })).rejects.toMatchObject({ code: 'invalid-request' })
   })
 
@@ -64,6 +65,7 @@ describe('an operator', () => {
       clock.advance(500)
       expect((await second.deliveries('main', 'crm', { limit: 10 })).items).toMatchObject([{ state: 'failed' }])
     })
+    expect(receiver.posts).toHaveLength(5)
     await second.redrive('main', 'crm', { failed: true })
     await posted(9, receiver, clock)
     receiver.answer = take
