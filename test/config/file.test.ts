@@ -134,6 +134,7 @@ describe('A mistake in the file', () => {
     ['a colon with basic', { user: 'a:b', transport: 'basic' }, 'accounts.main.user'],
     ['no user with basic', { user: undefined, transport: 'basic' }, 'accounts.main.user'],
     ['a blank scope', { scope: ' ' }, 'accounts.main.scope'],
+    ['events of no channel', { events: { channels: [] } }, 'accounts.main.events.channels'],
     ['events too often', { events: { channels: ['*'], intervalMs: 999 } }, 'accounts.main.events.intervalMs'],
     ['a property with a slash', { 'a/b~': 1 }, 'accounts.main["a/b~"]'],
   ])('that is %s of an account is named by its path', ([, change, path]) => {

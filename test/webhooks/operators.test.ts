@@ -37,6 +37,22 @@ describe('an operator', () => {
     await expect(webhooks.deliveries('main', 'crm', { limit: 2, cursor: 'x' })).rejects.toMatchObject({ code: 'invalid-request' })
   })
 
+  test('sees in any process how long the oldest event has waited', async ({ append, clock, live, receiver, start }) => {
+    receiver.answer = () => 503
+    await start()
+    const webhook = { url: new URL(receiver.url), secrets: [secret], account: 'main' }
+    const other = new Webhooks({ webhooks: { crm: webhook }, store: live, reader, clock })
+    onTestFinished(() => other.stop())
+    await append('a1')
+    await eventually(async () => {
+      clock.advance(500)
+      expect(await other.list('main')).toMatchObject([{ state: 'paused' }])
+    })
+    clock.jump(600_000)
+
+    expect((await other.list('main'))[0]?.lag).toBeGreaterThan(300)
+  })
+
   test('has failed events delivered again', async ({ append, clock, receiver, webhooks }) => {
     receiver.answer = ({ event }) => (event.messageId === 'a1' ? 400 : 204)
     await append('a1', 'a2')

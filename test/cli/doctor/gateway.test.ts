@@ -4,11 +4,11 @@ import { describe, expect } from 'vitest'
 import { test } from './doctor.ts'
 
 describe('a gateway that runs beside the doctor', () => {
-  test('is asked whether its ledger is still the same', async ({ examine, start, dir }) => {
+  test.for(['127.0.0.1', '::1'])('on %s is asked whether its ledger is still the same', async (ADMIN_HOST, { examine, start, dir }) => {
     const file = join(dir, 'ledger.sqlite')
-    const gateway = await start({ env: { STORE_URL: `sqlite:${file}` } })
+    const gateway = await start({ env: { STORE_URL: `sqlite:${file}`, ADMIN_HOST } })
     const send = () => gateway.post('/chats/whatsapp/100/34600000000/messages', { message: 'cn1' }, { 'idempotency-key': 'k' })
-    const env = { ADMIN_PORT: new URL(gateway.adminUrl ?? '').port }
+    const env = { ADMIN_HOST, ADMIN_PORT: new URL(gateway.adminUrl ?? '').port }
     await send()
     const running = async () => (await examine({ env })).named('running gateway')
     await expect.poll(running).toMatchObject([{ verdict: 'ok' }]) // it gives up after a second

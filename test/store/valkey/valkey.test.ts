@@ -401,7 +401,8 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
 
     test('those who watch a log hear that an empty one is in its place', async () => {
       const server = await start()
-      const { log } = (await open(server.url())).store
+      const { store } = await open(server.url())
+      const { log } = store
       await log.open('main')
       await log.append('main', { events: [created('1')] })
       let heard = 0
@@ -417,6 +418,10 @@ describe.skipIf(noServer)('a Valkey or Redis server (needs redis-server)', () =>
       await expect.poll(() => heard).toBeGreaterThan(heardByAll)
       await expect.poll(waiting, { message: 'both on one connection', interval: 50 }).toBe(1)
       for (const end of [stop, alsoStop]) end()
+      await expect.poll(waiting, { interval: 50 }).toBe(0)
+      log.watch(['main'], () => heard++)
+      await expect.poll(waiting, { interval: 50 }).toBe(1)
+      await store.close()
       await expect.poll(waiting, { interval: 50 }).toBe(0)
     })
 
