@@ -4,6 +4,7 @@ import { describe, expect } from 'vitest'
 import { openStore } from '../../../src/store/open.ts'
 import { postForm, samples, sha256 } from '../../media/forms.ts'
 import { policy } from '../../store/sends.ts'
+import { issue } from '../../tokens/issuing.ts'
 import { figures, rowsIn, test } from './command.ts'
 
 const number = '34600000001'
@@ -17,6 +18,8 @@ describe('npm run store', () => {
     const gateway = await start({ env: { STORE_URL: url, MEDIA_STORE: env.MEDIA_STORE } })
     const stored = await postForm(gateway, '/media', [['file', samples.pdf, 'all.pdf']])
     expect((await postForm(gateway, theirs, [['file', samples.png, 'theirs.png']])).status).toBe(201)
+    const token = await issue(gateway, { chat: { platform: 'whatsapp', platformId: '100', destination: number }, scopes: ['media:write'] })
+    await postForm(gateway, '/media', [['file', samples.png, 'with-a-token.png']], { authorization: `Bearer ${token}` })
     const first = await postForm(gateway, other, [['file', samples.gif, 'other.gif']])
     expect(first.status).toBe(201)
     const { fileurl: fileUrl } = Object.fromEntries(sandbox.calls[1]?.params ?? [])
@@ -31,24 +34,25 @@ describe('npm run store', () => {
     const after = await run(['check'], { env })
 
     expect(before.code).toBe(0)
-    expect(figures(before.stdout)).toMatchObject({ files: 3, lost: 0, damaged: 0, unknown: 0 })
-    const rows = rowsIn(exported.stdout)
-    expect(rows.filter(row => row.file)).toMatchObject([{ name: 'theirs.png', destination: number, sha256: sha256(samples.png) }])
-    expect(rows.filter(row => row.file)[0]).not.toHaveProperty('token')
-    expect(whole.stdout.match(/^\{"file":/gm)).toHaveLength(3)
-    expect([copied, again].map(({ stdout }) => figures(stdout).files)).toEqual([3, undefined])
-    expect({ code: forgotten.code, ...figures(forgotten.stdout) }).toEqual({ code: 0, gone: 1, pending: 0, files: 1 })
+    expect(figures(before.stdout)).toMatchObject({ files: 4, lost: 0, damaged: 0, unknown: 0 })
+    const rows = rowsIn(exported.stdout).filter(row => row.file)
+    expect(rows.map(({ name }) => name).sort()).toEqual(['theirs.png', 'with-a-token.png'])
+    for (const row of rows) expect(row).toMatchObject({ destination: number, sha256: sha256(samples.png) })
+    for (const row of rows) expect(row).not.toHaveProperty('token')
+    expect(whole.stdout.match(/^\{"file":/gm)).toHaveLength(4)
+    expect([copied, again].map(({ stdout }) => figures(stdout).files)).toEqual([4, undefined])
+    expect({ code: forgotten.code, ...figures(forgotten.stdout) }).toEqual({ code: 0, gone: 1, pending: 0, files: 2 })
     expect(forgotten.stdout + forgotten.stderr).not.toContain(number)
     expect(figures(after.stdout)).toMatchObject({ files: 2, lost: 0, unknown: 0 })
     for (const name of readdirSync(folder)) expect(readFileSync(join(folder, name)).equals(samples.png)).toBe(false)
     for (const suffix of ['', '-wal']) {
       const bytes = existsSync(path + suffix) ? readFileSync(path + suffix) : Buffer.alloc(0)
-      for (const trace of [number, 'theirs.png', sha256(samples.png)]) expect(bytes.includes(trace), trace).toBe(false)
+      for (const trace of [number, 'theirs.png', 'with-a-token.png', sha256(samples.png)]) expect(bytes.includes(trace), trace).toBe(false)
     }
     expect((await gateway.get(`/media/${stored.json.id}`)).status).toBe(200)
     const target = await openStore(copy, policy)
     expect(await target.media.removeOf(first.json.id)).toEqual([])
-    expect(await target.media.usage()).toMatchObject({ files: 3 })
+    expect(await target.media.usage()).toMatchObject({ files: 4 })
     await target.close()
   })
 
