@@ -128,6 +128,7 @@ describe('A mistake in the file', () => {
     ['plain http', { url: 'http://www.afilnet.com/api/http/' }, 'accounts.main.url'],
     ['credentials in the URL', { url: 'https://x:fake-canary@example.com/' }, 'accounts.main.url'],
     ['no connections', { connections: 0 }, 'accounts.main.connections'],
+    ['connections beyond all', { connections: 65_536 }, 'accounts.main.connections'],
     ['connections of nothing', { connections: null }, 'accounts.main.connections'],
     ['connections as text', { connections: '5' }, 'accounts.main.connections'],
     ['an unknown zone', { timezone: 'Mars/Olympus' }, 'accounts.main.timezone'],

@@ -124,3 +124,13 @@ test('A process that starts under a clock that is ahead counts from the time tha
   pass(9 * minute)
   expect(clock.read()).toMatchObject({ trusted: now(), mayDelete: true })
 })
+
+test('A jump moves the wall clock at once, and nothing by which rows expire or sends end', () => {
+  const { now, monotonic, pass, jump } = machine()
+  const clock = createClock(now, monotonic)
+  pass(11 * minute)
+  const before = now()
+  jump(day)
+
+  expect(clock.read()).toEqual({ now: now(), trusted: before, latest: before, mayDelete: false, mayExpireLeases: false })
+})
