@@ -95,6 +95,16 @@ describe('a customer', () => {
     expect(await texts(sandbox)).toEqual(said)
   })
 
+  test('writes in turn with the others, however much each has said', async ({ sandbox }) => {
+    const customers = (isOf = (_: string) => true) =>
+      sandbox.messages().flatMap(({ platform, destination, message }) => (isOf(message) ? [`${platform} ${destination}`] : []))
+    const all = [...new Set(customers())]
+    sandbox.script({ writeEveryMs: 1, texts: ['{n}'] })
+    await sandbox.until(({ messages }) => messages().some(({ message }) => Number(message) === 2 * all.length))
+
+    expect(customers(message => Number(message) <= 2 * all.length).sort()).toEqual([...all, ...all].sort())
+  })
+
   test('says nothing after a reset', async ({ sandbox }) => {
     sandbox.script({ replyAfterMs: 1, texts: ['Never'] })
     sandbox.reset()
