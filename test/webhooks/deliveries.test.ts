@@ -152,6 +152,19 @@ describe('an endpoint that is down', () => {
     await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'ok' }]))
   })
 
+  test('stays paused although it accepts what was on its way before', async ({ append, live, receiver, webhooks }) => {
+    const early = Promise.withResolvers<void>()
+    receiver.answer = ({ event }) =>
+      event.messageId === 'a1' ? response => void early.promise.then(() => response.writeHead(204).end()) : 503
+    await append('a1', 'b1')
+    await eventually(() => expect(webhooks.report()).toMatchObject([{ state: 'paused' }]))
+    early.resolve()
+    await settled(receiver, live)
+
+    expect(webhooks.report()).toMatchObject([{ state: 'paused' }])
+    expect(receiver.posts).toHaveLength(2)
+  })
+
   test.for([
     ['120', 120],
     ['3600', 600],
