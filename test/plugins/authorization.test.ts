@@ -146,7 +146,8 @@ describe('A caller of certain chats', () => {
     for (const method of ['GET', 'POST']) {
       expect(await ask(method, '00 34 600 000 000')).toEqual([400, 'invalid-request', '/destination'])
       expect(await ask(method, '+0034600000000')).toEqual([400, 'invalid-request', '/destination'])
-      for (const other of ['35100000000', '0035100000000']) expect(await ask(method, other)).toEqual([403, 'chat-not-allowed', undefined])
+      for (const other of ['35100000000', '0035100000000', '00346'])
+        expect(await ask(method, other)).toEqual([403, 'chat-not-allowed', undefined])
     }
     expect(sandbox.calls).toEqual([])
   })

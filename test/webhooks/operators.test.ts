@@ -205,6 +205,24 @@ describe('an operator', () => {
     expect((await webhooks.list('main'))[0]?.url).not.toContain('token')
   })
 
+  test('does not end with one what an endpoint has said of itself', async ({ append, clock, live, receiver, start }) => {
+    const states: unknown[] = []
+    const webhooks = await start({}, { observe: (event, details) => void (event === 'webhookStateChanged' && states.push(details)) })
+    receiver.answer = () => 500
+    await append('a1')
+    await eventually(async () => expect(await webhooks.list('main')).toMatchObject([{ state: 'paused' }]))
+    receiver.answer = () => 410
+    await eventually(async () => {
+      clock.advance(500)
+      expect(await webhooks.list('main')).toMatchObject([{ state: 'disabled' }])
+    })
+    receiver.answer = take
+    await webhooks.test('main', 'crm')
+    await settled(receiver, live)
+
+    expect(states).toMatchObject([{ state: 'paused' }, { state: 'disabled' }])
+  })
+
   test('shares a test that is under way, beside which events are delivered', async ({ append, receiver, webhooks }) => {
     const { promise: held, resolve: release } = Promise.withResolvers<void>()
     receiver.answer = ({ event }) => (event.type === 'test' ? response => void held.then(() => response.writeHead(204).end()) : 204)
