@@ -374,6 +374,7 @@ describe('The description of a configuration', () => {
     const described = describeConfig(readConfig({ ...valid, HOST: '[::]' }))
 
     expect(described.HOST).toBe('::')
+    expect(String(described.AFILNET_URL)).toBe('https://www.afilnet.com/api/http/') // it was not set
     expect(Object.keys(described)).toEqual([...Object.keys(Variables.properties), 'files'])
   })
 
