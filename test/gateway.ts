@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type Dispatcher, Pool } from 'undici'
@@ -26,6 +26,9 @@ export const canaries = {
   clientSecret: 'fake-canary-client-secret-ñ&=%',
   token: 'fake-sandbox-token-', // how the sandbox's tokens begin
 }
+
+/** Some machines and containers have no IPv6. */
+export const hasIpv6 = Object.values(networkInterfaces()).some(addresses => addresses?.some(({ address }) => address === '::1'))
 
 export type Reply = {
   status: number

@@ -1,8 +1,7 @@
-import { networkInterfaces } from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
 import { expect } from 'vitest'
 import { migrate, migrations, versionOf } from '../src/store/sqlite/schema.ts'
-import { test } from './gateway.ts'
+import { hasIpv6, test } from './gateway.ts'
 
 test.for(['PORT', 'ADMIN_PORT'])(
   'A gateway whose %s is taken leaves the ledger to the release that may be using it',
@@ -15,8 +14,6 @@ test.for(['PORT', 'ADMIN_PORT'])(
     expect(versionOf(db)).toBe(10)
   },
 )
-
-const hasIpv6 = Object.values(networkInterfaces()).some(addresses => addresses?.some(({ address }) => address === '::1'))
 
 test.skipIf(!hasIpv6)('A gateway on an IPv6 address says so as URLs have it', async ({ start }) => {
   const { url, adminUrl, get } = await start({ env: { HOST: '::1', ADMIN_HOST: '::1' } })

@@ -298,17 +298,6 @@ export function storeContract(name: string, open: (options: StoreOptions) => Pro
         expect(await store.list(shop, { ...filter, limit: 10 })).toEqual([])
     })
 
-    test('find all that a filter matches, however few of many', async ({ store }) => {
-      const rows = Array.from({ length: 2_400 }, (_, n) =>
-        send({ platform: n % 2 ? 'whatsapp' : 'telegram', platformId: n % 3 ? '100' : '7' }),
-      )
-      for (let n = 0; n < rows.length; n += 400) await Promise.all(rows.slice(n, n + 400).map(row => store.claim(row)))
-      const wanted = rows.filter(({ platform, platformId }) => platform === 'telegram' && platformId === '7').map(({ id }) => id)
-
-      const found = await store.list(crm, { platform: 'telegram', platformId: '7', limit: 2_000 })
-      expect(found.map(({ id }) => id)).toEqual(wanted.reverse())
-    })
-
     test('end as their callers have, unless they are done', async ({ store }) => {
       const reason = new Error('the caller has left')
 
