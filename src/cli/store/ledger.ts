@@ -31,8 +31,8 @@ export class CommandError extends Error {
 }
 
 /**
- * `create` allows a new ledger; `migrate` allows to bring one of an older release up to date, with which no gateway may run then: `unused`
- * one that no gateway uses, such as a backup.
+ * `create` allows a new ledger; `migrate` allows the migration of one of an older release, with which no gateway may run: `unused` only if
+ * no gateway uses it, as with a backup.
  */
 export type Opening = { create?: boolean; migrate?: 'always' | 'unused' }
 
@@ -65,15 +65,15 @@ async function open(url: string, { create = false, migrate, ...options }: StoreO
     throw missing('Check the path')
   }
   const older = path === undefined ? undefined : olderVersion(path)
-  if (path !== undefined && older) bringUpToDate(path, older.used, migrate)
+  if (path !== undefined && older) migrateFile(path, older.used, migrate)
   return openStore(url, options)
 }
 
-/** Takes its time with a large file, for which opening the store would not wait. */
-function bringUpToDate(path: string, used: boolean, migrate: Opening['migrate']) {
+/** Migrates the file, however long that takes: opening the store would not wait for a large one. */
+function migrateFile(path: string, used: boolean, migrate: Opening['migrate']) {
   if (!migrate)
     throw new CommandError(
-      'the ledger was written by an older release. Start the gateway of this release once: it brings the ledger up to date. Of a backup, make a copy with `copy` and use that',
+      'the ledger was written by an older release. Start the gateway of this release once: it migrates the ledger. For a backup, make a copy with `copy`, and use the copy',
     )
   if (migrate === 'unused' && used)
     throw new CommandError(

@@ -11,7 +11,7 @@ export type SqliteFile = ReturnType<typeof openFile>
 const logBytes = 2 ** 24 // what the log is cut back to, and what it may have in peace
 const checkpointPages = logBytes / 2 / 4_096 // the other half is for a large transaction, and for writes while a reader holds the log
 
-/** Opens or creates the file, never readable by others, and brings its schema up to date; `onOlder` gets the version that it has before. */
+/** Opens or creates the file, never readable by others, and migrates its schema; before that, `onOlder` gets the version that it has. */
 export function openFile(path: string, busyMs: number, onOlder?: (version: number) => void) {
   const memory = path === ':memory:'
   if (!memory) create(path)

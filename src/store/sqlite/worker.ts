@@ -41,7 +41,7 @@ type CallResult = { error: Refusal | null; value?: unknown }
 const { memory: remembered, ...settings } = workerData as WorkerSettings // thread.ts passes nothing else
 const port = parentPort as MessagePort // this file runs as a worker only
 
-const restFactor = 10 // times as long as a migration took that failed: one without room on the disk fills the disk each time
+const retryFactor = 10 // a failed migration waits for ten times as long as it took: without room on the disk, each one fills the disk
 
 let file: SqliteFile | undefined
 let failed: { error: unknown; until: number } | undefined
@@ -157,18 +157,18 @@ function open(): SqliteFile {
     })
   } catch (error) {
     if (migrates) {
-      const restMs = (performance.now() - began) * restFactor
-      failed = { error, until: performance.now() + restMs }
-      port.postMessage(failing(faultOf(error) ?? 'io', restMs))
+      const retryMs = (performance.now() - began) * retryFactor
+      failed = { error, until: performance.now() + retryMs }
+      port.postMessage(failing(faultOf(error) ?? 'io', retryMs))
     }
     throw error
   }
 }
 
 const migrating = (version: number) =>
-  `the ledger has schema version ${version} and is brought to ${migrations.length}: sends get 503 meanwhile, and older releases cannot use it afterwards`
-const failing = (fault: StoreFault, restMs: number) =>
-  `the ledger could not be brought to ${migrations.length} (${fault}) and is as it was: sends get 503, and the gateway tries again in ${Math.ceil(restMs / 1_000)} seconds`
+  `migrating the ledger from schema version ${version} to ${migrations.length}: until it is done, sends get 503; afterwards, older releases cannot use it`
+const failing = (fault: StoreFault, retryMs: number) =>
+  `the migration of the ledger to schema version ${migrations.length} failed (${fault}) and changed nothing: sends get 503, and the gateway tries again in ${Math.ceil(retryMs / 1_000)} seconds`
 
 /** A busy file is fine; any other is opened afresh by the next call, which is how it heals. */
 function lost(error: unknown): StoreFault {

@@ -104,7 +104,7 @@ describe('npm run store', () => {
     expect({ code, ...figures(stdout) }).toMatchObject({ code: 0, read: 5, copied: 5 })
   })
 
-  test('brings a ledger of an older release up to date, however long that takes', async ({ run, url, path }) => {
+  test('migrates a ledger of an older release, however long that takes', async ({ run, url, path }) => {
     copyFileSync(new URL('../../store/fixtures/version-2.sqlite', import.meta.url), path)
     const db = new DatabaseSync(path)
     const numbers = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) SELECT i FROM n'

@@ -136,7 +136,7 @@ describe('versions', () => {
     ).toEqual(['state', 'account', 'nextAt'])
   })
 
-  test('the file of an older release is said to be migrated, once', async ({ open, path }) => {
+  test('the log says once that the file of an older release is migrated', async ({ open, path }) => {
     copyFileSync(join(import.meta.dirname, '..', 'fixtures', 'version-3.sqlite'), path)
     const warnings: string[] = []
     const onWarning = (warning: string) => warnings.push(warning)
@@ -144,7 +144,7 @@ describe('versions', () => {
     await (await open({ onWarning })).close()
 
     expect(warnings).toEqual([
-      `the ledger has schema version 3 and is brought to ${migrations.length}: sends get 503 meanwhile, and older releases cannot use it afterwards`,
+      `migrating the ledger from schema version 3 to ${migrations.length}: until it is done, sends get 503; afterwards, older releases cannot use it`,
     ])
   })
 
@@ -157,8 +157,8 @@ describe('versions', () => {
     for (let n = 0; n < 200; n++) expect(await refused(store.claim(send()))).toEqual(unavailable('corrupt'))
 
     expect(warnings.slice(0, 2)).toEqual([
-      expect.stringContaining(`has schema version 1 and is brought to ${migrations.length}`),
-      expect.stringContaining(`could not be brought to ${migrations.length} (corrupt)`),
+      expect.stringContaining(`migrating the ledger from schema version 1 to ${migrations.length}`),
+      expect.stringContaining(`the migration of the ledger to schema version ${migrations.length} failed (corrupt)`),
     ])
     expect(warnings.length, 'two for each try').toBeLessThan(200)
     expect(versionOf(db)).toBe(1)
