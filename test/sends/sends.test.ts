@@ -51,7 +51,7 @@ const attempt = (run: SendAttempt['run']): SendAttempt => ({ admit() {}, run })
 const accepted = attempt(async () => {})
 const fails = (fault: (typeof failures)[keyof typeof failures] | (typeof faults)['NO_CREDITS']) =>
   attempt(() => Promise.reject(new UpstreamError(fault, { safe: false })))
-/** Afilnet does not answer in time; what it says late is told by `tell`. */
+/** Afilnet does not answer in time; `tell` gets the listener for a late answer. */
 const timesOut = (tell: (onLateResult: (error?: unknown) => void) => void) =>
   attempt(async onLateResult => {
     tell(onLateResult)
