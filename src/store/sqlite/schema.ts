@@ -164,7 +164,11 @@ export function recognise(db: DatabaseSync, steps = migrations) {
     throw new StoreVersionError(`The store has schema version ${versionOf(db)}, this release knows ${steps.length}`)
 }
 
-/** Brings a recognised file up to this release, all steps or none; does not write when there is nothing to do. */
+/**
+ * Migrates a recognised file to this release, all steps or none; does not write when there is nothing to do.
+ *
+ * Before it begins, `onOlder` gets the version of an older file.
+ */
 export function migrate(db: DatabaseSync, steps = migrations, onOlder: (version: number) => void = () => {}) {
   if (versionOf(db) === steps.length) return
   db.exec('BEGIN IMMEDIATE')
@@ -172,7 +176,7 @@ export function migrate(db: DatabaseSync, steps = migrations, onOlder: (version:
     recognise(db, steps) // again: another process may have been first
     const found = versionOf(db)
     if (found > 0 && found < steps.length) onOlder(found)
-    for (const step of steps.slice(versionOf(db))) db.exec(step)
+    for (const step of steps.slice(found)) db.exec(step)
     db.exec(`PRAGMA user_version = ${steps.length}; COMMIT`)
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK')

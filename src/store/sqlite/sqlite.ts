@@ -134,7 +134,7 @@ function createList(reader: Thread): Store['list'] {
   const turns = createTurns()
   return async ({ caller, account }, { limit, before = '~', ...filter }, cancellation) => {
     const found: FlatRow[] = []
-    let from = before // every id is less than the usual one
+    let from = before // every id is less than '~'
     do {
       const step = () => reader.call('list', [caller, account, filter, from, limit - found.length])
       const [rows, next] = await turns(caller, step, cancellation)

@@ -191,7 +191,7 @@ const writing = `${logWriting}
     redis.call('INCRBY', P .. 'bytes', #value - #before)
   end
 
-  local function restate(row, to)
+  local function setState(row, to)
     redis.call('ZREM', by('state', row.caller, row.state), row.id)
     redis.call('ZADD', by('state', row.caller, to), 0, row.id)
     redis.call('HSET', at(row.id), 'state', to)
@@ -202,7 +202,7 @@ const writing = `${logWriting}
     if row.state == 'unknown' then redis.call('ZREM', looks(row), row.id) end
     redis.call('SREM', P .. 'pending:' .. row.owner, row.id)
     redis.call('ZREM', P .. 'unknown', row.id)
-    restate(row, to)
+    setState(row, to)
     row.settledAt = settledAt
     redis.call('HSET', at(row.id), 'settledAt', settledAt)
     if answer then set(row, 'answer', answer) end

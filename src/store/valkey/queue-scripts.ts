@@ -37,7 +37,7 @@ export const queueScripts = {
         redis.call('ZREM', Q('chat:' .. chat), id)
         redis.call('ZREM', Q('expiry'), id)
         redis.call('SET', Q('running:' .. chat), id)
-        restate(row, 'pending')
+        setState(row, 'pending')
         set(row, 'owner', owner)
         set(row, 'startedAt', ARGV[1])
         redis.call('SADD', P .. 'pending:' .. owner, id)
@@ -73,7 +73,7 @@ export const queueScripts = {
     local row = read(ARGV[9])
     local chat = redis.call('HGET', Q(ARGV[9]), 'chat')
     if not row or row.state ~= 'pending' or not chat or redis.call('HGET', Q(row.id), 'attempts') ~= ARGV[11] then return {over(), 0} end
-    restate(row, 'queued')
+    setState(row, 'queued')
     redis.call('SREM', P .. 'pending:' .. row.owner, row.id)
     redis.call('HSET', Q(row.id), 'nextAt', ARGV[10])
     redis.call('DEL', Q('running:' .. chat))

@@ -17,5 +17,5 @@ export function toRow(flat: Reply | undefined): SendRow {
   return row as SendRow
 }
 
-/** What the scripts say that end a send. */
+/** The answer of a script that ends a send. */
 export const settlementOf = ([settled, row]: Reply[]): Settlement => ({ settled: settled === 1, ...(row && { row: toRow(row) }) })
